@@ -1,0 +1,7 @@
+# QUAROT_SANITIZE: empty, or a list for -fsanitize= such as "address,undefined" or "thread".
+add_library(quarot_sanitizers INTERFACE)
+if(QUAROT_SANITIZE)
+    target_compile_options(quarot_sanitizers INTERFACE
+        -fsanitize=${QUAROT_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+    target_link_options(quarot_sanitizers INTERFACE -fsanitize=${QUAROT_SANITIZE})
+endif()

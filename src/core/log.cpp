@@ -1,0 +1,56 @@
+#include "core/log.h"
+
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <memory>
+
+namespace quarot {
+
+namespace {
+
+spdlog::logger& logger() {
+    static const auto instance = [] {
+        auto made = std::make_shared<spdlog::logger>(
+            "quarot", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+        made->set_pattern("quarot: %v");
+        return made;
+    }();
+    return *instance;
+}
+
+spdlog::level::level_enum spdlog_level(LogLevel level) {
+    switch (level) {
+        case LogLevel::Error: return spdlog::level::err;
+        case LogLevel::Warning: return spdlog::level::warn;
+        case LogLevel::Info: return spdlog::level::info;
+        case LogLevel::Debug: return spdlog::level::debug;
+    }
+    return spdlog::level::info;
+}
+
+std::string escaped(const std::string& text) {
+    std::string out;
+    for (const char c : text) {
+        const auto byte = static_cast<unsigned char>(c);
+        if (byte < 0x20 || byte == 0x7f) {
+            out += fmt::format("\\x{:02x}", byte);
+        } else {
+            out += c;
+        }
+    }
+    return out;
+}
+
+}  // namespace
+
+void set_log_level(LogLevel level) { logger().set_level(spdlog_level(level)); }
+
+void log_line(LogLevel level, const std::string& message) {
+    const std::string prefix = level == LogLevel::Error     ? "error: "
+                               : level == LogLevel::Warning ? "warning: "
+                                                            : "";
+    logger().log(spdlog_level(level), "{}", prefix + escaped(message));
+}
+
+}  // namespace quarot

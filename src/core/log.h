@@ -1,0 +1,29 @@
+// One line on stderr for people, by level. Threads may log at the same time.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <string>
+#include <utility>
+
+namespace quarot {
+
+enum class LogLevel { Error, Warning, Info, Debug };
+
+// Lines above this level are dropped. Default: Info.
+void set_log_level(LogLevel level);
+
+// Control characters in `message` are escaped.
+void log_line(LogLevel level, const std::string& message);
+
+template <typename... Args>
+void log_info(fmt::format_string<Args...> format, Args&&... args) {
+    log_line(LogLevel::Info, fmt::format(format, std::forward<Args>(args)...));
+}
+
+template <typename... Args>
+void log_warning(fmt::format_string<Args...> format, Args&&... args) {
+    log_line(LogLevel::Warning, fmt::format(format, std::forward<Args>(args)...));
+}
+
+}  // namespace quarot

@@ -1,0 +1,52 @@
+// A fixed set of threads that share numbered tasks.
+//
+// Tasks are claimed in order from one counter, so which thread runs a task is not fixed; results
+// are the same for any number of threads as long as every task writes only its own output.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace quarot {
+
+class ThreadPool {
+  public:
+    // n_threads >= 1; the calling thread is one of them.
+    explicit ThreadPool(int n_threads);
+    ~ThreadPool();
+    ThreadPool(const ThreadPool&) = delete;
+    ThreadPool& operator=(const ThreadPool&) = delete;
+
+    int size() const { return static_cast<int>(workers_.size()) + 1; }
+
+    // Runs body(task, thread) for task in [0, n_tasks), thread in [0, size()); returns when all
+    // are done. Call from one thread at a time, not from inside a task. The first exception of a
+    // task is rethrown here after the others have stopped.
+    void parallel_for(int64_t n_tasks, const std::function<void(int64_t, int)>& body);
+
+  private:
+    void worker_loop(int thread);
+    void run_tasks(int thread);
+
+    std::vector<std::thread> workers_;
+    const std::function<void(int64_t, int)>* body_ = nullptr;  // valid while a job runs
+    int64_t n_tasks_ = 0;
+    std::atomic<int64_t> next_task_{0};
+    std::atomic<uint64_t> generation_{0};  // a new value announces a job
+    std::atomic<int> n_running_{0};        // workers that have not finished the job
+    std::atomic<bool> stop_{false};
+    std::mutex mutex_;  // guards sleeping and error_
+    std::condition_variable wake_;
+    std::exception_ptr error_;
+};
+
+// Physical cores this process may use (affinity respected), at least 1.
+int physical_cores();
+
+}  // namespace quarot

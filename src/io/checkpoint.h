@@ -1,0 +1,53 @@
+// The tensors of a Hugging Face folder: one model.safetensors or the shards of an index.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "io/json.h"
+#include "io/safetensors.h"
+
+namespace quarot::io {
+
+class Checkpoint {
+  public:
+    // Opens `folder`: model.safetensors.index.json if present, else model.safetensors. Checks every
+    // header; every tensor of the index must stand in the shard it names and nowhere else.
+    // Error{NotFound} for a missing folder or shard; a folder that has only pytorch_model.bin,
+    // .gguf and the like is Error{Unsupported} with advice.
+    static Checkpoint open(const std::string& folder);
+
+    const std::string& folder() const { return folder_; }
+    bool contains(const std::string& name) const;
+    // Error{Corrupt} naming the tensor and folder if absent.
+    const TensorInfo& info(const std::string& name) const;
+    std::vector<std::string> names() const;  // sorted
+    // The file a tensor stands in, for messages.
+    const std::string& file_of(const std::string& name) const;
+    // Paths of all shards, sorted.
+    std::vector<std::string> files() const;
+
+    // The whole tensor.
+    Tensor read(const std::string& name) const;
+    // Rows [first_row, first_row + n_rows) of a matrix, in the stored dtype. Thread-safe.
+    Tensor read_rows(const std::string& name, int64_t first_row, int64_t n_rows) const;
+
+  private:
+    struct Entry {
+        size_t file = 0;
+        TensorInfo info;
+    };
+    std::string folder_;
+    std::vector<SafetensorsFile> files_;
+    std::map<std::string, Entry> entries_;
+};
+
+// As read_rows of a float tensor, widened to fp32; Error{Corrupt} naming the tensor, row and column
+// if a value is NaN or Inf. Used wherever weights enter.
+Tensor read_finite_rows(const Checkpoint& checkpoint, const std::string& name, int64_t first_row,
+                        int64_t n_rows);
+
+}  // namespace quarot::io

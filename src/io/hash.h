@@ -1,0 +1,14 @@
+// Digests: SHA-256 for whole files (as model hubs publish), XXH3 for tensors at load.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+namespace quarot::io {
+
+std::string sha256_of_file(const std::string& path);  // lower-case hex
+std::string sha256_of_text(const std::string& text);
+std::string xxh3_128(std::span<const std::byte> data);  // lower-case hex, high half first
+
+}  // namespace quarot::io

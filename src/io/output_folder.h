@@ -1,0 +1,40 @@
+// A folder that appears whole or not at all.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+namespace quarot::io {
+
+// Everything is written into a sibling with a temporary name; commit() syncs and renames it to
+// `path`. Without commit the destructor removes what was written.
+class OutputFolder {
+  public:
+    // Error{Usage} if `path` exists and overwrite is false or if it is inside or equal to one of
+    // `inputs`; Error{Io} if its parent cannot be written.
+    OutputFolder(const std::string& path, bool overwrite, const std::vector<std::string>& inputs);
+    ~OutputFolder();
+    OutputFolder(const OutputFolder&) = delete;
+    OutputFolder& operator=(const OutputFolder&) = delete;
+
+    // Where to write now.
+    const std::string& temporary_path() const { return temporary_; }
+    // Writes a small file into it, synced.
+    void write_text(const std::string& name, const std::string& text);
+    // Copies a file into it under its own name, synced.
+    void copy_file(const std::string& from, const std::string& name);
+    // Makes it appear as `path` (an old folder there is replaced, and only then removed).
+    void commit();
+
+  private:
+    std::string path_;
+    std::string temporary_;
+    bool overwrite_ = false;
+    bool committed_ = false;
+};
+
+// One file written whole: temporary name, sync, rename. Error{Io}.
+void write_file_atomically(const std::string& path, std::span<const std::byte> data);
+
+}  // namespace quarot::io

@@ -1,0 +1,67 @@
+// One safetensors file: header checked in full at opening, tensors read on demand.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "io/file.h"
+#include "tensor/tensor.h"
+
+namespace quarot::io {
+
+struct TensorInfo {
+    DType dtype = DType::F32;
+    Shape shape;
+    int64_t offset = 0;  // of the first byte in the file
+    int64_t bytes = 0;
+};
+
+class SafetensorsFile {
+  public:
+    // Error{Corrupt} (or Unsupported for a known dtype we lack) by the rules of
+    // docs/file_format.md: lengths, offsets, overlaps, gaps, duplicates, shapes, dtypes.
+    explicit SafetensorsFile(const std::string& path);
+
+    const std::string& path() const { return file_.path(); }
+    const std::map<std::string, TensorInfo>& tensors() const { return tensors_; }
+    const std::map<std::string, std::string>& metadata() const { return metadata_; }
+
+    // `out` takes bytes [first, first + out.size()) of the tensor. Thread-safe.
+    void read(const TensorInfo& info, int64_t first, std::span<std::byte> out) const;
+
+  private:
+    File file_;
+    std::map<std::string, TensorInfo> tensors_;
+    std::map<std::string, std::string> metadata_;
+};
+
+// What a file that is to be written holds; sizes are known before any data is.
+struct PlannedTensor {
+    std::string name;
+    DType dtype = DType::F32;
+    Shape shape;
+};
+
+// Writes tensors in any order into a file whose layout is fixed at the start: header padded with
+// spaces to 8 bytes, tensors in name order, metadata {"format": "pt"}; same input, same bytes.
+class SafetensorsWriter {
+  public:
+    // Creates the file (must not exist) and writes the header. Error{Io} on failure.
+    SafetensorsWriter(const std::string& path, std::vector<PlannedTensor> tensors);
+    ~SafetensorsWriter();
+    SafetensorsWriter(SafetensorsWriter&&) noexcept;
+
+    // Writes bytes [first, first + data.size()) of a tensor.
+    void write(const std::string& name, int64_t first, std::span<const std::byte> data);
+    // fsync and close; QUAROT_CHECKs that every byte of every tensor was written.
+    void finish();
+
+  private:
+    struct Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace quarot::io

@@ -1,0 +1,64 @@
+// From a range of real numbers to the scale and zero point that quantize it.
+//
+// The formulas of activations, K, V and weights (docs/quarot.md, "Quantizers"), fp32 throughout,
+// rounding half to even. Every backend and quantizer uses these, so that their codes are equal.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+
+namespace quarot {
+
+// value = scale * (q - zero)
+struct Affine {
+    float scale = 1.0f;
+    int32_t zero = 0;
+};
+
+inline float at_least_smallest_normal(float scale) {
+    return std::max(scale, std::numeric_limits<float>::min());
+}
+
+inline int symmetric_max(int bits) { return (1 << (bits - 1)) - 1; }
+inline int asymmetric_max(int bits) { return (1 << bits) - 1; }
+
+// Symmetric, q in [-2^(b-1), 2^(b-1)-1]: scale = max_abs / (2^(b-1)-1); a row of zeros gets 1.
+inline Affine symmetric_affine(float max_abs, int bits) {
+    if (max_abs == 0.0f) return {1.0f, 0};
+    return {at_least_smallest_normal(max_abs / static_cast<float>(symmetric_max(bits))), 0};
+}
+
+// Asymmetric, q in [0, 2^b - 1]. lo <= hi after clipping. A range that does not reach 0 is kept as
+// it is (V and activation groups), so the zero point may lie outside the code range; it always fits
+// 16 bits: a range too narrow for that gets a larger scale. lo = hi: extended to include 0;
+// both 0: (-1, 1).
+inline Affine asymmetric_affine(float lo, float hi, int bits) {
+    if (lo == hi) {
+        lo = std::min(lo, 0.0f);
+        hi = std::max(hi, 0.0f);
+    }
+    if (lo == 0.0f && hi == 0.0f) {
+        lo = -1.0f;
+        hi = 1.0f;
+    }
+    float scale = at_least_smallest_normal((hi - lo) / static_cast<float>(asymmetric_max(bits)));
+    constexpr float kZeroLimit = 32000.0f;
+    scale = std::max(scale, std::fabs(lo) / kZeroLimit);
+    return {scale, static_cast<int32_t>(std::nearbyint(-lo / scale))};
+}
+
+// round(x / scale), clamped to [q_min, q_max]; division, not multiplication by a reciprocal.
+inline int32_t quantize_symmetric(float x, float scale, int bits) {
+    const float q = std::nearbyint(x / scale);
+    const auto low = static_cast<float>(-symmetric_max(bits) - 1);
+    return static_cast<int32_t>(std::clamp(q, low, static_cast<float>(symmetric_max(bits))));
+}
+
+inline int32_t quantize_asymmetric(float x, Affine affine, int bits) {
+    const float q = std::nearbyint(x / affine.scale) + static_cast<float>(affine.zero);
+    return static_cast<int32_t>(std::clamp(q, 0.0f, static_cast<float>(asymmetric_max(bits))));
+}
+
+}  // namespace quarot

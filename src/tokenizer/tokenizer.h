@@ -1,0 +1,60 @@
+// Text to token ids and back, as tokenizer.json says.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace quarot::tokenizer {
+
+enum class AddBos { Auto, On, Off };  // Auto: what tokenizer.json's post-processor does
+
+class Tokenizer {
+  public:
+    // Reads tokenizer.json (and tokenizer_config.json for the names of special tokens) of a model
+    // folder. Error{NotFound}, Error{Corrupt}, or Error{Unsupported} naming the construct.
+    static Tokenizer load(const std::string& folder);
+    Tokenizer(Tokenizer&&) noexcept;
+    ~Tokenizer();
+
+    // Any bytes; invalid UTF-8 is replaced by U+FFFD. With AddBos::Auto the post-processor's
+    // special tokens are added.
+    std::vector<int32_t> encode(std::string_view text, AddBos bos = AddBos::Auto) const;
+
+    // The text of the ids; special tokens are left out if skip_special.
+    std::string decode(std::span<const int32_t> ids, bool skip_special = true) const;
+
+    int64_t vocabulary_size() const;  // highest id + 1
+    // The token as the vocabulary spells it; Error{Usage} if there is no such id.
+    const std::string& token(int32_t id) const;
+    std::optional<int32_t> id_of(std::string_view token) const;
+    bool is_special(int32_t id) const;
+    std::optional<int32_t> bos() const;
+
+    struct Impl;
+
+  private:
+    explicit Tokenizer(std::unique_ptr<Impl> impl);
+    std::unique_ptr<Impl> impl_;
+    friend class StreamDecoder;
+};
+
+// Decodes ids one at a time: the concatenation of all put() and the finish() equals decode() of the
+// whole, and no piece ends inside a UTF-8 character. The tokenizer must outlive it.
+class StreamDecoder {
+  public:
+    explicit StreamDecoder(const Tokenizer& tokenizer, bool skip_special = true);
+    ~StreamDecoder();
+    std::string put(int32_t id);
+    std::string finish();
+
+  private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace quarot::tokenizer
