@@ -1,0 +1,366 @@
+// The contract of a backend: what memory, weights and operations look like to the layers above.
+//
+// An operation takes one struct of views into backend memory, only enqueues, never allocates and
+// never throws for what is in the data; shapes that contradict each other are our bug
+// (QUAROT_CHECK). The reference backend defines what each operation means; docs/numerics.md says
+// how near the others must come. Integers are bit-equal everywhere.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "linalg/mixer.h"
+#include "tensor/quantized_matrix.h"
+#include "tensor/tensor.h"
+
+namespace quarot::kernels {
+
+// ---------------------------------------------------------------- memory
+
+// Owned backend memory, 64-byte aligned. Move-only.
+class Buffer {
+  public:
+    Buffer() = default;
+    Buffer(void* data, int64_t bytes, std::function<void(void*)> free)
+        : data_(data, std::move(free)), bytes_(bytes) {}
+    void* data() const { return data_.get(); }
+    int64_t bytes() const { return bytes_; }
+
+  private:
+    std::unique_ptr<void, std::function<void(void*)>> data_{nullptr, [](void*) {}};
+    int64_t bytes_ = 0;
+};
+
+// Rows of floating-point activations in backend memory. Row r starts at data + r * stride elements.
+struct Rows {
+    void* data = nullptr;
+    DType dtype = DType::F32;  // Backend::activation_dtype(), or F32 for logits
+    int64_t rows = 0;
+    int64_t cols = 0;
+    int64_t stride = 0;
+
+    float* f32(int64_t row = 0) const { return static_cast<float*>(data) + row * stride; }
+    Rows slice(int64_t first, int64_t count) const {
+        auto* start = static_cast<std::byte*>(data) + first * stride * size_of(dtype);
+        return {start, dtype, count, cols, stride};
+    }
+};
+
+// ---------------------------------------------------------------- quantized activations
+
+enum class ZeroPoint { Integer, Real };
+
+// How activations are quantized; bits = 16: not at all.
+struct ActivationFormat {
+    int bits = 16;
+    int64_t group_size = 0;  // along the row; 0: one group a row
+    bool symmetric = true;
+    float clip = 1.0f;
+    ZeroPoint zero = ZeroPoint::Integer;
+};
+
+// Quantized rows in backend memory: value = scale * (code - offset).
+//   symmetric:  code = q in [-2^(b-1), 2^(b-1)-1], offsets null (all 0)
+//   asymmetric: code = q - 2^(b-1) with q in [0, 2^b-1], offset = zero - 2^(b-1)
+// Reference and cpu keep codes row-major, `stride` bytes a row, columns cols..stride-1 zero.
+struct QuantizedRows {
+    int8_t* codes = nullptr;
+    float* scales = nullptr;      // [rows, n_groups]
+    int32_t* offsets = nullptr;   // [rows, n_groups] or null
+    int32_t* row_sums = nullptr;  // [rows, n_groups]: sum of the group's codes
+    int64_t rows = 0;
+    int64_t cols = 0;
+    int64_t stride = 0;
+    ActivationFormat format;
+
+    int64_t n_groups() const { return format.group_size == 0 ? 1 : cols / format.group_size; }
+};
+
+// What a linear multiplies: float rows or quantized rows.
+struct Operand {
+    std::variant<Rows, QuantizedRows> rows;
+    int64_t n_rows() const {
+        return std::visit([](const auto& r) { return r.rows; }, rows);
+    }
+};
+
+// ---------------------------------------------------------------- weights
+
+// Host weights handed over to a backend. Dense matrices are shared so that a tied head and the
+// embedding can stand on the same bytes.
+struct LinearWeights {
+    std::variant<std::shared_ptr<const Tensor>, QuantizedMatrix> matrix;  // [out, in]
+    std::vector<float> bias;                                              // [out] or empty
+};
+
+// A weight matrix in the backend's own layout. Made once, const and shared by threads after.
+class Linear {
+  public:
+    Linear(int64_t out, int64_t in, int bits) : out_(out), in_(in), bits_(bits) {}
+    virtual ~Linear() = default;
+    int64_t out_features() const { return out_; }
+    int64_t in_features() const { return in_; }
+    int bits() const { return bits_; }  // 16: dense floating point
+
+  private:
+    int64_t out_, in_;
+    int bits_;
+};
+
+class Embedding {
+  public:
+    virtual ~Embedding() = default;
+};
+
+// A mixer prepared for use on rows: transforms every run of n * inner consecutive elements of a row
+// as T (x) I_inner, so a width may hold several blocks.
+class Transform {
+  public:
+    Transform(int64_t n, int64_t inner) : n_(n), inner_(inner) {}
+    virtual ~Transform() = default;
+    int64_t n() const { return n_; }
+    int64_t inner() const { return inner_; }
+
+  private:
+    int64_t n_, inner_;
+};
+
+// ---------------------------------------------------------------- batch and KV cache
+
+// The tokens of several sequences, prefill chunks and decode steps mixed; everything in backend
+// memory, so that a step can be captured and replayed.
+struct BatchView {
+    int64_t n_tokens = 0;
+    const int32_t* token_ids = nullptr;          // [n_tokens]
+    const int32_t* positions = nullptr;          // [n_tokens], in the token's own sequence
+    const int32_t* sequence_of_token = nullptr;  // [n_tokens], nondecreasing
+    int64_t n_sequences = 0;
+    const int32_t* first_token = nullptr;     // [n_sequences + 1]: tokens of sequence s are a run
+    const int32_t* context_lengths = nullptr;  // [n_sequences], this batch's tokens included
+    const int32_t* page_tables = nullptr;      // [n_sequences, max_pages]
+    int64_t max_pages = 0;
+    int64_t n_logit_rows = 0;
+    const int32_t* logit_rows = nullptr;  // [n_logit_rows]: tokens whose logits are wanted
+};
+
+enum class KvAxis { Token };  // one scale per token, head and group
+
+// How K or V is kept. Asymmetric: value = scale * (q - zero), q in [0, 2^b - 1].
+struct KvFormat {
+    int bits = 16;  // 2..8; 16: fp32 on reference and cpu
+    KvAxis axis = KvAxis::Token;
+    int64_t group_size = 0;  // along head_dim; 0: the whole head
+    float clip = 1.0f;
+    int64_t exempt_positions = 0;  // first positions of a sequence that stay unquantized
+    // K's range always includes 0, V's does not (docs/quarot.md).
+    bool range_includes_zero = true;
+};
+
+struct KvDescriptor {
+    int64_t n_layers = 0;
+    int64_t n_kv_heads = 0;
+    int64_t head_dim = 0;
+    int64_t page_tokens = 64;  // positions a page holds; page p of a sequence: p*page_tokens ...
+    KvFormat k;
+    KvFormat v;
+};
+
+// Bytes of K and V of one token over all layers, scales and zero points counted, as `inspect`
+// prints them: codes b bits, scale F32, zero I16; 16 bits: fp32.
+int64_t kv_bytes_per_token(const KvDescriptor& descriptor);
+
+enum class KvKind { Key, Value };
+
+// Pages of the KV cache. Who owns which page is the runtime's business; what a page looks like
+// inside is the backend's.
+class KvStore {
+  public:
+    KvStore(KvDescriptor descriptor, int64_t n_pages)
+        : descriptor_(descriptor), n_pages_(n_pages) {}
+    virtual ~KvStore() = default;
+    const KvDescriptor& descriptor() const { return descriptor_; }
+    int64_t n_pages() const { return n_pages_; }
+    virtual int64_t bytes() const = 0;
+
+    // One stored vector as codes, scale and zero (16 bits: as values); for tests.
+    struct Entry {
+        std::vector<int32_t> codes;  // [head_dim]; empty at 16 bits
+        std::vector<float> scales;   // [n_groups]
+        std::vector<int32_t> zeros;  // [n_groups]
+        std::vector<float> values;   // [head_dim], dequantized
+    };
+    virtual Entry read(KvKind kind, int64_t layer, int64_t page, int64_t slot,
+                       int64_t head) const = 0;
+
+  private:
+    KvDescriptor descriptor_;
+    int64_t n_pages_;
+};
+
+// cos and sin of every position, in backend memory; pairs are (i, i + head_dim/2).
+struct RopeTable {
+    const float* cos = nullptr;  // [n_positions, head_dim / 2]
+    const float* sin = nullptr;
+    int64_t n_positions = 0;
+};
+
+// ---------------------------------------------------------------- operations
+
+// Names a place in the network for error messages: chosen by the caller, returned by
+// Backend::take_non_finite_site().
+using Site = int32_t;
+
+struct EmbedArgs {
+    const Embedding& table;
+    const BatchView& batch;
+    Rows out;  // [n_tokens, hidden]
+};
+
+// out = in / sqrt(mean(in^2) + eps) * gain
+struct RmsNormArgs {
+    Rows in;
+    const float* gain = nullptr;  // [cols] in backend memory, or null: ones
+    float eps = 1e-5f;
+    Rows out;  // may be `in`
+};
+
+struct RopeArgs {
+    Rows q;  // [n_tokens, n_heads * head_dim], in place
+    Rows k;  // [n_tokens, n_kv_heads * head_dim], in place
+    int64_t head_dim = 0;
+    RopeTable table;
+    const BatchView& batch;
+};
+
+struct AppendKvArgs {
+    Rows k;  // [n_tokens, n_kv_heads * head_dim], rotated already
+    Rows v;
+    int64_t layer = 0;
+    const BatchView& batch;
+    KvStore& kv;
+    Site site = 0;
+};
+
+struct RopeTransformAppendArgs {
+    RopeArgs rope;
+    const Transform* transform = nullptr;  // R3 on q and k after RoPE; null: none
+    AppendKvArgs append;
+};
+
+// Causal: the token at position p attends to positions 0..p of its own sequence, all of them read
+// back from the cache (dequantized codes), its own included.
+struct AttentionArgs {
+    Rows q;  // [n_tokens, n_heads * head_dim]
+    int64_t n_heads = 0;
+    int64_t layer = 0;
+    float scale = 1.0f;  // on q . k
+    const BatchView& batch;
+    const KvStore& kv;
+    Rows out;  // [n_tokens, n_heads * head_dim], not q
+};
+
+// out = in W^T + bias (+ residual).
+//   both quantized: acc = exact integer sum over the group of (code_a - offset_a)(q_w - zero_w);
+//     y = sum over groups, in order, of (float(acc) * scale_w) * scale_a
+//   one quantized: fp32 products of scale * code with the float side
+struct LinearArgs {
+    const Operand& in;
+    const Linear& weight;
+    Rows out;             // [n_rows, out_features]
+    bool accumulate = false;  // out += instead of out =
+};
+
+struct LinearGroupArgs {
+    const Operand& in;
+    std::span<const Linear* const> weights;
+    std::span<const Rows> outs;
+};
+
+// out = silu(gate) * up, silu(x) = x / (1 + exp(-x))
+struct SiluMulArgs {
+    Rows gate;
+    Rows up;
+    Rows out;  // may be gate or up
+};
+
+// out = silu(in Wg^T) * (in Wu^T)
+struct GatedLinearArgs {
+    const Operand& in;
+    const Linear& gate;
+    const Linear& up;
+    Rows gate_out;  // scratch, holds the result after
+    Rows up_out;    // scratch
+};
+
+struct BackendInfo {
+    std::string name;  // "reference", "cpu"
+    std::string tier;  // "scalar", "avx2", "avx512vnni"
+    int n_threads = 1;
+};
+
+// One engine thread calls a backend; inside, it may use its own threads.
+class Backend {
+  public:
+    virtual ~Backend() = default;
+    virtual BackendInfo info() const = 0;
+    virtual DType activation_dtype() const { return DType::F32; }
+
+    // Memory. Error{OutOfMemory} from allocate only.
+    virtual Buffer allocate(int64_t bytes) = 0;
+    virtual void upload(void* to, const void* host, int64_t bytes) = 0;
+    virtual void download(void* host, const void* from, int64_t bytes) = 0;
+    virtual void synchronize() {}
+
+    // Weights. Error{Unsupported} for a form the backend cannot hold.
+    virtual std::unique_ptr<Linear> prepare_linear(LinearWeights weights) = 0;
+    virtual std::unique_ptr<Embedding> prepare_embedding(std::shared_ptr<const Tensor> table) = 0;
+    virtual std::unique_ptr<Transform> prepare_transform(const linalg::Mixer& mixer,
+                                                         int64_t inner) = 0;
+    virtual std::unique_ptr<KvStore> make_kv_store(const KvDescriptor& descriptor,
+                                                   int64_t n_pages) = 0;
+
+    // Memory for the quantized form of rows x cols, and the operand standing in it.
+    virtual int64_t quantized_bytes(int64_t rows, int64_t cols, const ActivationFormat& format) const;
+    virtual QuantizedRows place_quantized(void* memory, int64_t rows, int64_t cols,
+                                          const ActivationFormat& format) const;
+    // Codes row-major [rows, cols]; for tests.
+    virtual std::vector<int8_t> read_codes(const QuantizedRows& rows);
+
+    // Plain operations.
+    virtual void embed(const EmbedArgs& args) = 0;
+    virtual void rms_norm(const RmsNormArgs& args) = 0;
+    virtual void transform(const Transform& transform, Rows rows) = 0;  // in place
+    virtual void quantize(Rows in, QuantizedRows out, Site site) = 0;
+    virtual void linear(const LinearArgs& args) = 0;
+    virtual void rope(const RopeArgs& args) = 0;
+    virtual void append_kv(const AppendKvArgs& args) = 0;
+    virtual void attention(const AttentionArgs& args) = 0;
+    virtual void silu_mul(const SiluMulArgs& args) = 0;
+    virtual void gather_rows(Rows in, const int32_t* row_indices, Rows out) = 0;
+
+    // Operations per site. The default bodies compose the plain ones; a backend overrides what
+    // profits. `out` holds Rows (then it is only the float result) or QuantizedRows; `scratch` has
+    // the shape of the float result and may be overwritten.
+    virtual void rms_norm_quantize(const RmsNormArgs& args, const Operand& out, Site site);
+    virtual void transform_quantize(const Transform* transform, Rows scratch, const Operand& out,
+                                    Site site);
+    virtual void rope_transform_append_kv(const RopeTransformAppendArgs& args);
+    virtual void linear_group(const LinearGroupArgs& args);
+    virtual void gated_linear(const GatedLinearArgs& args);
+    // silu(gate) * up -> transform -> quantize; gate.data is overwritten.
+    virtual void silu_mul_transform_quantize(const SiluMulArgs& args, const Transform* transform,
+                                             const Operand& out, Site site);
+
+    // The first site (lowest number) at which a NaN or Inf was quantized since the last call.
+    virtual std::optional<Site> take_non_finite_site() = 0;
+};
+
+}  // namespace quarot::kernels
