@@ -1,0 +1,44 @@
+// The shape and constants of a model, whatever family its config.json came from.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace quarot::model {
+
+enum class RopeType { Default, Linear, Llama3 };
+
+struct RopeConfig {
+    RopeType type = RopeType::Default;
+    double theta = 10000.0;
+    double factor = 1.0;            // Linear, Llama3
+    double low_freq_factor = 1.0;   // Llama3
+    double high_freq_factor = 4.0;  // Llama3
+    int64_t original_max_positions = 8192;  // Llama3
+};
+
+struct ModelConfig {
+    std::string architecture;  // as config.json names it: "LlamaForCausalLM"
+    std::string family;        // "llama", "mistral"
+    int64_t hidden = 0;
+    int64_t ffn = 0;
+    int64_t n_layers = 0;
+    int64_t n_heads = 0;
+    int64_t n_kv_heads = 0;
+    int64_t head_dim = 0;
+    int64_t vocab = 0;
+    int64_t max_positions = 0;
+    double rms_eps = 1e-5;
+    RopeConfig rope;
+    bool tied_embeddings = false;
+    bool attention_bias = false;  // q, k, v and o
+    bool mlp_bias = false;        // gate, up and down
+    int32_t bos = -1;             // -1: none
+    std::vector<int32_t> eos;     // config.json and generation_config.json together
+
+    int64_t q_dim() const { return n_heads * head_dim; }
+    int64_t kv_dim() const { return n_kv_heads * head_dim; }
+};
+
+}  // namespace quarot::model

@@ -1,0 +1,22 @@
+// The transforms that stay in the forward pass, and the mixers that rotation folds against them.
+#pragma once
+
+#include <optional>
+
+#include "linalg/mixer.h"
+#include "model/config.h"
+#include "model/recipe.h"
+
+namespace quarot::model {
+
+// Absent: the identity. One place decides them, so that what is folded offline (rotate) and what is
+// applied online (forward) cannot differ.
+struct OnlineTransforms {
+    std::optional<linalg::Mixer> query_key;  // R3, order head_dim
+    std::optional<linalg::Mixer> head_mix;   // order n_heads (or the block), inner head_dim
+    std::optional<linalg::Mixer> ffn;        // R4, order ffn (or the block)
+};
+
+OnlineTransforms make_online_transforms(const RotationSpec& spec, const ModelConfig& config);
+
+}  // namespace quarot::model

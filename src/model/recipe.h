@@ -1,0 +1,75 @@
+// The named set of all settings: what is rotated, what is quantized and how.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "io/json.h"
+#include "kernels/ops.h"
+#include "tensor/dtype.h"
+
+namespace quarot::model {
+
+enum class ResidualRotation { None, Hadamard, Random };  // R1
+
+// Block sizes of 0 mean the whole width; smaller blocks let a transform be cut at tensor-parallel
+// borders.
+struct RotationSpec {
+    ResidualRotation residual = ResidualRotation::None;  // R1
+    bool value_heads = false;   // R2, folded; with it the online head mix before o_proj
+    bool query_key = false;     // R3, online
+    bool ffn = false;           // R4, online
+    bool fold_norms = false;    // norm gains into the weights that follow
+    uint32_t seed = 0;
+    int64_t residual_block = 0;
+    int64_t heads_block = 0;  // in heads
+    int64_t ffn_block = 0;
+
+    bool any() const {
+        return residual != ResidualRotation::None || value_heads || query_key || ffn;
+    }
+};
+
+struct WeightFormat {
+    std::string method = "rtn";
+    int bits = 16;
+    int64_t group_size = 0;  // along the input; 0: per output channel
+    bool symmetric = true;
+    bool clip_search = true;
+};
+
+struct Recipe {
+    std::string name = "none";  // "none": an ordinary full-precision folder
+    RotationSpec rotation;
+    WeightFormat weights;
+    kernels::ActivationFormat activations;
+    kernels::KvFormat k;
+    kernels::KvFormat v;
+    int down_bits = 0;   // weights and activations of down_proj; 0: as the others
+    int head_bits = 16;  // weights of lm_head
+    std::optional<DType> storage;  // of float tensors a rotation changed; empty: keep
+
+    bool quantizes_weights() const {
+        return weights.bits < 16 || (down_bits != 0 && down_bits < 16) || head_bits < 16;
+    }
+};
+
+// Recipe of a folder without quantization_config: nothing rotated, nothing quantized.
+Recipe full_precision_recipe();
+
+// Error{Usage} naming the recipes there are; Error{Unsupported} for one whose quantizer this
+// program lacks.
+Recipe named_recipe(const std::string& name);
+std::vector<std::string> recipe_names();
+std::string default_recipe_name();
+
+// Error{Usage} naming the flag if a width, clip ratio or group size is out of range.
+void check_recipe(const Recipe& recipe);
+
+io::Json to_json(const Recipe& recipe);
+// From quantization_config of a quarot folder; Error{Corrupt} naming the key.
+Recipe recipe_from_json(const io::Json& json);
+
+}  // namespace quarot::model

@@ -1,0 +1,66 @@
+// What each weight is in the network, and from that alone how a rotation changes it.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "model/config.h"
+
+namespace quarot::model {
+
+enum class LinearRole { Q, K, V, O, Gate, Up, Down, LmHead };
+enum class NormRole { None, Attention, Mlp, Final };
+
+// The basis a linear reads from or writes to. With T the basis change of that space (column
+// vectors x' = T x), W' = T_out W diag(gain) T_in^T and b' = T_out b.
+enum class Basis {
+    Plain,       // never changed: T = I
+    Residual,    // R1
+    ValueHeads,  // R2: each head of V by H_head_dim
+    MixedHeads,  // R2 and head mix together: H_heads (x) H_head_dim, the input of o_proj
+    Ffn,         // R4
+};
+
+struct RoleRule {
+    LinearRole role;
+    std::string_view name;  // "q_proj", as users know it
+    Basis input;
+    Basis output;
+    NormRole folded_norm;  // the norm whose gain is folded into this linear's input
+};
+
+// The embedding's rows are outputs into the residual stream: E' = E T_residual^T.
+constexpr std::array<RoleRule, 8> kRoleRules = {{
+    {LinearRole::Q, "q_proj", Basis::Residual, Basis::Plain, NormRole::Attention},
+    {LinearRole::K, "k_proj", Basis::Residual, Basis::Plain, NormRole::Attention},
+    {LinearRole::V, "v_proj", Basis::Residual, Basis::ValueHeads, NormRole::Attention},
+    {LinearRole::O, "o_proj", Basis::MixedHeads, Basis::Residual, NormRole::None},
+    {LinearRole::Gate, "gate_proj", Basis::Residual, Basis::Plain, NormRole::Mlp},
+    {LinearRole::Up, "up_proj", Basis::Residual, Basis::Plain, NormRole::Mlp},
+    {LinearRole::Down, "down_proj", Basis::Ffn, Basis::Residual, NormRole::None},
+    {LinearRole::LmHead, "lm_head", Basis::Residual, Basis::Plain, NormRole::Final},
+}};
+
+constexpr const RoleRule& rule_of(LinearRole role) {
+    return kRoleRules[static_cast<size_t>(role)];
+}
+
+// Every role in one decoder layer, in the order a layer computes them.
+constexpr std::array<LinearRole, 7> kLayerRoles = {LinearRole::Q,    LinearRole::K,  LinearRole::V,
+                                                   LinearRole::O,    LinearRole::Gate,
+                                                   LinearRole::Up,   LinearRole::Down};
+
+int64_t out_features(LinearRole role, const ModelConfig& config);
+int64_t in_features(LinearRole role, const ModelConfig& config);
+bool has_bias(LinearRole role, const ModelConfig& config);
+
+// One weight of the model: a role, its layer and (for mixtures of experts) its expert.
+struct LinearId {
+    LinearRole role;
+    int64_t layer = 0;    // ignored for LmHead
+    int64_t expert = -1;  // -1: none
+};
+
+}  // namespace quarot::model

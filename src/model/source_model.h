@@ -1,0 +1,61 @@
+// A model folder as it lies on disk: config, recipe, and checked tensors read on demand.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "io/checkpoint.h"
+#include "model/config.h"
+#include "model/families/family.h"
+#include "model/recipe.h"
+
+namespace quarot::model {
+
+// Opening checks that every tensor the config asks for is there with the right shape and a dtype we
+// read; no weights are read yet. Error{NotFound, Corrupt, Unsupported}.
+class SourceModel {
+  public:
+    static SourceModel open(const std::string& folder);
+
+    const std::string& folder() const { return checkpoint_.folder(); }
+    const ModelConfig& config() const { return config_; }
+    const io::Json& config_json() const { return config_json_; }
+    const Recipe& recipe() const { return recipe_; }  // full_precision_recipe() if not ours
+    bool is_quantized() const { return recipe_.name != "none"; }
+    const Family& family() const { return *family_; }
+    const io::Checkpoint& checkpoint() const { return checkpoint_; }
+
+    // A weight stored as floating point (true for LmHead of a tied model: the embedding).
+    bool is_dense(const LinearId& id) const;
+    DType dense_dtype(const LinearId& id) const;
+    // Rows [first, first + n) of a dense weight as finite fp32 [n, in].
+    Tensor dense_rows(const LinearId& id, int64_t first, int64_t n) const;
+    // A dense weight in its stored dtype, checked finite.
+    Tensor dense(const LinearId& id) const;
+    // A quantized weight, shapes and dtypes checked; Error{Corrupt} for a scale that is not a
+    // finite positive number.
+    QuantizedMatrix quantized(const LinearId& id) const;
+    std::vector<float> bias(const LinearId& id) const;  // empty if the model has none
+    std::vector<float> norm_gain(NormRole role, int64_t layer) const;
+    Tensor embedding() const;  // stored dtype, checked finite
+    Tensor embedding_rows(int64_t first, int64_t n) const;  // fp32
+    DType embedding_dtype() const;
+
+    // Name of a weight without ".weight"; for a tied LmHead "lm_head".
+    std::string linear_name(const LinearId& id) const;
+    // Number of parameters, and bits per weight of the decoder's linears with scales and zero
+    // points counted (the stored float width if not quantized).
+    int64_t parameter_count() const;
+    double bits_per_weight() const;
+
+  private:
+    SourceModel(io::Checkpoint checkpoint, io::Json config_json);
+    io::Checkpoint checkpoint_;
+    io::Json config_json_;
+    const Family* family_ = nullptr;
+    ModelConfig config_;
+    Recipe recipe_;
+};
+
+}  // namespace quarot::model

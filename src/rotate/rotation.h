@@ -1,0 +1,40 @@
+// The rotation of one model: basis changes of fp64 weights, driven by the roles table.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "model/config.h"
+#include "model/online_transforms.h"
+#include "model/recipe.h"
+#include "model/roles.h"
+
+namespace quarot::rotate {
+
+// The basis changes T of every space (model/roles.h). R1: column vectors x' = T x with
+// T = Q^T = H diag(s) / sqrt(d) (docs/quarot.md); the row convention h' = h Q is the same.
+struct Rotation {
+    model::ResidualRotation residual_kind = model::ResidualRotation::None;
+    std::vector<double> signs;             // [hidden]; Hadamard only
+    std::optional<linalg::Mixer> residual;  // Hadamard: order hidden or the block
+    std::vector<double> residual_dense;    // Random: Q^T, [hidden, hidden] row-major
+    std::optional<linalg::Mixer> head_dim;  // R2: applied to each head of V
+    model::OnlineTransforms online;        // what the forward pass applies
+};
+
+Rotation make_rotation(const model::RotationSpec& spec, const model::ModelConfig& config);
+
+// w <- w diag(gain) T_in^T for n_rows rows of a weight [n_rows, in], fp64, in place. gain empty:
+// ones. Rows are independent, so big matrices may be done in pieces.
+void rotate_input(const Rotation& rotation, model::Basis basis, const model::ModelConfig& config,
+                  std::span<const double> gain, std::span<double> w, int64_t n_rows);
+
+// w <- T_out w for a whole weight [out, n_cols], fp64, in place. A bias is the case n_cols = 1.
+void rotate_output(const Rotation& rotation, model::Basis basis, const model::ModelConfig& config,
+                   std::span<double> w, int64_t n_cols);
+
+// True if the basis change is not the identity.
+bool changes(const Rotation& rotation, model::Basis basis);
+
+}  // namespace quarot::rotate
