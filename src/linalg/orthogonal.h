@@ -10,7 +10,9 @@ namespace quarot::linalg {
 std::vector<double> random_signs(int64_t n, uint32_t seed);
 
 // Haar-distributed orthogonal [n, n], row-major: QR of a standard normal matrix (own Box-Muller
-// on mt19937_64, so equal everywhere), columns multiplied by sign(diag R). LAPACK, fp64.
+// on mt19937_64, so equal everywhere up to rounding), columns multiplied by sign(diag R). LAPACK,
+// fp64, one thread: the same bits whenever it is called again on the same machine. n >= 1; fails
+// with OutOfMemory if LAPACK gets no work space.
 std::vector<double> random_orthogonal(int64_t n, uint32_t seed);
 
 }  // namespace quarot::linalg

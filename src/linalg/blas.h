@@ -1,0 +1,18 @@
+// Dense fp64 products, on one thread so that a run can be repeated bit for bit on one machine.
+#pragma once
+
+#include <cstdint>
+
+namespace quarot::linalg {
+
+// Tells the BLAS library of this process to use only the calling thread. Parallelism is ours: split
+// the rows over the thread pool. The functions of this folder that use BLAS call it themselves.
+void use_single_threaded_blas();
+
+// c = op(a) op(b), all row-major and dense: op(a) is [m, k], op(b) is [k, n], c is [m, n] and
+// overwritten. With transpose_a, a is stored as [k, m]; with transpose_b, b is stored as [n, k].
+// c may not overlap a or b. Calls may run at the same time.
+void multiply(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const double* a,
+              const double* b, double* c);
+
+}  // namespace quarot::linalg
