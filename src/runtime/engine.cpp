@@ -1,0 +1,92 @@
+#include "runtime/engine.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "core/error.h"
+
+namespace quarot::runtime {
+
+namespace {
+
+int64_t pages_for(const kernels::KvDescriptor& kv, int64_t n_tokens, int64_t n_sequences) {
+    return std::max<int64_t>(1, ceil_div(n_tokens, kv.page_tokens)) * n_sequences;
+}
+
+void check_tokens(std::span<const int32_t> tokens, int64_t vocab) {
+    for (const int32_t id : tokens) {
+        if (id < 0 || id >= vocab) {
+            fail(ErrorCode::Usage, "token id {} is outside the vocabulary of {}", id, vocab);
+        }
+    }
+}
+
+}  // namespace
+
+Engine::Engine(const model::Weights& weights, kernels::Backend& backend, int64_t n_tokens,
+               int64_t n_sequences)
+    : weights_(weights), backend_(backend),
+      kv_(backend.make_kv_store(weights.kv_descriptor(),
+                                pages_for(weights.kv_descriptor(), n_tokens, n_sequences))),
+      tables_(kv_->n_pages(), kv_->descriptor().page_tokens), state_(backend) {}
+
+int64_t Engine::step(std::span<const Chunk> chunks) {
+    const model::Batch batch = make_batch(chunks);
+    hidden_ = model::forward(weights_, batch, *kv_, backend_, comm_, state_);
+    return hidden_.rows;
+}
+
+model::Batch Engine::make_batch(std::span<const Chunk> chunks) {
+    model::Batch batch;
+    for (const Chunk& chunk : chunks) {
+        const auto n = static_cast<int64_t>(chunk.tokens.size());
+        QUAROT_CHECK(n > 0);
+        check_tokens(chunk.tokens, weights_.config.vocab);
+        const int64_t start = tables_.length(chunk.sequence);
+        if (start + n > weights_.n_positions) {
+            fail(ErrorCode::Usage, "{} tokens do not fit the context of {} positions", start + n,
+                 weights_.n_positions);
+        }
+        tables_.extend(chunk.sequence, n);
+        const auto first = static_cast<int32_t>(batch.n_tokens());
+        batch.token_ids.insert(batch.token_ids.end(), chunk.tokens.begin(), chunk.tokens.end());
+        for (int64_t i = 0; i < n; ++i) batch.positions.push_back(static_cast<int32_t>(start + i));
+        batch.first_token.push_back(static_cast<int32_t>(batch.n_tokens()));
+        batch.context_lengths.push_back(static_cast<int32_t>(start + n));
+        const auto last = static_cast<int32_t>(first + n - 1);
+        const int32_t first_wanted = chunk.logits == LogitsWanted::All    ? first
+                                     : chunk.logits == LogitsWanted::Last ? last
+                                                                          : last + 1;
+        for (int32_t row = first_wanted; row <= last; ++row) batch.logit_rows.push_back(row);
+        const auto n_pages = static_cast<int64_t>(tables_.pages(chunk.sequence).size());
+        batch.max_pages = std::max(batch.max_pages, n_pages);
+    }
+    for (const Chunk& chunk : chunks) {
+        const auto& pages = tables_.pages(chunk.sequence);
+        batch.page_tables.insert(batch.page_tables.end(), pages.begin(), pages.end());
+        const size_t padding = static_cast<size_t>(batch.max_pages) - pages.size();
+        batch.page_tables.insert(batch.page_tables.end(), padding, 0);
+    }
+    return batch;
+}
+
+void Engine::logits(int64_t first, int64_t n, std::span<float> out) {
+    QUAROT_CHECK(first >= 0 && n >= 0 && first + n <= hidden_.rows);
+    QUAROT_CHECK(static_cast<int64_t>(out.size()) == n * weights_.config.vocab);
+    if (n > 0) {
+        model::compute_logits(weights_, hidden_.slice(first, n), backend_, state_, out.data());
+    }
+}
+
+void prefill(Engine& engine, SequenceId sequence, std::span<const int32_t> tokens, int64_t piece) {
+    QUAROT_CHECK(piece > 0);
+    while (!tokens.empty()) {
+        const auto n = std::min<size_t>(tokens.size(), static_cast<size_t>(piece));
+        const Chunk chunk = {sequence, tokens.first(n),
+                             n == tokens.size() ? LogitsWanted::Last : LogitsWanted::None};
+        engine.step({&chunk, 1});
+        tokens = tokens.subspan(n);
+    }
+}
+
+}  // namespace quarot::runtime
