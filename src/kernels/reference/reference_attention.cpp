@@ -1,0 +1,163 @@
+#include "kernels/reference/reference_attention.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <span>
+#include <vector>
+
+#include "core/check.h"
+#include "kernels/reference/reference_kv_store.h"
+
+namespace quarot::kernels {
+
+namespace {
+
+constexpr int64_t kTokensPerTask = 64;
+
+KvPlace place_of(const KvStore& kv, const BatchView& batch, int64_t sequence, int64_t position) {
+    const int64_t page_tokens = kv.descriptor().page_tokens;
+    const int64_t index = position / page_tokens;
+    QUAROT_CHECK(position >= 0 && index < batch.max_pages, "position {}", position);
+    const int64_t page = batch.page_tables[sequence * batch.max_pages + index];
+    QUAROT_CHECK(page >= 0 && page < kv.n_pages(), "page {}", page);
+    return {.page = page, .slot = position % page_tokens};
+}
+
+// Some tokens of one sequence against one KV head.
+struct Task {
+    int64_t sequence, kv_head, first_token, n_tokens;
+};
+
+std::vector<Task> split(const AttentionArgs& args) {
+    std::vector<Task> tasks;
+    for (int64_t s = 0; s < args.batch.n_sequences; ++s) {
+        const int64_t end = args.batch.first_token[s + 1];
+        for (int64_t t = args.batch.first_token[s]; t < end; t += kTokensPerTask) {
+            for (int64_t h = 0; h < args.kv.descriptor().n_kv_heads; ++h) {
+                tasks.push_back({s, h, t, std::min(kTokensPerTask, end - t)});
+            }
+        }
+    }
+    return tasks;
+}
+
+// K transposed, so that the sums over head_dim run side by side for all positions.
+struct Context {
+    std::vector<double> k;  // [head_dim, n]
+    std::vector<double> v;  // [n, head_dim]
+    int64_t n = 0;
+};
+
+Context read_context(const AttentionArgs& args, const Task& task, int64_t n) {
+    const auto& store = static_cast<const ReferenceKvStore&>(args.kv);
+    const int64_t dim = args.kv.descriptor().head_dim;
+    Context context;
+    context.n = n;
+    context.k.resize(static_cast<size_t>(n * dim));
+    context.v.resize(static_cast<size_t>(n * dim));
+    std::vector<float> values(static_cast<size_t>(dim));
+    for (int64_t p = 0; p < n; ++p) {
+        KvPlace place = place_of(args.kv, args.batch, task.sequence, p);
+        place.layer = args.layer;
+        place.head = task.kv_head;
+        store.vectors(KvKind::Key).get(place, values);
+        for (int64_t i = 0; i < dim; ++i) {
+            context.k[static_cast<size_t>(i * n + p)] = values[static_cast<size_t>(i)];
+        }
+        store.vectors(KvKind::Value).get(place, values);
+        std::copy(values.begin(), values.end(), context.v.begin() + p * dim);
+    }
+    return context;
+}
+
+// weights[n] = exp(scale * q . k_p - max); returns their sum.
+double softmax_weights(const float* q, int64_t dim, double scale, const Context& context,
+                       std::span<double> weights) {
+    std::fill(weights.begin(), weights.end(), 0.0);
+    for (int64_t i = 0; i < dim; ++i) {
+        const double qi = q[i];
+        const double* k = context.k.data() + i * context.n;
+        for (size_t p = 0; p < weights.size(); ++p) weights[p] += qi * k[p];
+    }
+    for (double& weight : weights) weight *= scale;
+    const double max = *std::max_element(weights.begin(), weights.end());
+    double sum = 0.0;
+    for (double& weight : weights) {
+        weight = std::exp(weight - max);
+        sum += weight;
+    }
+    return sum;
+}
+
+void attend(const float* q, int64_t dim, double scale, const Context& context,
+            std::span<double> weights, float* out) {
+    const double sum = softmax_weights(q, dim, scale, context, weights);
+    std::vector<double> mixed(static_cast<size_t>(dim), 0.0);
+    for (size_t p = 0; p < weights.size(); ++p) {
+        const double weight = weights[p];
+        const double* v = context.v.data() + static_cast<int64_t>(p) * dim;
+        for (int64_t i = 0; i < dim; ++i) mixed[static_cast<size_t>(i)] += weight * v[i];
+    }
+    for (int64_t i = 0; i < dim; ++i) {
+        out[i] = static_cast<float>(mixed[static_cast<size_t>(i)] / sum);
+    }
+}
+
+void run(const AttentionArgs& args, const Task& task) {
+    const KvDescriptor& d = args.kv.descriptor();
+    const int64_t queries_per_kv = args.n_heads / d.n_kv_heads;
+    const int32_t* positions = args.batch.positions + task.first_token;
+    const int64_t longest = *std::max_element(positions, positions + task.n_tokens) + 1;
+    const Context context = read_context(args, task, longest);
+    std::vector<double> weights(static_cast<size_t>(longest));
+    for (int64_t t = 0; t < task.n_tokens; ++t) {
+        const auto visible = std::span(weights).first(static_cast<size_t>(positions[t]) + 1);
+        for (int64_t h = 0; h < queries_per_kv; ++h) {
+            const int64_t column = (task.kv_head * queries_per_kv + h) * d.head_dim;
+            attend(args.q.f32(task.first_token + t) + column, d.head_dim, args.scale, context,
+                   visible, args.out.f32(task.first_token + t) + column);
+        }
+    }
+}
+
+}  // namespace
+
+bool reference_append_kv(ThreadPool& pool, const AppendKvArgs& args) {
+    const KvDescriptor& d = args.kv.descriptor();
+    const int64_t width = d.n_kv_heads * d.head_dim;
+    QUAROT_CHECK(args.k.cols == width && args.v.cols == width);
+    QUAROT_CHECK(args.k.rows == args.batch.n_tokens && args.v.rows == args.batch.n_tokens);
+    QUAROT_CHECK(args.layer >= 0 && args.layer < d.n_layers, "layer {}", args.layer);
+    auto& store = static_cast<ReferenceKvStore&>(args.kv);
+    const auto dim = static_cast<size_t>(d.head_dim);
+    std::atomic<bool> finite = true;
+    pool.parallel_for(args.batch.n_tokens, [&](int64_t token, int) {
+        const int64_t position = args.batch.positions[token];
+        KvPlace place =
+            place_of(args.kv, args.batch, args.batch.sequence_of_token[token], position);
+        place.layer = args.layer;
+        for (place.head = 0; place.head < d.n_kv_heads; ++place.head) {
+            const int64_t column = place.head * d.head_dim;
+            const std::span k(args.k.f32(token) + column, dim);
+            const std::span v(args.v.f32(token) + column, dim);
+            if (!store.vectors(KvKind::Key).put(place, position, k)) finite = false;
+            if (!store.vectors(KvKind::Value).put(place, position, v)) finite = false;
+        }
+    });
+    return finite;
+}
+
+void reference_attention(ThreadPool& pool, const AttentionArgs& args) {
+    const KvDescriptor& d = args.kv.descriptor();
+    QUAROT_CHECK(args.n_heads % d.n_kv_heads == 0, "{} heads, {} KV heads", args.n_heads,
+                 d.n_kv_heads);
+    QUAROT_CHECK(args.q.cols == args.n_heads * d.head_dim && args.out.cols == args.q.cols);
+    QUAROT_CHECK(args.q.rows == args.batch.n_tokens && args.out.rows == args.batch.n_tokens);
+    QUAROT_CHECK(args.layer >= 0 && args.layer < d.n_layers, "layer {}", args.layer);
+    const std::vector<Task> tasks = split(args);
+    pool.parallel_for(static_cast<int64_t>(tasks.size()),
+                      [&](int64_t i, int) { run(args, tasks[static_cast<size_t>(i)]); });
+}
+
+}  // namespace quarot::kernels

@@ -1,0 +1,127 @@
+#include "kernels/reference/reference_backend.h"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <utility>
+
+#include "core/check.h"
+#include "core/error.h"
+#include "core/thread_pool.h"
+#include "kernels/reference/reference_attention.h"
+#include "kernels/reference/reference_kv_store.h"
+#include "kernels/reference/reference_linear.h"
+#include "kernels/reference/reference_quantize.h"
+#include "kernels/reference/reference_rows.h"
+#include "kernels/reference/reference_weights.h"
+#include "tensor/float_convert.h"
+
+namespace quarot::kernels {
+
+namespace {
+
+constexpr Site kNoSite = std::numeric_limits<Site>::max();
+
+struct ReferenceEmbedding final : Embedding {
+    explicit ReferenceEmbedding(std::shared_ptr<const Tensor> t) : table(std::move(t)) {}
+    std::shared_ptr<const Tensor> table;  // [vocabulary, hidden]
+};
+
+// Takes its scratch from the heap inside operations, which the contract forbids to fast backends.
+class ReferenceBackend final : public Backend {
+  public:
+    explicit ReferenceBackend(int n_threads) : pool_(n_threads) {}
+
+    BackendInfo info() const override { return {"reference", "scalar", pool_.size()}; }
+
+    Buffer allocate(int64_t bytes) override {
+        QUAROT_CHECK(bytes >= 0, "{} bytes", bytes);
+        const auto storage = std::make_shared<Storage>(bytes);
+        void* const data = storage->data();
+        return {data, bytes, [storage](void*) {}};  // freed with the deleter
+    }
+    void upload(void* to, const void* host, int64_t bytes) override { copy(to, host, bytes); }
+    void download(void* host, const void* from, int64_t bytes) override { copy(host, from, bytes); }
+
+    std::unique_ptr<Linear> prepare_linear(LinearWeights weights) override {
+        return prepare_reference_linear(std::move(weights));
+    }
+    std::unique_ptr<Embedding> prepare_embedding(std::shared_ptr<const Tensor> table) override {
+        QUAROT_CHECK(table != nullptr && table->shape().size() == 2);
+        if (!is_float_weight(table->dtype())) {
+            fail(ErrorCode::Unsupported, "an embedding table is {}, expected F32, F16 or BF16",
+                 name_of(table->dtype()));
+        }
+        return std::make_unique<ReferenceEmbedding>(std::move(table));
+    }
+    std::unique_ptr<Transform> prepare_transform(const linalg::Mixer& mixer,
+                                                 int64_t inner) override {
+        QUAROT_CHECK(inner >= 1, "inner {}", inner);
+        return std::make_unique<ReferenceTransform>(mixer, inner);
+    }
+    std::unique_ptr<KvStore> make_kv_store(const KvDescriptor& descriptor,
+                                           int64_t n_pages) override {
+        return std::make_unique<ReferenceKvStore>(descriptor, n_pages);
+    }
+
+    void embed(const EmbedArgs& args) override;
+    void gather_rows(Rows in, const int32_t* row_indices, Rows out) override;
+    void rms_norm(const RmsNormArgs& args) override { reference_rms_norm(pool_, args); }
+    void transform(const Transform& transform, Rows rows) override {
+        reference_transform(pool_, static_cast<const ReferenceTransform&>(transform), rows);
+    }
+    void quantize(Rows in, QuantizedRows out, Site site) override {
+        if (!reference_quantize(pool_, in, out)) record(site);
+    }
+    void linear(const LinearArgs& args) override { reference_linear(pool_, args); }
+    void rope(const RopeArgs& args) override { reference_rope(pool_, args); }
+    void append_kv(const AppendKvArgs& args) override {
+        if (!reference_append_kv(pool_, args)) record(args.site);
+    }
+    void attention(const AttentionArgs& args) override { reference_attention(pool_, args); }
+    void silu_mul(const SiluMulArgs& args) override { reference_silu_mul(pool_, args); }
+
+    std::optional<Site> take_non_finite_site() override {
+        const Site site = std::exchange(first_non_finite_, kNoSite);
+        if (site == kNoSite) return std::nullopt;
+        return site;
+    }
+
+  private:
+    static void copy(void* to, const void* from, int64_t bytes) {
+        if (bytes > 0) std::memcpy(to, from, static_cast<size_t>(bytes));
+    }
+    void record(Site site) { first_non_finite_ = std::min(first_non_finite_, site); }
+
+    ThreadPool pool_;
+    Site first_non_finite_ = kNoSite;  // written by the calling thread only
+};
+
+void ReferenceBackend::embed(const EmbedArgs& args) {
+    const Tensor& table = *static_cast<const ReferenceEmbedding&>(args.table).table;
+    const int64_t hidden = table.cols();
+    QUAROT_CHECK(args.out.rows == args.batch.n_tokens && args.out.cols == hidden);
+    for (int64_t token = 0; token < args.batch.n_tokens; ++token) {
+        const int64_t id = args.batch.token_ids[token];
+        QUAROT_CHECK(id >= 0 && id < table.rows(), "token id {}", id);
+        widen(table.dtype(), table.data() + id * hidden * size_of(table.dtype()),
+              {args.out.f32(token), static_cast<size_t>(hidden)});
+    }
+}
+
+void ReferenceBackend::gather_rows(Rows in, const int32_t* row_indices, Rows out) {
+    QUAROT_CHECK(in.cols == out.cols);
+    for (int64_t row = 0; row < out.rows; ++row) {
+        const int64_t from = row_indices[row];
+        QUAROT_CHECK(from >= 0 && from < in.rows, "row {}", from);
+        copy(out.f32(row), in.f32(from), in.cols * size_of(DType::F32));
+    }
+}
+
+}  // namespace
+
+std::unique_ptr<Backend> make_reference_backend(int n_threads) {
+    return std::make_unique<ReferenceBackend>(n_threads);
+}
+
+}  // namespace quarot::kernels

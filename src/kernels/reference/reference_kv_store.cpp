@@ -1,0 +1,165 @@
+#include "kernels/reference/reference_kv_store.h"
+
+#include <algorithm>
+#include <cmath>
+#include <initializer_list>
+#include <limits>
+#include <new>
+
+#include "core/check.h"
+#include "core/checked_math.h"
+#include "core/error.h"
+#include "tensor/affine.h"
+
+namespace quarot::kernels {
+
+namespace {
+
+void check_supported(const KvDescriptor& d, const KvFormat& format) {
+    if (format.bits != 16 && (format.bits < 2 || format.bits > 8)) {
+        fail(ErrorCode::Unsupported, "KV cache bits are {}, expected 2 to 8 or 16", format.bits);
+    }
+    if (format.group_size < 0 || (format.group_size > 0 && d.head_dim % format.group_size != 0)) {
+        fail(ErrorCode::Unsupported,
+             "KV cache group size is {}, expected a divisor of the head size {} or 0",
+             format.group_size, d.head_dim);
+    }
+    if (!(format.clip > 0.0f) || !std::isfinite(format.clip)) {
+        fail(ErrorCode::Unsupported, "KV cache clip ratio is {}, expected a positive number",
+             format.clip);
+    }
+}
+
+template <typename T>
+void allocate(std::vector<T>& to, std::initializer_list<int64_t> dims) {
+    const auto count = checked_product(std::span(dims.begin(), dims.size()));
+    try {
+        if (!count || *count > std::numeric_limits<int64_t>::max() / 8) throw std::bad_alloc();
+        to.resize(static_cast<size_t>(*count));
+    } catch (const std::bad_alloc&) {
+        fail(ErrorCode::OutOfMemory, "the KV cache does not fit into host memory; lower its size");
+    }
+}
+
+}  // namespace
+
+KvVectors::KvVectors(const KvDescriptor& d, const KvFormat& format, int64_t n_pages)
+    : format_(format),
+      n_pages_(n_pages),
+      page_tokens_(d.page_tokens),
+      n_heads_(d.n_kv_heads),
+      head_dim_(d.head_dim),
+      float_slots_(format.bits == 16
+                       ? d.page_tokens
+                       : std::clamp<int64_t>(format.exempt_positions, 0, d.page_tokens)) {
+    check_supported(d, format);
+    allocate(values_, {d.n_layers, n_pages, float_slots_, n_heads_, head_dim_});
+    if (format.bits == 16) return;
+    allocate(codes_, {d.n_layers, n_pages, page_tokens_, n_heads_, head_dim_});
+    allocate(scales_, {d.n_layers, n_pages, page_tokens_, n_heads_, n_groups()});
+    allocate(zeros_, {d.n_layers, n_pages, page_tokens_, n_heads_, n_groups()});
+    allocate(is_float_, {d.n_layers, n_pages, page_tokens_, n_heads_});
+}
+
+int64_t KvVectors::vector_index(const KvPlace& p) const {
+    return ((p.layer * n_pages_ + p.page) * page_tokens_ + p.slot) * n_heads_ + p.head;
+}
+
+int64_t KvVectors::float_index(const KvPlace& p) const {
+    return ((p.layer * n_pages_ + p.page) * float_slots_ + p.slot) * n_heads_ + p.head;
+}
+
+bool KvVectors::put(const KvPlace& place, int64_t position, std::span<const float> values) {
+    const bool as_float = format_.bits == 16 || position < format_.exempt_positions;
+    const auto vector = static_cast<size_t>(vector_index(place));
+    if (format_.bits != 16) is_float_[vector] = as_float ? 1 : 0;
+    if (as_float) {
+        std::copy(values.begin(), values.end(), values_.begin() + float_index(place) * head_dim_);
+        return true;
+    }
+    const auto size = static_cast<size_t>(group_size());
+    bool finite = true;
+    for (int64_t g = 0; g < n_groups(); ++g) {
+        const auto first = static_cast<size_t>(g) * size;
+        uint8_t* codes = codes_.data() + vector * static_cast<size_t>(head_dim_) + first;
+        finite &= quantize_group(values.subspan(first, size),
+                                 static_cast<int64_t>(vector) * n_groups() + g, codes);
+    }
+    return finite;
+}
+
+bool KvVectors::quantize_group(std::span<const float> values, int64_t group, uint8_t* codes) {
+    const auto at = static_cast<size_t>(group);
+    bool finite =
+        std::all_of(values.begin(), values.end(), [](float x) { return std::isfinite(x); });
+    Affine affine;
+    if (finite) {
+        const auto [min, max] = std::minmax_element(values.begin(), values.end());
+        float lo = *min, hi = *max;
+        if (format_.range_includes_zero) {
+            lo = std::min(lo, 0.0f);
+            hi = std::max(hi, 0.0f);
+        }
+        affine = asymmetric_affine(lo * format_.clip, hi * format_.clip, format_.bits);
+        finite = std::isfinite(affine.scale);
+    }
+    if (!finite) affine = {};
+    scales_[at] = affine.scale;
+    zeros_[at] = static_cast<int16_t>(affine.zero);
+    for (size_t i = 0; i < values.size(); ++i) {
+        codes[i] = finite
+                       ? static_cast<uint8_t>(quantize_asymmetric(values[i], affine, format_.bits))
+                       : uint8_t{0};
+    }
+    return finite;
+}
+
+void KvVectors::get(const KvPlace& place, std::span<float> values) const {
+    const auto vector = static_cast<size_t>(vector_index(place));
+    if (format_.bits == 16 || is_float_[vector] != 0) {
+        std::copy_n(values_.begin() + float_index(place) * head_dim_, head_dim_, values.begin());
+        return;
+    }
+    const auto dim = static_cast<size_t>(head_dim_), size = static_cast<size_t>(group_size());
+    const auto groups = static_cast<size_t>(n_groups());
+    for (size_t i = 0; i < dim; ++i) {
+        const size_t group = vector * groups + i / size;
+        const int difference = static_cast<int>(codes_[vector * dim + i]) - zeros_[group];
+        values[i] = scales_[group] * static_cast<float>(difference);
+    }
+}
+
+KvStore::Entry KvVectors::entry(const KvPlace& place) const {
+    KvStore::Entry entry;
+    entry.values.resize(static_cast<size_t>(head_dim_));
+    get(place, entry.values);
+    const int64_t vector = vector_index(place);
+    if (format_.bits == 16 || is_float_[static_cast<size_t>(vector)] != 0) return entry;
+    const auto codes = codes_.begin() + vector * head_dim_;
+    const auto scales = scales_.begin() + vector * n_groups();
+    const auto zeros = zeros_.begin() + vector * n_groups();
+    entry.codes.assign(codes, codes + head_dim_);
+    entry.scales.assign(scales, scales + n_groups());
+    entry.zeros.assign(zeros, zeros + n_groups());
+    return entry;
+}
+
+int64_t KvVectors::bytes() const {
+    return static_cast<int64_t>(codes_.size() + scales_.size() * sizeof(float) +
+                                zeros_.size() * sizeof(int16_t) + values_.size() * sizeof(float) +
+                                is_float_.size());
+}
+
+ReferenceKvStore::ReferenceKvStore(const KvDescriptor& d, int64_t n_pages)
+    : KvStore(d, n_pages), k_(d, d.k, n_pages), v_(d, d.v, n_pages) {}
+
+KvStore::Entry ReferenceKvStore::read(KvKind kind, int64_t layer, int64_t page, int64_t slot,
+                                      int64_t head) const {
+    const KvDescriptor& d = descriptor();
+    QUAROT_CHECK(layer >= 0 && layer < d.n_layers && page >= 0 && page < n_pages() && slot >= 0 &&
+                     slot < d.page_tokens && head >= 0 && head < d.n_kv_heads,
+                 "layer {} page {} slot {} head {}", layer, page, slot, head);
+    return vectors(kind).entry({layer, page, slot, head});
+}
+
+}  // namespace quarot::kernels

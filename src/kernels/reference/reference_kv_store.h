@@ -1,0 +1,64 @@
+// What a page of the KV cache looks like in the reference backend: one byte a code, fp32 scales,
+// and fp32 values where nothing is quantized.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "kernels/ops.h"
+
+namespace quarot::kernels {
+
+// Which vector of the cache.
+struct KvPlace {
+    int64_t layer = 0;
+    int64_t page = 0;
+    int64_t slot = 0;
+    int64_t head = 0;
+};
+
+// All K vectors or all V vectors. Slots of different places may be written by different threads.
+class KvVectors {
+  public:
+    // Error{Unsupported} for a format outside the contract, Error{OutOfMemory} for too many pages.
+    KvVectors(const KvDescriptor& descriptor, const KvFormat& format, int64_t n_pages);
+
+    // Stores values[head_dim] of a token at `position` of its sequence. False: a NaN or Inf was to
+    // be quantized; its group holds zeros then.
+    bool put(const KvPlace& place, int64_t position, std::span<const float> values);
+    // values[head_dim] as attention sees them.
+    void get(const KvPlace& place, std::span<float> values) const;
+    KvStore::Entry entry(const KvPlace& place) const;
+    int64_t bytes() const;
+
+  private:
+    bool quantize_group(std::span<const float> values, int64_t group, uint8_t* codes);
+    int64_t vector_index(const KvPlace& place) const;
+    int64_t float_index(const KvPlace& place) const;
+    int64_t group_size() const { return format_.group_size == 0 ? head_dim_ : format_.group_size; }
+    int64_t n_groups() const { return head_dim_ / group_size(); }
+
+    KvFormat format_;
+    int64_t n_pages_, page_tokens_, n_heads_, head_dim_;
+    int64_t float_slots_;            // first slots of every page that have room for fp32 values
+    std::vector<uint8_t> codes_;     // [vectors, head_dim]
+    std::vector<float> scales_;      // [vectors, n_groups]
+    std::vector<int16_t> zeros_;     // [vectors, n_groups]
+    std::vector<float> values_;      // [layers, pages, float_slots, heads, head_dim]
+    std::vector<uint8_t> is_float_;  // [vectors]: the vector stands in values_
+};
+
+class ReferenceKvStore final : public KvStore {
+  public:
+    ReferenceKvStore(const KvDescriptor& descriptor, int64_t n_pages);
+    int64_t bytes() const override { return k_.bytes() + v_.bytes(); }
+    Entry read(KvKind kind, int64_t layer, int64_t page, int64_t slot, int64_t head) const override;
+    KvVectors& vectors(KvKind kind) { return kind == KvKind::Key ? k_ : v_; }
+    const KvVectors& vectors(KvKind kind) const { return kind == KvKind::Key ? k_ : v_; }
+
+  private:
+    KvVectors k_, v_;
+};
+
+}  // namespace quarot::kernels

@@ -1,0 +1,93 @@
+#include "kernels/reference/reference_quantize.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstring>
+#include <optional>
+#include <span>
+
+#include "core/check.h"
+#include "tensor/affine.h"
+
+namespace quarot::kernels {
+
+namespace {
+
+// Empty if a value is not finite or the range does not fit fp32. The range of a whole row includes
+// 0, that of a group does not.
+std::optional<Affine> affine_of(std::span<const float> values, const ActivationFormat& format) {
+    if (!std::all_of(values.begin(), values.end(), [](float x) { return std::isfinite(x); })) {
+        return std::nullopt;
+    }
+    const auto [min, max] = std::minmax_element(values.begin(), values.end());
+    float lo = *min, hi = *max;
+    if (format.group_size == 0) {
+        lo = std::min(lo, 0.0f);
+        hi = std::max(hi, 0.0f);
+    }
+    lo *= format.clip;
+    hi *= format.clip;
+    const Affine affine =
+        format.symmetric ? symmetric_affine(std::max(std::fabs(lo), std::fabs(hi)), format.bits)
+                         : asymmetric_affine(lo, hi, format.bits);
+    if (!std::isfinite(affine.scale)) return std::nullopt;
+    return affine;
+}
+
+// The sum of the codes.
+int32_t write_codes(std::span<const float> values, const Affine& affine,
+                    const ActivationFormat& format, int8_t* codes) {
+    const int half = 1 << (format.bits - 1);
+    int32_t sum = 0;
+    for (size_t i = 0; i < values.size(); ++i) {
+        const int32_t code = format.symmetric
+                                 ? quantize_symmetric(values[i], affine.scale, format.bits)
+                                 : quantize_asymmetric(values[i], affine, format.bits) - half;
+        codes[i] = static_cast<int8_t>(code);
+        sum += code;
+    }
+    return sum;
+}
+
+bool quantize_row(const float* in, const QuantizedRows& out, int64_t row) {
+    const ActivationFormat& format = out.format;
+    const int64_t n_groups = out.n_groups(), size = out.cols / n_groups;
+    int8_t* codes = out.codes + row * out.stride;
+    bool finite = true;
+    for (int64_t g = 0; g < n_groups; ++g) {
+        const std::span values(in + g * size, static_cast<size_t>(size));
+        const auto affine = affine_of(values, format);
+        const int64_t at = row * n_groups + g;
+        if (affine) {
+            out.row_sums[at] = write_codes(values, *affine, format, codes + g * size);
+        } else {
+            std::memset(codes + g * size, 0, static_cast<size_t>(size));
+            out.row_sums[at] = 0;
+            finite = false;
+        }
+        out.scales[at] = affine ? affine->scale : 1.0f;
+        if (!format.symmetric) {
+            out.offsets[at] = affine ? affine->zero - (1 << (format.bits - 1)) : 0;
+        }
+    }
+    std::memset(codes + out.cols, 0, static_cast<size_t>(out.stride - out.cols));
+    return finite;
+}
+
+}  // namespace
+
+bool reference_quantize(ThreadPool& pool, const Rows& in, const QuantizedRows& out) {
+    const ActivationFormat& format = out.format;
+    QUAROT_CHECK(in.dtype == DType::F32 && in.rows == out.rows && in.cols == out.cols);
+    QUAROT_CHECK(format.bits >= 2 && format.bits <= 8, "{} bits", format.bits);
+    QUAROT_CHECK(format.symmetric || (out.offsets != nullptr && format.zero == ZeroPoint::Integer));
+    QUAROT_CHECK(format.group_size == 0 || out.cols % format.group_size == 0);
+    std::atomic<bool> finite = true;
+    pool.parallel_for(in.rows, [&](int64_t row, int) {
+        if (!quantize_row(in.f32(row), out, row)) finite = false;
+    });
+    return finite;
+}
+
+}  // namespace quarot::kernels

@@ -1,0 +1,95 @@
+#include "kernels/reference/reference_rows.h"
+
+#include <cmath>
+#include <span>
+#include <vector>
+
+#include "core/check.h"
+
+namespace quarot::kernels {
+
+namespace {
+
+void rms_norm_row(const float* in, const float* gain, double eps, int64_t cols, float* out) {
+    double sum = 0.0;
+    for (int64_t c = 0; c < cols; ++c) sum += static_cast<double>(in[c]) * in[c];
+    const double inverse = 1.0 / std::sqrt(sum / static_cast<double>(cols) + eps);
+    for (int64_t c = 0; c < cols; ++c) {
+        const double weight = gain == nullptr ? 1.0 : gain[c];
+        out[c] = static_cast<float>(in[c] * inverse * weight);
+    }
+}
+
+// Turns every pair (i, i + head_dim/2) of every head of one row.
+void rope_row(float* row, int64_t cols, int64_t head_dim, const float* cos, const float* sin) {
+    const int64_t half = head_dim / 2;
+    for (int64_t head = 0; head < cols; head += head_dim) {
+        for (int64_t i = 0; i < half; ++i) {
+            float& first = row[head + i];
+            float& second = row[head + half + i];
+            const double a = first, b = second, c = cos[i], s = sin[i];
+            first = static_cast<float>(a * c - b * s);
+            second = static_cast<float>(b * c + a * s);
+        }
+    }
+}
+
+}  // namespace
+
+void reference_rms_norm(ThreadPool& pool, const RmsNormArgs& args) {
+    QUAROT_CHECK(args.in.rows == args.out.rows && args.in.cols == args.out.cols);
+    pool.parallel_for(args.in.rows, [&](int64_t row, int) {
+        rms_norm_row(args.in.f32(row), args.gain, args.eps, args.in.cols, args.out.f32(row));
+    });
+}
+
+void reference_rope(ThreadPool& pool, const RopeArgs& args) {
+    const int64_t half = args.head_dim / 2;
+    QUAROT_CHECK(args.head_dim > 0 && args.head_dim % 2 == 0, "head_dim {}", args.head_dim);
+    QUAROT_CHECK(args.q.rows == args.batch.n_tokens && args.k.rows == args.batch.n_tokens);
+    QUAROT_CHECK(args.q.cols % args.head_dim == 0 && args.k.cols % args.head_dim == 0);
+    pool.parallel_for(args.batch.n_tokens, [&](int64_t token, int) {
+        const int64_t position = args.batch.positions[token];
+        QUAROT_CHECK(position >= 0 && position < args.table.n_positions, "position {}", position);
+        const float* cos = args.table.cos + position * half;
+        const float* sin = args.table.sin + position * half;
+        rope_row(args.q.f32(token), args.q.cols, args.head_dim, cos, sin);
+        rope_row(args.k.f32(token), args.k.cols, args.head_dim, cos, sin);
+    });
+}
+
+void reference_silu_mul(ThreadPool& pool, const SiluMulArgs& args) {
+    const int64_t rows = args.out.rows, cols = args.out.cols;
+    QUAROT_CHECK(args.gate.rows == rows && args.up.rows == rows);
+    QUAROT_CHECK(args.gate.cols == cols && args.up.cols == cols);
+    pool.parallel_for(rows, [&](int64_t row, int) {
+        const float* gate = args.gate.f32(row);
+        const float* up = args.up.f32(row);
+        float* out = args.out.f32(row);
+        for (int64_t c = 0; c < cols; ++c) {
+            const double x = gate[c];
+            out[c] = static_cast<float>(x / (1.0 + std::exp(-x)) * up[c]);
+        }
+    });
+}
+
+void reference_transform(ThreadPool& pool, const ReferenceTransform& transform, const Rows& rows) {
+    const int64_t block = transform.n() * transform.inner();
+    QUAROT_CHECK(rows.cols % block == 0, "{} columns in blocks of {}", rows.cols, block);
+    if (transform.mixer().kind == linalg::MixerKind::Identity) return;
+    pool.parallel_for(rows.rows, [&](int64_t row, int) {
+        float* values = rows.f32(row);
+        std::vector<double> wide(values, values + rows.cols);
+        for (int64_t start = 0; start < rows.cols; start += block) {
+            linalg::apply_strided(
+                transform.mixer(),
+                std::span(wide).subspan(static_cast<size_t>(start), static_cast<size_t>(block)),
+                transform.inner());
+        }
+        for (int64_t c = 0; c < rows.cols; ++c) {
+            values[c] = static_cast<float>(wide[static_cast<size_t>(c)]);
+        }
+    });
+}
+
+}  // namespace quarot::kernels
