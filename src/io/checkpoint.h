@@ -2,12 +2,9 @@
 #pragma once
 
 #include <map>
-#include <memory>
-#include <span>
 #include <string>
 #include <vector>
 
-#include "io/json.h"
 #include "io/safetensors.h"
 
 namespace quarot::io {
@@ -32,7 +29,8 @@ class Checkpoint {
 
     // The whole tensor.
     Tensor read(const std::string& name) const;
-    // Rows [first_row, first_row + n_rows) of a matrix, in the stored dtype. Thread-safe.
+    // Rows [first_row, first_row + n_rows) of a matrix, in the stored dtype; a vector's rows are
+    // its elements. Error{Corrupt} if the tensor has no such rows. Thread-safe.
     Tensor read_rows(const std::string& name, int64_t first_row, int64_t n_rows) const;
 
   private:
@@ -40,6 +38,10 @@ class Checkpoint {
         size_t file = 0;
         TensorInfo info;
     };
+    void open_shards(const std::string& index_path);
+    void add_file(const std::string& path);
+    const Entry& entry(const std::string& name) const;
+
     std::string folder_;
     std::vector<SafetensorsFile> files_;
     std::map<std::string, Entry> entries_;

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -14,25 +14,26 @@ namespace quarot::io {
 struct JsonLimits {
     int64_t max_bytes = int64_t{4} << 20;
     int max_depth = 32;
+    int64_t max_values = int64_t{4} << 20;  // keeps memory in proportion to honest files
 };
 
 // A JSON value. Objects keep the order of their keys. Reading accessors throw
 // Error{Corrupt} that names the place ("config.json: rope_scaling.factor is a string, expected a
-// number"); the place is set while parsing.
+// number"); the place is set while parsing. The members of a large container share one place.
 class Json {
   public:
     using Array = std::vector<Json>;
     using Object = std::vector<std::pair<std::string, Json>>;
 
-    Json() = default;  // null
-    Json(bool value) : value_(value) {}                    // NOLINT(google-explicit-constructor)
-    Json(int value) : value_(int64_t{value}) {}            // NOLINT
-    Json(int64_t value) : value_(value) {}                 // NOLINT
-    Json(double value) : value_(value) {}                  // NOLINT
+    Json() = default;                                        // null
+    Json(bool value) : value_(value) {}                      // NOLINT(google-explicit-constructor)
+    Json(int value) : value_(int64_t{value}) {}              // NOLINT
+    Json(int64_t value) : value_(value) {}                   // NOLINT
+    Json(double value) : value_(value) {}                    // NOLINT
     Json(const char* value) : value_(std::string(value)) {}  // NOLINT
-    Json(std::string value) : value_(std::move(value)) {}  // NOLINT
-    Json(Array value) : value_(std::move(value)) {}        // NOLINT
-    Json(Object value) : value_(std::move(value)) {}       // NOLINT
+    Json(std::string value) : value_(std::move(value)) {}    // NOLINT
+    Json(Array value) : value_(std::move(value)) {}          // NOLINT
+    Json(Object value) : value_(std::move(value)) {}         // NOLINT
 
     // Refuses, with Error{Corrupt} naming `source`: bad UTF-8, trailing garbage, comments, NaN
     // literals, duplicate keys, non-finite numbers, integers outside int64 are doubles, and
@@ -68,14 +69,16 @@ class Json {
     void push_back(Json value);  // turns null into an array
 
     // Where this value stood: "config.json: rope_scaling.factor".
-    const std::string& place() const { return place_; }
+    const std::string& place() const;
 
     // indent < 0: one line. Numbers print so that they read back equal; non-finite prints null.
     std::string dump(int indent = 2) const;
 
   private:
+    friend class JsonBuilder;
+
     std::variant<std::monostate, bool, int64_t, double, std::string, Array, Object> value_;
-    std::string place_;
+    std::shared_ptr<const std::string> place_;  // null for values made by the program
 };
 
 }  // namespace quarot::io

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -47,6 +48,7 @@ struct PlannedTensor {
 
 // Writes tensors in any order into a file whose layout is fixed at the start: header padded with
 // spaces to 8 bytes, tensors in name order, metadata {"format": "pt"}; same input, same bytes.
+// Without finish() the destructor removes the file. Threads may write at the same time.
 class SafetensorsWriter {
   public:
     // Creates the file (must not exist) and writes the header. Error{Io} on failure.
@@ -54,7 +56,7 @@ class SafetensorsWriter {
     ~SafetensorsWriter();
     SafetensorsWriter(SafetensorsWriter&&) noexcept;
 
-    // Writes bytes [first, first + data.size()) of a tensor.
+    // Writes bytes [first, first + data.size()) of a tensor; each byte once. Error{Io} on failure.
     void write(const std::string& name, int64_t first, std::span<const std::byte> data);
     // fsync and close; QUAROT_CHECKs that every byte of every tensor was written.
     void finish();

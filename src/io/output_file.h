@@ -1,0 +1,38 @@
+// A new file being written: complete and synced after finish(), gone otherwise.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+namespace quarot::io {
+
+class OutputFile {
+  public:
+    // Creates the file, which must not exist. Every failure here and below is Error{Io}.
+    explicit OutputFile(const std::string& path);
+    ~OutputFile();
+    OutputFile(OutputFile&& other) noexcept;
+    OutputFile& operator=(OutputFile&&) = delete;
+
+    const std::string& path() const { return path_; }
+
+    // Claims the disk space now where the file system can, so that a full disk shows early.
+    void reserve(int64_t bytes);
+    // Threads may write at the same time.
+    void write(int64_t offset, std::span<const std::byte> data);
+    // Syncs and closes; the file stays.
+    void finish();
+
+  private:
+    std::string path_;
+    int fd_ = -1;
+};
+
+// Makes new names in a folder durable.
+void sync_folder(const std::string& folder);
+
+// A name beside `path`, hidden, that no other run uses: "<parent>/.<name>.<kind>-<pid>-<n>".
+std::string temporary_sibling(const std::string& path, const std::string& kind);
+
+}  // namespace quarot::io

@@ -1,0 +1,202 @@
+// How does a folder appear at once? It is filled beside its place, synced, and renamed.
+#include "io/output_folder.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+#include <system_error>
+
+#include "core/check.h"
+#include "core/error.h"
+#include "core/log.h"
+#include "io/file.h"
+#include "io/output_file.h"
+
+namespace quarot::io {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+[[noreturn]] void fail_io(const char* doing, const std::string& path, std::error_code error) {
+    fail(ErrorCode::Io, "cannot {} {}: {}", doing, path, error.message());
+}
+
+std::error_code last_error() {
+    return {errno, std::generic_category()};
+}
+
+// "out/" and "a/../out" become "out".
+std::string tidy(const std::string& path) {
+    fs::path normal = fs::path(path).lexically_normal();
+    if (!normal.has_filename()) normal = normal.parent_path();
+    return normal.string();
+}
+
+fs::path resolved(const std::string& path) {
+    std::error_code error;
+    fs::path result = fs::weakly_canonical(fs::absolute(path), error);
+    return error ? fs::absolute(path).lexically_normal() : result;
+}
+
+bool is_within(const fs::path& inner, const fs::path& outer) {
+    const auto [in, out] = std::mismatch(inner.begin(), inner.end(), outer.begin(), outer.end());
+    return out == outer.end();
+}
+
+void check_apart(const std::string& path, const std::vector<std::string>& inputs) {
+    const fs::path out = resolved(path);
+    for (const std::string& input : inputs) {
+        const fs::path in = resolved(tidy(input));
+        if (is_within(out, in)) {
+            fail(ErrorCode::Usage, "output {} is the input {} or inside it; choose another folder",
+                 path, input);
+        }
+        if (is_within(in, out)) {
+            fail(ErrorCode::Usage, "output {} contains the input {}; choose another folder", path,
+                 input);
+        }
+    }
+}
+
+// Is `path` free, or an old output that may be replaced? True if there is something to replace.
+bool check_free_or_replaceable(const std::string& path, bool overwrite) {
+    std::error_code error;
+    const fs::file_status status = fs::symlink_status(path, error);
+    if (status.type() == fs::file_type::not_found) return false;
+    if (status.type() == fs::file_type::none) fail_io("look at", path, error);
+    if (!overwrite) {
+        fail(ErrorCode::Usage, "{} exists; choose another name or give --overwrite", path);
+    }
+    if (status.type() != fs::file_type::directory) {
+        fail(ErrorCode::Usage, "{} is not a folder, --overwrite replaces only model folders", path);
+    }
+    const bool is_model = fs::exists(fs::path(path) / "config.json", error);
+    if (!is_model && !fs::is_empty(path, error)) {
+        fail(
+            ErrorCode::Usage,
+            "{} has no config.json, --overwrite replaces only model folders; remove it yourself if "
+            "you mean it",
+            path);
+    }
+    return true;
+}
+
+// Syncs whatever stands in the folder, also files that others wrote there.
+void sync_contents(const std::string& folder) {
+    std::error_code error;
+    for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
+        const int fd = ::open(it->path().c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        if (fd < 0) fail_io("open", it->path().string(), last_error());
+        const int result = ::fsync(fd);
+        const std::error_code sync_error = last_error();
+        ::close(fd);
+        if (result != 0) fail_io("sync", it->path().string(), sync_error);
+    }
+    if (error) fail_io("list", folder, error);
+    sync_folder(folder);
+}
+
+void rename_or_fail(const std::string& from, const std::string& to) {
+    if (::rename(from.c_str(), to.c_str()) != 0) fail_io("rename to", to, last_error());
+}
+
+// Puts `fresh` at `path` and gives the place where the old folder lies now.
+std::string swap_in(const std::string& fresh, const std::string& path) {
+    // Exchanging names leaves no moment without a folder; not every file system can.
+    if (::renameat2(AT_FDCWD, fresh.c_str(), AT_FDCWD, path.c_str(), RENAME_EXCHANGE) == 0) {
+        return fresh;
+    }
+    const std::string old = temporary_sibling(path, "old");
+    rename_or_fail(path, old);
+    if (::rename(fresh.c_str(), path.c_str()) != 0) {
+        const std::error_code error = last_error();
+        rename_or_fail(old, path);
+        fail_io("rename to", path, error);
+    }
+    return old;
+}
+
+std::string parent_of(const std::string& path) {
+    const fs::path parent = fs::path(path).parent_path();
+    return parent.empty() ? "." : parent.string();
+}
+
+}  // namespace
+
+OutputFolder::OutputFolder(const std::string& path, bool overwrite,
+                           const std::vector<std::string>& inputs)
+    : path_(tidy(path)), overwrite_(overwrite) {
+    if (path_.empty() || path_ == "." || path_ == ".." || fs::path(path_).filename() == "..") {
+        fail(ErrorCode::Usage, "output folder \"{}\" has no name of its own", path);
+    }
+    check_apart(path_, inputs);
+    check_free_or_replaceable(path_, overwrite_);
+    temporary_ = temporary_sibling(path_, "partial");
+    if (::mkdir(temporary_.c_str(), 0777) != 0) {
+        fail_io("create a folder in", parent_of(path_), last_error());
+    }
+}
+
+OutputFolder::~OutputFolder() {
+    if (committed_) return;
+    std::error_code ignored;
+    fs::remove_all(temporary_, ignored);
+}
+
+void OutputFolder::write_text(const std::string& name, const std::string& text) {
+    OutputFile file((fs::path(temporary_) / name).string());
+    file.write(0, std::as_bytes(std::span(text)));
+    file.finish();
+}
+
+void OutputFolder::copy_file(const std::string& from, const std::string& name) {
+    constexpr int64_t kChunkBytes = int64_t{1} << 20;
+    const File source(from);
+    OutputFile file((fs::path(temporary_) / name).string());
+    std::vector<std::byte> chunk(static_cast<size_t>(std::min(source.size(), kChunkBytes)));
+    for (int64_t offset = 0; offset < source.size(); offset += kChunkBytes) {
+        const int64_t n = std::min(kChunkBytes, source.size() - offset);
+        const std::span<std::byte> part(chunk.data(), static_cast<size_t>(n));
+        source.read(offset, part);
+        file.write(offset, part);
+    }
+    file.finish();
+}
+
+void OutputFolder::commit() {
+    QUAROT_CHECK(!committed_);
+    sync_contents(temporary_);
+    if (!check_free_or_replaceable(path_, overwrite_)) {
+        rename_or_fail(temporary_, path_);
+        committed_ = true;
+        sync_folder(parent_of(path_));
+        return;
+    }
+    const std::string old = swap_in(temporary_, path_);
+    committed_ = true;
+    sync_folder(parent_of(path_));
+    std::error_code error;
+    fs::remove_all(old, error);
+    if (error) log_warning("cannot remove the replaced folder {}: {}", old, error.message());
+}
+
+void write_file_atomically(const std::string& path, std::span<const std::byte> data) {
+    const std::string temporary = temporary_sibling(path, "partial");
+    OutputFile file(temporary);
+    file.write(0, data);
+    file.finish();
+    if (::rename(temporary.c_str(), path.c_str()) != 0) {
+        const std::error_code error = last_error();
+        ::unlink(temporary.c_str());
+        fail_io("rename to", path, error);
+    }
+    sync_folder(parent_of(path));
+}
+
+}  // namespace quarot::io

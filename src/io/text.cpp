@@ -1,0 +1,77 @@
+// Table 3-7 of the Unicode standard as code, and what follows from it.
+#include "io/text.h"
+
+#include <fmt/format.h>
+
+#include <cstdint>
+
+namespace quarot::io {
+
+namespace {
+
+uint8_t byte_at(std::string_view text, size_t i) {
+    return static_cast<uint8_t>(text[i]);
+}
+
+// Control character of `length` bytes at `at`: U+0000..1F, U+7F..9F.
+bool is_control(std::string_view text, size_t at, size_t length) {
+    const uint8_t first = byte_at(text, at);
+    if (length == 1) return first < 0x20 || first == 0x7f;
+    return length == 2 && first == 0xc2 && byte_at(text, at + 1) < 0xa0;
+}
+
+}  // namespace
+
+size_t utf8_length_at(std::string_view text, size_t at) {
+    const uint8_t first = byte_at(text, at);
+    if (first < 0x80) return 1;
+    if (first < 0xc2 || first > 0xf4) return 0;
+    const size_t length = first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+    if (text.size() - at < length) return 0;
+    // The second byte alone rules out overlong forms, surrogates and values past U+10FFFF.
+    const uint8_t low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
+    const uint8_t high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
+    const uint8_t second = byte_at(text, at + 1);
+    if (second < low || second > high) return 0;
+    for (size_t i = 2; i < length; ++i) {
+        if ((byte_at(text, at + i) & 0xc0) != 0x80) return 0;
+    }
+    return length;
+}
+
+size_t first_non_utf8(std::string_view text) {
+    size_t at = 0;
+    while (at < text.size()) {
+        const size_t length = utf8_length_at(text, at);
+        if (length == 0) return at;
+        at += length;
+    }
+    return at;
+}
+
+bool has_control_characters(std::string_view text) {
+    for (size_t at = 0; at < text.size();) {
+        const size_t length = utf8_length_at(text, at);
+        if (length == 0 || is_control(text, at, length)) return true;
+        at += length;
+    }
+    return false;
+}
+
+std::string printable(std::string_view text, size_t max_bytes) {
+    std::string result;
+    for (size_t at = 0; at < text.size();) {
+        if (result.size() >= max_bytes) return result + "...";
+        const size_t length = utf8_length_at(text, at);
+        if (length == 0 || is_control(text, at, length)) {
+            result += fmt::format("\\x{:02x}", byte_at(text, at));
+            ++at;
+        } else {
+            result.append(text.substr(at, length));
+            at += length;
+        }
+    }
+    return result;
+}
+
+}  // namespace quarot::io
