@@ -54,8 +54,8 @@ int64_t count_differences(const std::vector<uint64_t>& a, const std::vector<uint
     return ::testing::AssertionSuccess();
 }
 
-const std::vector<int64_t> kUnreachable = {92,  116, 184, 188, 232, 236, 260, 268, 292, 324, 356,
-                                           372, 376, 404, 412, 428, 436, 452, 472, 476, 508, 520};
+const std::vector<int64_t> kUnreachable = {188, 236, 260, 268, 292, 324, 356, 372, 376,
+                                           404, 412, 428, 436, 452, 472, 476, 508, 520};
 
 TEST(Hadamard, EveryReachableOrderUpTo520HasOrthogonalRows) {
     for (int64_t n = 4; n <= 520; n += 4) {
@@ -68,7 +68,7 @@ TEST(Hadamard, EveryReachableOrderUpTo520HasOrthogonalRows) {
 }
 
 TEST(Hadamard, LargerOrdersHaveOrthogonalRows) {
-    for (int64_t n : {1, 2, 924, 1024, 1252, 2028}) {
+    for (int64_t n : {1, 2, 736, 924, 928, 1024, 1252, 2028}) {
         const auto h = hadamard_matrix(n);
         ASSERT_TRUE(h) << n;
         EXPECT_TRUE(is_hadamard(*h)) << n;

@@ -8,6 +8,7 @@ namespace {
 
 // The circulants A, B, C, D of order w with A^2 + B^2 + C^2 + D^2 = 4 w I. Each is symmetric, so
 // the first (w + 1) / 2 signs of its first row tell the rest: row[k] = row[w - k].
+// 13, 39 and 43 are the rows of the published tables; 23 and 29 come from an exhaustive search.
 struct CirculantRows {
     int64_t width;
     std::array<std::string_view, 4> halves;
@@ -15,6 +16,8 @@ struct CirculantRows {
 
 constexpr std::array kRows = {
     CirculantRows{13, {"+-+--++", "+---+++", "++-+--+", "+----+-"}},
+    CirculantRows{23, {"+++-+++-+---", "+++---++-+-+", "++---+---+-+", "+-++-++--+++"}},
+    CirculantRows{29, {"++-+-++++--+---", "++-+-++----+--+", "+-+--+-+++++--+", "++-++-+++---+++"}},
     CirculantRows{39,
                   {"+++--+-+-----+--++--", "++++---+--++----+-+-", "+++--++-+---+-+--+--",
                    "+---++-+-+-----+++-+"}},
