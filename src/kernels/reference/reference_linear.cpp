@@ -14,7 +14,7 @@ namespace {
 
 // A task is kOutTile rows of W times kRowTile rows of activations.
 constexpr int64_t kOutTile = 64;
-constexpr int64_t kRowTile = 16;
+constexpr int64_t kRowTile = 32;
 // Differences of codes and zero points are below 32256 for activations and 255 for weights in
 // magnitude, so this many products always fit int32.
 constexpr int64_t kExactRun = 256;

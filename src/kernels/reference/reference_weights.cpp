@@ -26,6 +26,15 @@ IntegerLinear::IntegerLinear(const QuantizedMatrix& matrix, std::vector<float> b
     }
 }
 
+void IntegerLinear::values(int64_t row, std::span<float> out) const {
+    const int16_t* from = integers(row);
+    float* to = out.data();
+    for (int64_t g = 0; g < in_features() / group_size_; ++g) {
+        const float group_scale = scale(row, g);
+        for (int64_t i = 0; i < group_size_; ++i) *to++ = group_scale * static_cast<float>(*from++);
+    }
+}
+
 std::unique_ptr<Linear> prepare_reference_linear(LinearWeights weights) {
     if (const auto* quantized = std::get_if<QuantizedMatrix>(&weights.matrix)) {
         return std::make_unique<IntegerLinear>(*quantized, std::move(weights.bias));

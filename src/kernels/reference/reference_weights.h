@@ -48,12 +48,7 @@ class IntegerLinear final : public ReferenceLinear {
         return scales_[static_cast<size_t>(row * (in_features() / group_size_) + group)];
     }
     int64_t group_size() const { return group_size_; }
-    void values(int64_t row, std::span<float> out) const override {
-        for (int64_t c = 0; c < in_features(); ++c) {
-            out[static_cast<size_t>(c)] =
-                scale(row, c / group_size_) * static_cast<float>(integers(row)[c]);
-        }
-    }
+    void values(int64_t row, std::span<float> out) const override;
 
   private:
     int64_t group_size_;
