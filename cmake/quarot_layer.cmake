@@ -9,7 +9,8 @@ function(quarot_layer name)
     target_link_libraries(quarot_${name}
         PUBLIC ${ARG_DEPENDS} PRIVATE ${ARG_LINKS} quarot_warnings quarot_sanitizers)
     if(QUAROT_TESTS AND ARG_TESTS)
-        quarot_test(${name}_test LABEL unit SOURCES ${ARG_TESTS} DEPENDS ${name} LINKS ${ARG_LINKS})
+        quarot_test(${name}_test LABEL unit SOURCES ${ARG_TESTS} DEPENDS ${name}
+                    LINKS ${ARG_LINKS} $<TARGET_NAME_IF_EXISTS:quarot_test_support>)
     endif()
 endfunction()
 

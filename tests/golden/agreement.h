@@ -1,0 +1,35 @@
+// Perplexities of recipes on the texts of the reference values.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "eval/perplexity.h"
+#include "golden/golden_support.h"
+#include "quantize/quantize_model.h"
+#include "support/temp_dir.h"
+#include "tokenizer/tokenizer.h"
+
+namespace quarot::test {
+
+// Path of the text behind a model's reference perplexities, or "".
+inline std::string evaluation_text(const std::string& model) {
+    return model == "smollm2-135m" ? shared_data("eval/wikitext-2-raw/wiki.test.raw")
+                                   : shared_data("text/hound.txt");
+}
+
+// Quantizes `model` by `recipe` and measures it.
+inline double perplexity_of(const std::string& model, const model::Recipe& recipe, int64_t seqlen,
+                            int64_t windows, const std::string& device = "cpu") {
+    const TempDir dir;
+    const std::string out = dir / "out", in = model_folder(model);
+    quantize::quantize_model(in, out, {.recipe = recipe, .n_threads = 2});
+    LoadedModel loaded = load(out, {.device = device, .context = seqlen});
+    const auto text = eval::read_evaluation_text(evaluation_text(model), "raw");
+    const auto ids = tokenizer::Tokenizer::load(in).encode(text);
+    return eval::perplexity(*loaded.engine, nullptr, ids,
+                            {.seqlen = seqlen, .max_windows = windows, .n_threads = 2})
+        .perplexity;
+}
+
+}  // namespace quarot::test

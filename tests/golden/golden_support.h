@@ -1,0 +1,59 @@
+// Models, reference values and loaded engines for the golden tests.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "io/json.h"
+#include "kernels/backend.h"
+#include "model/weights.h"
+#include "runtime/engine.h"
+
+namespace quarot::test {
+
+// Folder of a model, or "" if this checkout lacks it: "tiny-novels" (bundled), "stories260K"
+// (../shared), "smollm2-135m" (QUAROT_SMOLLM2 or build/models, made by `make models`).
+std::string model_folder(const std::string& name);
+// Folder with reference.json and reference.safetensors of a model, or "".
+std::string reference_folder(const std::string& name);
+// A file under ../shared/data, or "" if absent.
+std::string shared_data(const std::string& path);
+
+// A model on a backend of its own, with an engine.
+struct LoadedModel {
+    std::unique_ptr<kernels::Backend> backend;
+    std::unique_ptr<model::Weights> weights;
+    std::unique_ptr<runtime::Engine> engine;
+};
+
+struct LoadOptions {
+    std::string device = "cpu";
+    int n_threads = 2;
+    int64_t context = 1024;
+    int64_t n_sequences = 1;
+    model::ActivationOverrides overrides;
+};
+
+LoadedModel load(const std::string& folder, const LoadOptions& options = {});
+
+// fp32 logits of every position, [ids.size(), vocab], from an empty cache, taken in chunks of
+// `piece` tokens (0: whole).
+std::vector<float> all_logits(LoadedModel& model, const std::vector<int32_t>& ids,
+                              int64_t piece = 0);
+
+double max_abs_difference(const std::vector<float>& a, const std::vector<float>& b);
+double max_abs(const std::vector<float>& a);
+
+std::vector<int32_t> int_list(const io::Json& array);
+
+}  // namespace quarot::test
+
+// Skips a test, loudly, that needs something this checkout lacks.
+#define QUAROT_NEED(path, what)                                                       \
+    if ((path).empty()) {                                                             \
+        std::fprintf(stderr, "SKIPPED: %s is not here\n", std::string(what).c_str()); \
+        GTEST_SKIP() << (what) << " is not here";                                     \
+    }

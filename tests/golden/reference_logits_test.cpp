@@ -1,0 +1,90 @@
+// Full-precision logits and greedy tokens against those of another implementation in fp32.
+#include <cmath>
+
+#include "golden/golden_support.h"
+#include "io/safetensors.h"
+#include "tokenizer/tokenizer.h"
+
+namespace quarot::test {
+
+namespace {
+
+constexpr double kMaxLogitDifference = 2e-4;
+constexpr double kTie = 1e-3;  // a gap below this makes another greedy choice no error
+
+struct Case {
+    std::string model;
+    std::string device;
+};
+
+class ReferenceLogits : public testing::TestWithParam<Case> {};
+
+std::vector<float> stored_logits(const io::SafetensorsFile& file, const std::string& name) {
+    const io::TensorInfo& info = file.tensors().at(name);
+    std::vector<float> values(static_cast<size_t>(info.bytes) / sizeof(float));
+    file.read(info, 0, std::as_writable_bytes(std::span(values)));
+    return values;
+}
+
+void expect_greedy(LoadedModel& model, const std::vector<int32_t>& prompt, const io::Json& entry) {
+    const auto expected = int_list(entry.at("greedy"));
+    const auto& gaps = entry.at("greedy_gap").as_array();
+    const auto vocab = static_cast<size_t>(model.weights->config.vocab);
+    std::vector<float> logits(vocab);
+    const runtime::SequenceId sequence = model.engine->add_sequence();
+    runtime::prefill(*model.engine, sequence, prompt, 512);
+    for (size_t i = 0; i < expected.size(); ++i) {
+        model.engine->logits(0, 1, logits);
+        const auto best =
+            static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+        if (best != expected[i]) {
+            EXPECT_LT(gaps[i].as_double(), kTie) << "greedy token " << i;
+            break;
+        }
+        const runtime::Chunk next = {sequence, {&expected[i], 1}, runtime::LogitsWanted::Last};
+        model.engine->step({&next, 1});
+    }
+    model.engine->remove_sequence(sequence);
+}
+
+}  // namespace
+
+TEST_P(ReferenceLogits, TokensLogitsAndGreedyTextAgree) {
+    const auto& [name, device] = GetParam();
+    const std::string folder = model_folder(name), reference = reference_folder(name);
+    QUAROT_NEED(folder, name);
+    QUAROT_NEED(reference, name + "'s reference values");
+    const auto json = io::Json::parse_file(reference + "/reference.json");
+    const io::SafetensorsFile tensors(reference + "/reference.safetensors");
+    const auto tokenizer = tokenizer::Tokenizer::load(folder);
+    LoadedModel model = load(folder, {.device = device, .context = 512});
+    const auto vocab = static_cast<size_t>(model.weights->config.vocab);
+
+    for (const auto& [prompt, entry] : json.at("prompts").as_object()) {
+        SCOPED_TRACE(prompt);
+        const auto ids = int_list(entry.at("ids"));
+        EXPECT_EQ(tokenizer.encode(entry.at("text").as_string()), ids);
+        const auto from = static_cast<size_t>(entry.at("logits_from_position").as_int());
+        auto logits = all_logits(model, ids);
+        logits.erase(logits.begin(), logits.begin() + static_cast<std::ptrdiff_t>(from * vocab));
+        const double difference =
+            max_abs_difference(logits, stored_logits(tensors, prompt + ".logits"));
+        RecordProperty("max_abs_difference." + prompt, std::to_string(difference));
+        std::printf("%s %s %s: largest difference of a logit %.2e\n", name.c_str(), device.c_str(),
+                    prompt.c_str(), difference);
+        EXPECT_LE(difference, kMaxLogitDifference);
+        if (device == "cpu") expect_greedy(model, ids, entry);
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, ReferenceLogits,
+                         testing::Values(Case{"tiny-novels", "cpu"}, Case{"tiny-novels", "reference"},
+                                         Case{"stories260K", "cpu"}, Case{"stories260K", "reference"},
+                                         Case{"smollm2-135m", "cpu"}),
+                         [](const auto& info) {
+                             std::string name = info.param.model + "_" + info.param.device;
+                             std::erase(name, '-');
+                             return name;
+                         });
+
+}  // namespace quarot::test

@@ -1,0 +1,241 @@
+// A rotated but unquantized model computes what the original computes; and the comparison has
+// teeth: each mistake planted here makes it fail.
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+
+#include "golden/golden_support.h"
+#include "io/checkpoint.h"
+#include "quantize/quantize_model.h"
+#include "rotate/rotation.h"
+#include "support/temp_dir.h"
+#include "support/tiny_model.h"
+
+namespace quarot::test {
+
+namespace {
+
+constexpr double kRelativeLimit = 2e-5;  // of the largest logit
+constexpr double kBroken = 1e-3;         // a planted mistake must show at least this
+
+using model::ResidualRotation;
+
+model::Recipe rotated_recipe(ResidualRotation residual) {
+    model::Recipe recipe = model::named_recipe("quarot-rtn");
+    recipe.name = "rotated";
+    recipe.weights.bits = recipe.activations.bits = recipe.k.bits = recipe.v.bits = 16;
+    recipe.rotation.residual = residual;
+    return recipe;
+}
+
+std::vector<int32_t> test_ids(int64_t vocab) {
+    std::vector<int32_t> ids;
+    for (int64_t i = 0; i < 90; ++i) {
+        ids.push_back(static_cast<int32_t>((i * i * 13 + 5 * i + 1) % vocab));
+    }
+    return ids;
+}
+
+std::vector<float> logits_of(LoadedModel& model) {
+    return all_logits(model, test_ids(model.weights->config.vocab));
+}
+
+std::vector<float> logits_of(const std::string& folder) {
+    LoadedModel model = load(folder, {.context = 128});
+    return logits_of(model);
+}
+
+double relative_difference(const std::vector<float>& a, const std::vector<float>& b) {
+    return max_abs_difference(a, b) / max_abs(a);
+}
+
+std::string rotate(const std::string& in, const std::string& out, ResidualRotation residual) {
+    quantize::quantize_model(in, out, {.recipe = rotated_recipe(residual), .n_threads = 2});
+    return out;
+}
+
+struct Shape {
+    std::string name;
+    TinyModelOptions options;  // or a folder:
+    std::string folder;
+};
+
+class RotationInvariance : public testing::TestWithParam<Shape> {};
+
+TinyModelOptions shape(int64_t hidden, int64_t ffn, int64_t heads, int64_t kv_heads,
+                       int64_t head_dim) {
+    return {.hidden = hidden, .ffn = ffn, .n_heads = heads, .n_kv_heads = kv_heads,
+            .head_dim = head_dim, .seed = 3};
+}
+
+TinyModelOptions with_biases(TinyModelOptions options) {
+    options.attention_bias = options.mlp_bias = true;
+    return options;
+}
+
+TinyModelOptions tied(TinyModelOptions options) {
+    options.tied = true;
+    return options;
+}
+
+}  // namespace
+
+TEST_P(RotationInvariance, LogitsStayWithinFp32Rounding) {
+    const TempDir dir;
+    std::string in = dir / "in";
+    if (GetParam().folder.empty()) {
+        write_tiny_model(in, GetParam().options);
+    } else {
+        in = model_folder(GetParam().folder);
+        QUAROT_NEED(in, GetParam().folder);
+    }
+    const auto original = logits_of(in);
+    int i = 0;
+    for (const auto residual :
+         {ResidualRotation::Hadamard, ResidualRotation::Random, ResidualRotation::None}) {
+        const std::string out = rotate(in, dir / std::to_string(i++), residual);
+        const double difference = relative_difference(original, logits_of(out));
+        std::printf("%s R1 %d: %.1e of the largest logit\n", GetParam().name.c_str(),
+                    static_cast<int>(residual), difference);
+        EXPECT_LE(difference, kRelativeLimit);
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, RotationInvariance,
+    testing::Values(Shape{"tiny_novels", {}, "tiny-novels"},
+                    Shape{"stories260K", {}, "stories260K"},
+                    Shape{"smollm2_135m", {}, "smollm2-135m"},
+                    Shape{"powers_of_two", shape(64, 128, 4, 2, 16), ""},
+                    Shape{"explicit_head_dim", shape(64, 96, 4, 2, 24), ""},
+                    Shape{"order_36_and_12", shape(72, 96, 4, 4, 18), ""},
+                    Shape{"order_172", shape(32, 344, 4, 1, 8), ""},
+                    Shape{"seven_heads", shape(56, 112, 7, 7, 8), ""},
+                    Shape{"no_hadamard_width", shape(54, 214, 3, 1, 18), ""},
+                    Shape{"biases", with_biases(shape(48, 80, 6, 3, 8)), ""},
+                    Shape{"tied_head", tied(shape(40, 56, 5, 5, 8)), ""}),
+    [](const auto& info) { return info.param.name; });
+
+namespace {
+
+// Width 12 and its kin give Hadamard matrices that are not symmetric, for the residual stream, the
+// heads and the FFN alike.
+TinyModelOptions unsymmetric_shape() { return shape(24, 48, 12, 12, 12); }
+
+// The original, its rotated folder, and the difference a mistake makes.
+class RotationTeeth : public testing::Test {
+  protected:
+    RotationTeeth() {
+        write_tiny_model(dir_ / "in", unsymmetric_shape());
+        rotate(dir_ / "in", dir_ / "rotated", ResidualRotation::Hadamard);
+        original_ = logits_of(dir_ / "in");
+    }
+
+    double difference_with(const std::function<void(LoadedModel&)>& mistake) {
+        LoadedModel model = load(dir_ / "rotated", {.context = 128});
+        mistake(model);
+        return relative_difference(original_, logits_of(model));
+    }
+
+    TempDir dir_;
+    std::vector<float> original_;
+};
+
+linalg::Mixer transposed(linalg::Mixer mixer) {
+    const auto n = static_cast<size_t>(mixer.dense_order);
+    const auto dense = mixer.dense;
+    for (size_t i = 0; i < n; ++i) {
+        for (size_t j = 0; j < n; ++j) mixer.dense[i * n + j] = dense[j * n + i];
+    }
+    return mixer;
+}
+
+// Writes `folder` again with one tensor replaced.
+void replace_tensor(const std::string& from, const std::string& to, const std::string& name,
+                    const std::vector<float>& values) {
+    std::filesystem::create_directory(to);
+    std::filesystem::copy_file(from + "/config.json", to + "/config.json");
+    const auto checkpoint = io::Checkpoint::open(from);
+    std::vector<io::PlannedTensor> plan;
+    for (const auto& tensor : checkpoint.names()) {
+        plan.push_back({tensor, checkpoint.info(tensor).dtype, checkpoint.info(tensor).shape});
+    }
+    io::SafetensorsWriter writer(to + "/model.safetensors", plan);
+    for (const auto& tensor : checkpoint.names()) {
+        const Tensor data = checkpoint.read(tensor);
+        const std::span<const std::byte> stored = {data.data(), static_cast<size_t>(data.bytes())};
+        writer.write(tensor, 0, tensor == name ? std::as_bytes(std::span(values)) : stored);
+    }
+    writer.finish();
+}
+
+}  // namespace
+
+TEST_F(RotationTeeth, NoMistakeNoDifference) {
+    EXPECT_LE(difference_with([](LoadedModel&) {}), kRelativeLimit);
+}
+
+TEST_F(RotationTeeth, AForgottenOnlineTransformShows) {
+    EXPECT_GE(difference_with([](LoadedModel& m) { m.weights->ffn.reset(); }), kBroken);
+    EXPECT_GE(difference_with([](LoadedModel& m) { m.weights->head_mix.reset(); }), kBroken);
+}
+
+// R3 cancels in the scores, so leaving it out altogether changes nothing; rotating only one of Q and
+// K does. Planted by giving K a transform of its own: the transposed one acts on both alike and must
+// not show, which proves that it is the pairing that counts.
+TEST_F(RotationTeeth, R3IsAnIdentityOnlyInPairs) {
+    EXPECT_LE(difference_with([](LoadedModel& m) { m.weights->query_key.reset(); }), kRelativeLimit);
+    const std::string name = "model.layers.0.self_attn.k_proj.weight";
+    const auto checkpoint = io::Checkpoint::open(dir_ / "rotated");
+    const Tensor k = checkpoint.read(name);
+    std::vector<float> values(k.as<float>(), k.as<float>() + k.bytes() / 4);
+    std::vector<double> wide(values.begin(), values.end());
+    const auto mixer = linalg::make_mixer(12);
+    linalg::apply_strided(mixer, {wide.data(), static_cast<size_t>(12 * k.cols())}, k.cols());
+    values.assign(wide.begin(), wide.end());
+    replace_tensor(dir_ / "rotated", dir_ / "one_sided", name, values);
+    EXPECT_GE(relative_difference(original_, logits_of(dir_ / "one_sided")), kBroken);
+}
+
+TEST_F(RotationTeeth, ATransposedUnsymmetricHadamardShows) {
+    EXPECT_GE(difference_with([](LoadedModel& m) {
+                  const auto mixer = transposed(linalg::make_mixer(m.weights->config.ffn));
+                  m.weights->ffn = m.backend->prepare_transform(mixer, 1);
+              }),
+              kBroken);
+    EXPECT_GE(difference_with([](LoadedModel& m) {
+                  const auto mixer = transposed(linalg::make_mixer(m.weights->config.n_heads));
+                  m.weights->head_mix =
+                      m.backend->prepare_transform(mixer, m.weights->config.head_dim);
+              }),
+              kBroken);
+}
+
+TEST_F(RotationTeeth, SwappingTheSideOfQShows) {
+    const auto source = model::SourceModel::open(dir_ / "in");
+    const auto& config = source.config();
+    auto rotation =
+        rotate::make_rotation(rotated_recipe(ResidualRotation::Hadamard).rotation, config);
+    const Tensor rows = source.embedding_rows(0, config.vocab);
+    std::vector<double> table(rows.as<float>(), rows.as<float>() + config.vocab * config.hidden);
+    // E Q^T instead of E Q: the signs after the transposed Hadamard, not before it.
+    for (int64_t r = 0; r < config.vocab; ++r) {
+        const std::span<double> row = {table.data() + r * config.hidden,
+                                       static_cast<size_t>(config.hidden)};
+        linalg::apply(*rotation.residual, row, true);
+        for (size_t c = 0; c < row.size(); ++c) row[c] *= rotation.signs[c];
+    }
+    replace_tensor(dir_ / "rotated", dir_ / "swapped", "model.embed_tokens.weight",
+                   {table.begin(), table.end()});
+    EXPECT_GE(relative_difference(original_, logits_of(dir_ / "swapped")), kBroken);
+}
+
+TEST_F(RotationTeeth, AGainThatIsNotFoldedShows) {
+    const std::string norm = "model.layers.1.post_attention_layernorm.weight";
+    replace_tensor(dir_ / "in", dir_ / "lost_gain", norm, std::vector<float>(24, 1.0f));
+    rotate(dir_ / "lost_gain", dir_ / "lost_gain_rotated", ResidualRotation::Hadamard);
+    EXPECT_GE(relative_difference(original_, logits_of(dir_ / "lost_gain_rotated")), kBroken);
+}
+
+}  // namespace quarot::test

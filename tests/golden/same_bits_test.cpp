@@ -1,0 +1,120 @@
+// One meaning, our own paths: in quantized recipes the same tokens give the same bits, whatever the
+// threads, the chunks and the company in the batch.
+#include <numeric>
+
+#include "golden/golden_support.h"
+#include "quantize/quantize_model.h"
+#include "support/temp_dir.h"
+#include "support/tiny_model.h"
+
+namespace quarot::test {
+
+namespace {
+
+// What is run: the bundled model, and made-up ones with awkward widths.
+struct Source {
+    std::string name;
+    TinyModelOptions shape;  // unused for tiny-novels
+};
+
+class SameBits : public testing::TestWithParam<Source> {
+  protected:
+    void SetUp() override {
+        std::string in = model_folder("tiny-novels");
+        if (GetParam().name != "tiny_novels") {
+            in = dir_ / "in";
+            write_tiny_model(in, GetParam().shape);
+        }
+        QUAROT_NEED(in, "tiny-novels");
+        folder_ = dir_ / "quantized";
+        quantize::quantize_model(in, folder_, {.recipe = model::named_recipe("quarot-rtn")});
+    }
+
+    std::vector<int32_t> some_ids(int64_t n, int64_t vocab) const {
+        std::vector<int32_t> ids;
+        for (int64_t i = 0; i < n; ++i) {
+            ids.push_back(static_cast<int32_t>((i * i * 31 + i * 7 + 3) % vocab));
+        }
+        return ids;
+    }
+
+    TempDir dir_;
+    std::string folder_;
+};
+
+TinyModelOptions awkward_shape() {
+    return {.hidden = 90, .ffn = 172, .n_heads = 7, .n_kv_heads = 1, .head_dim = 6, .vocab = 300,
+            .attention_bias = true, .mlp_bias = true};
+}
+
+}  // namespace
+
+TEST_P(SameBits, OverOneTwoAndThreeThreads) {
+    std::vector<float> expected;
+    for (const int n_threads : {1, 2, 3}) {
+        LoadedModel model = load(folder_, {.n_threads = n_threads, .context = 256});
+        const auto logits = all_logits(model, some_ids(150, model.weights->config.vocab));
+        if (expected.empty()) expected = logits;
+        EXPECT_EQ(logits, expected) << n_threads << " threads";
+    }
+}
+
+TEST_P(SameBits, WholeInChunksAndTokenByToken) {
+    LoadedModel model = load(folder_, {.context = 256});
+    const auto ids = some_ids(150, model.weights->config.vocab);
+    const auto whole = all_logits(model, ids);
+    EXPECT_EQ(all_logits(model, ids, 7), whole);
+    EXPECT_EQ(all_logits(model, ids, 1), whole);
+    EXPECT_EQ(all_logits(model, ids, 64), whole);
+}
+
+TEST_P(SameBits, ThreeSequencesOfDifferentLengthsInOneBatch) {
+    LoadedModel model = load(folder_, {.context = 256, .n_sequences = 3});
+    const int64_t vocab = model.weights->config.vocab;
+    const std::vector<int32_t> lengths = {130, 1, 67};
+    std::vector<std::vector<int32_t>> ids;
+    std::vector<runtime::Chunk> chunks;
+    std::vector<float> alone;
+    for (const int32_t n : lengths) {
+        ids.push_back(some_ids(n + 5, vocab));
+        ids.back().erase(ids.back().begin(), ids.back().begin() + 5);
+        const auto logits = all_logits(model, ids.back());
+        alone.insert(alone.end(), logits.begin(), logits.end());
+    }
+    for (const auto& tokens : ids) {
+        chunks.push_back({model.engine->add_sequence(), tokens, runtime::LogitsWanted::All});
+    }
+    const int64_t rows = model.engine->step(chunks);
+    std::vector<float> together(static_cast<size_t>(rows * vocab));
+    model.engine->logits(0, rows, together);
+    EXPECT_EQ(together, alone);
+}
+
+TEST_P(SameBits, DecodeStepsMixedWithAPrefill) {
+    LoadedModel model = load(folder_, {.context = 256, .n_sequences = 2});
+    const int64_t vocab = model.weights->config.vocab;
+    const auto first = some_ids(80, vocab);
+    auto second = some_ids(100, vocab);
+    std::reverse(second.begin(), second.end());
+    const auto first_alone = all_logits(model, first);
+    const auto second_alone = all_logits(model, second);
+
+    const runtime::SequenceId a = model.engine->add_sequence(), b = model.engine->add_sequence();
+    runtime::prefill(*model.engine, a, std::span(first).first(79), 512);
+    const std::vector<runtime::Chunk> mixed = {
+        {a, std::span(first).last(1), runtime::LogitsWanted::Last},
+        {b, second, runtime::LogitsWanted::Last}};
+    ASSERT_EQ(model.engine->step(mixed), 2);
+    std::vector<float> logits(static_cast<size_t>(2 * vocab));
+    model.engine->logits(0, 2, logits);
+    std::vector<float> expected(first_alone.end() - vocab, first_alone.end());
+    expected.insert(expected.end(), second_alone.end() - vocab, second_alone.end());
+    EXPECT_EQ(logits, expected);
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, SameBits,
+                         testing::Values(Source{"tiny_novels", {}}, Source{"small", {}},
+                                         Source{"awkward", awkward_shape()}),
+                         [](const auto& info) { return info.param.name; });
+
+}  // namespace quarot::test

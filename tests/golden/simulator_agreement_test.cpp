@@ -1,0 +1,101 @@
+// Real integers against the original program's simulator: every RTN setting without groups of
+// quarot-reference.json, as docs/numerics.md defines agreement.
+#include <cmath>
+#include <filesystem>
+
+#include "golden/agreement.h"
+
+namespace quarot::test {
+
+namespace {
+
+struct Setting {
+    std::string model;
+    std::string name;
+    int64_t seqlen = 0;
+    int64_t windows = 0;
+    double perplexity = 0.0;
+    double noise = 0.0;
+    model::Recipe recipe;
+};
+
+// The flags of a setting as the command line reads them; empty name: not one of ours yet.
+model::Recipe recipe_of(const std::vector<std::string>& flags) {
+    const auto value = [&](const std::string& flag) {
+        const auto at = std::find(flags.begin(), flags.end(), flag);
+        return at == flags.end() ? std::string() : *(at + 1);
+    };
+    const bool rotated = value("--rotate") != "none";
+    model::Recipe recipe = model::named_recipe(rotated ? "quarot-rtn" : "rtn");
+    recipe.rotation.seed = static_cast<uint32_t>(std::stoul(value("--seed")));
+    recipe.weights.bits = std::stoi(value("--w-bits"));
+    recipe.activations.bits = std::stoi(value("--a-bits"));
+    recipe.k.bits = std::stoi(value("--k-bits"));
+    recipe.v.bits = std::stoi(value("--v-bits"));
+    recipe.weights.symmetric = std::find(flags.begin(), flags.end(), "--w-asym") == flags.end();
+    if (!value("--down-bits").empty()) recipe.down_bits = std::stoi(value("--down-bits"));
+    return recipe;
+}
+
+std::vector<Setting> settings_of(const std::string& model) {
+    std::vector<Setting> settings;
+    const std::string file =
+        std::string(QUAROT_SOURCE_DIR) + "/../shared/models/" + model + "/quarot-reference.json";
+    if (!std::filesystem::exists(file)) return settings;
+    for (const auto& entry : io::Json::parse_file(file).at("settings").as_array()) {
+        std::vector<std::string> flags;
+        for (const auto& flag : entry.at("cli").as_array()) flags.push_back(flag.as_string());
+        const bool gptq = std::count(flags.begin(), flags.end(), "gptq") > 0;
+        const bool groups = std::count(flags.begin(), flags.end(), "--group-size") > 0;
+        if (gptq || groups || !entry.at("compare").as_bool()) continue;
+        settings.push_back({model, entry.at("name").as_string(), entry.at("seqlen").as_int(),
+                            entry.at("windows").as_int(), entry.at("ppl").as_double(),
+                            entry.at("noise").as_double(), recipe_of(flags)});
+    }
+    return settings;
+}
+
+std::vector<Setting> all_settings() {
+    auto settings = settings_of("tiny-novels");
+    const auto more = settings_of("smollm2-135m");
+    settings.insert(settings.end(), more.begin(), more.end());
+    return settings;
+}
+
+std::string test_name(const testing::TestParamInfo<Setting>& info) {
+    std::string name = info.param.model + "_" + std::to_string(info.param.seqlen) + "_" +
+                       info.param.name;
+    std::replace_if(name.begin(), name.end(), [](unsigned char c) { return !std::isalnum(c); }, '_');
+    return name;
+}
+
+class SimulatorAgreement : public testing::TestWithParam<Setting> {};
+
+}  // namespace
+
+TEST_P(SimulatorAgreement, LogPerplexityWithinTheSimulatorsOwnNoise) {
+    const Setting& setting = GetParam();
+    QUAROT_NEED(model_folder(setting.model), setting.model);
+    QUAROT_NEED(evaluation_text(setting.model), "the text of " + setting.model);
+    const double ours =
+        perplexity_of(setting.model, setting.recipe, setting.seqlen, setting.windows);
+    const double difference = std::fabs(std::log(ours) - std::log(setting.perplexity));
+    const double limit = std::max(0.002, 2.0 * setting.noise);
+    std::printf("AGREEMENT %s %lld %s ours %.4f theirs %.4f |dln| %.5f limit %.5f\n",
+                setting.model.c_str(), static_cast<long long>(setting.seqlen),
+                setting.name.c_str(), ours, setting.perplexity, difference, limit);
+    EXPECT_LE(difference, limit);
+}
+
+INSTANTIATE_TEST_SUITE_P(Settings, SimulatorAgreement, testing::ValuesIn(all_settings()), test_name);
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(SimulatorAgreement);
+
+TEST(SimulatorReference, ValuesAreHere) {
+    if (all_settings().empty()) {
+        std::fprintf(stderr, "SKIPPED: the simulator's reference values are not here\n");
+        GTEST_SKIP() << "the simulator's reference values are not here";
+    }
+    EXPECT_GE(all_settings().size(), 30u);
+}
+
+}  // namespace quarot::test
