@@ -1,0 +1,180 @@
+// Symbols form a linked list over which a heap of candidate merges works: O(n log n) in the piece.
+#include "tokenizer/bpe.h"
+
+#include <algorithm>
+#include <limits>
+#include <string>
+
+#include "core/error.h"
+#include "tokenizer/byte_level.h"
+#include "tokenizer/byte_token.h"
+#include "tokenizer/unicode.h"
+
+namespace quarot::tokenizer {
+namespace {
+
+bool flag(const io::Json& model, std::string_view key) {
+    const io::Json* value = model.find(key);
+    return value != nullptr && value->as_bool();
+}
+
+void refuse_unless_empty(const io::Json& model, std::string_view key) {
+    const io::Json* value = model.find(key);
+    if (value != nullptr && !value->as_string().empty()) {
+        fail(ErrorCode::Unsupported, "{} is \"{}\", expected null or an empty string",
+             value->place(), value->as_string());
+    }
+}
+
+std::array<int32_t, 256> fallback_ids(const Vocabulary& vocabulary) {
+    std::array<int32_t, 256> ids{};
+    for (size_t byte = 0; byte < ids.size(); ++byte) {
+        ids[byte] = vocabulary.find(byte_token(static_cast<uint8_t>(byte))).value_or(-1);
+    }
+    return ids;
+}
+
+bool later(const Bpe::Workspace::Candidate& a, const Bpe::Workspace::Candidate& b) {
+    return a.rank != b.rank ? a.rank > b.rank : a.position > b.position;
+}
+
+void add_symbol(int32_t id, Bpe::Workspace& work) {
+    const auto at = static_cast<int32_t>(work.symbols.size());
+    if (at > 0) work.symbols.back().next = at;
+    work.symbols.push_back({.id = id, .previous = at - 1, .next = -1, .merged_away = false});
+}
+
+}  // namespace
+
+void Bpe::refuse_unsupported(const io::Json& model) {
+    if (const io::Json* type = model.find("type"); type != nullptr && type->as_string() != "BPE") {
+        fail(ErrorCode::Unsupported, "{} is \"{}\", expected \"BPE\", the only kind of model here",
+             type->place(), type->as_string());
+    }
+    if (const io::Json* dropout = model.find("dropout")) {
+        fail(ErrorCode::Unsupported, "{} is not null: random merges cannot be reproduced",
+             dropout->place());
+    }
+    refuse_unless_empty(model, "continuing_subword_prefix");
+    refuse_unless_empty(model, "end_of_word_suffix");
+}
+
+Bpe::Bpe(const io::Json& model, const Vocabulary& vocabulary, bool byte_level)
+    : vocabulary_(&vocabulary), byte_level_(byte_level) {
+    merges_ = MergeTable::parse(model.at("merges"), vocabulary);
+    fuse_unknown_ = flag(model, "fuse_unk");
+    ignore_merges_ = flag(model, "ignore_merges");
+    if (flag(model, "byte_fallback")) fallback_ = fallback_ids(vocabulary);
+    if (const io::Json* unknown = model.find("unk_token")) {
+        unknown_ = vocabulary.find(unknown->as_string());
+        if (!unknown_) {
+            fail(ErrorCode::Corrupt, "{} is \"{}\", which the vocabulary lacks", unknown->place(),
+                 unknown->as_string());
+        }
+    }
+    id_of_byte_.fill(-1);
+    for (int byte = 0; byte < (byte_level ? 256 : 128); ++byte) {
+        const char character = static_cast<char>(byte);
+        const std::string_view spelling = byte_level ? character_of_byte(static_cast<uint8_t>(byte))
+                                                     : std::string_view(&character, 1);
+        id_of_byte_[static_cast<size_t>(byte)] = vocabulary.find(spelling).value_or(-1);
+    }
+}
+
+void Bpe::encode(std::string_view piece, Workspace& work, std::vector<int32_t>& ids) const {
+    if (piece.size() > std::numeric_limits<int32_t>::max() / 8) {
+        fail(ErrorCode::Unsupported, "a piece of text has {} bytes, expected at most {}",
+             piece.size(), std::numeric_limits<int32_t>::max() / 8);
+    }
+    if (ignore_merges_) {
+        const auto whole = vocabulary_->find(byte_level_ ? spell_bytes(piece) : std::string(piece));
+        if (whole) {
+            ids.push_back(*whole);
+            return;
+        }
+    }
+    work.symbols.clear();
+    add_symbols(piece, work);
+    merge_symbols(work);
+    for (const auto& symbol : work.symbols) {
+        if (!symbol.merged_away) ids.push_back(symbol.id);
+    }
+}
+
+void Bpe::add_symbols(std::string_view piece, Workspace& work) const {
+    bool pending_unknown = false;
+    for (size_t at = 0; at < piece.size();) {
+        const size_t end = byte_level_ ? at + 1 : character_at(piece, at).end;
+        const auto byte = static_cast<uint8_t>(piece[at]);
+        const std::string_view spelling =
+            byte_level_ ? character_of_byte(byte) : piece.substr(at, end - at);
+        const int32_t id =
+            end == at + 1 ? id_of_byte_[byte] : vocabulary_->find(spelling).value_or(-1);
+        at = end;
+        if (id < 0) {
+            add_unknown(spelling, pending_unknown, work);
+            continue;
+        }
+        if (pending_unknown) add_symbol(*unknown_, work);
+        pending_unknown = false;
+        add_symbol(id, work);
+    }
+    if (pending_unknown) add_symbol(*unknown_, work);
+}
+
+// An unknown token is added only when its run ends, so that a run can become one. Byte tokens do
+// not end a run: with some of the 256 missing, the library whose format this is orders them so too.
+void Bpe::add_unknown(std::string_view spelling, bool& pending, Workspace& work) const {
+    if (fallback_ && add_bytes(spelling, work)) return;
+    if (!unknown_) return;
+    if (pending && !fuse_unknown_) add_symbol(*unknown_, work);
+    pending = true;
+}
+
+bool Bpe::add_bytes(std::string_view spelling, Workspace& work) const {
+    const auto id_of = [this](char byte) { return (*fallback_)[static_cast<uint8_t>(byte)]; };
+    const bool complete =
+        std::all_of(spelling.begin(), spelling.end(), [&](char byte) { return id_of(byte) >= 0; });
+    if (!complete) return false;
+    for (char byte : spelling) add_symbol(id_of(byte), work);
+    return true;
+}
+
+void Bpe::consider(int32_t left, Workspace& work) const {
+    const auto& symbol = work.symbols[static_cast<size_t>(left)];
+    if (symbol.next < 0) return;
+    const Merge* merge = merges_.find(symbol.id, work.symbols[static_cast<size_t>(symbol.next)].id);
+    if (merge == nullptr) return;
+    work.queue.push_back({.rank = merge->rank, .position = left, .id = merge->id});
+    ++work.candidates;
+}
+
+void Bpe::merge_symbols(Workspace& work) const {
+    auto& [symbols, queue, candidates] = work;
+    queue.clear();
+    for (size_t at = 0; at < symbols.size(); ++at) consider(static_cast<int32_t>(at), work);
+    std::make_heap(queue.begin(), queue.end(), later);
+    while (!queue.empty()) {
+        std::pop_heap(queue.begin(), queue.end(), later);
+        const Workspace::Candidate top = queue.back();
+        queue.pop_back();
+        auto& left = symbols[static_cast<size_t>(top.position)];
+        if (left.merged_away || left.next < 0) continue;
+        auto& right = symbols[static_cast<size_t>(left.next)];
+        const Merge* merge = merges_.find(left.id, right.id);
+        if (merge == nullptr || merge->id != top.id) continue;  // a neighbour has changed since
+
+        left.id = top.id;
+        left.next = right.next;
+        right.merged_away = true;
+        if (left.next >= 0) symbols[static_cast<size_t>(left.next)].previous = top.position;
+        for (int32_t changed : {left.previous, top.position}) {
+            if (changed < 0) continue;
+            const size_t before = queue.size();
+            consider(changed, work);
+            if (queue.size() > before) std::push_heap(queue.begin(), queue.end(), later);
+        }
+    }
+}
+
+}  // namespace quarot::tokenizer

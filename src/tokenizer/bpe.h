@@ -1,0 +1,65 @@
+// Byte-pair encoding: which tokens does one piece of text become?
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "io/json.h"
+#include "tokenizer/merge_table.h"
+#include "tokenizer/vocabulary.h"
+
+namespace quarot::tokenizer {
+
+class Bpe {
+  public:
+    // Reads the model section but for its vocabulary. With byte_level pieces are raw bytes and
+    // the vocabulary spells them in the alphabet of byte_level.h. `vocabulary` must outlive this.
+    Bpe(const io::Json& model, const Vocabulary& vocabulary, bool byte_level);
+
+    // Error{Unsupported} for another kind of model than ours.
+    static void refuse_unsupported(const io::Json& model);
+
+    // What encode() keeps between pieces, and how much it has done.
+    struct Workspace {
+        struct Symbol {
+            int32_t id;
+            int32_t previous;  // -1 at the beginning
+            int32_t next;      // -1 at the end
+            bool merged_away;
+        };
+        struct Candidate {
+            int32_t rank;
+            int32_t position;
+            int32_t id;
+        };
+        std::vector<Symbol> symbols;
+        std::vector<Candidate> queue;  // heap, lowest rank then lowest position first
+        int64_t candidates = 0;        // all that ever entered a queue
+    };
+
+    // Appends the ids of a piece. Raw bytes, or valid UTF-8 if not byte-level.
+    void encode(std::string_view piece, Workspace& work, std::vector<int32_t>& ids) const;
+
+    const MergeTable& merges() const { return merges_; }
+
+  private:
+    void add_symbols(std::string_view piece, Workspace& work) const;
+    void add_unknown(std::string_view spelling, bool& pending, Workspace& work) const;
+    bool add_bytes(std::string_view spelling, Workspace& work) const;
+    void merge_symbols(Workspace& work) const;
+    void consider(int32_t left, Workspace& work) const;
+
+    const Vocabulary* vocabulary_;
+    MergeTable merges_;
+    bool byte_level_;
+    bool fuse_unknown_ = false;
+    bool ignore_merges_ = false;
+    std::optional<int32_t> unknown_;
+    std::array<int32_t, 256> id_of_byte_{};  // byte-level: of every byte; else of ASCII. -1: none
+    std::optional<std::array<int32_t, 256>> fallback_;  // id of <0x00>..<0xFF>, -1: none
+};
+
+}  // namespace quarot::tokenizer

@@ -1,0 +1,50 @@
+// Steps run in the order of the file, each over the whole stretch.
+#include "tokenizer/normalizer.h"
+
+#include "core/error.h"
+
+namespace quarot::tokenizer {
+namespace {
+
+constexpr size_t kMaxGrowth = 64;
+
+}  // namespace
+
+Normalizer::Normalizer(const io::Json* json) {
+    if (json != nullptr) add(*json);
+}
+
+void Normalizer::add(const io::Json& step) {
+    const std::string& type = step.at("type").as_string();
+    if (type == "Sequence") {
+        for (const io::Json& inner : step.at("normalizers").as_array()) add(inner);
+    } else if (type == "Prepend") {
+        steps_.emplace_back(Prepend{parse_added_text(step.at("prepend"))});
+    } else if (type == "Replace") {
+        const Replace replace = Replace::parse(step);
+        growth_ *= replace.growth();
+        steps_.emplace_back(replace);
+    } else {
+        fail(ErrorCode::Unsupported, "{}: normalizer {} is not supported", step.place(), type);
+    }
+    check_step_count(steps_.size(), step.place());
+    if (growth_ > kMaxGrowth) {
+        fail(ErrorCode::Unsupported,
+             "{}: the replacements make texts up to {} times as long, "
+             "expected at most {}",
+             step.place(), growth_, kMaxGrowth);
+    }
+}
+
+std::string Normalizer::apply(std::string text) const {
+    for (const auto& step : steps_) {
+        if (const auto* prepend = std::get_if<Prepend>(&step)) {
+            if (!text.empty()) text.insert(0, prepend->text);
+        } else {
+            text = std::get<Replace>(step).apply(text);
+        }
+    }
+    return text;
+}
+
+}  // namespace quarot::tokenizer

@@ -1,0 +1,32 @@
+// The pieces of one text to ids, each different piece once.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "tokenizer/bpe.h"
+
+namespace quarot::tokenizer {
+
+// Lives as long as one encode(); the pieces must live as long as it.
+class PieceEncoder {
+  public:
+    explicit PieceEncoder(const Bpe& bpe) : bpe_(&bpe) {}
+    void add(std::string_view piece);
+    void add(int32_t id) { ids_.push_back(id); }
+    std::vector<int32_t> take() { return std::move(ids_); }
+
+  private:
+    struct Span {
+        size_t begin;  // in ids_
+        size_t length;
+    };
+    const Bpe* bpe_;
+    Bpe::Workspace work_;
+    std::unordered_map<std::string_view, Span> known_;
+    std::vector<int32_t> ids_;
+};
+
+}  // namespace quarot::tokenizer

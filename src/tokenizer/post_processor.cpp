@@ -1,0 +1,68 @@
+// Only the template for a single text is read: pairs of texts are for other kinds of models.
+#include "tokenizer/post_processor.h"
+
+#include <string>
+
+#include "core/error.h"
+#include "io/text.h"
+
+namespace quarot::tokenizer {
+namespace {
+
+std::vector<int32_t> ids_of_special(const io::Json& item, const io::Json& step,
+                                    const Vocabulary& vocabulary) {
+    const io::Json& entry = step.at("special_tokens").at(item.at("id").as_string());
+    std::vector<int32_t> ids;
+    for (const io::Json& value : entry.at("ids").as_array()) {
+        const int32_t id = parse_id(value);
+        if (vocabulary.token(id) == nullptr) {
+            fail(ErrorCode::Corrupt, "{} is {}, an id that the vocabulary lacks", value.place(),
+                 id);
+        }
+        ids.push_back(id);
+    }
+    return ids;
+}
+
+}  // namespace
+
+PostProcessor::PostProcessor(const io::Json* json, const Vocabulary& vocabulary) {
+    if (json != nullptr) add(*json, vocabulary);
+}
+
+void PostProcessor::add(const io::Json& step, const Vocabulary& vocabulary) {
+    const std::string& type = step.at("type").as_string();
+    if (type == "Sequence") {
+        for (const io::Json& inner : step.at("processors").as_array()) add(inner, vocabulary);
+    } else if (type == "TemplateProcessing") {
+        add_template(step, vocabulary);
+    } else if (type != "ByteLevel") {  // which changes offsets only
+        fail(ErrorCode::Unsupported, "{}: post_processor {} is not supported", step.place(), type);
+    }
+}
+
+void PostProcessor::add_template(const io::Json& step, const Vocabulary& vocabulary) {
+    const io::Json& single = step.at("single");
+    std::vector<int32_t> before;
+    std::vector<int32_t> after;
+    bool text_seen = false;
+    for (const io::Json& item : single.as_array()) {
+        if (const io::Json* special = item.find("SpecialToken")) {
+            auto& side = text_seen ? after : before;
+            const auto ids = ids_of_special(*special, step, vocabulary);
+            side.insert(side.end(), ids.begin(), ids.end());
+        } else if (item.at("Sequence").at("id").as_string() == "A" && !text_seen) {
+            text_seen = true;
+        } else {
+            fail(ErrorCode::Unsupported, "{}: the template holds more than text A once",
+                 item.place());
+        }
+    }
+    if (!text_seen) {
+        fail(ErrorCode::Unsupported, "{}: the template leaves the text out", single.place());
+    }
+    before_.insert(before_.begin(), before.begin(), before.end());
+    after_.insert(after_.end(), after.begin(), after.end());
+}
+
+}  // namespace quarot::tokenizer

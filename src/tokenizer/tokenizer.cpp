@@ -1,0 +1,103 @@
+// Loading the files of a model folder, and the beginning of a text: who adds bos, and when.
+#include "tokenizer/tokenizer.h"
+
+#include <filesystem>
+#include <utility>
+
+#include "core/error.h"
+#include "io/text.h"
+#include "tokenizer/tokenizer_impl.h"
+#include "tokenizer/unicode.h"
+
+namespace quarot::tokenizer {
+namespace {
+
+constexpr io::JsonLimits kLimits{.max_bytes = int64_t{64} << 20, .max_depth = 32};
+
+void refuse_sentencepiece_only(const std::filesystem::path& folder) {
+    std::error_code ignored;
+    if (!std::filesystem::exists(folder / "tokenizer.json", ignored) &&
+        std::filesystem::exists(folder / "tokenizer.model", ignored)) {
+        fail(
+            ErrorCode::Unsupported,
+            "{}: there is a tokenizer.model but no tokenizer.json, expected the latter; convert it",
+            folder.string());
+    }
+}
+
+std::vector<int32_t> prefix_for(const Tokenizer::Impl& impl, AddBos bos) {
+    std::vector<int32_t> prefix = impl.post_processor.before();
+    const bool has_bos = impl.bos && !prefix.empty() && prefix.front() == *impl.bos;
+    if (bos == AddBos::Off && has_bos) prefix.erase(prefix.begin());
+    if (bos == AddBos::On && !has_bos) {
+        if (!impl.bos) {
+            fail(ErrorCode::Usage, "{}: a bos token is wanted, but the model names none",
+                 impl.source);
+        }
+        prefix.insert(prefix.begin(), *impl.bos);
+    }
+    return prefix;
+}
+
+}  // namespace
+
+Tokenizer::Tokenizer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
+Tokenizer::~Tokenizer() = default;
+
+Tokenizer Tokenizer::load(const std::string& folder) {
+    const std::filesystem::path path(folder);
+    refuse_sentencepiece_only(path);
+    const io::Json json = io::Json::parse_file((path / "tokenizer.json").string(), kLimits);
+    std::error_code ignored;
+    if (!std::filesystem::exists(path / "tokenizer_config.json", ignored)) {
+        return Tokenizer(std::make_unique<Impl>(json, nullptr));
+    }
+    const auto config = io::Json::parse_file((path / "tokenizer_config.json").string());
+    return Tokenizer(std::make_unique<Impl>(json, &config));
+}
+
+std::vector<int32_t> Tokenizer::encode(std::string_view text, AddBos bos) const {
+    std::vector<int32_t> ids = prefix_for(*impl_, bos);
+    const bool valid = io::first_non_utf8(text) == text.size();
+    const std::vector<int32_t> own =
+        valid ? impl_->encode_text(text) : impl_->encode_text(replace_invalid(text));
+    ids.insert(ids.end(), own.begin(), own.end());
+    const auto& after = impl_->post_processor.after();
+    ids.insert(ids.end(), after.begin(), after.end());
+    return ids;
+}
+
+std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special) const {
+    StreamDecoder decoder(*this, skip_special);
+    std::string text;
+    for (int32_t id : ids) text += decoder.put(id);
+    return text + decoder.finish();
+}
+
+int64_t Tokenizer::vocabulary_size() const {
+    return impl_->vocabulary.size();
+}
+
+const std::string& Tokenizer::token(int32_t id) const {
+    const std::string* token = impl_->vocabulary.token(id);
+    if (token == nullptr) {
+        fail(ErrorCode::Usage, "{}: there is no token with id {}, expected one below {}",
+             impl_->source, id, vocabulary_size());
+    }
+    return *token;
+}
+
+std::optional<int32_t> Tokenizer::id_of(std::string_view token) const {
+    return impl_->vocabulary.find(token);
+}
+
+bool Tokenizer::is_special(int32_t id) const {
+    return impl_->added.is_special(id);
+}
+
+std::optional<int32_t> Tokenizer::bos() const {
+    return impl_->bos;
+}
+
+}  // namespace quarot::tokenizer

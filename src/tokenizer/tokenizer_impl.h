@@ -1,0 +1,46 @@
+// What a Tokenizer is made of: the sections of tokenizer.json and how they work together.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "io/json.h"
+#include "tokenizer/added_tokens.h"
+#include "tokenizer/bpe.h"
+#include "tokenizer/decoder.h"
+#include "tokenizer/normalizer.h"
+#include "tokenizer/piece_encoder.h"
+#include "tokenizer/post_processor.h"
+#include "tokenizer/pretokenizer.h"
+#include "tokenizer/tokenizer.h"
+#include "tokenizer/vocabulary.h"
+
+namespace quarot::tokenizer {
+
+struct Tokenizer::Impl {
+    // `json` is a whole tokenizer.json, `config` tokenizer_config.json or nullptr.
+    Impl(const io::Json& json, const io::Json* config);
+    Impl(const Impl&) = delete;  // bpe points to vocabulary
+    Impl& operator=(const Impl&) = delete;
+
+    // Ids of a valid UTF-8 text without what the post-processor adds.
+    std::vector<int32_t> encode_text(std::string_view text) const;
+
+    // The token that decoding sees; nullptr for ids that have none and, if asked, special ones.
+    const std::string* token_to_decode(int32_t id, bool skip_special) const;
+
+    std::string source;  // for messages
+    Vocabulary vocabulary;
+    Normalizer normalizer;
+    AddedTokens added;
+    PreTokenizer pretokenizer;
+    Bpe bpe;
+    PostProcessor post_processor;
+    Decoder decoder;
+    std::optional<int32_t> bos;
+};
+
+}  // namespace quarot::tokenizer

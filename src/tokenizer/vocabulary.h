@@ -1,0 +1,38 @@
+// The two-way map of tokens and ids.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "io/json.h"
+
+namespace quarot::tokenizer {
+
+constexpr int64_t kMaxIds = int64_t{1} << 22;
+
+class Vocabulary {
+  public:
+    // Adds a token; Error{Corrupt} naming `place` if the token or the id is there with another
+    // partner. The same pair again changes nothing.
+    void add(const std::string& token, int32_t id, const std::string& place);
+
+    std::optional<int32_t> find(std::string_view token) const;
+    const std::string* token(int64_t id) const;  // nullptr if no token has this id
+    int64_t size() const { return static_cast<int64_t>(slot_of_id_.size()); }  // highest id + 1
+    const std::deque<std::string>& tokens() const { return tokens_; }
+
+  private:
+    std::deque<std::string> tokens_;  // stays in place, ids_ points into it
+    std::unordered_map<std::string_view, int32_t> ids_;
+    std::vector<int32_t> slot_of_id_;  // [size()], index into tokens_ or -1
+};
+
+// An id as the file has it: Error{Corrupt} outside [0, kMaxIds).
+int32_t parse_id(const io::Json& value);
+
+}  // namespace quarot::tokenizer
