@@ -19,10 +19,9 @@ namespace quarot {
 
 }  // namespace quarot
 
-#define QUAROT_CHECK(condition, ...)                                       \
-    do {                                                                   \
-        if (!(condition)) {                                                \
-            ::quarot::check_failed(__FILE__, __LINE__, #condition,         \
-                                   ::fmt::format("" __VA_ARGS__));         \
-        }                                                                  \
+#define QUAROT_CHECK(condition, ...)                                                               \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            ::quarot::check_failed(__FILE__, __LINE__, #condition, ::fmt::format("" __VA_ARGS__)); \
+        }                                                                                          \
     } while (false)

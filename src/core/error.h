@@ -13,12 +13,12 @@ namespace quarot {
 enum class ErrorCode {
     Internal = 1,
     Usage = 2,
-    NotFound = 3,      // input missing or unreadable
-    Unsupported = 4,   // a model or feature we do not have
-    Corrupt = 5,       // a file that breaks its format, NaN or Inf stored in a file included
-    OutOfMemory = 6,   // host or device memory, or a resource limit
-    Io = 7,            // read or write failed, disk full, output not writable
-    Numeric = 8,       // NaN or Inf arising in computation
+    NotFound = 3,     // input missing or unreadable
+    Unsupported = 4,  // a model or feature we do not have
+    Corrupt = 5,      // a file that breaks its format, NaN or Inf stored in a file included
+    OutOfMemory = 6,  // host or device memory, or a resource limit
+    Io = 7,           // read or write failed, disk full, output not writable
+    Numeric = 8,      // NaN or Inf arising in computation
     CheckFailed = 9,
     Device = 10,
     Interrupted = 130,

@@ -21,10 +21,14 @@ spdlog::logger& logger() {
 
 spdlog::level::level_enum spdlog_level(LogLevel level) {
     switch (level) {
-        case LogLevel::Error: return spdlog::level::err;
-        case LogLevel::Warning: return spdlog::level::warn;
-        case LogLevel::Info: return spdlog::level::info;
-        case LogLevel::Debug: return spdlog::level::debug;
+        case LogLevel::Error:
+            return spdlog::level::err;
+        case LogLevel::Warning:
+            return spdlog::level::warn;
+        case LogLevel::Info:
+            return spdlog::level::info;
+        case LogLevel::Debug:
+            return spdlog::level::debug;
     }
     return spdlog::level::info;
 }
@@ -44,7 +48,9 @@ std::string escaped(const std::string& text) {
 
 }  // namespace
 
-void set_log_level(LogLevel level) { logger().set_level(spdlog_level(level)); }
+void set_log_level(LogLevel level) {
+    logger().set_level(spdlog_level(level));
+}
 
 void log_line(LogLevel level, const std::string& message) {
     const std::string prefix = level == LogLevel::Error     ? "error: "

@@ -33,7 +33,9 @@ double seconds_between(std::chrono::steady_clock::time_point a,
 
 }  // namespace
 
-void set_progress_style(ProgressStyle style) { progress_style = style; }
+void set_progress_style(ProgressStyle style) {
+    progress_style = style;
+}
 
 Progress::Progress(std::string what, int64_t total)
     : what_(std::move(what)), total_(std::max<int64_t>(total, 1)) {}
@@ -51,8 +53,9 @@ void Progress::advance(int64_t steps) {
     const double since = seconds_between(last_print_, now);
     const int64_t percent = 100 * done_ / total_;
     const bool bar = progress_style == ProgressStyle::Auto && isatty(STDERR_FILENO) == 1;
-    const bool due = bar ? since >= kBarEverySeconds || done_ == total_
-                         : percent >= last_percent_ + kLineEveryPercent || since >= kLineEverySeconds;
+    const bool due =
+        bar ? since >= kBarEverySeconds || done_ == total_
+            : percent >= last_percent_ + kLineEveryPercent || since >= kLineEverySeconds;
     if (!due) return;
     last_print_ = now;
     last_percent_ = percent;
@@ -62,15 +65,16 @@ void Progress::advance(int64_t steps) {
 void Progress::print(double elapsed) {
     const double left = elapsed * static_cast<double>(total_ - done_) / static_cast<double>(done_);
     if (progress_style == ProgressStyle::Json) {
-        fmt::print(stderr,
-                   R"({{"progress":"{}","done":{},"total":{},"elapsed_s":{:.1f},"left_s":{:.1f},"rss_bytes":{}}})"
-                   "\n",
-                   what_, done_, total_, elapsed, left, peak_rss_bytes());
+        fmt::print(
+            stderr,
+            R"({{"progress":"{}","done":{},"total":{},"elapsed_s":{:.1f},"left_s":{:.1f},"rss_bytes":{}}})"
+            "\n",
+            what_, done_, total_, elapsed, left, peak_rss_bytes());
         return;
     }
-    const std::string text = fmt::format("{} {}/{} ({}%), {} elapsed, about {} left", what_, done_,
-                                         total_, 100 * done_ / total_, clock_text(elapsed),
-                                         clock_text(left));
+    const std::string text =
+        fmt::format("{} {}/{} ({}%), {} elapsed, about {} left", what_, done_, total_,
+                    100 * done_ / total_, clock_text(elapsed), clock_text(left));
     if (isatty(STDERR_FILENO) == 1) {
         fmt::print(stderr, "\r\033[K{}", text);
         std::fflush(stderr);

@@ -7,7 +7,11 @@
 
 namespace quarot {
 
-enum class ProgressStyle { Auto, Json, None };  // Auto: a bar on a terminal, else a line now and then
+enum class ProgressStyle {
+    Auto,
+    Json,
+    None
+};  // Auto: a bar on a terminal, else a line now and then
 
 // Process-wide choice, made once by the program before work starts. Default: None (library use).
 void set_progress_style(ProgressStyle style);

@@ -37,7 +37,9 @@ class Stopwatch {
 class WindowScorer {
   public:
     WindowScorer(runtime::Engine& engine, runtime::Engine* base, int n_threads)
-        : engine_(engine), base_(base), pool_(n_threads),
+        : engine_(engine),
+          base_(base),
+          pool_(n_threads),
           vocab_(engine.weights().config.vocab),
           logits_(static_cast<size_t>(kLogitRows * vocab_)) {
         if (base_ != nullptr) base_logits_.resize(logits_.size());
@@ -145,7 +147,8 @@ PerplexityResult perplexity(runtime::Engine& engine, runtime::Engine* base,
     double sum = 0.0;
     for (int64_t w = 0; w < n_windows; ++w) {
         throw_if_interrupted();
-        const auto window = ids.subspan(static_cast<size_t>(w * seqlen), static_cast<size_t>(seqlen));
+        const auto window =
+            ids.subspan(static_cast<size_t>(w * seqlen), static_cast<size_t>(seqlen));
         result.window_nll.push_back(scorer.score(window));
         sum += result.window_nll.back();
         progress.advance();

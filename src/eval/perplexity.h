@@ -32,9 +32,9 @@ struct PerplexityResult {
 };
 
 // The ids are cut into consecutive windows of seqlen tokens, the rest dropped; each runs from an
-// empty cache; mean of its seqlen - 1 predicted tokens' negative log-likelihoods in fp64; exp of the
-// mean over windows. `base` (may be null) sees the same windows.
-// Error{Usage} if there is not one whole window.
+// empty cache; mean of its seqlen - 1 predicted tokens' negative log-likelihoods in fp64; exp of
+// the mean over windows. `base` (may be null) sees the same windows. Error{Usage} if there is not
+// one whole window.
 PerplexityResult perplexity(runtime::Engine& engine, runtime::Engine* base,
                             std::span<const int32_t> ids, const PerplexityOptions& options);
 

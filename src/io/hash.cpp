@@ -44,6 +44,10 @@ class Sha256 {
     std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context_;
 };
 
+std::string hex_of(XXH128_hash_t hash) {
+    return fmt::format("{:016x}{:016x}", hash.high64, hash.low64);
+}
+
 }  // namespace
 
 std::string sha256_of_file(const std::string& path) {
@@ -67,8 +71,22 @@ std::string sha256_of_text(const std::string& text) {
 }
 
 std::string xxh3_128(std::span<const std::byte> data) {
-    const XXH128_hash_t hash = XXH3_128bits(data.data(), data.size());
-    return fmt::format("{:016x}{:016x}", hash.high64, hash.low64);
+    return hex_of(XXH3_128bits(data.data(), data.size()));
+}
+
+Xxh3::Xxh3()
+    : state_(XXH3_createState(),
+             [](void* state) { XXH3_freeState(static_cast<XXH3_state_t*>(state)); }) {
+    if (!state_) fail(ErrorCode::OutOfMemory, "cannot allocate the state of a hash");
+    XXH3_128bits_reset(static_cast<XXH3_state_t*>(state_.get()));
+}
+
+void Xxh3::add(std::span<const std::byte> data) {
+    XXH3_128bits_update(static_cast<XXH3_state_t*>(state_.get()), data.data(), data.size());
+}
+
+std::string Xxh3::hex() const {
+    return hex_of(XXH3_128bits_digest(static_cast<const XXH3_state_t*>(state_.get())));
 }
 
 }  // namespace quarot::io

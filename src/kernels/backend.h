@@ -15,8 +15,8 @@ struct BackendOptions {
 };
 
 // name: "reference", "cpu", "auto" (best available). "cuda" or "cuda:N" is Error{Device} in a build
-// without CUDA; any other name Error{Usage}. A tier that is unknown is Error{Usage}; one that is not
-// compiled in or not present on this machine is Error{Device}.
+// without CUDA; any other name Error{Usage}. A tier that is unknown is Error{Usage}; one that is
+// not compiled in or not present on this machine is Error{Device}.
 std::unique_ptr<Backend> make_backend(const std::string& name, const BackendOptions& options);
 
 std::vector<std::string> compiled_isa_tiers();

@@ -143,7 +143,7 @@ struct BatchView {
     const int32_t* positions = nullptr;          // [n_tokens], in the token's own sequence
     const int32_t* sequence_of_token = nullptr;  // [n_tokens], nondecreasing
     int64_t n_sequences = 0;
-    const int32_t* first_token = nullptr;     // [n_sequences + 1]: tokens of sequence s are a run
+    const int32_t* first_token = nullptr;      // [n_sequences + 1]: tokens of sequence s are a run
     const int32_t* context_lengths = nullptr;  // [n_sequences], this batch's tokens included
     const int32_t* page_tables = nullptr;      // [n_sequences, max_pages]
     int64_t max_pages = 0;
@@ -274,7 +274,7 @@ struct AttentionArgs {
 struct LinearArgs {
     const Operand& in;
     const Linear& weight;
-    Rows out;             // [n_rows, out_features]
+    Rows out;                 // [n_rows, out_features]
     bool accumulate = false;  // out += instead of out =
 };
 
@@ -328,7 +328,8 @@ class Backend {
                                                    int64_t n_pages) = 0;
 
     // Memory for the quantized form of rows x cols, and the operand standing in it.
-    virtual int64_t quantized_bytes(int64_t rows, int64_t cols, const ActivationFormat& format) const;
+    virtual int64_t quantized_bytes(int64_t rows, int64_t cols,
+                                    const ActivationFormat& format) const;
     virtual QuantizedRows place_quantized(void* memory, int64_t rows, int64_t cols,
                                           const ActivationFormat& format) const;
     // Codes row-major [rows, cols]; for tests.

@@ -42,13 +42,19 @@ constexpr std::array<const char*, kPlaces> kPlaceNames = {
     "the input of q, k and v", "the K and V written to the cache", "the input of o_proj",
     "the input of gate and up", "the input of down_proj"};
 
-Site site_of(int64_t layer, Place place) { return static_cast<Site>(layer * kPlaces + place); }
+Site site_of(int64_t layer, Place place) {
+    return static_cast<Site>(layer * kPlaces + place);
+}
 
 // The batch's arrays one behind the other in backend memory.
 BatchView upload_batch(const Batch& batch, Backend& backend, ForwardState& state) {
-    const std::array<const std::vector<int32_t>*, 7> arrays = {
-        &batch.token_ids,       &batch.positions,   &batch.first_token, &batch.context_lengths,
-        &batch.page_tables,     &batch.logit_rows,  nullptr};
+    const std::array<const std::vector<int32_t>*, 7> arrays = {&batch.token_ids,
+                                                               &batch.positions,
+                                                               &batch.first_token,
+                                                               &batch.context_lengths,
+                                                               &batch.page_tables,
+                                                               &batch.logit_rows,
+                                                               nullptr};
     std::vector<int32_t> sequence_of_token(batch.token_ids.size());
     for (size_t s = 0; s + 1 < batch.first_token.size(); ++s) {
         std::fill(sequence_of_token.begin() + batch.first_token[s],
@@ -84,8 +90,13 @@ class Step {
   public:
     Step(const Weights& weights, const Batch& batch, KvStore& kv, Backend& backend,
          comm::Comm& comm, ForwardState& state)
-        : weights_(weights), config_(weights.config), kv_(kv), backend_(backend), comm_(comm),
-          state_(state), batch_(upload_batch(batch, backend, state)),
+        : weights_(weights),
+          config_(weights.config),
+          kv_(kv),
+          backend_(backend),
+          comm_(comm),
+          state_(state),
+          batch_(upload_batch(batch, backend, state)),
           residual_(rows(kResidualSlot, batch_.n_tokens, config_.hidden)),
           normed_(rows(kNormedSlot, batch_.n_tokens, config_.hidden)) {}
 
@@ -120,10 +131,17 @@ class Step {
         const std::array<Rows, 3> outs = {q, k, v};
         backend_.linear_group({.in = in, .weights = qkv, .outs = outs});
         backend_.rope_transform_append_kv({
-            .rope = {.q = q, .k = k, .head_dim = config_.head_dim, .table = weights_.rope_table(),
+            .rope = {.q = q,
+                     .k = k,
+                     .head_dim = config_.head_dim,
+                     .table = weights_.rope_table(),
                      .batch = batch_},
             .transform = weights_.query_key.get(),
-            .append = {.k = k, .v = v, .layer = layer, .batch = batch_, .kv = kv_,
+            .append = {.k = k,
+                       .v = v,
+                       .layer = layer,
+                       .batch = batch_,
+                       .kv = kv_,
                        .site = site_of(layer, kKvAppend)},
         });
         backend_.attention({.q = q,
@@ -160,22 +178,22 @@ class Step {
 
     // Every rank holds part of the sum; rank 0's part also holds the residual itself.
     void add_to_residual(const Operand& in, const kernels::Linear& weight) {
-        backend_.linear({.in = in, .weight = weight, .out = residual_,
-                         .accumulate = comm_.rank() == 0});
+        backend_.linear(
+            {.in = in, .weight = weight, .out = residual_, .accumulate = comm_.rank() == 0});
         comm_.all_reduce(residual_);
     }
 
     kernels::RmsNormArgs norm_args(Rows in, const Gain& gain, Rows out) const {
-        return {.in = in, .gain = gain.data(), .eps = static_cast<float>(config_.rms_eps),
-                .out = out};
+        return {
+            .in = in, .gain = gain.data(), .eps = static_cast<float>(config_.rms_eps), .out = out};
     }
 
     // What the linear of `role` reads: `values` itself, or room for its quantized form.
     Operand operand(Rows values, LinearRole role) {
         const kernels::ActivationFormat format = weights_.activation_format(role);
         if (format.bits == 16) return {values};
-        void* memory = state_.reserve(
-            kCodesSlot, backend_.quantized_bytes(values.rows, values.cols, format));
+        void* memory =
+            state_.reserve(kCodesSlot, backend_.quantized_bytes(values.rows, values.cols, format));
         return {backend_.place_quantized(memory, values.rows, values.cols, format)};
     }
 
@@ -188,8 +206,8 @@ class Step {
     void check_finite() {
         const auto site = backend_.take_non_finite_site();
         if (!site) return;
-        fail(ErrorCode::Numeric, "{}: NaN or Inf in layer {} at {}", weights_.name,
-             *site / kPlaces, kPlaceNames[static_cast<size_t>(*site % kPlaces)]);
+        fail(ErrorCode::Numeric, "{}: NaN or Inf in layer {} at {}", weights_.name, *site / kPlaces,
+             kPlaceNames[static_cast<size_t>(*site % kPlaces)]);
     }
 
     const Weights& weights_;

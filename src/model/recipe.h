@@ -8,6 +8,7 @@
 
 #include "io/json.h"
 #include "kernels/ops.h"
+#include "model/roles.h"
 #include "tensor/dtype.h"
 
 namespace quarot::model {
@@ -56,6 +57,12 @@ struct Recipe {
     }
 };
 
+// Bits of a weight; 16: stored as floating point.
+int weight_bits(const Recipe& recipe, LinearRole role);
+// What the input of a linear is quantized to. Activations of 16 bits stay so everywhere, down_proj
+// included; the input of lm_head is never quantized.
+kernels::ActivationFormat activation_format(const Recipe& recipe, LinearRole role);
+
 // Recipe of a folder without quantization_config: nothing rotated, nothing quantized.
 Recipe full_precision_recipe();
 
@@ -65,11 +72,17 @@ Recipe named_recipe(const std::string& name);
 std::vector<std::string> recipe_names();
 std::string default_recipe_name();
 
-// Error{Usage} naming the flag if a width, clip ratio or group size is out of range.
+// Error{Usage} naming the flag if a width or clip ratio is out of range; Error{Unsupported} for
+// settings this version does not have.
 void check_recipe(const Recipe& recipe);
+// The rules that hold for a single setting, whoever asks.
+bool is_width(int64_t bits);  // 2..8 or 16
+bool is_clip(double clip);    // (0, 1]
 
+// As it stands in quantization_config, "quant_method" included.
 io::Json to_json(const Recipe& recipe);
-// From quantization_config of a quarot folder; Error{Corrupt} naming the key.
+// From quantization_config of a quarot folder. Unknown keys are ignored; Error{Corrupt} naming a key
+// that is missing or out of range, Error{Unsupported} for what this version cannot run.
 Recipe recipe_from_json(const io::Json& json);
 
 }  // namespace quarot::model

@@ -9,11 +9,13 @@
 #include "model/config.h"
 #include "model/families/family.h"
 #include "model/recipe.h"
+#include "model/tensor_hashes.h"
 
 namespace quarot::model {
 
 // Opening checks that every tensor the config asks for is there with the right shape and a dtype we
-// read; no weights are read yet. Error{NotFound, Corrupt, Unsupported}.
+// read; no weights are read yet. Error{NotFound, Corrupt, Unsupported}. Whole tensors of a quarot
+// folder are compared with the digests of its quarot.json when they are read.
 class SourceModel {
   public:
     static SourceModel open(const std::string& folder);
@@ -25,6 +27,9 @@ class SourceModel {
     bool is_quantized() const { return recipe_.name != "none"; }
     const Family& family() const { return *family_; }
     const io::Checkpoint& checkpoint() const { return checkpoint_; }
+
+    // False for one of our folders that lost its quarot.json, and for all others.
+    bool has_digests() const { return !hashes_.empty(); }
 
     // A weight stored as floating point (true for LmHead of a tied model: the embedding).
     bool is_dense(const LinearId& id) const;
@@ -42,6 +47,8 @@ class SourceModel {
     Tensor embedding_rows(int64_t first, int64_t n) const;  // fp32
     DType embedding_dtype() const;
 
+    // Bytes of a weight as stored: floats, or codes, scales and zero points.
+    int64_t stored_bytes(const LinearId& id) const;
     // Name of a weight without ".weight"; for a tied LmHead "lm_head".
     std::string linear_name(const LinearId& id) const;
     // Number of parameters, and bits per weight of the decoder's linears with scales and zero
@@ -51,11 +58,16 @@ class SourceModel {
 
   private:
     SourceModel(io::Checkpoint checkpoint, io::Json config_json);
+    Tensor read_verified(const std::string& name) const;
+    Tensor read_finite(const std::string& name) const;
+    std::vector<float> read_vector(const std::string& name) const;
+    std::string weight_name(const LinearId& id) const;
     io::Checkpoint checkpoint_;
     io::Json config_json_;
     const Family* family_ = nullptr;
     ModelConfig config_;
     Recipe recipe_;
+    TensorHashes hashes_;
 };
 
 }  // namespace quarot::model

@@ -22,13 +22,23 @@ struct Quantizer {
     std::string_view name;  // --method
     bool needs_calibration = false;
     // hessian: [cols, cols] fp64 or empty when the quantizer needs none. Deterministic; may be
-    // called for several matrices at the same time.
+    // called for several matrices at the same time. Rows do not see each other, so a matrix may be
+    // quantized in pieces.
     QuantizedMatrix (*quantize)(const WeightMatrix& weight, std::span<const double> hessian,
                                 const model::WeightFormat& format);
 };
 
 // Error{Unsupported} naming the methods there are.
 const Quantizer& quantizer_named(const std::string& method);
+
+// ||W - dequantize(Q)||_F^2 and ||W||_F^2; those of pieces add up.
+struct SquaredError {
+    double error = 0.0;
+    double norm = 0.0;
+    SquaredError& operator+=(const SquaredError& other);
+    double relative() const;  // sqrt(error / norm); 0 for a matrix of zeros
+};
+SquaredError squared_error(const WeightMatrix& weight, const QuantizedMatrix& quantized);
 
 // ||W - dequantize(Q)||_F / ||W||_F
 double relative_error(const WeightMatrix& weight, const QuantizedMatrix& quantized);

@@ -16,21 +16,29 @@ namespace quarot::rotate {
 // T = Q^T = H diag(s) / sqrt(d) (docs/quarot.md); the row convention h' = h Q is the same.
 struct Rotation {
     model::ResidualRotation residual_kind = model::ResidualRotation::None;
-    std::vector<double> signs;             // [hidden]; Hadamard only
-    std::optional<linalg::Mixer> residual;  // Hadamard: order hidden or the block
-    std::vector<double> residual_dense;    // Random: Q^T, [hidden, hidden] row-major
+    int64_t residual_order = 0;             // hidden or the block
+    std::vector<double> signs;              // [hidden]; Hadamard only
+    std::optional<linalg::Mixer> residual;  // Hadamard only
+    std::vector<double> residual_dense;     // Random: Q^T, [residual_order, residual_order]
     std::optional<linalg::Mixer> head_dim;  // R2: applied to each head of V
-    model::OnlineTransforms online;        // what the forward pass applies
+    model::OnlineTransforms online;         // what the forward pass applies
 };
 
+// Error{Usage} if a block size does not divide its width, or if R1 is asked for without folding the
+// norm gains (a rotated residual stream has no basis in which gains could be applied).
 Rotation make_rotation(const model::RotationSpec& spec, const model::ModelConfig& config);
 
+// Rows that a piece of a weight should hold a multiple of.
+inline constexpr int64_t kRotationRows = 64;
+
 // w <- w diag(gain) T_in^T for n_rows rows of a weight [n_rows, in], fp64, in place. gain empty:
-// ones. Rows are independent, so big matrices may be done in pieces.
+// ones. Rows are independent, so big matrices may be done in pieces; pieces that start at multiples
+// of kRotationRows give the same bits as the whole.
 void rotate_input(const Rotation& rotation, model::Basis basis, const model::ModelConfig& config,
                   std::span<const double> gain, std::span<double> w, int64_t n_rows);
 
 // w <- T_out w for a whole weight [out, n_cols], fp64, in place. A bias is the case n_cols = 1.
+// Columns are independent; with a random R1 the last bits may depend on n_cols.
 void rotate_output(const Rotation& rotation, model::Basis basis, const model::ModelConfig& config,
                    std::span<double> w, int64_t n_cols);
 

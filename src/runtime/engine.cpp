@@ -25,10 +25,12 @@ void check_tokens(std::span<const int32_t> tokens, int64_t vocab) {
 
 Engine::Engine(const model::Weights& weights, kernels::Backend& backend, int64_t n_tokens,
                int64_t n_sequences)
-    : weights_(weights), backend_(backend),
+    : weights_(weights),
+      backend_(backend),
       kv_(backend.make_kv_store(weights.kv_descriptor(),
                                 pages_for(weights.kv_descriptor(), n_tokens, n_sequences))),
-      tables_(kv_->n_pages(), kv_->descriptor().page_tokens), state_(backend) {}
+      tables_(kv_->n_pages(), kv_->descriptor().page_tokens),
+      state_(backend) {}
 
 int64_t Engine::step(std::span<const Chunk> chunks) {
     const model::Batch batch = make_batch(chunks);

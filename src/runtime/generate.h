@@ -12,7 +12,7 @@
 namespace quarot::runtime {
 
 struct GenerateOptions {
-    int64_t max_new_tokens = 0;     // at most; the engine's context bounds it too
+    int64_t max_new_tokens = 0;  // at most; the engine's context bounds it too
     SamplingOptions sampling;
     uint64_t seed = 0;
     std::vector<int32_t> end_tokens;  // generation ends before one of these

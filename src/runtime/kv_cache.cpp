@@ -39,7 +39,9 @@ void PageTables::extend(SequenceId id, int64_t n_tokens) {
     sequence.length += n_tokens;
 }
 
-int64_t PageTables::length(SequenceId id) const { return sequences_.at(id).length; }
+int64_t PageTables::length(SequenceId id) const {
+    return sequences_.at(id).length;
+}
 
 const std::vector<int32_t>& PageTables::pages(SequenceId id) const {
     return sequences_.at(id).pages;

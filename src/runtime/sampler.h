@@ -9,10 +9,10 @@ namespace quarot::runtime {
 
 // Applied in this order: repetition penalty, temperature, top-k, top-p, min-p.
 struct SamplingOptions {
-    float temperature = 0.0f;  // 0: greedy, the rest is ignored but the penalty
-    int64_t top_k = 0;         // 0: off
-    float top_p = 1.0f;        // 1: off
-    float min_p = 0.0f;        // 0: off; relative to the best probability
+    float temperature = 0.0f;         // 0: greedy, the rest is ignored but the penalty
+    int64_t top_k = 0;                // 0: off
+    float top_p = 1.0f;               // 1: off
+    float min_p = 0.0f;               // 0: off; relative to the best probability
     float repetition_penalty = 1.0f;  // 1: off; divides positive, multiplies negative logits
 };
 

@@ -21,8 +21,12 @@ inline float at_least_smallest_normal(float scale) {
     return std::max(scale, std::numeric_limits<float>::min());
 }
 
-inline int symmetric_max(int bits) { return (1 << (bits - 1)) - 1; }
-inline int asymmetric_max(int bits) { return (1 << bits) - 1; }
+inline int symmetric_max(int bits) {
+    return (1 << (bits - 1)) - 1;
+}
+inline int asymmetric_max(int bits) {
+    return (1 << bits) - 1;
+}
 
 // Symmetric, q in [-2^(b-1), 2^(b-1)-1]: scale = max_abs / (2^(b-1)-1); a row of zeros gets 1.
 inline Affine symmetric_affine(float max_abs, int bits) {

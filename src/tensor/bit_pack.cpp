@@ -7,7 +7,9 @@
 
 namespace quarot {
 
-int64_t packed_words(int64_t n, int bits) { return ceil_div(n * bits, 32); }
+int64_t packed_words(int64_t n, int bits) {
+    return ceil_div(n * bits, 32);
+}
 
 void pack_bits(std::span<const uint8_t> values, int bits, std::span<uint32_t> words) {
     const auto n = static_cast<int64_t>(values.size());

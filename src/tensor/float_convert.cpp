@@ -11,7 +11,8 @@ float f16_to_f32(uint16_t bits) {
     const uint32_t exponent = (bits >> 10) & 0x1fu;
     const uint32_t fraction = bits & 0x3ffu;
     if (exponent == 31) return std::bit_cast<float>(sign | 0x7f800000u | (fraction << 13));
-    if (exponent != 0) return std::bit_cast<float>(sign | ((exponent + 112u) << 23) | (fraction << 13));
+    if (exponent != 0)
+        return std::bit_cast<float>(sign | ((exponent + 112u) << 23) | (fraction << 13));
     const float magnitude = static_cast<float>(fraction) * 0x1p-24f;  // zero and subnormals, exact
     return std::bit_cast<float>(sign | std::bit_cast<uint32_t>(magnitude));
 }
@@ -21,7 +22,8 @@ uint16_t f32_to_f16(float value) {
     const auto sign = static_cast<uint16_t>((bits >> 16) & 0x8000u);
     const uint32_t magnitude = bits & 0x7fffffffu;
     if (magnitude > 0x7f800000u) return static_cast<uint16_t>(sign | 0x7e00u);
-    if (magnitude >= 0x477ff000u) return static_cast<uint16_t>(sign | 0x7c00u);  // rounds to infinity
+    if (magnitude >= 0x477ff000u)
+        return static_cast<uint16_t>(sign | 0x7c00u);  // rounds to infinity
     if (magnitude < 0x38800000u) {
         // Adding 0.5 puts the subnormal's last bit at the sum's last bit; the add rounds to even.
         const float sum = std::bit_cast<float>(magnitude) + 0.5f;

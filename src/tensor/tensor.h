@@ -63,7 +63,8 @@ class Tensor {
   public:
     Tensor() = default;
     Tensor(DType dtype, Shape shape)
-        : dtype_(dtype), shape_(std::move(shape)),
+        : dtype_(dtype),
+          shape_(std::move(shape)),
           storage_(element_count(shape_) * size_of(dtype)) {}
 
     DType dtype() const { return dtype_; }

@@ -16,8 +16,12 @@ TEST(FloatConvert, EveryHalfSurvivesTheRoundTrip) {
         const auto half = static_cast<uint16_t>(bits);
         const bool f16_nan = (half & 0x7c00u) == 0x7c00u && (half & 0x3ffu) != 0;
         const bool bf16_nan = (half & 0x7f80u) == 0x7f80u && (half & 0x7fu) != 0;
-        if (!f16_nan) EXPECT_EQ(f32_to_f16(f16_to_f32(half)), half);
-        if (!bf16_nan) EXPECT_EQ(f32_to_bf16(bf16_to_f32(half)), half);
+        if (!f16_nan) {
+            EXPECT_EQ(f32_to_f16(f16_to_f32(half)), half);
+        }
+        if (!bf16_nan) {
+            EXPECT_EQ(f32_to_bf16(bf16_to_f32(half)), half);
+        }
     }
 }
 
@@ -99,7 +103,8 @@ TEST(QuantizedMatrix, RowsReadBackAsPacked) {
         std::vector<float> values(6);
         m.dequantize_row(1, values);
         const int shift = symmetric ? 4 : 2;
-        for (size_t i = 0; i < 6; ++i) EXPECT_EQ(values[i], 0.5f * static_cast<float>(row[i] - shift));
+        for (size_t i = 0; i < 6; ++i)
+            EXPECT_EQ(values[i], 0.5f * static_cast<float>(row[i] - shift));
     }
 }
 

@@ -55,7 +55,8 @@ std::vector<float> all_logits(LoadedModel& model, const std::vector<int32_t>& id
     const runtime::SequenceId sequence = model.engine->add_sequence();
     for (size_t first = 0; first < ids.size(); first += step) {
         const size_t n = std::min(step, ids.size() - first);
-        const runtime::Chunk chunk = {sequence, {ids.data() + first, n}, runtime::LogitsWanted::All};
+        const runtime::Chunk chunk = {
+            sequence, {ids.data() + first, n}, runtime::LogitsWanted::All};
         const int64_t rows = model.engine->step({&chunk, 1});
         model.engine->logits(0, rows, {logits.data() + first * vocab, n * vocab});
     }

@@ -78,11 +78,13 @@ TEST_P(ReferenceLogits, TokensLogitsAndGreedyTextAgree) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, ReferenceLogits,
-                         testing::Values(Case{"tiny-novels", "cpu"}, Case{"tiny-novels", "reference"},
-                                         Case{"stories260K", "cpu"}, Case{"stories260K", "reference"},
+                         testing::Values(Case{"tiny-novels", "cpu"},
+                                         Case{"tiny-novels", "reference"},
+                                         Case{"stories260K", "cpu"},
+                                         Case{"stories260K", "reference"},
                                          Case{"smollm2-135m", "cpu"}),
-                         [](const auto& info) {
-                             std::string name = info.param.model + "_" + info.param.device;
+                         [](const auto& test) {
+                             std::string name = test.param.model + "_" + test.param.device;
                              std::erase(name, '-');
                              return name;
                          });

@@ -44,10 +44,9 @@ TEST_P(ReferencePerplexity, EveryStoredRunAgreesOnCpu) {
     for (const auto& run : stored.runs.as_array()) {
         const int64_t seqlen = run.at("seqlen").as_int();
         LoadedModel model = load(stored.folder, {.context = seqlen});
-        const auto result = eval::perplexity(*model.engine, nullptr, stored.ids,
-                                             {.seqlen = seqlen,
-                                              .max_windows = run.at("windows").as_int(),
-                                              .n_threads = 2});
+        const auto result = eval::perplexity(
+            *model.engine, nullptr, stored.ids,
+            {.seqlen = seqlen, .max_windows = run.at("windows").as_int(), .n_threads = 2});
         const double expected = run.at("ppl").as_double();
         std::printf("%s seqlen %lld: %.6f, stored %.6f, relative %.1e\n", GetParam().c_str(),
                     static_cast<long long>(seqlen), result.perplexity, expected,
@@ -69,8 +68,8 @@ TEST_P(ReferencePerplexity, ReferenceBackendAgreesOnTheFirstWindows) {
     const int64_t windows = big ? 1 : 2;
     std::vector<double> nll[2];
     for (const int reference : {0, 1}) {
-        LoadedModel model = load(stored.folder, {.device = reference == 1 ? "reference" : "cpu",
-                                                 .context = seqlen});
+        LoadedModel model = load(
+            stored.folder, {.device = reference == 1 ? "reference" : "cpu", .context = seqlen});
         nll[reference] = eval::perplexity(*model.engine, nullptr, stored.ids,
                                           {.seqlen = seqlen, .max_windows = windows})
                              .window_nll;
@@ -86,7 +85,7 @@ TEST_P(ReferencePerplexity, ReferenceBackendAgreesOnTheFirstWindows) {
 
 INSTANTIATE_TEST_SUITE_P(Models, ReferencePerplexity,
                          testing::Values("tiny-novels", "stories260K", "smollm2-135m"),
-                         [](const auto& info) {
+                         [](const auto& test) {
                              std::string name = info.param;
                              std::erase(name, '-');
                              return name;

@@ -65,8 +65,12 @@ class RotationInvariance : public testing::TestWithParam<Shape> {};
 
 TinyModelOptions shape(int64_t hidden, int64_t ffn, int64_t heads, int64_t kv_heads,
                        int64_t head_dim) {
-    return {.hidden = hidden, .ffn = ffn, .n_heads = heads, .n_kv_heads = kv_heads,
-            .head_dim = head_dim, .seed = 3};
+    return {.hidden = hidden,
+            .ffn = ffn,
+            .n_heads = heads,
+            .n_kv_heads = kv_heads,
+            .head_dim = head_dim,
+            .seed = 3};
 }
 
 TinyModelOptions with_biases(TinyModelOptions options) {
@@ -102,26 +106,27 @@ TEST_P(RotationInvariance, LogitsStayWithinFp32Rounding) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Shapes, RotationInvariance,
-    testing::Values(Shape{"tiny_novels", {}, "tiny-novels"},
-                    Shape{"stories260K", {}, "stories260K"},
-                    Shape{"smollm2_135m", {}, "smollm2-135m"},
-                    Shape{"powers_of_two", shape(64, 128, 4, 2, 16), ""},
-                    Shape{"explicit_head_dim", shape(64, 96, 4, 2, 24), ""},
-                    Shape{"order_36_and_12", shape(72, 96, 4, 4, 18), ""},
-                    Shape{"order_172", shape(32, 344, 4, 1, 8), ""},
-                    Shape{"seven_heads", shape(56, 112, 7, 7, 8), ""},
-                    Shape{"no_hadamard_width", shape(54, 214, 3, 1, 18), ""},
-                    Shape{"biases", with_biases(shape(48, 80, 6, 3, 8)), ""},
-                    Shape{"tied_head", tied(shape(40, 56, 5, 5, 8)), ""}),
-    [](const auto& info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(Shapes, RotationInvariance,
+                         testing::Values(Shape{"tiny_novels", {}, "tiny-novels"},
+                                         Shape{"stories260K", {}, "stories260K"},
+                                         Shape{"smollm2_135m", {}, "smollm2-135m"},
+                                         Shape{"powers_of_two", shape(64, 128, 4, 2, 16), ""},
+                                         Shape{"explicit_head_dim", shape(64, 96, 4, 2, 24), ""},
+                                         Shape{"order_36_and_12", shape(72, 96, 4, 4, 18), ""},
+                                         Shape{"order_172", shape(32, 344, 4, 1, 8), ""},
+                                         Shape{"seven_heads", shape(56, 112, 7, 7, 8), ""},
+                                         Shape{"no_hadamard_width", shape(54, 214, 3, 1, 18), ""},
+                                         Shape{"biases", with_biases(shape(48, 80, 6, 3, 8)), ""},
+                                         Shape{"tied_head", tied(shape(40, 56, 5, 5, 8)), ""}),
+                         [](const auto& test) { return test.param.name; });
 
 namespace {
 
 // Width 12 and its kin give Hadamard matrices that are not symmetric, for the residual stream, the
 // heads and the FFN alike.
-TinyModelOptions unsymmetric_shape() { return shape(24, 48, 12, 12, 12); }
+TinyModelOptions unsymmetric_shape() {
+    return shape(24, 48, 12, 12, 12);
+}
 
 // The original, its rotated folder, and the difference a mistake makes.
 class RotationTeeth : public testing::Test {
@@ -181,11 +186,12 @@ TEST_F(RotationTeeth, AForgottenOnlineTransformShows) {
     EXPECT_GE(difference_with([](LoadedModel& m) { m.weights->head_mix.reset(); }), kBroken);
 }
 
-// R3 cancels in the scores, so leaving it out altogether changes nothing; rotating only one of Q and
-// K does. Planted by giving K a transform of its own: the transposed one acts on both alike and must
-// not show, which proves that it is the pairing that counts.
+// R3 cancels in the scores, so leaving it out altogether changes nothing; rotating only one of Q
+// and K does. Planted by giving K a transform of its own: the transposed one acts on both alike and
+// must not show, which proves that it is the pairing that counts.
 TEST_F(RotationTeeth, R3IsAnIdentityOnlyInPairs) {
-    EXPECT_LE(difference_with([](LoadedModel& m) { m.weights->query_key.reset(); }), kRelativeLimit);
+    EXPECT_LE(difference_with([](LoadedModel& m) { m.weights->query_key.reset(); }),
+              kRelativeLimit);
     const std::string name = "model.layers.0.self_attn.k_proj.weight";
     const auto checkpoint = io::Checkpoint::open(dir_ / "rotated");
     const Tensor k = checkpoint.read(name);

@@ -43,8 +43,14 @@ class SameBits : public testing::TestWithParam<Source> {
 };
 
 TinyModelOptions awkward_shape() {
-    return {.hidden = 90, .ffn = 172, .n_heads = 7, .n_kv_heads = 1, .head_dim = 6, .vocab = 300,
-            .attention_bias = true, .mlp_bias = true};
+    return {.hidden = 90,
+            .ffn = 172,
+            .n_heads = 7,
+            .n_kv_heads = 1,
+            .head_dim = 6,
+            .vocab = 300,
+            .attention_bias = true,
+            .mlp_bias = true};
 }
 
 }  // namespace
@@ -115,6 +121,6 @@ TEST_P(SameBits, DecodeStepsMixedWithAPrefill) {
 INSTANTIATE_TEST_SUITE_P(Models, SameBits,
                          testing::Values(Source{"tiny_novels", {}}, Source{"small", {}},
                                          Source{"awkward", awkward_shape()}),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& test) { return test.param.name; });
 
 }  // namespace quarot::test

@@ -62,10 +62,11 @@ std::vector<Setting> all_settings() {
     return settings;
 }
 
-std::string test_name(const testing::TestParamInfo<Setting>& info) {
-    std::string name = info.param.model + "_" + std::to_string(info.param.seqlen) + "_" +
-                       info.param.name;
-    std::replace_if(name.begin(), name.end(), [](unsigned char c) { return !std::isalnum(c); }, '_');
+std::string test_name(const testing::TestParamInfo<Setting>& test) {
+    std::string name =
+        test.param.model + "_" + std::to_string(test.param.seqlen) + "_" + test.param.name;
+    std::replace_if(
+        name.begin(), name.end(), [](unsigned char c) { return !std::isalnum(c); }, '_');
     return name;
 }
 
@@ -82,12 +83,13 @@ TEST_P(SimulatorAgreement, LogPerplexityWithinTheSimulatorsOwnNoise) {
     const double difference = std::fabs(std::log(ours) - std::log(setting.perplexity));
     const double limit = std::max(0.002, 2.0 * setting.noise);
     std::printf("AGREEMENT %s %lld %s ours %.4f theirs %.4f |dln| %.5f limit %.5f\n",
-                setting.model.c_str(), static_cast<long long>(setting.seqlen),
-                setting.name.c_str(), ours, setting.perplexity, difference, limit);
+                setting.model.c_str(), static_cast<long long>(setting.seqlen), setting.name.c_str(),
+                ours, setting.perplexity, difference, limit);
     EXPECT_LE(difference, limit);
 }
 
-INSTANTIATE_TEST_SUITE_P(Settings, SimulatorAgreement, testing::ValuesIn(all_settings()), test_name);
+INSTANTIATE_TEST_SUITE_P(Settings, SimulatorAgreement, testing::ValuesIn(all_settings()),
+                         test_name);
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(SimulatorAgreement);
 
 TEST(SimulatorReference, ValuesAreHere) {
