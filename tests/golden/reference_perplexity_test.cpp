@@ -86,7 +86,7 @@ TEST_P(ReferencePerplexity, ReferenceBackendAgreesOnTheFirstWindows) {
 INSTANTIATE_TEST_SUITE_P(Models, ReferencePerplexity,
                          testing::Values("tiny-novels", "stories260K", "smollm2-135m"),
                          [](const auto& test) {
-                             std::string name = info.param;
+                             std::string name = test.param;
                              std::erase(name, '-');
                              return name;
                          });
