@@ -1,0 +1,176 @@
+#include "rotate/rotation.h"
+
+#include <algorithm>
+
+#include "core/check.h"
+#include "core/error.h"
+#include "linalg/blas.h"
+#include "linalg/orthogonal.h"
+
+namespace quarot::rotate {
+namespace {
+
+using model::Basis;
+using model::ModelConfig;
+using model::ResidualRotation;
+
+bool mixes(const std::optional<linalg::Mixer>& mixer) {
+    return mixer && mixer->kind != linalg::MixerKind::Identity;
+}
+
+// x <- (I (x) T (x) I_inner) x: the mixer on every run of n * inner consecutive elements.
+void apply_to_runs(const std::optional<linalg::Mixer>& mixer, std::span<double> x, int64_t inner) {
+    if (!mixes(mixer)) return;
+    const int64_t run = mixer->n * inner;
+    const auto size = static_cast<int64_t>(x.size());
+    QUAROT_CHECK(size % run == 0, "{} elements, runs of {}", size, run);
+    for (int64_t start = 0; start < size; start += run) {
+        linalg::apply_strided(*mixer, x.subspan(start, run), inner);
+    }
+}
+
+void apply_signs(std::span<const double> signs, std::span<double> x, int64_t inner) {
+    QUAROT_CHECK(x.size() == signs.size() * inner, "{} elements, {} signs", x.size(), signs.size());
+    for (size_t i = 0; i < signs.size(); ++i) {
+        for (double& value : x.subspan(i * inner, inner)) value *= signs[i];
+    }
+}
+
+// Rows of w [n_rows, order] times T^T, in tiles of one shape, so that no row's bits depend on how
+// many follow it.
+void multiply_rows_by_dense(const Rotation& rotation, std::span<double> w) {
+    const int64_t order = rotation.residual_order;
+    const int64_t tile = kRotationRows * order;
+    const auto size = static_cast<int64_t>(w.size());
+    std::vector<double> in(tile);
+    std::vector<double> out(tile);
+    for (int64_t start = 0; start < size; start += tile) {
+        const int64_t count = std::min(tile, size - start);
+        std::copy_n(&w[start], count, in.begin());
+        std::fill(in.begin() + count, in.end(), 0.0);
+        linalg::multiply(false, true, kRotationRows, order, order, in.data(),
+                         rotation.residual_dense.data(), out.data());
+        std::copy_n(out.begin(), count, &w[start]);
+    }
+}
+
+// T times every block of `order` rows of w [hidden, n_cols].
+void multiply_dense_by_columns(const Rotation& rotation, std::span<double> w, int64_t n_cols) {
+    const int64_t order = rotation.residual_order;
+    const int64_t block = order * n_cols;
+    std::vector<double> out(block);
+    for (int64_t start = 0; start < static_cast<int64_t>(w.size()); start += block) {
+        linalg::multiply(false, false, order, n_cols, order, rotation.residual_dense.data(),
+                         &w[start], out.data());
+        std::copy(out.begin(), out.end(), &w[start]);
+    }
+}
+
+// x <- (T (x) I_inner) x, T the basis change of one vector; a random R1 stands apart.
+void apply_structured(const Rotation& rotation, Basis basis, const ModelConfig& config,
+                      std::span<double> x, int64_t inner) {
+    switch (basis) {
+        case Basis::Plain:
+            return;
+        case Basis::Residual:
+            apply_signs(rotation.signs, x, inner);
+            apply_to_runs(rotation.residual, x, inner);
+            return;
+        case Basis::ValueHeads:
+            apply_to_runs(rotation.head_dim, x, inner);
+            return;
+        case Basis::MixedHeads:
+            apply_to_runs(rotation.head_dim, x, inner);
+            apply_to_runs(rotation.online.head_mix, x, config.head_dim * inner);
+            return;
+        case Basis::Ffn:
+            apply_to_runs(rotation.online.ffn, x, inner);
+            return;
+    }
+}
+
+bool is_random(const Rotation& rotation, Basis basis) {
+    return basis == Basis::Residual && rotation.residual_kind == ResidualRotation::Random;
+}
+
+int64_t residual_order(const model::RotationSpec& spec, const ModelConfig& config) {
+    if (spec.residual_block == 0) return config.hidden;
+    if (spec.residual_block < 0 || config.hidden % spec.residual_block != 0) {
+        fail(ErrorCode::Usage,
+             "residual rotation: the block size is {}, expected a divisor of the model's hidden "
+             "size {}",
+             spec.residual_block, config.hidden);
+    }
+    return spec.residual_block;
+}
+
+}  // namespace
+
+Rotation make_rotation(const model::RotationSpec& spec, const ModelConfig& config) {
+    if (spec.residual != ResidualRotation::None && !spec.fold_norms) {
+        fail(ErrorCode::Usage,
+             "residual rotation: the norm gains are kept apart, but they must be folded into the "
+             "weights before the residual stream is rotated");
+    }
+    Rotation rotation;
+    rotation.residual_kind = spec.residual;
+    rotation.residual_order = residual_order(spec, config);
+    const int64_t order = rotation.residual_order;
+    if (spec.residual == ResidualRotation::Hadamard) {
+        rotation.signs = linalg::random_signs(config.hidden, spec.seed);
+        rotation.residual = linalg::make_mixer(order);
+    } else if (spec.residual == ResidualRotation::Random) {
+        const std::vector<double> q = linalg::random_orthogonal(order, spec.seed);
+        rotation.residual_dense.resize(q.size());
+        for (int64_t row = 0; row < order; ++row) {
+            for (int64_t column = 0; column < order; ++column) {
+                rotation.residual_dense[column * order + row] = q[row * order + column];
+            }
+        }
+    }
+    if (spec.value_heads) rotation.head_dim = linalg::make_mixer(config.head_dim);
+    rotation.online = model::make_online_transforms(spec, config);
+    return rotation;
+}
+
+bool changes(const Rotation& rotation, Basis basis) {
+    switch (basis) {
+        case Basis::Plain:
+            return false;
+        case Basis::Residual:
+            return rotation.residual_kind != ResidualRotation::None;
+        case Basis::ValueHeads:
+            return mixes(rotation.head_dim);
+        case Basis::MixedHeads:
+            return mixes(rotation.head_dim) || mixes(rotation.online.head_mix);
+        case Basis::Ffn:
+            return mixes(rotation.online.ffn);
+    }
+    return false;
+}
+
+void rotate_input(const Rotation& rotation, Basis basis, const ModelConfig& config,
+                  std::span<const double> gain, std::span<double> w, int64_t n_rows) {
+    if (n_rows == 0) return;
+    QUAROT_CHECK(w.size() % n_rows == 0, "{} elements, {} rows", w.size(), n_rows);
+    const size_t cols = w.size() / n_rows;
+    QUAROT_CHECK(gain.empty() || gain.size() == cols, "{} gains, {} columns", gain.size(), cols);
+    for (size_t start = 0; start < w.size() && !gain.empty(); start += cols) {
+        for (size_t c = 0; c < cols; ++c) w[start + c] *= gain[c];
+    }
+    if (!changes(rotation, basis)) return;
+    if (is_random(rotation, basis)) return multiply_rows_by_dense(rotation, w);
+    for (size_t start = 0; start < w.size(); start += cols) {
+        apply_structured(rotation, basis, config, w.subspan(start, cols), 1);
+    }
+}
+
+void rotate_output(const Rotation& rotation, Basis basis, const ModelConfig& config,
+                   std::span<double> w, int64_t n_cols) {
+    if (n_cols == 0 || !changes(rotation, basis)) return;
+    QUAROT_CHECK(w.size() % n_cols == 0, "{} elements, {} columns", w.size(), n_cols);
+    if (is_random(rotation, basis)) return multiply_dense_by_columns(rotation, w, n_cols);
+    apply_structured(rotation, basis, config, w, n_cols);
+}
+
+}  // namespace quarot::rotate
