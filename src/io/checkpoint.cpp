@@ -98,7 +98,7 @@ void check_placed(const WeightMap& map, const std::string& tensor, const std::st
              printable(tensor), shard);
     }
     if (placed->second != shard) {
-        fail(ErrorCode::Corrupt, "{}: tensor {} is said to stand in {}, but {} holds it too",
+        fail(ErrorCode::Corrupt, "{}: tensor {} is said to stand in {}, but {} holds it",
              index_path, printable(tensor), placed->second, shard);
     }
 }

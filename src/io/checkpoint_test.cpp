@@ -157,7 +157,8 @@ TEST(Checkpoint, EachTensorStandsInExactlyTheShardOfTheIndex) {
         write_index(model.dir, map);
         expect_error(ErrorCode::Corrupt, mentions, [&] { Checkpoint::open(model.dir.path()); });
     };
-    expect_corrupt(R"({"a": "model-2.safetensors", "b": "model-1.safetensors"})", {"tensor b"});
+    expect_corrupt(R"({"a": "model-2.safetensors", "b": "model-1.safetensors"})",
+                   {"tensor a", "model-1.safetensors", "model-2.safetensors"});
     expect_corrupt(R"({"a": "model-1.safetensors", "b": "model-2.safetensors",
                        "c": "model-2.safetensors"})",
                    {"tensor c", "model-2.safetensors"});
