@@ -12,9 +12,9 @@ enum class RopeType { Default, Linear, Llama3 };
 struct RopeConfig {
     RopeType type = RopeType::Default;
     double theta = 10000.0;
-    double factor = 1.0;            // Linear, Llama3
-    double low_freq_factor = 1.0;   // Llama3
-    double high_freq_factor = 4.0;  // Llama3
+    double factor = 1.0;                    // Linear, Llama3
+    double low_freq_factor = 1.0;           // Llama3
+    double high_freq_factor = 4.0;          // Llama3
     int64_t original_max_positions = 8192;  // Llama3
 };
 

@@ -19,10 +19,10 @@ enum class ResidualRotation { None, Hadamard, Random };  // R1
 // borders.
 struct RotationSpec {
     ResidualRotation residual = ResidualRotation::None;  // R1
-    bool value_heads = false;   // R2, folded; with it the online head mix before o_proj
-    bool query_key = false;     // R3, online
-    bool ffn = false;           // R4, online
-    bool fold_norms = false;    // norm gains into the weights that follow
+    bool value_heads = false;  // R2, folded; with it the online head mix before o_proj
+    bool query_key = false;    // R3, online
+    bool ffn = false;          // R4, online
+    bool fold_norms = false;   // norm gains into the weights that follow
     uint32_t seed = 0;
     int64_t residual_block = 0;
     int64_t heads_block = 0;  // in heads
@@ -48,8 +48,8 @@ struct Recipe {
     kernels::ActivationFormat activations;
     kernels::KvFormat k;
     kernels::KvFormat v;
-    int down_bits = 0;   // weights and activations of down_proj; 0: as the others
-    int head_bits = 16;  // weights of lm_head
+    int down_bits = 0;             // weights and activations of down_proj; 0: as the others
+    int head_bits = 16;            // weights of lm_head
     std::optional<DType> storage;  // of float tensors a rotation changed; empty: keep
 
     bool quantizes_weights() const {
@@ -81,8 +81,8 @@ bool is_clip(double clip);    // (0, 1]
 
 // As it stands in quantization_config, "quant_method" included.
 io::Json to_json(const Recipe& recipe);
-// From quantization_config of a quarot folder. Unknown keys are ignored; Error{Corrupt} naming a key
-// that is missing or out of range, Error{Unsupported} for what this version cannot run.
+// From quantization_config of a quarot folder. Unknown keys are ignored; Error{Corrupt} naming a
+// key that is missing or out of range, Error{Unsupported} for what this version cannot run.
 Recipe recipe_from_json(const io::Json& json);
 
 }  // namespace quarot::model

@@ -48,9 +48,9 @@ constexpr const RoleRule& rule_of(LinearRole role) {
 }
 
 // Every role in one decoder layer, in the order a layer computes them.
-constexpr std::array<LinearRole, 7> kLayerRoles = {LinearRole::Q,    LinearRole::K,  LinearRole::V,
-                                                   LinearRole::O,    LinearRole::Gate,
-                                                   LinearRole::Up,   LinearRole::Down};
+constexpr std::array<LinearRole, 7> kLayerRoles = {
+    LinearRole::Q,    LinearRole::K,  LinearRole::V,   LinearRole::O,
+    LinearRole::Gate, LinearRole::Up, LinearRole::Down};
 
 int64_t out_features(LinearRole role, const ModelConfig& config);
 int64_t in_features(LinearRole role, const ModelConfig& config);

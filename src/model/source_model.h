@@ -43,7 +43,7 @@ class SourceModel {
     QuantizedMatrix quantized(const LinearId& id) const;
     std::vector<float> bias(const LinearId& id) const;  // empty if the model has none
     std::vector<float> norm_gain(NormRole role, int64_t layer) const;
-    Tensor embedding() const;  // stored dtype, checked finite
+    Tensor embedding() const;                               // stored dtype, checked finite
     Tensor embedding_rows(int64_t first, int64_t n) const;  // fp32
     DType embedding_dtype() const;
 

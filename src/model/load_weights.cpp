@@ -1,0 +1,177 @@
+// From a model folder to weights on a backend: every tensor is read once, checked and handed over.
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
+#include "core/error.h"
+#include "core/log.h"
+#include "core/process.h"
+#include "core/progress.h"
+#include "model/host_memory.h"
+#include "model/online_transforms.h"
+#include "model/rope.h"
+#include "model/weights.h"
+
+namespace quarot::model {
+
+namespace {
+
+using kernels::Backend;
+using kernels::Buffer;
+
+void override_width(std::string_view flag, std::optional<int> wanted, int& bits) {
+    if (!wanted) return;
+    if (!is_width(*wanted)) {
+        fail(ErrorCode::Usage, "{} is {}, expected 2 to 8, or 16 for not quantized", flag, *wanted);
+    }
+    bits = *wanted;
+}
+
+void override_clip(std::string_view flag, std::optional<float> wanted, float& clip) {
+    if (!wanted) return;
+    if (!is_clip(*wanted)) {
+        fail(ErrorCode::Usage, "{} is {}, expected a ratio above 0 and at most 1", flag, *wanted);
+    }
+    clip = *wanted;
+}
+
+Recipe overridden(Recipe recipe, const ActivationOverrides& overrides) {
+    override_width("--a-bits", overrides.a_bits, recipe.activations.bits);
+    override_width("--k-bits", overrides.k_bits, recipe.k.bits);
+    override_width("--v-bits", overrides.v_bits, recipe.v.bits);
+    override_clip("--a-clip", overrides.a_clip, recipe.activations.clip);
+    override_clip("--k-clip", overrides.k_clip, recipe.k.clip);
+    override_clip("--v-clip", overrides.v_clip, recipe.v.clip);
+    return recipe;
+}
+
+// Bytes of a weight in memory: codes unpack into containers of 4 or 8 bits.
+int64_t loaded_bytes(const SourceModel& source, const LinearId& id) {
+    const int64_t stored = source.stored_bytes(id);
+    if (source.is_dense(id)) return stored;
+    const int64_t elements =
+        out_features(id.role, source.config()) * in_features(id.role, source.config());
+    const int container_bits = weight_bits(source.recipe(), id.role) <= 4 ? 4 : 8;
+    return std::max(stored, elements * container_bits / 8);
+}
+
+// The sizes belong to tensors that stand in files, so their sum cannot overflow.
+int64_t loaded_bytes(const SourceModel& source, int64_t n_positions) {
+    const ModelConfig& config = source.config();
+    int64_t bytes = source.checkpoint().info(std::string(source.family().embedding)).bytes;
+    if (!config.tied_embeddings) bytes += loaded_bytes(source, LinearId{LinearRole::LmHead});
+    for (int64_t layer = 0; layer < config.n_layers; ++layer) {
+        for (const LinearRole role : kLayerRoles) bytes += loaded_bytes(source, {role, layer});
+    }
+    const int64_t rope_table = n_positions * config.head_dim / 2 * size_of(DType::F32);
+    return bytes + 2 * rope_table;
+}
+
+Buffer upload_floats(const std::vector<float>& values, Backend& backend) {
+    const auto bytes = static_cast<int64_t>(values.size() * sizeof(float));
+    Buffer buffer = backend.allocate(bytes);
+    backend.upload(buffer.data(), values.data(), bytes);
+    return buffer;
+}
+
+class Loader {
+  public:
+    Loader(const SourceModel& source, Backend& backend)
+        : source_(source),
+          backend_(backend),
+          progress_("loading", source.config().n_layers * std::ssize(kLayerRoles) + 2) {}
+
+    void load_embedding_and_head(Weights& weights) {
+        auto embedding = std::make_shared<const Tensor>(source_.embedding());
+        step();
+        constexpr LinearId kHead = {LinearRole::LmHead};
+        weights.lm_head = source_.config().tied_embeddings
+                              ? backend_.prepare_linear({embedding, {}})
+                              : load_linear(kHead);
+        weights.embedding = backend_.prepare_embedding(std::move(embedding));
+        step();
+    }
+
+    void load_layer(int64_t layer, Weights& weights) {
+        LayerWeights& loaded = weights.layers.emplace_back();
+        loaded.attention_norm = load_gain(NormRole::Attention, layer);
+        loaded.mlp_norm = load_gain(NormRole::Mlp, layer);
+        for (const LinearRole role : kLayerRoles) {
+            loaded.linears[static_cast<size_t>(role)] = load_linear({role, layer});
+            step();
+        }
+    }
+
+    Gain load_gain(NormRole role, int64_t layer) {
+        const std::vector<float> gain = source_.norm_gain(role, layer);
+        const bool ones = std::all_of(gain.begin(), gain.end(), [](float g) { return g == 1.0f; });
+        return ones ? Gain{} : Gain{upload_floats(gain, backend_)};
+    }
+
+    // Null for the identity.
+    std::unique_ptr<kernels::Transform> load_transform(const std::optional<linalg::Mixer>& mixer,
+                                                       int64_t inner) {
+        if (!mixer || mixer->kind == linalg::MixerKind::Identity) return nullptr;
+        return backend_.prepare_transform(*mixer, inner);
+    }
+
+  private:
+    std::unique_ptr<kernels::Linear> load_linear(const LinearId& id) {
+        kernels::LinearWeights weights;
+        if (source_.is_dense(id)) {
+            weights.matrix = std::make_shared<const Tensor>(source_.dense(id));
+        } else {
+            weights.matrix = source_.quantized(id);
+        }
+        weights.bias = source_.bias(id);
+        return backend_.prepare_linear(std::move(weights));
+    }
+
+    void step() {
+        progress_.advance();
+        throw_if_interrupted();
+    }
+
+    const SourceModel& source_;
+    Backend& backend_;
+    Progress progress_;
+};
+
+}  // namespace
+
+Weights load_weights(const SourceModel& source, const ActivationOverrides& overrides,
+                     int64_t n_positions, Backend& backend) {
+    const ModelConfig& config = source.config();
+    if (n_positions < 1 || n_positions > config.max_positions) {
+        fail(ErrorCode::Usage, "a context of {} tokens is wanted, and {} is made for 1 to {}",
+             n_positions, source.folder(), config.max_positions);
+    }
+    Weights weights;
+    weights.config = config;
+    weights.recipe = overridden(source.recipe(), overrides);
+    weights.n_positions = n_positions;
+    weights.name = source.folder();
+    require_host_bytes(loaded_bytes(source, n_positions), available_host_bytes(), weights.name);
+    if (source.is_quantized() && !source.has_digests()) {
+        log_warning(
+            "{} has no quarot.json, so its tensors cannot be compared with what was written",
+            source.folder());
+    }
+
+    Loader loader(source, backend);
+    loader.load_embedding_and_head(weights);
+    for (int64_t layer = 0; layer < config.n_layers; ++layer) loader.load_layer(layer, weights);
+    weights.final_norm = loader.load_gain(NormRole::Final, 0);
+
+    const OnlineTransforms online = make_online_transforms(weights.recipe.rotation, config);
+    weights.query_key = loader.load_transform(online.query_key, 1);
+    weights.head_mix = loader.load_transform(online.head_mix, config.head_dim);
+    weights.ffn = loader.load_transform(online.ffn, 1);
+
+    const RopeAngles angles = rope_angles(config.rope, config.head_dim, n_positions);
+    weights.rope_cos = upload_floats(angles.cos, backend);
+    weights.rope_sin = upload_floats(angles.sin, backend);
+    return weights;
+}
+
+}  // namespace quarot::model

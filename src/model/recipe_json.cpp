@@ -1,0 +1,235 @@
+// How a recipe stands in config.json, and what of it is believed when it comes back.
+#include <charconv>
+#include <limits>
+#include <string_view>
+#include <utility>
+
+#include "core/check.h"
+#include "core/error.h"
+#include "io/text.h"
+#include "model/recipe.h"
+
+namespace quarot::model {
+
+namespace {
+
+constexpr int64_t kFormatVersion = 1;
+constexpr int64_t kMaxSize = int64_t{1} << 24;  // of groups, blocks and positions
+constexpr size_t kMaxName = 64;
+
+template <typename Enum>
+using Spelling = std::pair<Enum, std::string_view>;
+
+constexpr Spelling<ResidualRotation> kResiduals[] = {{ResidualRotation::None, "none"},
+                                                     {ResidualRotation::Hadamard, "hadamard"},
+                                                     {ResidualRotation::Random, "random"}};
+constexpr Spelling<kernels::ZeroPoint> kZeroPoints[] = {{kernels::ZeroPoint::Integer, "integer"},
+                                                        {kernels::ZeroPoint::Real, "real"}};
+constexpr Spelling<kernels::KvAxis> kAxes[] = {{kernels::KvAxis::Token, "token"}};
+constexpr Spelling<DType> kStorages[] = {
+    {DType::F32, "f32"}, {DType::F16, "f16"}, {DType::BF16, "bf16"}};
+
+template <typename Enum, size_t n>
+io::Json spelled(Enum value, const Spelling<Enum> (&spellings)[n]) {
+    for (const auto& [known, text] : spellings) {
+        if (known == value) return std::string(text);
+    }
+    check_failed(__FILE__, __LINE__, "a value without a spelling", "");
+}
+
+template <typename Enum, size_t n>
+Enum read_spelled(const io::Json& json, const Spelling<Enum> (&spellings)[n]) {
+    std::string list;
+    for (const auto& [value, text] : spellings) {
+        if (json.as_string() == text) return value;
+        list += fmt::format("{}\"{}\"", list.empty() ? "" : ", ", text);
+    }
+    fail(ErrorCode::Corrupt, "{} is \"{}\", expected one of {}", json.place(),
+         io::printable(json.as_string()), list);
+}
+
+// The shortest decimal number that reads back as this float: 0.9, not 0.89999998.
+double shortest(float value) {
+    const std::string text = fmt::format("{}", value);
+    double result = 0.0;
+    std::from_chars(text.data(), text.data() + text.size(), result);
+    return result;
+}
+
+int read_width(const io::Json& json, bool zero_allowed = false) {
+    const int64_t bits = json.as_int();
+    if (is_width(bits) || (zero_allowed && bits == 0)) return static_cast<int>(bits);
+    fail(ErrorCode::Corrupt, "{} is {}, expected {}2 to 8, or 16", json.place(), bits,
+         zero_allowed ? "0, " : "");
+}
+
+float read_clip(const io::Json& json) {
+    const auto clip = static_cast<float>(json.as_double());
+    if (is_clip(clip)) return clip;
+    fail(ErrorCode::Corrupt, "{} is {}, expected a number above 0 and at most 1", json.place(),
+         json.as_double());
+}
+
+int64_t read_size(const io::Json& json) {
+    return json.as_int(0, kMaxSize);
+}
+
+// Letters, digits, '-', '_' and '.', so that a name can stand in a message and a file name.
+std::string read_name(const io::Json& json) {
+    const std::string& name = json.as_string();
+    const auto is_plain = [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+               c == '-' || c == '_' || c == '.';
+    };
+    bool plain = !name.empty() && name.size() <= kMaxName && name != "none";
+    for (const char c : name) plain = plain && is_plain(c);
+    if (plain) return name;
+    fail(ErrorCode::Corrupt, "{} is \"{}\", expected the name of a recipe", json.place(),
+         io::printable(name));
+}
+
+io::Json rotation_to_json(const RotationSpec& spec) {
+    return io::Json::Object{{"residual", spelled(spec.residual, kResiduals)},
+                            {"residual_block", spec.residual_block},
+                            {"seed", int64_t{spec.seed}},
+                            {"value_heads", spec.value_heads},
+                            {"heads_block", spec.heads_block},
+                            {"query_key", spec.query_key},
+                            {"ffn", spec.ffn},
+                            {"ffn_block", spec.ffn_block},
+                            {"fold_norms", spec.fold_norms}};
+}
+
+RotationSpec rotation_from_json(const io::Json& json) {
+    RotationSpec spec;
+    spec.residual = read_spelled(json.at("residual"), kResiduals);
+    spec.residual_block = read_size(json.at("residual_block"));
+    spec.seed = static_cast<uint32_t>(
+        json.at("seed").as_int(0, int64_t{std::numeric_limits<uint32_t>::max()}));
+    spec.value_heads = json.at("value_heads").as_bool();
+    spec.heads_block = read_size(json.at("heads_block"));
+    spec.query_key = json.at("query_key").as_bool();
+    spec.ffn = json.at("ffn").as_bool();
+    spec.ffn_block = read_size(json.at("ffn_block"));
+    spec.fold_norms = json.at("fold_norms").as_bool();
+    return spec;
+}
+
+io::Json weights_to_json(const WeightFormat& format) {
+    return io::Json::Object{{"method", format.method},
+                            {"bits", format.bits},
+                            {"group_size", format.group_size},
+                            {"symmetric", format.symmetric},
+                            {"clip_search", format.clip_search}};
+}
+
+WeightFormat weights_from_json(const io::Json& json) {
+    WeightFormat format;
+    format.method = read_name(json.at("method"));
+    format.bits = read_width(json.at("bits"));
+    format.group_size = read_size(json.at("group_size"));
+    format.symmetric = json.at("symmetric").as_bool();
+    format.clip_search = json.at("clip_search").as_bool();
+    return format;
+}
+
+io::Json activations_to_json(const kernels::ActivationFormat& format) {
+    return io::Json::Object{{"bits", format.bits},
+                            {"group_size", format.group_size},
+                            {"symmetric", format.symmetric},
+                            {"clip", shortest(format.clip)},
+                            {"zero_point", spelled(format.zero, kZeroPoints)}};
+}
+
+kernels::ActivationFormat activations_from_json(const io::Json& json) {
+    return {.bits = read_width(json.at("bits")),
+            .group_size = read_size(json.at("group_size")),
+            .symmetric = json.at("symmetric").as_bool(),
+            .clip = read_clip(json.at("clip")),
+            .zero = read_spelled(json.at("zero_point"), kZeroPoints)};
+}
+
+io::Json kv_to_json(const kernels::KvFormat& format) {
+    return io::Json::Object{{"bits", format.bits},
+                            {"axis", spelled(format.axis, kAxes)},
+                            {"group_size", format.group_size},
+                            {"clip", shortest(format.clip)},
+                            {"exempt_positions", format.exempt_positions},
+                            {"range_includes_zero", format.range_includes_zero}};
+}
+
+kernels::KvFormat kv_from_json(const io::Json& json) {
+    return {.bits = read_width(json.at("bits")),
+            .axis = read_spelled(json.at("axis"), kAxes),
+            .group_size = read_size(json.at("group_size")),
+            .clip = read_clip(json.at("clip")),
+            .exempt_positions = read_size(json.at("exempt_positions")),
+            .range_includes_zero = json.at("range_includes_zero").as_bool()};
+}
+
+std::optional<DType> storage_from_json(const io::Json& json) {
+    if (json.is_string() && json.as_string() == "keep") return std::nullopt;
+    return read_spelled(json, kStorages);
+}
+
+void check_version(const io::Json& json) {
+    const int64_t version = json.at("format_version").as_int(1, kMaxSize);
+    if (version <= kFormatVersion) return;
+    fail(ErrorCode::Unsupported, "{} is {}, and this version reads up to {}; update the program",
+         json.at("format_version").place(), version, kFormatVersion);
+}
+
+// A folder may be newer than the program that reads it.
+void refuse_what_cannot_run(const Recipe& recipe, const io::Json& json) {
+    const int64_t groups[] = {recipe.weights.group_size, recipe.activations.group_size,
+                              recipe.k.group_size, recipe.v.group_size};
+    for (const int64_t group : groups) {
+        if (group == 0) continue;
+        fail(ErrorCode::Unsupported,
+             "{} has groups of {}, and this version runs whole rows and heads only", json.place(),
+             group);
+    }
+    if (recipe.activations.zero != kernels::ZeroPoint::Integer) {
+        fail(ErrorCode::Unsupported, "{} is \"real\", and this version runs \"integer\" only",
+             json.at("activations").at("zero_point").place());
+    }
+    if (recipe.k.exempt_positions != 0 || recipe.v.exempt_positions != 0) {
+        fail(ErrorCode::Unsupported, "{} has exempt positions, and this version runs 0 only",
+             json.place());
+    }
+}
+
+}  // namespace
+
+io::Json to_json(const Recipe& recipe) {
+    return io::Json::Object{
+        {"quant_method", "quarot"},
+        {"format_version", kFormatVersion},
+        {"recipe", recipe.name},
+        {"rotation", rotation_to_json(recipe.rotation)},
+        {"weights", weights_to_json(recipe.weights)},
+        {"activations", activations_to_json(recipe.activations)},
+        {"k", kv_to_json(recipe.k)},
+        {"v", kv_to_json(recipe.v)},
+        {"down_bits", recipe.down_bits},
+        {"head_bits", recipe.head_bits},
+        {"storage", recipe.storage ? spelled(*recipe.storage, kStorages) : io::Json("keep")}};
+}
+
+Recipe recipe_from_json(const io::Json& json) {
+    check_version(json);
+    Recipe recipe;
+    recipe.name = read_name(json.at("recipe"));
+    recipe.rotation = rotation_from_json(json.at("rotation"));
+    recipe.weights = weights_from_json(json.at("weights"));
+    recipe.activations = activations_from_json(json.at("activations"));
+    recipe.k = kv_from_json(json.at("k"));
+    recipe.v = kv_from_json(json.at("v"));
+    recipe.down_bits = read_width(json.at("down_bits"), true);
+    recipe.head_bits = read_width(json.at("head_bits"));
+    recipe.storage = storage_from_json(json.at("storage"));
+    refuse_what_cannot_run(recipe, json);
+    return recipe;
+}
+
+}  // namespace quarot::model

@@ -1,0 +1,246 @@
+#include "model/source_model.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <string_view>
+
+#include "core/check.h"
+#include "core/error.h"
+#include "io/text.h"
+#include "model/families/config_fields.h"
+#include "model/tensor_plan.h"
+#include "model/value_checks.h"
+#include "tensor/float_convert.h"
+
+namespace quarot::model {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+io::Json read_config_json(const std::string& folder) {
+    std::error_code error;
+    if (!fs::is_directory(folder, error)) {
+        fail(ErrorCode::NotFound, "{} is not a folder that can be read, expected a model folder",
+             folder);
+    }
+    return io::Json::parse_file((fs::path(folder) / "config.json").string());
+}
+
+// Chat models keep their further end tokens in generation_config.json.
+void add_end_tokens(const std::string& folder, ModelConfig& config) {
+    const fs::path path = fs::path(folder) / "generation_config.json";
+    std::error_code error;
+    if (!fs::exists(path, error)) return;
+    for (const int32_t token : read_eos(io::Json::parse_file(path.string()))) {
+        if (std::find(config.eos.begin(), config.eos.end(), token) == config.eos.end()) {
+            config.eos.push_back(token);
+        }
+    }
+}
+
+Recipe recipe_of(const io::Json& config) {
+    if (const io::Json* foreign = config.find("compression_config")) {
+        fail(ErrorCode::Unsupported,
+             "{} marks a model compressed by another program, and this version reads unquantized "
+             "models and its own",
+             foreign->place());
+    }
+    const io::Json* quantization = config.find("quantization_config");
+    if (quantization == nullptr) return full_precision_recipe();
+    const io::Json& method = quantization->at("quant_method");
+    if (method.as_string() == "quarot") return recipe_from_json(*quantization);
+    fail(ErrorCode::Unsupported,
+         "{} is \"{}\", and this version reads unquantized models and its own (\"quarot\")",
+         method.place(), io::printable(method.as_string()));
+}
+
+void check_block(std::string_view key, int64_t block, int64_t width, const std::string& place) {
+    if (block == 0 || width % block == 0) return;
+    fail(ErrorCode::Corrupt, "{} has a {} of {}, expected a divisor of {}", place, key, block,
+         width);
+}
+
+// What of the recipe must fit the model it stands in.
+void check_recipe_fits(const Recipe& recipe, const ModelConfig& config, const io::Json& json) {
+    if (recipe.name == "none") return;
+    const std::string& place = json.at("quantization_config").place();
+    check_block("residual_block", recipe.rotation.residual_block, config.hidden, place);
+    check_block("heads_block", recipe.rotation.heads_block, config.n_heads, place);
+    check_block("ffn_block", recipe.rotation.ffn_block, config.ffn, place);
+    if (config.tied_embeddings && recipe.head_bits < 16) {
+        fail(ErrorCode::Corrupt,
+             "{} has an lm_head of {} bits, expected 16, since tie_word_embeddings is true", place,
+             recipe.head_bits);
+    }
+}
+
+}  // namespace
+
+SourceModel SourceModel::open(const std::string& folder) {
+    io::Json config_json = read_config_json(folder);
+    const Family& family = family_of(config_json);  // before the weights, so that advice fits
+    const ModelConfig config = family.read_config(config_json);
+    const Recipe recipe = recipe_of(config_json);
+    SourceModel model(io::Checkpoint::open(folder), std::move(config_json));
+    model.family_ = &family;
+    model.config_ = config;
+    model.recipe_ = recipe;
+    add_end_tokens(folder, model.config_);
+    check_recipe_fits(recipe, config, model.config_json_);
+    check_tensors(plan_tensors(family, config, recipe), model.checkpoint_);
+    if (model.is_quantized()) model.hashes_ = TensorHashes::of_folder(folder);
+    return model;
+}
+
+SourceModel::SourceModel(io::Checkpoint checkpoint, io::Json config_json)
+    : checkpoint_(std::move(checkpoint)), config_json_(std::move(config_json)) {}
+
+std::string SourceModel::linear_name(const LinearId& id) const {
+    return family_->linear(id, config_).name;
+}
+
+std::string SourceModel::weight_name(const LinearId& id) const {
+    if (id.role == LinearRole::LmHead && config_.tied_embeddings) {
+        return std::string(family_->embedding);
+    }
+    return linear_name(id) + ".weight";
+}
+
+Tensor SourceModel::read_verified(const std::string& name) const {
+    Tensor tensor = checkpoint_.read(name);
+    hashes_.verify(name, checkpoint_.file_of(name),
+                   {tensor.data(), static_cast<size_t>(tensor.bytes())});
+    return tensor;
+}
+
+Tensor SourceModel::read_finite(const std::string& name) const {
+    Tensor tensor = read_verified(name);
+    check_finite(tensor, {checkpoint_.file_of(name), name});
+    return tensor;
+}
+
+std::vector<float> SourceModel::read_vector(const std::string& name) const {
+    const Tensor tensor = read_finite(name);
+    std::vector<float> values(static_cast<size_t>(element_count(tensor.shape())));
+    widen(tensor.dtype(), tensor.data(), values);
+    return values;
+}
+
+bool SourceModel::is_dense(const LinearId& id) const {
+    return weight_bits(recipe_, id.role) == 16;
+}
+
+DType SourceModel::dense_dtype(const LinearId& id) const {
+    QUAROT_CHECK(is_dense(id), "{}", linear_name(id));
+    return checkpoint_.info(weight_name(id)).dtype;
+}
+
+Tensor SourceModel::dense_rows(const LinearId& id, int64_t first, int64_t n) const {
+    QUAROT_CHECK(is_dense(id), "{}", linear_name(id));
+    QUAROT_CHECK(first >= 0 && n >= 0 && first + n <= out_features(id.role, config_));
+    const int64_t first_row = family_->linear(id, config_).first_row;
+    return io::read_finite_rows(checkpoint_, weight_name(id), first_row + first, n);
+}
+
+Tensor SourceModel::dense(const LinearId& id) const {
+    QUAROT_CHECK(is_dense(id), "{}", linear_name(id));
+    const std::string name = weight_name(id);
+    const int64_t n_rows = out_features(id.role, config_);
+    if (checkpoint_.info(name).shape[0] == n_rows) return read_finite(name);
+    const int64_t first_row = family_->linear(id, config_).first_row;
+    Tensor rows = checkpoint_.read_rows(name, first_row, n_rows);
+    check_finite(rows, {checkpoint_.file_of(name), name});
+    return rows;
+}
+
+QuantizedMatrix SourceModel::quantized(const LinearId& id) const {
+    QUAROT_CHECK(!is_dense(id), "{}", linear_name(id));
+    const std::string name = linear_name(id);
+    QuantizedMatrix matrix;
+    matrix.rows = out_features(id.role, config_);
+    matrix.cols = in_features(id.role, config_);
+    matrix.bits = weight_bits(recipe_, id.role);
+    matrix.group_size = recipe_.weights.group_size;
+    matrix.symmetric = recipe_.weights.symmetric;
+
+    const Tensor shape = read_verified(name + ".weight_shape");
+    const int64_t* stored = shape.as<int64_t>();
+    if (stored[0] != matrix.rows || stored[1] != matrix.cols) {
+        fail(ErrorCode::Corrupt,
+             "{}: tensor {}.weight_shape holds [{}, {}], expected [{}, {}] from config.json",
+             checkpoint_.file_of(name + ".weight_shape"), name, stored[0], stored[1], matrix.rows,
+             matrix.cols);
+    }
+    matrix.packed = read_verified(name + ".weight_packed");
+    matrix.scales = read_verified(name + ".weight_scale");
+    check_scales(matrix, {checkpoint_.file_of(name + ".weight_scale"), name});
+    if (!matrix.symmetric) {
+        matrix.zero_points = read_verified(name + ".weight_zero_point");
+        check_zero_points(matrix, {checkpoint_.file_of(name + ".weight_zero_point"), name});
+    }
+    return matrix;
+}
+
+std::vector<float> SourceModel::bias(const LinearId& id) const {
+    if (!has_bias(id.role, config_)) return {};
+    const TensorSlice slice = family_->linear(id, config_);
+    const std::vector<float> stored = read_vector(slice.name + ".bias");
+    const auto first = stored.begin() + slice.first_row;
+    return {first, first + out_features(id.role, config_)};
+}
+
+std::vector<float> SourceModel::norm_gain(NormRole role, int64_t layer) const {
+    return read_vector(family_->norm(role, layer));
+}
+
+Tensor SourceModel::embedding() const {
+    return read_finite(std::string(family_->embedding));
+}
+
+Tensor SourceModel::embedding_rows(int64_t first, int64_t n) const {
+    return io::read_finite_rows(checkpoint_, std::string(family_->embedding), first, n);
+}
+
+DType SourceModel::embedding_dtype() const {
+    return checkpoint_.info(std::string(family_->embedding)).dtype;
+}
+
+int64_t SourceModel::parameter_count() const {
+    const auto linear_count = [this](LinearRole role) {
+        const int64_t out = out_features(role, config_);
+        return out * in_features(role, config_) + (has_bias(role, config_) ? out : 0);
+    };
+    int64_t layer = 2 * config_.hidden;  // its norms
+    for (const LinearRole role : kLayerRoles) layer += linear_count(role);
+    const int64_t embedding = config_.vocab * config_.hidden;
+    const int64_t head = config_.tied_embeddings ? 0 : linear_count(LinearRole::LmHead);
+    return embedding + config_.n_layers * layer + config_.hidden + head;
+}
+
+double SourceModel::bits_per_weight() const {
+    int64_t bytes = 0;
+    int64_t weights = 0;
+    for (int64_t layer = 0; layer < config_.n_layers; ++layer) {
+        for (const LinearRole role : kLayerRoles) {
+            const int64_t n = out_features(role, config_) * in_features(role, config_);
+            weights += n;
+            bytes += stored_bytes({role, layer});
+        }
+    }
+    return 8.0 * static_cast<double>(bytes) / static_cast<double>(weights);
+}
+
+int64_t SourceModel::stored_bytes(const LinearId& id) const {
+    if (is_dense(id)) {
+        return out_features(id.role, config_) * in_features(id.role, config_) *
+               size_of(dense_dtype(id));
+    }
+    const std::string name = linear_name(id);
+    int64_t bytes = checkpoint_.info(name + ".weight_packed").bytes;
+    bytes += checkpoint_.info(name + ".weight_scale").bytes;
+    if (!recipe_.weights.symmetric) bytes += checkpoint_.info(name + ".weight_zero_point").bytes;
+    return bytes;
+}
+
+}  // namespace quarot::model

@@ -1,0 +1,32 @@
+// Which tensors a model folder must hold, and whether it does.
+#pragma once
+
+#include <array>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "io/checkpoint.h"
+#include "model/config.h"
+#include "model/families/family.h"
+#include "model/recipe.h"
+
+namespace quarot::model {
+
+struct ExpectedTensor {
+    Shape shape;
+    std::vector<DType> dtypes;                   // any of these
+    std::array<std::string_view, 2> shape_keys;  // of config.json, one a dimension
+};
+
+using TensorPlan = std::map<std::string, ExpectedTensor>;  // by name
+
+TensorPlan plan_tensors(const Family& family, const ModelConfig& config, const Recipe& recipe);
+
+// Error{Corrupt} naming file, tensor, what it is and what it should be. Tensors that the model does
+// not use are ignored, with a warning unless they are known to be harmless; a bias of a linear
+// that the config says has none is an error, since the model would compute something else.
+void check_tensors(const TensorPlan& plan, const io::Checkpoint& checkpoint);
+
+}  // namespace quarot::model
