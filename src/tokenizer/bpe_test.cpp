@@ -1,0 +1,160 @@
+#include "tokenizer/bpe.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <random>
+#include <string>
+
+#include "tokenizer/test_model.h"
+
+namespace quarot::tokenizer {
+namespace {
+
+struct Model {
+    explicit Model(std::string_view text, bool byte_level = false)
+        : json(test::parse(text)),
+          vocabulary(read_vocabulary(json)),
+          bpe(json, vocabulary, byte_level) {}
+
+    static Vocabulary read_vocabulary(const io::Json& json) {
+        Vocabulary vocabulary;
+        for (const auto& [token, id] : json.at("vocab").as_object()) {
+            vocabulary.add(token, parse_id(id), "vocab");
+        }
+        return vocabulary;
+    }
+
+    std::vector<int32_t> encode(std::string_view piece) {
+        std::vector<int32_t> ids;
+        bpe.encode(piece, work, ids);
+        return ids;
+    }
+
+    io::Json json;
+    Vocabulary vocabulary;
+    Bpe bpe;
+    Bpe::Workspace work;
+};
+
+using Ids = std::vector<int32_t>;
+
+TEST(Bpe, EarlierMergesGoFirstWhereverTheyStand) {
+    Model model(R"({"vocab": {"a": 0, "b": 1, "c": 2, "bc": 3, "ab": 4},
+                    "merges": ["b c", "a b"]})");
+    EXPECT_EQ(model.encode("abc"), (Ids{0, 3}));
+    EXPECT_EQ(model.encode("aba"), (Ids{4, 0}));
+}
+
+TEST(Bpe, EqualMergesGoFromTheLeft) {
+    Model model(R"({"vocab": {"a": 0, "aa": 1}, "merges": [["a", "a"]]})");
+    EXPECT_EQ(model.encode("aaa"), (Ids{1, 0}));
+}
+
+TEST(Bpe, MergesOfMergesAreFound) {
+    Model model(R"({"vocab": {"a": 0, "aa": 1, "aaaa": 2}, "merges": ["a a", "aa aa"]})");
+    EXPECT_EQ(model.encode("aaaaaaa"), (Ids{2, 1, 0}));
+}
+
+TEST(Bpe, TheLastOfTwoMergesOfOnePairCounts) {
+    Model model(R"({"vocab": {"a": 0, "b": 1, "c": 2, "ab": 3, "bc": 4},
+                    "merges": ["a b", "b c", "a b"]})");
+    EXPECT_EQ(model.encode("abc"), (Ids{0, 4}));
+}
+
+TEST(Bpe, AWholeTokenNeedsNoMergesIfTheyAreIgnored) {
+    const std::string rest = R"("vocab": {"a": 0, "b": 1, "ab": 2}, "merges": []})";
+    Model merging("{" + rest);
+    Model ignoring(R"({"ignore_merges": true, )" + rest);
+    EXPECT_EQ(merging.encode("ab"), (Ids{0, 1}));
+    EXPECT_EQ(ignoring.encode("ab"), (Ids{2}));
+    EXPECT_EQ(ignoring.encode("aba"), (Ids{0, 1, 0}));
+}
+
+TEST(Bpe, IgnoredMergesLookBytesUpInTheirSpelling) {
+    Model model(R"({"ignore_merges": true, "vocab": {"Ġ": 0, "a": 1, "Ġa": 2}, "merges": []})",
+                true);
+    EXPECT_EQ(model.encode(" a"), (Ids{2}));
+}
+
+TEST(Bpe, UnknownCharactersFuseOnlyIfTheFileSaysSo) {
+    const std::string rest = R"("unk_token": "?", "vocab": {"?": 0, "a": 1}, "merges": []})";
+    Model apart("{" + rest);
+    Model fused(R"({"fuse_unk": true, )" + rest);
+    EXPECT_EQ(apart.encode("xya你x"), (Ids{0, 0, 1, 0, 0}));
+    EXPECT_EQ(fused.encode("xya你x"), (Ids{0, 1, 0}));
+}
+
+TEST(Bpe, UnknownCharactersVanishWithoutAnUnknownToken) {
+    Model model(R"({"vocab": {"a": 0}, "merges": []})");
+    EXPECT_EQ(model.encode("xaxa"), (Ids{0, 0}));
+}
+
+TEST(Bpe, ByteFallbackNeedsAllBytesOfACharacter) {
+    Model model(R"({"byte_fallback": true, "unk_token": "?",
+                    "vocab": {"?": 0, "<0xC3>": 1, "<0xA9>": 2}, "merges": []})");
+    EXPECT_EQ(model.encode("\u00E9"), (Ids{1, 2}));
+    EXPECT_EQ(model.encode("\u00EA"), (Ids{0}));
+}
+
+// Merges as the definition says: again and again the best pair, the leftmost among equals.
+Ids merge_naively(const MergeTable& merges, Ids ids) {
+    while (true) {
+        const Merge* best = nullptr;
+        size_t best_at = 0;
+        for (size_t at = 0; at + 1 < ids.size(); ++at) {
+            const Merge* merge = merges.find(ids[at], ids[at + 1]);
+            if (merge != nullptr && (best == nullptr || merge->rank < best->rank)) {
+                best = merge;
+                best_at = at;
+            }
+        }
+        if (best == nullptr) return ids;
+        ids[best_at] = best->id;
+        ids.erase(ids.begin() + static_cast<int64_t>(best_at) + 1);
+    }
+}
+
+TEST(Bpe, AgreesWithTheDefinitionOnRandomMergesAndTexts) {
+    constexpr uint32_t kSeed = 20;
+    std::mt19937 random(kSeed);
+    for (int round = 0; round < 50; ++round) {
+        io::Json vocab = test::parse(R"({"a": 0, "b": 1, "c": 2})");
+        std::vector<std::string> tokens{"a", "b", "c"};
+        io::Json merges{io::Json::Array{}};
+        for (int i = 0; i < 12; ++i) {
+            const std::string left = tokens[random() % tokens.size()];
+            const std::string right = tokens[random() % tokens.size()];
+            if (vocab.contains(left + right)) continue;
+            vocab.set(left + right, static_cast<int64_t>(tokens.size()));
+            tokens.push_back(left + right);
+            merges.push_back(io::Json::Array{left, right});
+        }
+        io::Json json;
+        json.set("vocab", vocab);
+        json.set("merges", merges);
+        Model model(json.dump());
+        for (int text = 0; text < 20; ++text) {
+            Ids letters(random() % 40);
+            for (int32_t& letter : letters) letter = static_cast<int32_t>(random() % 3);
+            std::string piece;
+            for (int32_t letter : letters) piece.push_back(static_cast<char>('a' + letter));
+            ASSERT_EQ(model.encode(piece), merge_naively(model.bpe.merges(), letters))
+                << piece << " seed " << kSeed << " round " << round;
+        }
+    }
+}
+
+// Each merge takes one symbol away and adds two candidates at most.
+TEST(Bpe, WorkGrowsLinearlyWithAPiece) {
+    Model model(R"({"vocab": {"a": 0, "aa": 1, "aaaa": 2, "aaaaaaaa": 3},
+                    "merges": ["a a", "aa aa", "aaaa aaaa"]})");
+    constexpr size_t kLetters = size_t{1} << 17;
+    const Ids ids = model.encode(std::string(kLetters, 'a'));
+    EXPECT_EQ(ids, Ids(kLetters / 8, 3));
+    EXPECT_LE(model.work.candidates, static_cast<int64_t>(3 * kLetters));
+}
+
+}  // namespace
+}  // namespace quarot::tokenizer
