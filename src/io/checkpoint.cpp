@@ -213,8 +213,8 @@ Tensor Checkpoint::read_rows(const std::string& name, int64_t first_row, int64_t
     const bool inside = !shape.empty() && first_row >= 0 && n_rows >= 0 && first_row <= shape[0] &&
                         n_rows <= shape[0] - first_row;
     if (!inside) {
-        fail(ErrorCode::Corrupt, "{}: tensor {} has shape {}, expected rows {} to {}",
-             file_of(name), printable(name), text_of(shape), first_row, first_row + n_rows);
+        fail(ErrorCode::Corrupt, "{}: tensor {} has shape {}, expected {} rows from row {} on",
+             file_of(name), printable(name), text_of(shape), n_rows, first_row);
     }
     const int64_t row_bytes = shape[0] == 0 ? 0 : found.info.bytes / shape[0];
     shape[0] = n_rows;

@@ -235,7 +235,7 @@ TEST(Checkpoint, RowsThatAreNotThereAreAnError) {
     for (const auto& [first, n] : std::vector<std::pair<int64_t, int64_t>>{
              {0, 3}, {2, 1}, {-1, 1}, {0, -1}, {1, huge}, {huge, huge}}) {
         expect_error(ErrorCode::Corrupt, {kSingle, "tensor w", "[2,3]"},
-                     [&, first = first, n = n] { checkpoint.read_rows("w", first, n); });
+                     [&] { checkpoint.read_rows("w", first, n); });
     }
     const test::TempDir scalar_dir;
     const Checkpoint scalar =

@@ -40,8 +40,9 @@ std::string tidy(const std::string& path) {
 
 fs::path resolved(const std::string& path) {
     std::error_code error;
-    fs::path result = fs::weakly_canonical(fs::absolute(path), error);
-    return error ? fs::absolute(path).lexically_normal() : result;
+    const fs::path whole = fs::absolute(path, error);
+    fs::path result = fs::weakly_canonical(whole, error);
+    return error ? whole.lexically_normal() : result;
 }
 
 bool is_within(const fs::path& inner, const fs::path& outer) {
