@@ -1,0 +1,206 @@
+// Does every fused operation give the very bits of the plain operations it stands for, on the same
+// backend?
+#include <fmt/format.h>
+
+#include "backend/cases.h"
+#include "backend/test_batch.h"
+
+namespace quarot::backend_test {
+namespace {
+
+using namespace kernels;
+
+class FusedConformance : public AnyBackend {
+  protected:
+    void expect_equal(Bench& bench, const QuantizedRows& expected, const QuantizedRows& actual) {
+        const Codes e = bench.download(expected), a = bench.download(actual);
+        EXPECT_TRUE(same(e.codes, a.codes)) << "codes";
+        EXPECT_TRUE(same(e.scales, a.scales)) << "scales";
+        EXPECT_TRUE(same(e.offsets, a.offsets)) << "offsets";
+        EXPECT_TRUE(same(e.row_sums, a.row_sums)) << "row sums";
+    }
+    std::unique_ptr<Backend> backend_ = make(GetParam());
+};
+
+constexpr ActivationFormat kFormats[] = {
+    {.bits = 16},
+    {.bits = 4, .clip = 0.9f},
+    {.bits = 8, .symmetric = false},
+    {.bits = 4, .group_size = 32, .symmetric = false},
+};
+
+bool fits(const ActivationFormat& format, int64_t cols) {
+    return format.group_size == 0 || cols % format.group_size == 0;
+}
+
+TEST_P(FusedConformance, RmsNormQuantize) {
+    for (const ActivationFormat& format : kFormats) {
+        for (const int64_t cols : kWidths) {
+            if (!fits(format, cols)) continue;
+            SCOPED_TRACE(fmt::format("seed {} bits {}", cols, format.bits));
+            Rng rng(static_cast<uint32_t>(cols));
+            Bench bench(*backend_);
+            const Rows in = bench.upload(make_matrix(Temper::Outliers, 15, cols, rng));
+            const float* gain = bench.upload(normal_vector(cols, rng));
+            const Rows plain = bench.blank(15, cols), fused = bench.blank(15, cols);
+            backend_->rms_norm({.in = in, .gain = gain, .out = plain});
+            Operand out{fused};
+            if (format.bits != 16) out.rows = bench.blank_codes(15, cols, format);
+            backend_->rms_norm_quantize({.in = in, .gain = gain, .out = fused}, out, 0);
+            if (format.bits == 16) {
+                ASSERT_TRUE(same(bench.download(plain).values, bench.download(fused).values));
+                continue;
+            }
+            const QuantizedRows expected = bench.blank_codes(15, cols, format);
+            backend_->quantize(plain, expected, 0);
+            expect_equal(bench, expected, std::get<QuantizedRows>(out.rows));
+            if (HasFailure()) return;
+        }
+    }
+}
+
+TEST_P(FusedConformance, SiluMulTransformQuantize) {
+    for (const ActivationFormat& format : kFormats) {
+        for (const MixerShape& shape : kMixerShapes) {
+            const int64_t cols = shape.n * shape.inner * shape.blocks;
+            if (!fits(format, cols)) continue;
+            SCOPED_TRACE(fmt::format("seed {} inner {} bits {}", cols, shape.inner, format.bits));
+            Rng rng(static_cast<uint32_t>(cols));
+            const Matrix gate = normal_matrix(7, cols, rng), up = normal_matrix(7, cols, rng);
+            Bench bench(*backend_);
+            const auto mixer =
+                backend_->prepare_transform(linalg::make_mixer(shape.n), shape.inner);
+            const Rows plain = bench.blank(7, cols), fused = bench.upload(gate);
+            backend_->silu_mul({.gate = bench.upload(gate), .up = bench.upload(up), .out = plain});
+            backend_->transform(*mixer, plain);
+            Operand out{fused};
+            if (format.bits != 16) out.rows = bench.blank_codes(7, cols, format);
+            backend_->silu_mul_transform_quantize(
+                {.gate = fused, .up = bench.upload(up), .out = fused}, mixer.get(), out, 0);
+            if (format.bits == 16) {
+                ASSERT_TRUE(same(bench.download(plain).values, bench.download(fused).values));
+                continue;
+            }
+            const QuantizedRows expected = bench.blank_codes(7, cols, format);
+            backend_->quantize(plain, expected, 0);
+            expect_equal(bench, expected, std::get<QuantizedRows>(out.rows));
+            if (HasFailure()) return;
+        }
+    }
+}
+
+TEST_P(FusedConformance, TransformQuantize) {
+    for (const bool with_transform : {true, false}) {
+        for (const ActivationFormat& format : kFormats) {
+            Rng rng(8);
+            const Matrix in = make_matrix(Temper::Outliers, 5, 576, rng);
+            Bench bench(*backend_);
+            const auto mixer = backend_->prepare_transform(linalg::make_mixer(12), 48);
+            const Transform* transform = with_transform ? mixer.get() : nullptr;
+            const Rows plain = bench.upload(in), fused = bench.upload(in);
+            if (with_transform) backend_->transform(*mixer, plain);
+            Operand out{fused};
+            if (format.bits != 16) out.rows = bench.blank_codes(5, 576, format);
+            backend_->transform_quantize(transform, fused, out, 0);
+            if (format.bits == 16) {
+                ASSERT_TRUE(same(bench.download(plain).values, bench.download(fused).values));
+                continue;
+            }
+            const QuantizedRows expected = bench.blank_codes(5, 576, format);
+            backend_->quantize(plain, expected, 0);
+            expect_equal(bench, expected, std::get<QuantizedRows>(out.rows));
+        }
+    }
+}
+
+TEST_P(FusedConformance, NonFiniteSiteIsReportedByFusedOperations) {
+    Rng rng(4);
+    Bench bench(*backend_);
+    const Rows in = bench.upload(make_matrix(Temper::NanInside, 4, 64, rng));
+    const Operand out{bench.blank_codes(4, 64, {.bits = 4})};
+    backend_->rms_norm_quantize({.in = in, .out = bench.blank(4, 64)}, out, 7);
+    EXPECT_EQ(backend_->take_non_finite_site(), std::optional<Site>(7));
+    const auto mixer = backend_->prepare_transform(linalg::make_mixer(64), 1);
+    backend_->silu_mul_transform_quantize({.gate = in, .up = in, .out = in}, mixer.get(), out, 3);
+    EXPECT_EQ(backend_->take_non_finite_site(), std::optional<Site>(3));
+}
+
+TEST_P(FusedConformance, LinearGroupAndGatedLinear) {
+    for (const int w_bits : {4, 16}) {
+        for (const int a_bits : {4, 16}) {
+            SCOPED_TRACE(fmt::format("seed 6 W {} A {}", w_bits, a_bits));
+            Rng rng(6);
+            Bench bench(*backend_);
+            const auto weights = [&](int64_t out) {
+                LinearWeights w;
+                w.matrix = random_dense(out, 172, DType::BF16, rng);
+                if (w_bits != 16) w.matrix = random_quantized(out, 172, w_bits, 0, true, rng);
+                w.bias = normal_vector(out, rng);
+                return backend_->prepare_linear(std::move(w));
+            };
+            const auto a = weights(90), b = weights(90), c = weights(33);
+            const Matrix in = normal_matrix(5, 172, rng);
+            Operand x{bench.upload(in)};
+            if (a_bits != 16) x.rows = bench.quantize(in, {.bits = a_bits});
+            const Rows plain[] = {bench.blank(5, 90), bench.blank(5, 90), bench.blank(5, 33)};
+            const Rows fused[] = {bench.blank(5, 90), bench.blank(5, 90), bench.blank(5, 33)};
+            const Linear* const all[] = {a.get(), b.get(), c.get()};
+            for (size_t i = 0; i < 3; ++i) {
+                backend_->linear({.in = x, .weight = *all[i], .out = plain[i]});
+            }
+            backend_->linear_group({.in = x, .weights = all, .outs = fused});
+            for (size_t i = 0; i < 3; ++i) {
+                ASSERT_TRUE(same(bench.download(plain[i]).values, bench.download(fused[i]).values));
+            }
+            backend_->silu_mul({.gate = plain[0], .up = plain[1], .out = plain[0]});
+            const Rows gate = bench.blank(5, 90), up = bench.blank(5, 90);
+            backend_->gated_linear({.in = x, .gate = *a, .up = *b, .gate_out = gate, .up_out = up});
+            ASSERT_TRUE(same(bench.download(plain[0]).values, bench.download(gate).values));
+        }
+    }
+}
+
+TEST_P(FusedConformance, RopeTransformAppend) {
+    constexpr int64_t kDim = 64, kHeads = 4, kKvHeads = 2, kPageTokens = 4, kMaxPages = 3;
+    Rng rng(9);
+    Bench bench(*backend_);
+    const TestBatch batch(bench, {{0, 9}, {0, 4}}, kPageTokens, kMaxPages);
+    const Matrix q = normal_matrix(13, kHeads * kDim, rng);
+    const Matrix k = normal_matrix(13, kKvHeads * kDim, rng);
+    const Rows v = bench.upload(normal_matrix(13, kKvHeads * kDim, rng));
+    const RopeTable table{bench.upload(normal_vector(16 * kDim / 2, rng)),
+                          bench.upload(normal_vector(16 * kDim / 2, rng)), 16};
+    const auto mixer = backend_->prepare_transform(linalg::make_mixer(kDim), 1);
+    const KvDescriptor d{.n_layers = 1,
+                         .n_kv_heads = kKvHeads,
+                         .head_dim = kDim,
+                         .page_tokens = kPageTokens,
+                         .k = {.bits = 4},
+                         .v = {.bits = 4, .range_includes_zero = false}};
+    for (const Transform* transform :
+         {static_cast<const Transform*>(nullptr), static_cast<const Transform*>(mixer.get())}) {
+        const auto plain = backend_->make_kv_store(d, 2 * kMaxPages);
+        const auto fused = backend_->make_kv_store(d, 2 * kMaxPages);
+        const Rows q1 = bench.upload(q), k1 = bench.upload(k), q2 = bench.upload(q),
+                   k2 = bench.upload(k);
+        backend_->rope({q1, k1, kDim, table, batch.view()});
+        if (transform != nullptr) backend_->transform(*transform, q1);
+        if (transform != nullptr) backend_->transform(*transform, k1);
+        backend_->append_kv({k1, v, 0, batch.view(), *plain, 0});
+        backend_->rope_transform_append_kv({.rope = {q2, k2, kDim, table, batch.view()},
+                                            .transform = transform,
+                                            .append = {k2, v, 0, batch.view(), *fused, 0}});
+        EXPECT_TRUE(same(bench.download(q1).values, bench.download(q2).values)) << "q";
+        for (const KvKind kind : {KvKind::Key, KvKind::Value}) {
+            const auto e = entries_of(*plain, kind, 0, 0, 9, kMaxPages);
+            const auto a = entries_of(*fused, kind, 0, 0, 9, kMaxPages);
+            for (size_t i = 0; i < e.size(); ++i) EXPECT_EQ(e[i].codes, a[i].codes);
+        }
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, FusedConformance, testing::ValuesIn(all_backends()),
+                         testing::PrintToStringParamName());
+
+}  // namespace
+}  // namespace quarot::backend_test

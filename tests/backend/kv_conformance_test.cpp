@@ -1,0 +1,257 @@
+// Does the KV cache hold the reference's codes, scales and zero points, and does attention over it
+// give the reference's mean?
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "backend/cases.h"
+#include "backend/test_batch.h"
+
+namespace quarot::backend_test {
+namespace {
+
+using namespace kernels;
+
+constexpr int64_t kMaxPages = 5;
+constexpr int64_t kLayers = 2;
+
+struct Case {
+    AttentionShape shape;
+    KvFormat k, v;
+    int64_t page_tokens = 4;
+    Temper temper = Temper::Normal;
+    std::vector<Piece> first = {{0, 9}, {0, 4}, {0, 1}};   // border crossed, met, not reached
+    std::vector<Piece> second = {{9, 1}, {4, 7}, {1, 3}};  // goes on where the first batch ended
+};
+
+KvDescriptor descriptor_of(const Case& c) {
+    return {.n_layers = kLayers,
+            .n_kv_heads = c.shape.n_kv_heads,
+            .head_dim = c.shape.head_dim,
+            .page_tokens = c.page_tokens,
+            .k = c.k,
+            .v = c.v};
+}
+
+std::string describe(const Case& c, uint32_t seed) {
+    return fmt::format(
+        "seed {}: heads {}/{} head_dim {} page {} temper {}; K {} bits group {} "
+        "clip {} exempt {}; V {} bits group {} clip {} exempt {}",
+        seed, c.shape.n_heads, c.shape.n_kv_heads, c.shape.head_dim, c.page_tokens,
+        static_cast<int>(c.temper), c.k.bits, c.k.group_size, c.k.clip, c.k.exempt_positions,
+        c.v.bits, c.v.group_size, c.v.clip, c.v.exempt_positions);
+}
+
+// What two batches leave in the cache and return.
+struct Outcome {
+    std::unique_ptr<KvStore> store;
+    std::vector<Matrix> q, out;
+    std::optional<Site> site;
+};
+
+void step(Bench& bench, const Case& c, const std::vector<Piece>& runs, Rng& rng, Outcome& outcome) {
+    const TestBatch batch(bench, runs, c.page_tokens, kMaxPages);
+    const int64_t n = batch.view().n_tokens, dim = c.shape.head_dim;
+    const Matrix k = make_matrix(c.temper, n, c.shape.n_kv_heads * dim, rng);
+    const Matrix v = make_matrix(c.temper, n, c.shape.n_kv_heads * dim, rng);
+    outcome.q.push_back(normal_matrix(n, c.shape.n_heads * dim, rng));
+    bench.backend.append_kv({.k = bench.upload(k, 8),
+                             .v = bench.upload(v),
+                             .layer = 1,
+                             .batch = batch.view(),
+                             .kv = *outcome.store,
+                             .site = 5});
+    const Rows out = bench.blank(n, c.shape.n_heads * dim, 8);
+    bench.backend.attention({.q = bench.upload(outcome.q.back(), 16),
+                             .n_heads = c.shape.n_heads,
+                             .layer = 1,
+                             .scale = 1.0f / std::sqrt(static_cast<float>(dim)),
+                             .batch = batch.view(),
+                             .kv = *outcome.store,
+                             .out = out});
+    outcome.out.push_back(bench.download(out));
+}
+
+Outcome run(Backend& backend, const Case& c, uint32_t seed) {
+    Rng rng(seed);
+    Bench bench(backend);
+    const auto n_pages = static_cast<int64_t>(c.first.size()) * kMaxPages;
+    Outcome outcome{backend.make_kv_store(descriptor_of(c), n_pages), {}, {}, {}};
+    step(bench, c, c.first, rng, outcome);
+    step(bench, c, c.second, rng, outcome);
+    outcome.site = backend.take_non_finite_site();
+    return outcome;
+}
+
+bool same_entry(const KvStore::Entry& a, const KvStore::Entry& b) {
+    return a.codes == b.codes && a.scales == b.scales && a.zeros == b.zeros &&
+           same(a.values, b.values);
+}
+
+void expect_same_cache(const Case& c, const KvStore& expected, const KvStore& actual) {
+    for (size_t s = 0; s < c.second.size(); ++s) {
+        const int64_t length = c.second[s].n_past + c.second[s].n_new;
+        for (const KvKind kind : {KvKind::Key, KvKind::Value}) {
+            const auto sequence = static_cast<int64_t>(s);
+            const auto e = entries_of(expected, kind, 1, sequence, length, kMaxPages);
+            const auto a = entries_of(actual, kind, 1, sequence, length, kMaxPages);
+            for (size_t i = 0; i < e.size(); ++i) {
+                ASSERT_TRUE(same_entry(e[i], a[i]))
+                    << (kind == KvKind::Key ? "K" : "V") << " of sequence " << s << ", position "
+                    << i / static_cast<size_t>(c.shape.n_kv_heads) << ", codes "
+                    << testing::PrintToString(a[i].codes) << " expected "
+                    << testing::PrintToString(e[i].codes) << ", scales "
+                    << testing::PrintToString(a[i].scales) << " expected "
+                    << testing::PrintToString(e[i].scales) << ", zeros "
+                    << testing::PrintToString(a[i].zeros) << " expected "
+                    << testing::PrintToString(e[i].zeros);
+            }
+        }
+    }
+}
+
+double largest(const std::vector<KvStore::Entry>& entries, bool norm) {
+    double result = 0.0;
+    for (const KvStore::Entry& entry : entries) {
+        double squares = 0.0, max = 0.0;
+        for (const float x : entry.values) {
+            squares += static_cast<double>(x) * x;
+            max = std::max(max, std::fabs(static_cast<double>(x)));
+        }
+        result = std::max(result, norm ? std::sqrt(squares) : max);
+    }
+    return result;
+}
+
+// |q| |k| / sqrt(head_dim) bounds the sum of |q_i k_i|, the norm of a score.
+void expect_near_attention(const Case& c, const Outcome& expected, const Outcome& actual) {
+    double k_norm = 0.0, v_max = 0.0;
+    int64_t longest = 0;
+    for (size_t s = 0; s < c.second.size(); ++s) {
+        const int64_t length = c.second[s].n_past + c.second[s].n_new;
+        const auto sequence = static_cast<int64_t>(s);
+        const auto& store = *expected.store;
+        longest = std::max(longest, length);
+        k_norm = std::max(
+            k_norm, largest(entries_of(store, KvKind::Key, 1, sequence, length, kMaxPages), true));
+        v_max = std::max(
+            v_max,
+            largest(entries_of(store, KvKind::Value, 1, sequence, length, kMaxPages), false));
+    }
+    const auto dim = static_cast<size_t>(c.shape.head_dim);
+    for (size_t step = 0; step < expected.out.size(); ++step) {
+        const auto& q = expected.q[step].values;
+        const auto limit = [&](size_t i) {
+            double squares = 0.0;
+            for (size_t j = i / dim * dim; j < (i / dim + 1) * dim; ++j)
+                squares += 1.0 * q[j] * q[j];
+            const double score_norm = std::sqrt(squares / static_cast<double>(dim)) * k_norm;
+            return attention_limit(longest, c.shape.head_dim, score_norm, v_max);
+        };
+        ASSERT_TRUE(near(expected.out[step].values, actual.out[step].values, limit))
+            << "attention of batch " << step;
+    }
+}
+
+class KvConformance : public FastBackend {
+  protected:
+    // False: stop here.
+    bool check(const Case& c) {
+        const uint32_t seed = ++seed_;
+        SCOPED_TRACE(describe(c, seed));
+        const Outcome expected = run(*reference_, c, seed), actual = run(*subject_, c, seed);
+        EXPECT_EQ(expected.site, actual.site);
+        expect_same_cache(c, *expected.store, *actual.store);
+        if (!HasFailure()) expect_near_attention(c, expected, actual);
+        return !HasFailure();
+    }
+
+  private:
+    uint32_t seed_ = 0;
+};
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(KvConformance);
+
+KvFormat k_format(int bits) {
+    return {.bits = bits, .clip = 0.95f, .range_includes_zero = true};
+}
+KvFormat v_format(int bits) {
+    return {.bits = bits, .clip = 0.95f, .range_includes_zero = false};
+}
+
+TEST_P(KvConformance, EveryPairOfWidthsAtEveryHeadShape) {
+    for (const AttentionShape& shape : kAttentionShapes) {
+        for (const int k : {2, 3, 4, 5, 6, 7, 8, 16}) {
+            for (const int v : {2, 3, 4, 5, 6, 7, 8, 16}) {
+                if (!check({.shape = shape, .k = k_format(k), .v = v_format(v)})) return;
+            }
+        }
+    }
+}
+
+TEST_P(KvConformance, GroupsAlongTheHead) {
+    for (const int64_t head_dim : kHeadDims) {
+        for (const int64_t group : {4, 8, 16, 32, 48, 64}) {
+            if (head_dim % group != 0) continue;
+            for (const int bits : {2, 4, 8}) {
+                Case c{.shape = {4, 2, head_dim}, .k = k_format(bits), .v = v_format(bits)};
+                c.k.group_size = c.v.group_size = group;
+                if (!check(c)) return;
+                c.k.group_size = 0;  // K and V need not share a group
+                if (!check(c)) return;
+            }
+        }
+    }
+}
+
+TEST_P(KvConformance, TempersOfKAndV) {
+    for (const Temper temper : kTempers) {
+        for (const int bits : {2, 4, 8, 16}) {
+            // Attention over NaN or over values near the end of fp32 has no limit to be held to.
+            const bool finite = temper != Temper::NanInside && temper != Temper::InfInside;
+            const bool small = temper != Temper::Huge && temper != Temper::Overflow;
+            if (bits == 16 && !(finite && small)) continue;
+            if (!check({.shape = {4, 2, 64},
+                        .k = k_format(bits),
+                        .v = v_format(bits),
+                        .temper = temper})) {
+                return;
+            }
+        }
+    }
+}
+
+TEST_P(KvConformance, ExemptPositionsStayFloat) {
+    for (const int64_t exempt : {1, 4, 6, 100}) {
+        Case c{.shape = {4, 2, 64}, .k = k_format(4), .v = v_format(4)};
+        c.k.exempt_positions = exempt;
+        c.v.exempt_positions = exempt / 2;
+        try {
+            subject_->make_kv_store(descriptor_of(c), 1);
+        } catch (const Error& error) {
+            ASSERT_EQ(error.code(), ErrorCode::Unsupported);
+            EXPECT_NE(std::string(error.what()).find("exempt"), std::string::npos) << error.what();
+            continue;
+        }
+        if (!check(c)) return;
+    }
+}
+
+TEST_P(KvConformance, PagesOfOtherSizesAndLongerContexts) {
+    for (const int64_t page_tokens : {1, 16, 64}) {
+        Case c{.shape = {9, 3, 64}, .k = k_format(4), .v = v_format(4), .page_tokens = page_tokens};
+        if (page_tokens == 1) {
+            c.first = {{0, 2}, {0, 4}, {0, 1}};
+            c.second = {{2, 1}, {4, 1}, {1, 3}};
+        } else {
+            c.first = {{0, 3}, {0, 5 * page_tokens - 9}, {0, page_tokens}};
+            c.second = {{3, page_tokens - 3}, {5 * page_tokens - 9, 9}, {page_tokens, 1}};
+        }
+        if (!check(c)) return;
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Fast, KvConformance, testing::ValuesIn(fast_backends()),
+                         testing::PrintToStringParamName());
+
+}  // namespace
+}  // namespace quarot::backend_test

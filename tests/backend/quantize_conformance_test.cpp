@@ -1,0 +1,107 @@
+// Do the codes, scales, offsets and sums of quantized activations equal the reference's?
+#include <fmt/format.h>
+
+#include "backend/cases.h"
+#include "backend/subject.h"
+
+namespace quarot::backend_test {
+namespace {
+
+using namespace kernels;
+
+struct Outcome {
+    Codes codes;
+    std::optional<Site> site;
+    bool padding_is_zero = true;
+};
+
+Outcome quantize(Backend& backend, const Matrix& in, const ActivationFormat& format,
+                 int64_t padding) {
+    Bench bench(backend);
+    const QuantizedRows out = bench.blank_codes(in.rows, in.cols, format);
+    backend.quantize(bench.upload(in, padding), out, 17);
+    Outcome outcome{bench.download(out), backend.take_non_finite_site(), true};
+    const int64_t n_padding = out.stride - out.cols;
+    std::vector<int8_t> rest(static_cast<size_t>(n_padding));
+    for (int64_t r = 0; r < out.rows; ++r) {
+        backend.download(rest.data(), out.codes + r * out.stride + out.cols, n_padding);
+        for (int8_t code : rest) outcome.padding_is_zero &= code == 0;
+    }
+    return outcome;
+}
+
+void expect_equal(const Outcome& expected, const Outcome& actual) {
+    EXPECT_TRUE(same(expected.codes.codes, actual.codes.codes)) << "codes";
+    EXPECT_TRUE(same(expected.codes.scales, actual.codes.scales)) << "scales";
+    EXPECT_TRUE(same(expected.codes.offsets, actual.codes.offsets)) << "offsets";
+    EXPECT_TRUE(same(expected.codes.row_sums, actual.codes.row_sums)) << "row sums";
+    EXPECT_EQ(expected.site, actual.site);
+    EXPECT_TRUE(actual.padding_is_zero);
+}
+
+class QuantizeConformance : public FastBackend {
+  protected:
+    void check(Temper temper, int64_t rows, int64_t cols, const ActivationFormat& format) {
+        const auto seed = static_cast<uint32_t>(1000 * cols + 10 * rows + format.bits);
+        SCOPED_TRACE(fmt::format("seed {} temper {} {} x {} bits {} {} group {} clip {}", seed,
+                                 static_cast<int>(temper), rows, cols, format.bits,
+                                 format.symmetric ? "symmetric" : "asymmetric", format.group_size,
+                                 format.clip));
+        Rng rng(seed);
+        const Matrix in = make_matrix(temper, rows, cols, rng);
+        const int64_t padding = rows == 3 ? 5 : 0;
+        expect_equal(quantize(*reference_, in, format, padding),
+                     quantize(*subject_, in, format, padding));
+    }
+};
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(QuantizeConformance);
+
+TEST_P(QuantizeConformance, EveryShapeTemperAndWidthOfCode) {
+    for (const int64_t rows : kRowCounts) {
+        for (const int64_t cols : kWidths) {
+            for (const int bits : kBits) {
+                for (const bool symmetric : {true, false}) {
+                    for (const Temper temper : kTempers) {
+                        check(temper, rows, cols,
+                              {.bits = bits, .symmetric = symmetric, .clip = 0.9f});
+                        if (HasFailure()) return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+TEST_P(QuantizeConformance, GroupsOfEverySize) {
+    for (const int64_t group_size : {2, 15, 18, 30, 32, 43, 64, 86, 90, 128, 192}) {
+        for (const int64_t cols : kWidths) {
+            if (cols % group_size != 0) continue;
+            for (const bool symmetric : {true, false}) {
+                for (const Temper temper : kTempers) {
+                    for (const int bits : {2, 4, 8}) {
+                        check(temper, 3, cols,
+                              {.bits = bits, .group_size = group_size, .symmetric = symmetric});
+                        if (HasFailure()) return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+TEST_P(QuantizeConformance, LowestNonFiniteSiteIsTakenOnce) {
+    Bench bench(*subject_);
+    Rng rng(3);
+    const Matrix bad = make_matrix(Temper::NanInside, 3, 64, rng);
+    const ActivationFormat format{.bits = 4};
+    const QuantizedRows out = bench.blank_codes(3, 64, format);
+    for (const Site site : {9, 4, 6}) subject_->quantize(bench.upload(bad), out, site);
+    EXPECT_EQ(subject_->take_non_finite_site(), std::optional<Site>(4));
+    EXPECT_EQ(subject_->take_non_finite_site(), std::nullopt);
+}
+
+INSTANTIATE_TEST_SUITE_P(Fast, QuantizeConformance, testing::ValuesIn(fast_backends()),
+                         testing::PrintToStringParamName());
+
+}  // namespace
+}  // namespace quarot::backend_test

@@ -1,0 +1,197 @@
+// Does the reference backend quantize activations, K and V as the published vectors say?
+#include "backend/subject.h"
+#include "backend/test_batch.h"
+
+namespace quarot::backend_test {
+namespace {
+
+using namespace kernels;
+
+// x of the conformance vectors.
+Matrix published_row() {
+    Matrix x(1, 8);
+    x.values = {0.125f, -0.5f, 1.0f, 2.0f, -3.0f, 0.75f, 0.0625f, -1.25f};
+    return x;
+}
+
+Matrix row_of(std::vector<float> values) {
+    Matrix x(1, static_cast<int64_t>(values.size()));
+    x.values = std::move(values);
+    return x;
+}
+
+class ReferenceQuantize : public testing::Test {
+  protected:
+    Codes quantize(const Matrix& x, const ActivationFormat& format) {
+        return bench_.download(bench_.quantize(x, format));
+    }
+    // K and V of one token, stored and read back.
+    KvStore::Entry store(KvKind kind, const Matrix& x, const KvFormat& format) {
+        const KvDescriptor d{.n_layers = 1,
+                             .n_kv_heads = 1,
+                             .head_dim = x.cols,
+                             .page_tokens = 4,
+                             .k = format,
+                             .v = format};
+        const auto kv = backend_->make_kv_store(d, 1);
+        const TestBatch batch(bench_, {{0, 1}}, 4, 1);
+        backend_->append_kv({bench_.upload(x), bench_.upload(x), 0, batch.view(), *kv, /*site=*/2});
+        return kv->read(kind, 0, 0, 0, 0);
+    }
+    std::unique_ptr<Backend> backend_ = make_reference();
+    Bench bench_{*backend_};
+};
+
+TEST_F(ReferenceQuantize, SymmetricActivationsMatchThePublishedVector) {
+    const Codes out = quantize(published_row(), {.bits = 4, .clip = 0.9f});
+    EXPECT_EQ(out.codes, (std::vector<int8_t>{0, -1, 3, 5, -8, 2, 0, -3}));
+    EXPECT_EQ(out.scales[0], 0.385714263f);
+    EXPECT_EQ(out.row_sums[0], -2);
+    EXPECT_TRUE(out.offsets.empty());
+    EXPECT_EQ(backend_->take_non_finite_site(), std::nullopt);
+}
+
+TEST_F(ReferenceQuantize, AsymmetricActivationsKeepTheCodesOfK) {
+    const Codes out = quantize(published_row(), {.bits = 4, .symmetric = false, .clip = 0.95f});
+    // q - 8 of the published 9 7 12 15 0 11 9 5, zero point 9
+    EXPECT_EQ(out.codes, (std::vector<int8_t>{1, -1, 4, 7, -8, 3, 1, -3}));
+    EXPECT_EQ(out.offsets[0], 1);
+    EXPECT_EQ(out.scales[0], 0.316666663f);
+    EXPECT_EQ(out.row_sums[0], 4);
+}
+
+TEST_F(ReferenceQuantize, KeysAndValuesMatchThePublishedVector) {
+    for (const bool includes_zero : {true, false}) {
+        for (const KvKind kind : {KvKind::Key, KvKind::Value}) {
+            const auto entry =
+                store(kind, published_row(),
+                      {.bits = 4, .clip = 0.95f, .range_includes_zero = includes_zero});
+            EXPECT_EQ(entry.codes, (std::vector<int32_t>{9, 7, 12, 15, 0, 11, 9, 5}));
+            EXPECT_EQ(entry.scales, (std::vector<float>{0.316666663f}));
+            EXPECT_EQ(entry.zeros, (std::vector<int32_t>{9}));
+            for (size_t i = 0; i < 8; ++i) {
+                EXPECT_EQ(entry.values[i], 0.316666663f * static_cast<float>(entry.codes[i] - 9));
+            }
+        }
+    }
+}
+
+TEST_F(ReferenceQuantize, OnlyRangesThatIncludeZeroReachIt) {
+    const Matrix x = row_of({1.0f, 2.0f, 3.0f, 4.0f});
+    const auto k = store(KvKind::Key, x, {.bits = 2, .range_includes_zero = true});
+    EXPECT_EQ(k.scales[0], 4.0f / 3.0f);
+    EXPECT_EQ(k.zeros[0], 0);
+    const auto v = store(KvKind::Value, x, {.bits = 2, .range_includes_zero = false});
+    EXPECT_EQ(v.scales[0], 1.0f);
+    EXPECT_EQ(v.zeros[0], -1);
+    EXPECT_EQ(v.codes, (std::vector<int32_t>{0, 1, 2, 3}));
+    EXPECT_EQ(v.values, x.values);
+}
+
+TEST_F(ReferenceQuantize, ActivationRowsIncludeZeroAndGroupsDoNot) {
+    const Matrix x = row_of({1.0f, 2.0f, 3.0f, 4.0f});
+    const Codes row = quantize(x, {.bits = 2, .symmetric = false});
+    EXPECT_EQ(row.scales[0], 4.0f / 3.0f);
+    EXPECT_EQ(row.offsets[0], -2);
+    const Codes group = quantize(x, {.bits = 2, .group_size = 4, .symmetric = false});
+    EXPECT_EQ(group.scales[0], 1.0f);
+    EXPECT_EQ(group.offsets[0], -3);
+    EXPECT_EQ(group.codes, (std::vector<int8_t>{-2, -1, 0, 1}));
+}
+
+TEST_F(ReferenceQuantize, EveryGroupHasItsOwnScale) {
+    const Codes out = quantize(row_of({7.0f, -1.0f, 70.0f, 20.0f}), {.bits = 4, .group_size = 2});
+    EXPECT_EQ(out.scales, (std::vector<float>{1.0f, 10.0f}));
+    EXPECT_EQ(out.codes, (std::vector<int8_t>{7, -1, 7, 2}));
+    EXPECT_EQ(out.row_sums, (std::vector<int32_t>{6, 9}));
+    const auto k =
+        store(KvKind::Key, row_of({15.0f, 0.0f, 30.0f, 2.0f}), {.bits = 4, .group_size = 2});
+    EXPECT_EQ(k.scales, (std::vector<float>{1.0f, 2.0f}));
+    EXPECT_EQ(k.codes, (std::vector<int32_t>{15, 0, 15, 1}));
+}
+
+TEST_F(ReferenceQuantize, RoundsHalfToEven) {
+    const Codes out =
+        quantize(row_of({7.0f, 0.5f, 1.5f, 2.5f, -0.5f, -1.5f, 3.5f, 4.5f}), {.bits = 4});
+    EXPECT_EQ(out.codes, (std::vector<int8_t>{7, 0, 2, 2, 0, -2, 4, 4}));
+}
+
+TEST_F(ReferenceQuantize, ZerosHaveScaleOne) {
+    const Codes out = quantize(row_of({0.0f, 0.0f, 0.0f}), {.bits = 4});
+    EXPECT_EQ(out.scales[0], 1.0f);
+    EXPECT_EQ(out.codes, (std::vector<int8_t>{0, 0, 0}));
+}
+
+TEST_F(ReferenceQuantize, NonFiniteGroupBecomesZerosAndItsSiteIsKept) {
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    const float inf = std::numeric_limits<float>::infinity();
+    for (const float bad : {nan, inf, -inf}) {
+        for (const bool symmetric : {true, false}) {
+            const Codes out = quantize(row_of({1.0f, bad, 7.0f, 0.0f}),
+                                       {.bits = 4, .group_size = 2, .symmetric = symmetric});
+            EXPECT_EQ(out.codes[0], 0);
+            EXPECT_EQ(out.codes[1], 0);
+            EXPECT_EQ(out.scales[0], 1.0f);
+            EXPECT_EQ(out.scales[1], symmetric ? 1.0f : 7.0f / 15.0f);
+            if (!symmetric) {
+                EXPECT_EQ(out.offsets[0], 0);
+            }
+            EXPECT_EQ(backend_->take_non_finite_site(), std::optional<Site>(0));
+        }
+        const auto k = store(KvKind::Key, row_of({1.0f, bad, 7.0f, 0.0f}), {.bits = 4});
+        EXPECT_EQ(k.values, (std::vector<float>{0.0f, 0.0f, 0.0f, 0.0f}));
+        EXPECT_EQ(backend_->take_non_finite_site(), std::optional<Site>(2));
+    }
+}
+
+TEST_F(ReferenceQuantize, SixteenBitsKeepEveryBitOfKeysAndValues) {
+    const auto k = store(KvKind::Key, published_row(), {.bits = 16});
+    EXPECT_TRUE(k.codes.empty());
+    EXPECT_EQ(k.values, published_row().values);
+}
+
+TEST_F(ReferenceQuantize, ExemptPositionsAreFloatAlsoWhenAPageIsUsedAgain) {
+    const KvFormat format{.bits = 4, .exempt_positions = 5};
+    const KvDescriptor d{
+        .n_layers = 1, .n_kv_heads = 2, .head_dim = 8, .page_tokens = 4, .k = format, .v = {}};
+    const auto kv = backend_->make_kv_store(d, 2);
+    Rng rng(1);
+    const Matrix x = normal_matrix(8, 16, rng);
+    for (const bool reversed : {false, true}) {  // the pages change places
+        const TestBatch forwards(bench_, {{0, 8}}, 4, 2);
+        BatchView batch = forwards.view();
+        const std::vector<int32_t> pages = reversed ? std::vector{0, 1} : std::vector{1, 0};
+        batch.page_tables = bench_.upload(pages);
+        backend_->append_kv({bench_.upload(x), bench_.upload(x), 0, batch, *kv, 0});
+        for (int64_t p = 0; p < 8; ++p) {
+            const auto entry =
+                kv->read(KvKind::Key, 0, pages[static_cast<size_t>(p / 4)], p % 4, 1);
+            EXPECT_EQ(entry.codes.empty(), p < 5) << p;
+            if (p < 5) {
+                EXPECT_TRUE(same(std::span(x.row(p) + 8, 8), entry.values));
+            }
+        }
+    }
+}
+
+TEST_F(ReferenceQuantize, FormatsOutsideTheContractAreRefused) {
+    const auto code_of = [&](const KvFormat& format) {
+        try {
+            backend_->make_kv_store({.n_layers = 1, .n_kv_heads = 1, .head_dim = 8, .k = format},
+                                    1);
+        } catch (const Error& error) {
+            return error.code();
+        }
+        return ErrorCode::Internal;
+    };
+    EXPECT_EQ(code_of({.bits = 1}), ErrorCode::Unsupported);
+    EXPECT_EQ(code_of({.bits = 9}), ErrorCode::Unsupported);
+    EXPECT_EQ(code_of({.bits = 4, .group_size = 3}), ErrorCode::Unsupported);
+    EXPECT_EQ(code_of({.bits = 4, .clip = 0.0f}), ErrorCode::Unsupported);
+    const KvDescriptor huge{
+        .n_layers = int64_t{1} << 40, .n_kv_heads = int64_t{1} << 20, .head_dim = 64};
+    EXPECT_THROW(backend_->make_kv_store(huge, int64_t{1} << 20), Error);
+}
+
+}  // namespace
+}  // namespace quarot::backend_test

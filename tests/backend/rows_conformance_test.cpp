@@ -1,0 +1,194 @@
+// Do the operations on single rows (embedding, norm, RoPE, SwiGLU, transform, gathering) agree with
+// the reference?
+#include <fmt/format.h>
+
+#include "backend/cases.h"
+#include "backend/test_batch.h"
+
+namespace quarot::backend_test {
+namespace {
+
+using namespace kernels;
+
+class RowsConformance : public FastBackend {};
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(RowsConformance);
+
+Matrix rms_norm(Backend& backend, const Matrix& in, const std::vector<float>& gain, bool in_place) {
+    Bench bench(backend);
+    const Rows rows = bench.upload(in, 2);
+    const Rows out = in_place ? rows : bench.blank(in.rows, in.cols);
+    backend.rms_norm({.in = rows,
+                      .gain = gain.empty() ? nullptr : bench.upload(gain),
+                      .eps = 1e-6f,
+                      .out = out});
+    return bench.download(out);
+}
+
+TEST_P(RowsConformance, RmsNorm) {
+    for (const int64_t rows : kRowCounts) {
+        for (const int64_t cols : kWidths) {
+            for (const Temper temper : {Temper::Normal, Temper::Outliers, Temper::Zeros}) {
+                SCOPED_TRACE(fmt::format("seed {} {} x {}", cols, rows, cols));
+                Rng rng(static_cast<uint32_t>(cols));
+                const Matrix in = make_matrix(temper, rows, cols, rng);
+                std::vector<float> gain;
+                if (rows != 3) gain = normal_vector(cols, rng);
+                const Matrix expected = rms_norm(*reference_, in, gain, false);
+                const Matrix actual = rms_norm(*subject_, in, gain, rows == 15);
+                ASSERT_TRUE(near(expected.values, actual.values,
+                                 [&](size_t i) { return rms_norm_limit(expected.values[i]); }));
+            }
+        }
+    }
+}
+
+Matrix silu_mul(Backend& backend, const Matrix& gate, const Matrix& up, int place) {
+    Bench bench(backend);
+    const Rows g = bench.upload(gate, 1), u = bench.upload(up);
+    const Rows out = place == 0 ? bench.blank(up.rows, up.cols, 4) : place == 1 ? g : u;
+    backend.silu_mul({.gate = g, .up = u, .out = out});
+    return bench.download(out);
+}
+
+TEST_P(RowsConformance, SiluMulInAnyPlace) {
+    for (const int64_t cols : kWidths) {
+        for (const float gain : {1.0f, 8.0f, 40.0f, 200.0f}) {
+            SCOPED_TRACE(fmt::format("seed {} gain {}", cols, gain));
+            Rng rng(static_cast<uint32_t>(cols));
+            Matrix gate = normal_matrix(5, cols, rng);
+            for (float& x : gate.values) x *= gain;
+            const Matrix up = normal_matrix(5, cols, rng);
+            const Matrix expected = silu_mul(*reference_, gate, up, 0);
+            for (const int place : {0, 1, 2}) {
+                const Matrix actual = silu_mul(*subject_, gate, up, place);
+                ASSERT_TRUE(near(expected.values, actual.values, [&](size_t i) {
+                    return silu_mul_limit(expected.values[i], up.values[i]);
+                }));
+            }
+        }
+    }
+}
+
+Matrix transform(Backend& backend, const MixerShape& shape, const Matrix& in) {
+    Bench bench(backend);
+    const auto mixer = backend.prepare_transform(linalg::make_mixer(shape.n), shape.inner);
+    const Rows rows = bench.upload(in, in.rows == 3 ? 7 : 0);
+    backend.transform(*mixer, rows);
+    return bench.download(rows);
+}
+
+TEST_P(RowsConformance, Transform) {
+    for (const MixerShape& shape : kMixerShapes) {
+        const int64_t block = shape.n * shape.inner, cols = block * shape.blocks;
+        for (const int64_t rows : kRowCounts) {
+            for (const Temper temper : {Temper::Normal, Temper::Outliers, Temper::Zeros}) {
+                SCOPED_TRACE(fmt::format("seed {}: n {} inner {} rows {}", rows, shape.n,
+                                         shape.inner, rows));
+                Rng rng(static_cast<uint32_t>(rows));
+                const Matrix in = make_matrix(temper, rows, cols, rng);
+                std::vector<double> norms(static_cast<size_t>(rows * shape.blocks));
+                for (size_t i = 0; i < in.values.size(); ++i) {
+                    norms[i / static_cast<size_t>(block)] += std::pow(in.values[i], 2.0);
+                }
+                const Matrix expected = transform(*reference_, shape, in);
+                const Matrix actual = transform(*subject_, shape, in);
+                ASSERT_TRUE(near(expected.values, actual.values, [&](size_t i) {
+                    return transform_limit(shape.n,
+                                           std::sqrt(norms[i / static_cast<size_t>(block)]));
+                }));
+            }
+        }
+    }
+}
+
+TEST_P(RowsConformance, IdentityMixerLeavesEveryBit) {
+    Rng rng(1);
+    const Matrix in = make_matrix(Temper::Outliers, 3, 90, rng);
+    Bench bench(*subject_);
+    const auto mixer = subject_->prepare_transform(linalg::identity_mixer(9), 10);
+    const Rows rows = bench.upload(in);
+    subject_->transform(*mixer, rows);
+    EXPECT_TRUE(same(in.values, bench.download(rows).values));
+}
+
+struct Turned {
+    Matrix q, k;
+};
+
+Turned rope(Backend& backend, const AttentionShape& shape, const Matrix& q, const Matrix& k,
+            const std::vector<Piece>& runs) {
+    Bench bench(backend);
+    const TestBatch batch(bench, runs, 4, 8);
+    const int64_t half = shape.head_dim / 2, n_positions = 32;
+    std::vector<float> cos, sin;
+    for (int64_t i = 0; i < n_positions * half; ++i) {
+        const double angle = static_cast<double>(i / half) / static_cast<double>(1 + i % half);
+        cos.push_back(static_cast<float>(std::cos(angle)));
+        sin.push_back(static_cast<float>(std::sin(angle)));
+    }
+    const Rows q_rows = bench.upload(q, 6), k_rows = bench.upload(k);
+    backend.rope({.q = q_rows,
+                  .k = k_rows,
+                  .head_dim = shape.head_dim,
+                  .table = {bench.upload(cos), bench.upload(sin), n_positions},
+                  .batch = batch.view()});
+    return {bench.download(q_rows), bench.download(k_rows)};
+}
+
+TEST_P(RowsConformance, RopeOfThreeSequences) {
+    const std::vector<Piece> runs = {{0, 9}, {17, 1}, {3, 5}};
+    for (const AttentionShape& shape : kAttentionShapes) {
+        SCOPED_TRACE(fmt::format("seed 5, head_dim {}", shape.head_dim));
+        Rng rng(5);
+        const Matrix q = normal_matrix(15, shape.n_heads * shape.head_dim, rng);
+        const Matrix k = normal_matrix(15, shape.n_kv_heads * shape.head_dim, rng);
+        const Turned expected = rope(*reference_, shape, q, k, runs);
+        const Turned actual = rope(*subject_, shape, q, k, runs);
+        const auto limit_for = [&](const Matrix& in) {
+            return [&in, &shape](size_t i) {
+                const auto dim = static_cast<size_t>(shape.head_dim), half = dim / 2;
+                const size_t partner = i % dim < half ? i + half : i - half;
+                return rope_limit(in.values[i], in.values[partner]);
+            };
+        };
+        ASSERT_TRUE(near(expected.q.values, actual.q.values, limit_for(q)));
+        ASSERT_TRUE(near(expected.k.values, actual.k.values, limit_for(k)));
+    }
+}
+
+TEST_P(RowsConformance, EmbedWidensStoredRows) {
+    for (const DType dtype : {DType::F32, DType::F16, DType::BF16}) {
+        for (const int64_t cols : kWidths) {
+            Rng rng(static_cast<uint32_t>(cols));
+            const auto table = random_dense(5, cols, dtype, rng);
+            Bench bench(*subject_);
+            const TestBatch batch(bench, {{0, 7}, {2, 1}}, 4, 4);
+            const auto embedding = subject_->prepare_embedding(table);
+            const Rows out = bench.blank(8, cols, 3);
+            subject_->embed({.table = *embedding, .batch = batch.view(), .out = out});
+            const Matrix values = values_of(*table), actual = bench.download(out);
+            const int64_t ids[] = {0, 1, 2, 3, 4, 0, 1, 2};
+            for (int64_t t = 0; t < 8; ++t) {
+                ASSERT_TRUE(same(values.slice(ids[t], 1).values, actual.slice(t, 1).values));
+            }
+        }
+    }
+}
+
+TEST_P(RowsConformance, GatherCopiesTheRowsAskedFor) {
+    Rng rng(2);
+    const Matrix in = normal_matrix(6, 90, rng);
+    Bench bench(*subject_);
+    const Rows out = bench.blank(3, 90, 1);
+    subject_->gather_rows(bench.upload(in, 2), bench.upload(std::vector<int32_t>{5, 0, 5}), out);
+    const Matrix actual = bench.download(out);
+    for (const auto& [to, from] : {std::pair{0, 5}, {1, 0}, {2, 5}}) {
+        EXPECT_TRUE(same(in.slice(from, 1).values, actual.slice(to, 1).values));
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Fast, RowsConformance, testing::ValuesIn(fast_backends()),
+                         testing::PrintToStringParamName());
+
+}  // namespace
+}  // namespace quarot::backend_test

@@ -1,0 +1,98 @@
+#include "backend/subject.h"
+
+#include <limits>
+
+#include "core/error.h"
+
+namespace quarot::backend_test {
+
+using namespace kernels;
+
+std::vector<Subject> fast_backends() {
+    std::vector<Subject> subjects;
+    for (const std::string& isa : compiled_isa_tiers()) {
+        try {
+            make_backend("cpu", {.n_threads = 1, .isa = isa});
+            subjects.push_back({"cpu", isa});
+        } catch (const Error& error) {
+            if (error.code() != ErrorCode::Device) throw;  // this machine lacks the instructions
+        }
+    }
+    return subjects;
+}
+
+std::vector<Subject> all_backends() {
+    std::vector<Subject> subjects = fast_backends();
+    subjects.insert(subjects.begin(), {"reference", ""});
+    return subjects;
+}
+
+std::unique_ptr<Backend> make(const Subject& subject, int n_threads) {
+    return make_backend(subject.backend, {.n_threads = n_threads, .isa = subject.isa});
+}
+
+std::unique_ptr<Backend> make_reference(int n_threads) {
+    return make_backend("reference", {.n_threads = n_threads, .isa = ""});
+}
+
+void* Bench::place(const void* host, int64_t bytes) {
+    buffers_.push_back(backend.allocate(bytes));
+    backend.upload(buffers_.back().data(), host, bytes);
+    return buffers_.back().data();
+}
+
+Rows Bench::upload(const Matrix& matrix, int64_t padding) {
+    const int64_t stride = matrix.cols + padding;
+    std::vector<float> padded(static_cast<size_t>(matrix.rows * stride),
+                              std::numeric_limits<float>::quiet_NaN());
+    for (int64_t r = 0; r < matrix.rows; ++r) {
+        std::copy_n(matrix.row(r), matrix.cols, padded.begin() + r * stride);
+    }
+    return {place(padded.data(), matrix.rows * stride * 4), DType::F32, matrix.rows, matrix.cols,
+            stride};
+}
+
+Rows Bench::blank(int64_t rows, int64_t cols, int64_t padding) {
+    Matrix matrix(rows, cols);
+    for (float& value : matrix.values) value = std::numeric_limits<float>::quiet_NaN();
+    return upload(matrix, padding);
+}
+
+QuantizedRows Bench::blank_codes(int64_t rows, int64_t cols, const ActivationFormat& format) {
+    const int64_t bytes = backend.quantized_bytes(rows, cols, format);
+    const std::vector<uint8_t> filler(static_cast<size_t>(bytes), 0xab);
+    return backend.place_quantized(place(filler.data(), bytes), rows, cols, format);
+}
+
+QuantizedRows Bench::quantize(const Matrix& matrix, const ActivationFormat& format) {
+    const QuantizedRows out = blank_codes(matrix.rows, matrix.cols, format);
+    backend.quantize(upload(matrix), out, 0);
+    return out;
+}
+
+Matrix Bench::download(const Rows& rows) {
+    backend.synchronize();
+    Matrix matrix(rows.rows, rows.cols);
+    for (int64_t r = 0; r < rows.rows; ++r) {
+        backend.download(matrix.row(r), rows.f32(r), rows.cols * 4);
+    }
+    return matrix;
+}
+
+Codes Bench::download(const QuantizedRows& rows) {
+    Codes out;
+    out.codes = backend.read_codes(rows);
+    const auto n = static_cast<size_t>(rows.rows * rows.n_groups());
+    const auto bytes = static_cast<int64_t>(n * 4);
+    out.scales.resize(n);
+    out.row_sums.resize(n);
+    backend.download(out.scales.data(), rows.scales, bytes);
+    backend.download(out.row_sums.data(), rows.row_sums, bytes);
+    if (rows.offsets != nullptr) {
+        out.offsets.resize(n);
+        backend.download(out.offsets.data(), rows.offsets, bytes);
+    }
+    return out;
+}
+
+}  // namespace quarot::backend_test

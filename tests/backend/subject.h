@@ -1,0 +1,78 @@
+// Which backends are there to be tested, and the memory of one of them filled from host data.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "backend/test_data.h"
+#include "kernels/backend.h"
+#include "kernels/ops.h"
+
+namespace quarot::backend_test {
+
+struct Subject {
+    std::string backend;
+    std::string isa;  // empty: the backend has no tiers
+    std::string name() const { return isa.empty() ? backend : backend + "_" + isa; }
+};
+inline std::ostream& operator<<(std::ostream& out, const Subject& s) {
+    return out << s.name();
+}
+
+// Everything but reference, one entry per instruction set that is built in and runs here.
+std::vector<Subject> fast_backends();
+std::vector<Subject> all_backends();
+std::unique_ptr<kernels::Backend> make(const Subject& subject, int n_threads = 1);
+std::unique_ptr<kernels::Backend> make_reference(int n_threads = 1);
+
+// Quantized rows brought back to the host.
+struct Codes {
+    std::vector<int8_t> codes;
+    std::vector<float> scales;
+    std::vector<int32_t> offsets;
+    std::vector<int32_t> row_sums;
+};
+
+// A backend and the buffers a test has in it.
+class Bench {
+  public:
+    explicit Bench(kernels::Backend& b) : backend(b) {}
+
+    // `padding` elements follow every row.
+    kernels::Rows upload(const Matrix& matrix, int64_t padding = 0);
+    template <typename T>
+    const T* upload(const std::vector<T>& values) {
+        return static_cast<const T*>(
+            place(values.data(), static_cast<int64_t>(values.size() * sizeof(T))));
+    }
+    // Filled with NaN: an operation that leaves an element out, or reads it, is seen.
+    kernels::Rows blank(int64_t rows, int64_t cols, int64_t padding = 0);
+    kernels::QuantizedRows blank_codes(int64_t rows, int64_t cols,
+                                       const kernels::ActivationFormat& format);
+    kernels::QuantizedRows quantize(const Matrix& matrix, const kernels::ActivationFormat& format);
+
+    Matrix download(const kernels::Rows& rows);
+    Codes download(const kernels::QuantizedRows& rows);
+
+    kernels::Backend& backend;
+
+  private:
+    void* place(const void* host, int64_t bytes);
+    std::vector<kernels::Buffer> buffers_;
+};
+
+class FastBackend : public testing::TestWithParam<Subject> {
+  protected:
+    std::unique_ptr<kernels::Backend> reference_ = make_reference();
+    std::unique_ptr<kernels::Backend> subject_ = make(GetParam());
+};
+
+class AnyBackend : public testing::TestWithParam<Subject> {};
+
+}  // namespace quarot::backend_test
