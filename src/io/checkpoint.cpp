@@ -196,6 +196,7 @@ const std::string& Checkpoint::file_of(const std::string& name) const {
 
 std::vector<std::string> Checkpoint::files() const {
     std::vector<std::string> paths;
+    paths.reserve(files_.size());
     for (const SafetensorsFile& file : files_) paths.push_back(file.path());
     return paths;
 }
