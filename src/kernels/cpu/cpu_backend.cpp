@@ -1,0 +1,267 @@
+#include "kernels/cpu/cpu_backend.h"
+
+#include <atomic>
+#include <cstring>
+#include <limits>
+
+#include "core/check.h"
+#include "core/error.h"
+#include "kernels/cpu/cpu_attention.h"
+#include "kernels/cpu/cpu_kv_store.h"
+#include "kernels/cpu/cpu_linear.h"
+#include "kernels/cpu/cpu_transform.h"
+#include "kernels/cpu/isa_choice.h"
+#include "kernels/cpu/row_quantizer.h"
+
+namespace quarot::kernels {
+
+namespace {
+
+using namespace cpu;
+
+class CpuEmbedding final : public Embedding {
+  public:
+    explicit CpuEmbedding(std::shared_ptr<const Tensor> table)
+        : table_(std::move(table)), format_(float_format(table_->dtype())) {}
+
+    int64_t hidden() const { return table_->cols(); }
+    void widen(const IsaKernels& isa, int64_t id, float* out) const {
+        QUAROT_CHECK(id >= 0 && id < table_->rows(), "token {} of {}", id, table_->rows());
+        isa.widen_row(table_->data() + id * hidden() * size_of(table_->dtype()), format_, hidden(),
+                      out);
+    }
+
+  private:
+    std::shared_ptr<const Tensor> table_;
+    FloatFormat format_;
+};
+
+constexpr Site kNoSite = std::numeric_limits<Site>::max();
+
+// Row-wise operations fuse by doing everything to a row while it is in L1; each step is the same
+// row kernel as in the plain operation, so fused and plain give the same bits.
+class CpuBackend final : public Backend {
+  public:
+    explicit CpuBackend(const BackendOptions& options)
+        : context_(choose_kernels(options.isa), options.n_threads) {}
+
+    BackendInfo info() const override { return {"cpu", isa().name, context_.pool.size()}; }
+
+    Buffer allocate(int64_t bytes) override {
+        QUAROT_CHECK(bytes >= 0, "{}", bytes);
+        const auto rounded = static_cast<size_t>(round_up(std::max<int64_t>(bytes, 1), 64));
+        void* data = std::aligned_alloc(64, rounded);
+        if (data == nullptr) fail(ErrorCode::OutOfMemory, "cannot allocate {} bytes", bytes);
+        return {data, bytes, [](void* p) { std::free(p); }};
+    }
+    void upload(void* to, const void* host, int64_t bytes) override { copy(to, host, bytes); }
+    void download(void* host, const void* from, int64_t bytes) override { copy(host, from, bytes); }
+
+    std::unique_ptr<Linear> prepare_linear(LinearWeights weights) override {
+        return std::make_unique<CpuLinear>(std::move(weights), context_);
+    }
+    std::unique_ptr<Embedding> prepare_embedding(std::shared_ptr<const Tensor> table) override {
+        return std::make_unique<CpuEmbedding>(std::move(table));
+    }
+    std::unique_ptr<Transform> prepare_transform(const linalg::Mixer& mixer,
+                                                 int64_t inner) override {
+        return std::make_unique<CpuTransform>(mixer, inner);
+    }
+    std::unique_ptr<KvStore> make_kv_store(const KvDescriptor& descriptor,
+                                           int64_t n_pages) override {
+        return std::make_unique<CpuKvStore>(descriptor, n_pages);
+    }
+
+    void embed(const EmbedArgs& args) override {
+        const auto& table = static_cast<const CpuEmbedding&>(args.table);
+        QUAROT_CHECK(args.out.cols == table.hidden() && args.out.rows == args.batch.n_tokens);
+        context_.for_rows(args.batch.n_tokens, [&](int64_t row, int) {
+            table.widen(isa(), args.batch.token_ids[row], args.out.f32(row));
+        });
+    }
+
+    void rms_norm(const RmsNormArgs& args) override {
+        check_same_shape(args.in, args.out);
+        context_.for_rows(args.in.rows, [&](int64_t row, int) { norm_row(args, row); });
+    }
+
+    void transform(const Transform& transform, Rows rows) override {
+        context_.for_rows(rows.rows, [&](int64_t row, int thread) {
+            transform_row(&transform, rows, row, thread);
+        });
+    }
+
+    void quantize(Rows in, QuantizedRows out, Site site) override {
+        check_quantizable(in, out);
+        context_.for_rows(in.rows, [&](int64_t row, int) { quantize_row(in, &out, row, site); });
+    }
+
+    void linear(const LinearArgs& args) override {
+        const Linear* weight = &args.weight;
+        multiply(context_, args.in, {&weight, 1}, {&args.out, 1}, args.accumulate);
+    }
+
+    void rope(const RopeArgs& args) override {
+        context_.for_rows(args.batch.n_tokens, [&](int64_t row, int) { rope_row(args, row); });
+    }
+
+    void append_kv(const AppendKvArgs& args) override {
+        context_.for_rows(args.batch.n_tokens,
+                          [&](int64_t row, int thread) { append_row(args, row, thread); });
+    }
+
+    void attention(const AttentionArgs& args) override { attention_.run(context_, args); }
+
+    void silu_mul(const SiluMulArgs& args) override {
+        check_same_shape(args.gate, args.up);
+        check_same_shape(args.gate, args.out);
+        context_.for_rows(args.gate.rows, [&](int64_t row, int) { silu_mul_row(args, row); });
+    }
+
+    void gather_rows(Rows in, const int32_t* row_indices, Rows out) override {
+        QUAROT_CHECK(in.cols == out.cols && in.dtype == DType::F32 && out.dtype == DType::F32);
+        context_.for_rows(out.rows, [&](int64_t row, int) {
+            copy(out.f32(row), in.f32(row_indices[row]), out.cols * 4);
+        });
+    }
+
+    void rms_norm_quantize(const RmsNormArgs& args, const Operand& out, Site site) override {
+        check_same_shape(args.in, args.out);
+        const QuantizedRows* quantized = quantized_of(args.out, out);
+        context_.for_rows(args.in.rows, [&](int64_t row, int) {
+            norm_row(args, row);
+            quantize_row(args.out, quantized, row, site);
+        });
+    }
+
+    void transform_quantize(const Transform* transform, Rows scratch, const Operand& out,
+                            Site site) override {
+        const QuantizedRows* quantized = quantized_of(scratch, out);
+        context_.for_rows(scratch.rows, [&](int64_t row, int thread) {
+            transform_row(transform, scratch, row, thread);
+            quantize_row(scratch, quantized, row, site);
+        });
+    }
+
+    void silu_mul_transform_quantize(const SiluMulArgs& args, const Transform* transform,
+                                     const Operand& out, Site site) override {
+        check_same_shape(args.gate, args.up);
+        check_same_shape(args.gate, args.out);
+        const QuantizedRows* quantized = quantized_of(args.out, out);
+        context_.for_rows(args.gate.rows, [&](int64_t row, int thread) {
+            silu_mul_row(args, row);
+            transform_row(transform, args.out, row, thread);
+            quantize_row(args.out, quantized, row, site);
+        });
+    }
+
+    void rope_transform_append_kv(const RopeTransformAppendArgs& args) override {
+        context_.for_rows(args.rope.batch.n_tokens, [&](int64_t row, int thread) {
+            rope_row(args.rope, row);
+            transform_row(args.transform, args.rope.q, row, thread);
+            transform_row(args.transform, args.rope.k, row, thread);
+            append_row(args.append, row, thread);
+        });
+    }
+
+    void linear_group(const LinearGroupArgs& args) override {
+        multiply(context_, args.in, args.weights, args.outs, false);
+    }
+
+    void gated_linear(const GatedLinearArgs& args) override {
+        const std::array<const Linear*, 2> weights{&args.gate, &args.up};
+        const std::array<Rows, 2> outs{args.gate_out, args.up_out};
+        multiply(context_, args.in, weights, outs, false);
+        silu_mul({.gate = args.gate_out, .up = args.up_out, .out = args.gate_out});
+    }
+
+    std::optional<Site> take_non_finite_site() override {
+        const Site site = non_finite_site_.exchange(kNoSite);
+        return site == kNoSite ? std::nullopt : std::optional<Site>(site);
+    }
+
+  private:
+    const IsaKernels& isa() const { return context_.isa; }
+
+    static void copy(void* to, const void* from, int64_t bytes) {
+        if (bytes > 0) std::memcpy(to, from, static_cast<size_t>(bytes));
+    }
+
+    static void check_same_shape(const Rows& a, const Rows& b) {
+        QUAROT_CHECK(a.rows == b.rows && a.cols == b.cols, "[{}, {}] [{}, {}]", a.rows, a.cols,
+                     b.rows, b.cols);
+        QUAROT_CHECK(a.dtype == DType::F32 && b.dtype == DType::F32);
+    }
+
+    static void check_quantizable(const Rows& in, const QuantizedRows& out) {
+        QUAROT_CHECK(in.rows == out.rows && in.cols == out.cols && in.dtype == DType::F32,
+                     "[{}, {}] [{}, {}]", in.rows, in.cols, out.rows, out.cols);
+        if (out.format.zero != ZeroPoint::Integer) {
+            fail(ErrorCode::Unsupported, "real zero points are not available on the cpu backend");
+        }
+    }
+
+    // The quantized rows that `in` goes to, or null.
+    static const QuantizedRows* quantized_of(const Rows& in, const Operand& out) {
+        const auto* quantized = std::get_if<QuantizedRows>(&out.rows);
+        if (quantized != nullptr) check_quantizable(in, *quantized);
+        return quantized;
+    }
+
+    void norm_row(const RmsNormArgs& args, int64_t row) const {
+        isa().rms_norm_row(args.in.f32(row), args.in.cols, args.gain, args.eps, args.out.f32(row));
+    }
+
+    void transform_row(const Transform* transform, const Rows& rows, int64_t row, int thread) {
+        if (transform == nullptr) return;
+        static_cast<const CpuTransform*>(transform)->apply(isa(), rows.f32(row), rows.cols,
+                                                           context_.scratch(thread));
+    }
+
+    void quantize_row(const Rows& in, const QuantizedRows* out, int64_t row, Site site) {
+        if (out == nullptr) return;
+        if (!quantize_activation_row(isa(), in.f32(row), *out, row)) note_non_finite(site);
+    }
+
+    void silu_mul_row(const SiluMulArgs& args, int64_t row) const {
+        isa().silu_mul_row(args.gate.f32(row), args.up.f32(row), args.gate.cols, args.out.f32(row));
+    }
+
+    void rope_row(const RopeArgs& args, int64_t row) const {
+        const int64_t position = args.batch.positions[row], half = args.head_dim / 2;
+        QUAROT_CHECK(position >= 0 && position < args.table.n_positions, "position {} of {}",
+                     position, args.table.n_positions);
+        const float* cos = args.table.cos + position * half;
+        const float* sin = args.table.sin + position * half;
+        for (const Rows* rows : {&args.q, &args.k}) {
+            for (int64_t first = 0; first < rows->cols; first += args.head_dim) {
+                isa().rope_head(rows->f32(row) + first, cos, sin, half);
+            }
+        }
+    }
+
+    void append_row(const AppendKvArgs& args, int64_t row, int thread) {
+        auto& store = static_cast<CpuKvStore&>(args.kv);
+        if (!append_token(store, isa(), args, row, context_.scratch(thread))) {
+            note_non_finite(args.site);
+        }
+    }
+
+    void note_non_finite(Site site) {
+        Site lowest = non_finite_site_.load();
+        while (site < lowest && !non_finite_site_.compare_exchange_weak(lowest, site)) {
+        }
+    }
+
+    CpuContext context_;
+    CpuAttention attention_;
+    std::atomic<Site> non_finite_site_{kNoSite};
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> make_cpu_backend(const BackendOptions& options) {
+    return std::make_unique<CpuBackend>(options);
+}
+
+}  // namespace quarot::kernels

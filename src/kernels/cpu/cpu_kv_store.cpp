@@ -1,0 +1,192 @@
+#include "kernels/cpu/cpu_kv_store.h"
+
+#include <cstring>
+
+#include "core/check.h"
+#include "core/error.h"
+#include "kernels/cpu/row_quantizer.h"
+
+namespace quarot::kernels::cpu {
+
+namespace {
+
+void check_supported(const KvFormat& format, int64_t head_dim, const char* name) {
+    if (format.bits != 16 && (format.bits < 2 || format.bits > 8)) {
+        fail(ErrorCode::Unsupported, "{} has {} bits, expected 2 to 8 or 16", name, format.bits);
+    }
+    if (format.bits == 16) return;
+    if (format.group_size != 0 && format.group_size != head_dim) {
+        fail(ErrorCode::Unsupported,
+             "{} groups of {} inside a head of {} are not available on the cpu backend, expected "
+             "one group a head; use the reference backend",
+             name, format.group_size, head_dim);
+    }
+    if (format.exempt_positions != 0) {
+        fail(ErrorCode::Unsupported,
+             "{} with {} unquantized first positions is not available on the cpu backend, expected "
+             "0; use the reference backend",
+             name, format.exempt_positions);
+    }
+}
+
+int64_t store_bytes(const KvDescriptor& d, int64_t n_pages, int64_t block_bytes) {
+    const std::array<int64_t, 4> shape{d.n_layers, n_pages, d.n_kv_heads, block_bytes};
+    const auto bytes = checked_product(shape);
+    if (!bytes) fail(ErrorCode::OutOfMemory, "a KV cache of {} pages is too large", n_pages);
+    return *bytes;
+}
+
+const KvDescriptor& checked(const KvDescriptor& d) {
+    check_supported(d.k, d.head_dim, "K");
+    check_supported(d.v, d.head_dim, "V");
+    return d;
+}
+
+// Byte of V's nibbles that holds dimension d: of every 32 dims, i is low and i + 16 high.
+int64_t value_nibble_byte(int64_t d) {
+    return d / 32 * 16 + d % 16;
+}
+int value_nibble_shift(int64_t d) {
+    return d % 32 < 16 ? 0 : 4;
+}
+
+}  // namespace
+
+KvLayout::KvLayout(KvKind which, const KvFormat& format, int64_t width, int64_t page_tokens)
+    : kind(which),
+      bits(format.bits),
+      head_dim(width),
+      slots(round_up(page_tokens, int64_t{16})),
+      dims(round_up(width, int64_t{format.bits <= 4 ? 32 : 16})) {
+    const int64_t columns = kind == KvKind::Value ? dims : round_up(width, int64_t{2});
+    const int64_t codes = slots * columns;
+    const int64_t code_bytes = bits == 16 ? codes * 4 : bits <= 4 ? codes / 2 : codes;
+    scales_at = round_up(code_bytes, int64_t{64});
+    zeros_at = scales_at + slots * 4;
+    bytes = round_up(zeros_at + slots * 2, int64_t{64});
+}
+
+CpuKvStore::CpuKvStore(const KvDescriptor& d, int64_t n_pages)
+    : KvStore(checked(d), n_pages),
+      k_(KvKind::Key, d.k, d.head_dim, d.page_tokens),
+      v_(KvKind::Value, d.v, d.head_dim, d.page_tokens),
+      memory_(store_bytes(d, n_pages, k_.bytes + v_.bytes), PageAdvice::Plain) {}
+
+std::byte* CpuKvStore::at(KvKind kind, const KvPlace& p) const {
+    const KvDescriptor& d = descriptor();
+    QUAROT_CHECK(p.layer >= 0 && p.layer < d.n_layers && p.page >= 0 && p.page < n_pages() &&
+                     p.head >= 0 && p.head < d.n_kv_heads,
+                 "layer {} page {} head {}", p.layer, p.page, p.head);
+    const int64_t index = (p.layer * n_pages() + p.page) * d.n_kv_heads + p.head;
+    return memory_.data() + index * (k_.bytes + v_.bytes) + (kind == KvKind::Key ? 0 : k_.bytes);
+}
+
+KvBlock CpuKvStore::block(KvKind kind, const KvPlace& place) const {
+    const std::byte* base = at(kind, place);
+    const KvLayout& l = layout(kind);
+    return {base,
+            reinterpret_cast<const float*>(base + l.scales_at),
+            reinterpret_cast<const int16_t*>(base + l.zeros_at),
+            l.head_dim,
+            l.slots,
+            l.bits};
+}
+
+void CpuKvStore::write_codes(KvKind kind, const KvPlace& place, int64_t slot, const uint8_t* codes,
+                             Affine affine) {
+    std::byte* base = at(kind, place);
+    auto* bytes = reinterpret_cast<uint8_t*>(base);
+    const KvLayout& l = layout(kind);
+    reinterpret_cast<float*>(base + l.scales_at)[slot] = affine.scale;
+    reinterpret_cast<int16_t*>(base + l.zeros_at)[slot] = static_cast<int16_t>(affine.zero);
+    if (kind == KvKind::Key && l.bits > 4) {
+        for (int64_t d = 0; d < l.head_dim; ++d) bytes[d * l.slots + slot] = codes[d];
+    } else if (kind == KvKind::Key) {
+        for (int64_t d = 0; d < l.head_dim; d += 2) {
+            const int high = d + 1 < l.head_dim ? codes[d + 1] << 4 : 0;
+            bytes[d / 2 * l.slots + slot] = static_cast<uint8_t>(codes[d] | high);
+        }
+    } else if (l.bits > 4) {
+        std::memcpy(bytes + slot * l.dims, codes, static_cast<size_t>(l.head_dim));
+    } else {
+        uint8_t* row = bytes + slot * l.dims / 2;
+        std::memset(row, 0, static_cast<size_t>(l.dims / 2));
+        for (int64_t d = 0; d < l.head_dim; ++d) {
+            row[value_nibble_byte(d)] |= static_cast<uint8_t>(codes[d] << value_nibble_shift(d));
+        }
+    }
+}
+
+void CpuKvStore::write_values(KvKind kind, const KvPlace& place, int64_t slot,
+                              const float* values) {
+    auto* floats = reinterpret_cast<float*>(at(kind, place));
+    const KvLayout& l = layout(kind);
+    if (kind == KvKind::Value) {
+        std::memcpy(floats + slot * l.dims, values, static_cast<size_t>(l.head_dim) * 4);
+        return;
+    }
+    for (int64_t d = 0; d < l.head_dim; ++d) floats[d * l.slots + slot] = values[d];
+}
+
+KvStore::Entry CpuKvStore::read(KvKind kind, int64_t layer, int64_t page, int64_t slot,
+                                int64_t head) const {
+    const KvBlock block = this->block(kind, {layer, page, head});
+    const KvLayout& l = layout(kind);
+    const bool key = kind == KvKind::Key;
+    Entry entry;
+    for (int64_t d = 0; d < l.head_dim; ++d) {
+        if (l.bits == 16) {
+            const auto* values = static_cast<const float*>(block.codes);
+            entry.values.push_back(key ? values[d * l.slots + slot] : values[slot * l.dims + d]);
+            continue;
+        }
+        const auto* bytes = static_cast<const uint8_t*>(block.codes);
+        if (l.bits > 4) {
+            entry.codes.push_back(key ? bytes[d * l.slots + slot] : bytes[slot * l.dims + d]);
+        } else if (key) {
+            entry.codes.push_back(bytes[d / 2 * l.slots + slot] >> (d % 2 * 4) & 15);
+        } else {
+            const int byte = bytes[slot * l.dims / 2 + value_nibble_byte(d)];
+            entry.codes.push_back(byte >> value_nibble_shift(d) & 15);
+        }
+        const int difference = entry.codes.back() - block.zeros[slot];
+        entry.values.push_back(block.scales[slot] * static_cast<float>(difference));
+    }
+    if (l.bits != 16) {
+        entry.scales.push_back(block.scales[slot]);
+        entry.zeros.push_back(block.zeros[slot]);
+    }
+    return entry;
+}
+
+bool append_token(CpuKvStore& store, const IsaKernels& isa, const AppendKvArgs& args, int64_t token,
+                  Scratch& scratch) {
+    const KvDescriptor& d = store.descriptor();
+    const BatchView& batch = args.batch;
+    const int64_t position = batch.positions[token];
+    const int64_t entry = position / d.page_tokens;
+    QUAROT_CHECK(position >= 0 && entry < batch.max_pages, "position {}", position);
+    const int64_t page =
+        batch.page_tables[batch.sequence_of_token[token] * batch.max_pages + entry];
+    const int64_t slot = position % d.page_tokens;
+    auto* codes = reinterpret_cast<uint8_t*>(scratch.get(round_up(d.head_dim, int64_t{64})));
+    bool finite = true;
+    for (const KvKind kind : {KvKind::Key, KvKind::Value}) {
+        const Rows& rows = kind == KvKind::Key ? args.k : args.v;
+        const KvFormat& format = kind == KvKind::Key ? d.k : d.v;
+        for (int64_t head = 0; head < d.n_kv_heads; ++head) {
+            const float* x = rows.f32(token) + head * d.head_dim;
+            const KvPlace place{args.layer, page, head};
+            if (format.bits == 16) {
+                store.write_values(kind, place, slot, x);
+                continue;
+            }
+            Affine affine;
+            finite &= quantize_kv_vector(isa, x, d.head_dim, format, codes, affine);
+            store.write_codes(kind, place, slot, codes, affine);
+        }
+    }
+    return finite;
+}
+
+}  // namespace quarot::kernels::cpu

@@ -1,0 +1,53 @@
+// Weight matrices in the cpu backend's layouts, and the products with them.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "kernels/cpu/cpu_context.h"
+#include "kernels/ops.h"
+
+namespace quarot::kernels::cpu {
+
+// Dense matrices stay as they are stored; quantized ones stand in panels of 32 outputs.
+class CpuLinear final : public Linear {
+  public:
+    CpuLinear(LinearWeights weights, CpuContext& context);
+
+    bool is_dense() const { return dense_ != nullptr; }
+
+    // Dense.
+    int64_t panel_outputs() const { return panel_outputs_; }
+    DensePanel dense_panel(int64_t first_output, float* widened) const;
+
+    // Quantized.
+    int64_t n_panels() const { return ceil_div(out_features(), kPanelOutputs); }
+    int64_t steps() const { return ceil_div(in_features(), int64_t{4}); }
+    int64_t panel_bytes() const;
+    IntPanel panel(int64_t index) const;
+    // The largest |q - zero|.
+    int64_t largest_code() const { return largest_code_; }
+
+  private:
+    void pack(const QuantizedMatrix& matrix, CpuContext& context);
+    void pack_panel(const QuantizedMatrix& matrix, int64_t index);
+
+    std::shared_ptr<const Tensor> dense_;
+    FloatFormat format_ = FloatFormat::F32;
+    int64_t panel_outputs_ = 0;
+    bool nibbles_ = false;
+    int64_t largest_code_ = 0;
+    MappedMemory codes_;
+    // Padded to whole panels.
+    std::vector<float> scales_, bias_;
+    std::vector<int32_t> zeros_, code_sums_;
+};
+
+FloatFormat float_format(DType dtype);
+
+// outs[i] = in weights[i]^T + bias (+ outs[i]). All weights have the same number of inputs.
+void multiply(CpuContext& context, const Operand& in, std::span<const Linear* const> weights,
+              std::span<const Rows> outs, bool accumulate);
+
+}  // namespace quarot::kernels::cpu

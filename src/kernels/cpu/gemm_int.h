@@ -1,0 +1,78 @@
+// What the integer product of every tier shares: corrections, scales and the tiled activations.
+//
+// With unsigned weight codes u = q - q_min, z = zero - q_min and activation codes a, offset o:
+//   sum (a - o)(u - z) = sum a u - o sum u - z sum (a - o)
+// The sums run over the whole row in int32. Sums of a u may wrap; the result may not, which the
+// caller checks from the widths of the codes.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#include "kernels/cpu/isa_kernels.h"
+
+namespace quarot::kernels::cpu {
+
+// Finishes the 32 raw sums of one token: y = (float(acc) * scale_w) * scale_a (+ bias) (+ y).
+template <class S>
+static void finish_token(const IntPanel& panel, const uint32_t* raw, const TokenTile& tile,
+                         int64_t token, const FloatOut& out, float* y) {
+    const auto offset_sum = static_cast<uint32_t>(tile.offset_sums[token]);
+    const uint32_t offset =
+        tile.offsets == nullptr ? 0 : static_cast<uint32_t>(tile.offsets[token]);
+    const float scale = tile.scales[token];
+    for (int64_t o = 0; o < out.n_outputs; ++o) {
+        const uint32_t corrected = raw[o] - static_cast<uint32_t>(panel.zeros[o]) * offset_sum -
+                                   offset * static_cast<uint32_t>(panel.code_sums[o]);
+        float value = static_cast<float>(static_cast<int32_t>(corrected)) * panel.scales[o] * scale;
+        if (panel.bias != nullptr) value += panel.bias[o];
+        y[o] = out.accumulate ? y[o] + value : value;
+    }
+}
+
+// Rows of codes become [steps][16 slots][4 codes]; slots past n_tokens are left as they are.
+template <class S>
+static void pack_tile(const int8_t* codes, int64_t stride, int64_t n_tokens, int64_t steps,
+                      int8_t* tile) {
+    for (int64_t k = 0; k < steps; ++k) {
+        for (int64_t t = 0; t < n_tokens; ++t) {
+            std::memcpy(tile + (k * kTileSlots + t) * 4, codes + t * stride + k * 4, 4);
+        }
+    }
+}
+
+// Tile t of the tokens that follow one another from `first`.
+template <class S>
+static TokenTile tile_at(const TokenTile& first, int64_t token, int64_t n_tokens, int64_t tile,
+                         int64_t tile_bytes) {
+    TokenTile at = first;
+    at.codes += tile * tile_bytes;
+    at.scales += token;
+    at.offset_sums += token;
+    if (at.offsets != nullptr) at.offsets += token;
+    at.n_tokens = n_tokens;
+    return at;
+}
+
+// Panel p of the panels that follow one another from `first`.
+template <class S>
+static IntPanel panel_at(const IntPanel& first, int64_t p, int64_t panel_bytes) {
+    IntPanel at = first;
+    at.codes += p * panel_bytes;
+    at.scales += p * kPanelOutputs;
+    at.zeros += p * kPanelOutputs;
+    at.code_sums += p * kPanelOutputs;
+    if (at.bias != nullptr) at.bias += p * kPanelOutputs;
+    return at;
+}
+
+template <class S>
+static FloatOut columns_of_panel(const FloatOut& out, int64_t p) {
+    FloatOut at = out;
+    const int64_t rest = out.n_outputs - p * kPanelOutputs;
+    at.data += p * kPanelOutputs;
+    at.n_outputs = rest < kPanelOutputs ? rest : kPanelOutputs;
+    return at;
+}
+
+}  // namespace quarot::kernels::cpu

@@ -1,0 +1,233 @@
+// The integer product with vpdpbusd on 512-bit registers: 14 tokens times 32 outputs a tile, 28
+// accumulators.
+//
+// For nibbles one AND does for two codes: L sums (byte & 15) a, R sums the whole byte, and the
+// high nibbles' sum is (R - L) / 16 exactly, as long as |R| < 2^31: 255 * 128 * n_inputs, so up to
+// 65,793 inputs.
+#pragma once
+
+#include <immintrin.h>
+
+#include "kernels/cpu/gemm_int.h"
+#include "kernels/cpu/simd_avx512.h"
+
+namespace quarot::kernels::cpu {
+
+constexpr int kVnniTokens = 14;
+
+static inline __m512i broadcast_word(const int8_t* codes) {
+    int32_t word;
+    std::memcpy(&word, codes, 4);
+    return _mm512_set1_epi32(word);
+}
+
+// Sums, corrects and scales 16 outputs of one token.
+static inline void finish_lanes(__m512i raw, const IntPanel& panel, int64_t first,
+                                const TokenTile& tile, int64_t token, const FloatOut& out,
+                                float* y) {
+    __m512i acc =
+        _mm512_sub_epi32(raw, _mm512_mullo_epi32(_mm512_loadu_si512(panel.zeros + first),
+                                                 _mm512_set1_epi32(tile.offset_sums[token])));
+    if (tile.offsets != nullptr) {
+        acc = _mm512_sub_epi32(acc, _mm512_mullo_epi32(_mm512_loadu_si512(panel.code_sums + first),
+                                                       _mm512_set1_epi32(tile.offsets[token])));
+    }
+    __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(acc), _mm512_loadu_ps(panel.scales + first));
+    value = _mm512_mul_ps(value, _mm512_set1_ps(tile.scales[token]));
+    if (panel.bias != nullptr) {
+        value = _mm512_add_ps(value, _mm512_loadu_ps(panel.bias + first));
+    }
+    const __mmask16 columns = Avx512::first(out.n_outputs - first);
+    if (out.accumulate) {
+        value = _mm512_add_ps(_mm512_maskz_loadu_ps(columns, y + first), value);
+    }
+    _mm512_mask_storeu_ps(y + first, columns, value);
+}
+
+static inline __m512i high_nibble_sum(__m512i low, __m512i raw) {
+    return _mm512_srai_epi32(_mm512_sub_epi32(raw, low), 4);
+}
+
+// R tokens times one panel. Memory-bound callers prefetch the panel ahead.
+template <int R, bool kNibbles, bool kPrefetch>
+static void vnni_tile(const IntPanel& panel, int64_t steps, const TokenTile& tile,
+                      const FloatOut& out) {
+    __m512i acc0[R], acc1[R];
+#pragma GCC unroll 14
+    for (int r = 0; r < R; ++r) acc0[r] = acc1[r] = _mm512_setzero_si512();
+    const __m512i mask = _mm512_set1_epi8(15);
+    const uint8_t* w = panel.codes;
+    const int8_t* a = tile.codes;
+    for (int64_t k = 0; k < steps; ++k) {
+        const __m512i first = _mm512_loadu_si512(w);
+        const __m512i w0 = kNibbles ? _mm512_and_si512(first, mask) : first;
+        const __m512i w1 = kNibbles ? first : _mm512_loadu_si512(w + 64);
+        if constexpr (kPrefetch) _mm_prefetch(w + 2048, _MM_HINT_T0);
+#pragma GCC unroll 14
+        for (int r = 0; r < R; ++r) {
+            const __m512i x = broadcast_word(a + 4 * r);
+            acc0[r] = _mm512_dpbusd_epi32(acc0[r], w0, x);
+            acc1[r] = _mm512_dpbusd_epi32(acc1[r], w1, x);
+        }
+        w += kNibbles ? 64 : 128;
+        a += 4 * kTileSlots;
+    }
+#pragma GCC unroll 14
+    for (int r = 0; r < R; ++r) {
+        float* y = out.data + r * out.stride;
+        finish_lanes(acc0[r], panel, 0, tile, r, out, y);
+        finish_lanes(kNibbles ? high_nibble_sum(acc0[r], acc1[r]) : acc1[r], panel, 16, tile, r,
+                     out, y);
+    }
+}
+
+template <int R, bool kNibbles, bool kPrefetch>
+static void vnni_tile_exactly(const IntPanel& panel, int64_t steps, const TokenTile& tile,
+                              const FloatOut& out) {
+    if (tile.n_tokens == R) {
+        vnni_tile<R, kNibbles, kPrefetch>(panel, steps, tile, out);
+    } else if constexpr (R > 1) {
+        vnni_tile_exactly<R - 1, kNibbles, kPrefetch>(panel, steps, tile, out);
+    }
+}
+
+template <bool kNibbles>
+static void vnni_panel(const IntPanel& panel, int64_t steps, const TokenTile& first_tile,
+                       int64_t n_tokens, int64_t tile_bytes, const FloatOut& out) {
+    for (int64_t token = 0, t = 0; token < n_tokens; token += kVnniTokens, ++t) {
+        const int64_t rest = n_tokens - token;
+        const TokenTile tile = tile_at<Avx512>(
+            first_tile, token, rest < kVnniTokens ? rest : kVnniTokens, t, tile_bytes);
+        FloatOut rows = out;
+        rows.data += token * out.stride;
+        if (n_tokens <= kVnniTokens) {
+            vnni_tile_exactly<kVnniTokens, kNibbles, true>(panel, steps, tile, rows);
+        } else {
+            vnni_tile_exactly<kVnniTokens, kNibbles, false>(panel, steps, tile, rows);
+        }
+    }
+}
+
+static void int_panel_vnni(const IntPanel& panel, int64_t steps, const TokenTile& first_tile,
+                           int64_t n_tokens, int64_t tile_bytes, const FloatOut& out) {
+    if (panel.nibbles) {
+        vnni_panel<true>(panel, steps, first_tile, n_tokens, tile_bytes, out);
+    } else {
+        vnni_panel<false>(panel, steps, first_tile, n_tokens, tile_bytes, out);
+    }
+}
+
+// One token times P panels at once: enough chains to hide vpdpbusd, P streams to prefetch.
+template <int P, bool kNibbles>
+static inline void vnni_row(const IntPanel& first, int64_t panel_bytes, int64_t steps,
+                            const TokenTile& row, const FloatOut& out) {
+    __m512i acc0[P], acc1[P];
+#pragma GCC unroll 4
+    for (int p = 0; p < P; ++p) acc0[p] = acc1[p] = _mm512_setzero_si512();
+    const __m512i mask = _mm512_set1_epi8(15);
+    const uint8_t* w = first.codes;
+    for (int64_t k = 0; k < steps; ++k) {
+        const __m512i x = broadcast_word(row.codes + 4 * k);
+#pragma GCC unroll 4
+        for (int p = 0; p < P; ++p) {
+            const uint8_t* step = w + p * panel_bytes;
+            _mm_prefetch(step + 4096, _MM_HINT_T0);
+            const __m512i bytes = _mm512_loadu_si512(step);
+            if constexpr (kNibbles) {
+                acc0[p] = _mm512_dpbusd_epi32(acc0[p], _mm512_and_si512(bytes, mask), x);
+                acc1[p] = _mm512_dpbusd_epi32(acc1[p], bytes, x);
+            } else {
+                _mm_prefetch(step + 4096 + 64, _MM_HINT_T0);
+                acc0[p] = _mm512_dpbusd_epi32(acc0[p], bytes, x);
+                acc1[p] = _mm512_dpbusd_epi32(acc1[p], _mm512_loadu_si512(step + 64), x);
+            }
+        }
+        w += kNibbles ? 64 : 128;
+    }
+    for (int p = 0; p < P; ++p) {
+        const IntPanel panel = panel_at<Avx512>(first, p, panel_bytes);
+        const FloatOut columns = columns_of_panel<Avx512>(out, p);
+        finish_lanes(acc0[p], panel, 0, row, 0, columns, columns.data);
+        finish_lanes(kNibbles ? high_nibble_sum(acc0[p], acc1[p]) : acc1[p], panel, 16, row, 0,
+                     columns, columns.data);
+    }
+}
+
+template <bool kNibbles>
+static void vnni_row_all(const IntPanel& first, int64_t n_panels, int64_t panel_bytes,
+                         int64_t steps, const TokenTile& row, const FloatOut& out) {
+    constexpr int64_t kAtOnce = 4;
+    for (int64_t p = 0; p < n_panels;) {
+        const IntPanel panel = panel_at<Avx512>(first, p, panel_bytes);
+        FloatOut columns = out;
+        columns.data += p * kPanelOutputs;
+        columns.n_outputs -= p * kPanelOutputs;
+        if (n_panels - p >= kAtOnce) {
+            vnni_row<kAtOnce, kNibbles>(panel, panel_bytes, steps, row, columns);
+            p += kAtOnce;
+        } else {
+            vnni_row<1, kNibbles>(panel, panel_bytes, steps, row, columns);
+            p += 1;
+        }
+    }
+}
+
+static void int_row_vnni(const IntPanel& first, int64_t n_panels, int64_t panel_bytes,
+                         int64_t steps, const TokenTile& row, const FloatOut& out) {
+    if (first.nibbles) {
+        vnni_row_all<true>(first, n_panels, panel_bytes, steps, row, out);
+    } else {
+        vnni_row_all<false>(first, n_panels, panel_bytes, steps, row, out);
+    }
+}
+
+// Sixteen rows of 16 words each, transposed: out word j of row i is in word i of row j.
+static inline void transpose_words(__m512i* r) {
+    __m512i t[16];
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; ++i) {
+        t[2 * i] = _mm512_unpacklo_epi32(r[2 * i], r[2 * i + 1]);
+        t[2 * i + 1] = _mm512_unpackhi_epi32(r[2 * i], r[2 * i + 1]);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+        r[4 * i] = _mm512_unpacklo_epi64(t[4 * i], t[4 * i + 2]);
+        r[4 * i + 1] = _mm512_unpackhi_epi64(t[4 * i], t[4 * i + 2]);
+        r[4 * i + 2] = _mm512_unpacklo_epi64(t[4 * i + 1], t[4 * i + 3]);
+        r[4 * i + 3] = _mm512_unpackhi_epi64(t[4 * i + 1], t[4 * i + 3]);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+        t[i] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0x88);
+        t[i + 4] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0xdd);
+        t[i + 8] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0x88);
+        t[i + 12] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0xdd);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+        r[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
+        r[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
+        r[i + 4] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0x88);
+        r[i + 12] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0xdd);
+    }
+}
+
+// As pack_tile, 16 steps at a time; the rows are padded to whole vectors.
+static void pack_tile_avx512(const int8_t* codes, int64_t stride, int64_t n_tokens, int64_t steps,
+                             int8_t* tile) {
+    for (int64_t k = 0; k < steps; k += 16) {
+        __m512i rows[16];
+#pragma GCC unroll 16
+        for (int t = 0; t < 16; ++t) {
+            rows[t] = t < n_tokens ? _mm512_loadu_si512(codes + t * stride + 4 * k)
+                                   : _mm512_setzero_si512();
+        }
+        transpose_words(rows);
+        const int64_t count = steps - k < 16 ? steps - k : 16;
+        for (int64_t i = 0; i < count; ++i) {
+            _mm512_storeu_si512(tile + (k + i) * 4 * kTileSlots, rows[i]);
+        }
+    }
+}
+
+}  // namespace quarot::kernels::cpu

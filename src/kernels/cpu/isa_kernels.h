@@ -1,0 +1,158 @@
+// What one instruction set offers: a table of row, panel and page kernels over plain C types.
+//
+// Each tier is one translation unit compiled with its own flags; it includes no standard templates,
+// so that no inline function built for a newer machine can win at link time. All tiers give the
+// same bits: every float sum runs over 16 lanes and is folded in one fixed order.
+#pragma once
+
+#include <cstdint>
+
+namespace quarot::kernels::cpu {
+
+// Outputs that stand together in one panel of an integer weight.
+constexpr int64_t kPanelOutputs = 32;
+// Token slots of a packed activation tile; a tier fills the first `token_tile` of them.
+constexpr int64_t kTileSlots = 16;
+// Dense dot products are summed in blocks of this many inputs, block sums added in order.
+constexpr int64_t kDotBlock = 1024;
+
+enum class FloatFormat : int32_t { F32, BF16, F16 };
+
+// lo and hi of a row; `finite` is false if it holds a NaN or Inf.
+struct RowRange {
+    float lo;
+    float hi;
+    bool finite;
+};
+
+// code = clamp(round(x / scale) + zero, q_min, q_max) - shift
+struct RowQuantizer {
+    float scale;
+    float zero;
+    float q_min;
+    float q_max;
+    float shift;
+};
+
+// 32 outputs of an integer weight. Codes are unsigned, q - q_min, in steps of 4 inputs:
+//   nibbles: 64 bytes a step: byte 4 r + j holds input j of output r (low) and r + 16 (high)
+//   bytes:  128 bytes a step: byte 4 r + j holds input j of output r
+struct IntPanel {
+    const uint8_t* codes;
+    const float* scales;       // [32]
+    const int32_t* zeros;      // [32]: zero - q_min
+    const int32_t* code_sums;  // [32]: sum of the unsigned codes
+    const float* bias;         // [32] or null
+    bool nibbles;
+};
+
+// Up to 16 tokens: codes [steps][16][4], and what the epilogue needs of each token.
+struct TokenTile {
+    const int8_t* codes;
+    const float* scales;         // [n_tokens]
+    const int32_t* offsets;      // [n_tokens] or null
+    const int32_t* offset_sums;  // [n_tokens]: sum of (code - offset)
+    int64_t n_tokens;
+};
+
+struct FloatOut {
+    float* data;
+    int64_t stride;
+    int64_t n_outputs;  // columns to write
+    bool accumulate;
+};
+
+struct DensePanel {
+    const void* weights;  // [n_outputs, n_inputs]
+    FloatFormat format;
+    int64_t n_inputs;
+    const float* bias;  // [n_outputs] or null
+    float* widened;     // scratch [n_outputs, dense_stride(n_inputs)]
+};
+
+struct FloatRows {
+    const float* data;
+    int64_t stride;
+    int64_t n_rows;
+};
+
+// Row stride of a widened panel: whole vectors, and one more so that rows fall into other sets.
+constexpr int64_t dense_stride(int64_t n_inputs) {
+    return (n_inputs + 15) / 16 * 16 + 16;
+}
+
+// One head's K or V in one page. bits <= 4: two codes a byte; 5..8: a byte each; 16: fp32.
+//   K: [dim pair or dim][slots], pair byte: even dim low; V: [slot][dims], of every 32 dims byte i
+//   holds dim i (low) and i + 16 (high). slots and dims are padded to whole vectors.
+struct KvBlock {
+    const void* codes;
+    const float* scales;   // [slots]
+    const int16_t* zeros;  // [slots]
+    int64_t head_dim;
+    int64_t slots;
+    int32_t bits;
+};
+
+// The running state of query rows over the pages of their context.
+struct AttentionRows {
+    const float* q;  // [n_rows, head_dim], scaled
+    float* maxima;   // [n_rows]
+    float* sums;     // [n_rows, 16]
+    float* out;      // [n_rows, dims]
+    int64_t n_rows;
+    int64_t head_dim;
+    int64_t dims;  // head_dim padded as V's
+};
+
+struct IsaKernels {
+    const char* name;
+    int64_t token_tile;
+
+    // Rows.
+    RowRange (*range_of)(const float* x, int64_t n);
+    // Returns the sum of the codes written.
+    int32_t (*quantize_row)(const float* x, int64_t n, const RowQuantizer& quantizer, void* codes);
+    void (*dequantize_row)(const int8_t* codes, int64_t n, float scale, float offset, float* out);
+    void (*widen_row)(const void* stored, FloatFormat format, int64_t n, float* out);
+    void (*rms_norm_row)(const float* x, int64_t n, const float* gain, float eps, float* out);
+    void (*silu_mul_row)(const float* gate, const float* up, int64_t n, float* out);
+    void (*rope_head)(float* x, const float* cos, const float* sin, int64_t half);
+    void (*exp_row)(const float* x, int64_t n, float* out);
+    // S (x) I_inner of order n in place, n a power of two; the input is multiplied by `factor`.
+    void (*sylvester)(float* x, int64_t n, int64_t inner, float factor);
+    // x [order, width] = D x; scratch [2, order, 64].
+    void (*dense_mix)(const float* d, int64_t order, float* x, int64_t width, float* scratch);
+
+    // Linears.
+    void (*pack_tile)(const int8_t* codes, int64_t stride, int64_t n_tokens, int64_t steps,
+                      int8_t* tile);
+    // One panel times n_tiles packed tiles of token_tile tokens (the last may be short), tile_bytes
+    // apart.
+    void (*int_panel)(const IntPanel& panel, int64_t steps, const TokenTile& first_tile,
+                      int64_t n_tokens, int64_t tile_bytes, const FloatOut& out);
+    // n_panels panels, panel_bytes apart, times one row of codes.
+    void (*int_row)(const IntPanel& first, int64_t n_panels, int64_t panel_bytes, int64_t steps,
+                    const TokenTile& row, const FloatOut& out);
+    void (*dense_panel)(const DensePanel& panel, const FloatRows& in, int64_t n_outputs,
+                        const FloatOut& out);
+    // A quantized panel times float rows; scratch [4 steps][32].
+    void (*mixed_panel)(const IntPanel& panel, int64_t n_inputs, const FloatRows& in,
+                        float* scratch, const FloatOut& out);
+
+    // Attention.
+    void (*expand_keys)(const KvBlock& block, float* keys);      // [head_dim][slots]
+    void (*expand_values)(const KvBlock& block, float* values);  // [slots][dims]
+    // One page: limits[r] is how many of its slots row r may see (<= 0: none); scratch [8, slots].
+    void (*attend_page)(const AttentionRows& rows, const float* keys, const float* values,
+                        int64_t slots, const int32_t* limits, float* scratch);
+    // out[r] = state.out[r] / sum, head_dim elements.
+    void (*finish_row)(const float* row_out, const float* lane_sums, int64_t head_dim, float* out);
+};
+
+const IsaKernels& scalar_kernels();
+#if defined(__x86_64__)
+const IsaKernels& avx2_kernels();
+const IsaKernels& avx512vnni_kernels();
+#endif
+
+}  // namespace quarot::kernels::cpu

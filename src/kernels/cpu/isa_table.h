@@ -1,0 +1,38 @@
+// The part of a tier's table that is written once over its vector type.
+#pragma once
+
+#include "kernels/cpu/attention.h"
+#include "kernels/cpu/elementwise.h"
+#include "kernels/cpu/gemm_float.h"
+#include "kernels/cpu/gemm_int.h"
+#include "kernels/cpu/hadamard.h"
+#include "kernels/cpu/isa_kernels.h"
+
+namespace quarot::kernels::cpu {
+
+template <class S>
+static constexpr IsaKernels common_kernels(const char* name) {
+    IsaKernels k{};
+    k.name = name;
+    k.token_tile = kTileSlots;
+    k.range_of = range_of<S>;
+    k.quantize_row = quantize_row<S>;
+    k.dequantize_row = dequantize_row<S>;
+    k.widen_row = widen_row<S>;
+    k.rms_norm_row = rms_norm_row<S>;
+    k.silu_mul_row = silu_mul_row<S>;
+    k.rope_head = rope_head<S>;
+    k.exp_row = exp_row<S>;
+    k.sylvester = sylvester<S>;
+    k.dense_mix = dense_mix<S>;
+    k.pack_tile = pack_tile<S>;
+    k.dense_panel = dense_panel<S>;
+    k.mixed_panel = mixed_panel<S>;
+    k.expand_keys = expand_keys<S>;
+    k.expand_values = expand_values<S>;
+    k.attend_page = attend_page<S>;
+    k.finish_row = finish_row<S>;
+    return k;
+}
+
+}  // namespace quarot::kernels::cpu
