@@ -112,10 +112,11 @@ std::vector<Segment> TokenFinder::segments(std::string_view text) const {
             ++at;
             continue;
         }
-        add_text(match.token->lstrip ? skip_spaces_left(text, at, done) : at);
-        found.push_back({text.substr(at, match.end - at), match.token->id});
+        const size_t begin = match.token->lstrip ? skip_spaces_left(text, at, done) : at;
+        add_text(begin);
         // What an earlier token swallowed is whitespace and need not be looked at again.
         done = match.token->rstrip ? skip_spaces_right(text, std::max(match.end, done)) : match.end;
+        if (begin < done) found.push_back({text.substr(begin, done - begin), match.token->id});
         at = match.end;
     }
     add_text(text.size());
@@ -132,7 +133,13 @@ AddedTokens::AddedTokens(const io::Json* json, const Normalizer& normalizer,
         vocabulary.add(token.content, token.id, item.place());
         if (token.special) special_.insert(token.id);
         if (token.normalized) {
-            token.content = normalizer.apply(token.content);
+            std::string form = normalizer.apply(token.content);
+            if (form.empty()) {
+                fail(ErrorCode::Unsupported, "{}: added token \"{}\" is normalized to nothing",
+                     item.place(), io::printable(token.content));
+            }
+            if (form != token.content) forms_[token.id] = form;
+            token.content = std::move(form);
             normalized.push_back(std::move(token));
         } else {
             raw.push_back(std::move(token));
@@ -140,6 +147,11 @@ AddedTokens::AddedTokens(const io::Json* json, const Normalizer& normalizer,
     }
     raw_ = TokenFinder(std::move(raw));
     normalized_ = TokenFinder(std::move(normalized));
+}
+
+const std::string* AddedTokens::form_to_decode(int32_t id) const {
+    const auto found = forms_.find(id);
+    return found == forms_.end() ? nullptr : &found->second;
 }
 
 }  // namespace quarot::tokenizer

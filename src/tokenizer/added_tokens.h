@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -65,11 +66,14 @@ class AddedTokens {
     AddedTokens(const io::Json* json, const Normalizer& normalizer, Vocabulary& vocabulary);
 
     bool is_special(int32_t id) const { return special_.contains(id); }
+    // What decoding takes such a token for: its normalized form. nullptr if that is its content.
+    const std::string* form_to_decode(int32_t id) const;
     const TokenFinder& in_raw_text() const { return raw_; }
     const TokenFinder& in_normalized_text() const { return normalized_; }
 
   private:
     std::unordered_set<int32_t> special_;
+    std::unordered_map<int32_t, std::string> forms_;  // where normalizing changes the content
     TokenFinder raw_{{}};
     TokenFinder normalized_{{}};
 };

@@ -56,6 +56,15 @@ TEST(AddedTokens, StrippingTokensSwallowTheSpacesBesideThem) {
     EXPECT_EQ(found({left, right}, "a<r> <l> <r> "), "(a)[2][1]( )[2]");
 }
 
+TEST(AddedTokens, ATokenOfSpacesAlreadySwallowedIsFoundOnlyIfItDoesNotStripLeft) {
+    AddedToken right = plain(1, "<r>");
+    right.rstrip = true;
+    AddedToken space = plain(2, " ");
+    EXPECT_EQ(found({right, space}, "<r> a"), "[1][2](a)");
+    space.lstrip = true;
+    EXPECT_EQ(found({right, space}, "<r> a"), "[1](a)");
+}
+
 TEST(AddedTokens, ManyStrippingTokensInARowCostLittle) {
     AddedToken space = plain(1, " ");
     space.rstrip = true;
@@ -73,7 +82,18 @@ TEST(AddedTokens, NormalizedOnesAreFoundInNormalizedText) {
     json.set("added_tokens", io::Json::Array{token});
     const Tokenizer tokenizer = test::load(json);
     EXPECT_EQ(tokenizer.encode("aaa"), (std::vector<int32_t>{260, 259}));
+    EXPECT_EQ(tokenizer.decode(std::vector<int32_t>{259, 260}), "aaa");
     EXPECT_FALSE(tokenizer.is_special(260));
+}
+
+TEST(AddedTokens, ThoseThatNormalizingLeavesNothingOfAreRefused) {
+    io::Json json = test::metaspace_model({"a"});
+    json.set("normalizer", test::parse(R"({"type": "Replace", "pattern": {"String": "_"},
+                                           "content": ""})"));
+    io::Json token = test::added_token("__", 260);
+    token.set("normalized", true);
+    json.set("added_tokens", io::Json::Array{token});
+    io::expect_error(ErrorCode::Unsupported, {"nothing"}, [&] { test::load(json); });
 }
 
 TEST(AddedTokens, ConflictsWithTheVocabularyAreRefused) {

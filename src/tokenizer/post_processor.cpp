@@ -2,6 +2,7 @@
 #include "tokenizer/post_processor.h"
 
 #include <string>
+#include <utility>
 
 #include "core/error.h"
 #include "io/text.h"
@@ -42,13 +43,14 @@ void PostProcessor::add(const io::Json& step, const Vocabulary& vocabulary) {
 }
 
 void PostProcessor::add_template(const io::Json& step, const Vocabulary& vocabulary) {
+    if (std::exchange(has_template_, true)) {
+        fail(ErrorCode::Unsupported, "{}: this is a second template, expected one", step.place());
+    }
     const io::Json& single = step.at("single");
-    std::vector<int32_t> before;
-    std::vector<int32_t> after;
     bool text_seen = false;
     for (const io::Json& item : single.as_array()) {
         if (const io::Json* special = item.find("SpecialToken")) {
-            auto& side = text_seen ? after : before;
+            auto& side = text_seen ? after_ : before_;
             const auto ids = ids_of_special(*special, step, vocabulary);
             side.insert(side.end(), ids.begin(), ids.end());
         } else if (item.at("Sequence").at("id").as_string() == "A" && !text_seen) {
@@ -61,8 +63,6 @@ void PostProcessor::add_template(const io::Json& step, const Vocabulary& vocabul
     if (!text_seen) {
         fail(ErrorCode::Unsupported, "{}: the template leaves the text out", single.place());
     }
-    before_.insert(before_.begin(), before.begin(), before.end());
-    after_.insert(after_.end(), after.begin(), after.end());
 }
 
 }  // namespace quarot::tokenizer

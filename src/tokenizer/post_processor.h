@@ -21,6 +21,7 @@ class PostProcessor {
     void add(const io::Json& step, const Vocabulary& vocabulary);
     void add_template(const io::Json& step, const Vocabulary& vocabulary);
 
+    bool has_template_ = false;
     std::vector<int32_t> before_;
     std::vector<int32_t> after_;
 };

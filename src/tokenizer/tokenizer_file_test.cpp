@@ -71,6 +71,10 @@ TEST(TokenizerFile, WhatWeDoNotHaveIsNamed) {
          {"post_processor", R"({"type": "TemplateProcessing", "special_tokens": {},
              "single": [{"Sequence": {"id": "A"}}, {"Sequence": {"id": "B"}}]})",
           "text A once"},
+         {"post_processor", R"({"type": "Sequence", "processors": [
+             {"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A"}}]},
+             {"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A"}}]}]})",
+          "second"},
          {"decoder", "null", "decoder"},
          {"decoder", R"({"type": "CTC"})", "CTC"}});
 }

@@ -86,7 +86,9 @@ std::vector<int32_t> Tokenizer::Impl::encode_text(std::string_view text) const {
 }
 
 const std::string* Tokenizer::Impl::token_to_decode(int32_t id, bool skip_special) const {
-    return skip_special && added.is_special(id) ? nullptr : vocabulary.token(id);
+    if (skip_special && added.is_special(id)) return nullptr;
+    const std::string* form = added.form_to_decode(id);
+    return form != nullptr ? form : vocabulary.token(id);
 }
 
 }  // namespace quarot::tokenizer
