@@ -1,0 +1,170 @@
+#include "quantize/output_plan.h"
+
+#include <utility>
+
+#include "core/check.h"
+#include "core/error.h"
+
+namespace quarot::quantize {
+namespace {
+
+using io::PlannedTensor;
+using model::LinearId;
+using model::LinearRole;
+using model::NormRole;
+
+using Unit = std::vector<PlannedTensor>;  // what must stand in one file
+
+int64_t bytes_of(const PlannedTensor& tensor) {
+    return element_count(tensor.shape) * size_of(tensor.dtype);
+}
+
+// Goes through the model in the order in which it is written.
+class Planner {
+  public:
+    Planner(const model::SourceModel& source, const rotate::Rotation& rotation,
+            const model::Recipe& recipe)
+        : source_(source), rotation_(rotation), recipe_(recipe), config_(source.config()) {}
+
+    bool tied_embeddings() const {
+        const bool separated = recipe_.rotation.fold_norms || recipe_.head_bits < 16;
+        return config_.tied_embeddings && !separated;
+    }
+
+    std::vector<Unit> units() {
+        add_embedding();
+        for (int64_t layer = 0; layer < config_.n_layers; ++layer) {
+            add_norm(NormRole::Attention, layer);
+            add_norm(NormRole::Mlp, layer);
+            for (const LinearRole role : model::kLayerRoles) add_linear({role, layer});
+        }
+        add_norm(NormRole::Final, 0);
+        if (!tied_embeddings()) add_linear({LinearRole::LmHead});
+        return std::move(units_);
+    }
+
+  private:
+    DType storage(bool changed, DType stored) const {
+        return changed ? recipe_.storage.value_or(stored) : stored;
+    }
+
+    DType stored_dtype(const std::string& name) const {
+        return source_.checkpoint().info(name).dtype;
+    }
+
+    void add_embedding() {
+        const bool changed = rotate::changes(rotation_, model::Basis::Residual);
+        units_.push_back({{std::string(source_.family().embedding),
+                           storage(changed, source_.embedding_dtype()),
+                           {config_.vocab, config_.hidden}}});
+    }
+
+    void add_norm(NormRole role, int64_t layer) {
+        const std::string name = source_.family().norm(role, layer);
+        units_.push_back({{name, stored_dtype(name), {config_.hidden}}});
+    }
+
+    void add_linear(const LinearId& id) {
+        const std::string name = source_.linear_name(id);
+        const bool quantized = weight_bits(recipe_, id.role) < 16;
+        Unit unit = quantized ? quantized_weight(id, name) : dense_weight(id, name);
+        if (has_bias(id.role, config_)) {
+            const bool changed = rotate::changes(rotation_, rule_of(id.role).output);
+            unit.push_back({name + ".bias",
+                            storage(changed, stored_dtype(name + ".bias")),
+                            {out_features(id.role, config_)}});
+        }
+        units_.push_back(std::move(unit));
+    }
+
+    Unit dense_weight(const LinearId& id, const std::string& name) const {
+        const model::RoleRule& rule = rule_of(id.role);
+        const bool folded = recipe_.rotation.fold_norms && rule.folded_norm != NormRole::None;
+        const bool changed = folded || rotate::changes(rotation_, rule.input) ||
+                             rotate::changes(rotation_, rule.output);
+        return {{name + ".weight",
+                 storage(changed, source_.dense_dtype(id)),
+                 {out_features(id.role, config_), in_features(id.role, config_)}}};
+    }
+
+    Unit quantized_weight(const LinearId& id, const std::string& name) const {
+        const int64_t rows = out_features(id.role, config_);
+        const int64_t cols = in_features(id.role, config_);
+        const int64_t group_size = recipe_.weights.group_size;
+        const int64_t n_groups = group_size == 0 ? 1 : cols / group_size;
+        const int64_t words = packed_words(cols, weight_bits(recipe_, id.role));
+        const QuantizedNames names(name);
+        Unit unit = {{names.packed, DType::I32, {rows, words}},
+                     {names.shape, DType::I64, {2}},
+                     {names.scale, group_size == 0 ? DType::F32 : DType::F16, {rows, n_groups}}};
+        if (!recipe_.weights.symmetric) {
+            unit.push_back({names.zero_point, DType::U8, {rows, n_groups}});
+        }
+        return unit;
+    }
+
+    const model::SourceModel& source_;
+    const rotate::Rotation& rotation_;
+    const model::Recipe& recipe_;
+    const model::ModelConfig& config_;
+    std::vector<Unit> units_;
+};
+
+std::vector<ShardPlan> pack(std::vector<Unit> units, int64_t shard_bytes) {
+    std::vector<ShardPlan> shards;
+    int64_t used = 0;
+    for (Unit& unit : units) {
+        int64_t bytes = 0;
+        for (const PlannedTensor& tensor : unit) bytes += bytes_of(tensor);
+        if (shards.empty() || bytes > shard_bytes - used) {
+            shards.emplace_back();
+            used = 0;
+        }
+        used += bytes;
+        auto& tensors = shards.back().tensors;
+        tensors.insert(tensors.end(), std::make_move_iterator(unit.begin()),
+                       std::make_move_iterator(unit.end()));
+    }
+    return shards;
+}
+
+void name_shards(std::vector<ShardPlan>& shards) {
+    if (shards.size() == 1) {
+        shards.front().file = "model.safetensors";
+        return;
+    }
+    for (size_t i = 0; i < shards.size(); ++i) {
+        shards[i].file = fmt::format("model-{:05}-of-{:05}.safetensors", i + 1, shards.size());
+    }
+}
+
+}  // namespace
+
+QuantizedNames::QuantizedNames(const std::string& linear)
+    : packed(linear + ".weight_packed"),
+      shape(linear + ".weight_shape"),
+      scale(linear + ".weight_scale"),
+      zero_point(linear + ".weight_zero_point") {}
+
+OutputPlan plan_output(const model::SourceModel& source, const rotate::Rotation& rotation,
+                       const model::Recipe& recipe, int64_t shard_bytes) {
+    if (shard_bytes < 1) {
+        fail(ErrorCode::Usage, "--shard-size is {} bytes, expected at least 1", shard_bytes);
+    }
+    Planner planner(source, rotation, recipe);
+    OutputPlan plan;
+    plan.tied_embeddings = planner.tied_embeddings();
+    plan.shards = pack(planner.units(), shard_bytes);
+    name_shards(plan.shards);
+    for (size_t shard = 0; shard < plan.shards.size(); ++shard) {
+        for (const PlannedTensor& tensor : plan.shards[shard].tensors) {
+            const bool is_new = plan.shard_of.emplace(tensor.name, shard).second;
+            QUAROT_CHECK(is_new, "tensor {} is planned twice", tensor.name);
+            plan.dtype_of.emplace(tensor.name, tensor.dtype);
+            plan.total_bytes += bytes_of(tensor);
+        }
+    }
+    return plan;
+}
+
+}  // namespace quarot::quantize

@@ -1,0 +1,43 @@
+// Which tensors the quantized folder will hold, and in which file each of them stands.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "io/safetensors.h"
+#include "model/recipe.h"
+#include "model/source_model.h"
+#include "rotate/rotation.h"
+
+namespace quarot::quantize {
+
+// What stands in place of a quantized <name>.weight.
+struct QuantizedNames {
+    explicit QuantizedNames(const std::string& linear);
+    std::string packed, shape, scale, zero_point;
+};
+
+struct ShardPlan {
+    std::string file;
+    std::vector<io::PlannedTensor> tensors;
+};
+
+// Shards in the order in which they are to be filled: embedding, layers, final norm, head. The
+// tensors of one weight (codes, scales, bias) never part.
+struct OutputPlan {
+    bool tied_embeddings = false;
+    std::vector<ShardPlan> shards;
+    std::map<std::string, size_t> shard_of;  // by tensor name
+    std::map<std::string, DType> dtype_of;   // by tensor name
+    int64_t total_bytes = 0;                 // of all tensors
+};
+
+// Tensors that the rotation or folded gains change get the recipe's storage type, all others keep
+// theirs. A tied head is written out once it differs from the embedding. A shard holds at most
+// shard_bytes unless a single weight is larger; Error{Usage} unless shard_bytes >= 1.
+OutputPlan plan_output(const model::SourceModel& source, const rotate::Rotation& rotation,
+                       const model::Recipe& recipe, int64_t shard_bytes);
+
+}  // namespace quarot::quantize

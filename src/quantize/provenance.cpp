@@ -1,0 +1,152 @@
+#include "quantize/provenance.h"
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <string_view>
+#include <vector>
+
+#include "core/process.h"
+#include "io/hash.h"
+
+namespace quarot::quantize {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::array<std::string_view, 13> kCompanions = {"tokenizer.json",
+                                                          "tokenizer_config.json",
+                                                          "tokenizer.model",
+                                                          "special_tokens_map.json",
+                                                          "added_tokens.json",
+                                                          "vocab.json",
+                                                          "merges.txt",
+                                                          "generation_config.json",
+                                                          "chat_template.json",
+                                                          "chat_template.jinja",
+                                                          "LICENSE",
+                                                          "LICENSE.txt",
+                                                          "NOTICE"};
+
+std::vector<std::string> companions_of(const std::string& folder) {
+    std::vector<std::string> names;
+    for (const std::string_view name : kCompanions) {
+        std::error_code error;
+        if (fs::is_regular_file(fs::path(folder) / name, error)) names.emplace_back(name);
+    }
+    return names;
+}
+
+std::vector<std::string> input_files(const model::SourceModel& source) {
+    std::vector<std::string> names = companions_of(source.folder());
+    names.emplace_back("config.json");
+    const std::vector<std::string> shards = source.checkpoint().files();
+    for (const std::string& path : shards) names.push_back(fs::path(path).filename().string());
+    const std::string index = "model.safetensors.index.json";
+    std::error_code error;
+    if (fs::exists(fs::path(source.folder()) / index, error)) names.push_back(index);
+    std::sort(names.begin(), names.end());
+    return names;
+}
+
+std::vector<std::string> files_in(const std::string& folder) {
+    std::vector<std::string> names;
+    for (const auto& entry : fs::directory_iterator(folder)) {
+        names.push_back(entry.path().filename().string());
+    }
+    std::sort(names.begin(), names.end());
+    return names;
+}
+
+io::Json hash_files(const std::string& folder, const std::vector<std::string>& names,
+                    ThreadPool& pool) {
+    std::vector<std::string> hashes(names.size());
+    pool.parallel_for(std::ssize(names), [&](int64_t i, int) {
+        throw_if_interrupted();
+        hashes[i] = io::sha256_of_file((fs::path(folder) / names[i]).string());
+    });
+    io::Json::Object object;
+    for (size_t i = 0; i < names.size(); ++i) object.emplace_back(names[i], hashes[i]);
+    return object;
+}
+
+io::Json describe_mixer(const std::optional<linalg::Mixer>& mixer) {
+    io::Json json;
+    json.set("kind", "none");
+    if (!mixer || mixer->kind == linalg::MixerKind::Identity) return json;
+    json.set("kind", mixer->kind == linalg::MixerKind::Hadamard ? "hadamard" : "hartley");
+    json.set("order", mixer->n);
+    json.set("decomposition", mixer->describe());
+    return json;
+}
+
+io::Json describe_residual(const rotate::Rotation& rotation) {
+    if (rotation.residual_kind != model::ResidualRotation::Random) {
+        return describe_mixer(rotation.residual);
+    }
+    io::Json json;
+    json.set("kind", "random");
+    json.set("order", rotation.residual_order);
+    return json;
+}
+
+io::Json layers_json(const std::vector<QuantizedLayerReport>& layers) {
+    io::Json::Array array;
+    for (const QuantizedLayerReport& layer : layers) {
+        io::Json json;
+        json.set("name", layer.name);
+        json.set("bits", layer.bits);
+        json.set("group_size", layer.group_size);
+        json.set("method", layer.method);
+        json.set("relative_error", layer.relative_error);
+        array.push_back(std::move(json));
+    }
+    return array;
+}
+
+}  // namespace
+
+io::Json output_config(const model::SourceModel& source, const model::Recipe& recipe,
+                       const OutputPlan& plan) {
+    io::Json config = source.config_json();
+    if (source.config().tied_embeddings && !plan.tied_embeddings) {
+        config.set("tie_word_embeddings", false);
+    }
+    config.set("quantization_config", to_json(recipe));
+    return config;
+}
+
+void copy_companions(const model::SourceModel& source, io::OutputFolder& folder) {
+    for (const std::string& name : companions_of(source.folder())) {
+        folder.copy_file((fs::path(source.folder()) / name).string(), name);
+    }
+}
+
+io::Json describe(const rotate::Rotation& rotation) {
+    io::Json json;
+    json.set("R1", describe_residual(rotation));
+    json.set("R2", describe_mixer(rotation.head_dim));
+    json.set("R3", describe_mixer(rotation.online.query_key));
+    json.set("R4", describe_mixer(rotation.online.ffn));
+    json.set("head_mix", describe_mixer(rotation.online.head_mix));
+    return json;
+}
+
+void write_provenance(const Provenance& provenance, io::OutputFolder& folder, ThreadPool& pool) {
+    io::Json::Object tensors;
+    for (const auto& [name, hash] : provenance.tensor_hashes) tensors.emplace_back(name, hash);
+    const model::SourceModel& source = provenance.source;
+    const std::string& out = folder.temporary_path();
+    io::Json json;
+    json.set("schema", "quarot.provenance/1");
+    json.set("version", QUAROT_VERSION);
+    json.set("recipe", to_json(provenance.recipe));
+    json.set("rotation", describe(provenance.rotation));
+    json.set("inputs", hash_files(source.folder(), input_files(source), pool));
+    json.set("outputs", hash_files(out, files_in(out), pool));
+    json.set("layers", layers_json(provenance.layers));
+    json.set("tensors", std::move(tensors));
+    folder.write_text("quarot.json", json.dump() + "\n");
+}
+
+}  // namespace quarot::quantize

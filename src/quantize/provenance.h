@@ -1,0 +1,41 @@
+// The files of the new folder beside the weights: config, copies, and quarot.json, which tells from
+// what and how it was made.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "core/thread_pool.h"
+#include "io/json.h"
+#include "io/output_folder.h"
+#include "model/recipe.h"
+#include "model/source_model.h"
+#include "quantize/output_plan.h"
+#include "quantize/quantize_model.h"
+#include "rotate/rotation.h"
+
+namespace quarot::quantize {
+
+// The original keys, the recipe as quantization_config, and an untied head if the plan has one.
+io::Json output_config(const model::SourceModel& source, const model::Recipe& recipe,
+                       const OutputPlan& plan);
+
+// Tokenizer, chat template, generation and licence files that the source folder has.
+void copy_companions(const model::SourceModel& source, io::OutputFolder& folder);
+
+// What was used for R1 to R4 and the head mix: kind, order, decomposition.
+io::Json describe(const rotate::Rotation& rotation);
+
+// Everything quarot.json says but times and paths, so that the same work gives the same bytes.
+struct Provenance {
+    const model::SourceModel& source;
+    const model::Recipe& recipe;
+    const rotate::Rotation& rotation;
+    const std::vector<QuantizedLayerReport>& layers;
+    const std::map<std::string, std::string>& tensor_hashes;
+};
+
+// Reads all inputs and outputs once more for their SHA-256. Called when all other files are there.
+void write_provenance(const Provenance& provenance, io::OutputFolder& folder, ThreadPool& pool);
+
+}  // namespace quarot::quantize
