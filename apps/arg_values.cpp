@@ -1,0 +1,114 @@
+#include "apps/arg_values.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <limits>
+#include <optional>
+#include <string_view>
+
+#include "apps/report.h"
+#include "core/checked_math.h"
+#include "core/error.h"
+#include "io/text.h"
+
+namespace quarot::apps {
+
+namespace {
+
+[[noreturn]] void refuse(const Given& given, const std::string& expected) {
+    fail(ErrorCode::Usage, "{} is '{}', expected {}", given.source, io::printable(given.value),
+         expected);
+}
+
+template <typename Number>
+std::optional<Number> parse_whole(std::string_view text) {
+    Number value{};
+    const char* end = text.data() + text.size();
+    const auto result = std::from_chars(text.data(), end, value);
+    if (result.ec != std::errc() || result.ptr != end || text.empty()) return std::nullopt;
+    return value;
+}
+
+}  // namespace
+
+int64_t as_integer(const Given& given, int64_t min, int64_t max) {
+    const auto value = parse_whole<int64_t>(given.value);
+    if (!value || *value < min || *value > max) {
+        const bool open = max == std::numeric_limits<int64_t>::max();
+        refuse(given, open ? fmt::format("a whole number of at least {}", min)
+                           : fmt::format("a whole number from {} to {}", min, max));
+    }
+    return *value;
+}
+
+float as_number(const Given& given, float min, float max, bool above_min) {
+    const auto value = parse_whole<float>(given.value);
+    const bool fits = value && std::isfinite(*value) && *value <= max &&
+                      (above_min ? *value > min : *value >= min);
+    if (!fits) {
+        const std::string low = fmt::format("a number {} {}", above_min ? "above" : "from", min);
+        const bool open = max == std::numeric_limits<float>::max();
+        refuse(given, open ? low : low + fmt::format(" to {}", max));
+    }
+    return *value;
+}
+
+bool as_switch(const Given& given) {
+    const std::vector<std::string> yes = {"true", "1", "on", "yes"};
+    const std::vector<std::string> no = {"false", "0", "off", "no"};
+    if (std::count(yes.begin(), yes.end(), given.value) > 0) return true;
+    if (std::count(no.begin(), no.end(), given.value) > 0) return false;
+    refuse(given, "true or false");
+}
+
+std::string as_choice(const Given& given, const std::vector<std::string>& choices) {
+    if (std::count(choices.begin(), choices.end(), given.value) == 0) {
+        refuse(given, "one of " + joined(choices, ", "));
+    }
+    return given.value;
+}
+
+int as_bits(const Given& given) {
+    const auto value = parse_whole<int>(given.value);
+    if (!value || ((*value < 2 || *value > 8) && *value != 16)) {
+        refuse(given, "2 to 8, or 16 for not quantized");
+    }
+    return *value;
+}
+
+float as_clip(const Given& given) {
+    return as_number(given, 0.0f, 1.0f, true);
+}
+
+int64_t as_byte_count(const Given& given) {
+    std::string_view digits = given.value;
+    int64_t unit = 1;
+    const std::string_view letters = "KMGT";
+    const size_t letter = digits.empty() ? std::string_view::npos : letters.find(digits.back());
+    if (letter != std::string_view::npos) {
+        unit = int64_t{1} << (10 * (letter + 1));
+        digits.remove_suffix(1);
+    }
+    const auto count = parse_whole<int64_t>(digits);
+    const auto bytes = count ? checked_mul(*count, unit) : std::nullopt;
+    if (!bytes || *bytes < 1) refuse(given, "a size in bytes such as 500M or 5G");
+    return *bytes;
+}
+
+std::vector<int32_t> as_ids(const Given& given) {
+    std::vector<int32_t> ids;
+    const std::string_view text = given.value;
+    for (size_t start = 0; start <= text.size();) {
+        const size_t comma = std::min(text.find(',', start), text.size());
+        const auto id = parse_whole<int32_t>(text.substr(start, comma - start));
+        if (!id || *id < 0) refuse(given, "token ids such as 1,2,3");
+        ids.push_back(*id);
+        start = comma + 1;
+    }
+    return ids;
+}
+
+}  // namespace quarot::apps

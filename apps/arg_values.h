@@ -1,0 +1,23 @@
+// What a flag's text means: numbers, sizes, choices. Every function fails with Error{Usage} that
+// names where the value came from, what it was and what was expected.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "apps/args.h"
+
+namespace quarot::apps {
+
+int64_t as_integer(const Given& given, int64_t min, int64_t max);
+// Within [min, max]; with above_min the least value itself is refused.
+float as_number(const Given& given, float min, float max, bool above_min = false);
+bool as_switch(const Given& given);  // true, false, 1, 0, on, off, yes, no
+std::string as_choice(const Given& given, const std::vector<std::string>& choices);
+int as_bits(const Given& given);                  // 2 to 8, or 16: not quantized
+float as_clip(const Given& given);                // in (0, 1]
+int64_t as_byte_count(const Given& given);        // "500M", "5G", "1000000"; units of 1024
+std::vector<int32_t> as_ids(const Given& given);  // "1,2,3"
+
+}  // namespace quarot::apps

@@ -1,0 +1,124 @@
+#include "apps/common_flags.h"
+
+#include "apps/arg_values.h"
+#include "core/error.h"
+#include "core/progress.h"
+#include "core/thread_pool.h"
+#include "io/file.h"
+
+namespace quarot::apps {
+
+namespace {
+
+constexpr int64_t kMaxThreads = 1024;
+constexpr int64_t kMaxTextBytes = int64_t{64} << 20;
+
+}  // namespace
+
+void OutputFlags::declare(Args& args) {
+    args.add({"--json", "", "print one JSON document instead of text",
+              [this](const Given& g) { json = as_switch(g); }, Shown::First});
+    // The error border in main() has looked for it already, so that it covers this parsing too.
+    args.add({"--json-errors", "", "print an error as a JSON object",
+              [](const Given& g) { as_switch(g); }});
+    args.add({"--progress", "HOW", "auto, json (one object a line on stderr) or none [auto]",
+              [this](const Given& g) {
+                  progress_ = as_choice(g, {"auto", "json", "none"});
+              }});
+}
+
+void OutputFlags::apply() const {
+    ProgressStyle style = json ? ProgressStyle::None : ProgressStyle::Auto;
+    if (progress_ == "json") style = ProgressStyle::Json;
+    if (progress_ == "none") style = ProgressStyle::None;
+    set_progress_style(style);
+}
+
+void add_threads_flag(Args& args, int& n_threads) {
+    n_threads = physical_cores();
+    args.add({"-t,--threads", "N", "threads [physical cores]",
+              [&n_threads](const Given& g) {
+                  n_threads = static_cast<int>(as_integer(g, 1, kMaxThreads));
+              },
+              Shown::First});
+}
+
+void MachineFlags::declare(Args& args) {
+    add_threads_flag(args, n_threads);
+    args.add({"--device", "NAME", "auto, cpu or reference (slow, defines every result) [auto]",
+              [this](const Given& g) { device = g.value; }, Shown::First});
+}
+
+std::unique_ptr<kernels::Backend> MachineFlags::make_backend() const {
+    return kernels::make_backend(device, {n_threads, environment("QUAROT_ISA")});
+}
+
+void check_device_name(const std::string& device) {
+    if (device == "auto" || device == "cpu" || device == "reference") return;
+    kernels::make_backend(device, {});
+}
+
+void add_model_flag(Args& args, std::string& model) {
+    args.add({"-m,--model,MODEL", "FOLDER", "the model (the flag's name may be left out)",
+              [&model](const Given& g) { model = g.value; }, Shown::First});
+}
+
+void require_model(const std::string& model) {
+    if (model.empty()) fail(ErrorCode::Usage, "no model is given; name its folder with -m");
+}
+
+void ActivationFlags::declare(Args& args) {
+    args.add({"--a-bits", "N", "quantize activations to N bits instead of what the folder says",
+              [this](const Given& g) { given_.a_bits = as_bits(g); }});
+    args.add({"--k-bits", "N", "bits of K in the cache, likewise",
+              [this](const Given& g) { given_.k_bits = as_bits(g); }});
+    args.add(
+        {"--v-bits", "N", "bits of V", [this](const Given& g) { given_.v_bits = as_bits(g); }});
+    args.add({"--kv-bits", "N", "bits of both", [this](const Given& g) { kv_bits_ = as_bits(g); }});
+    args.add({"--a-clip", "R", "clip ratio of activations, in (0, 1]",
+              [this](const Given& g) { given_.a_clip = as_clip(g); }});
+    args.add({"--k-clip", "R", "clip ratio of K",
+              [this](const Given& g) { given_.k_clip = as_clip(g); }});
+    args.add({"--v-clip", "R", "clip ratio of V",
+              [this](const Given& g) { given_.v_clip = as_clip(g); }});
+    args.add({"--kv-clip", "R", "clip ratio of both",
+              [this](const Given& g) { kv_clip_ = as_clip(g); }});
+}
+
+model::ActivationOverrides ActivationFlags::overrides() const {
+    model::ActivationOverrides all = given_;
+    if (!all.k_bits) all.k_bits = kv_bits_;
+    if (!all.v_bits) all.v_bits = kv_bits_;
+    if (!all.k_clip) all.k_clip = kv_clip_;
+    if (!all.v_clip) all.v_clip = kv_clip_;
+    return all;
+}
+
+void add_bos_flag(Args& args, tokenizer::AddBos& bos) {
+    args.add({"--tokenizer-bos", "HOW",
+              "put <s> in front: auto (as tokenizer.json says), on or off", [&bos](const Given& g) {
+                  const std::string how = as_choice(g, {"auto", "on", "off"});
+                  bos = how == "on"    ? tokenizer::AddBos::On
+                        : how == "off" ? tokenizer::AddBos::Off
+                                       : tokenizer::AddBos::Auto;
+              }});
+}
+
+void TextFlags::declare(Args& args, const std::string& file_flag) {
+    file_flag_ = long_name(file_flag);
+    args.add({"-p,--prompt", "TEXT", "the text", [this](const Given& g) { text_ = g.value; },
+              Shown::First});
+    args.add({file_flag, "FILE", "the text is in this file",
+              [this](const Given& g) { file_ = g.value; }, Shown::First});
+}
+
+std::string TextFlags::read() const {
+    if (text_ && file_) {
+        fail(ErrorCode::Usage, "both --prompt and {} are given, expected one text", file_flag_);
+    }
+    if (text_) return *text_;
+    if (file_) return io::read_text(*file_, kMaxTextBytes);
+    fail(ErrorCode::Usage, "no text is given; use -p TEXT or {} FILE", file_flag_);
+}
+
+}  // namespace quarot::apps

@@ -1,0 +1,70 @@
+// The flags that several commands share.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "apps/args.h"
+#include "kernels/backend.h"
+#include "model/weights.h"
+#include "tokenizer/tokenizer.h"
+
+namespace quarot::apps {
+
+// How the result and the way to it are shown.
+struct OutputFlags {
+    bool json = false;
+    void declare(Args& args);
+    // After parsing: progress lines are for people, so --json leaves them out unless asked for.
+    void apply() const;
+
+  private:
+    std::string progress_ = "auto";
+};
+
+void add_threads_flag(Args& args, int& n_threads);
+
+// Where the model runs.
+struct MachineFlags {
+    std::string device = "auto";
+    int n_threads = 1;
+    void declare(Args& args);
+    // Reads QUAROT_ISA. Error{Usage, Device}.
+    std::unique_ptr<kernels::Backend> make_backend() const;
+};
+
+// Error{Usage, Device} for a name that make_backend would refuse, without making one.
+void check_device_name(const std::string& device);
+
+void add_model_flag(Args& args, std::string& model);
+// Error{Usage} if there is none.
+void require_model(const std::string& model);
+
+// --a-bits, --k-clip and so on for a folder as it is.
+struct ActivationFlags {
+    void declare(Args& args);
+    model::ActivationOverrides overrides() const;
+
+  private:
+    model::ActivationOverrides given_;
+    std::optional<int> kv_bits_;
+    std::optional<float> kv_clip_;
+};
+
+void add_bos_flag(Args& args, tokenizer::AddBos& bos);
+
+// -p/--prompt and a flag that names a file: a text, given in one of two ways.
+struct TextFlags {
+    void declare(Args& args, const std::string& file_flag);
+    bool given() const { return text_ || file_; }
+    // Error{Usage} for none or both.
+    std::string read() const;
+
+  private:
+    std::string file_flag_;
+    std::optional<std::string> text_;
+    std::optional<std::string> file_;
+};
+
+}  // namespace quarot::apps

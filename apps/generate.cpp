@@ -1,0 +1,226 @@
+// quarot generate: continue a prompt, shown as it comes.
+#include "runtime/generate.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+#include <optional>
+
+#include "apps/arg_values.h"
+#include "apps/commands.h"
+#include "apps/common_flags.h"
+#include "apps/report.h"
+#include "apps/running_model.h"
+#include "apps/stop_filter.h"
+#include "core/checked_math.h"
+#include "core/error.h"
+#include "core/log.h"
+
+namespace quarot::apps {
+
+namespace {
+
+constexpr int64_t kAnyCount = std::numeric_limits<int64_t>::max();
+constexpr float kAnyNumber = std::numeric_limits<float>::max();
+
+struct GenerateFlags {
+    std::string model;
+    TextFlags prompt;
+    std::optional<int64_t> n_tokens;
+    std::optional<int64_t> context;
+    bool ignore_eos = false;
+    std::vector<std::string> stops;
+    runtime::SamplingOptions sampling;
+    uint64_t seed = 0;
+    tokenizer::AddBos bos = tokenizer::AddBos::Auto;
+    ActivationFlags activations;
+    MachineFlags machine;
+    OutputFlags output;
+};
+
+void declare_sampling(Args& args, GenerateFlags& flags) {
+    runtime::SamplingOptions& sampling = flags.sampling;
+    args.add({"--temp", "T", "temperature; 0 takes the most likely token [0]",
+              [&](const Given& g) { sampling.temperature = as_number(g, 0.0f, kAnyNumber); },
+              Shown::First});
+    args.add(
+        {"--seed", "N", "of the random choice [0]",
+         [&](const Given& g) { flags.seed = static_cast<uint64_t>(as_integer(g, 0, kAnyCount)); },
+         Shown::First});
+    args.add({"--top-k", "N", "choose among the N most likely, 0: all [0]",
+              [&](const Given& g) { sampling.top_k = as_integer(g, 0, kAnyCount); }});
+    args.add({"--top-p", "P", "choose among those that make up the share P [1]",
+              [&](const Given& g) { sampling.top_p = as_number(g, 0.0f, 1.0f, true); }});
+    args.add({"--min-p", "P", "drop those less likely than P times the best [0]",
+              [&](const Given& g) { sampling.min_p = as_number(g, 0.0f, 1.0f); }});
+    args.add({"--repetition-penalty", "R", "make tokens that came already less likely [1]",
+              [&](const Given& g) {
+                  sampling.repetition_penalty = as_number(g, 0.0f, kAnyNumber, true);
+              }});
+}
+
+void declare(Args& args, GenerateFlags& flags) {
+    add_model_flag(args, flags.model);
+    flags.prompt.declare(args, "-f,--file");
+    args.add({"-n,--max-tokens", "N", "at most N new tokens [to an end token or the context's end]",
+              [&](const Given& g) { flags.n_tokens = as_integer(g, 1, kAnyCount); }, Shown::First});
+    declare_sampling(args, flags);
+    args.add({"--stop", "TEXT", "end before this text; may be given several times",
+              [&](const Given& g) { flags.stops.push_back(g.value); }, Shown::Full, true});
+    args.add({"--ignore-eos", "", "go on after an end token",
+              [&](const Given& g) { flags.ignore_eos = as_switch(g); }});
+    args.add({"--ctx", "N", "longest context [what the model has]",
+              [&](const Given& g) { flags.context = as_integer(g, 1, kAnyCount); }});
+    add_bos_flag(args, flags.bos);
+    flags.activations.declare(args);
+    flags.machine.declare(args);
+    flags.output.declare(args);
+    args.example("quarot generate -m out/tiny-w4 -p \"It was a dark\" -n 50",
+                 "the likeliest words");
+    args.example("quarot generate -m out/tiny-w4 -f story.txt --temp 0.8 --top-p 0.95 --seed 7",
+                 "a random continuation, the same for the same seed");
+}
+
+std::vector<int32_t> encode_prompt(const tokenizer::Tokenizer& tokenizer, const std::string& text,
+                                   tokenizer::AddBos bos) {
+    std::vector<int32_t> ids = tokenizer.encode(text, bos);
+    if (ids.empty() && tokenizer.bos()) ids.push_back(*tokenizer.bos());
+    if (ids.empty()) {
+        fail(ErrorCode::Usage, "the prompt is empty, and the model has no token to begin with");
+    }
+    return ids;
+}
+
+// Positions the run may use: what the model has, --ctx, and no more than prompt and -n need.
+int64_t context_length(const model::SourceModel& source, const GenerateFlags& flags,
+                       int64_t n_prompt) {
+    int64_t context = source.config().max_positions;
+    if (flags.context && *flags.context > context) {
+        log_warning("--ctx is {}, but {} has {} positions; using these", *flags.context,
+                    source.folder(), context);
+    }
+    context = std::min(context, flags.context.value_or(context));
+    if (n_prompt > context) {
+        fail(ErrorCode::Usage, "the prompt has {} tokens, but the context ends at {}{}", n_prompt,
+             context, flags.context ? "; use a larger --ctx or a shorter prompt" : "");
+    }
+    const auto wanted = checked_add(n_prompt, flags.n_tokens.value_or(kAnyCount));
+    return std::min(context, wanted.value_or(context));
+}
+
+// Takes tokens as they are made, shows their text unless told not to, and says when to stop.
+class Listener {
+  public:
+    Listener(const tokenizer::Tokenizer& tokenizer, std::vector<std::string> stops, bool show)
+        : decoder_(tokenizer), filter_(std::move(stops)), show_(show) {}
+
+    bool take(int32_t id) {
+        add(filter_.put(decoder_.put(id)));
+        return !filter_.stopped();
+    }
+    void finish() {
+        add(filter_.put(decoder_.finish()));
+        add(filter_.finish());
+        if (show_) print_result("\n");
+    }
+    const std::string& text() const { return text_; }
+    bool stopped() const { return filter_.stopped(); }
+
+  private:
+    void add(const std::string& piece) {
+        text_ += piece;
+        if (show_ && !piece.empty()) print_result(piece);
+    }
+
+    tokenizer::StreamDecoder decoder_;
+    StopFilter filter_;
+    bool show_;
+    std::string text_;
+};
+
+const char* name_of(runtime::FinishReason reason) {
+    switch (reason) {
+        case runtime::FinishReason::Length:
+            return "length";
+        case runtime::FinishReason::Eos:
+            return "eos";
+        case runtime::FinishReason::Stop:
+            return "stop";
+    }
+    return "length";
+}
+
+struct Speeds {
+    double prompt = 0.0;  // tokens per second; NaN, null in JSON, where nothing was measured
+    double decode = 0.0;
+};
+
+// The first new token comes out of the prompt's pass, so it is not counted as decoded.
+Speeds speeds(const runtime::GenerateResult& result, size_t n_prompt) {
+    const bool one_more = result.finish_reason == runtime::FinishReason::Eos;
+    const auto n_steps = static_cast<double>(result.ids.size()) - (one_more ? 0.0 : 1.0);
+    Speeds speeds;
+    speeds.prompt = static_cast<double>(n_prompt) / result.prompt_seconds;
+    speeds.decode =
+        n_steps > 0.0 ? n_steps / result.decode_seconds : std::numeric_limits<double>::quiet_NaN();
+    return speeds;
+}
+
+void print_json(const std::vector<int32_t>& prompt, const runtime::GenerateResult& result,
+                const std::string& text) {
+    const Speeds speed = speeds(result, prompt.size());
+    io::Json json = json_document("generate");
+    json.set("prompt_ids", io::Json::Array(prompt.begin(), prompt.end()));
+    json.set("ids", io::Json::Array(result.ids.begin(), result.ids.end()));
+    json.set("text", text);
+    json.set("finish_reason", name_of(result.finish_reason));
+    json.set("prompt_tokens_per_second", speed.prompt);
+    json.set("tokens_per_second", speed.decode);
+    print_document(json);
+}
+
+void run(const GenerateFlags& flags) {
+    const std::string text = flags.prompt.read();
+    const model::SourceModel source = model::SourceModel::open(flags.model);
+    const tokenizer::Tokenizer tokenizer = tokenizer::Tokenizer::load(flags.model);
+    const std::vector<int32_t> prompt = encode_prompt(tokenizer, text, flags.bos);
+    const int64_t context = context_length(source, flags, static_cast<int64_t>(prompt.size()));
+
+    const auto backend = flags.machine.make_backend();
+    const model::ActivationOverrides overrides = flags.activations.overrides();
+    log_run(*backend, overridden(source.recipe(), overrides));
+    const model::Weights weights = model::load_weights(source, overrides, context, *backend);
+    runtime::Engine engine(weights, *backend, context);
+
+    runtime::GenerateOptions options;
+    options.max_new_tokens = flags.n_tokens.value_or(context);
+    options.sampling = flags.sampling;
+    options.seed = flags.seed;
+    if (!flags.ignore_eos) options.end_tokens = source.config().eos;
+    Listener listener(tokenizer, flags.stops, !flags.output.json);
+    runtime::GenerateResult result =
+        runtime::generate(engine, prompt, options, [&](int32_t id) { return listener.take(id); });
+    listener.finish();
+    if (listener.stopped()) result.finish_reason = runtime::FinishReason::Stop;
+
+    if (flags.output.json) return print_json(prompt, result, listener.text());
+    const Speeds speed = speeds(result, prompt.size());
+    log_info("{} prompt tokens at {:.1f}/s, {} new tokens at {:.1f}/s, ended by {}", prompt.size(),
+             speed.prompt, result.ids.size(), speed.decode, name_of(result.finish_reason));
+}
+
+}  // namespace
+
+void generate_command(const Words& words) {
+    Args args("generate", "Continue a prompt.", words);
+    GenerateFlags flags;
+    declare(args, flags);
+    if (!args.parse()) return;
+    flags.output.apply();
+    require_model(flags.model);
+    runtime::check_sampling(flags.sampling);
+    run(flags);
+}
+
+}  // namespace quarot::apps

@@ -1,0 +1,77 @@
+#include "apps/help.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace quarot::apps {
+
+namespace {
+
+bool is_positional(const Flag& flag) {
+    return !flag.names.starts_with("-");
+}
+
+// "-t, --threads N"; of a flag that may stand without its name, too, the flag.
+std::string left_side(const Flag& flag) {
+    std::string text;
+    for (const char c : flag.names) {
+        if (c == ',')
+            text += ", ";
+        else if (c != '!')
+            text += c;
+    }
+    return flag.value.empty() || is_positional(flag) ? text
+                                                     : fmt::format("{} {}", text, flag.value);
+}
+
+std::string usage_line(const std::string& command, const std::vector<Flag>& flags) {
+    std::string line = "quarot " + command;
+    for (const Flag& flag : flags) {
+        const size_t last = flag.names.rfind(',') + 1;  // 0 if there is no comma
+        if (flag.names[last] != '-') line += fmt::format(" {}", flag.names.substr(last));
+    }
+    return line + " [flags]";
+}
+
+std::string flag_line(const Flag& flag, size_t width) {
+    const std::string left = left_side(flag);
+    if (left.size() <= width) return fmt::format("  {:{}}  {}\n", left, width, flag.help);
+    return fmt::format("  {}\n  {:{}}  {}\n", left, "", width, flag.help);
+}
+
+std::string flag_lines(const std::vector<Flag>& flags, Shown shown) {
+    constexpr size_t kMaxWidth = 32;
+    size_t width = 0;
+    for (const Flag& flag : flags) {
+        const size_t size = left_side(flag).size();
+        if (size <= kMaxWidth && flag.shown != Shown::Hidden) width = std::max(width, size);
+    }
+    std::string text;
+    for (const Flag& flag : flags) {
+        if (flag.shown == shown) text += flag_line(flag, width);
+    }
+    return text;
+}
+
+}  // namespace
+
+std::string help_text(const std::string& command, const std::string& summary,
+                      const std::vector<Flag>& flags, const std::vector<Example>& examples,
+                      bool full) {
+    std::string text = fmt::format("{}\n\nusage: {}\n\n", summary, usage_line(command, flags));
+    text += flag_lines(flags, Shown::First);
+    if (!full) {
+        return text + fmt::format("\nquarot {} --help shows every flag, and examples.\n", command);
+    }
+    text += "\nmore:\n" + flag_lines(flags, Shown::Full);
+    text +=
+        "\nEvery flag may be set as QUAROT_<FLAG> in the environment, as in "
+        "QUAROT_THREADS=2.\n\nexamples:\n";
+    for (const Example& example : examples) {
+        text += fmt::format("  {}\n      {}\n", example.line, example.what);
+    }
+    return text;
+}
+
+}  // namespace quarot::apps

@@ -1,0 +1,164 @@
+// quarot inspect: what a model folder holds: shape, recipe, rotation, bits, tensors.
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "apps/arg_values.h"
+#include "apps/commands.h"
+#include "apps/common_flags.h"
+#include "apps/report.h"
+#include "apps/running_model.h"
+#include "kernels/ops.h"
+#include "model/source_model.h"
+#include "rotate/rotation.h"
+
+namespace quarot::apps {
+
+namespace {
+
+// One rotation as people and scripts see it.
+struct RotationLine {
+    const char* name = "";
+    std::string kind = "none";  // none, hadamard, random, hartley, identity
+    int64_t order = 0;
+    std::string decomposition = {};
+};
+
+const char* name_of(linalg::MixerKind kind) {
+    switch (kind) {
+        case linalg::MixerKind::Identity:
+            return "identity";
+        case linalg::MixerKind::Hadamard:
+            return "hadamard";
+        case linalg::MixerKind::Hartley:
+            return "hartley";
+    }
+    return "identity";
+}
+
+RotationLine line_of(const char* name, const std::optional<linalg::Mixer>& mixer) {
+    if (!mixer) return {.name = name};
+    return {name, name_of(mixer->kind), mixer->n, mixer->describe()};
+}
+
+std::vector<RotationLine> rotation_lines(const model::SourceModel& source) {
+    const rotate::Rotation rotation =
+        rotate::make_rotation(source.recipe().rotation, source.config());
+    RotationLine residual = line_of("R1", rotation.residual);
+    if (rotation.residual_kind == model::ResidualRotation::Random) {
+        residual = {"R1", "random", rotation.residual_order,
+                    fmt::format("random orthogonal {}", rotation.residual_order)};
+    }
+    return {residual, line_of("R2", rotation.head_dim), line_of("R3", rotation.online.query_key),
+            line_of("R4", rotation.online.ffn), line_of("head_mix", rotation.online.head_mix)};
+}
+
+int64_t kv_bytes_per_token(const model::SourceModel& source) {
+    const model::ModelConfig& config = source.config();
+    kernels::KvDescriptor descriptor;
+    descriptor.n_layers = config.n_layers;
+    descriptor.n_kv_heads = config.n_kv_heads;
+    descriptor.head_dim = config.head_dim;
+    descriptor.k = source.recipe().k;
+    descriptor.v = source.recipe().v;
+    return kernels::kv_bytes_per_token(descriptor);
+}
+
+io::Json rotation_to_json(const model::SourceModel& source) {
+    io::Json json = io::Json::Object{};
+    for (const RotationLine& line : rotation_lines(source)) {
+        const bool there = line.kind != "none";
+        json.set(line.name, io::Json::Object{{"kind", line.kind},
+                                             {"order", there ? io::Json(line.order) : io::Json()},
+                                             {"decomposition",
+                                              there ? io::Json(line.decomposition) : io::Json()}});
+    }
+    return json;
+}
+
+io::Json tensors_to_json(const io::Checkpoint& checkpoint) {
+    io::Json::Array array;
+    for (const std::string& name : checkpoint.names()) {
+        const io::TensorInfo& info = checkpoint.info(name);
+        array.emplace_back(
+            io::Json::Object{{"name", name},
+                             {"dtype", std::string(quarot::name_of(info.dtype))},
+                             {"shape", io::Json::Array(info.shape.begin(), info.shape.end())},
+                             {"bytes", info.bytes}});
+    }
+    return array;
+}
+
+void print_json(const model::SourceModel& source, bool with_tensors) {
+    io::Json json = json_document("inspect");
+    json.set("architecture", source.config().architecture);
+    json.set("parameters", source.parameter_count());
+    json.set("quantized", source.is_quantized());
+    json.set("recipe", source.is_quantized() ? model::to_json(source.recipe()) : io::Json());
+    json.set("bits_per_weight", source.bits_per_weight());
+    json.set("kv_bytes_per_token", kv_bytes_per_token(source));
+    json.set("rotation", rotation_to_json(source));
+    if (with_tensors) json.set("tensors", tensors_to_json(source.checkpoint()));
+    print_document(json);
+}
+
+std::string shape_text(const Shape& shape) {
+    std::vector<std::string> sizes;
+    for (const int64_t size : shape) sizes.push_back(std::to_string(size));
+    return fmt::format("[{}]", joined(sizes, ", "));
+}
+
+std::string tensor_table(const io::Checkpoint& checkpoint) {
+    std::vector<std::vector<std::string>> rows = {{"tensor", "dtype", "shape", "bytes"}};
+    for (const std::string& name : checkpoint.names()) {
+        const io::TensorInfo& info = checkpoint.info(name);
+        rows.push_back({name, std::string(quarot::name_of(info.dtype)), shape_text(info.shape),
+                        std::to_string(info.bytes)});
+    }
+    return format_table(rows);
+}
+
+void print_text(const model::SourceModel& source, bool with_tensors) {
+    const model::ModelConfig& config = source.config();
+    std::vector<std::pair<std::string, std::string>> pairs = {
+        {"model", source.folder()},
+        {"architecture", config.architecture},
+        {"parameters", human_count(source.parameter_count())},
+        {"layers", std::to_string(config.n_layers)},
+        {"widths",
+         fmt::format("hidden {}, FFN {}, vocabulary {}", config.hidden, config.ffn, config.vocab)},
+        {"heads", fmt::format("{} query, {} key and value, {} each", config.n_heads,
+                              config.n_kv_heads, config.head_dim)},
+        {"context", std::to_string(config.max_positions)},
+        {"quantized", source.is_quantized() ? "yes, recipe " + describe(source.recipe()) : "no"},
+        {"bits per weight", fmt::format("{:.3f}", source.bits_per_weight())},
+        {"KV bytes per token", std::to_string(kv_bytes_per_token(source))}};
+    for (const RotationLine& line : rotation_lines(source)) {
+        pairs.push_back({line.name == std::string("head_mix") ? "head mix" : line.name,
+                         line.kind == "none" ? "none" : line.decomposition});
+    }
+    std::string text = format_pairs(pairs);
+    if (with_tensors) text += fmt::format("\n{}", tensor_table(source.checkpoint()));
+    print_result(text);
+}
+
+}  // namespace
+
+void inspect_command(const Words& words) {
+    Args args("inspect", "Tell what a model folder holds, from its headers alone.", words);
+    std::string model;
+    bool with_tensors = false;
+    OutputFlags output;
+    add_model_flag(args, model);
+    args.add({"--tensors", "", "list every tensor",
+              [&](const Given& g) { with_tensors = as_switch(g); }, Shown::First});
+    output.declare(args);
+    args.example("quarot inspect models/tiny-novels", "shape, bits, rotation");
+    args.example("quarot inspect out/tiny-w4 --tensors --json", "everything, for scripts");
+    if (!args.parse()) return;
+    require_model(model);
+    const model::SourceModel source = model::SourceModel::open(model);
+    output.json ? print_json(source, with_tensors) : print_text(source, with_tensors);
+}
+
+}  // namespace quarot::apps

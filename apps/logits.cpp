@@ -1,0 +1,157 @@
+// quarot logits: the logits of every position of a prompt, as a safetensors file.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <numeric>
+#include <optional>
+#include <span>
+#include <system_error>
+
+#include "apps/arg_values.h"
+#include "apps/commands.h"
+#include "apps/common_flags.h"
+#include "apps/report.h"
+#include "apps/running_model.h"
+#include "core/error.h"
+#include "core/process.h"
+#include "io/output_file.h"
+#include "io/safetensors.h"
+#include "runtime/engine.h"
+
+namespace quarot::apps {
+
+namespace {
+
+constexpr int64_t kPiece =
+    256;  // tokens that go through the model, and whose logits are held, at once
+
+struct LogitsFlags {
+    std::string model, out;
+    TextFlags prompt;
+    std::optional<std::vector<int32_t>> ids;
+    bool overwrite = false;
+    tokenizer::AddBos bos = tokenizer::AddBos::Auto;
+    ActivationFlags activations;
+    MachineFlags machine;
+    OutputFlags output;
+};
+
+void declare(Args& args, LogitsFlags& flags) {
+    add_model_flag(args, flags.model);
+    flags.prompt.declare(args, "-f,--file");
+    args.add({"--ids", "LIST", "token ids instead of a text: 1,2,3",
+              [&flags](const Given& g) { flags.ids = as_ids(g); }, Shown::First});
+    args.add({"--out", "FILE", "the safetensors file to write: input_ids and logits",
+              [&flags](const Given& g) { flags.out = g.value; }, Shown::First});
+    args.add({"--overwrite", "", "replace the file if it exists",
+              [&flags](const Given& g) { flags.overwrite = as_switch(g); }});
+    add_bos_flag(args, flags.bos);
+    flags.activations.declare(args);
+    flags.machine.declare(args);
+    flags.output.declare(args);
+    args.example(
+        "quarot logits -m models/tiny-novels -p \"It was a dark\" --out logits.safetensors",
+        "input_ids [T] as I32, logits [T, vocabulary] as F32");
+    args.example("quarot logits -m models/tiny-novels --ids 0,1100,313 --out logits.safetensors",
+                 "the same of given tokens");
+}
+
+void check(const LogitsFlags& flags) {
+    require_model(flags.model);
+    if (flags.out.empty()) fail(ErrorCode::Usage, "no file to write is given; name it with --out");
+    if (flags.ids && flags.prompt.given()) {
+        fail(ErrorCode::Usage, "--ids and a text are given, expected one of them");
+    }
+    std::error_code ignored;
+    if (!flags.overwrite && std::filesystem::exists(flags.out, ignored)) {
+        fail(ErrorCode::Usage, "--out {} exists; give --overwrite to replace it", flags.out);
+    }
+}
+
+std::vector<int32_t> token_ids(const LogitsFlags& flags) {
+    if (flags.ids) return *flags.ids;
+    const std::string text = flags.prompt.read();
+    std::vector<int32_t> ids = tokenizer::Tokenizer::load(flags.model).encode(text, flags.bos);
+    if (ids.empty()) fail(ErrorCode::Usage, "the prompt is empty; give at least one token");
+    return ids;
+}
+
+void check_ids(std::span<const int32_t> ids, const model::SourceModel& source) {
+    const auto vocab = source.config().vocab;
+    for (const int32_t id : ids) {
+        if (id < vocab) continue;
+        fail(ErrorCode::Usage, "--ids has {}, expected less than {}, the vocabulary of {}", id,
+             vocab, source.folder());
+    }
+}
+
+void write_logits(runtime::Engine& engine, std::span<const int32_t> ids,
+                  io::SafetensorsWriter& writer) {
+    const int64_t vocab = engine.weights().config.vocab;
+    const runtime::SequenceId sequence = engine.add_sequence();
+    std::vector<float> logits;
+    for (size_t first = 0; first < ids.size(); first += kPiece) {
+        throw_if_interrupted();
+        const auto piece = ids.subspan(first, std::min<size_t>(kPiece, ids.size() - first));
+        const runtime::Chunk chunk = {sequence, piece, runtime::LogitsWanted::All};
+        const int64_t rows = engine.step({&chunk, 1});
+        logits.resize(static_cast<size_t>(rows * vocab));
+        engine.logits(0, rows, logits);
+        const int64_t offset = static_cast<int64_t>(first) * vocab * int64_t{sizeof(float)};
+        writer.write("logits", offset, std::as_bytes(std::span<const float>(logits)));
+    }
+}
+
+// The file appears under its name when it is complete.
+void write_file(runtime::Engine& engine, std::span<const int32_t> ids, const std::string& path) {
+    const auto n = static_cast<int64_t>(ids.size());
+    const std::string temporary = io::temporary_sibling(path, "part");
+    io::SafetensorsWriter writer(temporary,
+                                 {{"input_ids", DType::I32, {n}},
+                                  {"logits", DType::F32, {n, engine.weights().config.vocab}}});
+    writer.write("input_ids", 0, std::as_bytes(ids));
+    write_logits(engine, ids, writer);
+    writer.finish();
+    std::error_code error;
+    std::filesystem::rename(temporary, path, error);
+    if (!error) return;
+    std::error_code ignored;
+    std::filesystem::remove(temporary, ignored);
+    fail(ErrorCode::Io, "{}: cannot be written: {}", path, error.message());
+}
+
+}  // namespace
+
+void logits_command(const Words& words) {
+    Args args("logits", "Write the logits of every position of a prompt to a file.", words);
+    LogitsFlags flags;
+    declare(args, flags);
+    if (!args.parse()) return;
+    flags.output.apply();
+    check(flags);
+
+    const model::SourceModel source = model::SourceModel::open(flags.model);
+    const std::vector<int32_t> ids = token_ids(flags);
+    check_ids(ids, source);
+    const auto n_tokens = static_cast<int64_t>(ids.size());
+    require_positions(source, "the prompt", n_tokens);
+    const auto backend = flags.machine.make_backend();
+    const model::ActivationOverrides overrides = flags.activations.overrides();
+    log_run(*backend, overridden(source.recipe(), overrides));
+    const model::Weights weights = model::load_weights(source, overrides, n_tokens, *backend);
+    runtime::Engine engine(weights, *backend, n_tokens);
+    write_file(engine, ids, flags.out);
+
+    if (!flags.output.json) {
+        return print_result(
+            fmt::format("{}: logits [{}, {}]\n", flags.out, n_tokens, source.config().vocab));
+    }
+    io::Json json = json_document("logits");
+    json.set("out", flags.out);
+    json.set("tokens", n_tokens);
+    json.set("vocabulary", source.config().vocab);
+    print_document(json);
+}
+
+}  // namespace quarot::apps

@@ -1,0 +1,121 @@
+// The program: which command is meant, and what becomes of its failure.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <exception>
+#include <new>
+#include <span>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include "apps/args.h"
+#include "apps/commands.h"
+#include "apps/near_miss.h"
+#include "apps/report.h"
+#include "build_info.h"
+#include "core/error.h"
+#include "core/log.h"
+#include "core/process.h"
+
+namespace quarot::apps {
+
+namespace {
+
+struct Command {
+    const char* name;
+    const char* summary;
+    void (*run)(const Words& words);
+};
+
+constexpr Command kCommands[] = {
+    {"quantize", "rotate and quantize a model folder", quantize_command},
+    {"perplexity", "how well a model predicts a text", perplexity_command},
+    {"generate", "continue a prompt", generate_command},
+    {"inspect", "what a model folder holds", inspect_command},
+    {"tokenize", "the token ids of a text", tokenize_command},
+    {"logits", "write a prompt's logits to a file", logits_command},
+    {"version", "what this program is and can use", version_command},
+};
+
+std::string overview() {
+    std::string text =
+        "quarot: rotate, quantize to 4 bits and run large language models\n\n"
+        "usage: quarot COMMAND [flags]\n\n";
+    for (const Command& command : kCommands) {
+        text += fmt::format("  {:<12}{}\n", command.name, command.summary);
+    }
+    text +=
+        "\nquarot COMMAND --help explains one. To begin:\n"
+        "  quarot quantize models/tiny-novels /tmp/tiny-w4\n"
+        "  quarot perplexity /tmp/tiny-w4 --text models/tiny-novels/eval.txt --seqlen 1024\n"
+        "  quarot generate -m /tmp/tiny-w4 -p \"It was a dark\" -n 50\n";
+    return text;
+}
+
+void dispatch(const Words& words) {
+    if (words.empty()) fail(ErrorCode::Usage, "no command is given; see quarot --help");
+    const std::string& name = words.front();
+    const Words rest(words.begin() + 1, words.end());
+    if (name == "--help" || name == "-h" || name == "help") return print_result(overview());
+    if (name == "--version" && rest.empty()) {
+        return print_result(fmt::format("quarot {}\n", QUAROT_VERSION));
+    }
+    if (name == "--version") return version_command(rest);
+    std::vector<std::string> names;
+    for (const Command& command : kCommands) {
+        if (name == command.name) return command.run(rest);
+        names.emplace_back(command.name);
+    }
+    const std::string near = near_miss(name, names);
+    fail(ErrorCode::Usage, "'{}' is not a command of quarot; {}", name,
+         near.empty() ? "see quarot --help" : "did you mean " + near + "?");
+}
+
+bool wants_json_errors(const Words& words) {
+    const std::string variable = environment("QUAROT_JSON_ERRORS");
+    return std::count(words.begin(), words.end(), "--json-errors") > 0 ||
+           (!variable.empty() && variable != "0" && variable != "false");
+}
+
+int report(ErrorCode code, const std::string& message, bool as_json) {
+    const int exit_code = static_cast<int>(code);
+    if (!as_json) {
+        log_line(LogLevel::Error, message);
+        return exit_code;
+    }
+    const io::Json error = io::Json::Object{{"code", exit_code}, {"message", message}};
+    fmt::print(stderr, "{}\n", io::Json(io::Json::Object{{"error", error}}).dump(-1));
+    return exit_code;
+}
+
+// The border where every failure becomes one line and an exit code.
+int run(const Words& words) {
+    const bool json_errors = wants_json_errors(words);
+    try {
+        install_interrupt_handlers();
+        dispatch(words);
+        return 0;
+    } catch (const Error& error) {
+        return report(error.code(), error.what(), json_errors);
+    } catch (const std::bad_alloc&) {
+        return report(ErrorCode::OutOfMemory, "out of memory", json_errors);
+    } catch (const std::system_error& error) {
+        const bool limit = error.code() == std::errc::resource_unavailable_try_again;
+        return report(limit ? ErrorCode::OutOfMemory : ErrorCode::Internal, error.what(),
+                      json_errors);
+    } catch (const std::exception& error) {
+        return report(ErrorCode::Internal, fmt::format("internal error: {}", error.what()),
+                      json_errors);
+    }
+}
+
+}  // namespace
+
+}  // namespace quarot::apps
+
+int main(int argc, char** argv) {
+    const std::span<char*> all(argv, static_cast<size_t>(argc));
+    const size_t skipped = std::min<size_t>(1, all.size());
+    return quarot::apps::run({all.begin() + static_cast<std::ptrdiff_t>(skipped), all.end()});
+}

@@ -1,0 +1,150 @@
+#include "apps/recipe_flags.h"
+
+#include <limits>
+#include <utility>
+
+#include "apps/arg_values.h"
+#include "core/error.h"
+
+namespace quarot::apps {
+
+namespace {
+
+template <typename T>
+std::optional<T> first_of(const std::optional<T>& a, const std::optional<T>& b) {
+    return a ? a : b;
+}
+
+std::string recipe_help() {
+    std::string text;
+    for (const std::string& name : model::recipe_names()) text += (text.empty() ? "" : ", ") + name;
+    return text + " [" + model::default_recipe_name() + "]";
+}
+
+}  // namespace
+
+void RecipeFlags::declare(Args& args) {
+    args.add({"--recipe", "NAME", recipe_help(), [this](const Given& g) { recipe_ = g.value; },
+              Shown::First});
+    declare_widths(args);
+    declare_clips(args);
+    declare_rotation(args);
+    args.add({"--method", "NAME", "how weights are quantized: rtn",
+              [this](const Given& g) { method_ = g.value; }});
+    declare_not_yet_there(args);
+}
+
+void RecipeFlags::declare_widths(Args& args) {
+    const auto bits = [&args](const char* name, const char* help, std::optional<int>& to,
+                              Shown shown = Shown::Full) {
+        args.add({name, "N", help, [&to](const Given& g) { to = as_bits(g); }, shown});
+    };
+    bits("--w-bits", "bits of weights, 2 to 8, or 16: not quantized", w_bits_, Shown::First);
+    bits("--a-bits", "bits of activations", a_bits_, Shown::First);
+    bits("--kv-bits", "bits of K and V in the cache", kv_bits_, Shown::First);
+    bits("--k-bits", "bits of K", k_bits_);
+    bits("--v-bits", "bits of V", v_bits_);
+    bits("--down-bits", "bits of down_proj's weights and input, if others", down_bits_);
+    bits("--head-bits", "bits of lm_head's weights [16]", head_bits_);
+}
+
+void RecipeFlags::declare_clips(Args& args) {
+    const auto clip = [&args](const char* name, const char* help, std::optional<float>& to) {
+        args.add({name, "R", help, [&to](const Given& g) { to = as_clip(g); }});
+    };
+    const auto on = [&args](const char* name, const char* help, std::optional<bool>& to) {
+        args.add({name, "", help, [&to](const Given& g) { to = as_switch(g); }});
+    };
+    clip("--a-clip", "clip ratio of activations, in (0, 1]", a_clip_);
+    clip("--kv-clip", "clip ratio of K and V", kv_clip_);
+    clip("--k-clip", "clip ratio of K", k_clip_);
+    clip("--v-clip", "clip ratio of V", v_clip_);
+    on("--w-clip-search,!--no-w-clip-search", "search each weight row's best clip ratio, or do not",
+       w_clip_search_);
+    on("--w-asym", "weights with a zero point", w_asymmetric_);
+    on("--a-asym", "activations with a zero point", a_asymmetric_);
+}
+
+void RecipeFlags::declare_rotation(Args& args) {
+    args.add({"--rotate", "HOW", "hadamard, random (R1 alone) or none",
+              [this](const Given& g) {
+                  rotate_ = as_choice(g, {"hadamard", "random", "none"});
+              },
+              Shown::First});
+    args.add({"--seed", "N", "of the rotation's random numbers [0]", [this](const Given& g) {
+                  seed_ =
+                      static_cast<uint32_t>(as_integer(g, 0, std::numeric_limits<uint32_t>::max()));
+              }});
+    args.add({"--dtype", "TYPE", "of rotated tensors not quantized: keep, f32, f16, bf16 [f32]",
+              [this](const Given& g) {
+                  dtype_ = as_choice(g, {"keep", "f32", "f16", "bf16"});
+              }});
+    args.add({"--hadamard-dtype", "TYPE", "of the online Hadamards: fp32", [](const Given& g) {
+                  if (as_choice(g, {"fp32", "fp16"}) == "fp16") {
+                      fail(ErrorCode::Unsupported, "{} fp16 is not in this version, expected fp32",
+                           g.source);
+                  }
+              }});
+}
+
+// Refused by name, so that nobody takes the result for what was asked.
+void RecipeFlags::declare_not_yet_there(Args& args) {
+    const auto refuse = [](const Given& g) {
+        fail(ErrorCode::Unsupported, "{} is not in this version of quarot; leave it out", g.source);
+    };
+    for (const char* name : {"--group-size", "--a-group-size", "--calib", "--nsamples", "--seqlen",
+                             "--damp", "--calib-windows", "--calib-activations", "--text-format",
+                             "--group-scales", "--a-zero", "--work-dir"}) {
+        args.add({name, "VALUE", "", refuse, Shown::Hidden});
+    }
+    args.add({"--act-order", "", "", refuse, Shown::Hidden});
+    args.add({"--resume", "", "", refuse, Shown::Hidden});
+}
+
+model::Recipe RecipeFlags::resolve() const {
+    model::Recipe recipe =
+        model::named_recipe(recipe_.empty() ? model::default_recipe_name() : recipe_);
+    apply_formats(recipe);
+    apply_rotation(recipe);
+    model::check_recipe(recipe);
+    return recipe;
+}
+
+void RecipeFlags::apply_formats(model::Recipe& recipe) const {
+    const auto set = [](auto& to, const auto& value) {
+        if (value) to = *value;
+    };
+    set(recipe.weights.bits, w_bits_);
+    set(recipe.weights.clip_search, w_clip_search_);
+    set(recipe.weights.method, method_);
+    if (w_asymmetric_) recipe.weights.symmetric = !*w_asymmetric_;
+    set(recipe.activations.bits, a_bits_);
+    set(recipe.activations.clip, a_clip_);
+    if (a_asymmetric_) recipe.activations.symmetric = !*a_asymmetric_;
+    set(recipe.k.bits, first_of(k_bits_, kv_bits_));
+    set(recipe.v.bits, first_of(v_bits_, kv_bits_));
+    set(recipe.k.clip, first_of(k_clip_, kv_clip_));
+    set(recipe.v.clip, first_of(v_clip_, kv_clip_));
+    set(recipe.down_bits, down_bits_);
+    set(recipe.head_bits, head_bits_);
+}
+
+void RecipeFlags::apply_rotation(model::Recipe& recipe) const {
+    if (rotate_) {
+        const bool rotates = *rotate_ != "none";
+        model::RotationSpec& spec = recipe.rotation;
+        spec.residual = *rotate_ == "none"     ? model::ResidualRotation::None
+                        : *rotate_ == "random" ? model::ResidualRotation::Random
+                                               : model::ResidualRotation::Hadamard;
+        spec.value_heads = spec.query_key = spec.ffn = spec.fold_norms = rotates;
+        if (rotates && !recipe.storage) recipe.storage = DType::F32;
+    }
+    if (seed_) recipe.rotation.seed = *seed_;
+    if (!dtype_) return;
+    recipe.storage.reset();
+    if (*dtype_ == "f32") recipe.storage = DType::F32;
+    if (*dtype_ == "f16") recipe.storage = DType::F16;
+    if (*dtype_ == "bf16") recipe.storage = DType::BF16;
+}
+
+}  // namespace quarot::apps

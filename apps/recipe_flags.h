@@ -1,0 +1,36 @@
+// The flags of quantize that choose a recipe and change it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "apps/args.h"
+#include "model/recipe.h"
+
+namespace quarot::apps {
+
+class RecipeFlags {
+  public:
+    void declare(Args& args);
+    // The named recipe, or the default one, with every flag applied. It keeps its name.
+    // Error{Usage, Unsupported}.
+    model::Recipe resolve() const;
+
+  private:
+    void declare_widths(Args& args);
+    void declare_clips(Args& args);
+    void declare_rotation(Args& args);
+    void declare_not_yet_there(Args& args);
+    void apply_formats(model::Recipe& recipe) const;
+    void apply_rotation(model::Recipe& recipe) const;
+
+    std::string recipe_;
+    std::optional<int> w_bits_, a_bits_, k_bits_, v_bits_, kv_bits_, down_bits_, head_bits_;
+    std::optional<float> a_clip_, k_clip_, v_clip_, kv_clip_;
+    std::optional<bool> w_clip_search_, w_asymmetric_, a_asymmetric_;
+    std::optional<std::string> method_, rotate_, dtype_;
+    std::optional<uint32_t> seed_;
+};
+
+}  // namespace quarot::apps

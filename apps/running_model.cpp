@@ -1,0 +1,49 @@
+#include "apps/running_model.h"
+
+#include "core/error.h"
+#include "core/log.h"
+
+namespace quarot::apps {
+
+std::string describe(const model::Recipe& recipe) {
+    return fmt::format("{} W{}A{}K{}V{}", recipe.name, recipe.weights.bits, recipe.activations.bits,
+                       recipe.k.bits, recipe.v.bits);
+}
+
+std::string describe(const model::RotationSpec& spec) {
+    std::string text;
+    const auto add = [&text](bool there, const char* name) {
+        if (there) text += (text.empty() ? "" : ", ") + std::string(name);
+    };
+    add(spec.residual == model::ResidualRotation::Hadamard, "R1 (Hadamard)");
+    add(spec.residual == model::ResidualRotation::Random, "R1 (random)");
+    add(spec.value_heads, "R2 and head mix");
+    add(spec.query_key, "R3");
+    add(spec.ffn, "R4");
+    return text.empty() ? "none" : text;
+}
+
+model::Recipe overridden(model::Recipe recipe, const model::ActivationOverrides& overrides) {
+    recipe.activations.bits = overrides.a_bits.value_or(recipe.activations.bits);
+    recipe.activations.clip = overrides.a_clip.value_or(recipe.activations.clip);
+    recipe.k.bits = overrides.k_bits.value_or(recipe.k.bits);
+    recipe.k.clip = overrides.k_clip.value_or(recipe.k.clip);
+    recipe.v.bits = overrides.v_bits.value_or(recipe.v.bits);
+    recipe.v.clip = overrides.v_clip.value_or(recipe.v.clip);
+    return recipe;
+}
+
+void log_run(const kernels::Backend& backend, const model::Recipe& recipe) {
+    const kernels::BackendInfo info = backend.info();
+    log_info("backend {}, tier {}, {} threads, recipe {}", info.name, info.tier, info.n_threads,
+             describe(recipe));
+}
+
+void require_positions(const model::SourceModel& source, const std::string& what,
+                       int64_t n_positions) {
+    if (n_positions <= source.config().max_positions) return;
+    fail(ErrorCode::Usage, "{} needs {} positions, but {} has {}", what, n_positions,
+         source.folder(), source.config().max_positions);
+}
+
+}  // namespace quarot::apps

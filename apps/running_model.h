@@ -1,0 +1,27 @@
+// What runs of a model have in common: saying what runs, and whether the model has room for it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "kernels/backend.h"
+#include "model/source_model.h"
+#include "model/weights.h"
+
+namespace quarot::apps {
+
+// "quarot-rtn W4A4K4V4"; "none W16A16K16V16" for an ordinary folder.
+std::string describe(const model::Recipe& recipe);
+// "R1 (Hadamard), R2 and head mix, R3, R4", "none"
+std::string describe(const model::RotationSpec& spec);
+// The recipe with what the run-time flags change.
+model::Recipe overridden(model::Recipe recipe, const model::ActivationOverrides& overrides);
+
+// Says on stderr which backend, tier, threads and recipe a run uses.
+void log_run(const kernels::Backend& backend, const model::Recipe& recipe);
+
+// Error{Usage} naming both numbers if the model has fewer positions. `what` asks for them.
+void require_positions(const model::SourceModel& source, const std::string& what,
+                       int64_t n_positions);
+
+}  // namespace quarot::apps
