@@ -64,6 +64,7 @@ Bpe::Bpe(const io::Json& model, const Vocabulary& vocabulary, bool byte_level)
     merges_ = MergeTable::parse(model.at("merges"), vocabulary);
     fuse_unknown_ = flag(model, "fuse_unk");
     ignore_merges_ = flag(model, "ignore_merges");
+    if (!byte_level && !ignore_merges_) borders_.emplace(merges_, vocabulary);
     if (flag(model, "byte_fallback")) fallback_ = fallback_ids(vocabulary);
     if (const io::Json* unknown = model.find("unk_token")) {
         unknown_ = vocabulary.find(unknown->as_string());

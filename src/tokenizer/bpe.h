@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "io/json.h"
+#include "tokenizer/merge_borders.h"
 #include "tokenizer/merge_table.h"
 #include "tokenizer/vocabulary.h"
 
@@ -43,6 +44,11 @@ class Bpe {
     // Appends the ids of a piece. Raw bytes, or valid UTF-8 if not byte-level.
     void encode(std::string_view piece, Workspace& work, std::vector<int32_t>& ids) const;
 
+    // The end of the part of a piece that begins at `at`: parts can be encoded one by one.
+    size_t part_end(std::string_view piece, size_t at) const {
+        return borders_ ? borders_->part_end(piece, at) : piece.size();
+    }
+
     const MergeTable& merges() const { return merges_; }
 
   private:
@@ -54,6 +60,7 @@ class Bpe {
 
     const Vocabulary* vocabulary_;
     MergeTable merges_;
+    std::optional<MergeBorders> borders_;  // only where whole texts are pieces
     bool byte_level_;
     bool fuse_unknown_ = false;
     bool ignore_merges_ = false;

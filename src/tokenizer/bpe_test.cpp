@@ -146,6 +146,55 @@ TEST(Bpe, AgreesWithTheDefinitionOnRandomMergesAndTexts) {
     }
 }
 
+// The parts of a piece, separated by bars.
+std::string parts(const Model& model, const std::string& piece) {
+    std::string result;
+    for (size_t at = 0; at < piece.size();) {
+        const size_t end = model.bpe.part_end(piece, at);
+        result += piece.substr(at, end - at);
+        result.push_back('|');
+        at = end;
+    }
+    return result;
+}
+
+TEST(Bpe, PartsEndWhereNoMergeReachesAcross) {
+    const std::string rest = R"("vocab": {"_": 0, "a": 1, "b": 2, "_a": 3, "_ab": 4, "__": 5},
+                                "merges": ["_ a", "_a b", "_ _"]})";
+    const Model model("{" + rest);
+    EXPECT_EQ(parts(model, "_ab_a__b"), "_ab|_a|__|b|");
+    EXPECT_EQ(parts(model, "ba"), "b|a|");
+    const Model ignoring(R"({"ignore_merges": true, )" + rest);
+    EXPECT_EQ(parts(ignoring, "_ab_a"), "_ab_a|");
+}
+
+TEST(Bpe, UnknownCharactersStayWithTheirNeighbours) {
+    const Model model(R"({"vocab": {"a": 0, "b": 1}, "merges": []})");
+    EXPECT_EQ(parts(model, "ab?ba"), "a|b?b|a|");
+}
+
+TEST(Bpe, PartsGiveTheIdsOfTheWhole) {
+    constexpr uint32_t kSeed = 21;
+    std::mt19937 random(kSeed);
+    Model model(R"({"unk_token": "?", "fuse_unk": true, "byte_fallback": true,
+        "vocab": {"?": 0, "a": 1, "b": 2, "_": 3, "_a": 4, "ab": 5, "ba": 6, "_ab": 7, "?b": 8,
+                  "<0x78>": 9},
+        "merges": ["a b", "_ a", "_ ab", "b a", "? b"]})");
+    const std::string letters = "ab_?xy";
+    for (int round = 0; round < 5000; ++round) {
+        std::string piece(random() % 24, ' ');
+        for (char& letter : piece) letter = letters[random() % letters.size()];
+        Ids by_parts;
+        for (size_t at = 0; at < piece.size();) {
+            const size_t end = model.bpe.part_end(piece, at);
+            const Ids part = model.encode(std::string_view(piece).substr(at, end - at));
+            by_parts.insert(by_parts.end(), part.begin(), part.end());
+            at = end;
+        }
+        ASSERT_EQ(by_parts, model.encode(piece)) << piece << " seed " << kSeed;
+    }
+}
+
 // Each merge takes one symbol away and adds two candidates at most.
 TEST(Bpe, WorkGrowsLinearlyWithAPiece) {
     Model model(R"({"vocab": {"a": 0, "aa": 1, "aaaa": 2, "aaaaaaaa": 3},

@@ -1,4 +1,4 @@
-// The pieces of one text to ids, each different piece once.
+// The pieces of one text to ids, each different part once.
 #pragma once
 
 #include <cstdint>
@@ -23,6 +23,8 @@ class PieceEncoder {
         size_t begin;  // in ids_
         size_t length;
     };
+    void add_part(std::string_view part);
+
     const Bpe* bpe_;
     Bpe::Workspace work_;
     std::unordered_map<std::string_view, Span> known_;
