@@ -1,7 +1,9 @@
 // What is said about a config.json that is not understood.
 #include <gtest/gtest.h>
 
+#include <random>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/error.h"
@@ -167,6 +169,27 @@ TEST(BadConfig, RopeMustBeCompleteAndOfOneMind) {
          {"different"}},
     };
     for (const BadConfig& bad : cases) expect_refused(bad);
+}
+
+TEST(BadConfig, AnyChangeOfBytesIsReadOrRefused) {
+    std::mt19937 random(7);
+    int n_read = 0;
+    for (int round = 0; round < 5000; ++round) {
+        std::string text = round % 2 == 0 ? kLlama31 : kNewSpelling;
+        for (uint32_t change = random() % 4; change < 4; ++change) {
+            constexpr std::string_view kBytes = "0123456789-.eE[]{}\",:ntf\x80";
+            text[random() % text.size()] = kBytes[random() % kBytes.size()];
+        }
+        try {
+            const ModelConfig config = read_text(text);
+            ++n_read;
+            EXPECT_GT(config.q_dim(), 0) << text;
+            EXPECT_EQ(config.n_heads % config.n_kv_heads, 0) << text;
+        } catch (const Error& error) {
+            EXPECT_NE(error.code(), ErrorCode::Internal) << text;
+        }
+    }
+    EXPECT_GT(n_read, 100) << "most changes break the JSON, but not all";
 }
 
 }  // namespace quarot::model
