@@ -7,6 +7,8 @@
 
 #include <cstdint>
 
+#include "kernels/cpu/unroll.h"
+
 namespace quarot::kernels::cpu {
 
 struct TileOperands {
@@ -24,34 +26,27 @@ template <class S, int R, int N>
 static inline void fma_tile(const TileOperands& t) {
     using V = typename S::V;
     V acc[R][N];
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 4
-        for (int n = 0; n < N; ++n) {
+    unroll<R>([&](auto r) QUAROT_INLINE {
+        unroll<N>([&](auto n) QUAROT_INLINE {
             acc[r][n] = t.factors == nullptr
                             ? S::zero()
                             : S::mul(S::set1(t.factors[r]), S::load(t.c + r * t.ldc + 16 * n));
-        }
-    }
+        });
+    });
     const float* a = t.a;
     const float* b = t.b;
-    for (int64_t k = 0; k < t.depth; ++k) {
+    const int64_t lda = t.lda, ldb = t.ldb;
+    for (int64_t k = t.depth; k > 0; --k, ++a, b += ldb) {
         V column[N];
-#pragma GCC unroll 4
-        for (int n = 0; n < N; ++n) column[n] = S::load(b + 16 * n);
-#pragma GCC unroll 8
-        for (int r = 0; r < R; ++r) {
-            const V x = S::set1(a[r * t.lda + k]);
-#pragma GCC unroll 4
-            for (int n = 0; n < N; ++n) acc[r][n] = S::fma(x, column[n], acc[r][n]);
-        }
-        b += t.ldb;
+        unroll<N>([&](auto n) QUAROT_INLINE { column[n] = S::load(b + 16 * n); });
+        unroll<R>([&](auto r) QUAROT_INLINE {
+            const V x = S::set1(a[r * lda]);
+            unroll<N>([&](auto n) QUAROT_INLINE { acc[r][n] = S::fma(x, column[n], acc[r][n]); });
+        });
     }
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 4
-        for (int n = 0; n < N; ++n) S::store(t.c + r * t.ldc + 16 * n, acc[r][n]);
-    }
+    unroll<R>([&](auto r) QUAROT_INLINE {
+        unroll<N>([&](auto n) QUAROT_INLINE { S::store(t.c + r * t.ldc + 16 * n, acc[r][n]); });
+    });
 }
 
 template <class S, int R, int N>

@@ -16,39 +16,35 @@ static inline void dot_tile(const FloatRows& in, const void* const* weights, int
     using V = typename S::V;
     constexpr int kOutputs = 4 * G;
     V acc[R][kOutputs];
-    for (auto& row : acc) {
-        for (V& v : row) v = S::zero();
-    }
+    unroll<R>([&](auto r) QUAROT_INLINE {
+        unroll<kOutputs>([&](auto o) QUAROT_INLINE { acc[r][o] = S::zero(); });
+    });
     const float* x = in.data + first;
-    const int64_t whole = count / 16 * 16;
+    const int64_t whole = count / 16 * 16, stride = in.stride;
     for (int64_t k = 0; k < whole; k += 16) {
         V w[kOutputs];
-#pragma GCC unroll 8
-        for (int o = 0; o < kOutputs; ++o) w[o] = load_float<S>(weights[o], F, first + k);
-#pragma GCC unroll 8
-        for (int r = 0; r < R; ++r) {
-            const V a = S::load(x + r * in.stride + k);
-#pragma GCC unroll 8
-            for (int o = 0; o < kOutputs; ++o) acc[r][o] = S::fma(a, w[o], acc[r][o]);
-        }
+        unroll<kOutputs>([&](auto o)
+                             QUAROT_INLINE { w[o] = load_float<S>(weights[o], F, first + k); });
+        unroll<R>([&](auto r) QUAROT_INLINE {
+            const V a = S::load(x + r * stride + k);
+            unroll<kOutputs>([&](auto o) QUAROT_INLINE { acc[r][o] = S::fma(a, w[o], acc[r][o]); });
+        });
     }
     if (whole < count) {
-        for (int o = 0; o < kOutputs; ++o) {
+        unroll<kOutputs>([&](auto o) QUAROT_INLINE {
             const V w = load_float_n<S>(weights[o], F, first + whole, count - whole);
-            for (int r = 0; r < R; ++r) {
-                const V a = S::load_n(x + r * in.stride + whole, count - whole);
+            unroll<R>([&](auto r) QUAROT_INLINE {
+                const V a = S::load_n(x + r * stride + whole, count - whole);
                 acc[r][o] = S::fma(a, w, acc[r][o]);
-            }
-        }
+            });
+        });
     }
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 2
-        for (int g = 0; g < G; ++g) {
+    unroll<R>([&](auto r) QUAROT_INLINE {
+        unroll<G>([&](auto g) QUAROT_INLINE {
             S::store_sums4(sums + r * ld + 4 * g, acc[r][4 * g], acc[r][4 * g + 1],
                            acc[r][4 * g + 2], acc[r][4 * g + 3]);
-        }
-    }
+        });
+    });
 }
 
 template <class S, FloatFormat F, int R>

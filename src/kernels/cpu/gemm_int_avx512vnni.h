@@ -10,6 +10,7 @@
 
 #include "kernels/cpu/gemm_int.h"
 #include "kernels/cpu/simd_avx512.h"
+#include "kernels/cpu/unroll.h"
 
 namespace quarot::kernels::cpu {
 
@@ -48,13 +49,17 @@ static inline __m512i high_nibble_sum(__m512i low, __m512i raw) {
     return _mm512_srai_epi32(_mm512_sub_epi32(raw, low), 4);
 }
 
+// A fence for the register allocator: without it after the loop GCC 12 spills sums inside the loop.
+QUAROT_INLINE static inline void keep_in_register(__m512i& sum) {
+    asm("" : "+v"(sum));
+}
+
 // R tokens times one panel. Memory-bound callers prefetch the panel ahead.
 template <int R, bool kNibbles, bool kPrefetch>
 static void vnni_tile(const IntPanel& panel, int64_t steps, const TokenTile& tile,
                       const FloatOut& out) {
     __m512i acc0[R], acc1[R];
-#pragma GCC unroll 14
-    for (int r = 0; r < R; ++r) acc0[r] = acc1[r] = _mm512_setzero_si512();
+    unroll<R>([&](auto r) QUAROT_INLINE { acc0[r] = acc1[r] = _mm512_setzero_si512(); });
     const __m512i mask = _mm512_set1_epi8(15);
     const uint8_t* w = panel.codes;
     const int8_t* a = tile.codes;
@@ -63,22 +68,24 @@ static void vnni_tile(const IntPanel& panel, int64_t steps, const TokenTile& til
         const __m512i w0 = kNibbles ? _mm512_and_si512(first, mask) : first;
         const __m512i w1 = kNibbles ? first : _mm512_loadu_si512(w + 64);
         if constexpr (kPrefetch) _mm_prefetch(w + 2048, _MM_HINT_T0);
-#pragma GCC unroll 14
-        for (int r = 0; r < R; ++r) {
+        unroll<R>([&](auto r) QUAROT_INLINE {
             const __m512i x = broadcast_word(a + 4 * r);
             acc0[r] = _mm512_dpbusd_epi32(acc0[r], w0, x);
             acc1[r] = _mm512_dpbusd_epi32(acc1[r], w1, x);
-        }
+        });
         w += kNibbles ? 64 : 128;
         a += 4 * kTileSlots;
     }
-#pragma GCC unroll 14
-    for (int r = 0; r < R; ++r) {
+    unroll<R>([&](auto r) QUAROT_INLINE {
+        keep_in_register(acc0[r]);
+        keep_in_register(acc1[r]);
+    });
+    unroll<R>([&](auto r) QUAROT_INLINE {
         float* y = out.data + r * out.stride;
         finish_lanes(acc0[r], panel, 0, tile, r, out, y);
         finish_lanes(kNibbles ? high_nibble_sum(acc0[r], acc1[r]) : acc1[r], panel, 16, tile, r,
                      out, y);
-    }
+    });
 }
 
 template <int R, bool kNibbles, bool kPrefetch>
@@ -122,14 +129,12 @@ template <int P, bool kNibbles>
 static inline void vnni_row(const IntPanel& first, int64_t panel_bytes, int64_t steps,
                             const TokenTile& row, const FloatOut& out) {
     __m512i acc0[P], acc1[P];
-#pragma GCC unroll 4
-    for (int p = 0; p < P; ++p) acc0[p] = acc1[p] = _mm512_setzero_si512();
+    unroll<P>([&](auto p) QUAROT_INLINE { acc0[p] = acc1[p] = _mm512_setzero_si512(); });
     const __m512i mask = _mm512_set1_epi8(15);
     const uint8_t* w = first.codes;
     for (int64_t k = 0; k < steps; ++k) {
         const __m512i x = broadcast_word(row.codes + 4 * k);
-#pragma GCC unroll 4
-        for (int p = 0; p < P; ++p) {
+        unroll<P>([&](auto p) QUAROT_INLINE {
             const uint8_t* step = w + p * panel_bytes;
             _mm_prefetch(step + 4096, _MM_HINT_T0);
             const __m512i bytes = _mm512_loadu_si512(step);
@@ -141,16 +146,16 @@ static inline void vnni_row(const IntPanel& first, int64_t panel_bytes, int64_t 
                 acc0[p] = _mm512_dpbusd_epi32(acc0[p], bytes, x);
                 acc1[p] = _mm512_dpbusd_epi32(acc1[p], _mm512_loadu_si512(step + 64), x);
             }
-        }
+        });
         w += kNibbles ? 64 : 128;
     }
-    for (int p = 0; p < P; ++p) {
+    unroll<P>([&](auto p) QUAROT_INLINE {
         const IntPanel panel = panel_at<Avx512>(first, p, panel_bytes);
         const FloatOut columns = columns_of_panel<Avx512>(out, p);
         finish_lanes(acc0[p], panel, 0, row, 0, columns, columns.data);
         finish_lanes(kNibbles ? high_nibble_sum(acc0[p], acc1[p]) : acc1[p], panel, 16, row, 0,
                      columns, columns.data);
-    }
+    });
 }
 
 template <bool kNibbles>
@@ -182,34 +187,30 @@ static void int_row_vnni(const IntPanel& first, int64_t n_panels, int64_t panel_
 }
 
 // Sixteen rows of 16 words each, transposed: out word j of row i is in word i of row j.
-static inline void transpose_words(__m512i* r) {
+QUAROT_INLINE static inline void transpose_words(__m512i* r) {
     __m512i t[16];
-#pragma GCC unroll 8
-    for (int i = 0; i < 8; ++i) {
+    unroll<8>([&](auto i) QUAROT_INLINE {
         t[2 * i] = _mm512_unpacklo_epi32(r[2 * i], r[2 * i + 1]);
         t[2 * i + 1] = _mm512_unpackhi_epi32(r[2 * i], r[2 * i + 1]);
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) {
+    });
+    unroll<4>([&](auto i) QUAROT_INLINE {
         r[4 * i] = _mm512_unpacklo_epi64(t[4 * i], t[4 * i + 2]);
         r[4 * i + 1] = _mm512_unpackhi_epi64(t[4 * i], t[4 * i + 2]);
         r[4 * i + 2] = _mm512_unpacklo_epi64(t[4 * i + 1], t[4 * i + 3]);
         r[4 * i + 3] = _mm512_unpackhi_epi64(t[4 * i + 1], t[4 * i + 3]);
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) {
+    });
+    unroll<4>([&](auto i) QUAROT_INLINE {
         t[i] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0x88);
         t[i + 4] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0xdd);
         t[i + 8] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0x88);
         t[i + 12] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0xdd);
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) {
+    });
+    unroll<4>([&](auto i) QUAROT_INLINE {
         r[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
         r[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
         r[i + 4] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0x88);
         r[i + 12] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0xdd);
-    }
+    });
 }
 
 // As pack_tile, 16 steps at a time; the rows are padded to whole vectors.
@@ -217,11 +218,10 @@ static void pack_tile_avx512(const int8_t* codes, int64_t stride, int64_t n_toke
                              int8_t* tile) {
     for (int64_t k = 0; k < steps; k += 16) {
         __m512i rows[16];
-#pragma GCC unroll 16
-        for (int t = 0; t < 16; ++t) {
+        unroll<16>([&](auto t) QUAROT_INLINE {
             rows[t] = t < n_tokens ? _mm512_loadu_si512(codes + t * stride + 4 * k)
                                    : _mm512_setzero_si512();
-        }
+        });
         transpose_words(rows);
         const int64_t count = steps - k < 16 ? steps - k : 16;
         for (int64_t i = 0; i < count; ++i) {

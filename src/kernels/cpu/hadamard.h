@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "kernels/cpu/fma_tile.h"
+#include "kernels/cpu/unroll.h"
 
 namespace quarot::kernels::cpu {
 
@@ -18,24 +19,31 @@ static inline Pair<typename S::V> butterfly(typename S::V a, typename S::V b) {
     return {S::add(a, b), S::sub(a, b)};
 }
 
+// One stage across R vectors; nothing if they are too few.
+template <class S, int R, int kStride>
+QUAROT_INLINE static inline void stage(typename S::V* v) {
+    if constexpr (kStride < R) {
+        unroll<R>([&](auto i) QUAROT_INLINE {
+            if constexpr ((i & kStride) == 0) {
+                const auto pair = butterfly<S>(v[i], v[i + kStride]);
+                v[i] = pair.sum;
+                v[i + kStride] = pair.difference;
+            }
+        });
+    }
+}
+
 // 16 R consecutive points: inside each vector, then across the R vectors.
 template <class S, int R>
 static inline void sylvester_block(float* x, typename S::V factor) {
     typename S::V v[R];
-#pragma GCC unroll 16
-    for (int i = 0; i < R; ++i) v[i] = S::hadamard16(S::mul(factor, S::load(x + 16 * i)));
-#pragma GCC unroll 4
-    for (int s = 1; s < R; s *= 2) {
-#pragma GCC unroll 16
-        for (int i = 0; i < R; ++i) {
-            if ((i & s) != 0) continue;
-            const auto pair = butterfly<S>(v[i], v[i + s]);
-            v[i] = pair.sum;
-            v[i + s] = pair.difference;
-        }
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < R; ++i) S::store(x + 16 * i, v[i]);
+    unroll<R>([&](auto i)
+                  QUAROT_INLINE { v[i] = S::hadamard16(S::mul(factor, S::load(x + 16 * i))); });
+    stage<S, R, 1>(v);
+    stage<S, R, 2>(v);
+    stage<S, R, 4>(v);
+    stage<S, R, 8>(v);
+    unroll<R>([&](auto i) QUAROT_INLINE { S::store(x + 16 * i, v[i]); });
 }
 
 template <class S, int R>
