@@ -6,6 +6,7 @@
 #include <string>
 
 #include "core/error.h"
+#include "io/text.h"
 #include "tokenizer/byte_level.h"
 #include "tokenizer/byte_token.h"
 #include "tokenizer/unicode.h"
@@ -22,7 +23,7 @@ void refuse_unless_empty(const io::Json& model, std::string_view key) {
     const io::Json* value = model.find(key);
     if (value != nullptr && !value->as_string().empty()) {
         fail(ErrorCode::Unsupported, "{} is \"{}\", expected null or an empty string",
-             value->place(), value->as_string());
+             value->place(), io::printable(value->as_string()));
     }
 }
 
@@ -49,7 +50,7 @@ void add_symbol(int32_t id, Bpe::Workspace& work) {
 void Bpe::refuse_unsupported(const io::Json& model) {
     if (const io::Json* type = model.find("type"); type != nullptr && type->as_string() != "BPE") {
         fail(ErrorCode::Unsupported, "{} is \"{}\", expected \"BPE\", the only kind of model here",
-             type->place(), type->as_string());
+             type->place(), io::printable(type->as_string()));
     }
     if (const io::Json* dropout = model.find("dropout")) {
         fail(ErrorCode::Unsupported, "{} is not null: random merges cannot be reproduced",
@@ -70,7 +71,7 @@ Bpe::Bpe(const io::Json& model, const Vocabulary& vocabulary, bool byte_level)
         unknown_ = vocabulary.find(unknown->as_string());
         if (!unknown_) {
             fail(ErrorCode::Corrupt, "{} is \"{}\", which the vocabulary lacks", unknown->place(),
-                 unknown->as_string());
+                 io::printable(unknown->as_string()));
         }
     }
     id_of_byte_.fill(-1);

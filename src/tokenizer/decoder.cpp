@@ -65,7 +65,8 @@ void Decoder::add(const io::Json& step, const Vocabulary& vocabulary) {
     } else if (type == "Strip") {
         add_strip(step);
     } else {
-        fail(ErrorCode::Unsupported, "{}: decoder {} is not supported", step.place(), type);
+        fail(ErrorCode::Unsupported, "{}: decoder {} is not supported", step.place(),
+             io::printable(type));
     }
     check_step_count(steps_.size(), step.place());
     if (growth_ > kMaxGrowth) {

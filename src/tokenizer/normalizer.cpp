@@ -2,6 +2,7 @@
 #include "tokenizer/normalizer.h"
 
 #include "core/error.h"
+#include "io/text.h"
 
 namespace quarot::tokenizer {
 namespace {
@@ -25,7 +26,8 @@ void Normalizer::add(const io::Json& step) {
         growth_ *= replace.growth();
         steps_.emplace_back(replace);
     } else {
-        fail(ErrorCode::Unsupported, "{}: normalizer {} is not supported", step.place(), type);
+        fail(ErrorCode::Unsupported, "{}: normalizer {} is not supported", step.place(),
+             io::printable(type));
     }
     check_step_count(steps_.size(), step.place());
     if (growth_ > kMaxGrowth) {

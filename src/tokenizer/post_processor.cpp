@@ -38,7 +38,8 @@ void PostProcessor::add(const io::Json& step, const Vocabulary& vocabulary) {
     } else if (type == "TemplateProcessing") {
         add_template(step, vocabulary);
     } else if (type != "ByteLevel") {  // which changes offsets only
-        fail(ErrorCode::Unsupported, "{}: post_processor {} is not supported", step.place(), type);
+        fail(ErrorCode::Unsupported, "{}: post_processor {} is not supported", step.place(),
+             io::printable(type));
     }
 }
 

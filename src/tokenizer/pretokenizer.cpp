@@ -4,6 +4,7 @@
 #include <string>
 
 #include "core/error.h"
+#include "io/text.h"
 #include "tokenizer/replace.h"
 #include "tokenizer/unicode.h"
 
@@ -30,7 +31,7 @@ void PreTokenizer::add(const io::Json& step) {
     const std::string& type = step.at("type").as_string();
     if (byte_level_) {
         fail(ErrorCode::Unsupported, "{}: pre_tokenizer {} stands after ByteLevel, expected before",
-             step.place(), type);
+             step.place(), io::printable(type));
     }
     if (type == "Sequence") {
         for (const io::Json& inner : step.at("pretokenizers").as_array()) add(inner);
@@ -41,7 +42,8 @@ void PreTokenizer::add(const io::Json& step) {
     } else if (type == "Digits") {
         steps_.emplace_back(Digits{flag(step, "individual_digits", false)});
     } else {
-        fail(ErrorCode::Unsupported, "{}: pre_tokenizer {} is not supported", step.place(), type);
+        fail(ErrorCode::Unsupported, "{}: pre_tokenizer {} is not supported", step.place(),
+             io::printable(type));
     }
     check_step_count(steps_.size(), step.place());
 }
@@ -52,14 +54,14 @@ void PreTokenizer::add_split(const io::Json& step) {
     if (!known) {
         fail(ErrorCode::Unsupported,
              "{}: the split pattern is none of GPT-2, Llama-3 and Qwen2: {}", step.place(),
-             step.at("pattern").dump(-1));
+             io::printable(step.at("pattern").dump(-1)));
     }
     // The known patterns leave no gaps, so removing what does not match removes nothing.
     const std::string& behavior = step.at("behavior").as_string();
     const bool invert = flag(step, "invert", false);
     if (!(behavior == "Isolated" && !invert) && !(behavior == "Removed" && invert)) {
         fail(ErrorCode::Unsupported, "{}: Split with behavior {} and invert {} is not supported",
-             step.place(), behavior, invert);
+             step.place(), io::printable(behavior), invert);
     }
     steps_.emplace_back(*known);
 }

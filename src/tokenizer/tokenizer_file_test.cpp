@@ -76,6 +76,7 @@ TEST(TokenizerFile, WhatWeDoNotHaveIsNamed) {
              {"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A"}}]}]})",
           "second"},
          {"decoder", "null", "decoder"},
+         {"normalizer", R"({"type": "a\nb"})", "a\\x0ab"},
          {"decoder", R"({"type": "CTC"})", "CTC"}});
 }
 

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <optional>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,10 @@ struct Subject {
     std::string reference;  // path of reference.json
     std::string text;       // path of the perplexity text
 };
+
+void PrintTo(const Subject& subject, std::ostream* out) {
+    *out << subject.folder;
+}
 
 bool exists(const std::string& path) {
     return std::filesystem::exists(path);
