@@ -112,7 +112,7 @@ std::vector<float> floats_at(const void* data, size_t n) {
 }  // namespace
 
 TEST_F(LoadWeightsTest, HandsOverEveryLinearInItsPlace) {
-    const TinyModel model = make_tiny_model({.attention_bias = true});
+    const TinyModel model = make_tiny_model({.head_dim = 16, .attention_bias = true});
     const Weights weights = load(model);
     ASSERT_EQ(weights.layers.size(), 2u);
     EXPECT_EQ(backend_.linears.size(), 15u);
@@ -121,10 +121,10 @@ TEST_F(LoadWeightsTest, HandsOverEveryLinearInItsPlace) {
         EXPECT_EQ(weights.layers[1].linear(role).in_features(), in);
         EXPECT_EQ(weights.layers[1].linear(role).bits(), 16);
     };
-    expect_shape(LinearRole::Q, 32, 32);
-    expect_shape(LinearRole::K, 16, 32);
-    expect_shape(LinearRole::V, 16, 32);
-    expect_shape(LinearRole::O, 32, 32);
+    expect_shape(LinearRole::Q, 64, 32);
+    expect_shape(LinearRole::K, 32, 32);
+    expect_shape(LinearRole::V, 32, 32);
+    expect_shape(LinearRole::O, 32, 64);
     expect_shape(LinearRole::Gate, 48, 32);
     expect_shape(LinearRole::Up, 48, 32);
     expect_shape(LinearRole::Down, 32, 48);

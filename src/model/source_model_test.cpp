@@ -234,14 +234,16 @@ TEST_F(SourceModelTest, NanAndInfAreFoundWhereTheyStand) {
     const float nan = std::numeric_limits<float>::quiet_NaN();
     const float inf = std::numeric_limits<float>::infinity();
     for (const DType dtype : {DType::F32, DType::F16, DType::BF16}) {
-        for (const char* name :
-             {"model.embed_tokens.weight", "model.layers.1.mlp.up_proj.weight", "lm_head.weight"}) {
-            TinyModel model = make_tiny_model({.dtype = dtype});
-            StoredTensor& tensor = model.tensors.at(name);
-            std::vector<float> values = values_of(tensor);
-            values[32 * 5 + 7] = nan;
-            tensor = make_stored_tensor(dtype, tensor.shape, values);
-            expect_refused(model, ErrorCode::Corrupt, {name, "nan", "row 5, column 7"});
+        for (const auto& [value, word] : {std::pair(nan, "nan"), std::pair(inf, "inf")}) {
+            for (const char* name : {"model.embed_tokens.weight",
+                                     "model.layers.1.mlp.up_proj.weight", "lm_head.weight"}) {
+                TinyModel model = make_tiny_model({.dtype = dtype});
+                StoredTensor& tensor = model.tensors.at(name);
+                std::vector<float> values = values_of(tensor);
+                values[32 * 5 + 7] = value;
+                tensor = make_stored_tensor(dtype, tensor.shape, values);
+                expect_refused(model, ErrorCode::Corrupt, {name, word, "row 5, column 7"});
+            }
         }
     }
     TinyModel model = make_tiny_model({.attention_bias = true});
