@@ -16,17 +16,6 @@ namespace quarot::apps {
 
 namespace {
 
-std::vector<std::string> split_names(const std::string& names) {
-    std::vector<std::string> parts;
-    for (size_t start = 0; start <= names.size();) {
-        const size_t comma = std::min(names.find(',', start), names.size());
-        const std::string name = names.substr(start, comma - start);
-        parts.push_back(name.starts_with("!") ? name.substr(1) : name);
-        start = comma + 1;
-    }
-    return parts;
-}
-
 std::string first_line(const std::string& text) {
     return text.substr(0, text.find('\n'));
 }
@@ -51,6 +40,17 @@ std::map<std::string, std::vector<std::string>> read_config(const std::string& p
 }
 
 }  // namespace
+
+std::vector<std::string> split_names(const std::string& names) {
+    std::vector<std::string> parts;
+    for (size_t start = 0; start <= names.size();) {
+        const size_t comma = std::min(names.find(',', start), names.size());
+        const std::string name = names.substr(start, comma - start);
+        parts.push_back(name.starts_with("!") ? name.substr(1) : name);
+        start = comma + 1;
+    }
+    return parts;
+}
 
 std::string long_name(const std::string& names) {
     const std::vector<std::string> parts = split_names(names);

@@ -67,6 +67,8 @@ class Args {
     Help help_ = Help::None;
 };
 
+// The names of a flag; "!--no-x" as "--no-x".
+std::vector<std::string> split_names(const std::string& names);
 // "--w-bits" of "-w,--w-bits"; the short or positional name if there is no long one.
 std::string long_name(const std::string& names);
 // "QUAROT_W_BITS"; empty for a positional argument.

@@ -8,28 +8,22 @@ namespace quarot::apps {
 
 namespace {
 
-bool is_positional(const Flag& flag) {
-    return !flag.names.starts_with("-");
-}
-
-// "-t, --threads N"; of a flag that may stand without its name, too, the flag.
+// "-t, --threads N"; the positional name of a flag that has one stands in the usage line alone.
 std::string left_side(const Flag& flag) {
     std::string text;
-    for (const char c : flag.names) {
-        if (c == ',')
-            text += ", ";
-        else if (c != '!')
-            text += c;
+    for (const std::string& name : split_names(flag.names)) {
+        if (name.starts_with("-")) text += fmt::format("{}{}", text.empty() ? "" : ", ", name);
     }
-    return flag.value.empty() || is_positional(flag) ? text
-                                                     : fmt::format("{} {}", text, flag.value);
+    if (text.empty()) return flag.names;
+    return flag.value.empty() ? text : fmt::format("{} {}", text, flag.value);
 }
 
 std::string usage_line(const std::string& command, const std::vector<Flag>& flags) {
     std::string line = "quarot " + command;
     for (const Flag& flag : flags) {
-        const size_t last = flag.names.rfind(',') + 1;  // 0 if there is no comma
-        if (flag.names[last] != '-') line += fmt::format(" {}", flag.names.substr(last));
+        for (const std::string& name : split_names(flag.names)) {
+            if (!name.starts_with("-")) line += fmt::format(" {}", name);
+        }
     }
     return line + " [flags]";
 }

@@ -1,0 +1,170 @@
+// Quantized folders that somebody broke after they were made.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <functional>
+#include <limits>
+
+#include "e2e/expectations.h"
+#include "e2e/model_surgery.h"
+#include "e2e/program.h"
+#include "support/temp_dir.h"
+#include "support/tiny_model.h"
+
+namespace quarot::test {
+namespace {
+
+constexpr int kUnsupported = 4;
+constexpr int kCorrupt = 5;
+
+struct BrokenFolder {
+    const char* name;
+    std::function<void(const std::string& folder)> damage;
+    int exit_code;
+    std::vector<std::string> words;  // the message names these
+};
+
+void PrintTo(const BrokenFolder& folder, std::ostream* out) {
+    *out << folder.name;
+}
+
+const std::string kQ = "model.layers.0.self_attn.q_proj";
+
+// The one file of tensors; its name is the program's choice.
+std::string weights_file(const std::string& folder) {
+    for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+        if (entry.path().extension() == ".safetensors") return entry.path().string();
+    }
+    return folder + "/no.safetensors";
+}
+
+std::function<void(const std::string&)> recipe(std::function<void(io::Json&)> change) {
+    return [=](const std::string& folder) {
+        edit_json(folder + "/config.json", [&](io::Json& json) {
+            io::Json recipe = json.at("quantization_config");
+            change(recipe);
+            json.set("quantization_config", recipe);
+        });
+    };
+}
+
+std::function<void(io::Json&)> nested(const std::string& section, const std::string& key,
+                                      const io::Json& value) {
+    return [=](io::Json& recipe) {
+        io::Json changed = recipe.at(section);
+        changed.set(key, value);
+        recipe.set(section, changed);
+    };
+}
+
+std::function<void(const std::string&)> scale(float value) {
+    return [=](const std::string& folder) {
+        overwrite_tensor(weights_file(folder), kQ + ".weight_scale", 4,
+                         {reinterpret_cast<const char*>(&value), sizeof(value)});
+    };
+}
+
+std::function<void(const std::string&)> renamed(const std::string& from, const std::string& to) {
+    return [=](const std::string& folder) {
+        edit_header(weights_file(folder), [&](io::Json& header) {
+            for (auto& [name, entry] : header.as_object()) {
+                if (name == from) name = to;
+            }
+        });
+    };
+}
+
+std::function<void(const std::string&)> entry(const std::string& tensor, const std::string& key,
+                                              const io::Json& value) {
+    return [=](const std::string& folder) {
+        edit_header(weights_file(folder), [&](io::Json& header) {
+            io::Json changed = header.at(tensor);
+            changed.set(key, value);
+            header.set(tensor, changed);
+        });
+    };
+}
+
+const std::vector<BrokenFolder> kFolders = {
+    {"ScaleNan", scale(std::numeric_limits<float>::quiet_NaN()), kCorrupt, {kQ}},
+    {"ScaleZero", scale(0.0f), kCorrupt, {kQ}},
+    {"ScaleNegative", scale(-1.0f), kCorrupt, {kQ}},
+    {"CodesMissing",
+     renamed(kQ + ".weight_packed", kQ + ".weight_pakced"),
+     kCorrupt,
+     {kQ + ".weight_packed"}},
+    {"ScalesMissing",
+     renamed(kQ + ".weight_scale", kQ + ".weight_skale"),
+     kCorrupt,
+     {kQ + ".weight_scale"}},
+    {"CodesOfTheWrongShape",
+     entry(kQ + ".weight_packed", "shape", io::Json::Array{16, 8}),
+     kCorrupt,
+     {kQ + ".weight_packed"}},
+    {"CodesOfTheWrongType",
+     entry(kQ + ".weight_packed", "dtype", "F32"),
+     kCorrupt,
+     {kQ + ".weight_packed"}},
+    {"ShapeTensorLies",
+     [](const std::string& folder) {
+         overwrite_tensor(weights_file(folder), kQ + ".weight_shape", 0, "\x7f");
+     },
+     kCorrupt,
+     {kQ + ".weight_shape"}},
+    {"OneCodeFlipped",
+     [](const std::string& folder) {
+         const std::string file = weights_file(folder);
+         overwrite_tensor(file, kQ + ".weight_packed", 0, "\x12\x34\x56\x78\x12\x34\x56\x78");
+     },
+     kCorrupt,
+     {kQ + ".weight_packed"}},
+    {"RecipeOfANewerProgram",
+     recipe([](io::Json& r) { r.set("format_version", 99); }),
+     kUnsupported,
+     {"format_version", "99"}},
+    {"RecipeWithNineBits", recipe(nested("weights", "bits", 9)), kCorrupt, {"weights.bits", "9"}},
+    {"RecipeWithOtherBitsThanTheCodes",
+     recipe(nested("weights", "bits", 8)),
+     kCorrupt,
+     {"weight_packed"}},
+    {"RecipeWithoutRotation",
+     recipe([](io::Json& r) { r.set("rotation", io::Json()); }),
+     kCorrupt,
+     {"rotation"}},
+    {"RecipeWithAnUnknownRotation",
+     recipe(nested("rotation", "residual", "spin")),
+     kCorrupt,
+     {"residual", "spin"}},
+    {"RecipeWithAClipOfTwo", recipe(nested("k", "clip", 2.0)), kCorrupt, {"k.clip"}},
+};
+
+class BrokenQuantizedTest : public testing::TestWithParam<BrokenFolder> {};
+
+TEST_P(BrokenQuantizedTest, IsRefusedByLogits) {
+    const TempDir dir;
+    write_tiny_model(dir / "model");
+    expect_success(run_program({"quantize", dir / "model", dir / "w4"}));
+    GetParam().damage(dir / "w4");
+    const std::vector<std::string> before = listing(dir.path());
+    expect_failure(
+        run_program({"logits", dir / "w4", "--ids", "1,2", "--out", dir / "out", "--json"}),
+        GetParam().exit_code, GetParam().words);
+    EXPECT_EQ(listing(dir.path()), before);
+}
+
+std::string case_name(const testing::TestParamInfo<BrokenFolder>& info) {
+    return info.param.name;
+}
+
+INSTANTIATE_TEST_SUITE_P(Folders, BrokenQuantizedTest, testing::ValuesIn(kFolders), case_name);
+
+TEST(QuantizedFolder, IsNotQuantizedAgain) {
+    const TempDir dir;
+    write_tiny_model(dir / "model");
+    expect_success(run_program({"quantize", dir / "model", dir / "w4"}));
+    expect_failure(run_program({"quantize", dir / "w4", dir / "again"}), kUnsupported, {"w4"});
+    EXPECT_FALSE(std::filesystem::exists(dir / "again"));
+}
+
+}  // namespace
+}  // namespace quarot::test

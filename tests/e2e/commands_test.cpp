@@ -1,0 +1,210 @@
+// Every command once on a small model: its JSON keys, its text, its flags from other places.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "e2e/expectations.h"
+#include "e2e/model_surgery.h"
+#include "e2e/program.h"
+#include "io/safetensors.h"
+#include "support/temp_dir.h"
+#include "support/tiny_model.h"
+
+namespace quarot::test {
+namespace {
+
+class Commands : public testing::Test {
+  protected:
+    void SetUp() override {
+        write_tiny_model(model_);
+        write_bytes(text_, std::string(100, 'a') + "\n" + std::string(99, 'b'));
+    }
+
+    const TempDir dir_;
+    const std::string model_ = dir_ / "model";
+    const std::string text_ = dir_ / "text";
+    const std::string out_ = dir_ / "out";
+};
+
+TEST_F(Commands, VersionTellsWhatItIs) {
+    const Outcome outcome = run_program({"version", "--json"});
+    expect_success(outcome);
+    const io::Json json = outcome.json();
+    expect_document(json, "version",
+                    {"commit", "compiler", "isa", "isa_compiled", "cuda", "devices"});
+    EXPECT_TRUE(json.at("cuda").is_null());
+    const auto& compiled = json.at("isa_compiled").as_array();
+    EXPECT_TRUE(std::any_of(compiled.begin(), compiled.end(), [&](const io::Json& tier) {
+        return tier.as_string() == json.at("isa").as_string();
+    }));
+    EXPECT_EQ(run_program({"--version", "--json"}).json().dump(), json.dump());
+}
+
+TEST_F(Commands, VersionNamesTheTierThatWasAskedFor) {
+    RunOptions options;
+    options.environment = {{"QUAROT_ISA", "scalar"}};
+    EXPECT_EQ(run_program({"version", "--json"}, options).json().at("isa").as_string(), "scalar");
+}
+
+TEST_F(Commands, InspectDescribesAnOrdinaryFolder) {
+    const Outcome outcome = run_program({"inspect", "-m", model_, "--json", "--tensors"});
+    expect_success(outcome);
+    const io::Json json = outcome.json();
+    expect_document(json, "inspect",
+                    {"architecture", "parameters", "quantized", "recipe", "bits_per_weight",
+                     "kv_bytes_per_token", "rotation", "tensors"});
+    EXPECT_EQ(json.at("architecture").as_string(), "LlamaForCausalLM");
+    EXPECT_FALSE(json.at("quantized").as_bool());
+    EXPECT_TRUE(json.at("recipe").is_null());
+    EXPECT_EQ(json.at("bits_per_weight").as_double(), 32.0);
+    // 2 layers of K and V with 2 heads of 8 floats.
+    EXPECT_EQ(json.at("kv_bytes_per_token").as_int(), 2 * 2 * 2 * 8 * 4);
+    EXPECT_EQ(json.at("rotation").at("R1").at("kind").as_string(), "none");
+    EXPECT_EQ(json.at("tensors").as_array().size(), 21u);
+    const io::Json& first = json.at("tensors").as_array().front();
+    for (const char* key : {"name", "dtype", "shape", "bytes"}) EXPECT_TRUE(first.contains(key));
+    EXPECT_FALSE(run_program({"inspect", model_, "--json"}).json().contains("tensors"));
+}
+
+TEST_F(Commands, TokenizeGivesIdsAndTokens) {
+    const Outcome outcome = run_program({"tokenize", "-m", model_, "-p", "a b", "--json"});
+    expect_success(outcome);
+    const io::Json json = outcome.json();
+    expect_document(json, "tokenize", {"ids", "tokens"});
+    EXPECT_EQ(json.at("ids").dump(-1), "[97,32,98]");
+    EXPECT_EQ(json.at("tokens").as_array().at(1).as_string(), "\xC4\xA0");  // a space, as spelled
+}
+
+TEST_F(Commands, TokenizeTakesTextsThatLookLikeFlagsOrNothing) {
+    const auto ids = [&](const std::string& text) {
+        return run_program({"tokenize", model_, "-p", text, "--json"}).json().at("ids").dump(-1);
+    };
+    EXPECT_EQ(ids("--json"), "[45,45,106,115,111,110]");
+    EXPECT_EQ(ids("-"), "[45]");
+    EXPECT_EQ(ids("[1,2]"), "[91,49,44,50,93]");
+    EXPECT_EQ(ids(""), "[]");
+}
+
+TEST_F(Commands, TokenizeReadsAFile) {
+    write_bytes(text_, "ab\n");
+    EXPECT_EQ(
+        run_program({"tokenize", model_, "--text", text_, "--json"}).json().at("ids").dump(-1),
+        "[97,98,10]");
+}
+
+TEST_F(Commands, PerplexityCountsWindowsAndTokens) {
+    const Outcome outcome = run_program(
+        {"perplexity", model_, "--text", text_, "--seqlen", "64", "--kl-base", model_, "--json"});
+    expect_success(outcome);
+    const io::Json json = outcome.json();
+    expect_document(json, "perplexity",
+                    {"perplexity", "window_nll", "seqlen", "windows", "tokens", "seconds",
+                     "tokens_per_second", "kl_mean", "kl_p99", "same_top1"});
+    EXPECT_EQ(json.at("seqlen").as_int(), 64);
+    EXPECT_EQ(json.at("windows").as_int(), 3);
+    EXPECT_EQ(json.at("tokens").as_int(), 200);
+    EXPECT_EQ(json.at("kl_mean").as_double(), 0.0);
+    EXPECT_EQ(json.at("same_top1").as_double(), 1.0);
+    double sum = 0.0;
+    for (const io::Json& nll : json.at("window_nll").as_array()) sum += nll.as_double();
+    EXPECT_NEAR(json.at("perplexity").as_double(), std::exp(sum / 3), 1e-9);
+}
+
+TEST_F(Commands, PerplexityHasNoDivergenceWithoutABase) {
+    const io::Json json = run_program({"perplexity", model_, "--text", text_, "--seqlen", "64",
+                                       "--windows", "2", "--json"})
+                              .json();
+    EXPECT_EQ(json.at("windows").as_int(), 2);
+    EXPECT_FALSE(json.contains("kl_mean"));
+}
+
+TEST_F(Commands, PerplexityFormatsDifferInTheirNewlines) {
+    const auto tokens = [&](const std::string& format) {
+        return run_program({"perplexity", model_, "--text", text_, "--seqlen", "64",
+                            "--text-format", format, "--json"})
+            .json()
+            .at("tokens")
+            .as_int();
+    };
+    EXPECT_EQ(tokens("raw"), 200);
+    EXPECT_EQ(tokens("wikitext-rows"), 201);
+}
+
+TEST_F(Commands, RunTimeFlagsQuantizeAFolderAsItIs) {
+    const auto divergence = [&](std::vector<std::string> flags) {
+        std::vector<std::string> arguments = {
+            "perplexity", model_, "--text", text_, "--seqlen", "64", "--json", "--kl-base", model_};
+        arguments.insert(arguments.end(), flags.begin(), flags.end());
+        return run_program(arguments).json().at("kl_mean").as_double();
+    };
+    const double eight = divergence({"--a-bits", "8"});
+    const double three = divergence({"--a-bits", "3"});
+    EXPECT_GT(eight, 0.0);
+    EXPECT_GT(three, eight);
+    EXPECT_GT(divergence({"--kv-bits", "3"}), 0.0);
+}
+
+TEST_F(Commands, EveryRunNamesItsBackendInOneLine) {
+    const Outcome outcome = run_program(
+        {"logits", model_, "--ids", "1", "--out", out_, "--device", "reference", "-t", "1"});
+    expect_success(outcome);
+    EXPECT_EQ(outcome.err,
+              "quarot: backend reference, tier scalar, 1 threads, recipe none W16A16K16V16\n");
+}
+
+TEST_F(Commands, LogitsAreWrittenForEveryPosition) {
+    expect_success(run_program({"logits", "-m", model_, "--ids", "1,2,3", "--out", out_}));
+    const io::SafetensorsFile file(out_);
+    const io::TensorInfo& ids = file.tensors().at("input_ids");
+    const io::TensorInfo& logits = file.tensors().at("logits");
+    EXPECT_EQ(ids.dtype, DType::I32);
+    EXPECT_EQ(ids.shape, (Shape{3}));
+    EXPECT_EQ(logits.dtype, DType::F32);
+    EXPECT_EQ(logits.shape, (Shape{3, 272}));
+    std::vector<int32_t> values(3);
+    file.read(ids, 0, std::as_writable_bytes(std::span(values)));
+    EXPECT_EQ(values, (std::vector<int32_t>{1, 2, 3}));
+}
+
+TEST_F(Commands, LogitsAreTheSameForAnyThreadsAndReplaceAFileOnRequest) {
+    const auto bytes_with = [&](const std::string& threads) {
+        expect_success(run_program(
+            {"logits", model_, "-p", "some text", "--out", out_, "-t", threads, "--overwrite"}));
+        return read_bytes(out_);
+    };
+    EXPECT_EQ(bytes_with("1"), bytes_with("3"));
+}
+
+TEST_F(Commands, AFlagBeatsTheEnvironmentWhichBeatsTheConfigFile) {
+    write_bytes(dir_ / "run.toml", "seqlen = 20\nwindows = 3\nthreads = 1\n");
+    RunOptions options;
+    options.environment = {{"QUAROT_SEQLEN", "30"}, {"QUAROT_WINDOWS", "2"}, {"QUAROT_JSON", "1"}};
+    const Outcome outcome = run_program(
+        {"perplexity", model_, "--text", text_, "--seqlen", "40", "--config", dir_ / "run.toml"},
+        options);
+    expect_success(outcome);
+    EXPECT_EQ(outcome.json().at("seqlen").as_int(), 40);
+    EXPECT_EQ(outcome.json().at("windows").as_int(), 2);
+    EXPECT_NE(outcome.err.find("1 threads"), std::string::npos);
+}
+
+TEST_F(Commands, HelpComesInTwoSizes) {
+    const Outcome overview = run_program({"--help"});
+    expect_success(overview);
+    for (const char* command :
+         {"quantize", "perplexity", "generate", "inspect", "tokenize", "logits", "version"}) {
+        EXPECT_NE(overview.out.find(command), std::string::npos);
+        const Outcome first = run_program({command, "-h"});
+        const Outcome full = run_program({command, "--help"});
+        expect_success(first);
+        expect_success(full);
+        EXPECT_LE(std::count(first.out.begin(), first.out.end(), '\n'), 24) << command;
+        EXPECT_NE(full.out.find("examples:"), std::string::npos) << command;
+        EXPECT_GT(full.out.size(), first.out.size());
+    }
+    EXPECT_TRUE(run_program({"--version"}).out.starts_with("quarot "));
+}
+
+}  // namespace
+}  // namespace quarot::test

@@ -1,0 +1,134 @@
+// quarot generate: what comes out, when it ends and what a seed fixes.
+#include <gtest/gtest.h>
+
+#include "e2e/expectations.h"
+#include "e2e/program.h"
+#include "support/temp_dir.h"
+#include "support/tiny_model.h"
+
+namespace quarot::test {
+namespace {
+
+using Words = std::vector<std::string>;
+
+class Generate : public testing::Test {
+  protected:
+    void SetUp() override { write_tiny_model(model_); }
+
+    Outcome run(const Words& flags) const {
+        Words arguments = {"generate", "-m", model_};
+        arguments.insert(arguments.end(), flags.begin(), flags.end());
+        return run_program(arguments);
+    }
+    io::Json json(Words flags) const {
+        flags.push_back("--json");
+        const Outcome outcome = run(flags);
+        expect_success(outcome);
+        return outcome.json();
+    }
+
+    const TempDir dir_;
+    const std::string model_ = dir_ / "model";
+};
+
+TEST_F(Generate, GivesThePromptTheNewTokensAndTheirText) {
+    const io::Json json = this->json({"-p", "abc", "-n", "5", "--ignore-eos"});
+    expect_document(json, "generate",
+                    {"prompt_ids", "ids", "text", "finish_reason", "prompt_tokens_per_second",
+                     "tokens_per_second"});
+    EXPECT_EQ(json.at("prompt_ids").dump(-1), "[97,98,99]");
+    EXPECT_EQ(json.at("ids").as_array().size(), 5u);
+    EXPECT_EQ(json.at("finish_reason").as_string(), "length");
+    EXPECT_GT(json.at("tokens_per_second").as_double(), 0.0);
+}
+
+TEST_F(Generate, OneTokenHasNoDecodingSpeed) {
+    const io::Json json = this->json({"-p", "abc", "-n", "1", "--ignore-eos"});
+    EXPECT_EQ(json.at("ids").as_array().size(), 1u);
+    EXPECT_TRUE(json.at("tokens_per_second").is_null());
+}
+
+TEST_F(Generate, ShowsTheSameTextAsItTellsScripts) {
+    const Words flags = {"-p", "abc", "-n", "12", "--ignore-eos"};
+    EXPECT_EQ(run(flags).out, json(flags).at("text").as_string() + "\n");
+}
+
+TEST_F(Generate, RunsToTheContextsEndAndNoFurther) {
+    const io::Json json = this->json({"-p", "abc", "--ignore-eos"});
+    EXPECT_EQ(json.at("ids").as_array().size(), 256u - 3u);
+    EXPECT_EQ(json.at("finish_reason").as_string(), "length");
+    EXPECT_EQ(this->json({"-p", "abc", "--ignore-eos", "--ctx", "20"}).at("ids").as_array().size(),
+              17u);
+    EXPECT_EQ(this->json({"-p", "abc", "--ignore-eos", "-n", "9999"}).at("ids").as_array().size(),
+              253u);
+}
+
+TEST_F(Generate, EndsBeforeAnEndToken) {
+    const io::Json free = this->json({"-p", "abc", "-n", "8", "--ignore-eos"});
+    const int64_t third = free.at("ids").as_array().at(2).as_int();
+    TinyModel model = make_tiny_model({});
+    model.config.set("eos_token_id", third);
+    write_model(model, dir_ / "ends");
+    const io::Json json =
+        run_program({"generate", dir_ / "ends", "-p", "abc", "-n", "8", "--json"}).json();
+    EXPECT_EQ(json.at("finish_reason").as_string(), "eos");
+    EXPECT_LE(json.at("ids").as_array().size(), 2u);
+    for (const io::Json& id : json.at("ids").as_array()) EXPECT_NE(id.as_int(), third);
+}
+
+TEST_F(Generate, CutsTheTextBeforeAStopString) {
+    const io::Json free = this->json({"-p", "abc", "-n", "30", "--ignore-eos", "--temp", "1"});
+    const std::string text = free.at("text").as_string();
+    // The first printable character that is not at the very beginning.
+    size_t at = 1;
+    while (at < text.size() && (text[at] <= ' ' || text[at] > '~')) ++at;
+    ASSERT_LT(at, text.size()) << "choose another seed: " << text;
+    const std::string stop(1, text[at]);
+    const io::Json json = this->json({"-p", "abc", "-n", "30", "--ignore-eos", "--temp", "1",
+                                      "--stop", "never in there", "--stop", stop});
+    EXPECT_EQ(json.at("finish_reason").as_string(), "stop");
+    EXPECT_EQ(json.at("text").as_string(), text.substr(0, text.find(stop)));
+    EXPECT_LT(json.at("ids").as_array().size(), 30u);
+}
+
+TEST_F(Generate, ASeedFixesTheChoiceAndAnotherSeedChangesIt) {
+    const auto ids = [&](const std::string& seed, const std::string& threads) {
+        return json({"-p", "abc", "-n", "20", "--ignore-eos", "--temp", "1", "--seed", seed, "-t",
+                     threads})
+            .at("ids")
+            .dump(-1);
+    };
+    EXPECT_EQ(ids("7", "1"), ids("7", "2"));
+    EXPECT_NE(ids("7", "1"), ids("8", "1"));
+}
+
+TEST_F(Generate, ChoosingAmongOneIsGreedy) {
+    const auto ids = [&](const Words& flags) {
+        Words all = {"-p", "abc", "-n", "10", "--ignore-eos"};
+        all.insert(all.end(), flags.begin(), flags.end());
+        return json(all).at("ids").dump(-1);
+    };
+    const std::string greedy = ids({});
+    EXPECT_EQ(ids({"--temp", "0"}), greedy);
+    EXPECT_EQ(ids({"--temp", "5", "--top-k", "1", "--seed", "3"}), greedy);
+    EXPECT_EQ(ids({"--temp", "5", "--min-p", "1", "--seed", "3"}), greedy);
+    EXPECT_NE(ids({"--temp", "5", "--seed", "3"}), greedy);
+}
+
+TEST_F(Generate, AnEmptyPromptBeginsWithTheModelsFirstToken) {
+    const Outcome outcome = run({"-p", "", "-n", "2", "--ignore-eos", "--json"});
+    if (outcome.exit_code == 0) {
+        EXPECT_EQ(outcome.json().at("prompt_ids").dump(-1), "[256]");
+    } else {
+        expect_failure(outcome, 2, {"prompt is empty"});
+    }
+}
+
+TEST_F(Generate, WarnsOfAContextTheModelDoesNotHave) {
+    const Outcome outcome = run({"-p", "abc", "-n", "2", "--ignore-eos", "--ctx", "1000"});
+    expect_success(outcome);
+    EXPECT_NE(outcome.err.find("warning: --ctx is 1000"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace quarot::test

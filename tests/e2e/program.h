@@ -1,0 +1,33 @@
+// Runs the built program and keeps what it says.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "io/json.h"
+
+namespace quarot::test {
+
+struct RunOptions {
+    std::map<std::string, std::string>
+        environment;                        // added; QUAROT_... of the test's own is left out
+    std::optional<int64_t> max_file_bytes;  // RLIMIT_FSIZE: as a full disk
+    std::string stdout_path;                // empty: kept in Outcome::out
+};
+
+struct Outcome {
+    std::string command;  // for messages
+    int exit_code = 0;    // negative: the number of the signal that ended it
+    std::string out;
+    std::string err;
+
+    io::Json json() const;  // of out
+};
+
+// Waits for it; a run that takes longer than two minutes is killed.
+Outcome run_program(const std::vector<std::string>& arguments, const RunOptions& options = {});
+
+}  // namespace quarot::test

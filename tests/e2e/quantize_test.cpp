@@ -1,0 +1,170 @@
+// quarot quantize: recipe and flags in, a folder out that tells what it is.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "e2e/expectations.h"
+#include "e2e/model_surgery.h"
+#include "e2e/program.h"
+#include "support/temp_dir.h"
+#include "support/tiny_model.h"
+
+namespace quarot::test {
+namespace {
+
+using Words = std::vector<std::string>;
+
+class Quantize : public testing::Test {
+  protected:
+    void SetUp() override { write_tiny_model(model_); }
+
+    io::Json run(const Words& flags) const {
+        Words arguments = {"quantize", model_, out_, "--overwrite", "--json"};
+        arguments.insert(arguments.end(), flags.begin(), flags.end());
+        const Outcome outcome = run_program(arguments);
+        expect_success(outcome);
+        return outcome.json();
+    }
+    io::Json inspect() const { return run_program({"inspect", out_, "--json"}).json(); }
+
+    const TempDir dir_;
+    const std::string model_ = dir_ / "model";
+    const std::string out_ = dir_ / "out";
+};
+
+TEST_F(Quantize, TellsRecipeBitsAndErrorOfEachLayer) {
+    const io::Json json = run({});
+    expect_document(json, "quantize",
+                    {"out", "recipe", "bits_per_weight", "seconds", "peak_rss_bytes", "layers"});
+    EXPECT_EQ(json.at("out").as_string(), out_);
+    EXPECT_GT(json.at("peak_rss_bytes").as_int(), 1 << 20);
+    EXPECT_GT(json.at("bits_per_weight").as_double(), 4.0);
+    EXPECT_GE(json.at("layers").as_array().size(), 14u);
+    const io::Json& layer = json.at("layers").as_array().front();
+    EXPECT_EQ(layer.at("name").as_string().substr(0, 15), "model.layers.0.");
+    EXPECT_EQ(layer.at("bits").as_int(), 4);
+    EXPECT_EQ(layer.at("group_size").as_int(), 0);
+    EXPECT_EQ(layer.at("method").as_string(), "rtn");
+    EXPECT_GT(layer.at("relative_error").as_double(), 0.0);
+    EXPECT_LT(layer.at("relative_error").as_double(), 0.3);
+}
+
+TEST_F(Quantize, WritesAFolderThatInspectUnderstands) {
+    const double bits = run({}).at("bits_per_weight").as_double();
+    const io::Json json = inspect();
+    EXPECT_TRUE(json.at("quantized").as_bool());
+    EXPECT_DOUBLE_EQ(json.at("bits_per_weight").as_double(), bits);
+    EXPECT_EQ(json.at("recipe").at("recipe").as_string(), "quarot-rtn");
+    const io::Json& rotation = json.at("rotation");
+    EXPECT_EQ(rotation.at("R1").at("kind").as_string(), "hadamard");
+    EXPECT_EQ(rotation.at("R1").at("order").as_int(), 32);
+    EXPECT_EQ(rotation.at("R2").at("order").as_int(), 8);
+    EXPECT_EQ(rotation.at("R3").at("order").as_int(), 8);
+    EXPECT_EQ(rotation.at("R4").at("order").as_int(), 48);
+    EXPECT_FALSE(rotation.at("R4").at("decomposition").as_string().empty());
+    EXPECT_EQ(rotation.at("head_mix").at("order").as_int(), 4);
+    // 2 layers of K and V, 2 heads each: 8 codes of 4 bits, a float scale and a zero point of 16.
+    EXPECT_EQ(json.at("kv_bytes_per_token").as_int(), 2 * 2 * 2 * (4 + 4 + 2));
+}
+
+TEST_F(Quantize, RotateNoneLeavesNothingRotatedAndNormsUnfolded) {
+    run({"--rotate", "none"});
+    const io::Json json = inspect();
+    for (const auto& [name, rotation] : json.at("rotation").as_object()) {
+        EXPECT_EQ(rotation.at("kind").as_string(), "none") << name;
+    }
+    EXPECT_FALSE(json.at("recipe").at("rotation").at("fold_norms").as_bool());
+}
+
+TEST_F(Quantize, RotateTurnsAnUnrotatedRecipeIntoARotatedOne) {
+    run({"--recipe", "rtn", "--rotate", "random", "--seed", "5"});
+    const io::Json json = inspect();
+    EXPECT_EQ(json.at("rotation").at("R1").at("kind").as_string(), "random");
+    EXPECT_EQ(json.at("rotation").at("head_mix").at("kind").as_string(), "hadamard");
+    EXPECT_TRUE(json.at("recipe").at("rotation").at("fold_norms").as_bool());
+    EXPECT_EQ(json.at("recipe").at("rotation").at("seed").as_int(), 5);
+}
+
+TEST_F(Quantize, FlagsOverrideTheRecipeInAnyOrder) {
+    const io::Json recipe =
+        run({"--k-bits",  "3",        "--kv-bits",   "5",        "--w-bits",
+             "8",         "--recipe", "w4a8kv4",     "--a-clip", "0.75",
+             "--kv-clip", "0.5",      "--v-clip",    "0.25",     "--no-w-clip-search",
+             "--w-asym",  "--a-asym", "--down-bits", "6",        "--head-bits",
+             "8",         "--dtype",  "f16"})
+            .at("recipe");
+    EXPECT_EQ(recipe.at("recipe").as_string(), "w4a8kv4");
+    EXPECT_EQ(recipe.at("weights").at("bits").as_int(), 8);
+    EXPECT_FALSE(recipe.at("weights").at("clip_search").as_bool());
+    EXPECT_FALSE(recipe.at("weights").at("symmetric").as_bool());
+    EXPECT_EQ(recipe.at("activations").at("bits").as_int(), 8);
+    EXPECT_FALSE(recipe.at("activations").at("symmetric").as_bool());
+    EXPECT_EQ(recipe.at("activations").at("clip").as_double(), 0.75);
+    EXPECT_EQ(recipe.at("k").at("bits").as_int(), 3);
+    EXPECT_EQ(recipe.at("v").at("bits").as_int(), 5);
+    EXPECT_EQ(recipe.at("k").at("clip").as_double(), 0.5);
+    EXPECT_EQ(recipe.at("v").at("clip").as_double(), 0.25);
+    EXPECT_EQ(recipe.at("down_bits").as_int(), 6);
+    EXPECT_EQ(recipe.at("head_bits").as_int(), 8);
+    EXPECT_EQ(recipe.at("storage").as_string(), "f16");
+    EXPECT_EQ(inspect().at("recipe").dump(), recipe.dump());
+}
+
+TEST_F(Quantize, SixteenBitsMeansNotQuantized) {
+    run({"--w-bits", "16", "--a-bits", "16", "--kv-bits", "16"});
+    const io::Json json = inspect();
+    EXPECT_EQ(json.at("recipe").at("weights").at("bits").as_int(), 16);
+    EXPECT_EQ(json.at("bits_per_weight").as_double(), 32.0);
+}
+
+TEST_F(Quantize, SplitsFilesThatWouldBeTooLarge) {
+    run({"--shard-size", "20K"});
+    EXPECT_TRUE(std::filesystem::exists(out_ + "/model.safetensors.index.json"));
+    expect_success(run_program({"generate", out_, "-p", "abc", "-n", "2"}));
+}
+
+TEST_F(Quantize, GivesTheSameBytesForAnyNumberOfThreads) {
+    const auto bytes = [&](const std::string& threads) {
+        run({"-t", threads});
+        std::string all;
+        for (const std::string& path : listing(out_)) {
+            if (path.ends_with(".safetensors")) all += read_bytes(path);
+        }
+        return all;
+    };
+    const std::string one = bytes("1");
+    EXPECT_FALSE(one.empty());
+    EXPECT_EQ(bytes("2"), one);
+    EXPECT_EQ(bytes("5"), one);
+}
+
+TEST_F(Quantize, PrintsATableForPeople) {
+    const Outcome outcome = run_program({"quantize", model_, out_});
+    expect_success(outcome);
+    for (const char* word : {"q_proj", "down_proj", "relative error", "bits per weight",
+                             "peak memory", "quarot-rtn"}) {
+        EXPECT_NE(outcome.out.find(word), std::string::npos) << word;
+    }
+    EXPECT_NE(outcome.err.find("recipe quarot-rtn W4A4K4V4"), std::string::npos);
+}
+
+TEST_F(Quantize, ModelsWithBiasesTiedHeadsAndOddWidthsRunToo) {
+    TinyModelOptions options;
+    options.tied = true;
+    options.attention_bias = true;
+    options.mlp_bias = true;
+    options.ffn = 44;
+    options.n_heads = 3;
+    options.n_kv_heads = 1;
+    options.hidden = 24;
+    options.dtype = DType::BF16;
+    write_tiny_model(dir_ / "odd", options, 2);
+    expect_success(run_program({"quantize", dir_ / "odd", dir_ / "odd4"}));
+    expect_success(run_program({"generate", dir_ / "odd4", "-p", "abc", "-n", "3"}));
+    const io::Json rotation =
+        run_program({"inspect", dir_ / "odd4", "--json"}).json().at("rotation");
+    EXPECT_EQ(rotation.at("head_mix").at("kind").as_string(), "identity");
+}
+
+}  // namespace
+}  // namespace quarot::test

@@ -1,0 +1,69 @@
+// The way of the README on the bundled sample model: quantize, measure, generate.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <filesystem>
+
+#include "e2e/expectations.h"
+#include "e2e/model_surgery.h"
+#include "e2e/program.h"
+#include "support/temp_dir.h"
+
+namespace quarot::test {
+namespace {
+
+const std::string kModel = QUAROT_SOURCE_DIR "/models/tiny-novels";
+
+class SampleModel : public testing::Test {
+  protected:
+    void SetUp() override {
+        if (!std::filesystem::exists(kModel + "/config.json")) {
+            GTEST_SKIP() << kModel << " is not there";
+        }
+    }
+
+    io::Json perplexity(const std::string& model, const std::string& text) const {
+        const Outcome outcome = run_program({"perplexity", model, "--text", text, "--seqlen", "256",
+                                             "--windows", "1", "--kl-base", kModel, "--json"});
+        expect_success(outcome);
+        return outcome.json();
+    }
+
+    const TempDir dir_;
+};
+
+TEST_F(SampleModel, RotationSavesMostOfWhatRoundingLoses) {
+    // The prompt texts of the reference values, again and again, are text enough for one window.
+    std::string text;
+    const io::Json reference = io::Json::parse_file(kModel + "/reference.json");
+    for (const auto& [name, prompt] : reference.at("prompts").as_object()) {
+        text += prompt.at("text").as_string() + "\n";
+    }
+    while (text.size() < 4000) text += text;
+    write_bytes(dir_ / "text", text);
+
+    expect_success(run_program({"quantize", kModel, dir_ / "rotated"}));
+    expect_success(run_program({"quantize", kModel, dir_ / "plain", "--recipe", "rtn"}));
+    const io::Json rotated = perplexity(dir_ / "rotated", dir_ / "text");
+    const io::Json plain = perplexity(dir_ / "plain", dir_ / "text");
+    EXPECT_LT(rotated.at("kl_mean").as_double(), 0.5 * plain.at("kl_mean").as_double());
+    EXPECT_LT(rotated.at("perplexity").as_double(), plain.at("perplexity").as_double());
+}
+
+TEST_F(SampleModel, ContinuesAPromptAsTheReferenceDoes) {
+    const io::Json prompts = io::Json::parse_file(kModel + "/reference.json").at("prompts");
+    const auto& [name, prompt] = prompts.as_object().front();
+    const Outcome outcome =
+        run_program({"generate", kModel, "-p", prompt.at("text").as_string(), "-n", "8", "--json"});
+    expect_success(outcome);
+    const io::Json json = outcome.json();
+    EXPECT_EQ(json.at("prompt_ids").dump(-1), prompt.at("ids").dump(-1));
+    const io::Json::Array& ids = json.at("ids").as_array();
+    for (size_t i = 0; i < ids.size(); ++i) {
+        if (prompt.at("greedy_gap").as_array().at(i).as_double() < 1e-3) break;
+        EXPECT_EQ(ids[i].as_int(), prompt.at("greedy").as_array().at(i).as_int()) << i;
+    }
+}
+
+}  // namespace
+}  // namespace quarot::test

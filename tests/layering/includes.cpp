@@ -1,0 +1,77 @@
+#include "layering/includes.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+namespace quarot::test {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string first_component(const std::string& path) {
+    const size_t slash = path.find('/');
+    return slash == std::string::npos ? "" : path.substr(0, slash);
+}
+
+std::string read_file(const fs::path& path) {
+    std::ostringstream text;
+    text << std::ifstream(path, std::ios::binary).rdbuf();
+    return text.str();
+}
+
+}  // namespace
+
+std::string Include::from_folder() const {
+    return first_component(file);
+}
+
+std::string Include::to_folder() const {
+    return first_component(target);
+}
+
+std::string Include::place() const {
+    return file + ":" + std::to_string(line);
+}
+
+std::vector<Include> includes_of(std::string_view text, const std::string& file) {
+    std::vector<Include> found;
+    std::istringstream lines{std::string(text)};
+    std::string line;
+    for (int number = 1; std::getline(lines, line); ++number) {
+        const size_t hash = line.find_first_not_of(" \t");
+        if (hash == std::string::npos || line[hash] != '#') continue;
+        const size_t word = line.find_first_not_of(" \t", hash + 1);
+        if (word == std::string::npos || line.compare(word, 7, "include") != 0) continue;
+        const size_t open = line.find_first_of("\"<", word);
+        if (open == std::string::npos) continue;
+        const bool angled = line[open] == '<';
+        const size_t close = line.find(angled ? '>' : '"', open + 1);
+        if (close == std::string::npos) continue;
+        found.push_back({file, number, line.substr(open + 1, close - open - 1), angled});
+    }
+    return found;
+}
+
+std::vector<Include> includes_under(const std::string& root, const std::string& folder) {
+    std::vector<fs::path> paths;
+    for (const auto& entry : fs::recursive_directory_iterator(fs::path(root) / folder)) {
+        const std::string extension = entry.path().extension().string();
+        if (extension == ".h" || extension == ".cpp" || extension == ".inc") {
+            paths.push_back(entry.path());
+        }
+    }
+    std::sort(paths.begin(), paths.end());
+    std::vector<Include> found;
+    for (const fs::path& path : paths) {
+        for (Include& include :
+             includes_of(read_file(path), fs::relative(path, root).generic_string())) {
+            found.push_back(std::move(include));
+        }
+    }
+    return found;
+}
+
+}  // namespace quarot::test

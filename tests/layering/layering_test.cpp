@@ -1,0 +1,163 @@
+// Who may include whom: cmake/layers.txt, the seam of the backends, and where third-party headers
+// stay.
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <map>
+#include <set>
+#include <sstream>
+
+#include "layering/includes.h"
+
+namespace quarot::test {
+namespace {
+
+const std::string kSource = QUAROT_SOURCE_DIR;
+
+// folder -> folders it may include, itself among them.
+using Layers = std::map<std::string, std::set<std::string>>;
+
+Layers read_layers(std::istream& file) {
+    Layers layers;
+    std::string line;
+    while (std::getline(file, line)) {
+        const size_t colon = line.find(':');
+        if (line.empty() || line[0] == '#' || colon == std::string::npos) continue;
+        const std::string folder = line.substr(0, colon);
+        std::istringstream allowed(line.substr(colon + 1));
+        std::string name;
+        layers[folder].insert(folder);
+        while (allowed >> name) layers[folder].insert(name);
+    }
+    return layers;
+}
+
+Layers read_layers() {
+    std::ifstream file(kSource + "/cmake/layers.txt");
+    return read_layers(file);
+}
+
+// Folders of the library and the program; a file's folder is its first component below src/.
+std::vector<Include> all_includes() {
+    std::vector<Include> found;
+    for (const auto& [folder, allowed] : read_layers()) {
+        const bool program = folder == "apps";
+        for (Include& include : includes_under(program ? kSource : kSource + "/src", folder)) {
+            found.push_back(std::move(include));
+        }
+    }
+    return found;
+}
+
+std::string upward_include(const Include& include, const Layers& layers) {
+    const std::string to = include.to_folder();
+    if (include.angled || !layers.contains(to)) return "";
+    const bool allowed = layers.at(include.from_folder()).contains(to);
+    return allowed ? "" : include.place() + " includes " + include.target;
+}
+
+std::string passed_seam(const Include& include) {
+    static const std::set<std::string> below = {"core", "tensor", "io", "linalg", "tokenizer"};
+    const std::string from = include.from_folder();
+    if (include.to_folder() != "kernels" || from == "kernels" || below.contains(from)) return "";
+    if (include.target == "kernels/ops.h" || include.target == "kernels/backend.h") return "";
+    return include.place() + " includes " + include.target;
+}
+
+// Where a third-party header may be named: prefixes of the header -> prefixes of the file.
+struct Home {
+    std::string header;
+    std::vector<std::string> files;
+};
+
+const std::vector<Home> kHomes = {{"nlohmann/", {"io/"}},
+                                  {"CLI/", {"apps/"}},
+                                  {"spdlog/", {"core/"}},
+                                  {"utf8proc", {"tokenizer/"}},
+                                  {"pcre2", {"tokenizer/"}},
+                                  {"cblas", {"linalg/", "kernels/cpu/"}},
+                                  {"lapacke", {"linalg/", "kernels/cpu/"}},
+                                  {"openssl/", {"io/"}},
+                                  {"xxhash", {"io/"}},
+                                  {"immintrin", {"kernels/cpu/"}},
+                                  {"fmt/", {""}},
+                                  {"gtest/", {""}}};
+
+bool begins_with_any(const std::string& text, const std::vector<std::string>& prefixes) {
+    for (const std::string& prefix : prefixes) {
+        if (text.starts_with(prefix)) return true;
+    }
+    return false;
+}
+
+bool is_system_header(const std::string& target) {
+    return target.find('/') == std::string::npos || target.starts_with("sys/");
+}
+
+std::string escaped_header(const Include& include) {
+    for (const Home& home : kHomes) {
+        if (!include.target.starts_with(home.header)) continue;
+        return begins_with_any(include.file, home.files)
+                   ? ""
+                   : include.place() + " includes " + include.target;
+    }
+    if (!include.angled || is_system_header(include.target)) return "";
+    return include.place() + " includes " + include.target + ", which has no home in this test";
+}
+
+TEST(Layering, LayersListEveryFolderOfTheSource) {
+    const Layers layers = read_layers();
+    EXPECT_GE(layers.size(), 12u);
+    for (const Include& include : includes_under(kSource, "src")) {
+        const std::string file = include.file.substr(std::string("src/").size());
+        EXPECT_TRUE(layers.contains(file.substr(0, file.find('/')))) << include.place();
+    }
+}
+
+TEST(Layering, NoFolderMayIncludeOneThatMayIncludeIt) {
+    const Layers layers = read_layers();
+    for (const auto& [folder, allowed] : layers) {
+        for (const std::string& lower : allowed) {
+            if (lower == folder) continue;
+            ASSERT_TRUE(layers.contains(lower)) << folder << " names " << lower;
+            EXPECT_FALSE(layers.at(lower).contains(folder)) << folder << " and " << lower;
+        }
+    }
+}
+
+TEST(Layering, FoldersIncludeLowerFoldersOnly) {
+    const Layers layers = read_layers();
+    for (const Include& include : all_includes()) {
+        EXPECT_EQ(upward_include(include, layers), "");
+    }
+}
+
+TEST(Layering, AboveKernelsOnlyTheContractAndTheChooserAreNamed) {
+    for (const Include& include : all_includes()) {
+        EXPECT_EQ(passed_seam(include), "");
+    }
+}
+
+TEST(Layering, ThirdPartyHeadersStayAtHome) {
+    for (const Include& include : all_includes()) {
+        EXPECT_EQ(escaped_header(include), "");
+    }
+}
+
+TEST(Layering, TheRulesFindWhatBreaksThem) {
+    std::istringstream lines("# comment\ncore:\nio: core\nkernels: core\nmodel: kernels io core\n");
+    const Layers layers = read_layers(lines);
+    const auto one = [](const std::string& file, const std::string& line) {
+        return includes_of(line, file).at(0);
+    };
+    EXPECT_NE(upward_include(one("io/a.cpp", "#include \"model/b.h\""), layers), "");
+    EXPECT_EQ(upward_include(one("model/a.cpp", "  # include \"io/b.h\"  // why"), layers), "");
+    EXPECT_NE(passed_seam(one("model/a.cpp", "#include \"kernels/cpu/x.h\"")), "");
+    EXPECT_EQ(passed_seam(one("model/a.cpp", "#include \"kernels/ops.h\"")), "");
+    EXPECT_NE(escaped_header(one("model/a.cpp", "#include <nlohmann/json.hpp>")), "");
+    EXPECT_NE(escaped_header(one("model/a.cpp", "#include <boost/any.hpp>")), "");
+    EXPECT_EQ(escaped_header(one("io/a.cpp", "#include <nlohmann/json.hpp>")), "");
+}
+
+}  // namespace
+}  // namespace quarot::test
