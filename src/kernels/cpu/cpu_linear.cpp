@@ -296,9 +296,12 @@ void check_integer_range(const QuantizedRows& in, const CpuLinear& weight) {
 void multiply_integers(CpuContext& context, const QuantizedRows& in,
                        std::span<const Linear* const> weights, std::span<const Rows> outs,
                        bool accumulate) {
-    QUAROT_CHECK(in.format.group_size == 0,
-                 "activation groups of {} are not available on the cpu backend",
-                 in.format.group_size);
+    if (in.format.group_size != 0) {
+        fail(ErrorCode::Unsupported,
+             "activation groups of {} are not available on the cpu backend, expected one scale per "
+             "token; use the reference backend",
+             in.format.group_size);
+    }
     for (const Linear* weight : weights) check_integer_range(in, as_cpu(*weight));
     const int64_t steps = as_cpu(*weights[0]).steps();
     const int64_t tile_bytes = steps * 4 * kTileSlots;

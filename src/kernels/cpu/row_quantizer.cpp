@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 namespace quarot::kernels::cpu {
 
@@ -12,6 +13,11 @@ struct GroupCodes {
     RowQuantizer quantizer;
     int32_t offset;
 };
+
+// Values that are not finite, or a range that fp32 does not hold.
+GroupCodes unusable_group() {
+    return {{std::numeric_limits<float>::infinity(), 0.0f, 0.0f, 0.0f, 0.0f}, 0};
+}
 
 GroupCodes symmetric_group(const RowRange& range, const ActivationFormat& format) {
     const float max_abs = std::max(std::fabs(range.lo), std::fabs(range.hi)) * format.clip;
@@ -44,15 +50,18 @@ bool quantize_activation_row(const IsaKernels& isa, const float* x, const Quanti
     for (int64_t g = 0; g < n_groups; ++g) {
         const RowRange range = isa.range_of(x + g * size, size);
         const int64_t at = row * n_groups + g;
-        GroupCodes group{{}, 0};
+        GroupCodes group = unusable_group();
         if (range.finite) {
             group =
                 format.symmetric ? symmetric_group(range, format) : asymmetric_group(range, format);
+        }
+        if (std::isfinite(group.quantizer.scale)) {
             out.row_sums[at] =
                 isa.quantize_row(x + g * size, size, group.quantizer, codes + g * size);
             out.scales[at] = group.quantizer.scale;
         } else {
             finite = false;
+            group.offset = 0;
             std::memset(codes + g * size, 0, static_cast<size_t>(size));
             out.row_sums[at] = 0;
             out.scales[at] = 1.0f;
@@ -66,16 +75,18 @@ bool quantize_activation_row(const IsaKernels& isa, const float* x, const Quanti
 bool quantize_kv_vector(const IsaKernels& isa, const float* x, int64_t n, const KvFormat& format,
                         uint8_t* codes, Affine& affine) {
     RowRange range = isa.range_of(x, n);
-    if (!range.finite) {
-        std::memset(codes, 0, static_cast<size_t>(n));
-        affine = {1.0f, 0};
-        return false;
-    }
     if (format.range_includes_zero) {
         range.lo = std::min(range.lo, 0.0f);
         range.hi = std::max(range.hi, 0.0f);
     }
-    affine = asymmetric_affine(range.lo * format.clip, range.hi * format.clip, format.bits);
+    if (range.finite) {
+        affine = asymmetric_affine(range.lo * format.clip, range.hi * format.clip, format.bits);
+    }
+    if (!range.finite || !std::isfinite(affine.scale)) {
+        std::memset(codes, 0, static_cast<size_t>(n));
+        affine = {1.0f, 0};
+        return false;
+    }
     const RowQuantizer quantizer{affine.scale, static_cast<float>(affine.zero), 0.0f,
                                  static_cast<float>(asymmetric_max(format.bits)), 0.0f};
     isa.quantize_row(x, n, quantizer, codes);
