@@ -73,8 +73,6 @@ struct Home {
 const std::vector<Home> kHomes = {{"nlohmann/", {"io/"}},
                                   {"CLI/", {"apps/"}},
                                   {"spdlog/", {"core/"}},
-                                  {"utf8proc", {"tokenizer/"}},
-                                  {"pcre2", {"tokenizer/"}},
                                   {"cblas", {"linalg/", "kernels/cpu/"}},
                                   {"lapacke", {"linalg/", "kernels/cpu/"}},
                                   {"openssl/", {"io/"}},

@@ -1,0 +1,48 @@
+# One-word entry points. CMake presets do the building; nothing here is needed to use CMake alone.
+JOBS ?= $(shell nproc)
+
+.PHONY: build demo test test-slow test-asan clang models format tidy clean dependencies
+
+build:
+	cmake --preset release
+	cmake --build --preset release -j $(JOBS)
+
+# Installs what is missing, builds the program alone, compares recipes on the bundled model.
+demo: dependencies
+	JOBS=$(JOBS) tools/demo.sh
+
+test: dependencies build
+	ctest --preset release -j $(JOBS) -L 'unit|oracle'
+
+test-slow: dependencies build
+	ctest --preset release -j $(JOBS) -L 'unit|oracle|slow'
+
+test-asan: dependencies
+	cmake --preset asan
+	cmake --build --preset asan -j $(JOBS)
+	ctest --preset asan -j $(JOBS) -L 'unit|oracle'
+
+# Compiles everything with the second compiler; its warnings are errors too.
+clang:
+	tools/install_dependencies.sh --clang
+	cmake --preset clang
+	cmake --build --preset clang -j $(JOBS)
+
+# A real model for the oracle tests, which skip themselves without it.
+models:
+	tools/install_dependencies.sh --models
+	tools/make_models.sh
+
+dependencies:
+	tools/install_dependencies.sh
+
+format:
+	git ls-files '*.cpp' '*.h' | xargs clang-format -i
+
+tidy:
+	cmake --preset clang
+	run-clang-tidy-19 -quiet -j $(JOBS) -p build/clang "$(CURDIR)/(src|apps)/.*\.cpp$$"
+
+# Keeps build/models, which costs a download.
+clean:
+	rm -rf build/release build/dev build/asan build/clang build/demo

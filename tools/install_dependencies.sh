@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that are missing, and says which; nothing if none is.
+#   tools/install_dependencies.sh [--clang] [--models]
+set -euo pipefail
+
+packages=(g++ cmake ninja-build pkg-config make ccache
+    nlohmann-json3-dev libcli11-dev libfmt-dev libspdlog-dev
+    libopenblas-dev liblapacke-dev libxxhash-dev libssl-dev libgtest-dev)
+for option in "$@"; do
+    case $option in
+        --clang) packages+=(clang-19) ;;
+        --models) packages+=(python3-venv) ;;
+        *)
+            echo "install_dependencies: unknown option $option, expected --clang or --models" >&2
+            exit 2
+            ;;
+    esac
+done
+
+missing=()
+for package in "${packages[@]}"; do
+    status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
+    [[ $status == installed ]] || missing+=("$package")
+done
+if ((${#missing[@]} == 0)); then
+    exit 0
+fi
+
+as_root=()
+if ((EUID != 0)); then
+    if ! command -v sudo >/dev/null; then
+        echo "install_dependencies: please install as root: ${missing[*]}" >&2
+        exit 1
+    fi
+    as_root=(sudo)
+fi
+echo "install_dependencies: installing ${missing[*]}"
+"${as_root[@]}" apt-get update -qq
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -y -qq --no-install-recommends "${missing[@]}"
