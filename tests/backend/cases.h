@@ -69,10 +69,11 @@ inline double rms_norm_limit(double result) {
 inline double rope_limit(double a, double b) {
     return 2.0 * kEps * (std::fabs(a) + std::fabs(b));
 }
-// exp within two units of the last place, then a sum, a quotient and a product. Below exp's range
-// results are subnormal and may be flushed.
-inline double silu_mul_limit(double result, double up) {
-    return 8.0 * kEps * std::fabs(result) + 1e-36 * std::fabs(up);
+// exp within two units of the last place, then a sum, a quotient and a product. Where exp(-gate)
+// would overflow it may stop at the largest finite number instead.
+inline double silu_mul_limit(double result, double gate, double up) {
+    return 8.0 * kEps * std::fabs(result) +
+           2.0 * std::numeric_limits<float>::min() * std::fabs(gate * up);
 }
 // Weighted mean of n_positions values no larger than max_value; a score is wrong by a dot product's
 // error, which moves its weight by the same relative amount, numerator and denominator alike.

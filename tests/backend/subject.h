@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "backend/test_data.h"
+#include "core/error.h"
 #include "kernels/backend.h"
 #include "kernels/ops.h"
 
@@ -69,8 +70,30 @@ class Bench {
 
 class FastBackend : public testing::TestWithParam<Subject> {
   protected:
+    // What run() returns, or nothing if the subject refuses the form; counted, so that a test ends
+    // as skipped and not as passed.
+    template <typename F>
+    auto unless_unsupported(const F& run) -> std::optional<decltype(run())> {
+        try {
+            return run();
+        } catch (const Error& error) {
+            if (error.code() != ErrorCode::Unsupported) throw;
+            ++n_unsupported_;
+            why_unsupported_ = error.what();
+            return std::nullopt;
+        }
+    }
+    void TearDown() override {
+        if (n_unsupported_ == 0 || HasFailure()) return;
+        GTEST_SKIP() << n_unsupported_ << " cases left out, the last: " << why_unsupported_;
+    }
+
     std::unique_ptr<kernels::Backend> reference_ = make_reference();
     std::unique_ptr<kernels::Backend> subject_ = make(GetParam());
+
+  private:
+    int n_unsupported_ = 0;
+    std::string why_unsupported_;
 };
 
 class AnyBackend : public testing::TestWithParam<Subject> {};
