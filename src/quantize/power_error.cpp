@@ -75,14 +75,15 @@ std::vector<PowerVariant> find_variants() {
     return variants;
 }
 
-double sum_in_lanes(const std::array<float, kBlock>& errors) {
+float sum_in_lanes(const std::array<float, kBlock>& errors) {
     std::array<float, kLanes> lanes{};
     for (size_t i = 0; i < kBlock; i += kLanes) {
         for (size_t lane = 0; lane < kLanes; ++lane) lanes[lane] += errors[i + lane];
     }
-    double sum = 0.0;
-    for (const float lane : lanes) sum += lane;
-    return sum;
+    for (size_t half = kLanes / 2; half > 0; half /= 2) {
+        for (size_t lane = 0; lane < half; ++lane) lanes[lane] += lanes[lane + half];
+    }
+    return lanes[0];
 }
 
 }  // namespace
@@ -100,7 +101,7 @@ double power_error(std::span<const float> w, const Grid& grid, float unit, doubl
         const size_t count = std::min(kBlock, w.size() - first);
         kernel(w.subspan(first, count), grid, unit, errors.data());
         std::fill(errors.begin() + static_cast<std::ptrdiff_t>(count), errors.end(), 0.0f);
-        sum += sum_in_lanes(errors);
+        sum += static_cast<double>(sum_in_lanes(errors));
     }
     return sum;
 }
