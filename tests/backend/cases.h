@@ -76,12 +76,14 @@ inline double silu_mul_limit(double result, double gate, double up) {
            2.0 * std::numeric_limits<float>::min() * std::fabs(gate * up);
 }
 // Weighted mean of n_positions values no larger than max_value; a score is wrong by a dot product's
-// error, which moves its weight by the same relative amount, numerator and denominator alike.
+// error, which moves its weight by the same relative amount, numerator and denominator alike. Each
+// addition of subnormal products may lose a unit of the smallest number.
 inline double attention_limit(int64_t n_positions, int64_t head_dim, double score_norm,
                               double max_value) {
     const double score_error = dot_limit(head_dim, score_norm) + 4.0 * kEps * score_norm;
-    return max_value *
-           (2.0 * score_error + (8.0 + std::sqrt(static_cast<double>(n_positions))) * kEps);
+    const auto n = static_cast<double>(n_positions);
+    return max_value * (2.0 * score_error + (8.0 + std::sqrt(n)) * kEps) +
+           n * std::numeric_limits<float>::denorm_min();
 }
 
 }  // namespace quarot::backend_test
