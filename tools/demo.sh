@@ -2,6 +2,7 @@
 # Quantizes the bundled sample model with and without rotation, compares both with full precision,
 # and lets the rotated one write a text. Builds the program first.
 set -euo pipefail
+shopt -s inherit_errexit
 cd "$(dirname "$0")/.."
 quarot=build/release/apps/quarot
 model=models/tiny-novels
@@ -52,6 +53,8 @@ echo
 echo "Weights, activations and KV cache have 4 bits in rtn and quarot-rtn; only quarot-rtn rotates."
 
 echo
-echo "== quarot generate -m $out/quarot-rtn"
-$quarot generate -m $out/quarot-rtn -p "It was a dark and stormy evening, and" \
-    -n 120 --temp 0.7 --top-p 0.9 --seed 1 --ignore-eos
+prompt="It was a dark and stormy evening, and"
+echo "== quarot generate -m $out/quarot-rtn -p \"$prompt\""
+echo
+echo "$prompt ..."
+$quarot generate -m $out/quarot-rtn -p "$prompt" -n 120 --temp 0.7 --top-p 0.9 --seed 1 --ignore-eos

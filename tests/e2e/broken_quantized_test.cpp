@@ -1,32 +1,15 @@
 // Quantized folders that somebody broke after they were made.
-#include <gtest/gtest.h>
-
 #include <filesystem>
 #include <functional>
 #include <limits>
 
+#include "e2e/broken_model.h"
 #include "e2e/expectations.h"
 #include "e2e/model_surgery.h"
 #include "e2e/program.h"
-#include "support/temp_dir.h"
-#include "support/tiny_model.h"
 
 namespace quarot::test {
 namespace {
-
-constexpr int kUnsupported = 4;
-constexpr int kCorrupt = 5;
-
-struct BrokenFolder {
-    const char* name;
-    std::function<void(const std::string& folder)> damage;
-    int exit_code;
-    std::vector<std::string> words;  // the message names these
-};
-
-void PrintTo(const BrokenFolder& folder, std::ostream* out) {
-    *out << folder.name;
-}
 
 const std::string kQ = "model.layers.0.self_attn.q_proj";
 
@@ -38,7 +21,7 @@ std::string weights_file(const std::string& folder) {
     return folder + "/no.safetensors";
 }
 
-std::function<void(const std::string&)> recipe(std::function<void(io::Json&)> change) {
+Damage recipe(std::function<void(io::Json&)> change) {
     return [=](const std::string& folder) {
         edit_json(folder + "/config.json", [&](io::Json& json) {
             io::Json recipe = json.at("quantization_config");
@@ -57,14 +40,14 @@ std::function<void(io::Json&)> nested(const std::string& section, const std::str
     };
 }
 
-std::function<void(const std::string&)> scale(float value) {
+Damage scale(float value) {
     return [=](const std::string& folder) {
         overwrite_tensor(weights_file(folder), kQ + ".weight_scale", 4,
                          {reinterpret_cast<const char*>(&value), sizeof(value)});
     };
 }
 
-std::function<void(const std::string&)> renamed(const std::string& from, const std::string& to) {
+Damage renamed(const std::string& from, const std::string& to) {
     return [=](const std::string& folder) {
         edit_header(weights_file(folder), [&](io::Json& header) {
             for (auto& [name, entry] : header.as_object()) {
@@ -74,8 +57,7 @@ std::function<void(const std::string&)> renamed(const std::string& from, const s
     };
 }
 
-std::function<void(const std::string&)> entry(const std::string& tensor, const std::string& key,
-                                              const io::Json& value) {
+Damage entry(const std::string& tensor, const std::string& key, const io::Json& value) {
     return [=](const std::string& folder) {
         edit_header(weights_file(folder), [&](io::Json& header) {
             io::Json changed = header.at(tensor);
@@ -85,7 +67,7 @@ std::function<void(const std::string&)> entry(const std::string& tensor, const s
     };
 }
 
-const std::vector<BrokenFolder> kFolders = {
+const std::vector<BrokenModel> kFolders = {
     {"ScaleNan", scale(std::numeric_limits<float>::quiet_NaN()), kCorrupt, {kQ}},
     {"ScaleZero", scale(0.0f), kCorrupt, {kQ}},
     {"ScaleNegative", scale(-1.0f), kCorrupt, {kQ}},
@@ -138,7 +120,7 @@ const std::vector<BrokenFolder> kFolders = {
     {"RecipeWithAClipOfTwo", recipe(nested("k", "clip", 2.0)), kCorrupt, {"k.clip"}},
 };
 
-class BrokenQuantizedTest : public testing::TestWithParam<BrokenFolder> {};
+class BrokenQuantizedTest : public testing::TestWithParam<BrokenModel> {};
 
 TEST_P(BrokenQuantizedTest, IsRefusedByLogits) {
     const TempDir dir;
@@ -150,10 +132,6 @@ TEST_P(BrokenQuantizedTest, IsRefusedByLogits) {
         run_program({"logits", dir / "w4", "--ids", "1,2", "--out", dir / "out", "--json"}),
         GetParam().exit_code, GetParam().words);
     EXPECT_EQ(listing(dir.path()), before);
-}
-
-std::string case_name(const testing::TestParamInfo<BrokenFolder>& info) {
-    return info.param.name;
 }
 
 INSTANTIATE_TEST_SUITE_P(Folders, BrokenQuantizedTest, testing::ValuesIn(kFolders), case_name);

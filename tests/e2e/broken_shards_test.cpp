@@ -1,0 +1,81 @@
+// Broken sets of shards and indexes that lie about them.
+#include <filesystem>
+
+#include "e2e/broken_model.h"
+#include "e2e/model_surgery.h"
+
+namespace quarot::test {
+namespace {
+
+const std::string kQ = "model.layers.0.self_attn.q_proj.weight";
+
+std::string index_file(const std::string& folder) {
+    return folder + "/model.safetensors.index.json";
+}
+
+// The model in three shards with an index, one thing changed after.
+Damage sharded(Damage change) {
+    return [=](const std::string& folder) {
+        std::filesystem::remove_all(folder);
+        write_tiny_model(folder, {}, 3);
+        change(folder);
+    };
+}
+
+Damage weight_map(std::function<void(io::Json&)> change) {
+    return sharded([=](const std::string& folder) {
+        edit_json(index_file(folder), [&](io::Json& json) {
+            io::Json map = json.at("weight_map");
+            change(map);
+            json.set("weight_map", map);
+        });
+    });
+}
+
+const std::vector<BrokenModel> kBrokenShards = {
+    {"ShardMissing",
+     sharded([](const std::string& f) { remove_file(f + "/model-00002-of-00003.safetensors"); }),
+     kNotFound,
+     {"model-00002-of-00003.safetensors"}},
+    {"ShardCutOff",
+     sharded([](const std::string& f) { truncate_by(f + "/model-00003-of-00003.safetensors", 9); }),
+     kCorrupt,
+     {"model-00003-of-00003.safetensors"}},
+    {"IndexNotJson",
+     sharded(text_file("model.safetensors.index.json", "{")),
+     kCorrupt,
+     {"model.safetensors.index.json"}},
+    {"IndexWithoutMap",
+     sharded(text_file("model.safetensors.index.json", "{}")),
+     kCorrupt,
+     {"model.safetensors.index.json", "weight_map"}},
+    {"IndexMapIsAList",
+     sharded(text_file("model.safetensors.index.json", R"({"weight_map": []})")),
+     kCorrupt,
+     {"weight_map"}},
+    {"IndexLeavesTheFolder",
+     weight_map([](io::Json& map) { map.set(kQ, "../model-00001-of-00003.safetensors"); }),
+     kCorrupt,
+     {"../model-00001-of-00003.safetensors"}},
+    {"IndexNamesANumber", weight_map([](io::Json& map) { map.set(kQ, 7); }), kCorrupt, {kQ}},
+    {"IndexNamesATensorNobodyHas",
+     weight_map(
+         [](io::Json& map) { map.set("model.extra.weight", "model-00001-of-00003.safetensors"); }),
+     kCorrupt,
+     {"model.extra.weight"}},
+    {"IndexForgetsATensor",
+     weight_map([](io::Json& map) { erase_member(map, kQ); }),
+     kCorrupt,
+     {kQ}},
+};
+
+class BrokenShardsTest : public BrokenModelTest {};
+
+TEST_P(BrokenShardsTest, IsRefused) {
+    expect_refusal_by_quantize_and_logits();
+}
+
+INSTANTIATE_TEST_SUITE_P(Shards, BrokenShardsTest, testing::ValuesIn(kBrokenShards), case_name);
+
+}  // namespace
+}  // namespace quarot::test
