@@ -2,28 +2,18 @@
 #include "quantize/quantize_model.h"
 
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 
-#include <cmath>
-#include <csignal>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <limits>
 #include <map>
-#include <sstream>
 #include <string>
 #include <vector>
 
-#include "core/error.h"
 #include "io/hash.h"
-#include "linalg/mixer.h"
 #include "model/source_model.h"
+#include "quantize/folder_fixture_for_tests.h"
 #include "quantize/rtn.h"
 #include "rotate/rotation.h"
-#include "support/temp_dir.h"
-#include "support/tiny_model.h"
-#include "tensor/float_convert.h"
 
 namespace quarot::quantize {
 namespace {
@@ -31,106 +21,8 @@ namespace {
 namespace fs = std::filesystem;
 using model::LinearRole;
 using model::SourceModel;
-using test::TempDir;
-using test::TinyModelOptions;
 
-using Files = std::map<std::string, std::string>;  // content by name
-
-Files files_of(const std::string& folder) {
-    Files files;
-    for (const auto& entry : fs::directory_iterator(folder)) {
-        std::ifstream stream(entry.path(), std::ios::binary);
-        std::ostringstream text;
-        text << stream.rdbuf();
-        files[entry.path().filename().string()] = text.str();
-    }
-    return files;
-}
-
-// Everything rotated, nothing quantized.
-model::Recipe rotated_only() {
-    model::Recipe recipe = model::named_recipe("quarot-rtn");
-    recipe.weights.bits = recipe.activations.bits = recipe.k.bits = recipe.v.bits = 16;
-    return recipe;
-}
-
-QuantizeOptions with_recipe(const model::Recipe& recipe, int n_threads = 1) {
-    QuantizeOptions options;
-    options.recipe = recipe;
-    options.n_threads = n_threads;
-    return options;
-}
-
-QuantizeOptions with_recipe(const std::string& name, int n_threads = 1) {
-    return with_recipe(model::named_recipe(name), n_threads);
-}
-
-std::vector<float> floats_of(const Tensor& tensor) {
-    std::vector<float> values(element_count(tensor.shape()));
-    widen(tensor.dtype(), tensor.data(), values);
-    return values;
-}
-
-std::vector<float> tensor_of(const std::string& folder, const std::string& name) {
-    return floats_of(io::Checkpoint::open(folder).read(name));
-}
-
-double dot(std::span<const float> a, std::span<const float> b) {
-    double sum = 0.0;
-    for (size_t i = 0; i < a.size(); ++i) sum += static_cast<double>(a[i]) * b[i];
-    return sum;
-}
-
-// a b^T of row-major [.., n] matrices.
-std::vector<double> times_transposed(const std::vector<float>& a, const std::vector<float>& b,
-                                     size_t n) {
-    std::vector<double> product;
-    for (size_t i = 0; i < a.size(); i += n) {
-        for (size_t j = 0; j < b.size(); j += n) {
-            product.push_back(dot(std::span(a).subspan(i, n), std::span(b).subspan(j, n)));
-        }
-    }
-    return product;
-}
-
-void scale_columns(std::vector<float>& w, const std::vector<float>& gain) {
-    for (size_t i = 0; i < w.size(); ++i) w[i] *= gain[i % gain.size()];
-}
-
-void expect_near(const std::vector<double>& a, const std::vector<double>& b, double tolerance) {
-    ASSERT_EQ(a.size(), b.size());
-    for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], tolerance) << i;
-}
-
-ErrorCode code_of(const std::string& in, const std::string& out, const QuantizeOptions& options,
-                  std::string* message = nullptr) {
-    try {
-        quantize_model(in, out, options);
-    } catch (const Error& error) {
-        if (message != nullptr) *message = error.what();
-        return error.code();
-    }
-    return ErrorCode::Internal;
-}
-
-// One model folder, `in`, and room for outputs beside it.
-class QuantizeModel : public testing::Test {
-  protected:
-    void write(const TinyModelOptions& options) { test::write_tiny_model(in, options); }
-
-    // Names of what lies beside the input.
-    std::vector<std::string> left_behind() const {
-        std::vector<std::string> names;
-        for (const auto& entry : fs::directory_iterator(dir.path())) {
-            if (entry.path() != in) names.push_back(entry.path().filename().string());
-        }
-        return names;
-    }
-
-    TempDir dir;
-    std::string in = dir / "in";
-    std::string out = dir / "out";
-};
+using QuantizeModel = FolderTest;
 
 // ---- the same bytes
 
@@ -305,122 +197,6 @@ TEST_F(QuantizeModel, CompanionFilesAndConfigKeysArePreserved) {
     EXPECT_EQ(config.at("quantization_config").at("quant_method").as_string(), "quarot");
 }
 
-// ---- rotated, not quantized
-
-// Seven heads have no head mix, so that o_proj after v_proj is free of online transforms.
-TEST_F(QuantizeModel, RotationAloneCancelsThroughTheNetwork) {
-    write({.hidden = 40, .ffn = 44, .n_heads = 7, .n_kv_heads = 7, .head_dim = 12, .tied = true});
-    const QuantizeReport report = quantize_model(in, out, with_recipe(rotated_only(), 2));
-    EXPECT_EQ(report.bits_per_weight, 32.0);
-    const SourceModel a = SourceModel::open(in);
-    const SourceModel b = SourceModel::open(out);
-    EXPECT_TRUE(b.is_quantized());  // the forward pass must know the online transforms
-
-    const std::vector<float> embedding = floats_of(a.embedding());
-    const std::vector<float> rotated = floats_of(b.embedding());
-    const auto compare_readers = [&](const model::LinearId& id, model::NormRole norm) {
-        std::vector<float> plain = floats_of(a.dense(id));
-        scale_columns(plain, a.norm_gain(norm, 0));
-        expect_near(times_transposed(floats_of(b.dense(id)), rotated, 40),
-                    times_transposed(plain, embedding, 40), 1e-4);
-    };
-    compare_readers({LinearRole::Q, 0}, model::NormRole::Attention);
-    compare_readers({LinearRole::Gate, 0}, model::NormRole::Mlp);
-    compare_readers({LinearRole::LmHead}, model::NormRole::Final);
-
-    // Rows of E o_proj, before and after: both are in the basis of single heads.
-    const auto transposed = [](const std::vector<float>& w, size_t cols) {
-        std::vector<float> t;
-        for (size_t c = 0; c < cols; ++c) {
-            for (size_t r = c; r < w.size(); r += cols) t.push_back(w[r]);
-        }
-        return t;
-    };
-    const auto through_values = [&](const SourceModel& m, const std::vector<float>& e,
-                                    const std::vector<float>& gain) {
-        const std::vector<float> o = transposed(floats_of(m.dense({LinearRole::O, 0})), 84);
-        const auto eo = times_transposed(e, o, 40);  // [vocab, 84]
-        std::vector<float> v = floats_of(m.dense({LinearRole::V, 0}));
-        scale_columns(v, gain);
-        const auto ve = times_transposed(e, v, 40);  // [vocab, 84]
-        return times_transposed({eo.begin(), eo.end()}, {ve.begin(), ve.end()}, 84);
-    };
-    const std::vector<float> ones(40, 1.0f);
-    expect_near(through_values(b, rotated, ones),
-                through_values(a, embedding, a.norm_gain(model::NormRole::Attention, 0)), 1e-3);
-}
-
-TEST_F(QuantizeModel, BiasesFollowTheirOutputs) {
-    write({.attention_bias = true, .mlp_bias = true, .dtype = DType::F16});
-    quantize_model(in, out, with_recipe(rotated_only()));
-    const SourceModel a = SourceModel::open(in);
-    const SourceModel b = SourceModel::open(out);
-    EXPECT_EQ(a.bias({LinearRole::Q, 1}), b.bias({LinearRole::Q, 1}));
-
-    const std::vector<float> stored = a.bias({LinearRole::V, 1});
-    std::vector<double> expected(stored.begin(), stored.end());
-    const linalg::Mixer mixer = linalg::make_mixer(8);
-    for (size_t head = 0; head < expected.size(); head += 8) {
-        linalg::apply(mixer, std::span(expected).subspan(head, 8));
-    }
-    const std::vector<float> found = b.bias({LinearRole::V, 1});
-    for (size_t i = 0; i < found.size(); ++i) EXPECT_NEAR(found[i], expected[i], 1e-6);
-
-    const std::vector<float> before = a.bias({LinearRole::Down, 1});
-    const std::vector<float> after = b.bias({LinearRole::Down, 1});
-    EXPECT_NE(before, after);
-    EXPECT_NEAR(dot(before, before), dot(after, after), 1e-5);
-    const io::Checkpoint checkpoint = io::Checkpoint::open(out);
-    EXPECT_EQ(checkpoint.info("model.layers.1.self_attn.v_proj.bias").dtype, DType::F32);
-    EXPECT_EQ(checkpoint.info("model.layers.1.self_attn.q_proj.bias").dtype, DType::F16);
-}
-
-TEST_F(QuantizeModel, StorageTypeIsThatOfTheRecipeOrTheStoredOne) {
-    write({.dtype = DType::BF16});
-    const std::vector<std::pair<std::optional<DType>, DType>> cases = {
-        {std::nullopt, DType::BF16}, {DType::F32, DType::F32}, {DType::F16, DType::F16}};
-    for (const auto& [storage, expected] : cases) {
-        model::Recipe recipe = rotated_only();
-        recipe.storage = storage;
-        QuantizeOptions options = with_recipe(recipe);
-        options.overwrite = true;
-        const QuantizeReport report = quantize_model(in, out, options);
-        EXPECT_EQ(report.bits_per_weight, 8.0 * static_cast<double>(size_of(expected)));
-        const SourceModel result = SourceModel::open(out);
-        EXPECT_EQ(result.embedding_dtype(), expected);
-        EXPECT_EQ(result.dense_dtype({LinearRole::Down, 0}), expected);
-    }
-}
-
-// ---- tied heads
-
-TEST_F(QuantizeModel, ATiedHeadIsWrittenOutWhenTheRotationPartsIt) {
-    write({.tied = true, .dtype = DType::BF16});
-    quantize_model(in, out, with_recipe("quarot-rtn"));
-    EXPECT_FALSE(io::Json::parse_file(out + "/config.json").at("tie_word_embeddings").as_bool());
-    EXPECT_EQ(io::Checkpoint::open(out).info("lm_head.weight").dtype, DType::F32);
-    EXPECT_FALSE(SourceModel::open(out).config().tied_embeddings);
-}
-
-TEST_F(QuantizeModel, ATiedHeadStaysTiedWithoutRotation) {
-    write({.tied = true, .dtype = DType::BF16});
-    quantize_model(in, out, with_recipe("rtn"));
-    EXPECT_TRUE(SourceModel::open(out).config().tied_embeddings);
-    EXPECT_FALSE(io::Checkpoint::open(out).contains("lm_head.weight"));
-    EXPECT_EQ(SourceModel::open(out).embedding_dtype(), DType::BF16);
-}
-
-TEST_F(QuantizeModel, ATiedHeadIsPartedByQuantizingIt) {
-    write({.tied = true});
-    model::Recipe recipe = model::named_recipe("rtn");
-    recipe.head_bits = 8;
-    quantize_model(in, out, with_recipe(recipe));
-    const SourceModel result = SourceModel::open(out);
-    EXPECT_EQ(result.quantized({LinearRole::LmHead}).bits, 8);
-    EXPECT_EQ(tensor_of(out, "model.embed_tokens.weight"),
-              tensor_of(in, "model.embed_tokens.weight"));
-}
-
 // ---- shards
 
 TEST_F(QuantizeModel, ShardsKeepTheirLimitAndHoldTheSameTensors) {
@@ -452,86 +228,6 @@ TEST_F(QuantizeModel, ShardsKeepTheirLimitAndHoldTheSameTensors) {
     const io::Json index = io::Json::parse_file(out + "/model.safetensors.index.json");
     EXPECT_EQ(index.at("metadata").at("total_size").as_int(), total);
     EXPECT_EQ(SourceModel::open(out).quantized({LinearRole::O, 1}).rows, 32);
-}
-
-// ---- failures
-
-TEST_F(QuantizeModel, ANanInTheLastWeightLeavesNothingBehind) {
-    test::TinyModel tiny = test::make_tiny_model({});
-    auto& head = tiny.tensors.at("lm_head.weight");
-    std::vector<float> values = test::values_of(head);
-    values.back() = std::numeric_limits<float>::quiet_NaN();
-    head = test::make_stored_tensor(head.dtype, head.shape, values);
-    test::write_model(tiny, in);
-    std::string message;
-    EXPECT_EQ(code_of(in, out, with_recipe("quarot-rtn", 2), &message), ErrorCode::Corrupt);
-    EXPECT_NE(message.find("lm_head.weight"), std::string::npos) << message;
-    EXPECT_TRUE(left_behind().empty());
-}
-
-TEST_F(QuantizeModel, AFullDiskLeavesNothingBehind) {
-    write({.vocab = 4096});
-    rlimit old{};
-    ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &old), 0);
-    const auto old_handler = std::signal(SIGXFSZ, SIG_IGN);
-    const rlimit low{100000, old.rlim_max};
-    ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &low), 0);
-    const ErrorCode code = code_of(in, out, with_recipe("quarot-rtn", 2));
-    setrlimit(RLIMIT_FSIZE, &old);
-    std::signal(SIGXFSZ, old_handler);
-    EXPECT_EQ(code, ErrorCode::Io);
-    EXPECT_TRUE(left_behind().empty());
-}
-
-TEST_F(QuantizeModel, AValueBeyondTheStorageTypeIsNamed) {
-    test::TinyModel tiny = test::make_tiny_model({});
-    auto& embedding = tiny.tensors.at("model.embed_tokens.weight");
-    std::vector<float> values = test::values_of(embedding);
-    values[5] = 1e9f;
-    embedding = test::make_stored_tensor(embedding.dtype, embedding.shape, values);
-    test::write_model(tiny, in);
-    model::Recipe recipe = rotated_only();
-    recipe.storage = DType::F16;
-    std::string message;
-    EXPECT_EQ(code_of(in, out, with_recipe(recipe), &message), ErrorCode::Numeric);
-    EXPECT_NE(message.find("model.embed_tokens.weight"), std::string::npos) << message;
-    EXPECT_TRUE(left_behind().empty());
-}
-
-TEST_F(QuantizeModel, RefusesItsOwnWork) {
-    write({});
-    quantize_model(in, out, with_recipe("rtn"));
-    EXPECT_EQ(code_of(out, dir / "again", with_recipe("rtn")), ErrorCode::Unsupported);
-    EXPECT_FALSE(fs::exists(dir / "again"));
-}
-
-TEST_F(QuantizeModel, ReplacesAnOldOutputOnlyWhenTold) {
-    write({});
-    quantize_model(in, out, with_recipe("rtn"));
-    const Files before = files_of(out);
-    EXPECT_EQ(code_of(in, out, with_recipe("quarot-rtn")), ErrorCode::Usage);
-    EXPECT_EQ(files_of(out), before);
-    QuantizeOptions options = with_recipe("quarot-rtn");
-    options.overwrite = true;
-    quantize_model(in, out, options);
-    EXPECT_EQ(SourceModel::open(out).recipe().name, "quarot-rtn");
-    EXPECT_EQ(code_of(in, in, options), ErrorCode::Usage);
-    EXPECT_EQ(left_behind(), std::vector<std::string>{"out"});
-}
-
-TEST_F(QuantizeModel, RefusesSettingsThatMakeNoSense) {
-    write({});
-    QuantizeOptions no_shard = with_recipe("rtn");
-    no_shard.shard_bytes = 0;
-    EXPECT_EQ(code_of(in, out, no_shard), ErrorCode::Usage);
-    QuantizeOptions one_bit = with_recipe("rtn");
-    one_bit.recipe.weights.bits = 1;
-    EXPECT_EQ(code_of(in, out, one_bit), ErrorCode::Usage);
-    QuantizeOptions block = with_recipe("quarot-rtn");
-    block.recipe.rotation.residual_block = 24;
-    EXPECT_EQ(code_of(in, out, block), ErrorCode::Usage);
-    EXPECT_EQ(code_of(dir / "nothing", out, with_recipe("rtn")), ErrorCode::NotFound);
-    EXPECT_TRUE(left_behind().empty());
 }
 
 }  // namespace

@@ -173,6 +173,12 @@ std::string width_name(const testing::TestParamInfo<std::tuple<int, bool>>& test
 INSTANTIATE_TEST_SUITE_P(Rtn, EveryWidth, testing::Combine(testing::Range(2, 9), testing::Bool()),
                          width_name);
 
+TEST(Rtn, SearchEndsAtTwentyOnePercentOfTheRange) {
+    std::vector<float> row(5000, 0.15f);  // a scale of 0.15 would be best
+    row[17] = 1.0f;
+    EXPECT_EQ(quantize_row(row, format_of(2, true)).scale(0, 0), 0.21f);
+}
+
 // ---- rows nobody trains
 
 void expect_finite(const QuantizedMatrix& q, const std::string& what) {

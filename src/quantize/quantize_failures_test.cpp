@@ -1,0 +1,114 @@
+// What stops the work, what is said of it, and that nothing half-made stays behind.
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include <csignal>
+#include <filesystem>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+#include "model/source_model.h"
+#include "quantize/folder_fixture_for_tests.h"
+#include "quantize/quantize_model.h"
+
+namespace quarot::quantize {
+namespace {
+
+namespace fs = std::filesystem;
+using model::SourceModel;
+
+ErrorCode code_of(const std::string& in, const std::string& out, const QuantizeOptions& options,
+                  std::string* message = nullptr) {
+    try {
+        quantize_model(in, out, options);
+    } catch (const Error& error) {
+        if (message != nullptr) *message = error.what();
+        return error.code();
+    }
+    return ErrorCode::Internal;
+}
+
+using QuantizeFailures = FolderTest;
+
+TEST_F(QuantizeFailures, ANanInTheLastWeightLeavesNothingBehind) {
+    test::TinyModel tiny = test::make_tiny_model({});
+    auto& head = tiny.tensors.at("lm_head.weight");
+    std::vector<float> values = test::values_of(head);
+    values.back() = std::numeric_limits<float>::quiet_NaN();
+    head = test::make_stored_tensor(head.dtype, head.shape, values);
+    test::write_model(tiny, in);
+    std::string message;
+    EXPECT_EQ(code_of(in, out, with_recipe("quarot-rtn", 2), &message), ErrorCode::Corrupt);
+    EXPECT_NE(message.find("lm_head.weight"), std::string::npos) << message;
+    EXPECT_TRUE(left_behind().empty());
+}
+
+TEST_F(QuantizeFailures, AFullDiskLeavesNothingBehind) {
+    write({.vocab = 4096});
+    rlimit old{};
+    ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &old), 0);
+    const auto old_handler = std::signal(SIGXFSZ, SIG_IGN);
+    const rlimit low{100000, old.rlim_max};
+    ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &low), 0);
+    const ErrorCode code = code_of(in, out, with_recipe("quarot-rtn", 2));
+    setrlimit(RLIMIT_FSIZE, &old);
+    std::signal(SIGXFSZ, old_handler);
+    EXPECT_EQ(code, ErrorCode::Io);
+    EXPECT_TRUE(left_behind().empty());
+}
+
+TEST_F(QuantizeFailures, AValueBeyondTheStorageTypeIsNamed) {
+    test::TinyModel tiny = test::make_tiny_model({});
+    auto& embedding = tiny.tensors.at("model.embed_tokens.weight");
+    std::vector<float> values = test::values_of(embedding);
+    values[5] = 1e9f;
+    embedding = test::make_stored_tensor(embedding.dtype, embedding.shape, values);
+    test::write_model(tiny, in);
+    model::Recipe recipe = rotated_only();
+    recipe.storage = DType::F16;
+    std::string message;
+    EXPECT_EQ(code_of(in, out, with_recipe(recipe), &message), ErrorCode::Numeric);
+    EXPECT_NE(message.find("model.embed_tokens.weight"), std::string::npos) << message;
+    EXPECT_TRUE(left_behind().empty());
+}
+
+TEST_F(QuantizeFailures, RefusesItsOwnWork) {
+    write({});
+    quantize_model(in, out, with_recipe("rtn"));
+    EXPECT_EQ(code_of(out, dir / "again", with_recipe("rtn")), ErrorCode::Unsupported);
+    EXPECT_FALSE(fs::exists(dir / "again"));
+}
+
+TEST_F(QuantizeFailures, ReplacesAnOldOutputOnlyWhenTold) {
+    write({});
+    quantize_model(in, out, with_recipe("rtn"));
+    const Files before = files_of(out);
+    EXPECT_EQ(code_of(in, out, with_recipe("quarot-rtn")), ErrorCode::Usage);
+    EXPECT_EQ(files_of(out), before);
+    QuantizeOptions options = with_recipe("quarot-rtn");
+    options.overwrite = true;
+    quantize_model(in, out, options);
+    EXPECT_EQ(SourceModel::open(out).recipe().name, "quarot-rtn");
+    EXPECT_EQ(code_of(in, in, options), ErrorCode::Usage);
+    EXPECT_EQ(left_behind(), std::vector<std::string>{"out"});
+}
+
+TEST_F(QuantizeFailures, RefusesSettingsThatMakeNoSense) {
+    write({});
+    QuantizeOptions no_shard = with_recipe("rtn");
+    no_shard.shard_bytes = 0;
+    EXPECT_EQ(code_of(in, out, no_shard), ErrorCode::Usage);
+    QuantizeOptions one_bit = with_recipe("rtn");
+    one_bit.recipe.weights.bits = 1;
+    EXPECT_EQ(code_of(in, out, one_bit), ErrorCode::Usage);
+    QuantizeOptions block = with_recipe("quarot-rtn");
+    block.recipe.rotation.residual_block = 24;
+    EXPECT_EQ(code_of(in, out, block), ErrorCode::Usage);
+    EXPECT_EQ(code_of(dir / "nothing", out, with_recipe("rtn")), ErrorCode::NotFound);
+    EXPECT_TRUE(left_behind().empty());
+}
+
+}  // namespace
+}  // namespace quarot::quantize
