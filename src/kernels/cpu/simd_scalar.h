@@ -68,10 +68,11 @@ struct Scalar {
     static V round(V a) {
         return each([&](int i) { return __builtin_nearbyintf(a.x[i]); });
     }
-    // 2^n for integral n in [-126, 127].
+    // 2^n for integral n in [-126, 127]; anything for NaN.
     static V pow2(V n) {
         return each([&](int i) {
-            return bits_to_float(static_cast<uint32_t>(static_cast<int32_t>(n.x[i]) + 127) << 23);
+            const int32_t exponent = n.x[i] == n.x[i] ? static_cast<int32_t>(n.x[i]) : 0;
+            return bits_to_float(static_cast<uint32_t>(exponent + 127) << 23);
         });
     }
     // Lanes below n from a, the others from b.
