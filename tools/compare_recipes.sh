@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Quantizes a model by several recipes and prints one table: perplexity, KL divergence from full
+# precision, size, bits per weight, speed. The tables of README.md come from it.
+#   tools/compare_recipes.sh MODEL TEXT SEQLEN WINDOWS OUT RECIPE...
+# WINDOWS 0: all. Quantized folders are left in OUT.
+set -euo pipefail
+shopt -s inherit_errexit
+quarot=$(dirname "$0")/../build/release/apps/quarot
+model=$1 text=$2 seqlen=$3 windows=$4 out=$5
+shift 5
+
+limit=()
+if [[ $windows != 0 ]]; then limit=(--windows "$windows"); fi
+
+# The value of a key of the document's first level, which stands two spaces in.
+value() { sed -n "s/^  \"$1\": \(.*[^,]\),\{0,1\}\$/\1/p"; }
+
+row() { printf '| %-14s | %10s | %8s | %9s | %11s | %8s |\n' "$@"; }
+
+# measure NAME FOLDER: one row of the table. Speed comes from a run without the base model.
+measure() {
+    local score speed bits size
+    score=$("$quarot" perplexity "$2" --text "$text" --seqlen "$seqlen" "${limit[@]}" \
+        --kl-base "$model" --json)
+    speed=$("$quarot" perplexity "$2" --text "$text" --seqlen "$seqlen" "${limit[@]}" --json)
+    bits=$("$quarot" inspect "$2" --json | value bits_per_weight)
+    size=$(cat "$2"/model*.safetensors | wc -c)
+    row "$1" "$(value perplexity <<<"$score" | xargs printf %.2f)" \
+        "$(value kl_mean <<<"$score" | xargs printf %.4f)" "$(printf %.3f "$bits")" \
+        "$(awk "BEGIN {printf \"%.1f MB\", $size / 1e6}")" \
+        "$(value tokens_per_second <<<"$speed" | xargs printf %.0f)"
+}
+
+mkdir -p "$out"
+for recipe in "$@"; do
+    "$quarot" quantize "$model" "$out/$recipe" --recipe "$recipe" --overwrite >/dev/null
+done
+row recipe perplexity KL bits/wgt size tokens/s
+row --- ---: ---: ---: ---: ---:
+measure "full precision" "$model"
+for recipe in "$@"; do measure "$recipe" "$out/$recipe"; done
