@@ -42,7 +42,8 @@ std::vector<Setting> settings_of(const std::string& model) {
     const std::string file =
         std::string(QUAROT_SOURCE_DIR) + "/../shared/models/" + model + "/quarot-reference.json";
     if (!std::filesystem::exists(file)) return settings;
-    for (const auto& entry : io::Json::parse_file(file).at("settings").as_array()) {
+    const auto reference = io::Json::parse_file(file);
+    for (const auto& entry : reference.at("settings").as_array()) {
         std::vector<std::string> flags;
         for (const auto& flag : entry.at("cli").as_array()) flags.push_back(flag.as_string());
         const bool gptq = std::count(flags.begin(), flags.end(), "gptq") > 0;
