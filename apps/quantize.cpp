@@ -129,7 +129,7 @@ void quantize_command(const Words& words) {
     }
     check_device_name(flags.device);
     flags.options.recipe = flags.recipe.resolve();
-    log_info("backend cpu, {} threads, recipe {}", flags.options.n_threads,
+    log_info("backend cpu, {}, recipe {}", describe_threads(flags.options.n_threads),
              describe(flags.options.recipe));
 
     const quantize::QuantizeReport report =

@@ -23,6 +23,10 @@ std::string describe(const model::RotationSpec& spec) {
     return text.empty() ? "none" : text;
 }
 
+std::string describe_threads(int n_threads) {
+    return fmt::format("{} thread{}", n_threads, n_threads == 1 ? "" : "s");
+}
+
 model::Recipe overridden(model::Recipe recipe, const model::ActivationOverrides& overrides) {
     recipe.activations.bits = overrides.a_bits.value_or(recipe.activations.bits);
     recipe.activations.clip = overrides.a_clip.value_or(recipe.activations.clip);
@@ -35,8 +39,8 @@ model::Recipe overridden(model::Recipe recipe, const model::ActivationOverrides&
 
 void log_run(const kernels::Backend& backend, const model::Recipe& recipe) {
     const kernels::BackendInfo info = backend.info();
-    log_info("backend {}, tier {}, {} threads, recipe {}", info.name, info.tier, info.n_threads,
-             describe(recipe));
+    log_info("backend {}, tier {}, {}, recipe {}", info.name, info.tier,
+             describe_threads(info.n_threads), describe(recipe));
 }
 
 void require_positions(const model::SourceModel& source, const std::string& what,

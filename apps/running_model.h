@@ -14,6 +14,7 @@ namespace quarot::apps {
 std::string describe(const model::Recipe& recipe);
 // "R1 (Hadamard), R2 and head mix, R3, R4", "none"
 std::string describe(const model::RotationSpec& spec);
+std::string describe_threads(int n_threads);  // "1 thread", "2 threads"
 // The recipe with what the run-time flags change.
 model::Recipe overridden(model::Recipe recipe, const model::ActivationOverrides& overrides);
 

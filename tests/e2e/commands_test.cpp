@@ -150,7 +150,7 @@ TEST_F(Commands, EveryRunNamesItsBackendInOneLine) {
         {"logits", model_, "--ids", "1", "--out", out_, "--device", "reference", "-t", "1"});
     expect_success(outcome);
     EXPECT_EQ(outcome.err,
-              "quarot: backend reference, tier scalar, 1 threads, recipe none W16A16K16V16\n");
+              "quarot: backend reference, tier scalar, 1 thread, recipe none W16A16K16V16\n");
 }
 
 TEST_F(Commands, LogitsAreWrittenForEveryPosition) {
@@ -186,7 +186,7 @@ TEST_F(Commands, AFlagBeatsTheEnvironmentWhichBeatsTheConfigFile) {
     expect_success(outcome);
     EXPECT_EQ(outcome.json().at("seqlen").as_int(), 40);
     EXPECT_EQ(outcome.json().at("windows").as_int(), 2);
-    EXPECT_NE(outcome.err.find("1 threads"), std::string::npos);
+    EXPECT_NE(outcome.err.find("1 thread,"), std::string::npos);
 }
 
 TEST_F(Commands, HelpComesInTwoSizes) {
