@@ -36,7 +36,7 @@ ThreadPool::~ThreadPool() {
     {
         const std::lock_guard lock(mutex_);
         stop_ = true;
-        ++generation_;
+        ticket_ = ((ticket_ >> 32) + 1) << 32 | kClosed;
     }
     wake_.notify_all();
     for (auto& worker : workers_) worker.join();
@@ -48,49 +48,69 @@ void ThreadPool::parallel_for(int64_t n_tasks, const std::function<void(int64_t,
         for (int64_t task = 0; task < n_tasks; ++task) body(task, 0);
         return;
     }
+    QUAROT_CHECK(n_tasks < static_cast<int64_t>(kClosed), "{}", n_tasks);
     body_ = &body;
-    n_tasks_ = n_tasks;
-    next_task_ = 0;
-    n_running_ = static_cast<int>(workers_.size());
-    {
+    n_tasks_ = static_cast<uint32_t>(n_tasks);
+    n_done_ = 0;
+    failed_ = false;
+    const auto job = static_cast<uint32_t>((ticket_ >> 32) + 1);
+    ticket_ = static_cast<uint64_t>(job) << 32;
+    if (n_sleeping_ > 0) {
         const std::lock_guard lock(mutex_);
-        ++generation_;
+        wake_.notify_all();
     }
-    wake_.notify_all();
-    run_tasks(0);
-    for (int spin = 0; n_running_.load(std::memory_order_acquire) != 0; ++spin) {
+    run_tasks(job, 0);
+    for (int spin = 0; n_done_.load(std::memory_order_acquire) != n_tasks_; ++spin) {
         if (spin > kSpins) std::this_thread::yield();
         cpu_relax();
     }
-    body_ = nullptr;
-    if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
+    ticket_ = static_cast<uint64_t>(job) << 32 | kClosed;
+    if (failed_) std::rethrow_exception(std::exchange(error_, nullptr));
 }
 
-void ThreadPool::run_tasks(int thread) {
-    try {
-        for (int64_t task = next_task_++; task < n_tasks_; task = next_task_++) {
-            (*body_)(task, thread);
+void ThreadPool::run_tasks(uint32_t job, int thread) {
+    uint64_t ticket = ticket_;
+    while (static_cast<uint32_t>(ticket >> 32) == job) {
+        const auto task = static_cast<uint32_t>(ticket);
+        const auto* body = body_.load();
+        if (task >= n_tasks_) return;
+        if (!ticket_.compare_exchange_weak(ticket, ticket + 1)) continue;
+        try {
+            if (!failed_) (*body)(task, thread);
+        } catch (...) {
+            report(std::current_exception());
         }
-    } catch (...) {
-        const std::lock_guard lock(mutex_);
-        if (!error_) error_ = std::current_exception();
-        next_task_ = n_tasks_;
+        n_done_.fetch_add(1, std::memory_order_release);
+        ticket = ticket_;
     }
+}
+
+void ThreadPool::report(std::exception_ptr error) {
+    const std::lock_guard lock(mutex_);
+    if (!failed_) error_ = std::move(error);
+    failed_ = true;
 }
 
 void ThreadPool::worker_loop(int thread) {
-    uint64_t seen = 0;
+    uint32_t seen = 0;
     while (true) {
-        for (int spin = 0; spin < kSpins && generation_ == seen; ++spin) cpu_relax();
-        if (generation_ == seen) {
-            std::unique_lock lock(mutex_);
-            wake_.wait(lock, [&] { return generation_ != seen; });
-        }
-        seen = generation_;
+        wait_for_job(seen);
         if (stop_) return;
-        run_tasks(thread);
-        n_running_.fetch_sub(1, std::memory_order_release);
+        seen = static_cast<uint32_t>(ticket_ >> 32);
+        run_tasks(seen, thread);
     }
+}
+
+void ThreadPool::wait_for_job(uint32_t seen) {
+    const auto is_new = [&] { return static_cast<uint32_t>(ticket_ >> 32) != seen; };
+    for (int spin = 0; spin < kSpins; ++spin) {
+        if (is_new()) return;
+        cpu_relax();
+    }
+    std::unique_lock lock(mutex_);
+    ++n_sleeping_;
+    wake_.wait(lock, is_new);
+    --n_sleeping_;
 }
 
 int physical_cores() {

@@ -32,18 +32,26 @@ class ThreadPool {
 
   private:
     void worker_loop(int thread);
-    void run_tasks(int thread);
+    void run_tasks(uint32_t job, int thread);
+    void wait_for_job(uint32_t seen);
+    void report(std::exception_ptr error);
 
-    std::vector<std::thread> workers_;
-    const std::function<void(int64_t, int)>* body_ = nullptr;  // valid while a job runs
-    int64_t n_tasks_ = 0;
-    std::atomic<int64_t> next_task_{0};
-    std::atomic<uint64_t> generation_{0};  // a new value announces a job
-    std::atomic<int> n_running_{0};        // workers that have not finished the job
+    // A job's number in the high half, its next unclaimed task in the low half. Claiming a task is
+    // one compare-and-swap, which fails as soon as the job is over, so a worker that comes late
+    // takes nothing and nobody waits for it.
+    std::atomic<uint64_t> ticket_{kClosed};
+    std::atomic<const std::function<void(int64_t, int)>*> body_{nullptr};
+    std::atomic<uint32_t> n_tasks_{0};
+    std::atomic<uint32_t> n_done_{0};
+    std::atomic<bool> failed_{false};  // tasks not yet started are skipped
     std::atomic<bool> stop_{false};
+    std::atomic<int> n_sleeping_{0};
     std::mutex mutex_;  // guards sleeping and error_
     std::condition_variable wake_;
     std::exception_ptr error_;
+    std::vector<std::thread> workers_;
+
+    static constexpr uint64_t kClosed = 0xffffffffu;  // the low half of a job without open tasks
 };
 
 // Physical cores this process may use (affinity respected), at least 1.
