@@ -25,7 +25,7 @@ make_folder() {
 rm -rf "$folder.part" "$folder"
 if ! make_folder; then
     rm -rf "$folder.part"
-    echo "make_models: WARNING: $folder could not be made (is the package index reachable?);" >&2
+    echo "make_models: WARNING: $folder could not be made (the reason stands above);" >&2
     echo "make_models: WARNING: the tests that need it will be SKIPPED" >&2
     exit 1
 fi
