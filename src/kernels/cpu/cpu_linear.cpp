@@ -143,8 +143,9 @@ FloatOut columns(const Rows& out, int64_t row, int64_t first, int64_t count, boo
     return {out.f32(row) + first, out.stride, count, accumulate};
 }
 
-void multiply_dense(CpuContext& context, const Rows& in, const CpuLinear& weight, const Rows& out,
-                    bool accumulate) {
+// scales: of the rows, applied to their sums; null: ones.
+void multiply_dense(CpuContext& context, const Rows& in, const float* scales,
+                    const CpuLinear& weight, const Rows& out, bool accumulate) {
     // Enough rows to pay for widening a panel, few enough to share a small matrix.
     constexpr int64_t kRowsPerTask = 384;
     const int64_t n_panels = ceil_div(weight.out_features(), weight.panel_outputs());
@@ -156,7 +157,8 @@ void multiply_dense(CpuContext& context, const Rows& in, const CpuLinear& weight
         const int64_t row = task % n_row_tasks * kRowsPerTask;
         auto* widened = reinterpret_cast<float*>(context.scratch(thread).get(widened_bytes));
         context.isa.dense_panel(weight.dense_panel(first, widened),
-                                {in.f32(row), in.stride, std::min(kRowsPerTask, in.rows - row)},
+                                {in.f32(row), in.stride, std::min(kRowsPerTask, in.rows - row),
+                                 scales == nullptr ? nullptr : scales + row},
                                 count, columns(out, row, first, count, accumulate));
     });
 }
@@ -178,8 +180,10 @@ void multiply_mixed(CpuContext& context, const Rows& in, const CpuLinear& weight
     });
 }
 
-// Quantized activations, dense weight: the rows as floats in shared scratch.
-Rows dequantize(CpuContext& context, const QuantizedRows& in) {
+// Quantized activations, dense weight: products with the codes, the row's scale applied to the sum
+// as the mixed product applies the weight's. Groups have a scale of their own inside the sum.
+void multiply_codes_dense(CpuContext& context, const QuantizedRows& in, const CpuLinear& weight,
+                          const Rows& out, bool accumulate) {
     const int64_t stride = round_up(in.cols, int64_t{16}), n_groups = in.n_groups();
     auto* values = reinterpret_cast<float*>(context.shared.get(in.rows * stride * 4));
     const int64_t size = in.cols / n_groups;
@@ -187,11 +191,13 @@ Rows dequantize(CpuContext& context, const QuantizedRows& in) {
         for (int64_t g = 0; g < n_groups; ++g) {
             const int64_t at = row * n_groups + g;
             const float offset = in.offsets == nullptr ? 0 : static_cast<float>(in.offsets[at]);
-            context.isa.dequantize_row(in.codes + row * in.stride + g * size, size, in.scales[at],
-                                       offset, values + row * stride + g * size);
+            context.isa.dequantize_row(in.codes + row * in.stride + g * size, size,
+                                       n_groups == 1 ? 1.0f : in.scales[at], offset,
+                                       values + row * stride + g * size);
         }
     });
-    return {values, DType::F32, in.rows, in.cols, stride};
+    multiply_dense(context, {values, DType::F32, in.rows, in.cols, stride},
+                   n_groups == 1 ? in.scales : nullptr, weight, out, accumulate);
 }
 
 // The panels of several weights, counted through.
@@ -358,10 +364,13 @@ void multiply(CpuContext& context, const Operand& in, std::span<const Linear* co
         const CpuLinear& weight = as_cpu(*weights[i]);
         if (quantized == nullptr) {
             const Rows& rows = std::get<Rows>(in.rows);
-            const auto run = weight.is_dense() ? multiply_dense : multiply_mixed;
-            run(context, rows, weight, outs[i], accumulate);
+            if (weight.is_dense()) {
+                multiply_dense(context, rows, nullptr, weight, outs[i], accumulate);
+            } else {
+                multiply_mixed(context, rows, weight, outs[i], accumulate);
+            }
         } else if (weight.is_dense()) {
-            multiply_dense(context, dequantize(context, *quantized), weight, outs[i], accumulate);
+            multiply_codes_dense(context, *quantized, weight, outs[i], accumulate);
         } else {
             multiply_integers(context, *quantized, weights.subspan(i, 1), outs.subspan(i, 1),
                               accumulate);

@@ -96,7 +96,8 @@ static void dense_tile(const DensePanel& panel, int64_t weight_stride, const Flo
     for (int64_t r = 0; r < in.n_rows; ++r) {
         float* y = out.data + r * out.stride;
         for (int64_t o = 0; o < n_outputs; ++o) {
-            const float value = panel.bias == nullptr ? totals[r][o] : totals[r][o] + panel.bias[o];
+            float value = in.scales == nullptr ? totals[r][o] : totals[r][o] * in.scales[r];
+            if (panel.bias != nullptr) value += panel.bias[o];
             y[o] = out.accumulate ? y[o] + value : value;
         }
     }
@@ -120,7 +121,8 @@ static void dense_panel(const DensePanel& panel, const FloatRows& in, int64_t n_
     for (int64_t row = 0; row < in.n_rows; row += S::kDotRows) {
         const int64_t rest = in.n_rows - row;
         const FloatRows rows{in.data + row * in.stride, in.stride,
-                             rest < S::kDotRows ? rest : S::kDotRows};
+                             rest < S::kDotRows ? rest : S::kDotRows,
+                             in.scales == nullptr ? nullptr : in.scales + row};
         FloatOut rows_out = out;
         rows_out.data += row * out.stride;
         switch (source.format) {

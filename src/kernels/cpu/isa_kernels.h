@@ -74,6 +74,7 @@ struct FloatRows {
     const float* data;
     int64_t stride;
     int64_t n_rows;
+    const float* scales = nullptr;  // [n_rows], applied to a row's sums, or null: ones
 };
 
 // Row stride of a widened panel: whole vectors, and one more so that rows fall into other sets.
