@@ -6,6 +6,10 @@
 set -euo pipefail
 shopt -s inherit_errexit
 quarot=$(dirname "$0")/../build/release/apps/quarot
+if (($# < 6)); then
+    echo "usage: compare_recipes.sh MODEL TEXT SEQLEN WINDOWS OUT RECIPE..." >&2
+    exit 2
+fi
 model=$1 text=$2 seqlen=$3 windows=$4 out=$5
 shift 5
 
@@ -21,8 +25,8 @@ row() { printf '| %-14s | %10s | %8s | %9s | %11s | %8s |\n' "$@"; }
 measure() {
     local score speed bits size
     score=$("$quarot" perplexity "$2" --text "$text" --seqlen "$seqlen" "${limit[@]}" \
-        --kl-base "$model" --json)
-    speed=$("$quarot" perplexity "$2" --text "$text" --seqlen "$seqlen" "${limit[@]}" --json)
+        --kl-base "$model" --json 2>/dev/null)
+    speed=$("$quarot" perplexity "$2" --text "$text" --seqlen "$seqlen" "${limit[@]}" --json 2>/dev/null)
     bits=$("$quarot" inspect "$2" --json | value bits_per_weight)
     size=$(cat "$2"/model*.safetensors | wc -c)
     row "$1" "$(value perplexity <<<"$score" | xargs printf %.2f)" \
@@ -33,7 +37,7 @@ measure() {
 
 mkdir -p "$out"
 for recipe in "$@"; do
-    "$quarot" quantize "$model" "$out/$recipe" --recipe "$recipe" --overwrite >/dev/null
+    "$quarot" quantize "$model" "$out/$recipe" --recipe "$recipe" --overwrite >/dev/null 2>&1
 done
 row recipe perplexity KL bits/wgt size tokens/s
 row --- ---: ---: ---: ---: ---:

@@ -270,7 +270,8 @@ struct AttentionArgs {
 // out = in W^T + bias (+ residual).
 //   both quantized: acc = exact integer sum over the group of (code_a - offset_a)(q_w - zero_w);
 //     y = sum over groups, in order, of (float(acc) * scale_w) * scale_a
-//   one quantized: fp32 products of scale * code with the float side
+//   one quantized: fp32 products of (code - offset or zero) with the float side; the scale is
+//     applied to each product or, where a row has one scale, to the sum
 struct LinearArgs {
     const Operand& in;
     const Linear& weight;

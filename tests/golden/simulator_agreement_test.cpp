@@ -16,24 +16,39 @@ struct Setting {
     int64_t windows = 0;
     double perplexity = 0.0;
     double noise = 0.0;
-    model::Recipe recipe;
+    std::vector<std::string> flags;
 };
 
-// The flags of a setting as the command line reads them; empty name: not one of ours yet.
+// The recipe of a setting's flags as the command line reads them; an unknown flag throws.
 model::Recipe recipe_of(const std::vector<std::string>& flags) {
-    const auto value = [&](const std::string& flag) {
-        const auto at = std::find(flags.begin(), flags.end(), flag);
-        return at == flags.end() ? std::string() : *(at + 1);
-    };
-    const bool rotated = value("--rotate") != "none";
+    const auto rotate = std::find(flags.begin(), flags.end(), "--rotate");
+    const bool rotated = rotate == flags.end() || *(rotate + 1) != "none";
     model::Recipe recipe = model::named_recipe(rotated ? "quarot-rtn" : "rtn");
-    recipe.rotation.seed = static_cast<uint32_t>(std::stoul(value("--seed")));
-    recipe.weights.bits = std::stoi(value("--w-bits"));
-    recipe.activations.bits = std::stoi(value("--a-bits"));
-    recipe.k.bits = std::stoi(value("--k-bits"));
-    recipe.v.bits = std::stoi(value("--v-bits"));
-    recipe.weights.symmetric = std::find(flags.begin(), flags.end(), "--w-asym") == flags.end();
-    if (!value("--down-bits").empty()) recipe.down_bits = std::stoi(value("--down-bits"));
+    for (size_t i = 0; i < flags.size(); ++i) {
+        if (flags[i] == "--w-asym") {
+            recipe.weights.symmetric = false;
+            continue;
+        }
+        const std::string& flag = flags[i];
+        const std::string& value = flags.at(++i);
+        if (flag == "--rotate" || (flag == "--method" && value == "rtn")) continue;
+        const int number = std::stoi(value);
+        if (flag == "--seed") {
+            recipe.rotation.seed = static_cast<uint32_t>(number);
+        } else if (flag == "--w-bits") {
+            recipe.weights.bits = number;
+        } else if (flag == "--a-bits") {
+            recipe.activations.bits = number;
+        } else if (flag == "--k-bits") {
+            recipe.k.bits = number;
+        } else if (flag == "--v-bits") {
+            recipe.v.bits = number;
+        } else if (flag == "--down-bits") {
+            recipe.down_bits = number;
+        } else {
+            fail(ErrorCode::Usage, "this test does not know the flag {}", flag);
+        }
+    }
     return recipe;
 }
 
@@ -51,7 +66,7 @@ std::vector<Setting> settings_of(const std::string& model) {
         if (gptq || groups || !entry.at("compare").as_bool()) continue;
         settings.push_back({model, entry.at("name").as_string(), entry.at("seqlen").as_int(),
                             entry.at("windows").as_int(), entry.at("ppl").as_double(),
-                            entry.at("noise").as_double(), recipe_of(flags)});
+                            entry.at("noise").as_double(), flags});
     }
     return settings;
 }
@@ -80,7 +95,7 @@ TEST_P(SimulatorAgreement, LogPerplexityWithinTheSimulatorsOwnNoise) {
     QUAROT_NEED(model_folder(setting.model), setting.model);
     QUAROT_NEED(evaluation_text(setting.model), "the text of " + setting.model);
     const double ours =
-        perplexity_of(setting.model, setting.recipe, setting.seqlen, setting.windows);
+        perplexity_of(setting.model, recipe_of(setting.flags), setting.seqlen, setting.windows);
     const double difference = std::fabs(std::log(ours) - std::log(setting.perplexity));
     const double limit = std::max(0.002, 2.0 * setting.noise);
     std::printf("AGREEMENT %s %lld %s ours %.4f theirs %.4f |dln| %.5f limit %.5f\n",

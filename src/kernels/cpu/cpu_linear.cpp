@@ -49,8 +49,6 @@ FloatFormat float_format(DType dtype) {
     }
 }
 
-// ---------------------------------------------------------------- preparing
-
 CpuLinear::CpuLinear(LinearWeights weights, CpuContext& context)
     : Linear(out_features_of(weights), in_features_of(weights), bits_of(weights)),
       bias_(std::move(weights.bias)) {
@@ -130,8 +128,6 @@ DensePanel CpuLinear::dense_panel(int64_t first_output, float* widened) const {
     return {dense_->data() + first_output * in_features() * size_of(dense_->dtype()), format_,
             in_features(), bias_.empty() ? nullptr : bias_.data() + first_output, widened};
 }
-
-// ---------------------------------------------------------------- multiplying
 
 namespace {
 
