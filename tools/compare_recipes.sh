@@ -16,6 +16,9 @@ shift 5
 limit=()
 if [[ $windows != 0 ]]; then limit=(--windows "$windows"); fi
 
+# Errors and warnings only on stderr, so that the table stays whole.
+run() { "$quarot" "$@" --progress none 2> >(grep -v '^quarot: backend' >&2); }
+
 # The value of a key of the document's first level, which stands two spaces in.
 value() { sed -n "s/^  \"$1\": \(.*[^,]\),\{0,1\}\$/\1/p"; }
 
@@ -24,10 +27,10 @@ row() { printf '| %-14s | %10s | %8s | %9s | %11s | %8s |\n' "$@"; }
 # measure NAME FOLDER: one row of the table. Speed comes from a run without the base model.
 measure() {
     local score speed bits size
-    score=$("$quarot" perplexity "$2" --text "$text" --seqlen "$seqlen" "${limit[@]}" \
-        --kl-base "$model" --json 2>/dev/null)
-    speed=$("$quarot" perplexity "$2" --text "$text" --seqlen "$seqlen" "${limit[@]}" --json 2>/dev/null)
-    bits=$("$quarot" inspect "$2" --json | value bits_per_weight)
+    score=$(run perplexity "$2" --text "$text" --seqlen "$seqlen" "${limit[@]}" \
+        --kl-base "$model" --json)
+    speed=$(run perplexity "$2" --text "$text" --seqlen "$seqlen" "${limit[@]}" --json)
+    bits=$(run inspect "$2" --json | value bits_per_weight)
     size=$(cat "$2"/model*.safetensors | wc -c)
     row "$1" "$(value perplexity <<<"$score" | xargs printf %.2f)" \
         "$(value kl_mean <<<"$score" | xargs printf %.4f)" "$(printf %.3f "$bits")" \
@@ -37,7 +40,7 @@ measure() {
 
 mkdir -p "$out"
 for recipe in "$@"; do
-    "$quarot" quantize "$model" "$out/$recipe" --recipe "$recipe" --overwrite >/dev/null 2>&1
+    run quantize "$model" "$out/$recipe" --recipe "$recipe" --overwrite >/dev/null
 done
 row recipe perplexity KL bits/wgt size tokens/s
 row --- ---: ---: ---: ---: ---:
