@@ -1,6 +1,9 @@
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <fstream>
 #include <limits>
 #include <vector>
 
@@ -44,6 +47,36 @@ TEST(ThreadPool, RethrowsATasksException) {
     int runs = 0;
     pool.parallel_for(1, [&](int64_t, int) { ++runs; });
     EXPECT_EQ(runs, 1) << "the pool works on after an exception";
+}
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define QUAROT_TEST_SANITIZED
+#endif
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define QUAROT_TEST_SANITIZED
+#endif
+
+TEST(ThreadPool, ThreadsTheSystemDoesNotGiveAreAnErrorAndTheOthersEnd) {
+#ifdef QUAROT_TEST_SANITIZED
+    GTEST_SKIP() << "sanitizers need the address space that this test takes away";
+#else
+    rlim_t pages = 0;
+    std::ifstream("/proc/self/statm") >> pages;
+    rlimit old_limit{};
+    ASSERT_EQ(getrlimit(RLIMIT_AS, &old_limit), 0);
+    const rlim_t bytes = pages * static_cast<rlim_t>(sysconf(_SC_PAGESIZE)) + (rlim_t{64} << 20);
+    const rlimit limit{.rlim_cur = bytes, .rlim_max = old_limit.rlim_max};
+    ASSERT_EQ(setrlimit(RLIMIT_AS, &limit), 0);
+    ErrorCode code = ErrorCode::Internal;
+    try {
+        const ThreadPool pool(1000);
+    } catch (const Error& error) {
+        code = error.code();
+    }
+    setrlimit(RLIMIT_AS, &old_limit);
+    EXPECT_EQ(code, ErrorCode::OutOfMemory);
+#endif
 }
 
 }  // namespace quarot

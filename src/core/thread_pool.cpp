@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "core/check.h"
+#include "core/error.h"
 
 namespace quarot {
 
@@ -27,12 +28,21 @@ void cpu_relax() {
 
 ThreadPool::ThreadPool(int n_threads) {
     QUAROT_CHECK(n_threads >= 1, "{}", n_threads);
-    for (int thread = 1; thread < n_threads; ++thread) {
-        workers_.emplace_back([this, thread] { worker_loop(thread); });
+    try {
+        for (int thread = 1; thread < n_threads; ++thread) {
+            workers_.emplace_back([this, thread] { worker_loop(thread); });
+        }
+    } catch (const std::exception& error) {  // std::system_error, or no memory for the list
+        stop_workers();
+        fail(ErrorCode::OutOfMemory, "cannot start {} threads: {}", n_threads, error.what());
     }
 }
 
 ThreadPool::~ThreadPool() {
+    stop_workers();
+}
+
+void ThreadPool::stop_workers() {
     {
         const std::lock_guard lock(mutex_);
         stop_ = true;

@@ -17,7 +17,8 @@ namespace quarot {
 
 class ThreadPool {
   public:
-    // n_threads >= 1; the calling thread is one of them.
+    // n_threads >= 1; the calling thread is one of them. Error{OutOfMemory} if the system gives
+    // fewer.
     explicit ThreadPool(int n_threads);
     ~ThreadPool();
     ThreadPool(const ThreadPool&) = delete;
@@ -31,6 +32,7 @@ class ThreadPool {
     void parallel_for(int64_t n_tasks, const std::function<void(int64_t, int)>& body);
 
   private:
+    void stop_workers();
     void worker_loop(int thread);
     void run_tasks(uint32_t job, int thread);
     void wait_for_job(uint32_t seen);
