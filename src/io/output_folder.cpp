@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
+#include <span>
 #include <system_error>
 
 #include "core/check.h"
@@ -74,16 +75,13 @@ bool check_free_or_replaceable(const std::string& path, bool overwrite) {
     if (!overwrite) {
         fail(ErrorCode::Usage, "{} exists; choose another name or give --overwrite", path);
     }
-    if (status.type() != fs::file_type::directory) {
-        fail(ErrorCode::Usage, "{} is not a folder, --overwrite replaces only model folders", path);
-    }
-    const bool is_model = fs::exists(fs::path(path) / "config.json", error);
-    if (!is_model && !fs::is_empty(path, error)) {
-        fail(
-            ErrorCode::Usage,
-            "{} has no config.json, --overwrite replaces only model folders; remove it yourself if "
-            "you mean it",
-            path);
+    const bool is_folder = status.type() == fs::file_type::directory;
+    const bool is_ours = is_folder && fs::is_regular_file(fs::path(path) / "quarot.json", error);
+    if (!is_ours && !(is_folder && fs::is_empty(path, error))) {
+        fail(ErrorCode::Usage,
+             "{} is not a folder made by quarot quantize; remove it yourself or choose another "
+             "name",
+             path);
     }
     return true;
 }
@@ -185,19 +183,6 @@ void OutputFolder::commit() {
     std::error_code error;
     fs::remove_all(old, error);
     if (error) log_warning("cannot remove the replaced folder {}: {}", old, error.message());
-}
-
-void write_file_atomically(const std::string& path, std::span<const std::byte> data) {
-    const std::string temporary = temporary_sibling(path, "partial");
-    OutputFile file(temporary);
-    file.write(0, data);
-    file.finish();
-    if (::rename(temporary.c_str(), path.c_str()) != 0) {
-        const std::error_code error = last_error();
-        ::unlink(temporary.c_str());
-        fail_io("rename to", path, error);
-    }
-    sync_folder(parent_of(path));
 }
 
 }  // namespace quarot::io

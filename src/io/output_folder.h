@@ -1,7 +1,6 @@
 // A folder that appears whole or not at all.
 #pragma once
 
-#include <span>
 #include <string>
 #include <vector>
 
@@ -11,8 +10,9 @@ namespace quarot::io {
 // `path`. Without commit the destructor removes what was written.
 class OutputFolder {
   public:
-    // Error{Usage} if `path` exists and overwrite is false or if it is inside or equal to one of
-    // `inputs`; Error{Io} if its parent cannot be written.
+    // Error{Usage} if `path` exists and overwrite is false, if it is then neither empty nor one of
+    // our own folders (one with a quarot.json), or if it is inside or equal to one of `inputs`;
+    // Error{Io} if its parent cannot be written.
     OutputFolder(const std::string& path, bool overwrite, const std::vector<std::string>& inputs);
     ~OutputFolder();
     OutputFolder(const OutputFolder&) = delete;
@@ -33,8 +33,5 @@ class OutputFolder {
     bool overwrite_ = false;
     bool committed_ = false;
 };
-
-// One file written whole: temporary name, sync, rename. Error{Io}.
-void write_file_atomically(const std::string& path, std::span<const std::byte> data);
 
 }  // namespace quarot::io

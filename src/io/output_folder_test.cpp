@@ -39,7 +39,7 @@ std::vector<std::string> names_in(const std::string& folder) {
 void make_model(const std::string& folder, const std::string& config) {
     fs::create_directory(folder);
     write(folder + "/config.json", config);
-    write(folder + "/old-only.txt", "old");
+    write(folder + "/quarot.json", "{}");
 }
 
 using Names = std::vector<std::string>;
@@ -116,24 +116,27 @@ TEST(OutputFolder, OverwriteWithoutCommitKeepsTheOldFolder) {
         OutputFolder out(dir / "out", true, {});
         out.write_text("config.json", "new");
     }
-    EXPECT_EQ(names_in(dir / "out"), (Names{"config.json", "old-only.txt"}));
+    EXPECT_EQ(names_in(dir / "out"), (Names{"config.json", "quarot.json"}));
     EXPECT_EQ(names_in(dir.path()), Names{"out"});
 }
 
-TEST(OutputFolder, OverwriteReplacesOnlyModelFolders) {
+TEST(OutputFolder, OverwriteReplacesOnlyOurOwnFolders) {
     const test::TempDir dir;
     fs::create_directory(dir / "home");
     write(dir / "home/letters.txt", "dear");
     write(dir / "file", "x");
     make_model(dir / "model", "old");
     fs::create_symlink("model", dir / "link");
-    for (const char* name : {"home", "file", "link"}) {
+    make_model(dir / "foreign", "theirs");
+    fs::remove(dir / "foreign/quarot.json");
+    for (const char* name : {"home", "file", "link", "foreign"}) {
         SCOPED_TRACE(name);
-        expect_error(ErrorCode::Usage, {dir / name, "--overwrite replaces only model folders"},
+        expect_error(ErrorCode::Usage, {dir / name, "is not a folder made by quarot quantize"},
                      [&] { OutputFolder out(dir / name, true, {}); });
     }
     EXPECT_EQ(read(dir / "home/letters.txt"), "dear");
-    EXPECT_EQ(names_in(dir.path()), (Names{"file", "home", "link", "model"}));
+    EXPECT_EQ(read(dir / "foreign/config.json"), "theirs");
+    EXPECT_EQ(names_in(dir.path()), (Names{"file", "foreign", "home", "link", "model"}));
 }
 
 TEST(OutputFolder, OverwriteFillsAnEmptyFolder) {
@@ -213,8 +216,6 @@ TEST(OutputFolder, AFullDiskLeavesTheOldState) {
                      [&] { out.write_text("config.json", std::string(200'000, 'c')); });
         EXPECT_TRUE(names_in(out.temporary_path()).empty());
     }
-    const std::vector<std::byte> data(200'000);
-    expect_error(ErrorCode::Io, {"note"}, [&] { write_file_atomically(dir / "note", data); });
     setrlimit(RLIMIT_FSIZE, &old_limit);
     std::signal(SIGXFSZ, old_handler);
     EXPECT_EQ(read(dir / "out/config.json"), "old");
@@ -226,21 +227,6 @@ TEST(OutputFolder, MissingSourcesAreNotFound) {
     OutputFolder out(dir / "out", false, {});
     expect_error(ErrorCode::NotFound, {dir / "nothing"},
                  [&] { out.copy_file(dir / "nothing", "tokenizer.json"); });
-}
-
-TEST(WriteFileAtomically, ReplacesAFileWhole) {
-    const test::TempDir dir;
-    write(dir / "note", "old and long");
-    const std::string text = "new";
-    write_file_atomically(dir / "note", std::as_bytes(std::span(text)));
-    EXPECT_EQ(read(dir / "note"), "new");
-    EXPECT_EQ(names_in(dir.path()), Names{"note"});
-    expect_error(ErrorCode::Io, {dir / "none", "note"},
-                 [&] { write_file_atomically(dir / "none/note", std::as_bytes(std::span(text))); });
-    fs::create_directory(dir / "folder");
-    expect_error(ErrorCode::Io, {dir / "folder"},
-                 [&] { write_file_atomically(dir / "folder", std::as_bytes(std::span(text))); });
-    EXPECT_EQ(names_in(dir.path()), (Names{"folder", "note"}));
 }
 
 }  // namespace quarot::io
