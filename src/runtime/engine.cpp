@@ -1,9 +1,11 @@
 #include "runtime/engine.h"
 
 #include <algorithm>
-#include <numeric>
+#include <set>
 
+#include "core/check.h"
 #include "core/error.h"
+#include "core/process.h"
 
 namespace quarot::runtime {
 
@@ -38,17 +40,27 @@ int64_t Engine::step(std::span<const Chunk> chunks) {
     return hidden_.rows;
 }
 
-model::Batch Engine::make_batch(std::span<const Chunk> chunks) {
-    model::Batch batch;
+void Engine::check_chunks(std::span<const Chunk> chunks) const {
+    std::set<SequenceId> seen;
     for (const Chunk& chunk : chunks) {
         const auto n = static_cast<int64_t>(chunk.tokens.size());
         QUAROT_CHECK(n > 0);
+        QUAROT_CHECK(seen.insert(chunk.sequence).second, "sequence {} twice", chunk.sequence);
         check_tokens(chunk.tokens, weights_.config.vocab);
-        const int64_t start = tables_.length(chunk.sequence);
-        if (start + n > weights_.n_positions) {
-            fail(ErrorCode::Usage, "{} tokens do not fit the context of {} positions", start + n,
+        const int64_t length = tables_.length(chunk.sequence) + n;
+        if (length > weights_.n_positions) {
+            fail(ErrorCode::Usage, "{} tokens do not fit the context of {} positions", length,
                  weights_.n_positions);
         }
+    }
+}
+
+model::Batch Engine::make_batch(std::span<const Chunk> chunks) {
+    check_chunks(chunks);
+    model::Batch batch;
+    for (const Chunk& chunk : chunks) {
+        const auto n = static_cast<int64_t>(chunk.tokens.size());
+        const int64_t start = tables_.length(chunk.sequence);
         tables_.extend(chunk.sequence, n);
         const auto first = static_cast<int32_t>(batch.n_tokens());
         batch.token_ids.insert(batch.token_ids.end(), chunk.tokens.begin(), chunk.tokens.end());
@@ -83,6 +95,7 @@ void Engine::logits(int64_t first, int64_t n, std::span<float> out) {
 void prefill(Engine& engine, SequenceId sequence, std::span<const int32_t> tokens, int64_t piece) {
     QUAROT_CHECK(piece > 0);
     while (!tokens.empty()) {
+        throw_if_interrupted();
         const auto n = std::min<size_t>(tokens.size(), static_cast<size_t>(piece));
         const Chunk chunk = {sequence, tokens.first(n),
                              n == tokens.size() ? LogitsWanted::Last : LogitsWanted::None};

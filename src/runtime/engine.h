@@ -34,7 +34,8 @@ class Engine {
 
     // Runs all chunks as one batch; at most one chunk a sequence. Returns the number of logit rows
     // now readable: those of the chunks that wanted some, in order.
-    // Error{Usage} for a token outside the vocabulary or a context beyond the model's positions.
+    // Error{Usage} for a token outside the vocabulary or a context beyond the model's positions,
+    // and then no sequence has grown.
     int64_t step(std::span<const Chunk> chunks);
 
     // Logits of rows [first, first + n) of the last step, fp32 [n, vocab].
@@ -43,6 +44,7 @@ class Engine {
     const model::Weights& weights() const { return weights_; }
 
   private:
+    void check_chunks(std::span<const Chunk> chunks) const;
     model::Batch make_batch(std::span<const Chunk> chunks);
 
     const model::Weights& weights_;
@@ -55,7 +57,7 @@ class Engine {
 };
 
 // Appends tokens in pieces of at most `piece` tokens; logits of the last token only are readable
-// after (all bits are the same whatever the piece).
+// after (all bits are the same whatever the piece). A stop signal ends it between two pieces.
 void prefill(Engine& engine, SequenceId sequence, std::span<const int32_t> tokens, int64_t piece);
 
 }  // namespace quarot::runtime
