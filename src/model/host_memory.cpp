@@ -1,7 +1,9 @@
 #include "model/host_memory.h"
 
+#include <algorithm>
 #include <charconv>
 #include <fstream>
+#include <limits>
 #include <sstream>
 
 #include "core/checked_math.h"
@@ -28,10 +30,18 @@ std::optional<int64_t> available_host_bytes() {
     return parse_available_bytes(text.str());
 }
 
-void require_host_bytes(int64_t needed, std::optional<int64_t> available, const std::string& what) {
+void require_host_bytes(const MemoryNeed& need, std::optional<int64_t> available,
+                        const std::string& what) {
+    const int64_t needed =
+        checked_add(need.weights, need.kv_cache).value_or(std::numeric_limits<int64_t>::max());
     if (!available || needed <= *available) return;
-    fail(ErrorCode::OutOfMemory, "{} needs {:.2f} GB of memory, and {:.2f} GB are available", what,
-         static_cast<double>(needed) * 1e-9, static_cast<double>(*available) * 1e-9);
+    const std::string hint =
+        need.kv_cache > need.weights
+            ? fmt::format("; {:.2f} GB of it are the KV cache, use a smaller --ctx or --seqlen",
+                          static_cast<double>(need.kv_cache) * 1e-9)
+            : "";
+    fail(ErrorCode::OutOfMemory, "{} needs {:.2f} GB of memory, and {:.2f} GB are available{}",
+         what, static_cast<double>(needed) * 1e-9, static_cast<double>(*available) * 1e-9, hint);
 }
 
 }  // namespace quarot::model

@@ -13,7 +13,15 @@ std::optional<int64_t> parse_available_bytes(std::string_view meminfo);
 // Of this machine; empty where the system does not say.
 std::optional<int64_t> available_host_bytes();
 
-// Error{OutOfMemory} naming both numbers if `needed` is more than `available`.
-void require_host_bytes(int64_t needed, std::optional<int64_t> available, const std::string& what);
+// What a run will hold, in bytes.
+struct MemoryNeed {
+    int64_t weights = 0;
+    int64_t kv_cache = 0;
+};
+
+// Error{OutOfMemory} naming both numbers if `need` is more than `available`, and the flag that
+// lowers it where the cache is the larger part.
+void require_host_bytes(const MemoryNeed& need, std::optional<int64_t> available,
+                        const std::string& what);
 
 }  // namespace quarot::model

@@ -1,8 +1,10 @@
 // From a model folder to weights on a backend: every tensor is read once, checked and handed over.
 #include <algorithm>
+#include <limits>
 #include <string_view>
 #include <utility>
 
+#include "core/checked_math.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "core/process.h"
@@ -64,7 +66,13 @@ int64_t loaded_bytes(const SourceModel& source, int64_t n_positions) {
         for (const LinearRole role : kLayerRoles) bytes += loaded_bytes(source, {role, layer});
     }
     const int64_t rope_table = n_positions * config.head_dim / 2 * size_of(DType::F32);
-    return bytes + 2 * rope_table;
+    return bytes + 2 * 2 * rope_table;  // cosines and sines, here and on the backend
+}
+
+// Of one sequence that fills the context.
+int64_t kv_cache_bytes(const Weights& weights) {
+    return checked_mul(kernels::kv_bytes_per_token(weights.kv_descriptor()), weights.n_positions)
+        .value_or(std::numeric_limits<int64_t>::max());
 }
 
 Buffer upload_floats(const std::vector<float>& values, Backend& backend) {
@@ -151,7 +159,8 @@ Weights load_weights(const SourceModel& source, const ActivationOverrides& overr
     weights.recipe = overridden(source.recipe(), overrides);
     weights.n_positions = n_positions;
     weights.name = source.folder();
-    require_host_bytes(loaded_bytes(source, n_positions), available_host_bytes(), weights.name);
+    require_host_bytes({loaded_bytes(source, n_positions), kv_cache_bytes(weights)},
+                       available_host_bytes(), weights.name);
     if (source.is_quantized() && !source.has_digests()) {
         log_warning(
             "{} has no quarot.json, so its tensors cannot be compared with what was written",

@@ -3,6 +3,7 @@
 
 #include <cstring>
 #include <functional>
+#include <limits>
 
 #include "core/error.h"
 #include "model/host_memory.h"
@@ -277,15 +278,29 @@ TEST(HostMemory, IsReadFromMeminfo) {
 }
 
 TEST(HostMemory, TooLittleIsAnErrorThatNamesBothNumbers) {
-    EXPECT_NO_THROW(require_host_bytes(100, 100, "m"));
-    EXPECT_NO_THROW(require_host_bytes(100, std::nullopt, "m"));
+    EXPECT_NO_THROW(require_host_bytes({60, 40}, 100, "m"));
+    EXPECT_NO_THROW(require_host_bytes({60, 41}, std::nullopt, "m"));
+    EXPECT_THROW(require_host_bytes({60, 41}, 100, "m"), Error);
+    constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+    EXPECT_THROW(require_host_bytes({kMost, kMost}, 100, "m"), Error);
     try {
-        require_host_bytes(int64_t{13'500'000'000}, int64_t{8'000'000'000}, "models/big");
+        require_host_bytes({13'000'000'000, 500'000'000}, 8'000'000'000, "models/big");
         FAIL();
     } catch (const Error& error) {
         EXPECT_EQ(error.code(), ErrorCode::OutOfMemory);
         EXPECT_STREQ(error.what(),
                      "models/big needs 13.50 GB of memory, and 8.00 GB are available");
+    }
+}
+
+TEST(HostMemory, ACacheThatIsTheLargerPartNamesItsFlag) {
+    try {
+        require_host_bytes({500'000'000, 13'000'000'000}, 8'000'000'000, "models/big");
+        FAIL();
+    } catch (const Error& error) {
+        const std::string message = error.what();
+        EXPECT_NE(message.find("13.00 GB of it are the KV cache"), std::string::npos) << message;
+        EXPECT_NE(message.find("--ctx"), std::string::npos) << message;
     }
 }
 
