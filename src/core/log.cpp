@@ -27,8 +27,6 @@ spdlog::level::level_enum spdlog_level(LogLevel level) {
             return spdlog::level::warn;
         case LogLevel::Info:
             return spdlog::level::info;
-        case LogLevel::Debug:
-            return spdlog::level::debug;
     }
     return spdlog::level::info;
 }
@@ -47,10 +45,6 @@ std::string escaped(const std::string& text) {
 }
 
 }  // namespace
-
-void set_log_level(LogLevel level) {
-    logger().set_level(spdlog_level(level));
-}
 
 void log_line(LogLevel level, const std::string& message) {
     const std::string prefix = level == LogLevel::Error     ? "error: "

@@ -8,10 +8,7 @@
 
 namespace quarot {
 
-enum class LogLevel { Error, Warning, Info, Debug };
-
-// Lines above this level are dropped. Default: Info.
-void set_log_level(LogLevel level);
+enum class LogLevel { Error, Warning, Info };
 
 // Control characters in `message` are escaped.
 void log_line(LogLevel level, const std::string& message);

@@ -175,10 +175,6 @@ const Checkpoint::Entry& Checkpoint::entry(const std::string& name) const {
     return found->second;
 }
 
-bool Checkpoint::contains(const std::string& name) const {
-    return entries_.contains(name);
-}
-
 const TensorInfo& Checkpoint::info(const std::string& name) const {
     return entry(name).info;
 }

@@ -18,7 +18,6 @@ class Checkpoint {
     static Checkpoint open(const std::string& folder);
 
     const std::string& folder() const { return folder_; }
-    bool contains(const std::string& name) const;
     // Error{Corrupt} naming the tensor and folder if absent.
     const TensorInfo& info(const std::string& name) const;
     std::vector<std::string> names() const;  // sorted

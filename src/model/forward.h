@@ -11,7 +11,7 @@
 namespace quarot::model {
 
 // Scratch of forward(), grown to the largest batch seen and then reused: a step of a size seen
-// before allocates nothing.
+// before allocates no backend memory.
 class ForwardState {
   public:
     explicit ForwardState(kernels::Backend& backend) : backend_(backend) {}

@@ -27,10 +27,6 @@ struct RotationSpec {
     int64_t residual_block = 0;
     int64_t heads_block = 0;  // in heads
     int64_t ffn_block = 0;
-
-    bool any() const {
-        return residual != ResidualRotation::None || value_heads || query_key || ffn;
-    }
 };
 
 struct WeightFormat {

@@ -1,4 +1,4 @@
-// Tensor owns host bytes, TensorView sees them. Both are contiguous and row-major.
+// Tensor owns host bytes, contiguous and row-major.
 #pragma once
 
 #include <cstddef>
@@ -46,19 +46,6 @@ inline int64_t element_count(const Shape& shape) {
     return *product;
 }
 
-struct TensorView {
-    const std::byte* data = nullptr;
-    DType dtype = DType::F32;
-    Shape shape;
-
-    int64_t elements() const { return element_count(shape); }
-    int64_t bytes() const { return elements() * size_of(dtype); }
-    template <typename T>
-    const T* as() const {
-        return reinterpret_cast<const T*>(data);
-    }
-};
-
 class Tensor {
   public:
     Tensor() = default;
@@ -82,7 +69,6 @@ class Tensor {
     const T* as() const {
         return reinterpret_cast<const T*>(storage_.data());
     }
-    TensorView view() const { return {storage_.data(), dtype_, shape_}; }
 
   private:
     DType dtype_ = DType::F32;
