@@ -78,6 +78,8 @@ bool wants_json_errors(const Words& words) {
            (!variable.empty() && variable != "0" && variable != "false");
 }
 
+constexpr int kClosedPipe = 141;  // as of a program that SIGPIPE ends
+
 int report(ErrorCode code, const std::string& message, bool as_json) {
     const int exit_code = static_cast<int>(code);
     if (!as_json) {
@@ -96,6 +98,8 @@ int run(const Words& words) {
         install_interrupt_handlers();
         dispatch(words);
         return 0;
+    } catch (const ClosedPipe&) {
+        return kClosedPipe;
     } catch (const Error& error) {
         return report(error.code(), error.what(), json_errors);
     } catch (const std::bad_alloc&) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <utility>
 
@@ -33,6 +34,7 @@ io::Json json_document(const std::string& command) {
 void print_result(const std::string& text) {
     const size_t written = std::fwrite(text.data(), 1, text.size(), stdout);
     if (written != text.size() || std::fflush(stdout) != 0) {
+        if (errno == EPIPE) throw ClosedPipe{};
         fail(ErrorCode::Io, "standard output does not take the result; is the disk full?");
     }
 }

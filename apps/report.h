@@ -12,7 +12,11 @@ namespace quarot::apps {
 // {"schema": "quarot.<command>/1", "version": ...}, to be filled.
 io::Json json_document(const std::string& command);
 
-// Writes all of it and flushes; Error{Io} if stdout does not take it.
+// The reader of stdout has gone: nothing is wrong, and nobody is left to tell.
+struct ClosedPipe {};
+
+// Writes all of it and flushes; ClosedPipe if nobody reads it, Error{Io} if stdout does not take
+// it.
 void print_result(const std::string& text);
 void print_document(const io::Json& document);
 

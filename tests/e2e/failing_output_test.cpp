@@ -90,5 +90,18 @@ TEST_F(FailingOutput, AFullStandardOutputIsNoSuccess) {
     }
 }
 
+TEST_F(FailingOutput, AReaderThatHasGoneEndsTheProgramSilently) {
+    RunOptions options;
+    options.close_stdout = true;
+    for (const std::vector<std::string>& arguments :
+         {std::vector<std::string>{"--help"},
+          {"inspect", model_, "--json"},
+          {"generate", model_, "-p", "abc", "-n", "20", "--ignore-eos"}}) {
+        const Outcome outcome = run_program(arguments, options);
+        EXPECT_EQ(outcome.exit_code, 141) << outcome.command;
+        EXPECT_EQ(outcome.err.find("error"), std::string::npos) << outcome.err;
+    }
+}
+
 }  // namespace
 }  // namespace quarot::test

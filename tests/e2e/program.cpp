@@ -103,6 +103,7 @@ Outcome run_program(const std::vector<std::string>& arguments, const RunOptions&
     const Pipe out, err;
     const int file =
         options.stdout_path.empty() ? -1 : open(options.stdout_path.c_str(), O_WRONLY | O_CLOEXEC);
+    if (options.close_stdout) close(out.read_end);
     const pid_t child = fork();
     if (child < 0) fail(ErrorCode::Internal, "cannot fork");
     if (child == 0) {
@@ -112,10 +113,10 @@ Outcome run_program(const std::vector<std::string>& arguments, const RunOptions&
     close(out.write_end);
     close(err.write_end);
     if (file >= 0) close(file);
-    const bool in_time = drain(out.read_end, err.read_end, outcome);
+    const bool in_time = drain(options.close_stdout ? -1 : out.read_end, err.read_end, outcome);
     if (!in_time) kill(child, SIGKILL);
     outcome.exit_code = wait_for(child);
-    close(out.read_end);
+    if (!options.close_stdout) close(out.read_end);
     close(err.read_end);
     return outcome;
 }

@@ -16,6 +16,7 @@ struct RunOptions {
         environment;                        // added; QUAROT_... of the test's own is left out
     std::optional<int64_t> max_file_bytes;  // RLIMIT_FSIZE: as a full disk
     std::string stdout_path;                // empty: kept in Outcome::out
+    bool close_stdout = false;              // nobody reads it
 };
 
 struct Outcome {
