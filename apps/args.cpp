@@ -116,6 +116,10 @@ std::vector<Args::Values> Args::parse_words() const {
     }
     try {
         app.parse(std::vector<std::string>(words_.rbegin(), words_.rend()));
+    } catch (const CLI::ArgumentMismatch& error) {
+        const std::string text = error.what();
+        fail(ErrorCode::Usage, "{} is given without a value; see quarot {} --help",
+             text.substr(0, text.find(':')), command_);
     } catch (const CLI::ParseError& error) {
         fail(ErrorCode::Usage, "{}; see quarot {} --help", first_line(error.what()), command_);
     }
@@ -130,9 +134,14 @@ void Args::take(const Flag& flag, const Values& on_command_line, const Config& c
     const std::string name = long_name(flag.names);
     std::string source = name;
     Values values = on_command_line;
-    if (values.empty() && !environment(environment_name(flag.names)).empty()) {
-        source = environment_name(flag.names);
-        values = {environment(source)};
+    if (flag.repeated == Repeated::Refused && values.size() > 1) {
+        fail(ErrorCode::Usage, "{} is given twice, '{}' and '{}', expected one",
+             name.substr(name.find_first_not_of('-')), values[0], values[1]);
+    }
+    const std::string variable = flag.shown == Shown::Hidden ? "" : environment_name(flag.names);
+    if (values.empty() && !environment(variable).empty()) {
+        source = variable;
+        values = {environment(variable)};
     }
     const auto entry = config.find(name.substr(std::min(name.find_first_not_of('-'), name.size())));
     if (values.empty() && entry != config.end()) {
@@ -140,7 +149,7 @@ void Args::take(const Flag& flag, const Values& on_command_line, const Config& c
         values = entry->second;
     }
     if (values.empty()) return;
-    if (!flag.repeatable) values = {values.back()};
+    if (flag.repeated != Repeated::AllCount) values = {values.back()};
     for (const std::string& value : values) flag.set({source, value});
 }
 

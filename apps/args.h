@@ -14,8 +14,11 @@ struct Given {
     std::string value;   // of a switch: "true" or "false"
 };
 
-// On the screen of -h, only on that of --help, or nowhere.
+// On the screen of -h, only on that of --help, or nowhere. A hidden flag has no variable either.
 enum class Shown { First, Full, Hidden };
+
+// What a flag given several times on the command line means.
+enum class Repeated { LastCounts, AllCount, Refused };
 
 struct Flag {
     std::string names;  // as "-t,--threads"; a name without dashes is a positional argument
@@ -23,7 +26,7 @@ struct Flag {
     std::string help;
     std::function<void(const Given&)> set;  // not called if nobody gave the flag
     Shown shown = Shown::Full;
-    bool repeatable = false;  // set is called for each value, else for the last alone
+    Repeated repeated = Repeated::LastCounts;
 };
 
 struct Example {

@@ -45,7 +45,7 @@ void add_threads_flag(Args& args, int& n_threads) {
 
 void MachineFlags::declare(Args& args) {
     add_threads_flag(args, n_threads);
-    args.add({"--device", "NAME", "auto, cpu or reference (slow, defines every result) [auto]",
+    args.add({"--device", "NAME", "auto, cpu or reference (slow, defines each operation) [auto]",
               [this](const Given& g) { device = g.value; }, Shown::First});
 }
 
@@ -53,14 +53,9 @@ std::unique_ptr<kernels::Backend> MachineFlags::make_backend() const {
     return kernels::make_backend(device, {n_threads, environment("QUAROT_ISA")});
 }
 
-void check_device_name(const std::string& device) {
-    if (device == "auto" || device == "cpu" || device == "reference") return;
-    kernels::make_backend(device, {});
-}
-
 void add_model_flag(Args& args, std::string& model) {
     args.add({"-m,--model,MODEL", "FOLDER", "the model (the flag's name may be left out)",
-              [&model](const Given& g) { model = g.value; }, Shown::First});
+              [&model](const Given& g) { model = g.value; }, Shown::First, Repeated::Refused});
 }
 
 void require_model(const std::string& model) {
@@ -68,6 +63,14 @@ void require_model(const std::string& model) {
 }
 
 void ActivationFlags::declare(Args& args) {
+    args.add(
+        {"--w-bits", "N", "",
+         [](const Given& g) {
+             fail(ErrorCode::Usage,
+                  "{} cannot change here: weights are fixed when quantizing, by quarot quantize",
+                  g.source);
+         },
+         Shown::Hidden});
     args.add({"--a-bits", "N", "quantize activations to N bits instead of what the folder says",
               [this](const Given& g) { given_.a_bits = as_bits(g); }});
     args.add({"--k-bits", "N", "bits of K in the cache, likewise",
@@ -107,7 +110,7 @@ void add_bos_flag(Args& args, tokenizer::AddBos& bos) {
 void TextFlags::declare(Args& args, const std::string& file_flag) {
     file_flag_ = long_name(file_flag);
     args.add({"-p,--prompt", "TEXT", "the text", [this](const Given& g) { text_ = g.value; },
-              Shown::First});
+              Shown::First, Repeated::Refused});
     args.add({file_flag, "FILE", "the text is in this file",
               [this](const Given& g) { file_ = g.value; }, Shown::First});
 }

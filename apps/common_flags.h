@@ -34,9 +34,6 @@ struct MachineFlags {
     std::unique_ptr<kernels::Backend> make_backend() const;
 };
 
-// Error{Usage, Device} for a name that make_backend would refuse, without making one.
-void check_device_name(const std::string& device);
-
 void add_model_flag(Args& args, std::string& model);
 // Error{Usage} if there is none.
 void require_model(const std::string& model);

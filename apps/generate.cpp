@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <optional>
 
@@ -60,6 +61,17 @@ void declare_sampling(Args& args, GenerateFlags& flags) {
               }});
 }
 
+// Refused by name, so that nobody takes the result for what was asked.
+void declare_not_yet_there(Args& args) {
+    const auto refuse = [](const Given& g) {
+        fail(ErrorCode::Unsupported,
+             "{} is given, but chat templates are not in this version of quarot; leave it out",
+             g.source);
+    };
+    args.add({"--chat", "", "", refuse, Shown::Hidden});
+    args.add({"--system", "TEXT", "", refuse, Shown::Hidden});
+}
+
 void declare(Args& args, GenerateFlags& flags) {
     add_model_flag(args, flags.model);
     flags.prompt.declare(args, "-f,--file");
@@ -67,7 +79,8 @@ void declare(Args& args, GenerateFlags& flags) {
               [&](const Given& g) { flags.n_tokens = as_integer(g, 1, kAnyCount); }, Shown::First});
     declare_sampling(args, flags);
     args.add({"--stop", "TEXT", "end before this text; may be given several times",
-              [&](const Given& g) { flags.stops.push_back(g.value); }, Shown::Full, true});
+              [&](const Given& g) { flags.stops.push_back(g.value); }, Shown::Full,
+              Repeated::AllCount});
     args.add({"--ignore-eos", "", "go on after an end token",
               [&](const Given& g) { flags.ignore_eos = as_switch(g); }});
     args.add({"--ctx", "N", "longest context [what the model has]",
@@ -76,6 +89,7 @@ void declare(Args& args, GenerateFlags& flags) {
     flags.activations.declare(args);
     flags.machine.declare(args);
     flags.output.declare(args);
+    declare_not_yet_there(args);
     args.example("quarot generate -m out/tiny-w4 -p \"It was a dark\" -n 50",
                  "the likeliest words");
     args.example("quarot generate -m out/tiny-w4 -f story.txt --temp 0.8 --top-p 0.95 --seed 7",
@@ -167,6 +181,11 @@ Speeds speeds(const runtime::GenerateResult& result, size_t n_prompt) {
     return speeds;
 }
 
+// " at 12.3/s"; nothing where nothing was measured.
+std::string at_speed(double tokens_per_second) {
+    return std::isfinite(tokens_per_second) ? fmt::format(" at {:.1f}/s", tokens_per_second) : "";
+}
+
 void print_json(const std::vector<int32_t>& prompt, const runtime::GenerateResult& result,
                 const std::string& text) {
     const Speeds speed = speeds(result, prompt.size());
@@ -206,8 +225,9 @@ void run(const GenerateFlags& flags) {
 
     if (flags.output.json) return print_json(prompt, result, listener.text());
     const Speeds speed = speeds(result, prompt.size());
-    log_info("{} prompt tokens at {:.1f}/s, {} new tokens at {:.1f}/s, ended by {}", prompt.size(),
-             speed.prompt, result.ids.size(), speed.decode, name_of(result.finish_reason));
+    log_info("{} prompt tokens{}, {} new tokens{}, ended by {}", prompt.size(),
+             at_speed(speed.prompt), result.ids.size(), at_speed(speed.decode),
+             name_of(result.finish_reason));
 }
 
 }  // namespace

@@ -61,7 +61,9 @@ std::string help_text(const std::string& command, const std::string& summary,
     text += "\nmore:\n" + flag_lines(flags, Shown::Full);
     text +=
         "\nEvery flag may be set as QUAROT_<FLAG> in the environment, as in "
-        "QUAROT_THREADS=2.\n\nexamples:\n";
+        "QUAROT_THREADS=2.\nQUAROT_ISA=scalar, avx2 or avx512vnni chooses the instructions of the "
+        "cpu "
+        "device.\n\nexamples:\n";
     for (const Example& example : examples) {
         text += fmt::format("  {}\n      {}\n", example.line, example.what);
     }

@@ -7,51 +7,14 @@
 #include "apps/commands.h"
 #include "apps/common_flags.h"
 #include "apps/report.h"
+#include "apps/rotation_lines.h"
 #include "apps/running_model.h"
 #include "kernels/ops.h"
 #include "model/source_model.h"
-#include "rotate/rotation.h"
 
 namespace quarot::apps {
 
 namespace {
-
-// One rotation as people and scripts see it.
-struct RotationLine {
-    const char* name = "";
-    std::string kind = "none";  // none, hadamard, random, hartley, identity
-    int64_t order = 0;
-    std::string decomposition = {};
-};
-
-const char* name_of(linalg::MixerKind kind) {
-    switch (kind) {
-        case linalg::MixerKind::Identity:
-            return "identity";
-        case linalg::MixerKind::Hadamard:
-            return "hadamard";
-        case linalg::MixerKind::Hartley:
-            return "hartley";
-    }
-    return "identity";
-}
-
-RotationLine line_of(const char* name, const std::optional<linalg::Mixer>& mixer) {
-    if (!mixer) return {.name = name};
-    return {name, name_of(mixer->kind), mixer->n, mixer->describe()};
-}
-
-std::vector<RotationLine> rotation_lines(const model::SourceModel& source) {
-    const rotate::Rotation rotation =
-        rotate::make_rotation(source.recipe().rotation, source.config());
-    RotationLine residual = line_of("R1", rotation.residual);
-    if (rotation.residual_kind == model::ResidualRotation::Random) {
-        residual = {"R1", "random", rotation.residual_order,
-                    fmt::format("random orthogonal {}", rotation.residual_order)};
-    }
-    return {residual, line_of("R2", rotation.head_dim), line_of("R3", rotation.online.query_key),
-            line_of("R4", rotation.online.ffn), line_of("head_mix", rotation.online.head_mix)};
-}
 
 int64_t kv_bytes_per_token(const model::SourceModel& source) {
     const model::ModelConfig& config = source.config();
@@ -66,7 +29,7 @@ int64_t kv_bytes_per_token(const model::SourceModel& source) {
 
 io::Json rotation_to_json(const model::SourceModel& source) {
     io::Json json = io::Json::Object{};
-    for (const RotationLine& line : rotation_lines(source)) {
+    for (const RotationLine& line : rotation_lines(source.recipe().rotation, source.config())) {
         const bool there = line.kind != "none";
         json.set(line.name, io::Json::Object{{"kind", line.kind},
                                              {"order", there ? io::Json(line.order) : io::Json()},
@@ -133,7 +96,7 @@ void print_text(const model::SourceModel& source, bool with_tensors) {
         {"quantized", source.is_quantized() ? "yes, recipe " + describe(source.recipe()) : "no"},
         {"bits per weight", fmt::format("{:.3f}", source.bits_per_weight())},
         {"KV bytes per token", std::to_string(kv_bytes_per_token(source))}};
-    for (const RotationLine& line : rotation_lines(source)) {
+    for (const RotationLine& line : rotation_lines(source.recipe().rotation, source.config())) {
         pairs.push_back({line.name == std::string("head_mix") ? "head mix" : line.name,
                          line.kind == "none" ? "none" : line.decomposition});
     }

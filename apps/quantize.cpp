@@ -2,17 +2,22 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
+#include <cstdint>
+#include <filesystem>
+#include <system_error>
 
 #include "apps/arg_values.h"
 #include "apps/commands.h"
 #include "apps/common_flags.h"
 #include "apps/recipe_flags.h"
 #include "apps/report.h"
+#include "apps/rotation_lines.h"
 #include "apps/running_model.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "core/process.h"
+#include "kernels/backend.h"
+#include "model/source_model.h"
 #include "quantize/quantize_model.h"
 
 namespace quarot::apps {
@@ -21,7 +26,6 @@ namespace {
 
 struct QuantizeFlags {
     std::string in, out;
-    std::string device = "auto";
     RecipeFlags recipe;
     quantize::QuantizeOptions options;
     OutputFlags output;
@@ -38,8 +42,10 @@ void declare(Args& args, QuantizeFlags& flags) {
     args.add({"--shard-size", "SIZE", "largest file, such as 500M or 5G [5G]",
               [&flags](const Given& g) { flags.options.shard_bytes = as_byte_count(g); }});
     add_threads_flag(args, flags.options.n_threads);
-    args.add({"--device", "NAME", "auto or cpu: quantizing runs on the CPU [auto]",
-              [&flags](const Given& g) { flags.device = g.value; }});
+    args.add(
+        {"--device", "NAME", "auto or cpu: quantizing runs on the CPU [auto]", [](const Given& g) {
+             as_choice(g, {"auto", "cpu"});
+         }});
     flags.output.declare(args);
     args.example("quarot quantize models/tiny-novels out/tiny-w4",
                  "the default recipe: rotated, 4 bits for weights, activations and cache");
@@ -95,22 +101,57 @@ io::Json layers_to_json(const std::vector<quantize::QuantizedLayerReport>& layer
     return array;
 }
 
-void print_json(const QuantizeFlags& flags, const quantize::QuantizeReport& report) {
+// What the report lacks: how large the weight files are, and what the rotation comes to here.
+struct Folders {
+    int64_t bytes_in = 0;
+    int64_t bytes_out = 0;
+    std::string rotation;
+};
+
+int64_t weight_file_bytes(const io::Checkpoint& checkpoint) {
+    int64_t bytes = 0;
+    for (const std::string& path : checkpoint.files()) {
+        std::error_code error;
+        const auto size = std::filesystem::file_size(path, error);
+        if (!error) bytes += static_cast<int64_t>(size);
+    }
+    return bytes;
+}
+
+void advise(const QuantizeFlags& flags, const Folders& folders) {
+    if (folders.bytes_out >= folders.bytes_in) {
+        log_info(
+            "the output is not smaller than the input: --dtype bf16 and --head-bits 8 shrink "
+            "what is not quantized");
+    }
+    std::error_code ignored;
+    if (!std::filesystem::exists(flags.in + "/tokenizer.json", ignored)) {
+        log_warning("{} has no tokenizer.json, so {} has none either, and cannot read texts",
+                    flags.in, flags.out);
+    }
+}
+
+void print_json(const QuantizeFlags& flags, const quantize::QuantizeReport& report,
+                const Folders& folders) {
     io::Json json = json_document("quantize");
     json.set("out", flags.out);
     json.set("recipe", model::to_json(flags.options.recipe));
     json.set("bits_per_weight", report.bits_per_weight);
+    json.set("size_bytes", folders.bytes_out);
     json.set("seconds", report.seconds);
     json.set("peak_rss_bytes", peak_rss_bytes());
     json.set("layers", layers_to_json(report.layers));
     print_document(json);
 }
 
-void print_text(const QuantizeFlags& flags, const quantize::QuantizeReport& report) {
+void print_text(const QuantizeFlags& flags, const quantize::QuantizeReport& report,
+                const Folders& folders) {
     print_result(layer_table(report.layers) + "\n" +
                  format_pairs({{"out", flags.out},
                                {"recipe", describe(flags.options.recipe)},
-                               {"rotation", describe(flags.options.recipe.rotation)},
+                               {"rotation", folders.rotation},
+                               {"size", fmt::format("{} (was {})", human_bytes(folders.bytes_out),
+                                                    human_bytes(folders.bytes_in))},
                                {"bits per weight", fmt::format("{:.3f}", report.bits_per_weight)},
                                {"seconds", fmt::format("{:.2f}", report.seconds)},
                                {"peak memory", human_bytes(peak_rss_bytes())}}));
@@ -127,14 +168,21 @@ void quantize_command(const Words& words) {
     if (flags.in.empty() || flags.out.empty()) {
         fail(ErrorCode::Usage, "quantize needs two folders: quarot quantize IN OUT");
     }
-    check_device_name(flags.device);
     flags.options.recipe = flags.recipe.resolve();
-    log_info("backend cpu, {}, recipe {}", describe_threads(flags.options.n_threads),
-             describe(flags.options.recipe));
+    log_info("backend cpu, tier {}, {}, recipe {}", kernels::best_isa_tier(),
+             describe_threads(flags.options.n_threads), describe(flags.options.recipe));
 
+    Folders folders;
+    {
+        const model::SourceModel source = model::SourceModel::open(flags.in);
+        folders.bytes_in = weight_file_bytes(source.checkpoint());
+        folders.rotation = describe_rotation(flags.options.recipe.rotation, source.config());
+    }
     const quantize::QuantizeReport report =
         quantize::quantize_model(flags.in, flags.out, flags.options);
-    flags.output.json ? print_json(flags, report) : print_text(flags, report);
+    folders.bytes_out = weight_file_bytes(io::Checkpoint::open(flags.out));
+    advise(flags, folders);
+    flags.output.json ? print_json(flags, report, folders) : print_text(flags, report, folders);
 }
 
 }  // namespace quarot::apps

@@ -21,6 +21,13 @@ std::string recipe_help() {
     return text + " [" + model::default_recipe_name() + "]";
 }
 
+// True if nothing but the seed and the stored dtype differs.
+bool is_same_method(model::Recipe named, const model::Recipe& recipe) {
+    named.rotation.seed = recipe.rotation.seed;
+    named.storage = recipe.storage;
+    return model::to_json(named).dump() == model::to_json(recipe).dump();
+}
+
 }  // namespace
 
 void RecipeFlags::declare(Args& args) {
@@ -102,11 +109,13 @@ void RecipeFlags::declare_not_yet_there(Args& args) {
 }
 
 model::Recipe RecipeFlags::resolve() const {
-    model::Recipe recipe =
+    const model::Recipe named =
         model::named_recipe(recipe_.empty() ? model::default_recipe_name() : recipe_);
+    model::Recipe recipe = named;
     apply_formats(recipe);
     apply_rotation(recipe);
     model::check_recipe(recipe);
+    if (!is_same_method(named, recipe)) recipe.name = "custom";
     return recipe;
 }
 

@@ -13,7 +13,8 @@ namespace quarot::apps {
 class RecipeFlags {
   public:
     void declare(Args& args);
-    // The named recipe, or the default one, with every flag applied. It keeps its name.
+    // The named recipe, or the default one, with every flag applied. Its name becomes
+    // "custom" if that changes more than the seed and the stored dtype.
     // Error{Usage, Unsupported}.
     model::Recipe resolve() const;
 

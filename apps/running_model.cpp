@@ -6,21 +6,17 @@
 namespace quarot::apps {
 
 std::string describe(const model::Recipe& recipe) {
-    return fmt::format("{} W{}A{}K{}V{}", recipe.name, recipe.weights.bits, recipe.activations.bits,
-                       recipe.k.bits, recipe.v.bits);
-}
-
-std::string describe(const model::RotationSpec& spec) {
-    std::string text;
-    const auto add = [&text](bool there, const char* name) {
-        if (there) text += (text.empty() ? "" : ", ") + std::string(name);
+    const auto zero_point = [](bool symmetric, int bits) {
+        return symmetric || bits == 16 ? "" : "a";
     };
-    add(spec.residual == model::ResidualRotation::Hadamard, "R1 (Hadamard)");
-    add(spec.residual == model::ResidualRotation::Random, "R1 (random)");
-    add(spec.value_heads, "R2 and head mix");
-    add(spec.query_key, "R3");
-    add(spec.ffn, "R4");
-    return text.empty() ? "none" : text;
+    std::string text = fmt::format(
+        "{} W{}{}A{}{}K{}V{}", recipe.name, recipe.weights.bits,
+        zero_point(recipe.weights.symmetric, recipe.weights.bits), recipe.activations.bits,
+        zero_point(recipe.activations.symmetric, recipe.activations.bits), recipe.k.bits,
+        recipe.v.bits);
+    if (recipe.down_bits != 0) text += fmt::format(" down {}", recipe.down_bits);
+    if (recipe.head_bits != 16) text += fmt::format(" head {}", recipe.head_bits);
+    return text;
 }
 
 std::string describe_threads(int n_threads) {

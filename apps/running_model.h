@@ -10,10 +10,9 @@
 
 namespace quarot::apps {
 
-// "quarot-rtn W4A4K4V4"; "none W16A16K16V16" for an ordinary folder.
+// "quarot-rtn W4A4K4V4"; "custom W4aA4aK4V4 down 8 head 8", where "a" is a side with a zero point;
+// "none W16A16K16V16" for an ordinary folder.
 std::string describe(const model::Recipe& recipe);
-// "R1 (Hadamard), R2 and head mix, R3, R4", "none"
-std::string describe(const model::RotationSpec& spec);
 std::string describe_threads(int n_threads);  // "1 thread", "2 threads"
 // The recipe with what the run-time flags change.
 model::Recipe overridden(model::Recipe recipe, const model::ActivationOverrides& overrides);

@@ -46,6 +46,8 @@ TEST_F(Generate, OneTokenHasNoDecodingSpeed) {
     const io::Json json = this->json({"-p", "abc", "-n", "1", "--ignore-eos"});
     EXPECT_EQ(json.at("ids").as_array().size(), 1u);
     EXPECT_TRUE(json.at("tokens_per_second").is_null());
+    const std::string err = run({"-p", "abc", "-n", "1", "--ignore-eos"}).err;
+    EXPECT_NE(err.find("1 new tokens, ended by length"), std::string::npos) << err;
 }
 
 TEST_F(Generate, ShowsTheSameTextAsItTellsScripts) {

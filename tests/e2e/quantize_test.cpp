@@ -34,8 +34,11 @@ class Quantize : public testing::Test {
 
 TEST_F(Quantize, TellsRecipeBitsAndErrorOfEachLayer) {
     const io::Json json = run({});
-    expect_document(json, "quantize",
-                    {"out", "recipe", "bits_per_weight", "seconds", "peak_rss_bytes", "layers"});
+    expect_document(
+        json, "quantize",
+        {"out", "recipe", "bits_per_weight", "size_bytes", "seconds", "peak_rss_bytes", "layers"});
+    EXPECT_EQ(json.at("size_bytes").as_int(),
+              static_cast<int64_t>(std::filesystem::file_size(out_ + "/model.safetensors")));
     EXPECT_EQ(json.at("out").as_string(), out_);
     EXPECT_GT(json.at("peak_rss_bytes").as_int(), 1 << 20);
     EXPECT_GT(json.at("bits_per_weight").as_double(), 4.0);
@@ -93,7 +96,7 @@ TEST_F(Quantize, FlagsOverrideTheRecipeInAnyOrder) {
              "--w-asym",  "--a-asym", "--down-bits", "6",        "--head-bits",
              "8",         "--dtype",  "f16"})
             .at("recipe");
-    EXPECT_EQ(recipe.at("recipe").as_string(), "w4a8kv4");
+    EXPECT_EQ(recipe.at("recipe").as_string(), "custom");
     EXPECT_EQ(recipe.at("weights").at("bits").as_int(), 8);
     EXPECT_FALSE(recipe.at("weights").at("clip_search").as_bool());
     EXPECT_FALSE(recipe.at("weights").at("symmetric").as_bool());
@@ -108,6 +111,43 @@ TEST_F(Quantize, FlagsOverrideTheRecipeInAnyOrder) {
     EXPECT_EQ(recipe.at("head_bits").as_int(), 8);
     EXPECT_EQ(recipe.at("storage").as_string(), "f16");
     EXPECT_EQ(inspect().at("recipe").dump(), recipe.dump());
+}
+
+TEST_F(Quantize, ARecipeKeepsItsNameUnlessItsMethodChanges) {
+    const auto name = [&](const Words& flags) {
+        return run(flags).at("recipe").at("recipe").as_string();
+    };
+    EXPECT_EQ(name({"--recipe", "rtn", "--seed", "3", "--dtype", "bf16"}), "rtn");
+    EXPECT_EQ(name({"--w-bits", "4", "--rotate", "hadamard"}), "quarot-rtn");
+    EXPECT_EQ(name({"--recipe", "rtn", "--rotate", "hadamard"}), "custom");
+    expect_success(run_program({"generate", out_, "-p", "abc", "-n", "2"}));
+}
+
+TEST_F(Quantize, NamesSidesWithAZeroPointAndWidthsOfTheirOwn) {
+    const Outcome outcome = run_program(
+        {"quantize", model_, out_, "--w-asym", "--a-asym", "--down-bits", "8", "--head-bits", "8"});
+    expect_success(outcome);
+    EXPECT_NE(outcome.out.find("custom W4aA4aK4V4 down 8 head 8\n"), std::string::npos)
+        << outcome.out;
+    EXPECT_NE(outcome.out.find("R1 (hadamard), R2, R3, R4, head mix\n"), std::string::npos)
+        << outcome.out;
+}
+
+TEST_F(Quantize, VariablesOfOtherCommandsDoNotDisturb) {
+    RunOptions options;
+    options.environment = {{"QUAROT_SEQLEN", "1024"}};
+    expect_success(run_program({"quantize", model_, out_}, options));
+}
+
+TEST_F(Quantize, SaysWhenNothingGotSmallerOrTextsCannotBeRead) {
+    std::filesystem::remove(model_ + "/tokenizer.json");
+    const Outcome same = run_program({"quantize", model_, out_, "--w-bits", "16"});
+    expect_success(same);
+    EXPECT_NE(same.err.find("--head-bits 8"), std::string::npos) << same.err;
+    EXPECT_NE(same.err.find("warning: "), std::string::npos) << same.err;
+    EXPECT_NE(same.err.find("no tokenizer.json"), std::string::npos) << same.err;
+    const Outcome smaller = run_program({"quantize", model_, out_, "--overwrite"});
+    EXPECT_EQ(smaller.err.find("--head-bits 8"), std::string::npos) << smaller.err;
 }
 
 TEST_F(Quantize, SixteenBitsMeansNotQuantized) {
@@ -142,7 +182,7 @@ TEST_F(Quantize, PrintsATableForPeople) {
     const Outcome outcome = run_program({"quantize", model_, out_});
     expect_success(outcome);
     for (const char* word : {"q_proj", "down_proj", "relative error", "bits per weight",
-                             "peak memory", "quarot-rtn"}) {
+                             "peak memory", "quarot-rtn", "(was "}) {
         EXPECT_NE(outcome.out.find(word), std::string::npos) << word;
     }
     EXPECT_NE(outcome.err.find("recipe quarot-rtn W4A4K4V4"), std::string::npos);
@@ -159,7 +199,9 @@ TEST_F(Quantize, ModelsWithBiasesTiedHeadsAndOddWidthsRunToo) {
     options.hidden = 24;
     options.dtype = DType::BF16;
     write_tiny_model(dir_ / "odd", options, 2);
-    expect_success(run_program({"quantize", dir_ / "odd", dir_ / "odd4"}));
+    const Outcome outcome = run_program({"quantize", dir_ / "odd", dir_ / "odd4"});
+    expect_success(outcome);
+    EXPECT_EQ(outcome.out.find("head mix"), std::string::npos) << outcome.out;
     expect_success(run_program({"generate", dir_ / "odd4", "-p", "abc", "-n", "3"}));
     const io::Json rotation =
         run_program({"inspect", dir_ / "odd4", "--json"}).json().at("rotation");
