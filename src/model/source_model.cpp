@@ -68,6 +68,12 @@ void check_recipe_fits(const Recipe& recipe, const ModelConfig& config, const io
     check_block("residual_block", recipe.rotation.residual_block, config.hidden, place);
     check_block("heads_block", recipe.rotation.heads_block, config.n_heads, place);
     check_block("ffn_block", recipe.rotation.ffn_block, config.ffn, place);
+    if (recipe.rotation.residual != ResidualRotation::None && !recipe.rotation.fold_norms) {
+        fail(ErrorCode::Corrupt,
+             "{} has a residual rotation and fold_norms false, expected true, since a rotated "
+             "residual stream has no place for norm gains",
+             place);
+    }
     if (config.tied_embeddings && recipe.head_bits < 16) {
         fail(ErrorCode::Corrupt,
              "{} has an lm_head of {} bits, expected 16, since tie_word_embeddings is true", place,
@@ -219,14 +225,19 @@ int64_t SourceModel::parameter_count() const {
 }
 
 double SourceModel::bits_per_weight() const {
+    std::vector<LinearId> decoder;
+    for (int64_t layer = 0; layer < config_.n_layers; ++layer) {
+        for (const LinearRole role : kLayerRoles) decoder.push_back({role, layer});
+    }
+    std::vector<LinearId> linears = decoder;
+    linears.push_back({LinearRole::LmHead});
+    std::erase_if(linears, [this](const LinearId& id) { return is_dense(id); });
+    if (linears.empty()) linears = decoder;
     int64_t bytes = 0;
     int64_t weights = 0;
-    for (int64_t layer = 0; layer < config_.n_layers; ++layer) {
-        for (const LinearRole role : kLayerRoles) {
-            const int64_t n = out_features(role, config_) * in_features(role, config_);
-            weights += n;
-            bytes += stored_bytes({role, layer});
-        }
+    for (const LinearId& id : linears) {
+        bytes += stored_bytes(id);
+        weights += out_features(id.role, config_) * in_features(id.role, config_);
     }
     return 8.0 * static_cast<double>(bytes) / static_cast<double>(weights);
 }

@@ -51,8 +51,9 @@ class SourceModel {
     int64_t stored_bytes(const LinearId& id) const;
     // Name of a weight without ".weight"; for a tied LmHead "lm_head".
     std::string linear_name(const LinearId& id) const;
-    // Number of parameters, and bits per weight of the decoder's linears with scales and zero
-    // points counted (the stored float width if not quantized).
+    // Number of parameters, and bits per weight of the quantized linears, lm_head among them if it
+    // is one, with scales and zero points counted; if none is quantized, the stored float width of
+    // the decoder's linears.
     int64_t parameter_count() const;
     double bits_per_weight() const;
 

@@ -334,7 +334,7 @@ TEST_F(SourceModelTest, QuantizedTensorsAreChecked) {
 
 TEST_F(SourceModelTest, RecipesThatDoNotFitAreRefused) {
     const TinyModel good = make_quarot_model({}, named_recipe("quarot-rtn"));
-    const auto with_rotation = [&](const std::string& key, int value) {
+    const auto with_rotation = [&](const std::string& key, const io::Json& value) {
         TinyModel bad = good;
         io::Json quantization = bad.config.at("quantization_config");
         io::Json rotation = quantization.at("rotation");
@@ -346,6 +346,7 @@ TEST_F(SourceModelTest, RecipesThatDoNotFitAreRefused) {
     expect_refused(with_rotation("residual_block", 3), ErrorCode::Corrupt, {"residual_block"});
     expect_refused(with_rotation("heads_block", 3), ErrorCode::Corrupt, {"heads_block", "4"});
     expect_refused(with_rotation("ffn_block", 7), ErrorCode::Corrupt, {"ffn_block", "48"});
+    expect_refused(with_rotation("fold_norms", false), ErrorCode::Corrupt, {"fold_norms"});
     TinyModel bad = good;
     io::Json quantization = bad.config.at("quantization_config");
     quantization.set("head_bits", 4);

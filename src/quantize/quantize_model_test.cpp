@@ -167,6 +167,41 @@ TEST_F(QuantizeModel, ReportTellsBitsAndErrorsOfEachLinear) {
     }
 }
 
+TEST_F(QuantizeModel, TheFolderReadsBackTheBitsOfTheReport) {
+    write({.ffn = 44});
+    struct Case {
+        const char* what;
+        int weight_bits, down_bits, head_bits;
+        bool symmetric;
+    };
+    for (const Case& c :
+         {Case{"all at 4", 4, 0, 16, true}, Case{"head at 8", 4, 0, 8, true},
+          Case{"dense down_proj", 4, 16, 16, true}, Case{"zero points", 4, 8, 8, false},
+          Case{"only the head", 16, 0, 8, true}, Case{"nothing", 16, 0, 16, true}}) {
+        SCOPED_TRACE(c.what);
+        model::Recipe recipe = model::named_recipe("quarot-rtn");
+        recipe.weights.bits = c.weight_bits;
+        recipe.weights.symmetric = c.symmetric;
+        recipe.down_bits = c.down_bits;
+        recipe.head_bits = c.head_bits;
+        QuantizeOptions options = with_recipe(recipe);
+        options.overwrite = true;
+        const QuantizeReport report = quantize_model(in, out, options);
+        EXPECT_DOUBLE_EQ(SourceModel::open(out).bits_per_weight(), report.bits_per_weight);
+    }
+}
+
+TEST_F(QuantizeModel, ProvenanceCallsAnIdentityAnIdentity) {
+    write({.n_heads = 1, .n_kv_heads = 1, .head_dim = 32});
+    quantize_model(in, out, with_recipe("quarot-rtn"));
+    const io::Json rotated = io::Json::parse_file(out + "/quarot.json");
+    EXPECT_EQ(rotated.at("rotation").at("head_mix").at("kind").as_string(), "identity");
+    EXPECT_EQ(rotated.at("rotation").at("R2").at("kind").as_string(), "hadamard");
+    quantize_model(in, dir / "plain", with_recipe("rtn"));
+    const io::Json plain = io::Json::parse_file(dir / "plain/quarot.json");
+    EXPECT_EQ(plain.at("rotation").at("head_mix").at("kind").as_string(), "none");
+}
+
 TEST_F(QuantizeModel, NormsBecomeOnesOnlyWhenFolded) {
     write({.dtype = DType::BF16});
     quantize_model(in, out, with_recipe("quarot-rtn"));
