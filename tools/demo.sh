@@ -26,5 +26,6 @@ echo
 prompt="It was a dark and stormy evening, and"
 echo "== quarot generate -m $out/quarot-rtn -p \"$prompt\""
 echo
-printf %s "$prompt"
-$quarot generate -m $out/quarot-rtn -p "$prompt" -n 120 --temp 0.7 --top-p 0.9 --seed 1 --ignore-eos
+continued=$($quarot generate -m $out/quarot-rtn -p "$prompt" -n 120 --temp 0.7 --top-p 0.9 --seed 1 \
+    --ignore-eos)
+printf '\n%s%s\n' "$prompt" "$continued"
