@@ -1,6 +1,5 @@
 // One meaning, our own paths: in quantized recipes the same tokens give the same bits, whatever the
 // threads, the chunks and the company in the batch.
-#include <numeric>
 
 #include "golden/golden_support.h"
 #include "quantize/quantize_model.h"
