@@ -11,21 +11,9 @@ namespace quarot::apps {
 
 namespace {
 
-const char* name_of(linalg::MixerKind kind) {
-    switch (kind) {
-        case linalg::MixerKind::Identity:
-            return "identity";
-        case linalg::MixerKind::Hadamard:
-            return "hadamard";
-        case linalg::MixerKind::Hartley:
-            return "hartley";
-    }
-    return "identity";
-}
-
 RotationLine line_of(const char* name, const std::optional<linalg::Mixer>& mixer) {
     if (!mixer) return {.name = name};
-    return {name, name_of(mixer->kind), mixer->n, mixer->describe()};
+    return {name, linalg::name_of(mixer->kind), mixer->n, mixer->describe()};
 }
 
 RotationLine random_line(const char* name, int64_t order) {

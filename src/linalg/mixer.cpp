@@ -77,6 +77,18 @@ std::vector<double> hartley_matrix(int64_t q) {
 
 }  // namespace
 
+const char* name_of(MixerKind kind) {
+    switch (kind) {
+        case MixerKind::Identity:
+            return "identity";
+        case MixerKind::Hadamard:
+            return "hadamard";
+        case MixerKind::Hartley:
+            return "hartley";
+    }
+    return "identity";
+}
+
 std::string Mixer::describe() const {
     if (kind == MixerKind::Identity) return "identity";
     const int exponent = std::countr_zero(static_cast<uint64_t>(sylvester_order()));

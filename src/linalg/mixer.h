@@ -10,6 +10,9 @@ namespace quarot::linalg {
 
 enum class MixerKind { Identity, Hadamard, Hartley };
 
+// "identity", "hadamard", "hartley": as quarot.json and inspect spell it.
+const char* name_of(MixerKind kind);
+
 // T = (D (x) S_{2^m}) / sqrt(n) of order n = dense_order * 2^m, acting on column vectors:
 // y[k * 2^m + j] = sum_{k', j'} D[k][k'] S[j][j'] x[k' * 2^m + j'] / sqrt(n).
 // D is a Hadamard sign matrix (or the Hartley matrix cas(2 pi j k / q)), S natural-order Sylvester:

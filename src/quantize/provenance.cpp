@@ -70,21 +70,9 @@ io::Json hash_files(const std::string& folder, const std::vector<std::string>& n
     return object;
 }
 
-const char* name_of(linalg::MixerKind kind) {
-    switch (kind) {
-        case linalg::MixerKind::Identity:
-            return "identity";
-        case linalg::MixerKind::Hadamard:
-            return "hadamard";
-        case linalg::MixerKind::Hartley:
-            return "hartley";
-    }
-    return "identity";
-}
-
 io::Json describe_mixer(const std::optional<linalg::Mixer>& mixer) {
     io::Json json;
-    json.set("kind", mixer ? name_of(mixer->kind) : "none");
+    json.set("kind", mixer ? linalg::name_of(mixer->kind) : "none");
     if (!mixer) return json;
     json.set("order", mixer->n);
     json.set("decomposition", mixer->describe());

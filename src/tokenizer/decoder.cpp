@@ -9,7 +9,6 @@
 namespace quarot::tokenizer {
 namespace {
 
-constexpr size_t kMaxGrowth = 64;
 constexpr int64_t kMaxStrip = 1 << 20;
 
 char32_t parse_character(const io::Json& value) {
@@ -69,12 +68,7 @@ void Decoder::add(const io::Json& step, const Vocabulary& vocabulary) {
              io::printable(type));
     }
     check_step_count(steps_.size(), step.place());
-    if (growth_ > kMaxGrowth) {
-        fail(ErrorCode::Unsupported,
-             "{}: the replacements make texts up to {} times as long, "
-             "expected at most {}",
-             step.place(), growth_, kMaxGrowth);
-    }
+    check_growth(growth_, step.place());
 }
 
 void Decoder::add_strip(const io::Json& step) {

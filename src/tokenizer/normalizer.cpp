@@ -5,12 +5,6 @@
 #include "io/text.h"
 
 namespace quarot::tokenizer {
-namespace {
-
-constexpr size_t kMaxGrowth = 64;
-
-}  // namespace
-
 Normalizer::Normalizer(const io::Json* json) {
     if (json != nullptr) add(*json);
 }
@@ -30,12 +24,7 @@ void Normalizer::add(const io::Json& step) {
              io::printable(type));
     }
     check_step_count(steps_.size(), step.place());
-    if (growth_ > kMaxGrowth) {
-        fail(ErrorCode::Unsupported,
-             "{}: the replacements make texts up to {} times as long, "
-             "expected at most {}",
-             step.place(), growth_, kMaxGrowth);
-    }
+    check_growth(growth_, step.place());
 }
 
 std::string Normalizer::apply(std::string text) const {

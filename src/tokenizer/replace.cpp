@@ -9,6 +9,7 @@ namespace quarot::tokenizer {
 namespace {
 
 constexpr size_t kMaxSteps = 16;
+constexpr size_t kMaxGrowth = 64;
 
 }  // namespace
 
@@ -55,6 +56,14 @@ const std::string& parse_added_text(const io::Json& value) {
 void check_step_count(size_t steps, const std::string& place) {
     if (steps > kMaxSteps) {
         fail(ErrorCode::Unsupported, "{}: the chain has more than {} steps", place, kMaxSteps);
+    }
+}
+
+void check_growth(size_t growth, const std::string& place) {
+    if (growth > kMaxGrowth) {
+        fail(ErrorCode::Unsupported,
+             "{}: the replacements make texts up to {} times as long, expected at most {}", place,
+             growth, kMaxGrowth);
     }
 }
 

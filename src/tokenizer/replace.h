@@ -31,4 +31,8 @@ const std::string& parse_added_text(const io::Json& value);
 // A chain of steps has a bounded cost; Error{Unsupported} naming `place` above 16.
 void check_step_count(size_t steps, const std::string& place);
 
+// Neither may the replacements of a chain together make a text too many times longer;
+// Error{Unsupported} naming `place` above 64.
+void check_growth(size_t growth, const std::string& place);
+
 }  // namespace quarot::tokenizer
