@@ -29,12 +29,20 @@ struct RotationSpec {
     int64_t ffn_block = 0;
 };
 
+// Which weights GPTQ takes a group's scale from: with all updates of the columns before the group,
+// or, as the original program does, without those of the group's own block of 128 columns.
+enum class GroupScales { Updated, BlockStart };
+
 struct WeightFormat {
     std::string method = "rtn";
     int bits = 16;
     int64_t group_size = 0;  // along the input; 0: per output channel
     bool symmetric = true;
     bool clip_search = true;
+    // GPTQ only.
+    double damp = 0.01;      // of the Hessian's mean diagonal, added to its diagonal
+    bool act_order = false;  // columns by falling diagonal; groups keep their place
+    GroupScales group_scales = GroupScales::Updated;
 };
 
 struct Recipe {

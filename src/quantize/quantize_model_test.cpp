@@ -87,7 +87,7 @@ TEST_F(QuantizeModel, UnrotatedCodesAreThoseOfTheStoredWeights) {
         const Tensor weight = source.dense({role, 1});
         const std::vector<float> values = floats_of(weight);
         const QuantizedMatrix expected =
-            quantize_rtn({values, weight.rows(), weight.cols()}, {}, result.recipe().weights);
+            quantize_rtn({values, weight.rows(), weight.cols()}, result.recipe().weights);
         const QuantizedMatrix found = result.quantized({role, 1});
         ASSERT_EQ(found.packed.bytes(), expected.packed.bytes());
         EXPECT_EQ(std::memcmp(found.packed.data(), expected.packed.data(), found.packed.bytes()),
@@ -118,7 +118,7 @@ TEST_F(QuantizeModel, RotatedCodesAreThoseOfTheWholeWeightRotatedAtOnce) {
         rotate_output(rotation, rule.output, source.config(), w, weight.cols());
         values.assign(w.begin(), w.end());
         const QuantizedMatrix expected =
-            quantize_rtn({values, weight.rows(), weight.cols()}, {}, result.recipe().weights);
+            quantize_rtn({values, weight.rows(), weight.cols()}, result.recipe().weights);
         const QuantizedMatrix found = result.quantized({rule.role, 0});
         EXPECT_EQ(std::memcmp(found.packed.data(), expected.packed.data(), found.packed.bytes()), 0)
             << rule.name;

@@ -1,16 +1,19 @@
-// A quantizer turns one weight matrix into integer codes and scales.
+// A quantizer turns weight matrices into integer codes and scales.
 #pragma once
 
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "core/thread_pool.h"
 #include "model/recipe.h"
 #include "tensor/quantized_matrix.h"
 
 namespace quarot::quantize {
 
-// A weight on its way to integers. It knows no model, file, device or packing beyond
+// Rows of a weight on their way to integers. They know no model, file, device or packing beyond
 // QuantizedMatrix.
 struct WeightMatrix {
     std::span<const float> values;  // [rows, cols] row-major, finite
@@ -18,14 +21,38 @@ struct WeightMatrix {
     int64_t cols = 0;
 };
 
+// What weights that read the same inputs have in common.
+struct WeightInputs {
+    std::string site;     // for messages, such as "layer 3, the input of down_proj"
+    int64_t n_cols = 0;   // of the weights
+    int64_t n_codes = 0;  // the first columns get codes, the others stay floating point
+    // Mean of x x^T over the calibration tokens, fp64 [n_cols, n_cols] row-major, symmetric; empty
+    // for a quantizer that needs none.
+    std::span<const double> hessian;
+};
+
+struct QuantizedPiece {
+    QuantizedMatrix codes;    // [rows, n_codes]
+    std::vector<float> rest;  // [rows, n_cols - n_codes]: the other columns as they are to be kept
+};
+
+// A quantizer made ready for one WeightInputs. Rows do not see each other, so a matrix may be
+// quantized in pieces, by several threads at the same time, with equal results.
+class PreparedQuantizer {
+  public:
+    virtual ~PreparedQuantizer() = default;
+    // rows.cols == n_cols.
+    virtual QuantizedPiece quantize(const WeightMatrix& rows) const = 0;
+};
+
 struct Quantizer {
     std::string_view name;  // --method
     bool needs_calibration = false;
-    // hessian: [cols, cols] fp64 or empty when the quantizer needs none. Deterministic; may be
-    // called for several matrices at the same time. Rows do not see each other, so a matrix may be
-    // quantized in pieces.
-    QuantizedMatrix (*quantize)(const WeightMatrix& weight, std::span<const double> hessian,
-                                const model::WeightFormat& format);
+    // Deterministic for any number of threads in the pool. The Hessian is not needed after.
+    // Error{Numeric} naming the site for one that cannot be used.
+    std::unique_ptr<PreparedQuantizer> (*prepare)(const WeightInputs& inputs,
+                                                  const model::WeightFormat& format,
+                                                  ThreadPool& pool);
 };
 
 // Error{Unsupported} naming the methods there are.

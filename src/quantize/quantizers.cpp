@@ -12,7 +12,7 @@ namespace quarot::quantize {
 namespace {
 
 constexpr std::array<Quantizer, 1> kQuantizers = {{
-    {.name = "rtn", .needs_calibration = false, .quantize = quantize_rtn},
+    {.name = "rtn", .needs_calibration = false, .prepare = prepare_rtn},
 }};
 
 std::string quantizer_names() {

@@ -1,8 +1,8 @@
 #include "quantize/rtn.h"
 
+#include <utility>
 #include <vector>
 
-#include "core/check.h"
 #include "quantize/clip_search.h"
 #include "tensor/float_convert.h"
 
@@ -20,11 +20,31 @@ void store_grid(QuantizedMatrix& matrix, int64_t index, const Grid& grid) {
     }
 }
 
+class RtnQuantizer final : public PreparedQuantizer {
+  public:
+    RtnQuantizer(int64_t n_codes, const model::WeightFormat& format)
+        : n_codes_(n_codes), format_(format) {}
+
+    QuantizedPiece quantize(const WeightMatrix& rows) const override {
+        if (n_codes_ == rows.cols) return {quantize_rtn(rows, format_), {}};
+        std::vector<float> coded, rest;
+        for (int64_t row = 0; row < rows.rows; ++row) {
+            const auto values = rows.values.subspan(row * rows.cols, rows.cols);
+            const auto border = values.begin() + n_codes_;
+            coded.insert(coded.end(), values.begin(), border);
+            rest.insert(rest.end(), border, values.end());
+        }
+        return {quantize_rtn({coded, rows.rows, n_codes_}, format_), std::move(rest)};
+    }
+
+  private:
+    int64_t n_codes_;
+    model::WeightFormat format_;
+};
+
 }  // namespace
 
-QuantizedMatrix quantize_rtn(const WeightMatrix& weight, std::span<const double> hessian,
-                             const model::WeightFormat& format) {
-    QUAROT_CHECK(hessian.empty());
+QuantizedMatrix quantize_rtn(const WeightMatrix& weight, const model::WeightFormat& format) {
     QuantizedMatrix matrix = make_quantized_matrix(weight.rows, weight.cols, format.bits,
                                                    format.group_size, format.symmetric);
     const GridFormat grid_format{.bits = format.bits,
@@ -44,6 +64,11 @@ QuantizedMatrix quantize_rtn(const WeightMatrix& weight, std::span<const double>
         matrix.pack_row(row, stored);
     }
     return matrix;
+}
+
+std::unique_ptr<PreparedQuantizer> prepare_rtn(const WeightInputs& inputs,
+                                               const model::WeightFormat& format, ThreadPool&) {
+    return std::make_unique<RtnQuantizer>(inputs.n_codes, format);
 }
 
 }  // namespace quarot::quantize

@@ -1,11 +1,16 @@
 // Round to nearest: every weight to its grid, no data needed.
 #pragma once
 
+#include <memory>
+
 #include "quantize/quantizer.h"
 
 namespace quarot::quantize {
 
-QuantizedMatrix quantize_rtn(const WeightMatrix& weight, std::span<const double> hessian,
-                             const model::WeightFormat& format);
+QuantizedMatrix quantize_rtn(const WeightMatrix& weight, const model::WeightFormat& format);
+
+// Columns without codes keep their values.
+std::unique_ptr<PreparedQuantizer> prepare_rtn(const WeightInputs& inputs,
+                                               const model::WeightFormat& format, ThreadPool& pool);
 
 }  // namespace quarot::quantize

@@ -27,7 +27,7 @@ model::WeightFormat format_of(int bits, bool symmetric, bool clip_search = true)
 }
 
 QuantizedMatrix quantize_row(const std::vector<float>& row, const model::WeightFormat& format) {
-    return quantize_rtn({row, 1, static_cast<int64_t>(row.size())}, {}, format);
+    return quantize_rtn({row, 1, static_cast<int64_t>(row.size())}, format);
 }
 
 // q as the formulas have it: two's complement when symmetric, 0 .. 2^b - 1 when not.
@@ -263,7 +263,7 @@ TEST(Rtn, RowsDoNotSeeEachOther) {
     const std::vector<float> second = random_row(48, 2);
     std::vector<float> both = first;
     both.insert(both.end(), second.begin(), second.end());
-    const QuantizedMatrix q = quantize_rtn({both, 2, 48}, {}, format_of(5, false));
+    const QuantizedMatrix q = quantize_rtn({both, 2, 48}, format_of(5, false));
     EXPECT_EQ(codes_of(q, 0), codes_of(quantize_row(first, format_of(5, false))));
     EXPECT_EQ(codes_of(q, 1), codes_of(quantize_row(second, format_of(5, false))));
 }

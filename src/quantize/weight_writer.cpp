@@ -68,10 +68,12 @@ WrittenWeight WeightWriter::quantized(const std::string& linear, const RotatedWe
         QuantizedMatrix matrix;
         SquaredError error;
     };
+    const WeightInputs inputs = {linear, weight.cols(), weight.cols(), {}};
+    const auto prepared = quantizer.prepare(inputs, format, pool_);
     const auto make = [&](int64_t index) {
         const std::vector<float> values = weight.block(index);
         const WeightMatrix rows{values, std::ssize(values) / weight.cols(), weight.cols()};
-        Block block{quantizer.quantize(rows, {}, format), {}};
+        Block block{prepared->quantize(rows).codes, {}};
         block.error = squared_error(rows, block.matrix);
         return block;
     };
