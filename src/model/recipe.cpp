@@ -1,6 +1,7 @@
-// The recipes there are by name, and which settings a user may combine.
+// Which settings of a recipe a user may combine.
 #include "model/recipe.h"
 
+#include <algorithm>
 #include <string_view>
 
 #include "core/error.h"
@@ -9,46 +10,9 @@ namespace quarot::model {
 
 namespace {
 
-constexpr float kActivationClip = 0.9f;
-constexpr float kKvClip = 0.95f;
-
-// What quantizes activations and cache; with 16 bits it only says how run-time flags would.
-void set_activations(Recipe& recipe, int activation_bits, int kv_bits) {
-    recipe.activations.bits = activation_bits;
-    recipe.activations.clip = kActivationClip;
-    recipe.k.bits = kv_bits;
-    recipe.k.clip = kKvClip;
-    recipe.v = recipe.k;
-    recipe.v.range_includes_zero = false;
-}
-
-Recipe rotated_rtn(const std::string& name, int weight_bits, int activation_bits, int kv_bits) {
-    Recipe recipe;
-    recipe.name = name;
-    recipe.rotation = {.residual = ResidualRotation::Hadamard,
-                       .value_heads = true,
-                       .query_key = true,
-                       .ffn = true,
-                       .fold_norms = true};
-    recipe.weights.bits = weight_bits;
-    set_activations(recipe, activation_bits, kv_bits);
-    recipe.storage = DType::F32;
-    return recipe;
-}
-
-// The same quantizers with nothing rotated: no tensor changes that is not quantized.
-Recipe unrotated_rtn() {
-    Recipe recipe = rotated_rtn("rtn", 4, 4, 4);
-    recipe.rotation = {};
-    recipe.storage.reset();
-    return recipe;
-}
-
-std::string joined_names() {
-    std::string list;
-    for (const std::string& name : recipe_names()) list += (list.empty() ? "" : ", ") + name;
-    return list;
-}
+constexpr int64_t kMaxGroup = int64_t{1} << 20;
+constexpr int64_t kMaxSamples = int64_t{1} << 20;
+constexpr int64_t kMaxSeqlen = int64_t{1} << 20;
 
 void check_width(std::string_view flag, int bits) {
     if (is_width(bits)) return;
@@ -60,12 +24,10 @@ void check_clip(std::string_view flag, float clip) {
     fail(ErrorCode::Usage, "{} is {}, expected a ratio above 0 and at most 1", flag, clip);
 }
 
-void refuse_group_size(std::string_view flag, int64_t group_size) {
-    if (group_size == 0) return;
-    if (group_size < 0) fail(ErrorCode::Usage, "{} is {}, expected 0", flag, group_size);
-    fail(ErrorCode::Unsupported,
-         "{} is {}, and this version quantizes whole rows and heads only; leave the flag out", flag,
-         group_size);
+void check_group_size(std::string_view flag, int64_t group_size) {
+    if (group_size == 0 || is_group_size(group_size)) return;
+    fail(ErrorCode::Usage, "{} is {}, expected a multiple of 4 from 4 to {}, or 0 for none", flag,
+         group_size, kMaxGroup);
 }
 
 void check_rotation(const RotationSpec& rotation) {
@@ -81,20 +43,56 @@ void check_rotation(const RotationSpec& rotation) {
 void check_kv(char which, const kernels::KvFormat& format) {
     check_width(fmt::format("--{}-bits", which), format.bits);
     check_clip(fmt::format("--{}-clip", which), format.clip);
-    refuse_group_size(fmt::format("--{}-group-size", which), format.group_size);
+    if (format.group_size != 0) {
+        fail(ErrorCode::Unsupported,
+             "groups of {} inside a head of {} are not in this version, expected whole heads",
+             format.group_size, which);
+    }
     if (format.exempt_positions != 0) {
         fail(ErrorCode::Unsupported, "exempt positions of {} are {}, and this version has none",
              which, format.exempt_positions);
     }
 }
 
-void check_method(const WeightFormat& weights) {
-    if (weights.method == "rtn") return;
-    if (weights.method == "gptq") {
-        fail(ErrorCode::Unsupported,
-             "--method gptq: GPTQ is not in this version, use --method rtn");
+void check_weights(const WeightFormat& weights) {
+    check_width("--w-bits", weights.bits);
+    check_group_size("--group-size", weights.group_size);
+    if (weights.method != "rtn" && weights.method != "gptq") {
+        fail(ErrorCode::Usage, "--method is {}, expected rtn or gptq", weights.method);
     }
-    fail(ErrorCode::Usage, "--method is {}, expected rtn", weights.method);
+    if (!(weights.damp >= 0.0 && weights.damp <= 1.0)) {
+        fail(ErrorCode::Usage, "--damp is {}, expected 0 to 1", weights.damp);
+    }
+}
+
+void check_activations(const kernels::ActivationFormat& format) {
+    check_width("--a-bits", format.bits);
+    check_clip("--a-clip", format.clip);
+    check_group_size("--a-group-size", format.group_size);
+    if (format.zero == kernels::ZeroPoint::Real && format.symmetric) {
+        fail(ErrorCode::Usage, "--a-zero real needs --a-asym: symmetric codes have no zero point");
+    }
+}
+
+void check_calibration(const CalibrationSpec& spec) {
+    if (spec.n_samples < 1 || spec.n_samples > kMaxSamples) {
+        fail(ErrorCode::Usage, "--nsamples is {}, expected 1 to {}", spec.n_samples, kMaxSamples);
+    }
+    if (spec.seqlen < 2 || spec.seqlen > kMaxSeqlen) {
+        fail(ErrorCode::Usage, "--seqlen is {}, expected 2 to {}", spec.seqlen, kMaxSeqlen);
+    }
+}
+
+// "32, 64, 96" of the multiples of 16 that divide all widths.
+std::string common_group_sizes(const std::vector<int64_t>& widths) {
+    std::string list;
+    const int64_t smallest = *std::min_element(widths.begin(), widths.end());
+    for (int64_t size = 16; size <= smallest; size += 16) {
+        const bool fits = std::all_of(widths.begin(), widths.end(),
+                                      [size](int64_t width) { return width % size == 0; });
+        if (fits) list += fmt::format("{}{}", list.empty() ? "" : ", ", size);
+    }
+    return list.empty() ? "none from 16 on" : list;
 }
 
 }  // namespace
@@ -114,36 +112,12 @@ kernels::ActivationFormat activation_format(const Recipe& recipe, LinearRole rol
     return format;
 }
 
-Recipe full_precision_recipe() {
-    Recipe recipe;
-    set_activations(recipe, 16, 16);
-    return recipe;
-}
-
-std::string default_recipe_name() {
-    return "quarot-rtn";
-}
-
-std::vector<std::string> recipe_names() {
-    return {"quarot-rtn", "w4a8kv4", "w6a6kv6", "w8a8kv8", "rtn"};
-}
-
-Recipe named_recipe(const std::string& name) {
-    if (name == "quarot-rtn") return rotated_rtn(name, 4, 4, 4);
-    if (name == "w4a8kv4") return rotated_rtn(name, 4, 8, 4);
-    if (name == "w6a6kv6") return rotated_rtn(name, 6, 6, 6);
-    if (name == "w8a8kv8") return rotated_rtn(name, 8, 8, 8);
-    if (name == "rtn") return unrotated_rtn();
-    if (name == "quarot" || name == "quarot-128g") {
-        fail(ErrorCode::Unsupported,
-             "recipe {} needs GPTQ, and GPTQ is not in this version, use --recipe {}", name,
-             default_recipe_name());
-    }
-    fail(ErrorCode::Usage, "--recipe {} is unknown, expected one of {}", name, joined_names());
-}
-
 bool is_width(int64_t bits) {
     return (bits >= 2 && bits <= 8) || bits == 16;
+}
+
+bool is_group_size(int64_t size) {
+    return size >= 4 && size <= kMaxGroup && size % 4 == 0;
 }
 
 bool is_clip(double clip) {
@@ -152,15 +126,9 @@ bool is_clip(double clip) {
 
 void check_recipe(const Recipe& recipe) {
     check_rotation(recipe.rotation);
-    check_width("--w-bits", recipe.weights.bits);
-    refuse_group_size("--group-size", recipe.weights.group_size);
-    check_method(recipe.weights);
-    check_width("--a-bits", recipe.activations.bits);
-    check_clip("--a-clip", recipe.activations.clip);
-    refuse_group_size("--a-group-size", recipe.activations.group_size);
-    if (recipe.activations.zero != kernels::ZeroPoint::Integer) {
-        fail(ErrorCode::Unsupported, "--a-zero real is not in this version, leave the flag out");
-    }
+    check_weights(recipe.weights);
+    check_activations(recipe.activations);
+    check_calibration(recipe.calibration);
     check_kv('k', recipe.k);
     check_kv('v', recipe.v);
     if (recipe.down_bits != 0) check_width("--down-bits", recipe.down_bits);
@@ -169,6 +137,23 @@ void check_recipe(const Recipe& recipe) {
         fail(ErrorCode::Usage, "--dtype is {}, expected keep, f32, f16 or bf16",
              name_of(*recipe.storage));
     }
+}
+
+void check_groups(const Recipe& recipe, const ModelConfig& config) {
+    std::vector<int64_t> widths;
+    for (const LinearRole role : kLayerRoles) widths.push_back(in_features(role, config));
+    const auto check = [&](std::string_view flag, int64_t size) {
+        if (size == 0) return;
+        for (size_t i = 0; i < widths.size(); ++i) {
+            if (widths[i] % size == 0) continue;
+            fail(ErrorCode::Usage,
+                 "{} is {}, which does not divide the {} inputs of {}; sizes that divide all "
+                 "inputs: {}",
+                 flag, size, widths[i], rule_of(kLayerRoles[i]).name, common_group_sizes(widths));
+        }
+    };
+    check("--group-size", recipe.weights.group_size);
+    check("--a-group-size", recipe.activations.group_size);
 }
 
 }  // namespace quarot::model

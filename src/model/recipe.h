@@ -8,6 +8,7 @@
 
 #include "io/json.h"
 #include "kernels/ops.h"
+#include "model/config.h"
 #include "model/roles.h"
 #include "tensor/dtype.h"
 
@@ -23,6 +24,9 @@ struct RotationSpec {
     bool query_key = false;    // R3, online
     bool ffn = false;          // R4, online
     bool fold_norms = false;   // norm gains into the weights that follow
+    // What head mix and R4 read, hold between their factors and write: F32, or F16 as the original
+    // program's default. Their arithmetic, and all of R3, is fp32 in either case.
+    DType online_dtype = DType::F32;
     uint32_t seed = 0;
     int64_t residual_block = 0;
     int64_t heads_block = 0;  // in heads
@@ -45,6 +49,20 @@ struct WeightFormat {
     GroupScales group_scales = GroupScales::Updated;
 };
 
+enum class CalibrationWindows { First, Random };
+enum class CalibrationActivations { Full, Quantized };
+
+// Which tokens quantizers with needs_calibration see, and how. Read by quantize only.
+struct CalibrationSpec {
+    int64_t n_samples = 32;  // windows
+    int64_t seqlen = 2048;   // tokens of a window
+    // Random: starts drawn as the original program draws them from the recipe's seed.
+    CalibrationWindows windows = CalibrationWindows::Random;
+    // What layers hand to the next while calibrating: activations and cache as they are, as in the
+    // paper, or quantized as the finished model will have them.
+    CalibrationActivations activations = CalibrationActivations::Full;
+};
+
 struct Recipe {
     std::string name = "none";  // "none": an ordinary full-precision folder
     RotationSpec rotation;
@@ -55,6 +73,7 @@ struct Recipe {
     int down_bits = 0;             // weights and activations of down_proj; 0: as the others
     int head_bits = 16;            // weights of lm_head
     std::optional<DType> storage;  // of float tensors a rotation changed; empty: keep
+    CalibrationSpec calibration;
 
     bool quantizes_weights() const {
         return weights.bits < 16 || (down_bits != 0 && down_bits < 16) || head_bits < 16;
@@ -70,18 +89,21 @@ kernels::ActivationFormat activation_format(const Recipe& recipe, LinearRole rol
 // Recipe of a folder without quantization_config: nothing rotated, nothing quantized.
 Recipe full_precision_recipe();
 
-// Error{Usage} naming the recipes there are; Error{Unsupported} for one whose quantizer this
-// program lacks.
+// Error{Usage} naming the recipes there are.
 Recipe named_recipe(const std::string& name);
 std::vector<std::string> recipe_names();
 std::string default_recipe_name();
 
-// Error{Usage} naming the flag if a width or clip ratio is out of range; Error{Unsupported} for
-// settings this version does not have.
+// Error{Usage} naming the flag if a setting is out of range or contradicts another;
+// Error{Unsupported} for settings this version does not have.
 void check_recipe(const Recipe& recipe);
+// Error{Usage} for a group size that does not divide every width it is used on, naming those that
+// do.
+void check_groups(const Recipe& recipe, const ModelConfig& config);
 // The rules that hold for a single setting, whoever asks.
-bool is_width(int64_t bits);  // 2..8 or 16
-bool is_clip(double clip);    // (0, 1]
+bool is_width(int64_t bits);       // 2..8 or 16
+bool is_clip(double clip);         // (0, 1]
+bool is_group_size(int64_t size);  // a multiple of 4, not 0
 
 // As it stands in quantization_config, "quant_method" included.
 io::Json to_json(const Recipe& recipe);

@@ -29,6 +29,14 @@ constexpr Spelling<kernels::KvAxis> kAxes[] = {{kernels::KvAxis::Token, "token"}
 constexpr Spelling<DType> kStorages[] = {
     {DType::F32, "f32"}, {DType::F16, "f16"}, {DType::BF16, "bf16"}};
 
+constexpr Spelling<DType> kOnlineTypes[] = {{DType::F32, "f32"}, {DType::F16, "f16"}};
+constexpr Spelling<GroupScales> kGroupScales[] = {{GroupScales::Updated, "updated"},
+                                                  {GroupScales::BlockStart, "block-start"}};
+constexpr Spelling<CalibrationWindows> kWindows[] = {{CalibrationWindows::First, "first"},
+                                                     {CalibrationWindows::Random, "random"}};
+constexpr Spelling<CalibrationActivations> kCalibrationActivations[] = {
+    {CalibrationActivations::Full, "full"}, {CalibrationActivations::Quantized, "quantized"}};
+
 template <typename Enum, size_t n>
 io::Json spelled(Enum value, const Spelling<Enum> (&spellings)[n]) {
     for (const auto& [known, text] : spellings) {
@@ -74,6 +82,18 @@ int64_t read_size(const io::Json& json) {
     return json.as_int(0, kMaxSize);
 }
 
+int64_t read_group(const io::Json& json) {
+    const int64_t size = json.as_int();
+    if (size == 0 || is_group_size(size)) return size;
+    fail(ErrorCode::Corrupt, "{} is {}, expected 0 or a multiple of 4", json.place(), size);
+}
+
+double read_share(const io::Json& json) {
+    const double share = json.as_double();
+    if (share >= 0.0 && share <= 1.0) return share;
+    fail(ErrorCode::Corrupt, "{} is {}, expected 0 to 1", json.place(), share);
+}
+
 // Letters, digits, '-', '_' and '.', so that a name can stand in a message and a file name.
 std::string read_name(const io::Json& json) {
     const std::string& name = json.as_string();
@@ -97,7 +117,8 @@ io::Json rotation_to_json(const RotationSpec& spec) {
                             {"query_key", spec.query_key},
                             {"ffn", spec.ffn},
                             {"ffn_block", spec.ffn_block},
-                            {"fold_norms", spec.fold_norms}};
+                            {"fold_norms", spec.fold_norms},
+                            {"online_dtype", spelled(spec.online_dtype, kOnlineTypes)}};
 }
 
 RotationSpec rotation_from_json(const io::Json& json) {
@@ -112,6 +133,7 @@ RotationSpec rotation_from_json(const io::Json& json) {
     spec.ffn = json.at("ffn").as_bool();
     spec.ffn_block = read_size(json.at("ffn_block"));
     spec.fold_norms = json.at("fold_norms").as_bool();
+    spec.online_dtype = read_spelled(json.at("online_dtype"), kOnlineTypes);
     return spec;
 }
 
@@ -120,16 +142,22 @@ io::Json weights_to_json(const WeightFormat& format) {
                             {"bits", format.bits},
                             {"group_size", format.group_size},
                             {"symmetric", format.symmetric},
-                            {"clip_search", format.clip_search}};
+                            {"clip_search", format.clip_search},
+                            {"damp", format.damp},
+                            {"act_order", format.act_order},
+                            {"group_scales", spelled(format.group_scales, kGroupScales)}};
 }
 
 WeightFormat weights_from_json(const io::Json& json) {
     WeightFormat format;
     format.method = read_name(json.at("method"));
     format.bits = read_width(json.at("bits"));
-    format.group_size = read_size(json.at("group_size"));
+    format.group_size = read_group(json.at("group_size"));
     format.symmetric = json.at("symmetric").as_bool();
     format.clip_search = json.at("clip_search").as_bool();
+    format.damp = read_share(json.at("damp"));
+    format.act_order = json.at("act_order").as_bool();
+    format.group_scales = read_spelled(json.at("group_scales"), kGroupScales);
     return format;
 }
 
@@ -143,7 +171,7 @@ io::Json activations_to_json(const kernels::ActivationFormat& format) {
 
 kernels::ActivationFormat activations_from_json(const io::Json& json) {
     return {.bits = read_width(json.at("bits")),
-            .group_size = read_size(json.at("group_size")),
+            .group_size = read_group(json.at("group_size")),
             .symmetric = json.at("symmetric").as_bool(),
             .clip = read_clip(json.at("clip")),
             .zero = read_spelled(json.at("zero_point"), kZeroPoints)};
@@ -167,6 +195,20 @@ kernels::KvFormat kv_from_json(const io::Json& json) {
             .range_includes_zero = json.at("range_includes_zero").as_bool()};
 }
 
+io::Json calibration_to_json(const CalibrationSpec& spec) {
+    return io::Json::Object{{"nsamples", spec.n_samples},
+                            {"seqlen", spec.seqlen},
+                            {"windows", spelled(spec.windows, kWindows)},
+                            {"activations", spelled(spec.activations, kCalibrationActivations)}};
+}
+
+CalibrationSpec calibration_from_json(const io::Json& json) {
+    return {.n_samples = json.at("nsamples").as_int(1, kMaxSize),
+            .seqlen = json.at("seqlen").as_int(2, kMaxSize),
+            .windows = read_spelled(json.at("windows"), kWindows),
+            .activations = read_spelled(json.at("activations"), kCalibrationActivations)};
+}
+
 std::optional<DType> storage_from_json(const io::Json& json) {
     if (json.is_string() && json.as_string() == "keep") return std::nullopt;
     return read_spelled(json, kStorages);
@@ -181,17 +223,13 @@ void check_version(const io::Json& json) {
 
 // A folder may be newer than the program that reads it.
 void refuse_what_cannot_run(const Recipe& recipe, const io::Json& json) {
-    const int64_t groups[] = {recipe.weights.group_size, recipe.activations.group_size,
-                              recipe.k.group_size, recipe.v.group_size};
-    for (const int64_t group : groups) {
-        if (group == 0) continue;
+    if (recipe.k.group_size != 0 || recipe.v.group_size != 0) {
         fail(ErrorCode::Unsupported,
-             "{} has groups of {}, and this version runs whole rows and heads only", json.place(),
-             group);
+             "{} has groups inside a head of K or V, and this version runs whole heads only",
+             json.place());
     }
-    if (recipe.activations.zero != kernels::ZeroPoint::Integer) {
-        fail(ErrorCode::Unsupported, "{} is \"real\", and this version runs \"integer\" only",
-             json.at("activations").at("zero_point").place());
+    if (recipe.activations.zero == kernels::ZeroPoint::Real && recipe.activations.symmetric) {
+        fail(ErrorCode::Corrupt, "{} has a real zero point and symmetric codes", json.place());
     }
     if (recipe.k.exempt_positions != 0 || recipe.v.exempt_positions != 0) {
         fail(ErrorCode::Unsupported, "{} has exempt positions, and this version runs 0 only",
@@ -213,7 +251,8 @@ io::Json to_json(const Recipe& recipe) {
         {"v", kv_to_json(recipe.v)},
         {"down_bits", recipe.down_bits},
         {"head_bits", recipe.head_bits},
-        {"storage", recipe.storage ? spelled(*recipe.storage, kStorages) : io::Json("keep")}};
+        {"storage", recipe.storage ? spelled(*recipe.storage, kStorages) : io::Json("keep")},
+        {"calibration", calibration_to_json(recipe.calibration)}};
 }
 
 Recipe recipe_from_json(const io::Json& json) {
@@ -228,6 +267,7 @@ Recipe recipe_from_json(const io::Json& json) {
     recipe.down_bits = read_width(json.at("down_bits"), true);
     recipe.head_bits = read_width(json.at("head_bits"));
     recipe.storage = storage_from_json(json.at("storage"));
+    recipe.calibration = calibration_from_json(json.at("calibration"));
     refuse_what_cannot_run(recipe, json);
     return recipe;
 }

@@ -11,6 +11,11 @@ namespace quarot::quantize {
 
 struct QuantizeOptions {
     model::Recipe recipe;
+    // Windows of token ids for quantizers that need calibration, all of one length
+    // (calibration_windows.h); empty otherwise.
+    std::vector<std::vector<int32_t>> calibration;
+    std::string work_folder;  // where finished layers wait; empty: OUT.work
+    bool resume = false;      // go on with the work that lies there
     bool overwrite = false;
     int64_t shard_bytes = int64_t{5} << 30;
     int n_threads = 1;
