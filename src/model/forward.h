@@ -1,28 +1,13 @@
 // The whole network: one forward for prefill and decode, over any backend.
 #pragma once
 
-#include <memory>
-
 #include "comm/comm.h"
 #include "kernels/ops.h"
 #include "model/batch.h"
+#include "model/layer_steps.h"
 #include "model/weights.h"
 
 namespace quarot::model {
-
-// Scratch of forward(), grown to the largest batch seen and then reused: a step of a size seen
-// before allocates no backend memory.
-class ForwardState {
-  public:
-    explicit ForwardState(kernels::Backend& backend) : backend_(backend) {}
-
-    // At least `bytes` of backend memory under this name; contents are lost when it grows.
-    void* reserve(size_t slot, int64_t bytes);
-
-  private:
-    kernels::Backend& backend_;
-    std::vector<kernels::Buffer> buffers_;
-};
 
 // Runs all tokens of `batch`, appends their K and V to `kv`, and returns the normalised hidden
 // states of batch.logit_rows, [n_logit_rows, hidden], standing in `state` until the next call.
