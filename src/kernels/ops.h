@@ -347,6 +347,10 @@ class Backend {
     virtual void attention(const AttentionArgs& args) = 0;
     virtual void silu_mul(const SiluMulArgs& args) = 0;
     virtual void gather_rows(Rows in, const int32_t* row_indices, Rows out) = 0;
+    // gram += in^T in. gram is [cols, cols] fp64, row-major in backend memory, symmetric before and
+    // after, bit for bit. Sums may be fp32 over at most 256 rows, counted from the first row of the
+    // call; the sums of such runs are added in order.
+    virtual void accumulate_gram(Rows in, double* gram) = 0;
 
     // Operations per site. The default bodies compose the plain ones; a backend overrides what
     // profits. `out` holds Rows (then it is only the float result) or QuantizedRows; `scratch` has

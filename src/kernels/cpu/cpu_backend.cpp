@@ -7,6 +7,7 @@
 #include "core/check.h"
 #include "core/error.h"
 #include "kernels/cpu/cpu_attention.h"
+#include "kernels/cpu/cpu_gram.h"
 #include "kernels/cpu/cpu_kv_store.h"
 #include "kernels/cpu/cpu_linear.h"
 #include "kernels/cpu/cpu_transform.h"
@@ -124,6 +125,8 @@ class CpuBackend final : public Backend {
             copy(out.f32(row), in.f32(row_indices[row]), out.cols * 4);
         });
     }
+
+    void accumulate_gram(Rows in, double* gram) override { add_gram(context_, in, gram); }
 
     void rms_norm_quantize(const RmsNormArgs& args, const Operand& out, Site site) override {
         check_same_shape(args.in, args.out);

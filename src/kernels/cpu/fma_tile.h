@@ -12,7 +12,7 @@
 namespace quarot::kernels::cpu {
 
 struct TileOperands {
-    const float* a;  // [rows, depth], row stride lda
+    const float* a;  // [rows, depth], row stride lda, depth stride a_step
     int64_t lda;
     const float* b;  // [depth, columns], row stride ldb
     int64_t ldb;
@@ -20,6 +20,7 @@ struct TileOperands {
     const float* factors;  // [rows], or null: c starts at 0
     float* c;              // [rows, columns], row stride ldc
     int64_t ldc;
+    int64_t a_step = 1;
 };
 
 template <class S, int R, int N>
@@ -35,8 +36,8 @@ static inline void fma_tile(const TileOperands& t) {
     });
     const float* a = t.a;
     const float* b = t.b;
-    const int64_t lda = t.lda, ldb = t.ldb;
-    for (int64_t k = t.depth; k > 0; --k, ++a, b += ldb) {
+    const int64_t lda = t.lda, ldb = t.ldb, a_step = t.a_step;
+    for (int64_t k = t.depth; k > 0; --k, a += a_step, b += ldb) {
         V column[N];
         unroll<N>([&](auto n) QUAROT_INLINE { column[n] = S::load(b + 16 * n); });
         unroll<R>([&](auto r) QUAROT_INLINE {
@@ -67,6 +68,16 @@ static void fma_columns(const TileOperands& t, int64_t n_rows, int64_t n_vectors
     if (n_vectors == 3) fma_rows_exactly<S, R, 3>(part, n_rows);
     if (n_vectors == 2) fma_rows_exactly<S, R, 2>(part, n_rows);
     if (n_vectors == 1) fma_rows_exactly<S, R, 1>(part, n_rows);
+}
+
+// At most R rows and N vectors, by the tile of just that size.
+template <class S, int R, int N>
+static void fma_at_most(const TileOperands& t, int64_t n_rows, int64_t n_vectors) {
+    if (n_vectors == N) {
+        fma_rows_exactly<S, R, N>(t, n_rows);
+    } else if constexpr (N > 1) {
+        fma_at_most<S, R, N - 1>(t, n_rows, n_vectors);
+    }
 }
 
 // Any number of rows, in blocks of at most R; n_vectors columns of 16.

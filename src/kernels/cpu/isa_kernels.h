@@ -77,6 +77,22 @@ struct FloatRows {
     const float* scales = nullptr;  // [n_rows], applied to a row's sums, or null: ones
 };
 
+// Columns that stand together in one panel of packed activations: [rows][64], zeros where the last
+// panel has no more columns.
+constexpr int64_t kGramPanel = 64;
+
+// gram [n_rows, n_columns] += a^T b in fp32 sums over `depth`, for one run of rows of two panels.
+struct GramTile {
+    const float* a;
+    const float* b;
+    int64_t depth;
+    int64_t n_rows;     // columns of a
+    int64_t n_columns;  // columns of b
+    bool lower_only;    // a is b: what stands above the diagonal is left with any numbers
+    double* gram;
+    int64_t stride;
+};
+
 // Row stride of a widened panel: whole vectors, and one more so that rows fall into other sets.
 constexpr int64_t dense_stride(int64_t n_inputs) {
     return (n_inputs + 15) / 16 * 16 + 16;
@@ -139,6 +155,8 @@ struct IsaKernels {
     // A quantized panel times float rows; scratch [4 steps][32].
     void (*mixed_panel)(const IntPanel& panel, int64_t n_inputs, const FloatRows& in,
                         float* scratch, const FloatOut& out);
+
+    void (*gram_tile)(const GramTile& tile);
 
     // Attention.
     void (*expand_keys)(const KvBlock& block, float* keys);      // [head_dim][slots]

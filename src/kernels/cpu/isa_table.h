@@ -5,6 +5,7 @@
 #include "kernels/cpu/elementwise.h"
 #include "kernels/cpu/gemm_float.h"
 #include "kernels/cpu/gemm_int.h"
+#include "kernels/cpu/gram.h"
 #include "kernels/cpu/hadamard.h"
 #include "kernels/cpu/isa_kernels.h"
 
@@ -28,6 +29,7 @@ static constexpr IsaKernels common_kernels(const char* name) {
     k.pack_tile = pack_tile<S>;
     k.dense_panel = dense_panel<S>;
     k.mixed_panel = mixed_panel<S>;
+    k.gram_tile = gram_tile<S>;
     k.expand_keys = expand_keys<S>;
     k.expand_values = expand_values<S>;
     k.attend_page = attend_page<S>;

@@ -15,6 +15,7 @@ struct Avx2 {
     static constexpr int kDotRows = 1;
     static constexpr int kMixedRows = 2;
     static constexpr int kAttentionRows = 1;
+    static constexpr int kGramRows = 6, kGramVectors = 1;
     static constexpr int kFwhtVectors = 4;
 
     static __m256i first8(int64_t n) {

@@ -12,6 +12,7 @@ struct Avx512 {
     static constexpr int kDotRows = 6;
     static constexpr int kMixedRows = 8;
     static constexpr int kAttentionRows = 6;
+    static constexpr int kGramRows = 6, kGramVectors = 4;
     static constexpr int kFwhtVectors = 16;
 
     static __mmask16 first(int64_t n) {

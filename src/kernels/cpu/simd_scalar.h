@@ -13,6 +13,7 @@ struct Scalar {
     static constexpr int kDotRows = 2;
     static constexpr int kMixedRows = 4;
     static constexpr int kAttentionRows = 2;
+    static constexpr int kGramRows = 2, kGramVectors = 1;
     static constexpr int kFwhtVectors = 4;
 
     template <class F>

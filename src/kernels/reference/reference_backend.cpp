@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "core/thread_pool.h"
 #include "kernels/reference/reference_attention.h"
+#include "kernels/reference/reference_gram.h"
 #include "kernels/reference/reference_kv_store.h"
 #include "kernels/reference/reference_linear.h"
 #include "kernels/reference/reference_quantize.h"
@@ -80,6 +81,7 @@ class ReferenceBackend final : public Backend {
     }
     void attention(const AttentionArgs& args) override { reference_attention(pool_, args); }
     void silu_mul(const SiluMulArgs& args) override { reference_silu_mul(pool_, args); }
+    void accumulate_gram(Rows in, double* gram) override { reference_gram(pool_, in, gram); }
 
     std::optional<Site> take_non_finite_site() override {
         const Site site = std::exchange(first_non_finite_, kNoSite);
