@@ -11,7 +11,7 @@ namespace {
 constexpr int64_t kAlignment = 64;
 
 struct QuantizedLayout {
-    int64_t stride, scales_at, offsets_at, sums_at, bytes;
+    int64_t stride, scales_at, offsets_at, sums_at, bytes;  // bases stand where offsets would
 };
 
 QuantizedLayout layout_of(int64_t rows, int64_t cols, const ActivationFormat& format) {
@@ -52,7 +52,8 @@ QuantizedRows Backend::place_quantized(void* memory, int64_t rows, int64_t cols,
     out.codes = static_cast<int8_t*>(memory);
     out.scales = reinterpret_cast<float*>(bytes + layout.scales_at);
     out.row_sums = reinterpret_cast<int32_t*>(bytes + layout.sums_at);
-    if (!format.symmetric) out.offsets = reinterpret_cast<int32_t*>(bytes + layout.offsets_at);
+    if (format.has_offsets()) out.offsets = reinterpret_cast<int32_t*>(bytes + layout.offsets_at);
+    if (format.has_bases()) out.bases = reinterpret_cast<float*>(bytes + layout.offsets_at);
     out.rows = rows;
     out.cols = cols;
     out.stride = layout.stride;

@@ -56,6 +56,7 @@ struct Rows {
 
 // ---------------------------------------------------------------- quantized activations
 
+// Of asymmetric activations: an integer code that stands for 0, or the real value of code 0.
 enum class ZeroPoint { Integer, Real };
 
 // How activations are quantized; bits = 16: not at all.
@@ -65,16 +66,22 @@ struct ActivationFormat {
     bool symmetric = true;
     float clip = 1.0f;
     ZeroPoint zero = ZeroPoint::Integer;
+
+    bool has_offsets() const { return !symmetric && zero == ZeroPoint::Integer; }
+    bool has_bases() const { return !symmetric && zero == ZeroPoint::Real; }
 };
 
 // Quantized rows in backend memory: value = scale * (code - offset).
 //   symmetric:  code = q in [-2^(b-1), 2^(b-1)-1], offsets null (all 0)
 //   asymmetric: code = q - 2^(b-1) with q in [0, 2^b-1], offset = zero - 2^(b-1)
+//   real zero:  code as asymmetric, offsets null, value = scale * code + base
+// The range of a whole row includes 0, that of a group need not (tensor/affine.h).
 // Reference and cpu keep codes row-major, `stride` bytes a row, columns cols..stride-1 zero.
 struct QuantizedRows {
     int8_t* codes = nullptr;
     float* scales = nullptr;      // [rows, n_groups]
     int32_t* offsets = nullptr;   // [rows, n_groups] or null
+    float* bases = nullptr;       // [rows, n_groups] for real zero points, else null
     int32_t* row_sums = nullptr;  // [rows, n_groups]: sum of the group's codes
     int64_t rows = 0;
     int64_t cols = 0;
@@ -99,6 +106,9 @@ struct Operand {
 struct LinearWeights {
     std::variant<std::shared_ptr<const Tensor>, QuantizedMatrix> matrix;  // [out, in]
     std::vector<float> bias;                                              // [out] or empty
+    // Groups of the asymmetric activations that will be multiplied (0: whole rows, or symmetric),
+    // so that what corrects for their zero points is summed once. Others are our bug.
+    int64_t activation_group = 0;
 };
 
 // A weight matrix in the backend's own layout. Made once, const and shared by threads after.
@@ -270,8 +280,12 @@ struct AttentionArgs {
 // out = in W^T + bias (+ residual).
 //   both quantized: acc = exact integer sum over the group of (code_a - offset_a)(q_w - zero_w);
 //     y = sum over groups, in order, of (float(acc) * scale_w) * scale_a
+//     where a group ends at every border of either side's groups. With real zero points offset_a is
+//     0 and each group adds (float(acc) * scale_w) * scale_a + (float(sum of q_w - zero_w) *
+//     scale_w) * base_a. Sums of integers are exact whatever their size.
 //   one quantized: fp32 products of (code - offset or zero) with the float side; the scale is
-//     applied to each product or, where a row has one scale, to the sum
+//     applied to each product or, where a row has one scale, to the sum; real zero points: of
+//     scale * code + base
 struct LinearArgs {
     const Operand& in;
     const Linear& weight;

@@ -53,6 +53,29 @@ inline Affine asymmetric_affine(float lo, float hi, int bits) {
     return {scale, static_cast<int32_t>(std::nearbyint(-lo / scale))};
 }
 
+// value = scale * q + lo, q in [0, 2^b - 1]
+struct RealAffine {
+    float scale = 1.0f;
+    float lo = 0.0f;
+
+    // What is added where codes are q - 2^(b-1): value = scale * code + base.
+    float base(int bits) const { return lo + scale * static_cast<float>(1 << (bits - 1)); }
+};
+
+// Asymmetric with the offset kept as a real number. lo = hi and both 0 as in asymmetric_affine; no
+// zero point has to fit 16 bits, so a narrow range far from 0 keeps its scale.
+inline RealAffine real_affine(float lo, float hi, int bits) {
+    if (lo == hi) {
+        lo = std::min(lo, 0.0f);
+        hi = std::max(hi, 0.0f);
+    }
+    if (lo == 0.0f && hi == 0.0f) {
+        lo = -1.0f;
+        hi = 1.0f;
+    }
+    return {at_least_smallest_normal((hi - lo) / static_cast<float>(asymmetric_max(bits))), lo};
+}
+
 // round(x / scale), clamped to [q_min, q_max]; division, not multiplication by a reciprocal.
 inline int32_t quantize_symmetric(float x, float scale, int bits) {
     const float q = std::nearbyint(x / scale);
@@ -62,6 +85,11 @@ inline int32_t quantize_symmetric(float x, float scale, int bits) {
 
 inline int32_t quantize_asymmetric(float x, Affine affine, int bits) {
     const float q = std::nearbyint(x / affine.scale) + static_cast<float>(affine.zero);
+    return static_cast<int32_t>(std::clamp(q, 0.0f, static_cast<float>(asymmetric_max(bits))));
+}
+
+inline int32_t quantize_real(float x, RealAffine affine, int bits) {
+    const float q = std::nearbyint((x - affine.lo) / affine.scale);
     return static_cast<int32_t>(std::clamp(q, 0.0f, static_cast<float>(asymmetric_max(bits))));
 }
 

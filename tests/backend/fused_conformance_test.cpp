@@ -17,6 +17,7 @@ class FusedConformance : public AnyBackend {
         EXPECT_TRUE(same(e.codes, a.codes)) << "codes";
         EXPECT_TRUE(same(e.scales, a.scales)) << "scales";
         EXPECT_TRUE(same(e.offsets, a.offsets)) << "offsets";
+        EXPECT_TRUE(same(e.bases, a.bases)) << "bases";
         EXPECT_TRUE(same(e.row_sums, a.row_sums)) << "row sums";
     }
     std::unique_ptr<Backend> backend_ = make(GetParam());
@@ -27,6 +28,7 @@ constexpr ActivationFormat kFormats[] = {
     {.bits = 4, .clip = 0.9f},
     {.bits = 8, .symmetric = false},
     {.bits = 4, .group_size = 32, .symmetric = false},
+    {.bits = 4, .group_size = 32, .symmetric = false, .zero = ZeroPoint::Real},
 };
 
 bool fits(const ActivationFormat& format, int64_t cols) {

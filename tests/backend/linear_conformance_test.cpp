@@ -15,7 +15,7 @@ struct Weights {
     int64_t group_size = 0;
     bool symmetric = true;
     DType dtype = DType::F32;
-    bool all_extreme = false;  // every code the largest, zero points 0
+    bool all_extreme = false;  // every code the largest, zero points and scales alike
 };
 
 struct Case {
@@ -30,10 +30,11 @@ struct Case {
 std::string describe(const Case& c, uint32_t seed) {
     return fmt::format(
         "seed {}: {} x {} -> {}, W {} bits group {} symmetric {} {}, A {} bits group {} symmetric "
-        "{}, temper {}, bias {}, accumulate {}",
+        "{} {}, temper {}, bias {}, accumulate {}",
         seed, c.shape.rows, c.shape.in, c.shape.out, c.weights.bits, c.weights.group_size,
         c.weights.symmetric, name_of(c.weights.dtype), c.activations.bits, c.activations.group_size,
-        c.activations.symmetric, static_cast<int>(c.temper), c.bias, c.accumulate);
+        c.activations.symmetric, c.activations.zero == ZeroPoint::Real ? "real" : "integer",
+        static_cast<int>(c.temper), c.bias, c.accumulate);
 }
 
 struct Inputs {
@@ -47,8 +48,9 @@ void make_extreme(QuantizedMatrix& m, bool symmetric) {
     const std::vector<uint8_t> row(static_cast<size_t>(m.cols), stored);
     for (int64_t r = 0; r < m.rows; ++r) {
         m.pack_row(r, row);
-        if (!symmetric) m.zero_points.as<uint8_t>()[r] = 0;
     }
+    if (symmetric) return;
+    for (int64_t i = 0; i < m.rows * m.n_groups(); ++i) m.zero_points.as<uint8_t>()[i] = 0;
 }
 
 // Equal for equal seeds; made anew for every backend because weights are handed over.
@@ -66,6 +68,7 @@ Inputs make_inputs(const Case& c, uint32_t seed) {
         make_extreme(std::get<QuantizedMatrix>(inputs.weights.matrix), c.weights.symmetric);
     }
     if (c.bias) inputs.weights.bias = normal_vector(c.shape.out, rng);
+    inputs.weights.activation_group = c.activations.group_size;
     inputs.before = normal_matrix(c.shape.rows, c.shape.out, rng);
     return inputs;
 }
@@ -94,6 +97,10 @@ Matrix norms(Backend& reference, const Case& c, uint32_t seed) {
             const size_t g = i / static_cast<size_t>(group);
             const int offset = codes.offsets.empty() ? 0 : codes.offsets[g];
             x.values[i] = codes.scales[g] * static_cast<float>(codes.codes[i] - offset);
+            // The products with codes and with bases are rounded apart from one another.
+            if (!codes.bases.empty()) {
+                x.values[i] = std::fabs(x.values[i]) + std::fabs(codes.bases[g]);
+            }
         }
     }
     if (const auto* q = std::get_if<QuantizedMatrix>(&inputs.weights.matrix)) {
@@ -197,6 +204,95 @@ TEST_P(LinearConformance, GroupsOfWeightsActivationsOrBoth) {
     }
 }
 
+// The three ways to keep activations.
+constexpr ActivationFormat kWays[] = {
+    {.symmetric = true}, {.symmetric = false}, {.symmetric = false, .zero = ZeroPoint::Real}};
+
+ActivationFormat way(ActivationFormat format, int bits, int64_t group_size) {
+    format.bits = bits;
+    format.group_size = group_size;
+    return format;
+}
+
+TEST_P(LinearConformance, GroupsOfEveryPairOfSizes) {
+    struct Sizes {
+        int64_t in, w, a;
+    };
+    const Sizes sizes[] = {{768, 32, 32},   {768, 64, 64}, {768, 128, 128}, {768, 256, 256},
+                           {768, 0, 32},    {768, 64, 0},  {768, 256, 32},  {768, 32, 256},
+                           {768, 128, 192}, {90, 15, 45},  {90, 45, 15},    {90, 15, 0},
+                           {90, 0, 45},     {90, 18, 15},  {60, 1, 2},      {12, 4, 3},
+                           {768, 768, 768}, {768, 768, 0}};
+    for (const Sizes& s : sizes) {
+        for (const int64_t rows : kRowCounts) {
+            for (const ActivationFormat& format : kWays) {
+                for (const bool extras : {false, true}) {
+                    if (!check({.shape = {rows, s.in, 150},
+                                .weights = {.bits = 4, .group_size = s.w, .symmetric = !extras},
+                                .activations = way(format, extras ? 8 : 4, s.a),
+                                .bias = extras,
+                                .accumulate = extras})) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+TEST_P(LinearConformance, EveryPairOfWidthsInGroups) {
+    for (const int w : kBits) {
+        for (const int a : kBits) {
+            for (const bool symmetric : {true, false}) {
+                for (const ActivationFormat& format : kWays) {
+                    if (!check({.shape = {3, 128, 40},
+                                .weights = {.bits = w, .group_size = 32, .symmetric = symmetric},
+                                .activations = way(format, a, 64),
+                                .bias = true})) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+TEST_P(LinearConformance, RealZeroPointsOfWholeRows) {
+    for (const LinearShape& shape : kLinearShapes) {
+        for (const auto& [w, a] : {std::pair{4, 4}, {8, 8}, {3, 2}, {16, 4}, {16, 8}}) {
+            for (const bool extras : {false, true}) {
+                if (!check({.shape = shape,
+                            .weights = {.bits = w, .symmetric = !extras},
+                            .activations = {.bits = a,
+                                            .symmetric = false,
+                                            .clip = 0.9f,
+                                            .zero = ZeroPoint::Real},
+                            .bias = extras,
+                            .accumulate = extras})) {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+TEST_P(LinearConformance, FloatActivationsTimesGroupsOfWeights) {
+    for (const auto& [in, group] :
+         {std::pair{768, 32}, {768, 64}, {768, 256}, {90, 15}, {90, 45}, {12, 3}}) {
+        for (const int64_t rows : kRowCounts) {
+            for (const int bits : kBits) {
+                if (!check(
+                        {.shape = {rows, in, 75},
+                         .weights = {.bits = bits, .group_size = group, .symmetric = bits % 2 == 0},
+                         .bias = rows == 3,
+                         .accumulate = rows == 15})) {
+                    return;
+                }
+            }
+        }
+    }
+}
+
 TEST_P(LinearConformance, TempersOfActivations) {
     for (const Temper temper : kTempers) {
         for (const int a : {2, 4, 8}) {
@@ -216,10 +312,12 @@ TEST_P(LinearConformance, TempersOfActivations) {
 TEST_P(LinearConformance, TempersOfActivationGroups) {
     for (const Temper temper : kTempers) {
         for (const int64_t w_group : {0, 64}) {
-            for (const bool symmetric : {true, false}) {
+            for (const ActivationFormat& format : kWays) {
                 if (!check({.shape = {4, 128, 19},
-                            .weights = {.bits = 8, .group_size = w_group, .symmetric = symmetric},
-                            .activations = {.bits = 8, .group_size = 64, .symmetric = symmetric},
+                            .weights = {.bits = 8,
+                                        .group_size = w_group,
+                                        .symmetric = format.symmetric},
+                            .activations = way(format, 8, 64),
                             .temper = temper})) {
                     return;
                 }
@@ -238,6 +336,69 @@ TEST_P(LinearConformance, LargestSumsStayExact) {
                         .temper = Temper::Constant})) {
                 return;
             }
+        }
+    }
+}
+
+// Groups far from 0 have offsets of up to 32000: sums of long groups need more than 32 bits.
+TEST_P(LinearConformance, LargestSumsOfGroupsStayExact) {
+    for (const auto& [in, group] :
+         {std::pair{512, 256}, {512, 512}, {11008, 2752}, {12288, 4096}, {12288, 0}}) {
+        for (const int64_t rows : {1, 16}) {
+            for (const ActivationFormat& format : kWays) {
+                for (const Temper temper : {Temper::FarOff, Temper::Constant}) {
+                    if (!check({.shape = {rows, in, 130},
+                                .weights = {.bits = 8,
+                                            .group_size = group,
+                                            .symmetric = false,
+                                            .all_extreme = true},
+                                .activations = way(format, 8, group),
+                                .temper = temper})) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+// A whole row of 8-bit asymmetric codes on both sides leaves 32 bits at 33,026 inputs.
+TEST_P(LinearConformance, SumsOfWholeRowsBeyond32Bits) {
+    for (const int64_t rows : {1, 2}) {
+        if (!check({.shape = {rows, 40'000, 3},
+                    .weights = {.bits = 8, .symmetric = false, .all_extreme = true},
+                    .activations = {.bits = 8, .symmetric = false},
+                    .temper = Temper::Constant})) {
+            return;
+        }
+    }
+}
+
+// Weights of different groups behind one operand.
+TEST_P(LinearConformance, LinearGroupOfMixedGroups) {
+    constexpr int64_t kIn = 128, kOut = 70;
+    for (const int64_t rows : kRowCounts) {
+        Rng rng(static_cast<uint32_t>(rows));
+        Bench bench(*subject_);
+        const Matrix in = normal_matrix(rows, kIn, rng);
+        const Operand x{bench.quantize(in, {.bits = 4, .group_size = 32, .symmetric = false})};
+        std::vector<std::unique_ptr<Linear>> weights;
+        std::vector<const Linear*> all;
+        std::vector<Rows> plain, together;
+        for (const int64_t group : {0, 64, 64, 32, 0}) {
+            LinearWeights w;
+            w.matrix = random_quantized(kOut, kIn, 4, group, group == 64, rng);
+            w.activation_group = 32;
+            weights.push_back(subject_->prepare_linear(std::move(w)));
+            all.push_back(weights.back().get());
+            plain.push_back(bench.blank(rows, kOut));
+            together.push_back(bench.blank(rows, kOut));
+            subject_->linear({.in = x, .weight = *all.back(), .out = plain.back()});
+        }
+        subject_->linear_group({.in = x, .weights = all, .outs = together});
+        for (size_t i = 0; i < all.size(); ++i) {
+            ASSERT_TRUE(same(bench.download(plain[i]).values, bench.download(together[i]).values))
+                << "seed " << rows << " weight " << i;
         }
     }
 }

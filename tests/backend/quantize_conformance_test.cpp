@@ -1,4 +1,4 @@
-// Do the codes, scales, offsets and sums of quantized activations equal the reference's?
+// Do the codes, scales, offsets, bases and sums of quantized activations equal the reference's?
 #include <fmt/format.h>
 
 #include "backend/cases.h"
@@ -34,10 +34,18 @@ void expect_equal(const Outcome& expected, const Outcome& actual) {
     EXPECT_TRUE(same(expected.codes.codes, actual.codes.codes)) << "codes";
     EXPECT_TRUE(same(expected.codes.scales, actual.codes.scales)) << "scales";
     EXPECT_TRUE(same(expected.codes.offsets, actual.codes.offsets)) << "offsets";
+    EXPECT_TRUE(same(expected.codes.bases, actual.codes.bases)) << "bases";
     EXPECT_TRUE(same(expected.codes.row_sums, actual.codes.row_sums)) << "row sums";
     EXPECT_EQ(expected.site, actual.site);
     EXPECT_TRUE(actual.padding_is_zero);
 }
+
+struct Way {
+    bool symmetric;
+    ZeroPoint zero;
+};
+constexpr Way kWays[] = {
+    {true, ZeroPoint::Integer}, {false, ZeroPoint::Integer}, {false, ZeroPoint::Real}};
 
 class QuantizeConformance : public FastBackend {
   protected:
@@ -45,8 +53,10 @@ class QuantizeConformance : public FastBackend {
         const auto seed = static_cast<uint32_t>(1000 * cols + 10 * rows + format.bits);
         SCOPED_TRACE(fmt::format("seed {} temper {} {} x {} bits {} {} group {} clip {}", seed,
                                  static_cast<int>(temper), rows, cols, format.bits,
-                                 format.symmetric ? "symmetric" : "asymmetric", format.group_size,
-                                 format.clip));
+                                 format.symmetric     ? "symmetric"
+                                 : format.has_bases() ? "real"
+                                                      : "asymmetric",
+                                 format.group_size, format.clip));
         Rng rng(seed);
         const Matrix in = make_matrix(temper, rows, cols, rng);
         const int64_t padding = rows == 3 ? 5 : 0;
@@ -60,9 +70,10 @@ TEST_P(QuantizeConformance, EveryShapeAndWidthOfCode) {
     for (const int64_t rows : kRowCounts) {
         for (const int64_t cols : kWidths) {
             for (const int bits : kBits) {
-                for (const bool symmetric : {true, false}) {
-                    check(Temper::Outliers, rows, cols,
-                          {.bits = bits, .symmetric = symmetric, .clip = 0.9f});
+                for (const Way& way : kWays) {
+                    check(
+                        Temper::Outliers, rows, cols,
+                        {.bits = bits, .symmetric = way.symmetric, .clip = 0.9f, .zero = way.zero});
                     if (HasFailure()) return;
                 }
             }
@@ -74,8 +85,12 @@ TEST_P(QuantizeConformance, EveryTemperAndWidthOfCode) {
     for (const Temper temper : kTempers) {
         for (const int64_t cols : {8, 90, 172}) {
             for (const int bits : kBits) {
-                for (const bool symmetric : {true, false}) {
-                    check(temper, 7, cols, {.bits = bits, .symmetric = symmetric, .clip = 0.95f});
+                for (const Way& way : kWays) {
+                    check(temper, 7, cols,
+                          {.bits = bits,
+                           .symmetric = way.symmetric,
+                           .clip = 0.95f,
+                           .zero = way.zero});
                     if (HasFailure()) return;
                 }
             }
@@ -87,11 +102,14 @@ TEST_P(QuantizeConformance, GroupsOfEverySize) {
     for (const int64_t group_size : {2, 15, 18, 30, 32, 43, 64, 86, 90, 128, 192}) {
         for (const int64_t cols : kWidths) {
             if (cols % group_size != 0) continue;
-            for (const bool symmetric : {true, false}) {
+            for (const Way& way : kWays) {
                 for (const Temper temper : kTempers) {
                     for (const int bits : {3, 8}) {
                         check(temper, 2, cols,
-                              {.bits = bits, .group_size = group_size, .symmetric = symmetric});
+                              {.bits = bits,
+                               .group_size = group_size,
+                               .symmetric = way.symmetric,
+                               .zero = way.zero});
                         if (HasFailure()) return;
                     }
                 }

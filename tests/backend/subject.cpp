@@ -92,6 +92,10 @@ Codes Bench::download(const QuantizedRows& rows) {
         out.offsets.resize(n);
         backend.download(out.offsets.data(), rows.offsets, bytes);
     }
+    if (rows.bases != nullptr) {
+        out.bases.resize(n);
+        backend.download(out.bases.data(), rows.bases, bytes);
+    }
     return out;
 }
 

@@ -37,6 +37,7 @@ struct Codes {
     std::vector<int8_t> codes;
     std::vector<float> scales;
     std::vector<int32_t> offsets;
+    std::vector<float> bases;
     std::vector<int32_t> row_sums;
 };
 

@@ -199,9 +199,8 @@ class CpuBackend final : public Backend {
     static void check_quantizable(const Rows& in, const QuantizedRows& out) {
         QUAROT_CHECK(in.rows == out.rows && in.cols == out.cols && in.dtype == DType::F32,
                      "[{}, {}] [{}, {}]", in.rows, in.cols, out.rows, out.cols);
-        if (out.format.zero != ZeroPoint::Integer) {
-            fail(ErrorCode::Unsupported, "real zero points are not available on the cpu backend");
-        }
+        QUAROT_CHECK(out.format.has_offsets() == (out.offsets != nullptr) &&
+                     out.format.has_bases() == (out.bases != nullptr));
     }
 
     // The quantized rows that `in` goes to, or null.

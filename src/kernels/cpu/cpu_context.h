@@ -36,6 +36,7 @@ struct CpuContext {
     ThreadPool pool;
     std::vector<Scratch> per_thread;  // owned by the thread while a job runs
     Scratch shared;                   // owned by the calling thread
+    Scratch segments;                 // as shared, for where sums end
 };
 
 }  // namespace quarot::kernels::cpu

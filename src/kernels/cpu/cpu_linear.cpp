@@ -1,9 +1,11 @@
 #include "kernels/cpu/cpu_linear.h"
 
-#include <limits>
+#include <numeric>
 
 #include "core/check.h"
 #include "core/error.h"
+#include "kernels/cpu/grouped_product.h"
+#include "kernels/cpu/panel_list.h"
 #include "tensor/affine.h"
 
 namespace quarot::kernels::cpu {
@@ -51,7 +53,10 @@ FloatFormat float_format(DType dtype) {
 
 CpuLinear::CpuLinear(LinearWeights weights, CpuContext& context)
     : Linear(out_features_of(weights), in_features_of(weights), bits_of(weights)),
+      activation_group_(weights.activation_group == 0 ? in_features() : weights.activation_group),
       bias_(std::move(weights.bias)) {
+    QUAROT_CHECK(activation_group_ > 0 && in_features() % activation_group_ == 0, "{} in {}",
+                 activation_group_, in_features());
     QUAROT_CHECK(bias_.empty() || static_cast<int64_t>(bias_.size()) == out_features(), "{} {}",
                  bias_.size(), out_features());
     if (const auto* matrix = std::get_if<QuantizedMatrix>(&weights.matrix)) {
@@ -65,12 +70,6 @@ CpuLinear::CpuLinear(LinearWeights weights, CpuContext& context)
 }
 
 void CpuLinear::pack(const QuantizedMatrix& matrix, CpuContext& context) {
-    if (matrix.group_size != 0) {
-        fail(ErrorCode::Unsupported,
-             "weight groups of {} inputs are not available on the cpu backend, expected one scale "
-             "per output; use the reference backend",
-             matrix.group_size);
-    }
     if (in_features() > kMaxInputs) {
         fail(ErrorCode::Unsupported,
              "a quantized linear has {} inputs, the cpu backend multiplies at most {}",
@@ -78,11 +77,16 @@ void CpuLinear::pack(const QuantizedMatrix& matrix, CpuContext& context) {
     }
     nibbles_ = matrix.bits <= 4;
     largest_code_ = matrix.symmetric ? symmetric_max(matrix.bits) + 1 : asymmetric_max(matrix.bits);
+    group_inputs_ = matrix.group_size == 0 ? in_features() : matrix.group_size;
+    n_segments_ =
+        for_each_segment(in_features(), activation_group_, group_inputs_, [](const Segment&) {});
+    zeros_stride_ = matrix.symmetric ? 0 : padded_outputs();
     codes_ = MappedMemory(n_panels() * panel_bytes(), PageAdvice::Huge);
-    const auto padded = static_cast<size_t>(n_panels() * kPanelOutputs);
-    scales_.resize(padded);
-    zeros_.resize(padded);
-    code_sums_.resize(padded);
+    const auto padded = static_cast<size_t>(padded_outputs());
+    const auto n_groups = static_cast<size_t>(matrix.n_groups());
+    scales_.resize(n_groups * padded);
+    zeros_.resize(matrix.symmetric ? padded : n_groups * padded);
+    code_sums_.resize(static_cast<size_t>(n_segments_) * padded);
     if (!bias_.empty()) bias_.resize(padded);
     context.parallel(n_panels(), [&](int64_t index, int) { pack_panel(matrix, index); });
 }
@@ -93,21 +97,30 @@ void CpuLinear::pack_panel(const QuantizedMatrix& matrix, int64_t index) {
     const int64_t first = index * kPanelOutputs;
     const int64_t count = std::min(kPanelOutputs, matrix.rows - first);
     for (int64_t o = 0; o < count; ++o) {
-        const auto at = static_cast<size_t>(first + o);
-        matrix.unpack_row(first + o, codes);
-        scales_[at] = matrix.scale(first + o, 0);
-        zeros_[at] = matrix.zero(first + o, 0) - matrix.q_min();
+        pack_output(matrix, first + o, codes);
         const int64_t lane = nibbles_ ? o % 16 : o;
         const int shift = nibbles_ && o >= 16 ? 4 : 0;
         const int64_t step_bytes = nibbles_ ? 64 : 128;
-        int32_t sum = 0;
         for (int64_t k = 0; k < matrix.cols; ++k) {
             const uint8_t code = codes[static_cast<size_t>(k)];
-            sum += code;
             panel[k / 4 * step_bytes + 4 * lane + k % 4] |= static_cast<uint8_t>(code << shift);
         }
-        code_sums_[at] = sum;
     }
+}
+
+// Reads the codes of one output and keeps its scales, zero points and sums.
+void CpuLinear::pack_output(const QuantizedMatrix& matrix, int64_t output,
+                            std::span<uint8_t> codes) {
+    matrix.unpack_row(output, codes);
+    for (int64_t g = 0; g < matrix.n_groups(); ++g) {
+        scales_[static_cast<size_t>(g * padded_outputs() + output)] = matrix.scale(output, g);
+        zeros_[static_cast<size_t>(g * zeros_stride_ + output)] =
+            matrix.zero(output, g) - matrix.q_min();
+    }
+    for_each_segment(matrix.cols, activation_group_, group_inputs_, [&](const Segment& s) {
+        code_sums_[static_cast<size_t>(s.number * padded_outputs() + output)] =
+            std::accumulate(codes.begin() + s.first, codes.begin() + s.last, 0);
+    });
 }
 
 int64_t CpuLinear::panel_bytes() const {
@@ -120,8 +133,22 @@ IntPanel CpuLinear::panel(int64_t index) const {
             scales_.data() + first,
             zeros_.data() + first,
             code_sums_.data() + first,
-            bias_.empty() ? nullptr : bias_.data() + first,
-            nibbles_};
+            bias(index),
+            nibbles_,
+            group_inputs_ == in_features() ? 0 : group_inputs_,
+            padded_outputs(),
+            zeros_stride_};
+}
+
+IntPanel CpuLinear::panel(int64_t index, const Segment& segment) const {
+    IntPanel part = panel(index);
+    part.codes += segment.first / 4 * (nibbles_ ? 64 : 128);
+    part.scales += segment.weight_group * padded_outputs();
+    part.zeros += segment.weight_group * zeros_stride_;
+    // Activations without zero points may come in other groups; their sums are not used.
+    part.code_sums += std::min(segment.number, n_segments_ - 1) * padded_outputs();
+    part.bias = nullptr;
+    return part;
 }
 
 DensePanel CpuLinear::dense_panel(int64_t first_output, float* widened) const {
@@ -130,10 +157,6 @@ DensePanel CpuLinear::dense_panel(int64_t first_output, float* widened) const {
 }
 
 namespace {
-
-const CpuLinear& as_cpu(const Linear& linear) {
-    return static_cast<const CpuLinear&>(linear);
-}
 
 FloatOut columns(const Rows& out, int64_t row, int64_t first, int64_t count, bool accumulate) {
     return {out.f32(row) + first, out.stride, count, accumulate};
@@ -177,80 +200,51 @@ void multiply_mixed(CpuContext& context, const Rows& in, const CpuLinear& weight
 }
 
 // Quantized activations, dense weight: products with the codes, the row's scale applied to the sum
-// as the mixed product applies the weight's. Groups have a scale of their own inside the sum.
+// as the mixed product applies the weight's. Groups have a scale of their own inside the sum, and
+// bases of real zero points stand beside scaled codes.
 void multiply_codes_dense(CpuContext& context, const QuantizedRows& in, const CpuLinear& weight,
                           const Rows& out, bool accumulate) {
     const int64_t stride = round_up(in.cols, int64_t{16}), n_groups = in.n_groups();
     auto* values = reinterpret_cast<float*>(context.shared.get(in.rows * stride * 4));
     const int64_t size = in.cols / n_groups;
+    const bool scale_sums = n_groups == 1 && in.bases == nullptr;
     context.for_rows(in.rows, [&](int64_t row, int) {
         for (int64_t g = 0; g < n_groups; ++g) {
             const int64_t at = row * n_groups + g;
+            float* to = values + row * stride + g * size;
             const float offset = in.offsets == nullptr ? 0 : static_cast<float>(in.offsets[at]);
             context.isa.dequantize_row(in.codes + row * in.stride + g * size, size,
-                                       n_groups == 1 ? 1.0f : in.scales[at], offset,
-                                       values + row * stride + g * size);
+                                       scale_sums ? 1.0f : in.scales[at], offset, to);
+            if (in.bases == nullptr) continue;
+            for (int64_t i = 0; i < size; ++i) to[i] += in.bases[at];
         }
     });
     multiply_dense(context, {values, DType::F32, in.rows, in.cols, stride},
-                   n_groups == 1 ? in.scales : nullptr, weight, out, accumulate);
-}
-
-// The panels of several weights, counted through.
-class PanelList {
-  public:
-    PanelList(std::span<const Linear* const> weights, std::span<const Rows> outs)
-        : weights_(weights), outs_(outs) {
-        for (const Linear* weight : weights) {
-            total_ += as_cpu(*weight).n_panels();
-            bytes_ += as_cpu(*weight).n_panels() * as_cpu(*weight).panel_bytes();
-        }
-    }
-    int64_t size() const { return total_; }
-    int64_t bytes() const { return bytes_; }
-
-    // run(weight, out, first, count) for the panels [first, last), a call per weight.
-    template <typename Run>
-    void visit(int64_t first, int64_t last, const Run& run) const {
-        int64_t start = 0;
-        for (size_t i = 0; i < weights_.size(); ++i) {
-            const CpuLinear& weight = as_cpu(*weights_[i]);
-            const int64_t from = std::max(first, start) - start;
-            const int64_t to = std::min(last - start, weight.n_panels());
-            if (from < to) run(weight, outs_[i], from, to - from);
-            start += weight.n_panels();
-        }
-    }
-
-  private:
-    std::span<const Linear* const> weights_;
-    std::span<const Rows> outs_;
-    int64_t total_ = 0, bytes_ = 0;
-};
-
-// Contiguous runs of panels: one a thread for little work, more where threads may differ.
-int64_t panel_runs(const CpuContext& context, const PanelList& panels) {
-    constexpr int64_t kRunBytes = int64_t{256} << 10;
-    const int64_t n_threads = context.pool.size();
-    const int64_t runs = std::clamp(panels.bytes() / kRunBytes, n_threads, 8 * n_threads);
-    return std::min(panels.size(), round_up(runs, n_threads));
+                   scale_sums ? in.scales : nullptr, weight, out, accumulate);
 }
 
 void multiply_row(CpuContext& context, const TokenTile& row, const PanelList& panels,
                   bool accumulate) {
-    const int64_t n_runs = panel_runs(context, panels);
-    context.parallel(n_runs, [&](int64_t run, int) {
-        const int64_t first = run * panels.size() / n_runs;
-        const int64_t last = (run + 1) * panels.size() / n_runs;
-        panels.visit(
-            first, last,
-            [&](const CpuLinear& weight, const Rows& out, int64_t from, int64_t count) {
-                const int64_t column = from * kPanelOutputs;
-                const int64_t n = std::min(count * kPanelOutputs, weight.out_features() - column);
-                context.isa.int_row(weight.panel(from), count, weight.panel_bytes(), weight.steps(),
-                                    row, columns(out, 0, column, n, accumulate));
-            });
-    });
+    visit_in_parallel(
+        context, panels, panel_runs(context, panels),
+        [&](const CpuLinear& weight, const Rows& out, int64_t from, int64_t count) {
+            const int64_t column = from * kPanelOutputs;
+            const int64_t n = std::min(count * kPanelOutputs, weight.out_features() - column);
+            context.isa.int_row(weight.panel(from), count, weight.panel_bytes(), weight.steps(),
+                                row, columns(out, 0, column, n, accumulate));
+        });
+}
+
+// The tokens from `row` on; `codes` packed.
+TokenTile tokens_from(const QuantizedRows& in, const int8_t* codes, const int32_t* offset_sums,
+                      int64_t row, int64_t n_tokens) {
+    return {.codes = codes,
+            .scales = in.scales + row,
+            .offsets = in.offsets == nullptr ? nullptr : in.offsets + row,
+            .offset_sums = offset_sums + row,
+            .n_tokens = n_tokens,
+            .bases = in.bases == nullptr ? nullptr : in.bases + row,
+            .n_inputs = in.cols};
 }
 
 // Some rows at a time: packed into tiles in shared scratch, then all panels over them.
@@ -264,47 +258,36 @@ void multiply_chunk(CpuContext& context, const QuantizedRows& in, const int32_t*
         isa.pack_tile(in.codes + (first_row + token) * in.stride, in.stride,
                       std::min(isa.token_tile, n_rows - token), steps, tiles + tile * tile_bytes);
     });
-    const TokenTile first_tile{tiles, in.scales + first_row,
-                               in.offsets == nullptr ? nullptr : in.offsets + first_row,
-                               offset_sums + first_row, std::min(isa.token_tile, n_rows)};
-    constexpr int64_t kTilesForSinglePanels = 8;
-    const int64_t n_runs =
-        n_tiles >= kTilesForSinglePanels ? panels.size() : panel_runs(context, panels);
-    context.parallel(n_runs, [&](int64_t run, int) {
-        panels.visit(run * panels.size() / n_runs, (run + 1) * panels.size() / n_runs,
-                     [&](const CpuLinear& weight, const Rows& out, int64_t from, int64_t count) {
-                         for (int64_t p = from; p < from + count; ++p) {
-                             const int64_t column = p * kPanelOutputs;
-                             const int64_t n =
-                                 std::min(kPanelOutputs, weight.out_features() - column);
-                             isa.int_panel(weight.panel(p), steps, first_tile, n_rows, tile_bytes,
-                                           columns(out, first_row, column, n, accumulate));
-                         }
-                     });
-    });
+    const TokenTile first_tile =
+        tokens_from(in, tiles, offset_sums, first_row, std::min(isa.token_tile, n_rows));
+    visit_in_parallel(context, panels, panel_runs_over_tiles(context, panels, n_tiles),
+                      [&](const CpuLinear& weight, const Rows& out, int64_t from, int64_t count) {
+                          for (int64_t p = from; p < from + count; ++p) {
+                              const int64_t column = p * kPanelOutputs;
+                              const int64_t n =
+                                  std::min(kPanelOutputs, weight.out_features() - column);
+                              isa.int_panel(weight.panel(p), steps, first_tile, n_rows, tile_bytes,
+                                            columns(out, first_row, column, n, accumulate));
+                          }
+                      });
 }
 
-void check_integer_range(const QuantizedRows& in, const CpuLinear& weight) {
-    const ActivationFormat& format = in.format;
-    const int64_t code =
-        format.symmetric ? symmetric_max(format.bits) + 1 : asymmetric_max(format.bits);
-    if (code * weight.largest_code() * in.cols > std::numeric_limits<int32_t>::max()) {
-        fail(ErrorCode::Unsupported,
-             "{} inputs with {}-bit activations and {}-bit weights can exceed 32-bit sums", in.cols,
-             format.bits, weight.bits());
-    }
+// One 32-bit sum a row and output: no groups on either side, and widths of codes that allow it.
+bool has_plain_sums(const QuantizedRows& in, const CpuLinear& weight) {
+    return in.n_groups() == 1 && weight.group_inputs() == in.cols &&
+           !needs_wide_sums(in.format, weight.largest_code(), in.cols);
 }
 
-void multiply_integers(CpuContext& context, const QuantizedRows& in,
-                       std::span<const Linear* const> weights, std::span<const Rows> outs,
-                       bool accumulate) {
-    if (in.format.group_size != 0) {
-        fail(ErrorCode::Unsupported,
-             "activation groups of {} are not available on the cpu backend, expected one scale per "
-             "token; use the reference backend",
-             in.format.group_size);
-    }
-    for (const Linear* weight : weights) check_integer_range(in, as_cpu(*weight));
+void check_code_sums(const QuantizedRows& in, const CpuLinear& weight) {
+    const bool used = in.offsets != nullptr || in.bases != nullptr;
+    QUAROT_CHECK(!used || in.cols / in.n_groups() == weight.activation_group(),
+                 "activation groups of {}, weights made for {}", in.cols / in.n_groups(),
+                 weight.activation_group());
+}
+
+void multiply_plain(CpuContext& context, const QuantizedRows& in,
+                    std::span<const Linear* const> weights, std::span<const Rows> outs,
+                    bool accumulate) {
     const int64_t steps = as_cpu(*weights[0]).steps();
     const int64_t tile_bytes = steps * 4 * kTileSlots;
     const int64_t tiles_at_once = std::min(std::max(int64_t{1}, kChunkBytes / tile_bytes),
@@ -321,14 +304,32 @@ void multiply_integers(CpuContext& context, const QuantizedRows& in,
     }
     const PanelList panels(weights, outs);
     if (in.rows == 1) {
-        multiply_row(context, {in.codes, in.scales, in.offsets, offset_sums, 1}, panels,
-                     accumulate);
+        multiply_row(context, tokens_from(in, in.codes, offset_sums, 0, 1), panels, accumulate);
         return;
     }
     const int64_t chunk = tiles_at_once * context.isa.token_tile;
     for (int64_t row = 0; row < in.rows; row += chunk) {
         multiply_chunk(context, in, offset_sums, row, std::min(chunk, in.rows - row), steps, panels,
                        reinterpret_cast<int8_t*>(scratch), accumulate);
+    }
+}
+
+// Weights that follow one another share packed activations where their sums end alike.
+void multiply_integers(CpuContext& context, const QuantizedRows& in,
+                       std::span<const Linear* const> weights, std::span<const Rows> outs,
+                       bool accumulate) {
+    for (size_t first = 0; first < weights.size();) {
+        const CpuLinear& weight = as_cpu(*weights[first]);
+        const bool plain = has_plain_sums(in, weight);
+        size_t last = first;
+        while (last < weights.size() && has_plain_sums(in, as_cpu(*weights[last])) == plain &&
+               as_cpu(*weights[last]).group_inputs() == weight.group_inputs()) {
+            check_code_sums(in, as_cpu(*weights[last++]));
+        }
+        (plain ? multiply_plain : multiply_grouped)(context, in,
+                                                    weights.subspan(first, last - first),
+                                                    outs.subspan(first, last - first), accumulate);
+        first = last;
     }
 }
 

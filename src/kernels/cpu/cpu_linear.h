@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/cpu/cpu_context.h"
+#include "kernels/cpu/segments.h"
 #include "kernels/ops.h"
 
 namespace quarot::kernels::cpu {
@@ -26,23 +27,42 @@ class CpuLinear final : public Linear {
     int64_t steps() const { return ceil_div(in_features(), int64_t{4}); }
     int64_t panel_bytes() const;
     IntPanel panel(int64_t index) const;
+    // The part of a panel that lies in one segment, bias left out; the segment may begin and end
+    // inside a step.
+    IntPanel panel(int64_t index, const Segment& segment) const;
+    const float* bias(int64_t index) const {
+        return bias_.empty() ? nullptr : bias_.data() + index * kPanelOutputs;
+    }
+    // Inputs that share a scale; all if there are no groups.
+    int64_t group_inputs() const { return group_inputs_; }
+    // The groups of activations whose zero points the sums of codes can correct for.
+    int64_t activation_group() const { return activation_group_; }
     // The largest |q - zero|.
     int64_t largest_code() const { return largest_code_; }
 
   private:
     void pack(const QuantizedMatrix& matrix, CpuContext& context);
     void pack_panel(const QuantizedMatrix& matrix, int64_t index);
+    void pack_output(const QuantizedMatrix& matrix, int64_t output, std::span<uint8_t> codes);
+    int64_t padded_outputs() const { return n_panels() * kPanelOutputs; }
 
     std::shared_ptr<const Tensor> dense_;
     FloatFormat format_ = FloatFormat::F32;
     int64_t panel_outputs_ = 0;
     bool nibbles_ = false;
     int64_t largest_code_ = 0;
+    int64_t group_inputs_ = 0, activation_group_ = 0, n_segments_ = 0;
     MappedMemory codes_;
-    // Padded to whole panels.
-    std::vector<float> scales_, bias_;
-    std::vector<int32_t> zeros_, code_sums_;
+    // Outputs are padded to whole panels.
+    std::vector<float> scales_, bias_;  // [n_groups, outputs], [outputs]
+    std::vector<int32_t> zeros_;        // [n_groups, outputs]; [outputs] if symmetric
+    std::vector<int32_t> code_sums_;    // [n_segments, outputs]
+    int64_t zeros_stride_ = 0;          // from one group to the next
 };
+
+inline const CpuLinear& as_cpu(const Linear& linear) {
+    return static_cast<const CpuLinear&>(linear);
+}
 
 FloatFormat float_format(DType dtype);
 

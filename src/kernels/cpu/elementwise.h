@@ -58,7 +58,8 @@ static RowRange range_of(const float* x, int64_t n) {
 
 template <class S>
 static inline typename S::V quantize_vector(typename S::V x, const RowQuantizer& z) {
-    const auto q = S::add(S::round(S::div(x, S::set1(z.scale))), S::set1(z.zero));
+    const auto from_origin = S::sub(x, S::set1(z.origin));
+    const auto q = S::add(S::round(S::div(from_origin, S::set1(z.scale))), S::set1(z.zero));
     const auto clamped = S::min(S::max(q, S::set1(z.q_min)), S::set1(z.q_max));
     return S::sub(clamped, S::set1(z.shift));
 }

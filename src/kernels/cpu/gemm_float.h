@@ -139,12 +139,16 @@ static void dense_panel(const DensePanel& panel, const FloatRows& in, int64_t n_
     }
 }
 
-// The panel's codes minus zero points, as floats: [n_inputs][32].
-template <class S>
-static void expand_panel(const IntPanel& panel, int64_t n_inputs, float* codes) {
-    const auto zero0 = S::load_i32(panel.zeros), zero1 = S::load_i32(panel.zeros + 16);
+// The codes of inputs [first, last) minus zero points, as floats [n_inputs][32]; kScaled: times the
+// outputs' scales.
+template <class S, bool kScaled>
+static void expand_inputs(const IntPanel& panel, int64_t first, int64_t last, const float* scales,
+                          const int32_t* zeros, float* codes) {
+    const auto zero0 = S::load_i32(zeros), zero1 = S::load_i32(zeros + 16);
+    const auto scale0 = S::load(scales), scale1 = S::load(scales + 16);
     const int64_t step_bytes = panel.nibbles ? 64 : 128;
-    for (int64_t k = 0; k < n_inputs; ++k, codes += 32) {
+    codes += first * 32;
+    for (int64_t k = first; k < last; ++k, codes += 32) {
         const uint8_t* step = panel.codes + k / 4 * step_bytes;
         const int shift = static_cast<int>(k % 4) * 8;
         typename S::V q0, q1;
@@ -155,8 +159,26 @@ static void expand_panel(const IntPanel& panel, int64_t n_inputs, float* codes) 
             q0 = S::load_word_field(step, shift, 255);
             q1 = S::load_word_field(step + 64, shift, 255);
         }
-        S::store(codes, S::sub(q0, zero0));
-        S::store(codes + 16, S::sub(q1, zero1));
+        q0 = S::sub(q0, zero0);
+        q1 = S::sub(q1, zero1);
+        S::store(codes, kScaled ? S::mul(q0, scale0) : q0);
+        S::store(codes + 16, kScaled ? S::mul(q1, scale1) : q1);
+    }
+}
+
+// With groups the scale is part of every product, without it is applied to the sum.
+template <class S>
+static void expand_panel(const IntPanel& panel, int64_t n_inputs, float* codes) {
+    if (panel.group_inputs == 0) {
+        expand_inputs<S, false>(panel, 0, n_inputs, panel.scales, panel.zeros, codes);
+        return;
+    }
+    const float* scales = panel.scales;
+    const int32_t* zeros = panel.zeros;
+    for (int64_t k = 0; k < n_inputs; k += panel.group_inputs) {
+        expand_inputs<S, true>(panel, k, k + panel.group_inputs, scales, zeros, codes);
+        scales += panel.scales_stride;
+        zeros += panel.zeros_stride;
     }
 }
 
@@ -180,7 +202,8 @@ static void mixed_panel(const IntPanel& panel, int64_t n_inputs, const FloatRows
         for (int64_t r = 0; r < n; ++r) {
             float* y = out.data + (row + r) * out.stride;
             for (int64_t o = 0; o < out.n_outputs; ++o) {
-                float value = sums[r][o] * panel.scales[o];
+                float value = sums[r][o];
+                if (panel.group_inputs == 0) value *= panel.scales[o];
                 if (panel.bias != nullptr) value += panel.bias[o];
                 y[o] = out.accumulate ? y[o] + value : value;
             }

@@ -2,8 +2,9 @@
 //
 // With unsigned weight codes u = q - q_min, z = zero - q_min and activation codes a, offset o:
 //   sum (a - o)(u - z) = sum a u - o sum u - z sum (a - o)
-// The sums run over the whole row in int32. Sums of a u may wrap; the result may not, which the
-// caller checks from the widths of the codes.
+// The sums run over one segment in int32: the whole row, or what lies between two borders of
+// groups. Sums of a u fit, the corrections may wrap; the result may not, which the caller checks
+// from the widths of the codes, and takes int_wide where it could.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +14,14 @@
 
 namespace quarot::kernels::cpu {
 
-// Finishes the 32 raw sums of one token: y = (float(acc) * scale_w) * scale_a (+ bias) (+ y).
+static inline float base_part(const IntPanel& panel, int64_t o, const TokenTile& tile,
+                              int64_t token) {
+    const int64_t sum = panel.code_sums[o] - tile.n_inputs * panel.zeros[o];
+    return static_cast<float>(sum) * panel.scales[o] * tile.bases[token];
+}
+
+// Finishes the 32 raw sums of one token: y = (float(acc) * scale_w) * scale_a (+ bias) (+ y), with
+// real zero points (float(sum of u - z) * scale_w) * base before the bias.
 template <class S>
 static void finish_token(const IntPanel& panel, const uint32_t* raw, const TokenTile& tile,
                          int64_t token, const FloatOut& out, float* y) {
@@ -25,6 +33,23 @@ static void finish_token(const IntPanel& panel, const uint32_t* raw, const Token
         const uint32_t corrected = raw[o] - static_cast<uint32_t>(panel.zeros[o]) * offset_sum -
                                    offset * static_cast<uint32_t>(panel.code_sums[o]);
         float value = static_cast<float>(static_cast<int32_t>(corrected)) * panel.scales[o] * scale;
+        if (tile.bases != nullptr) value += base_part(panel, o, tile, token);
+        if (panel.bias != nullptr) value += panel.bias[o];
+        y[o] = out.accumulate ? y[o] + value : value;
+    }
+}
+
+// As finish_token where the result of the corrections needs 64 bits; the raw sums do not.
+template <class S>
+static void finish_wide_token(const IntPanel& panel, const uint32_t* raw, const TokenTile& tile,
+                              int64_t token, const FloatOut& out, float* y) {
+    const int64_t offset = tile.offsets == nullptr ? 0 : tile.offsets[token];
+    for (int64_t o = 0; o < out.n_outputs; ++o) {
+        const int64_t acc = static_cast<int32_t>(raw[o]) -
+                            static_cast<int64_t>(panel.zeros[o]) * tile.offset_sums[token] -
+                            offset * panel.code_sums[o];
+        float value = static_cast<float>(acc) * panel.scales[o] * tile.scales[token];
+        if (tile.bases != nullptr) value += base_part(panel, o, tile, token);
         if (panel.bias != nullptr) value += panel.bias[o];
         y[o] = out.accumulate ? y[o] + value : value;
     }
@@ -50,6 +75,7 @@ static TokenTile tile_at(const TokenTile& first, int64_t token, int64_t n_tokens
     at.scales += token;
     at.offset_sums += token;
     if (at.offsets != nullptr) at.offsets += token;
+    if (at.bases != nullptr) at.bases += token;
     at.n_tokens = n_tokens;
     return at;
 }

@@ -22,6 +22,16 @@ static inline __m512i broadcast_word(const int8_t* codes) {
     return _mm512_set1_epi32(word);
 }
 
+static inline __m512 base_lanes(const IntPanel& panel, int64_t first, const TokenTile& tile,
+                                int64_t token) {
+    const __m512i zeros = _mm512_mullo_epi32(_mm512_loadu_si512(panel.zeros + first),
+                                             _mm512_set1_epi32(static_cast<int>(tile.n_inputs)));
+    const __m512i sums = _mm512_sub_epi32(_mm512_loadu_si512(panel.code_sums + first), zeros);
+    const __m512 scaled =
+        _mm512_mul_ps(_mm512_cvtepi32_ps(sums), _mm512_loadu_ps(panel.scales + first));
+    return _mm512_mul_ps(scaled, _mm512_set1_ps(tile.bases[token]));
+}
+
 // Sums, corrects and scales 16 outputs of one token.
 static inline void finish_lanes(__m512i raw, const IntPanel& panel, int64_t first,
                                 const TokenTile& tile, int64_t token, const FloatOut& out,
@@ -35,8 +45,16 @@ static inline void finish_lanes(__m512i raw, const IntPanel& panel, int64_t firs
     }
     __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(acc), _mm512_loadu_ps(panel.scales + first));
     value = _mm512_mul_ps(value, _mm512_set1_ps(tile.scales[token]));
+    if (tile.bases != nullptr) {
+        value = _mm512_add_ps(value, base_lanes(panel, first, tile, token));
+    }
     if (panel.bias != nullptr) {
         value = _mm512_add_ps(value, _mm512_loadu_ps(panel.bias + first));
+    }
+    if (out.n_outputs - first >= 16) {  // masked stores are not forwarded to the loads of a next sum
+        if (out.accumulate) value = _mm512_add_ps(_mm512_loadu_ps(y + first), value);
+        _mm512_storeu_ps(y + first, value);
+        return;
     }
     const __mmask16 columns = Avx512::first(out.n_outputs - first);
     if (out.accumulate) {

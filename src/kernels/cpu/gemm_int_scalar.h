@@ -1,4 +1,5 @@
-// The integer product without vector instructions.
+// The integer product without vector instructions: the scalar tier's, and the one of every tier
+// where results need 64 bits.
 #pragma once
 
 #include "kernels/cpu/gemm_int.h"
@@ -34,6 +35,17 @@ static void int_panel(const IntPanel& panel, int64_t steps, const TokenTile& fir
         uint32_t sums[kPanelOutputs];
         sum_products<S>(panel, steps, codes, 4 * kTileSlots, sums);
         finish_token<S>(panel, sums, first_tile, token, out, out.data + token * out.stride);
+    }
+}
+
+// Also the wide product of every tier: rare enough to do without vector code.
+template <class S>
+static void int_wide(const IntPanel& panel, int64_t steps, const TokenTile& tile,
+                     int64_t word_stride, const FloatOut& out) {
+    for (int64_t token = 0; token < tile.n_tokens; ++token) {
+        uint32_t sums[kPanelOutputs];
+        sum_products<S>(panel, steps, tile.codes + 4 * token, word_stride, sums);
+        finish_wide_token<S>(panel, sums, tile, token, out, out.data + token * out.stride);
     }
 }
 

@@ -25,13 +25,14 @@ struct RowRange {
     bool finite;
 };
 
-// code = clamp(round(x / scale) + zero, q_min, q_max) - shift
+// code = clamp(round((x - origin) / scale) + zero, q_min, q_max) - shift
 struct RowQuantizer {
     float scale;
     float zero;
     float q_min;
     float q_max;
     float shift;
+    float origin = 0.0f;
 };
 
 // 32 outputs of an integer weight. Codes are unsigned, q - q_min, in steps of 4 inputs:
@@ -44,6 +45,11 @@ struct IntPanel {
     const int32_t* code_sums;  // [32]: sum of the unsigned codes
     const float* bias;         // [32] or null
     bool nibbles;
+    // What mixed_panel needs to know of groups of inputs: their size, and how far the scales and
+    // the zeros of a group stand from those of the one before.
+    int64_t group_inputs = 0;  // 0: one group
+    int64_t scales_stride = 0;
+    int64_t zeros_stride = 0;
 };
 
 // Up to 16 tokens: codes [steps][16][4], and what the epilogue needs of each token.
@@ -53,6 +59,8 @@ struct TokenTile {
     const int32_t* offsets;      // [n_tokens] or null
     const int32_t* offset_sums;  // [n_tokens]: sum of (code - offset)
     int64_t n_tokens;
+    const float* bases = nullptr;  // [n_tokens] or null: of real zero points
+    int64_t n_inputs = 0;          // that were summed; read where there are bases
 };
 
 struct FloatOut {
@@ -150,6 +158,10 @@ struct IsaKernels {
     // n_panels panels, panel_bytes apart, times one row of codes.
     void (*int_row)(const IntPanel& first, int64_t n_panels, int64_t panel_bytes, int64_t steps,
                     const TokenTile& row, const FloatOut& out);
+    // One panel times the tokens of one tile, word_stride bytes from one step to the next, for sums
+    // that need not fit 32 bits.
+    void (*int_wide)(const IntPanel& panel, int64_t steps, const TokenTile& tile,
+                     int64_t word_stride, const FloatOut& out);
     void (*dense_panel)(const DensePanel& panel, const FloatRows& in, int64_t n_outputs,
                         const FloatOut& out);
     // A quantized panel times float rows; scratch [4 steps][32].

@@ -4,7 +4,7 @@
 #include "kernels/cpu/attention.h"
 #include "kernels/cpu/elementwise.h"
 #include "kernels/cpu/gemm_float.h"
-#include "kernels/cpu/gemm_int.h"
+#include "kernels/cpu/gemm_int_scalar.h"
 #include "kernels/cpu/gram.h"
 #include "kernels/cpu/hadamard.h"
 #include "kernels/cpu/isa_kernels.h"
@@ -27,6 +27,7 @@ static constexpr IsaKernels common_kernels(const char* name) {
     k.sylvester = sylvester<S>;
     k.dense_mix = dense_mix<S>;
     k.pack_tile = pack_tile<S>;
+    k.int_wide = int_wide<S>;
     k.dense_panel = dense_panel<S>;
     k.mixed_panel = mixed_panel<S>;
     k.gram_tile = gram_tile<S>;

@@ -9,21 +9,23 @@ namespace quarot::kernels::cpu {
 
 namespace {
 
+// How a group becomes codes, and what else is kept of it.
 struct GroupCodes {
     RowQuantizer quantizer;
-    int32_t offset;
+    int32_t offset = 0;
+    float base = 0.0f;
 };
 
 // Values that are not finite, or a range that fp32 does not hold.
 GroupCodes unusable_group() {
-    return {{std::numeric_limits<float>::infinity(), 0.0f, 0.0f, 0.0f, 0.0f}, 0};
+    return {{std::numeric_limits<float>::infinity(), 0.0f, 0.0f, 0.0f, 0.0f}};
 }
 
 GroupCodes symmetric_group(const RowRange& range, const ActivationFormat& format) {
     const float max_abs = std::max(std::fabs(range.lo), std::fabs(range.hi)) * format.clip;
     const Affine affine = symmetric_affine(max_abs, format.bits);
     const auto q_max = static_cast<float>(symmetric_max(format.bits));
-    return {{affine.scale, 0.0f, -q_max - 1.0f, q_max, 0.0f}, 0};
+    return {{affine.scale, 0.0f, -q_max - 1.0f, q_max, 0.0f}};
 }
 
 GroupCodes asymmetric_group(RowRange range, const ActivationFormat& format) {
@@ -31,12 +33,19 @@ GroupCodes asymmetric_group(RowRange range, const ActivationFormat& format) {
         range.lo = std::min(range.lo, 0.0f);
         range.hi = std::max(range.hi, 0.0f);
     }
-    const Affine affine =
-        asymmetric_affine(range.lo * format.clip, range.hi * format.clip, format.bits);
+    const float lo = range.lo * format.clip, hi = range.hi * format.clip;
+    const auto q_max = static_cast<float>(asymmetric_max(format.bits));
     const int shift = 1 << (format.bits - 1);
-    return {{affine.scale, static_cast<float>(affine.zero), 0.0f,
-             static_cast<float>(asymmetric_max(format.bits)), static_cast<float>(shift)},
-            affine.zero - shift};
+    if (format.has_bases()) {
+        const RealAffine affine = real_affine(lo, hi, format.bits);
+        return {
+            .quantizer = {affine.scale, 0.0f, 0.0f, q_max, static_cast<float>(shift), affine.lo},
+            .base = affine.base(format.bits)};
+    }
+    const Affine affine = asymmetric_affine(lo, hi, format.bits);
+    return {.quantizer = {affine.scale, static_cast<float>(affine.zero), 0.0f, q_max,
+                          static_cast<float>(shift)},
+            .offset = affine.zero - shift};
 }
 
 }  // namespace
@@ -61,12 +70,13 @@ bool quantize_activation_row(const IsaKernels& isa, const float* x, const Quanti
             out.scales[at] = group.quantizer.scale;
         } else {
             finite = false;
-            group.offset = 0;
+            group = unusable_group();
             std::memset(codes + g * size, 0, static_cast<size_t>(size));
             out.row_sums[at] = 0;
             out.scales[at] = 1.0f;
         }
         if (out.offsets != nullptr) out.offsets[at] = group.offset;
+        if (out.bases != nullptr) out.bases[at] = group.base;
     }
     std::memset(codes + out.cols, 0, static_cast<size_t>(out.stride - out.cols));
     return finite;

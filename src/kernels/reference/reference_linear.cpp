@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
 #include <span>
 #include <vector>
 
@@ -52,6 +53,10 @@ void row_integers(const QuantizedRows& rows, int64_t row, int16_t* out) {
     }
 }
 
+int64_t exact_sum(const int16_t* w, int64_t n) {
+    return std::accumulate(w, w + n, int64_t{0});
+}
+
 // Sums end at every border of a group of either side.
 float quantized_dot(const QuantizedRows& in, int64_t row, const int16_t* a,
                     const IntegerLinear& weight, int64_t out) {
@@ -62,8 +67,13 @@ float quantized_dot(const QuantizedRows& in, int64_t row, const int16_t* a,
         const int64_t ga = start / a_group, gw = start / w_group;
         const int64_t end = std::min((ga + 1) * a_group, (gw + 1) * w_group);
         const int64_t sum = exact_dot(a + start, w + start, end - start);
-        const float scale_a = in.scales[row * in.n_groups() + ga];
-        y += (static_cast<float>(sum) * weight.scale(out, gw)) * scale_a;
+        const float scale_a = in.scales[row * in.n_groups() + ga], scale_w = weight.scale(out, gw);
+        float part = (static_cast<float>(sum) * scale_w) * scale_a;
+        if (in.bases != nullptr) {
+            const int64_t w_sum = exact_sum(w + start, end - start);
+            part += (static_cast<float>(w_sum) * scale_w) * in.bases[row * in.n_groups() + ga];
+        }
+        y += part;
         start = end;
     }
     return y;
@@ -106,8 +116,12 @@ void row_values(const Operand& in, int64_t row, std::span<float> out) {
     row_integers(quantized, row, integers.data());
     const float* scales = quantized.scales + row * quantized.n_groups();
     const int64_t group_size = group_size_of(quantized);
+    const float* bases =
+        quantized.bases == nullptr ? nullptr : quantized.bases + row * quantized.n_groups();
     for (size_t c = 0; c < out.size(); ++c) {
-        out[c] = scales[static_cast<int64_t>(c) / group_size] * static_cast<float>(integers[c]);
+        const int64_t g = static_cast<int64_t>(c) / group_size;
+        out[c] = scales[g] * static_cast<float>(integers[c]);
+        if (bases != nullptr) out[c] += bases[g];
     }
 }
 

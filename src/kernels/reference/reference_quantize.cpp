@@ -14,9 +14,12 @@ namespace quarot::kernels {
 
 namespace {
 
-// Empty if a value is not finite or the range does not fit fp32. The range of a whole row includes
-// 0, that of a group does not.
-std::optional<Affine> affine_of(std::span<const float> values, const ActivationFormat& format) {
+struct Range {
+    float lo, hi;
+};
+
+// Empty if a value is not finite. The range of a whole row includes 0, that of a group does not.
+std::optional<Range> clipped_range(std::span<const float> values, const ActivationFormat& format) {
     if (!std::all_of(values.begin(), values.end(), [](float x) { return std::isfinite(x); })) {
         return std::nullopt;
     }
@@ -26,24 +29,51 @@ std::optional<Affine> affine_of(std::span<const float> values, const ActivationF
         lo = std::min(lo, 0.0f);
         hi = std::max(hi, 0.0f);
     }
-    lo *= format.clip;
-    hi *= format.clip;
-    const Affine affine =
-        format.symmetric ? symmetric_affine(std::max(std::fabs(lo), std::fabs(hi)), format.bits)
-                         : asymmetric_affine(lo, hi, format.bits);
+    return Range{lo * format.clip, hi * format.clip};
+}
+
+// How one group is quantized: which of the two holds follows from the format.
+struct GroupAffine {
+    Affine integer;
+    RealAffine real;
+    float scale;
+};
+
+// Empty if a value is not finite or the range does not fit fp32.
+std::optional<GroupAffine> affine_of(std::span<const float> values,
+                                     const ActivationFormat& format) {
+    const auto range = clipped_range(values, format);
+    if (!range) return std::nullopt;
+    GroupAffine affine{};
+    if (format.has_bases()) {
+        affine.real = real_affine(range->lo, range->hi, format.bits);
+        affine.scale = affine.real.scale;
+    } else {
+        affine.integer =
+            format.symmetric
+                ? symmetric_affine(std::max(std::fabs(range->lo), std::fabs(range->hi)),
+                                   format.bits)
+                : asymmetric_affine(range->lo, range->hi, format.bits);
+        affine.scale = affine.integer.scale;
+    }
     if (!std::isfinite(affine.scale)) return std::nullopt;
     return affine;
 }
 
-// The sum of the codes.
-int32_t write_codes(std::span<const float> values, const Affine& affine,
-                    const ActivationFormat& format, int8_t* codes) {
+int32_t code_of(float x, const GroupAffine& affine, const ActivationFormat& format) {
+    if (format.symmetric) return quantize_symmetric(x, affine.scale, format.bits);
     const int half = 1 << (format.bits - 1);
+    return (format.has_bases() ? quantize_real(x, affine.real, format.bits)
+                               : quantize_asymmetric(x, affine.integer, format.bits)) -
+           half;
+}
+
+// The sum of the codes.
+int32_t write_codes(std::span<const float> values, const GroupAffine& affine,
+                    const ActivationFormat& format, int8_t* codes) {
     int32_t sum = 0;
     for (size_t i = 0; i < values.size(); ++i) {
-        const int32_t code = format.symmetric
-                                 ? quantize_symmetric(values[i], affine.scale, format.bits)
-                                 : quantize_asymmetric(values[i], affine, format.bits) - half;
+        const int32_t code = code_of(values[i], affine, format);
         codes[i] = static_cast<int8_t>(code);
         sum += code;
     }
@@ -67,9 +97,10 @@ bool quantize_row(const float* in, const QuantizedRows& out, int64_t row) {
             finite = false;
         }
         out.scales[at] = affine ? affine->scale : 1.0f;
-        if (!format.symmetric) {
-            out.offsets[at] = affine ? affine->zero - (1 << (format.bits - 1)) : 0;
+        if (format.has_offsets()) {
+            out.offsets[at] = affine ? affine->integer.zero - (1 << (format.bits - 1)) : 0;
         }
+        if (format.has_bases()) out.bases[at] = affine ? affine->real.base(format.bits) : 0.0f;
     }
     std::memset(codes + out.cols, 0, static_cast<size_t>(out.stride - out.cols));
     return finite;
@@ -81,7 +112,8 @@ bool reference_quantize(ThreadPool& pool, const Rows& in, const QuantizedRows& o
     const ActivationFormat& format = out.format;
     QUAROT_CHECK(in.dtype == DType::F32 && in.rows == out.rows && in.cols == out.cols);
     QUAROT_CHECK(format.bits >= 2 && format.bits <= 8, "{} bits", format.bits);
-    QUAROT_CHECK(format.symmetric || (out.offsets != nullptr && format.zero == ZeroPoint::Integer));
+    QUAROT_CHECK(format.has_offsets() == (out.offsets != nullptr) &&
+                 format.has_bases() == (out.bases != nullptr));
     QUAROT_CHECK(format.group_size == 0 || out.cols % format.group_size == 0);
     std::atomic<bool> finite = true;
     pool.parallel_for(in.rows, [&](int64_t row, int) {

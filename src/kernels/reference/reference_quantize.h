@@ -6,7 +6,7 @@
 
 namespace quarot::kernels {
 
-// False: some group held a NaN or Inf; such a group has codes 0, offset 0 and scale 1.
+// False: some group held a NaN or Inf; such a group has codes 0, scale 1 and offset or base 0.
 bool reference_quantize(ThreadPool& pool, const Rows& in, const QuantizedRows& out);
 
 }  // namespace quarot::kernels
