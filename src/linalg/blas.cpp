@@ -37,4 +37,11 @@ void multiply(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t 
                 leading(transpose_b ? k : n), 0.0, c, leading(n));
 }
 
+void subtract_product(const SubtractProduct& p) {
+    use_single_threaded_blas();
+    cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, to_blasint(p.m), to_blasint(p.n),
+                to_blasint(p.k), -1.0, p.a, leading(p.a_stride), p.b, leading(p.n), 1.0, p.c,
+                leading(p.n));
+}
+
 }  // namespace quarot::linalg

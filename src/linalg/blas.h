@@ -15,4 +15,16 @@ void use_single_threaded_blas();
 void multiply(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const double* a,
               const double* b, double* c);
 
+// c -= a^T b, all row-major: a is stored as [k, m] with a_stride elements from row to row, b is
+// [k, n] and c [m, n], both dense. c may not overlap a or b.
+struct SubtractProduct {
+    int64_t m = 0, n = 0, k = 0;
+    const double* a = nullptr;
+    int64_t a_stride = 0;
+    const double* b = nullptr;
+    double* c = nullptr;
+};
+// Calls may run at the same time.
+void subtract_product(const SubtractProduct& product);
+
 }  // namespace quarot::linalg

@@ -40,6 +40,26 @@ TEST(Blas, MultiplyIsTheRowMajorProductForEachTransposition) {
     }
 }
 
+TEST(Blas, SubtractProductReadsRowsAtTheirStride) {
+    const int64_t m = 5;
+    const int64_t n = 7;
+    const int64_t k = 3;
+    const int64_t stride = 9;
+    const auto a = random_integers(k * stride, 3);
+    const auto b = random_integers(k * n, 4);
+    const auto before = random_integers(m * n, 5);
+    std::vector<double> c = before;
+    subtract_product(
+        {.m = m, .n = n, .k = k, .a = a.data(), .a_stride = stride, .b = b.data(), .c = c.data()});
+    for (int64_t i = 0; i < m; ++i) {
+        for (int64_t j = 0; j < n; ++j) {
+            double expected = before[i * n + j];
+            for (int64_t l = 0; l < k; ++l) expected -= a[l * stride + i] * b[l * n + j];
+            EXPECT_EQ(c[i * n + j], expected) << i << ' ' << j;
+        }
+    }
+}
+
 TEST(Blas, EmptyInnerDimensionGivesZeros) {
     std::vector<double> c(4, 99.0);
     multiply(false, false, 2, 2, 0, nullptr, nullptr, c.data());

@@ -5,14 +5,16 @@
 
 #include "core/check.h"
 #include "core/error.h"
+#include "quantize/gptq.h"
 #include "quantize/quantizer.h"
 #include "quantize/rtn.h"
 
 namespace quarot::quantize {
 namespace {
 
-constexpr std::array<Quantizer, 1> kQuantizers = {{
+constexpr std::array<Quantizer, 2> kQuantizers = {{
     {.name = "rtn", .needs_calibration = false, .prepare = prepare_rtn},
+    {.name = "gptq", .needs_calibration = true, .prepare = prepare_gptq},
 }};
 
 std::string quantizer_names() {

@@ -4,21 +4,10 @@
 #include <vector>
 
 #include "quantize/clip_search.h"
-#include "tensor/float_convert.h"
+#include "quantize/stored_grids.h"
 
 namespace quarot::quantize {
 namespace {
-
-void store_grid(QuantizedMatrix& matrix, int64_t index, const Grid& grid) {
-    if (matrix.scales.dtype() == DType::F32) {
-        matrix.scales.as<float>()[index] = grid.scale;
-    } else {
-        matrix.scales.as<uint16_t>()[index] = f32_to_f16(grid.scale);
-    }
-    if (!matrix.symmetric) {
-        matrix.zero_points.as<uint8_t>()[index] = static_cast<uint8_t>(-grid.low);
-    }
-}
 
 class RtnQuantizer final : public PreparedQuantizer {
   public:
@@ -47,18 +36,15 @@ class RtnQuantizer final : public PreparedQuantizer {
 QuantizedMatrix quantize_rtn(const WeightMatrix& weight, const model::WeightFormat& format) {
     QuantizedMatrix matrix = make_quantized_matrix(weight.rows, weight.cols, format.bits,
                                                    format.group_size, format.symmetric);
-    const GridFormat grid_format{.bits = format.bits,
-                                 .symmetric = format.symmetric,
-                                 .clip_search = format.clip_search,
-                                 .scale = matrix.scales.dtype()};
+    const GridFormat wanted = grid_format(matrix, format);
     const int64_t n_groups = matrix.n_groups();
     const int64_t width = weight.cols / n_groups;
     std::vector<uint8_t> stored(weight.cols);
     for (int64_t row = 0; row < weight.rows; ++row) {
         for (int64_t group = 0; group < n_groups; ++group) {
             const auto w = weight.values.subspan(row * weight.cols + group * width, width);
-            const Grid grid = choose_grid(w, grid_format);
-            store_grid(matrix, row * n_groups + group, grid);
+            const Grid grid = choose_grid(w, wanted);
+            store_grid(matrix, row, group, grid);
             for (int64_t i = 0; i < width; ++i) stored[group * width + i] = grid.stored(w[i]);
         }
         matrix.pack_row(row, stored);
