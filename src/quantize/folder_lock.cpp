@@ -1,0 +1,55 @@
+// flock on the folder itself: no lock file that could stay behind.
+#include "quantize/folder_lock.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <system_error>
+#include <utility>
+
+#include "core/error.h"
+#include "core/log.h"
+
+namespace quarot::quantize {
+namespace {
+
+std::string last_error() {
+    return std::generic_category().message(errno);
+}
+
+// False if the folder was removed or replaced between its opening and its locking.
+bool still_stands_at(int fd, const std::string& path) {
+    struct stat opened {};
+    struct stat named {};
+    return ::fstat(fd, &opened) == 0 && ::stat(path.c_str(), &named) == 0 &&
+           opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
+}
+
+}  // namespace
+
+FolderLock::FolderLock(const std::string& folder)
+    : fd_(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+    if (fd_ < 0) fail(ErrorCode::Io, "cannot open {}: {}", folder, last_error());
+    int result = 0;
+    do {
+        result = ::flock(fd_, LOCK_EX | LOCK_NB);
+    } while (result != 0 && errno == EINTR);
+    const bool is_taken = result != 0 && errno == EWOULDBLOCK;
+    if (result != 0 && !is_taken) log_warning("cannot lock {}: {}", folder, last_error());
+    if (is_taken || !still_stands_at(fd_, folder)) {
+        ::close(fd_);
+        fail(ErrorCode::NotFound,
+             "{} is in use by another process; wait for it, or choose another --work-dir", folder);
+    }
+}
+
+FolderLock::~FolderLock() {
+    if (fd_ >= 0) ::close(fd_);
+}
+
+FolderLock::FolderLock(FolderLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+
+}  // namespace quarot::quantize
