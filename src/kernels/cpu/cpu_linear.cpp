@@ -227,7 +227,7 @@ void multiply_row(CpuContext& context, const TokenTile& row, const PanelList& pa
                   bool accumulate) {
     visit_in_parallel(
         context, panels, panel_runs(context, panels),
-        [&](const CpuLinear& weight, const Rows& out, int64_t from, int64_t count) {
+        [&](int, const CpuLinear& weight, const Rows& out, int64_t from, int64_t count) {
             const int64_t column = from * kPanelOutputs;
             const int64_t n = std::min(count * kPanelOutputs, weight.out_features() - column);
             context.isa.int_row(weight.panel(from), count, weight.panel_bytes(), weight.steps(),
@@ -260,16 +260,16 @@ void multiply_chunk(CpuContext& context, const QuantizedRows& in, const int32_t*
     });
     const TokenTile first_tile =
         tokens_from(in, tiles, offset_sums, first_row, std::min(isa.token_tile, n_rows));
-    visit_in_parallel(context, panels, panel_runs_over_tiles(context, panels, n_tiles),
-                      [&](const CpuLinear& weight, const Rows& out, int64_t from, int64_t count) {
-                          for (int64_t p = from; p < from + count; ++p) {
-                              const int64_t column = p * kPanelOutputs;
-                              const int64_t n =
-                                  std::min(kPanelOutputs, weight.out_features() - column);
-                              isa.int_panel(weight.panel(p), steps, first_tile, n_rows, tile_bytes,
-                                            columns(out, first_row, column, n, accumulate));
-                          }
-                      });
+    visit_in_parallel(
+        context, panels, panel_runs_over_tiles(context, panels, n_tiles),
+        [&](int, const CpuLinear& weight, const Rows& out, int64_t from, int64_t count) {
+            for (int64_t p = from; p < from + count; ++p) {
+                const int64_t column = p * kPanelOutputs;
+                const int64_t n = std::min(kPanelOutputs, weight.out_features() - column);
+                isa.int_panel(weight.panel(p), steps, first_tile, n_rows, tile_bytes,
+                              columns(out, first_row, column, n, accumulate));
+            }
+        });
 }
 
 // One 32-bit sum a row and output: no groups on either side, and widths of codes that allow it.

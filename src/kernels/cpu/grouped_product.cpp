@@ -44,15 +44,37 @@ struct Plan {
     bool accumulate;
 
     int64_t row_bytes() const { return round_up(4 * steps, int64_t{64}); }
-    int64_t codes_bytes() const { return steps * 4 * kTileSlots; }
-    int64_t tile_bytes() const {
-        return codes_bytes() +
-               static_cast<int64_t>(segments.size()) * static_cast<int64_t>(sizeof(TileFactors));
-    }
-    TileFactors* factors(std::byte* tile) const {
-        return reinterpret_cast<TileFactors*>(tile + codes_bytes());
-    }
+    int64_t n_segments() const { return std::ssize(segments); }
 };
+
+// Some tokens of the operand ready to be multiplied, [n_segments]. Everything a kernel is handed is
+// written once, long before: a structure put together between two calls stalls the wide loads that
+// copy it.
+struct PackedTokens {
+    int8_t* codes;
+    TileFactors* factors;
+    TokenTile* segments;
+};
+
+PackedTokens place_tokens(const Plan& plan, int64_t codes_bytes, Carver& carver) {
+    return {carver.take<int8_t>(codes_bytes), carver.take<TileFactors>(plan.n_segments()),
+            carver.take<TokenTile>(plan.n_segments())};
+}
+
+int64_t packed_bytes(const Plan& plan, int64_t codes_bytes) {
+    Carver measure(nullptr);
+    place_tokens(plan, codes_bytes, measure);
+    return measure.used();
+}
+
+int64_t tile_codes_bytes(const Plan& plan) {
+    return plan.steps * 4 * kTileSlots;
+}
+
+PackedTokens tile_of(const Plan& plan, std::byte* tile) {
+    Carver carver(tile);
+    return place_tokens(plan, tile_codes_bytes(plan), carver);
+}
 
 int64_t largest_integer(const ActivationFormat& format) {
     // The zero point of a group may lie this far outside the codes (tensor/affine.h).
@@ -105,31 +127,30 @@ int32_t code_sum(const QuantizedRows& in, int64_t row, const Segment& segment) {
     return std::accumulate(codes + segment.first, codes + segment.last, 0);
 }
 
-void write_factors(const Plan& plan, int64_t first_row, int64_t n_rows, TileFactors* factors) {
+// Fills what belongs to the segments; word_stride: bytes from one step to the next.
+void describe_tokens(const Plan& plan, int64_t first_row, int64_t n_rows, int64_t word_stride,
+                     const PackedTokens& tokens) {
     const QuantizedRows& in = plan.in;
-    for (const SteppedSegment& s : plan.segments) {
-        TileFactors& f = *factors++;
+    for (int64_t i = 0; i < plan.n_segments(); ++i) {
+        const SteppedSegment& s = plan.segments[static_cast<size_t>(i)];
+        const int64_t length = s.segment.last - s.segment.first;
+        TileFactors& f = tokens.factors[i];
         for (int64_t t = 0; t < n_rows; ++t) {
             const int64_t at = (first_row + t) * in.n_groups() + s.segment.activation_group;
-            const int64_t length = s.segment.last - s.segment.first;
             f.scales[t] = in.scales[at];
             f.bases[t] = in.bases == nullptr ? 0.0f : in.bases[at];
             f.offsets[t] = in.offsets == nullptr ? 0 : in.offsets[at];
             f.offset_sums[t] = static_cast<int32_t>(code_sum(in, first_row + t, s.segment) -
                                                     length * f.offsets[t]);
         }
+        tokens.segments[i] = {.codes = tokens.codes + s.tile_step * word_stride,
+                              .scales = f.scales,
+                              .offsets = in.offsets == nullptr ? nullptr : f.offsets,
+                              .offset_sums = f.offset_sums,
+                              .n_tokens = n_rows,
+                              .bases = in.bases == nullptr ? nullptr : f.bases,
+                              .n_inputs = length};
     }
-}
-
-TokenTile tokens_of(const Plan& plan, const SteppedSegment& s, const int8_t* codes,
-                    const TileFactors& factors, int64_t n_tokens) {
-    return {.codes = codes,
-            .scales = factors.scales,
-            .offsets = plan.in.offsets == nullptr ? nullptr : factors.offsets,
-            .offset_sums = factors.offset_sums,
-            .n_tokens = n_tokens,
-            .bases = plan.in.bases == nullptr ? nullptr : factors.bases,
-            .n_inputs = s.segment.last - s.segment.first};
 }
 
 // The sums of one row of outputs, all segments added up, with bias and residual.
@@ -140,84 +161,97 @@ void store(const float* sums, const float* bias, int64_t count, bool accumulate,
     }
 }
 
-void multiply_tile(const IsaKernels& isa, const Plan& plan, const CpuLinear& weight, int64_t index,
-                   std::byte* tile, int64_t n_tokens, const Rows& out) {
-    alignas(64) float sums[kTileSlots * kPanelOutputs];
-    const auto* codes = reinterpret_cast<const int8_t*>(tile);
+// The parts of panel `index` in all segments.
+IntPanel* parts_of(CpuContext& context, int thread, const Plan& plan, const CpuLinear& weight,
+                   int64_t index) {
+    auto* parts = reinterpret_cast<IntPanel*>(
+        context.scratch(thread).get(plan.n_segments() * static_cast<int64_t>(sizeof(IntPanel))));
     for (const SteppedSegment& s : plan.segments) {
-        const IntPanel panel = weight.panel(index, s.segment);
-        const TokenTile tokens = tokens_of(plan, s, codes + s.tile_step * 4 * kTileSlots,
-                                           plan.factors(tile)[s.segment.number], n_tokens);
-        const FloatOut to{sums, kPanelOutputs, kPanelOutputs, s.segment.number > 0};
+        parts[s.segment.number] = weight.panel(index, s.segment);
+    }
+    return parts;
+}
+
+void multiply_tile(const IsaKernels& isa, const Plan& plan, const IntPanel* parts,
+                   const TokenTile* tokens, float* sums) {
+    FloatOut to{sums, kPanelOutputs, kPanelOutputs, false};
+    for (int64_t i = 0; i < plan.n_segments(); ++i) {
+        const int64_t n_steps = plan.segments[static_cast<size_t>(i)].n_steps;
         if (plan.wide) {
-            isa.int_wide(panel, s.n_steps, tokens, 4 * kTileSlots, to);
+            isa.int_wide(parts[i], n_steps, tokens[i], 4 * kTileSlots, to);
         } else {
-            isa.int_panel(panel, s.n_steps, tokens, n_tokens, 0, to);
+            isa.int_panel(parts[i], n_steps, tokens[i], tokens[i].n_tokens, 0, to);
         }
+        to.accumulate = true;
     }
-    const int64_t column = index * kPanelOutputs;
-    const int64_t count = std::min(kPanelOutputs, weight.out_features() - column);
-    for (int64_t t = 0; t < n_tokens; ++t) {
-        store(sums + t * kPanelOutputs, weight.bias(index), count, plan.accumulate,
-              out.f32(t) + column);
+}
+
+void pack_tile(CpuContext& context, int thread, const Plan& plan, int64_t row, int64_t n_rows,
+               const PackedTokens& tile) {
+    const int8_t* codes = plan.in.codes + row * plan.in.stride;
+    int64_t stride = plan.in.stride;
+    if (!plan.on_borders) {
+        stride = plan.row_bytes();
+        auto* spread = reinterpret_cast<int8_t*>(context.scratch(thread).get(kTileSlots * stride));
+        for (int64_t t = 0; t < n_rows; ++t) spread_row(plan, row + t, spread + t * stride);
+        codes = spread;
     }
+    context.isa.pack_tile(codes, stride, n_rows, plan.steps, tile.codes);
+    describe_tokens(plan, row, n_rows, 4 * kTileSlots, tile);
 }
 
 // Some rows at a time: packed into tiles in shared scratch, then all panels over them.
 void multiply_chunk(CpuContext& context, const Plan& plan, const PanelList& panels,
-                    int64_t first_row, int64_t n_rows, std::byte* tiles) {
-    const IsaKernels& isa = context.isa;
-    const int64_t n_tiles = ceil_div(n_rows, isa.token_tile);
-    context.parallel(n_tiles, [&](int64_t index, int thread) {
-        const int64_t row = first_row + index * isa.token_tile;
-        const int64_t count = std::min(isa.token_tile, first_row + n_rows - row);
-        std::byte* tile = tiles + index * plan.tile_bytes();
-        const int8_t* codes = plan.in.codes + row * plan.in.stride;
-        int64_t stride = plan.in.stride;
-        if (!plan.on_borders) {
-            stride = plan.row_bytes();
-            auto* spread =
-                reinterpret_cast<int8_t*>(context.scratch(thread).get(kTileSlots * stride));
-            for (int64_t t = 0; t < count; ++t) spread_row(plan, row + t, spread + t * stride);
-            codes = spread;
-        }
-        isa.pack_tile(codes, stride, count, plan.steps, reinterpret_cast<int8_t*>(tile));
-        write_factors(plan, row, count, plan.factors(tile));
+                    int64_t first_row, int64_t n_rows, std::byte* tiles, int64_t tile_bytes) {
+    const int64_t token_tile = context.isa.token_tile, n_tiles = ceil_div(n_rows, token_tile);
+    context.parallel(n_tiles, [&](int64_t t, int thread) {
+        const int64_t row = t * token_tile;
+        pack_tile(context, thread, plan, first_row + row, std::min(token_tile, n_rows - row),
+                  tile_of(plan, tiles + t * tile_bytes));
     });
-    const int64_t n_runs = panel_runs_over_tiles(context, panels, n_tiles);
-    visit_in_parallel(context, panels, n_runs,
-                      [&](const CpuLinear& weight, const Rows& out, int64_t from, int64_t count) {
-                          for (int64_t p = from; p < from + count; ++p) {
-                              for (int64_t t = 0; t < n_tiles; ++t) {
-                                  const int64_t row = t * isa.token_tile;
-                                  const int64_t n = std::min(isa.token_tile, n_rows - row);
-                                  multiply_tile(isa, plan, weight, p, tiles + t * plan.tile_bytes(),
-                                                n, out.slice(first_row + row, n));
-                              }
-                          }
-                      });
+    const auto multiply = [&](int thread, const CpuLinear& weight, const Rows& out, int64_t index) {
+        const IntPanel* parts = parts_of(context, thread, plan, weight, index);
+        const int64_t column = index * kPanelOutputs;
+        const int64_t count = std::min(kPanelOutputs, weight.out_features() - column);
+        alignas(64) float sums[kTileSlots * kPanelOutputs];
+        for (int64_t row = 0; row < n_rows; ++row) {
+            const int64_t slot = row % token_tile;
+            if (slot == 0) {
+                std::byte* tile = tiles + row / token_tile * tile_bytes;
+                multiply_tile(context.isa, plan, parts, tile_of(plan, tile).segments, sums);
+            }
+            store(sums + slot * kPanelOutputs, weight.bias(index), count, plan.accumulate,
+                  out.f32(first_row + row) + column);
+        }
+    };
+    visit_in_parallel(
+        context, panels, panel_runs_over_tiles(context, panels, n_tiles),
+        [&](int thread, const CpuLinear& weight, const Rows& out, int64_t from, int64_t count) {
+            for (int64_t p = from; p < from + count; ++p) {
+                multiply(thread, weight, out, p);
+            }
+        });
 }
 
 // Panels that pass through all segments side by side: enough sums to hide the latency of one.
 constexpr int64_t kPanelsAtOnce = 4;
 
 void multiply_panels(const IsaKernels& isa, const Plan& plan, const CpuLinear& weight,
-                     int64_t first, int64_t n_panels, const int8_t* codes,
-                     const TileFactors* factors, const Rows& out) {
+                     int64_t first, int64_t n_panels, const IntPanel* parts,
+                     const TokenTile* tokens, const Rows& out) {
     alignas(64) float sums[kPanelsAtOnce * kPanelOutputs];
+    FloatOut to{sums, 0, n_panels * kPanelOutputs, false};
     for (const SteppedSegment& s : plan.segments) {
-        const TokenTile row =
-            tokens_of(plan, s, codes + 4 * s.tile_step, factors[s.segment.number], 1);
-        const bool add = s.segment.number > 0;
-        if (!plan.wide) {
-            isa.int_row(weight.panel(first, s.segment), n_panels, weight.panel_bytes(), s.n_steps,
-                        row, {sums, 0, n_panels * kPanelOutputs, add});
-            continue;
+        const int64_t i = s.segment.number;
+        if (plan.wide) {
+            for (int64_t p = 0; p < n_panels; ++p) {
+                isa.int_wide(weight.panel(first + p, s.segment), s.n_steps, tokens[i], 4,
+                             {sums + p * kPanelOutputs, 0, kPanelOutputs, to.accumulate});
+            }
+        } else {
+            isa.int_row(parts[i], n_panels, weight.panel_bytes(), s.n_steps, tokens[i], to);
         }
-        for (int64_t p = 0; p < n_panels; ++p) {
-            isa.int_wide(weight.panel(first + p, s.segment), s.n_steps, row, 4,
-                         {sums + p * kPanelOutputs, 0, kPanelOutputs, add});
-        }
+        to.accumulate = true;
     }
     const int64_t column = first * kPanelOutputs;
     const int64_t count = std::min(n_panels * kPanelOutputs, weight.out_features() - column);
@@ -225,26 +259,19 @@ void multiply_panels(const IsaKernels& isa, const Plan& plan, const CpuLinear& w
 }
 
 void multiply_row(CpuContext& context, const Plan& plan, const PanelList& panels) {
-    const auto n_segments = static_cast<int64_t>(plan.segments.size());
-    const auto place = [&](Carver& carver) {
-        return std::pair{carver.take<int8_t>(plan.row_bytes()),
-                         carver.take<TileFactors>(n_segments)};
-    };
-    Carver measure(nullptr);
-    place(measure);
-    Carver carver(context.shared.get(measure.used()));
-    const auto [codes, factors] = place(carver);
-    spread_row(plan, 0, codes);
-    write_factors(plan, 0, 1, factors);
-    visit_in_parallel(context, panels, panel_runs(context, panels),
-                      [&, codes = codes, factors = factors](
-                          const CpuLinear& weight, const Rows& out, int64_t from, int64_t count) {
-                          for (int64_t p = 0; p < count; p += kPanelsAtOnce) {
-                              multiply_panels(context.isa, plan, weight, from + p,
-                                              std::min(kPanelsAtOnce, count - p), codes, factors,
-                                              out);
-                          }
-                      });
+    Carver carver(context.shared.get(packed_bytes(plan, plan.row_bytes())));
+    const PackedTokens tokens = place_tokens(plan, plan.row_bytes(), carver);
+    spread_row(plan, 0, tokens.codes);
+    describe_tokens(plan, 0, 1, 4, tokens);
+    visit_in_parallel(
+        context, panels, panel_runs(context, panels),
+        [&](int thread, const CpuLinear& weight, const Rows& out, int64_t from, int64_t count) {
+            for (int64_t p = from; p < from + count; p += kPanelsAtOnce) {
+                multiply_panels(context.isa, plan, weight, p,
+                                std::min(kPanelsAtOnce, from + count - p),
+                                parts_of(context, thread, plan, weight, p), tokens.segments, out);
+            }
+        });
 }
 
 }  // namespace
@@ -263,12 +290,14 @@ void multiply_grouped(CpuContext& context, const QuantizedRows& in,
         multiply_row(context, plan, panels);
         return;
     }
-    const int64_t tiles_at_once = std::min(std::max(int64_t{1}, kChunkBytes / plan.tile_bytes()),
+    const int64_t tile_bytes = packed_bytes(plan, tile_codes_bytes(plan));
+    const int64_t tiles_at_once = std::min(std::max(int64_t{1}, kChunkBytes / tile_bytes),
                                            ceil_div(in.rows, context.isa.token_tile));
-    std::byte* tiles = context.shared.get(tiles_at_once * plan.tile_bytes());
+    std::byte* tiles = context.shared.get(tiles_at_once * tile_bytes);
     const int64_t chunk = tiles_at_once * context.isa.token_tile;
     for (int64_t row = 0; row < in.rows; row += chunk) {
-        multiply_chunk(context, plan, panels, row, std::min(chunk, in.rows - row), tiles);
+        multiply_chunk(context, plan, panels, row, std::min(chunk, in.rows - row), tiles,
+                       tile_bytes);
     }
 }
 

@@ -59,12 +59,15 @@ inline int64_t panel_runs_over_tiles(const CpuContext& context, const PanelList&
     return n_tiles >= kTilesForSinglePanels ? panels.size() : panel_runs(context, panels);
 }
 
-// run(weight, out, first, count) for all panels, shared out among the threads.
+// run(thread, weight, out, first, count) for all panels, shared out among the threads.
 template <typename Run>
 void visit_in_parallel(CpuContext& context, const PanelList& panels, int64_t n_runs,
                        const Run& run) {
-    context.parallel(n_runs, [&](int64_t task, int) {
-        panels.visit(task * panels.size() / n_runs, (task + 1) * panels.size() / n_runs, run);
+    context.parallel(n_runs, [&](int64_t task, int thread) {
+        panels.visit(task * panels.size() / n_runs, (task + 1) * panels.size() / n_runs,
+                     [&](const CpuLinear& weight, const Rows& out, int64_t first, int64_t count) {
+                         run(thread, weight, out, first, count);
+                     });
     });
 }
 
