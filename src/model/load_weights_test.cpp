@@ -72,6 +72,7 @@ class RememberingBackend final : public kernels::Backend {
     void transform(const kernels::Transform&, kernels::Rows) override {}
     void quantize(kernels::Rows, kernels::QuantizedRows, kernels::Site) override {}
     void linear(const kernels::LinearArgs&) override {}
+    void gather_columns(kernels::Rows, const int32_t*, kernels::Rows) override {}
     void accumulate_gram(kernels::Rows, double*) override {}
     void rope(const kernels::RopeArgs&) override {}
     void append_kv(const kernels::AppendKvArgs&) override {}

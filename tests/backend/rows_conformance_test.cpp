@@ -1,5 +1,5 @@
 // Do the operations on single rows (embedding, norm, RoPE, SwiGLU, transform, gathering) agree with
-// the reference?
+// the reference, and gathering with plain indexing?
 #include <fmt/format.h>
 
 #include "backend/cases.h"
@@ -187,6 +187,32 @@ TEST_P(RowsConformance, GatherCopiesTheRowsAskedFor) {
     }
 }
 
+class RowsOfAnyBackend : public AnyBackend {};
+
+// More, fewer and as many columns as there are, some twice; NaN is copied like any other.
+TEST_P(RowsOfAnyBackend, GatherColumnsCopiesTheColumnsAskedFor) {
+    const auto backend = make(GetParam(), 2);
+    for (const int64_t count : {1, 8, 90, 172}) {
+        SCOPED_TRACE(fmt::format("seed {0}, {0} columns", count));
+        Rng rng(static_cast<uint32_t>(count));
+        const Matrix in = make_matrix(Temper::NanInside, 9, 90, rng);
+        std::vector<int32_t> columns;
+        for (int64_t j = 0; j < count; ++j) columns.push_back(static_cast<int32_t>(j * 37 % 90));
+        Bench bench(*backend);
+        const Rows out = bench.blank(9, count, 5);
+        backend->gather_columns(bench.upload(in, 2), bench.upload(columns), out);
+        Matrix expected(9, count);
+        for (int64_t r = 0; r < 9; ++r) {
+            for (int64_t j = 0; j < count; ++j) {
+                expected.row(r)[j] = in.row(r)[columns[static_cast<size_t>(j)]];
+            }
+        }
+        ASSERT_TRUE(same(expected.values, bench.download(out).values));
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, RowsOfAnyBackend, testing::ValuesIn(all_backends()),
+                         testing::PrintToStringParamName());
 INSTANTIATE_TEST_SUITE_P(Fast, RowsConformance, testing::ValuesIn(fast_backends()),
                          testing::PrintToStringParamName());
 

@@ -126,6 +126,16 @@ class CpuBackend final : public Backend {
         });
     }
 
+    void gather_columns(Rows in, const int32_t* columns, Rows out) override {
+        QUAROT_CHECK(in.rows == out.rows && in.dtype == DType::F32 && out.dtype == DType::F32,
+                     "{} {}", in.rows, out.rows);
+        context_.for_rows(out.rows, [&](int64_t row, int) {
+            const float* from = in.f32(row);
+            float* to = out.f32(row);
+            for (int64_t j = 0; j < out.cols; ++j) to[j] = from[columns[j]];
+        });
+    }
+
     void accumulate_gram(Rows in, double* gram) override { add_gram(context_, in, gram); }
 
     void rms_norm_quantize(const RmsNormArgs& args, const Operand& out, Site site) override {

@@ -67,6 +67,7 @@ class ReferenceBackend final : public Backend {
 
     void embed(const EmbedArgs& args) override;
     void gather_rows(Rows in, const int32_t* row_indices, Rows out) override;
+    void gather_columns(Rows in, const int32_t* columns, Rows out) override;
     void rms_norm(const RmsNormArgs& args) override { reference_rms_norm(pool_, args); }
     void transform(const Transform& transform, Rows rows) override {
         reference_transform(pool_, static_cast<const ReferenceTransform&>(transform), rows);
@@ -117,6 +118,17 @@ void ReferenceBackend::gather_rows(Rows in, const int32_t* row_indices, Rows out
         const int64_t from = row_indices[row];
         QUAROT_CHECK(from >= 0 && from < in.rows, "row {}", from);
         copy(out.f32(row), in.f32(from), in.cols * size_of(DType::F32));
+    }
+}
+
+void ReferenceBackend::gather_columns(Rows in, const int32_t* columns, Rows out) {
+    QUAROT_CHECK(in.rows == out.rows, "{} {}", in.rows, out.rows);
+    for (int64_t row = 0; row < out.rows; ++row) {
+        for (int64_t j = 0; j < out.cols; ++j) {
+            const int64_t from = columns[j];
+            QUAROT_CHECK(from >= 0 && from < in.cols, "column {}", from);
+            out.f32(row)[j] = in.f32(row)[from];
+        }
     }
 }
 
