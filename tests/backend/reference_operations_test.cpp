@@ -103,6 +103,41 @@ TEST_F(ReferenceOperations, QuantizedLinearIsTheStatedExpression) {
     }
 }
 
+// Codes and bases put back together in double, times the dequantized weights.
+TEST_F(ReferenceOperations, RealZeroPointsMultiplyAsTheirValues) {
+    for (const int bits : kBits) {
+        for (const auto& [a_group, w_group] : {std::pair{0, 0}, {32, 0}, {0, 64}, {32, 64}}) {
+            SCOPED_TRACE(fmt::format("seed {} groups {} {}", bits, a_group, w_group));
+            Rng rng(static_cast<uint32_t>(bits));
+            constexpr int64_t kIn = 192, kOut = 9, kRows = 4;
+            QuantizedMatrix w = random_quantized(kOut, kIn, bits, w_group, bits % 2 == 0, rng);
+            Matrix w_values(kOut, kIn);
+            for (int64_t o = 0; o < kOut; ++o) {
+                w.dequantize_row(o, {w_values.row(o), static_cast<size_t>(kIn)});
+            }
+            const ActivationFormat format{
+                .bits = bits, .group_size = a_group, .symmetric = false, .zero = ZeroPoint::Real};
+            const QuantizedRows q =
+                bench_.quantize(make_matrix(Temper::FarOff, kRows, kIn, rng), format);
+            const Codes a = bench_.download(q);
+            const Matrix y = linear({q}, {std::move(w), {}, a_group});
+            const int64_t size = a_group == 0 ? kIn : a_group;
+            for (int64_t i = 0; i < kRows * kOut; ++i) {
+                double sum = 0.0, norm = 0.0;
+                for (int64_t k = 0; k < kIn; ++k) {
+                    const auto at = static_cast<size_t>(i / kOut * kIn + k);
+                    const size_t g = at / static_cast<size_t>(size);
+                    const double scaled = 1.0 * a.scales[g] * a.codes[at];
+                    const double weight = w_values.row(i % kOut)[k];
+                    sum += (scaled + a.bases[g]) * weight;
+                    norm += (std::fabs(scaled) + std::fabs(a.bases[g])) * std::fabs(weight);
+                }
+                ASSERT_NEAR(y.values[static_cast<size_t>(i)], sum, dot_limit(kIn, norm)) << i;
+            }
+        }
+    }
+}
+
 TEST_F(ReferenceOperations, DenseLinearReadsEveryDtype) {
     for (const DType dtype : {DType::F32, DType::F16, DType::BF16}) {
         Rng rng(21);

@@ -99,6 +99,72 @@ TEST_F(ReferenceQuantize, ActivationRowsIncludeZeroAndGroupsDoNot) {
     EXPECT_EQ(group.codes, (std::vector<int8_t>{-2, -1, 0, 1}));
 }
 
+TEST_F(ReferenceQuantize, RealZeroPointsKeepTheLowestValue) {
+    const Matrix x = row_of({1.5f, 2.0f, 3.0f, 4.5f});
+    const Codes group =
+        quantize(x, {.bits = 2, .group_size = 4, .symmetric = false, .zero = ZeroPoint::Real});
+    EXPECT_EQ(group.scales, (std::vector<float>{1.0f}));
+    EXPECT_EQ(group.bases, (std::vector<float>{1.5f + 2.0f}));
+    EXPECT_EQ(group.codes, (std::vector<int8_t>{-2, -2, 0, 1}));  // 0.5 and 1.5 round to even
+    EXPECT_EQ(group.row_sums, (std::vector<int32_t>{-3}));
+    EXPECT_TRUE(group.offsets.empty());
+    const Codes row = quantize(x, {.bits = 2, .symmetric = false, .zero = ZeroPoint::Real});
+    EXPECT_EQ(row.scales, (std::vector<float>{1.5f}));  // the range of a row includes 0
+    EXPECT_EQ(row.bases, (std::vector<float>{3.0f}));
+    EXPECT_EQ(row.codes, (std::vector<int8_t>{-1, -1, 0, 1}));
+}
+
+// One value all over: the range is extended to include 0; zeros: to (-1, 1).
+TEST_F(ReferenceQuantize, RealZeroPointsOfConstantGroups) {
+    const ActivationFormat format{
+        .bits = 2, .group_size = 2, .symmetric = false, .zero = ZeroPoint::Real};
+    const Codes out = quantize(row_of({3.0f, 3.0f, -6.0f, -6.0f, 0.0f, 0.0f}), format);
+    EXPECT_EQ(out.scales, (std::vector<float>{1.0f, 2.0f, 2.0f / 3.0f}));
+    EXPECT_EQ(out.codes, (std::vector<int8_t>{1, 1, -2, -2, 0, 0}));  // 1.5 rounds to 2
+    EXPECT_EQ(out.bases, (std::vector<float>{2.0f, -2.0f, -1.0f + 2.0f / 3.0f * 2.0f}));
+}
+
+// The formula again in double, from the clipped range of every group to the dequantized value.
+TEST_F(ReferenceQuantize, RealZeroPointsAgreeWithDoubles) {
+    for (const int bits : {2, 3, 4, 5, 6, 7, 8}) {
+        for (const int64_t group_size : {0, 32}) {
+            for (const Temper temper : {Temper::Normal, Temper::Outliers, Temper::FarOff}) {
+                SCOPED_TRACE(testing::Message() << "seed " << bits << " group " << group_size
+                                                << " temper " << static_cast<int>(temper));
+                Rng rng(static_cast<uint32_t>(bits));
+                constexpr int64_t kRows = 5, kCols = 96;
+                constexpr float kClip = 0.9f;
+                const Matrix x = make_matrix(temper, kRows, kCols, rng);
+                const Codes out = quantize(x, {.bits = bits,
+                                               .group_size = group_size,
+                                               .symmetric = false,
+                                               .clip = kClip,
+                                               .zero = ZeroPoint::Real});
+                const auto size = static_cast<size_t>(group_size == 0 ? kCols : group_size);
+                const double levels = std::ldexp(1.0, bits) - 1.0;
+                for (size_t g = 0; g < x.values.size() / size; ++g) {
+                    const std::span values(x.values.data() + g * size, size);
+                    double lo = group_size == 0 ? 0.0 : values[0], hi = lo;
+                    for (const float v : values) lo = std::min<double>(lo, v);
+                    for (const float v : values) hi = std::max<double>(hi, v);
+                    lo *= kClip;
+                    hi *= kClip;
+                    const double scale = (hi - lo) / levels;
+                    const double rounding = 1e-6 * std::max(std::fabs(lo), std::fabs(hi));
+                    EXPECT_NEAR(out.scales[g], scale, rounding / levels + 1e-6 * scale);
+                    EXPECT_NEAR(out.bases[g], lo + scale * std::ldexp(1.0, bits - 1), rounding);
+                    for (size_t i = 0; i < size; ++i) {
+                        const double kept = std::clamp<double>(values[i], lo, hi);
+                        const double value =
+                            1.0 * out.scales[g] * out.codes[g * size + i] + out.bases[g];
+                        ASSERT_NEAR(value, kept, scale / 2.0 + 2.0 * rounding) << g << " " << i;
+                    }
+                }
+            }
+        }
+    }
+}
+
 TEST_F(ReferenceQuantize, EveryGroupHasItsOwnScale) {
     const Codes out = quantize(row_of({7.0f, -1.0f, 70.0f, 20.0f}), {.bits = 4, .group_size = 2});
     EXPECT_EQ(out.scales, (std::vector<float>{1.0f, 10.0f}));
@@ -126,6 +192,13 @@ TEST_F(ReferenceQuantize, NonFiniteGroupBecomesZerosAndItsSiteIsKept) {
     const float nan = std::numeric_limits<float>::quiet_NaN();
     const float inf = std::numeric_limits<float>::infinity();
     for (const float bad : {nan, inf, -inf}) {
+        const Codes real =
+            quantize(row_of({1.0f, bad, 7.0f, 0.0f}),
+                     {.bits = 4, .group_size = 2, .symmetric = false, .zero = ZeroPoint::Real});
+        EXPECT_EQ(real.codes[1], 0);
+        EXPECT_EQ(real.scales[0], 1.0f);
+        EXPECT_EQ(real.bases[0], 0.0f);
+        EXPECT_EQ(backend_->take_non_finite_site(), std::optional<Site>(0));
         for (const bool symmetric : {true, false}) {
             const Codes out = quantize(row_of({1.0f, bad, 7.0f, 0.0f}),
                                        {.bits = 4, .group_size = 2, .symmetric = symmetric});
