@@ -6,10 +6,9 @@
 #include <filesystem>
 #include <system_error>
 
-#include "apps/arg_values.h"
 #include "apps/commands.h"
 #include "apps/common_flags.h"
-#include "apps/recipe_flags.h"
+#include "apps/job_flags.h"
 #include "apps/report.h"
 #include "apps/rotation_lines.h"
 #include "apps/running_model.h"
@@ -26,7 +25,7 @@ namespace {
 
 struct QuantizeFlags {
     std::string in, out;
-    RecipeFlags recipe;
+    JobFlags job;
     quantize::QuantizeOptions options;
     OutputFlags output;
 };
@@ -36,23 +35,17 @@ void declare(Args& args, QuantizeFlags& flags) {
               [&flags](const Given& g) { flags.in = g.value; }, Shown::First});
     args.add({"OUT", "FOLDER", "where the quantized model appears, whole or not at all",
               [&flags](const Given& g) { flags.out = g.value; }, Shown::First});
-    flags.recipe.declare(args);
-    args.add({"--overwrite", "", "replace OUT if it exists",
-              [&flags](const Given& g) { flags.options.overwrite = as_switch(g); }, Shown::First});
-    args.add({"--shard-size", "SIZE", "largest file, such as 500M or 5G [5G]",
-              [&flags](const Given& g) { flags.options.shard_bytes = as_byte_count(g); }});
-    add_threads_flag(args, flags.options.n_threads);
-    args.add(
-        {"--device", "NAME", "auto or cpu: quantizing runs on the CPU [auto]", [](const Given& g) {
-             as_choice(g, {"auto", "cpu"});
-         }});
+    flags.job.declare(args);
     flags.output.declare(args);
-    args.example("quarot quantize models/tiny-novels out/tiny-w4",
-                 "the default recipe: rotated, 4 bits for weights, activations and cache");
-    args.example("quarot quantize models/tiny-novels out/tiny-rtn --recipe rtn",
-                 "the same without rotation, to compare with");
-    args.example("quarot quantize IN OUT --a-bits 8 --kv-bits 16 --head-bits 8 --overwrite",
-                 "a recipe with changes");
+    args.example(
+        "quarot quantize models/tiny-novels out/tiny-w4 --calib models/tiny-novels/calib.txt",
+        "the paper's recipe: rotated, GPTQ, 4 bits for weights, activations and cache");
+    args.example("quarot quantize models/tiny-novels out/tiny-rtn --recipe quarot-rtn",
+                 "without calibration: weights rounded to nearest");
+    args.example("quarot quantize IN OUT --calib TEXT --group-size 64 --a-group-size 64",
+                 "a scale for every 64 inputs");
+    args.example("quarot quantize IN OUT --calib TEXT --resume",
+                 "go on with a job that was stopped");
 }
 
 std::string kind_of(const std::string& layer_name) {
@@ -65,6 +58,8 @@ std::string layer_table(const std::vector<quantize::QuantizedLayerReport>& layer
         std::string name, bits, method;
         int count = 0;
         double sum = 0.0, worst = 0.0;
+        int weighted = 0;
+        double gain = 0.0;  // sum of the weighted error's shares of the nearest codes'
     };
     std::vector<Kind> kinds;
     for (const quantize::QuantizedLayerReport& layer : layers) {
@@ -78,27 +73,20 @@ std::string layer_table(const std::vector<quantize::QuantizedLayerReport>& layer
         ++kind->count;
         kind->sum += layer.relative_error;
         kind->worst = std::max(kind->worst, layer.relative_error);
+        if (layer.weighted_error && *layer.nearest_weighted_error > 0.0) {
+            ++kind->weighted;
+            kind->gain += *layer.weighted_error / *layer.nearest_weighted_error;
+        }
     }
     std::vector<std::vector<std::string>> rows = {
-        {"layer", "count", "bits", "method", "relative error", "worst"}};
+        {"layer", "count", "bits", "method", "relative error", "worst", "output error/rtn"}};
     for (const Kind& kind : kinds) {
-        rows.push_back({kind.name, std::to_string(kind.count), kind.bits, kind.method,
-                        fmt::format("{:.4f}", kind.sum / kind.count),
-                        fmt::format("{:.4f}", kind.worst)});
+        rows.push_back(
+            {kind.name, std::to_string(kind.count), kind.bits, kind.method,
+             fmt::format("{:.4f}", kind.sum / kind.count), fmt::format("{:.4f}", kind.worst),
+             kind.weighted == 0 ? "-" : fmt::format("{:.3f}", kind.gain / kind.weighted)});
     }
     return format_table(rows);
-}
-
-io::Json layers_to_json(const std::vector<quantize::QuantizedLayerReport>& layers) {
-    io::Json::Array array;
-    for (const quantize::QuantizedLayerReport& layer : layers) {
-        array.emplace_back(io::Json::Object{{"name", layer.name},
-                                            {"bits", layer.bits},
-                                            {"group_size", layer.group_size},
-                                            {"method", layer.method},
-                                            {"relative_error", layer.relative_error}});
-    }
-    return array;
 }
 
 // What the report lacks: how large the weight files are, and what the rotation comes to here.
@@ -140,7 +128,7 @@ void print_json(const QuantizeFlags& flags, const quantize::QuantizeReport& repo
     json.set("size_bytes", folders.bytes_out);
     json.set("seconds", report.seconds);
     json.set("peak_rss_bytes", peak_rss_bytes());
-    json.set("layers", layers_to_json(report.layers));
+    json.set("layers", quantize::to_json(report.layers));
     print_document(json);
 }
 
@@ -168,7 +156,7 @@ void quantize_command(const Words& words) {
     if (flags.in.empty() || flags.out.empty()) {
         fail(ErrorCode::Usage, "quantize needs two folders: quarot quantize IN OUT");
     }
-    flags.options.recipe = flags.recipe.resolve();
+    flags.options = flags.job.resolve(flags.in);
     log_info("backend cpu, tier {}, {}, recipe {}", kernels::best_isa_tier(),
              describe_threads(flags.options.n_threads), describe(flags.options.recipe));
 

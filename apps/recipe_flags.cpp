@@ -15,16 +15,18 @@ std::optional<T> first_of(const std::optional<T>& a, const std::optional<T>& b) 
     return a ? a : b;
 }
 
+// The main ones; an unknown name lists all.
 std::string recipe_help() {
-    std::string text;
-    for (const std::string& name : model::recipe_names()) text += (text.empty() ? "" : ", ") + name;
-    return text + " [" + model::default_recipe_name() + "]";
+    return "quarot, quarot-rtn, quarot-128g, quarot-64g, w4a8kv4, w6a6kv6, w8a8kv8, rtn, or a row "
+           "of the paper's tables [" +
+           model::default_recipe_name() + "]";
 }
 
-// True if nothing but the seed and the stored dtype differs.
+// True if nothing but the seed, the stored dtype and the calibration text's cut differs.
 bool is_same_method(model::Recipe named, const model::Recipe& recipe) {
     named.rotation.seed = recipe.rotation.seed;
     named.storage = recipe.storage;
+    named.calibration = recipe.calibration;
     return model::to_json(named).dump() == model::to_json(recipe).dump();
 }
 
@@ -36,9 +38,9 @@ void RecipeFlags::declare(Args& args) {
     declare_widths(args);
     declare_clips(args);
     declare_rotation(args);
-    args.add({"--method", "NAME", "how weights are quantized: rtn",
-              [this](const Given& g) { method_ = g.value; }});
-    declare_not_yet_there(args);
+    declare_method(args);
+    declare_groups(args);
+    declare_calibration(args);
 }
 
 void RecipeFlags::declare_widths(Args& args) {
@@ -86,26 +88,56 @@ void RecipeFlags::declare_rotation(Args& args) {
               [this](const Given& g) {
                   dtype_ = as_choice(g, {"keep", "f32", "f16", "bf16"});
               }});
-    args.add({"--hadamard-dtype", "TYPE", "of the online Hadamards: fp32", [](const Given& g) {
-                  if (as_choice(g, {"fp32", "fp16"}) == "fp16") {
-                      fail(ErrorCode::Unsupported, "{} fp16 is not in this version, expected fp32",
-                           g.source);
-                  }
+    args.add({"--hadamard-dtype", "TYPE", "of the online Hadamards: fp32 or fp16 [fp32]",
+              [this](const Given& g) {
+                  hadamard_dtype_ = as_choice(g, {"fp32", "fp16"});
               }});
 }
 
-// Refused by name, so that nobody takes the result for what was asked.
-void RecipeFlags::declare_not_yet_there(Args& args) {
-    const auto refuse = [](const Given& g) {
-        fail(ErrorCode::Unsupported, "{} is not in this version of quarot; leave it out", g.source);
+void RecipeFlags::declare_groups(Args& args) {
+    const auto group = [&args](const char* name, const char* help, std::optional<int64_t>& to) {
+        args.add({name, "N", help, [&to](const Given& g) { to = as_integer(g, 0, 1 << 20); }});
     };
-    for (const char* name : {"--group-size", "--a-group-size", "--calib", "--nsamples", "--seqlen",
-                             "--damp", "--calib-windows", "--calib-activations", "--text-format",
-                             "--group-scales", "--a-zero", "--work-dir"}) {
-        args.add({name, "VALUE", "", refuse, Shown::Hidden});
-    }
-    args.add({"--act-order", "", "", refuse, Shown::Hidden});
-    args.add({"--resume", "", "", refuse, Shown::Hidden});
+    group("--group-size", "inputs of a weight that share a scale; 0: all of a row [0]",
+          group_size_);
+    group("--a-group-size", "the same of activations [0]", a_group_size_);
+    args.add({"--a-zero", "KIND", "zero points of --a-asym: integer or real [integer]",
+              [this](const Given& g) {
+                  a_zero_ = as_choice(g, {"integer", "real"});
+              }});
+}
+
+void RecipeFlags::declare_method(Args& args) {
+    args.add({"--method", "NAME", "how weights are quantized: rtn, or gptq, which needs --calib",
+              [this](const Given& g) {
+                  method_ = as_choice(g, {"rtn", "gptq"});
+              },
+              Shown::First});
+    args.add({"--damp", "R", "gptq: share of the Hessian's mean diagonal added to it [0.01]",
+              [this](const Given& g) { damp_ = as_number(g, 0.0f, 1.0f); }});
+    args.add({"--act-order", "", "gptq: columns with the largest inputs first",
+              [this](const Given& g) { act_order_ = as_switch(g); }});
+    args.add({"--group-scales", "WHEN",
+              "gptq: from updated weights, or as the original from block-start [updated]",
+              [this](const Given& g) {
+                  group_scales_ = as_choice(g, {"updated", "block-start"});
+              }});
+}
+
+void RecipeFlags::declare_calibration(Args& args) {
+    args.add({"--nsamples", "N", "calibration windows [32]",
+              [this](const Given& g) { n_samples_ = as_integer(g, 1, 1 << 20); }});
+    args.add({"--seqlen", "N", "tokens of a calibration window [2048, or what the model has]",
+              [this](const Given& g) { seqlen_ = as_integer(g, 2, 1 << 20); }});
+    args.add({"--calib-windows", "WHICH", "first: from the start on, or random by --seed [random]",
+              [this](const Given& g) {
+                  calib_windows_ = as_choice(g, {"first", "random"});
+              }});
+    args.add({"--calib-activations", "HOW",
+              "what layers hand on while calibrating: full precision or quantized [full]",
+              [this](const Given& g) {
+                  calib_activations_ = as_choice(g, {"full", "quantized"});
+              }});
 }
 
 model::Recipe RecipeFlags::resolve() const {
@@ -113,6 +145,7 @@ model::Recipe RecipeFlags::resolve() const {
         model::named_recipe(recipe_.empty() ? model::default_recipe_name() : recipe_);
     model::Recipe recipe = named;
     apply_formats(recipe);
+    apply_method(recipe);
     apply_rotation(recipe);
     model::check_recipe(recipe);
     if (!is_same_method(named, recipe)) recipe.name = "custom";
@@ -125,7 +158,12 @@ void RecipeFlags::apply_formats(model::Recipe& recipe) const {
     };
     set(recipe.weights.bits, w_bits_);
     set(recipe.weights.clip_search, w_clip_search_);
-    set(recipe.weights.method, method_);
+    set(recipe.weights.group_size, group_size_);
+    set(recipe.activations.group_size, a_group_size_);
+    if (a_zero_) {
+        recipe.activations.zero =
+            *a_zero_ == "real" ? kernels::ZeroPoint::Real : kernels::ZeroPoint::Integer;
+    }
     if (w_asymmetric_) recipe.weights.symmetric = !*w_asymmetric_;
     set(recipe.activations.bits, a_bits_);
     set(recipe.activations.clip, a_clip_);
@@ -138,6 +176,29 @@ void RecipeFlags::apply_formats(model::Recipe& recipe) const {
     set(recipe.head_bits, head_bits_);
 }
 
+void RecipeFlags::apply_method(model::Recipe& recipe) const {
+    model::WeightFormat& weights = recipe.weights;
+    if (method_) weights.method = *method_;
+    if (damp_) weights.damp = *damp_;
+    if (act_order_) weights.act_order = *act_order_;
+    if (group_scales_) {
+        weights.group_scales = *group_scales_ == "updated" ? model::GroupScales::Updated
+                                                           : model::GroupScales::BlockStart;
+    }
+    model::CalibrationSpec& calibration = recipe.calibration;
+    if (n_samples_) calibration.n_samples = *n_samples_;
+    if (seqlen_) calibration.seqlen = *seqlen_;
+    if (calib_windows_) {
+        calibration.windows = *calib_windows_ == "first" ? model::CalibrationWindows::First
+                                                         : model::CalibrationWindows::Random;
+    }
+    if (calib_activations_) {
+        calibration.activations = *calib_activations_ == "full"
+                                      ? model::CalibrationActivations::Full
+                                      : model::CalibrationActivations::Quantized;
+    }
+}
+
 void RecipeFlags::apply_rotation(model::Recipe& recipe) const {
     if (rotate_) {
         const bool rotates = *rotate_ != "none";
@@ -147,6 +208,9 @@ void RecipeFlags::apply_rotation(model::Recipe& recipe) const {
                                                : model::ResidualRotation::Hadamard;
         spec.value_heads = spec.query_key = spec.ffn = spec.fold_norms = rotates;
         if (rotates && !recipe.storage) recipe.storage = DType::F32;
+    }
+    if (hadamard_dtype_) {
+        recipe.rotation.online_dtype = *hadamard_dtype_ == "fp16" ? DType::F16 : DType::F32;
     }
     if (seed_) recipe.rotation.seed = *seed_;
     if (!dtype_) return;

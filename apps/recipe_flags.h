@@ -17,12 +17,17 @@ class RecipeFlags {
     // "custom" if that changes more than the seed and the stored dtype.
     // Error{Usage, Unsupported}.
     model::Recipe resolve() const;
+    // Was the length of calibration windows chosen, or is it the default?
+    bool has_seqlen() const { return seqlen_.has_value(); }
 
   private:
     void declare_widths(Args& args);
     void declare_clips(Args& args);
     void declare_rotation(Args& args);
-    void declare_not_yet_there(Args& args);
+    void declare_groups(Args& args);
+    void declare_method(Args& args);
+    void declare_calibration(Args& args);
+    void apply_method(model::Recipe& recipe) const;
     void apply_formats(model::Recipe& recipe) const;
     void apply_rotation(model::Recipe& recipe) const;
 
@@ -30,8 +35,12 @@ class RecipeFlags {
     std::optional<int> w_bits_, a_bits_, k_bits_, v_bits_, kv_bits_, down_bits_, head_bits_;
     std::optional<float> a_clip_, k_clip_, v_clip_, kv_clip_;
     std::optional<bool> w_clip_search_, w_asymmetric_, a_asymmetric_;
-    std::optional<std::string> method_, rotate_, dtype_;
+    std::optional<std::string> method_, rotate_, dtype_, hadamard_dtype_, a_zero_, group_scales_;
+    std::optional<std::string> calib_windows_, calib_activations_;
     std::optional<uint32_t> seed_;
+    std::optional<int64_t> group_size_, a_group_size_, n_samples_, seqlen_;
+    std::optional<float> damp_;
+    std::optional<bool> act_order_;
 };
 
 }  // namespace quarot::apps

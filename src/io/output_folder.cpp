@@ -128,14 +128,20 @@ std::string parent_of(const std::string& path) {
 
 }  // namespace
 
+void check_output_folder(const std::string& path, bool overwrite,
+                         const std::vector<std::string>& inputs) {
+    const std::string name = tidy(path);
+    if (name.empty() || name == "." || name == ".." || fs::path(name).filename() == "..") {
+        fail(ErrorCode::Usage, "output folder \"{}\" has no name of its own", path);
+    }
+    check_apart(name, inputs);
+    check_free_or_replaceable(name, overwrite);
+}
+
 OutputFolder::OutputFolder(const std::string& path, bool overwrite,
                            const std::vector<std::string>& inputs)
     : path_(tidy(path)), overwrite_(overwrite) {
-    if (path_.empty() || path_ == "." || path_ == ".." || fs::path(path_).filename() == "..") {
-        fail(ErrorCode::Usage, "output folder \"{}\" has no name of its own", path);
-    }
-    check_apart(path_, inputs);
-    check_free_or_replaceable(path_, overwrite_);
+    check_output_folder(path, overwrite, inputs);
     temporary_ = temporary_sibling(path_, "partial");
     if (::mkdir(temporary_.c_str(), 0777) != 0) {
         fail_io("create a folder in", parent_of(path_), last_error());

@@ -6,6 +6,10 @@
 
 namespace quarot::io {
 
+// Would an OutputFolder be refused? Errors as its constructor's; nothing is created.
+void check_output_folder(const std::string& path, bool overwrite,
+                         const std::vector<std::string>& inputs);
+
 // Everything is written into a sibling with a temporary name; commit() syncs and renames it to
 // `path`. Without commit the destructor removes what was written.
 class OutputFolder {

@@ -10,8 +10,6 @@
 #include "core/process.h"
 #include "core/progress.h"
 #include "model/host_memory.h"
-#include "model/online_transforms.h"
-#include "model/rope.h"
 #include "model/weights.h"
 
 namespace quarot::model {
@@ -19,7 +17,6 @@ namespace quarot::model {
 namespace {
 
 using kernels::Backend;
-using kernels::Buffer;
 
 void override_width(std::string_view flag, std::optional<int> wanted, int& bits) {
     if (!wanted) return;
@@ -75,13 +72,6 @@ int64_t kv_cache_bytes(const Weights& weights) {
         .value_or(std::numeric_limits<int64_t>::max());
 }
 
-Buffer upload_floats(const std::vector<float>& values, Backend& backend) {
-    const auto bytes = static_cast<int64_t>(values.size() * sizeof(float));
-    Buffer buffer = backend.allocate(bytes);
-    backend.upload(buffer.data(), values.data(), bytes);
-    return buffer;
-}
-
 class Loader {
   public:
     Loader(const SourceModel& source, Backend& backend)
@@ -111,16 +101,7 @@ class Loader {
     }
 
     Gain load_gain(NormRole role, int64_t layer) {
-        const std::vector<float> gain = source_.norm_gain(role, layer);
-        const bool ones = std::all_of(gain.begin(), gain.end(), [](float g) { return g == 1.0f; });
-        return ones ? Gain{} : Gain{upload_floats(gain, backend_)};
-    }
-
-    // Null for the identity.
-    std::unique_ptr<kernels::Transform> load_transform(const std::optional<linalg::Mixer>& mixer,
-                                                       int64_t inner) {
-        if (!mixer || mixer->kind == linalg::MixerKind::Identity) return nullptr;
-        return backend_.prepare_transform(*mixer, inner);
+        return upload_gain(source_.norm_gain(role, layer), backend_);
     }
 
   private:
@@ -154,11 +135,8 @@ Weights load_weights(const SourceModel& source, const ActivationOverrides& overr
         fail(ErrorCode::Usage, "a context of {} tokens is wanted, and {} is made for 1 to {}",
              n_positions, source.folder(), config.max_positions);
     }
-    Weights weights;
-    weights.config = config;
-    weights.recipe = overridden(source.recipe(), overrides);
-    weights.n_positions = n_positions;
-    weights.name = source.folder();
+    Weights weights = weights_frame(config, overridden(source.recipe(), overrides), source.folder(),
+                                    n_positions, backend);
     require_host_bytes({loaded_bytes(source, n_positions), kv_cache_bytes(weights)},
                        available_host_bytes(), weights.name);
     if (source.is_quantized() && !source.has_digests()) {
@@ -171,15 +149,6 @@ Weights load_weights(const SourceModel& source, const ActivationOverrides& overr
     loader.load_embedding_and_head(weights);
     for (int64_t layer = 0; layer < config.n_layers; ++layer) loader.load_layer(layer, weights);
     weights.final_norm = loader.load_gain(NormRole::Final, 0);
-
-    const OnlineTransforms online = make_online_transforms(weights.recipe.rotation, config);
-    weights.query_key = loader.load_transform(online.query_key, 1);
-    weights.head_mix = loader.load_transform(online.head_mix, config.head_dim);
-    weights.ffn = loader.load_transform(online.ffn, 1);
-
-    const RopeAngles angles = rope_angles(config.rope, config.head_dim, n_positions);
-    weights.rope_cos = upload_floats(angles.cos, backend);
-    weights.rope_sin = upload_floats(angles.sin, backend);
     return weights;
 }
 

@@ -59,8 +59,8 @@ class RememberingBackend final : public kernels::Backend {
         embedding = std::move(table);
         return std::make_unique<kernels::Embedding>();
     }
-    std::unique_ptr<kernels::Transform> prepare_transform(const linalg::Mixer& mixer,
-                                                          int64_t inner) override {
+    std::unique_ptr<kernels::Transform> prepare_transform(const linalg::Mixer& mixer, int64_t inner,
+                                                          DType) override {
         return std::make_unique<kernels::Transform>(mixer.n, inner);
     }
     std::unique_ptr<kernels::KvStore> make_kv_store(const kernels::KvDescriptor&,

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -51,6 +52,30 @@ constexpr const RoleRule& rule_of(LinearRole role) {
 constexpr std::array<LinearRole, 7> kLayerRoles = {
     LinearRole::Q,    LinearRole::K,  LinearRole::V,   LinearRole::O,
     LinearRole::Gate, LinearRole::Up, LinearRole::Down};
+
+// A place where one or more linears of a layer read the same values.
+enum class InputSite { Attention, Output, Mlp, Down };
+
+struct SiteRule {
+    InputSite site;
+    std::string_view name;
+    std::span<const LinearRole> roles;
+};
+
+namespace site_roles {
+inline constexpr std::array kAttention = {LinearRole::Q, LinearRole::K, LinearRole::V};
+inline constexpr std::array kOutput = {LinearRole::O};
+inline constexpr std::array kMlp = {LinearRole::Gate, LinearRole::Up};
+inline constexpr std::array kDown = {LinearRole::Down};
+}  // namespace site_roles
+
+// In the order in which a layer passes them; their roles in this order are kLayerRoles.
+inline constexpr std::array<SiteRule, 4> kSiteRules = {{
+    {InputSite::Attention, "the input of q, k and v", site_roles::kAttention},
+    {InputSite::Output, "the input of o_proj", site_roles::kOutput},
+    {InputSite::Mlp, "the input of gate and up", site_roles::kMlp},
+    {InputSite::Down, "the input of down_proj", site_roles::kDown},
+}};
 
 int64_t out_features(LinearRole role, const ModelConfig& config);
 int64_t in_features(LinearRole role, const ModelConfig& config);

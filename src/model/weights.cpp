@@ -1,6 +1,32 @@
 #include "model/weights.h"
 
+#include <algorithm>
+
+#include "model/online_transforms.h"
+#include "model/rope.h"
+
 namespace quarot::model {
+
+namespace {
+
+using kernels::Backend;
+using kernels::Buffer;
+
+Buffer upload_floats(const std::vector<float>& values, Backend& backend) {
+    const auto bytes = static_cast<int64_t>(values.size() * sizeof(float));
+    Buffer buffer = backend.allocate(bytes);
+    backend.upload(buffer.data(), values.data(), bytes);
+    return buffer;
+}
+
+// Null for the identity.
+std::unique_ptr<kernels::Transform> prepare(const std::optional<linalg::Mixer>& mixer,
+                                            int64_t inner, DType storage, Backend& backend) {
+    if (!mixer || mixer->kind == linalg::MixerKind::Identity) return nullptr;
+    return backend.prepare_transform(*mixer, inner, storage);
+}
+
+}  // namespace
 
 kernels::ActivationFormat Weights::activation_format(LinearRole role) const {
     return model::activation_format(recipe, role);
@@ -13,6 +39,29 @@ kernels::KvDescriptor Weights::kv_descriptor() const {
             .page_tokens = 64,
             .k = recipe.k,
             .v = recipe.v};
+}
+
+Gain upload_gain(const std::vector<float>& gain, Backend& backend) {
+    const bool ones = std::all_of(gain.begin(), gain.end(), [](float g) { return g == 1.0f; });
+    return ones ? Gain{} : Gain{upload_floats(gain, backend)};
+}
+
+Weights weights_frame(const ModelConfig& config, const Recipe& recipe, const std::string& name,
+                      int64_t n_positions, Backend& backend) {
+    Weights weights;
+    weights.config = config;
+    weights.recipe = recipe;
+    weights.name = name;
+    weights.n_positions = n_positions;
+    const OnlineTransforms online = make_online_transforms(recipe.rotation, config);
+    weights.query_key = prepare(online.query_key, 1, DType::F32, backend);
+    weights.head_mix =
+        prepare(online.head_mix, config.head_dim, recipe.rotation.online_dtype, backend);
+    weights.ffn = prepare(online.ffn, 1, recipe.rotation.online_dtype, backend);
+    const RopeAngles angles = rope_angles(config.rope, config.head_dim, n_positions);
+    weights.rope_cos = upload_floats(angles.cos, backend);
+    weights.rope_sin = upload_floats(angles.sin, backend);
+    return weights;
 }
 
 }  // namespace quarot::model

@@ -52,6 +52,14 @@ struct Weights {
     kernels::KvDescriptor kv_descriptor() const;
 };
 
+// A norm's gain on a backend; empty if all ones.
+Gain upload_gain(const std::vector<float>& gain, kernels::Backend& backend);
+
+// Weights without embedding, layers and head: what all layers share. name: for messages;
+// n_positions as in load_weights.
+Weights weights_frame(const ModelConfig& config, const Recipe& recipe, const std::string& name,
+                      int64_t n_positions, kernels::Backend& backend);
+
 // Run-time changes of what is quantized besides weights (flags of perplexity, generate, logits).
 struct ActivationOverrides {
     std::optional<int> a_bits, k_bits, v_bits;

@@ -37,18 +37,6 @@ std::vector<std::string> companions_of(const std::string& folder) {
     return names;
 }
 
-std::vector<std::string> input_files(const model::SourceModel& source) {
-    std::vector<std::string> names = companions_of(source.folder());
-    names.emplace_back("config.json");
-    const std::vector<std::string> shards = source.checkpoint().files();
-    for (const std::string& path : shards) names.push_back(fs::path(path).filename().string());
-    const std::string index = "model.safetensors.index.json";
-    std::error_code error;
-    if (fs::exists(fs::path(source.folder()) / index, error)) names.push_back(index);
-    std::sort(names.begin(), names.end());
-    return names;
-}
-
 std::vector<std::string> files_in(const std::string& folder) {
     std::vector<std::string> names;
     for (const auto& entry : fs::directory_iterator(folder)) {
@@ -89,21 +77,19 @@ io::Json describe_residual(const rotate::Rotation& rotation) {
     return json;
 }
 
-io::Json layers_json(const std::vector<QuantizedLayerReport>& layers) {
-    io::Json::Array array;
-    for (const QuantizedLayerReport& layer : layers) {
-        io::Json json;
-        json.set("name", layer.name);
-        json.set("bits", layer.bits);
-        json.set("group_size", layer.group_size);
-        json.set("method", layer.method);
-        json.set("relative_error", layer.relative_error);
-        array.push_back(std::move(json));
-    }
-    return array;
-}
-
 }  // namespace
+
+std::vector<std::string> input_files(const model::SourceModel& source) {
+    std::vector<std::string> names = companions_of(source.folder());
+    names.emplace_back("config.json");
+    const std::vector<std::string> shards = source.checkpoint().files();
+    for (const std::string& path : shards) names.push_back(fs::path(path).filename().string());
+    const std::string index = "model.safetensors.index.json";
+    std::error_code error;
+    if (fs::exists(fs::path(source.folder()) / index, error)) names.push_back(index);
+    std::sort(names.begin(), names.end());
+    return names;
+}
 
 io::Json output_config(const model::SourceModel& source, const model::Recipe& recipe,
                        const OutputPlan& plan) {
@@ -134,16 +120,17 @@ io::Json describe(const rotate::Rotation& rotation) {
 void write_provenance(const Provenance& provenance, io::OutputFolder& folder, ThreadPool& pool) {
     io::Json::Object tensors;
     for (const auto& [name, hash] : provenance.tensor_hashes) tensors.emplace_back(name, hash);
-    const model::SourceModel& source = provenance.source;
     const std::string& out = folder.temporary_path();
     io::Json json;
     json.set("schema", "quarot.provenance/1");
     json.set("version", QUAROT_VERSION);
     json.set("recipe", to_json(provenance.recipe));
     json.set("rotation", describe(provenance.rotation));
-    json.set("inputs", hash_files(source.folder(), input_files(source), pool));
+    io::Json::Object inputs;
+    for (const auto& [name, digest] : provenance.inputs) inputs.emplace_back(name, digest);
+    json.set("inputs", std::move(inputs));
     json.set("outputs", hash_files(out, files_in(out), pool));
-    json.set("layers", layers_json(provenance.layers));
+    json.set("layers", to_json(provenance.layers));
     json.set("tensors", std::move(tensors));
     folder.write_text("quarot.json", json.dump() + "\n");
 }

@@ -4,17 +4,22 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 #include "core/thread_pool.h"
 #include "io/json.h"
 #include "io/output_folder.h"
 #include "model/recipe.h"
 #include "model/source_model.h"
+#include "quantize/job_identity.h"
 #include "quantize/output_plan.h"
 #include "quantize/quantize_model.h"
 #include "rotate/rotation.h"
 
 namespace quarot::quantize {
+
+// The names of the files in the source folder that the result depends on.
+std::vector<std::string> input_files(const model::SourceModel& source);
 
 // The original keys, the recipe as quantization_config, and an untied head if the plan has one.
 io::Json output_config(const model::SourceModel& source, const model::Recipe& recipe,
@@ -33,9 +38,10 @@ struct Provenance {
     const rotate::Rotation& rotation;
     const std::vector<QuantizedLayerReport>& layers;
     const std::map<std::string, std::string>& tensor_hashes;
+    const InputDigests& inputs;
 };
 
-// Reads all inputs and outputs once more for their SHA-256. Called when all other files are there.
+// Reads all outputs once more for their SHA-256. Called when all other files are there.
 void write_provenance(const Provenance& provenance, io::OutputFolder& folder, ThreadPool& pool);
 
 }  // namespace quarot::quantize

@@ -1,138 +1,30 @@
-// Goes through a model once, weight by weight: read, rotate, quantize, write.
+// One job: plan, quantize layer after layer into the work folder, assemble the output folder.
 #include "quantize/quantize_model.h"
 
 #include <chrono>
+#include <map>
 #include <utility>
 
 #include "core/error.h"
-#include "core/process.h"
 #include "core/progress.h"
 #include "core/thread_pool.h"
+#include "io/output_folder.h"
+#include "kernels/backend.h"
 #include "model/source_model.h"
+#include "quantize/job_identity.h"
+#include "quantize/layer_quantizer.h"
+#include "quantize/model_writer.h"
 #include "quantize/output_plan.h"
 #include "quantize/provenance.h"
 #include "quantize/quantizer.h"
-#include "quantize/rotated_weight.h"
 #include "quantize/shard_writer.h"
-#include "quantize/weight_writer.h"
+#include "quantize/work_folder.h"
 
 namespace quarot::quantize {
 namespace {
 
 using model::LinearId;
 using model::LinearRole;
-using model::NormRole;
-
-class ModelQuantizer {
-  public:
-    ModelQuantizer(const model::SourceModel& source, const model::Recipe& recipe,
-                   const rotate::Rotation& rotation, const OutputPlan& plan, ShardWriter& shards,
-                   ThreadPool& pool)
-        : source_(source),
-          recipe_(recipe),
-          rotation_(rotation),
-          plan_(plan),
-          writer_(plan, shards, pool),
-          pool_(pool) {}
-
-    void run() {
-        const int64_t n_layers = source_.config().n_layers;
-        constexpr int64_t kPerLayer = model::kLayerRoles.size();
-        Progress progress("quantizing", n_layers * kPerLayer + (plan_.tied_embeddings ? 1 : 2));
-        writer_.dense(RotatedWeight(embedding_source(source_), rotation_, source_.config(), pool_));
-        progress.advance();
-        for (int64_t layer = 0; layer < n_layers; ++layer) {
-            write_norm(NormRole::Attention, layer);
-            write_norm(NormRole::Mlp, layer);
-            for (const LinearRole role : model::kLayerRoles) {
-                write_linear({role, layer});
-                progress.advance();
-            }
-        }
-        write_norm(NormRole::Final, 0);
-        if (!plan_.tied_embeddings) {
-            write_linear({LinearRole::LmHead});
-            progress.advance();
-        }
-    }
-
-    const std::vector<QuantizedLayerReport>& layers() const { return layers_; }
-    // Of the quantized linears; if there is none, of the decoder's.
-    double bits_per_weight() const {
-        if (quantized_weights_ == 0) return dense_bits_per_weight();
-        return 8.0 * static_cast<double>(quantized_bytes_) /
-               static_cast<double>(quantized_weights_);
-    }
-
-  private:
-    void write_norm(NormRole role, int64_t layer) {
-        std::vector<float> gain = source_.norm_gain(role, layer);
-        if (recipe_.rotation.fold_norms) gain.assign(gain.size(), 1.0f);
-        writer_.vector(source_.family().norm(role, layer), gain);
-    }
-
-    void write_linear(const LinearId& id) {
-        throw_if_interrupted();
-        const RotatedWeight weight(linear_source(source_, id, recipe_.rotation.fold_norms),
-                                   rotation_, source_.config(), pool_);
-        QuantizedLayerReport report;
-        report.name = source_.linear_name(id);
-        report.bits = weight_bits(recipe_, id.role);
-        if (report.bits < 16) {
-            write_quantized(weight, report);
-        } else {
-            report.method = "none";
-            writer_.dense(weight);
-        }
-        layers_.push_back(std::move(report));
-        if (has_bias(id.role, source_.config())) write_bias(id);
-    }
-
-    void write_quantized(const RotatedWeight& weight, QuantizedLayerReport& report) {
-        model::WeightFormat format = recipe_.weights;
-        format.bits = report.bits;
-        const WrittenWeight written =
-            writer_.quantized(report.name, weight, quantizer_named(format.method), format);
-        report.group_size = format.group_size;
-        report.method = format.method;
-        report.relative_error = written.relative_error;
-        quantized_bytes_ += written.bytes;
-        quantized_weights_ += weight.rows() * weight.cols();
-    }
-
-    void write_bias(const LinearId& id) {
-        const std::vector<float> stored = source_.bias(id);
-        std::vector<double> bias(stored.begin(), stored.end());
-        rotate::rotate_output(rotation_, rule_of(id.role).output, source_.config(), bias, 1);
-        const std::vector<float> rounded(bias.begin(), bias.end());
-        writer_.vector(source_.linear_name(id) + ".bias", rounded);
-    }
-
-    double dense_bits_per_weight() const {
-        int64_t bytes = 0;
-        int64_t weights = 0;
-        for (const LinearRole role : model::kLayerRoles) {
-            for (int64_t layer = 0; layer < source_.config().n_layers; ++layer) {
-                const int64_t n =
-                    out_features(role, source_.config()) * in_features(role, source_.config());
-                const std::string name = source_.linear_name({role, layer}) + ".weight";
-                weights += n;
-                bytes += n * size_of(plan_.dtype_of.at(name));
-            }
-        }
-        return 8.0 * static_cast<double>(bytes) / static_cast<double>(weights);
-    }
-
-    const model::SourceModel& source_;
-    const model::Recipe& recipe_;
-    const rotate::Rotation& rotation_;
-    const OutputPlan& plan_;
-    WeightWriter writer_;
-    ThreadPool& pool_;
-    std::vector<QuantizedLayerReport> layers_;
-    int64_t quantized_bytes_ = 0;
-    int64_t quantized_weights_ = 0;
-};
 
 void refuse_quantized(const model::SourceModel& source) {
     if (!source.is_quantized()) return;
@@ -141,7 +33,132 @@ void refuse_quantized(const model::SourceModel& source) {
          source.folder(), source.recipe().name);
 }
 
+bool quantizes_layers(const model::Recipe& recipe) {
+    return weight_bits(recipe, LinearRole::Q) < 16 || weight_bits(recipe, LinearRole::Down) < 16;
+}
+
+void check_calibration(const QuantizeOptions& options, const model::SourceModel& source) {
+    if (!needs_calibration(options.recipe)) return;
+    if (options.calibration.empty()) {
+        fail(ErrorCode::Usage,
+             "--method {} chooses codes by how weights act on text; name a text with --calib, or "
+             "use "
+             "--method rtn, which needs none",
+             options.recipe.weights.method);
+    }
+    const auto seqlen = std::ssize(options.calibration.front());
+    if (seqlen > source.config().max_positions) {
+        fail(ErrorCode::Usage, "--seqlen is {}, and {} is made for at most {} tokens", seqlen,
+             source.folder(), source.config().max_positions);
+    }
+}
+
+std::string work_folder_of(const std::string& out, const QuantizeOptions& options) {
+    if (!options.work_folder.empty()) return options.work_folder;
+    std::string path = out;
+    while (path.size() > 1 && path.back() == '/') path.pop_back();
+    return path + ".work";
+}
+
+// Brings the work folder to all layers.
+void quantize_layers(const QuantizeContext& context, const QuantizeOptions& options,
+                     WorkFolder& work) {
+    const bool calibrated = needs_calibration(context.recipe);
+    const int64_t n_layers = context.source.config().n_layers;
+    if (work.finished_layers() == n_layers) return;
+    std::unique_ptr<kernels::Backend> backend;
+    if (calibrated) {
+        backend = kernels::make_backend("cpu", {.n_threads = options.n_threads, .isa = ""});
+    }
+    Progress progress("quantizing", n_layers * std::ssize(model::kLayerRoles));
+    LayerQuantizer quantizer(context, calibrated ? options.calibration : TokenWindows{},
+                             backend.get(), progress);
+    for (int64_t layer = 0; layer < n_layers; ++layer) {
+        if (layer < work.finished_layers()) {
+            if (calibrated) quantizer.pass(layer, work.read_layer(layer));
+            progress.advance(std::ssize(model::kLayerRoles));
+            continue;
+        }
+        QuantizedLayer result = quantizer.quantize(layer);
+        work.finish_layer(result.tensors, to_json(result.reports));
+    }
+}
+
+// In the order of the network.
+std::vector<QuantizedLayerReport> ordered(std::vector<QuantizedLayerReport> reports,
+                                          const model::SourceModel& source) {
+    std::map<std::string, QuantizedLayerReport> by_name;
+    for (QuantizedLayerReport& report : reports) by_name.emplace(report.name, std::move(report));
+    std::vector<QuantizedLayerReport> result;
+    const auto take = [&](const LinearId& id) {
+        const auto found = by_name.find(source.linear_name(id));
+        if (found != by_name.end()) result.push_back(std::move(found->second));
+    };
+    for (int64_t layer = 0; layer < source.config().n_layers; ++layer) {
+        for (const LinearRole role : model::kLayerRoles) take({role, layer});
+    }
+    take({LinearRole::LmHead});
+    return result;
+}
+
+// Writes the folder and makes it appear.
+std::vector<QuantizedLayerReport> assemble(const QuantizeContext& context, const std::string& out,
+                                           const QuantizeOptions& options,
+                                           const InputDigests& inputs, const WorkFolder* work) {
+    const model::SourceModel& source = context.source;
+    io::OutputFolder folder(out, options.overwrite, {source.folder()});
+    ShardWriter shards(context.plan, folder);
+    Progress progress("writing", source.config().n_layers + 2);
+    const auto read_layer = [&](int64_t layer) {
+        return work == nullptr ? std::vector<NamedTensor>{} : work->read_layer(layer);
+    };
+    ModelWriter writer(context, read_layer, shards, progress);
+    writer.write();
+    shards.finish();
+
+    std::vector<QuantizedLayerReport> reports = writer.reports();
+    for (int64_t layer = 0; work != nullptr && layer < work->finished_layers(); ++layer) {
+        for (auto& report : layer_reports_from_json(work->report(layer))) {
+            reports.push_back(std::move(report));
+        }
+    }
+    reports = ordered(std::move(reports), source);
+    copy_companions(source, folder);
+    folder.write_text("config.json",
+                      output_config(source, context.recipe, context.plan).dump() + "\n");
+    write_provenance({source, context.recipe, context.rotation, reports, shards.hashes(), inputs},
+                     folder, context.pool);
+    folder.commit();
+    return reports;
+}
+
+// Of the quantized linears; if there is none, of the decoder's.
+double bits_per_weight(const std::vector<QuantizedLayerReport>& reports,
+                       const QuantizeContext& context) {
+    int64_t bytes = 0, weights = 0;
+    for (const QuantizedLayerReport& report : reports) {
+        bytes += report.bytes;
+        weights += report.weights;
+    }
+    if (weights == 0) {
+        const model::ModelConfig& config = context.source.config();
+        for (const LinearRole role : model::kLayerRoles) {
+            for (int64_t layer = 0; layer < config.n_layers; ++layer) {
+                const int64_t n = out_features(role, config) * in_features(role, config);
+                const std::string name = context.source.linear_name({role, layer}) + ".weight";
+                weights += n;
+                bytes += n * size_of(context.plan.dtype_of.at(name));
+            }
+        }
+    }
+    return 8.0 * static_cast<double>(bytes) / static_cast<double>(weights);
+}
+
 }  // namespace
+
+bool needs_calibration(const model::Recipe& recipe) {
+    return quantizes_layers(recipe) && quantizer_named(recipe.weights.method).needs_calibration;
+}
 
 QuantizeReport quantize_model(const std::string& in, const std::string& out,
                               const QuantizeOptions& options) {
@@ -151,22 +168,25 @@ QuantizeReport quantize_model(const std::string& in, const std::string& out,
     if (recipe.quantizes_weights()) quantizer_named(recipe.weights.method);
     const model::SourceModel source = model::SourceModel::open(in);
     refuse_quantized(source);
+    check_groups(recipe, source.config());
+    check_calibration(options, source);
     const rotate::Rotation rotation = rotate::make_rotation(recipe.rotation, source.config());
     const OutputPlan plan = plan_output(source, rotation, recipe, options.shard_bytes);
+    io::check_output_folder(out, options.overwrite, {in});
 
-    io::OutputFolder folder(out, options.overwrite, {in});
     ThreadPool pool(options.n_threads);
-    ShardWriter shards(plan, folder);
-    ModelQuantizer quantizer(source, recipe, rotation, plan, shards, pool);
-    quantizer.run();
-    shards.finish();
-
-    copy_companions(source, folder);
-    folder.write_text("config.json", output_config(source, recipe, plan).dump() + "\n");
-    write_provenance({source, recipe, rotation, quantizer.layers(), shards.hashes()}, folder, pool);
-    folder.commit();
+    const QuantizeContext context = {source, recipe, rotation, plan, pool};
+    const InputDigests inputs = digest_inputs(source, pool);
+    std::optional<WorkFolder> work;
+    if (quantizes_layers(recipe)) {
+        work.emplace(work_folder_of(out, options),
+                     job_identity(recipe, inputs, options.calibration), options.resume);
+        quantize_layers(context, options, *work);
+    }
+    const auto reports = assemble(context, out, options, inputs, work ? &*work : nullptr);
+    if (work) work->remove();
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-    return {quantizer.bits_per_weight(), elapsed.count(), quantizer.layers()};
+    return {bits_per_weight(reports, context), elapsed.count(), reports};
 }
 
 }  // namespace quarot::quantize

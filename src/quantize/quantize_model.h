@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "model/recipe.h"
+#include "quantize/quantized_linear.h"
 
 namespace quarot::quantize {
 
@@ -21,23 +22,19 @@ struct QuantizeOptions {
     int n_threads = 1;
 };
 
-struct QuantizedLayerReport {
-    std::string name;
-    int bits = 16;
-    int64_t group_size = 0;
-    std::string method;
-    double relative_error = 0.0;
-};
-
 struct QuantizeReport {
     double bits_per_weight = 0.0;  // of the quantized linears, scales and zero points counted
     double seconds = 0.0;
     std::vector<QuantizedLayerReport> layers;
 };
 
+// Does the recipe's method look at calibration text?
+bool needs_calibration(const model::Recipe& recipe);
+
 // in: an unquantized model folder (Error{Unsupported} if it is one of ours already). out appears
-// whole or not at all. Memory is bounded by the largest weight of a layer plus slices of the
-// embedding. The same input and recipe give the same bytes for any number of threads.
+// whole or not at all. Memory is bounded by what one layer needs plus the calibration activations.
+// Finished layers wait in the work folder, where a stopped job can be resumed; it is removed at the
+// end. The same input and options give the same bytes for any number of threads, stopped or not.
 QuantizeReport quantize_model(const std::string& in, const std::string& out,
                               const QuantizeOptions& options);
 

@@ -1,7 +1,6 @@
 #include "quantize/weight_writer.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <type_traits>
 #include <vector>
@@ -61,36 +60,11 @@ void WeightWriter::dense(const RotatedWeight& weight) {
                     [&](const Tensor& block) { shards_.append(weight.name(), bytes_of(block)); });
 }
 
-WrittenWeight WeightWriter::quantized(const std::string& linear, const RotatedWeight& weight,
-                                      const Quantizer& quantizer,
-                                      const model::WeightFormat& format) {
-    struct Block {
-        QuantizedMatrix matrix;
-        SquaredError error;
-    };
-    const WeightInputs inputs = {linear, weight.cols(), weight.cols(), {}};
-    const auto prepared = quantizer.prepare(inputs, format, pool_);
-    const auto make = [&](int64_t index) {
-        const std::vector<float> values = weight.block(index);
-        const WeightMatrix rows{values, std::ssize(values) / weight.cols(), weight.cols()};
-        Block block{prepared->quantize(rows).codes, {}};
-        block.error = squared_error(rows, block.matrix);
-        return block;
-    };
-    const QuantizedNames names(linear);
-    WrittenWeight written;
-    SquaredError error;
-    blocks_in_order(pool_, weight.n_blocks(), make, [&](const Block& block) {
-        shards_.append(names.packed, bytes_of(block.matrix.packed));
-        shards_.append(names.scale, bytes_of(block.matrix.scales));
-        if (!format.symmetric) shards_.append(names.zero_point, bytes_of(block.matrix.zero_points));
-        error += block.error;
-        written.bytes += block.matrix.bytes();
-    });
-    const std::array<int64_t, 2> shape = {weight.rows(), weight.cols()};
-    shards_.append(names.shape, std::as_bytes(std::span(shape)));
-    written.relative_error = error.relative();
-    return written;
+void WeightWriter::quantized(const std::string& linear, const std::vector<NamedTensor>& tensors) {
+    const std::string prefix = linear + ".";
+    for (const NamedTensor& entry : tensors) {
+        if (entry.name.starts_with(prefix)) shards_.append(entry.name, bytes_of(entry.tensor));
+    }
 }
 
 }  // namespace quarot::quantize

@@ -4,19 +4,15 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "core/thread_pool.h"
+#include "quantize/layer_file.h"
 #include "quantize/output_plan.h"
-#include "quantize/quantizer.h"
 #include "quantize/rotated_weight.h"
 #include "quantize/shard_writer.h"
 
 namespace quarot::quantize {
-
-struct WrittenWeight {
-    double relative_error = 0.0;
-    int64_t bytes = 0;  // codes, scales and zero points
-};
 
 // Only a few blocks are in memory at a time, and what they hold depends on the weight's shape
 // alone, so the bytes are the same for any number of threads. Used by one thread.
@@ -30,9 +26,8 @@ class WeightWriter {
     // than it holds.
     void vector(const std::string& name, std::span<const float> values);
     void dense(const RotatedWeight& weight);
-    // `linear`: the name without ".weight".
-    WrittenWeight quantized(const std::string& linear, const RotatedWeight& weight,
-                            const Quantizer& quantizer, const model::WeightFormat& format);
+    // Those of the tensors that belong to a quantized linear; `linear`: the name without ".weight".
+    void quantized(const std::string& linear, const std::vector<NamedTensor>& tensors);
 
   private:
     const OutputPlan& plan_;

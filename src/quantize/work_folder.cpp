@@ -262,7 +262,7 @@ int64_t WorkFolder::finished_layers() const {
 }
 
 void WorkFolder::finish_layer(const std::vector<NamedTensor>& tensors, const io::Json& report) {
-    QUAROT_CHECK(!removed_ && report.is_object());
+    QUAROT_CHECK(!removed_);
     const std::string file = layer_path(finished_layers());
     const std::string part = file + std::string(kPart);
     try {

@@ -1,0 +1,74 @@
+#include "apps/job_flags.h"
+
+#include <algorithm>
+
+#include "apps/arg_values.h"
+#include "apps/common_flags.h"
+#include "core/error.h"
+#include "core/log.h"
+#include "eval/perplexity.h"
+#include "model/source_model.h"
+
+namespace quarot::apps {
+
+void JobFlags::declare(Args& args) {
+    recipe_.declare(args);
+    args.add({"--calib", "FILE", "the text that gptq calibrates on",
+              [this](const Given& g) { calib_ = g.value; }, Shown::First});
+    args.add({"--text-format", "FORMAT",
+              "of --calib: raw, or wikitext-rows (blank line after each row) [raw]",
+              [this](const Given& g) {
+                  text_format_ = as_choice(g, {"raw", "wikitext-rows"});
+              }});
+    add_bos_flag(args, bos_);
+    args.add({"--work-dir", "FOLDER", "where finished layers wait [OUT.work]",
+              [this](const Given& g) { options_.work_folder = g.value; }});
+    args.add({"--resume", "", "go on with the unfinished work that lies there",
+              [this](const Given& g) { options_.resume = as_switch(g); }, Shown::First});
+    args.add({"--overwrite", "", "replace OUT if it exists",
+              [this](const Given& g) { options_.overwrite = as_switch(g); }, Shown::First});
+    args.add({"--shard-size", "SIZE", "largest file, such as 500M or 5G [5G]",
+              [this](const Given& g) { options_.shard_bytes = as_byte_count(g); }});
+    add_threads_flag(args, options_.n_threads);
+    args.add(
+        {"--device", "NAME", "auto or cpu: quantizing runs on the CPU [auto]", [](const Given& g) {
+             as_choice(g, {"auto", "cpu"});
+         }});
+}
+
+quantize::QuantizeOptions JobFlags::settings(const std::string& model_folder) const {
+    quantize::QuantizeOptions options = options_;
+    options.recipe = recipe_.resolve();
+    if (quantize::needs_calibration(options.recipe) && !recipe_.has_seqlen()) {
+        int64_t& seqlen = options.recipe.calibration.seqlen;
+        const auto source = model::SourceModel::open(model_folder);
+        seqlen = std::min(seqlen, source.config().max_positions);
+    }
+    return options;
+}
+
+quantize::QuantizeOptions JobFlags::resolve(const std::string& model_folder) const {
+    quantize::QuantizeOptions options = settings(model_folder);
+    const bool calibrated = quantize::needs_calibration(options.recipe);
+    if (calibrated && calib_.empty()) {
+        fail(ErrorCode::Usage,
+             "recipe {} quantizes weights with {}, which calibrates on a text: name its file with "
+             "--calib, or choose --method rtn",
+             options.recipe.name, options.recipe.weights.method);
+    }
+    if (calibrated) {
+        options.calibration = windows(model_folder, options.recipe);
+    } else if (!calib_.empty()) {
+        log_info("--calib {} is not used: nothing in this recipe calibrates", calib_);
+    }
+    return options;
+}
+
+quantize::TokenWindows JobFlags::windows(const std::string& model_folder,
+                                         const model::Recipe& recipe) const {
+    const std::string text = eval::read_evaluation_text(calib_, text_format_);
+    const auto ids = tokenizer::Tokenizer::load(model_folder).encode(text, bos_);
+    return quantize::calibration_windows(ids, recipe.calibration, recipe.rotation.seed);
+}
+
+}  // namespace quarot::apps

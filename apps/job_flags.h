@@ -1,0 +1,35 @@
+// The flags of quantize that name the calibration text and the work folder, and the reading of
+// both.
+#pragma once
+
+#include <string>
+
+#include "apps/args.h"
+#include "apps/recipe_flags.h"
+#include "quantize/calibration_windows.h"
+#include "quantize/quantize_model.h"
+#include "tokenizer/tokenizer.h"
+
+namespace quarot::apps {
+
+class JobFlags {
+  public:
+    void declare(Args& args);
+    // The recipe, its calibration windows cut from the text, and where unfinished work lies.
+    // Error{Usage} if the recipe's method needs a text and none was named.
+    quantize::QuantizeOptions resolve(const std::string& model_folder) const;
+    // The same before any text is read.
+    quantize::QuantizeOptions settings(const std::string& model_folder) const;
+
+  private:
+    quantize::TokenWindows windows(const std::string& model_folder,
+                                   const model::Recipe& recipe) const;
+
+    RecipeFlags recipe_;
+    quantize::QuantizeOptions options_;
+    std::string calib_;
+    std::string text_format_ = "raw";
+    tokenizer::AddBos bos_ = tokenizer::AddBos::Auto;
+};
+
+}  // namespace quarot::apps

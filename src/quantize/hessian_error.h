@@ -1,0 +1,27 @@
+// How much a changed weight changes what its linear gives on the calibration text.
+#pragma once
+
+#include <span>
+
+#include "kernels/ops.h"
+
+namespace quarot::quantize {
+
+// tr(E H E^T) of differences E of a weight, in fp32 on a backend: the mean squared change of the
+// outputs, summed over them, where H is the mean of x x^T. Those of rows add up. Used by one
+// thread.
+class HessianError {
+  public:
+    // hessian: [n, n]. The backend must outlive it.
+    HessianError(std::span<const double> hessian, int64_t n, kernels::Backend& backend);
+
+    double of(std::span<const float> differences, int64_t rows);
+
+  private:
+    int64_t n_;
+    kernels::Backend& backend_;
+    std::unique_ptr<kernels::Linear> hessian_;
+    kernels::Buffer in_, out_;
+};
+
+}  // namespace quarot::quantize

@@ -1,0 +1,26 @@
+// How much memory will a job hold at its worst moment?
+#pragma once
+
+#include <cstdint>
+
+#include "model/config.h"
+#include "model/recipe.h"
+#include "quantize/output_plan.h"
+#include "rotate/rotation.h"
+
+namespace quarot::quantize {
+
+struct JobShape {
+    const model::ModelConfig& config;
+    const model::Recipe& recipe;
+    const rotate::Rotation& rotation;
+    bool calibrated = false;
+    int64_t n_tokens = 0;  // of the calibration text; 0 without one
+    int64_t seqlen = 0;    // of one window
+    int n_threads = 1;
+};
+
+// An estimate of the peak; it does not depend on the number of layers.
+int64_t job_ram_bytes(const JobShape& shape);
+
+}  // namespace quarot::quantize

@@ -1,0 +1,38 @@
+// Will a job work on this machine, and what will it take? Asked before anything is written.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+#include "model/source_model.h"
+#include "quantize/quantize_model.h"
+
+namespace quarot::quantize {
+
+struct JobProblem {
+    ErrorCode code;
+    std::string sentence;
+};
+
+// 0 where a problem leaves nothing to estimate.
+struct JobPlan {
+    int64_t ram_bytes = 0;  // the peak
+    // What is free must hold: the output, the work folder's layers, and the largest layer once more
+    // while it is being written; 5 % more.
+    int64_t disk_bytes = 0;
+    std::vector<JobProblem> problems;  // gravest first: settings, then places, then resources
+};
+
+// out empty: no place is chosen yet, so none is looked at. Leaves nothing behind.
+JobPlan plan_job(const model::SourceModel& source, const QuantizeOptions& options,
+                 const std::string& out);
+
+// The first problem, if there is one, as the Error it would become.
+void throw_first_problem(const JobPlan& plan);
+
+// Where finished layers wait: options.work_folder or "<out>.work".
+std::string work_folder_of(const std::string& out, const QuantizeOptions& options);
+
+}  // namespace quarot::quantize

@@ -1,0 +1,140 @@
+#include "quantize/layer_quantizer.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "core/check.h"
+#include "core/error.h"
+#include "quantize/quantized_tensors.h"
+#include "quantize/quantizer.h"
+#include "tensor/float_convert.h"
+
+namespace quarot::quantize {
+namespace {
+
+using model::InputSite;
+using model::LinearId;
+using model::LinearRole;
+using model::NormRole;
+
+model::WeightFormat format_of(const model::Recipe& recipe, LinearRole role) {
+    model::WeightFormat format = recipe.weights;
+    format.bits = weight_bits(recipe, role);
+    return format;
+}
+
+}  // namespace
+
+RotatedWeight QuantizeContext::rotated(const LinearId& id) const {
+    return {linear_source(source, id, recipe.rotation.fold_norms), rotation, source.config(), pool};
+}
+
+std::vector<float> QuantizeContext::norm_gain(NormRole role, int64_t layer) const {
+    std::vector<float> gain = source.norm_gain(role, layer);
+    if (recipe.rotation.fold_norms) gain.assign(gain.size(), 1.0f);
+    return gain;
+}
+
+std::vector<float> QuantizeContext::bias(const LinearId& id) const {
+    const std::vector<float> stored = source.bias(id);
+    if (stored.empty()) return {};
+    std::vector<double> bias(stored.begin(), stored.end());
+    rotate::rotate_output(rotation, rule_of(id.role).output, source.config(), bias, 1);
+    return {bias.begin(), bias.end()};
+}
+
+LayerQuantizer::LayerQuantizer(const QuantizeContext& context, TokenWindows windows,
+                               kernels::Backend* backend, Progress& progress)
+    : context_(context), backend_(backend), progress_(progress) {
+    if (backend == nullptr) return;
+    const model::SourceModel& source = context.source;
+    calibration_.emplace(source.config(), context.recipe, source.folder(), std::move(windows),
+                         *backend);
+    const RotatedWeight embedding(embedding_source(source), context.rotation, source.config(),
+                                  context.pool);
+    calibration_->embed(embedding, context.plan.dtype_of.at(embedding.name()));
+}
+
+QuantizedLayer LayerQuantizer::quantize(int64_t layer) {
+    begin_layer(layer);
+    QuantizedLayer result;
+    for (const model::SiteRule& site : model::kSiteRules) quantize_site(site, layer, result);
+    if (calibration_) calibration_->finish_layer();
+    return result;
+}
+
+void LayerQuantizer::pass(int64_t layer, const std::vector<NamedTensor>& tensors) {
+    if (!calibration_) return;
+    begin_layer(layer);
+    const model::ModelConfig& config = context_.source.config();
+    for (const LinearRole role : model::kLayerRoles) {
+        const LinearId id = {role, layer};
+        const model::WeightFormat format = format_of(context_.recipe, role);
+        if (format.bits == 16) {
+            set_dense(id);
+            continue;
+        }
+        calibration_->set_linear(
+            role, {matrix_from(tensors, context_.source.linear_name(id), out_features(role, config),
+                               in_features(role, config), format),
+                   context_.bias(id)});
+    }
+    calibration_->finish_layer();
+}
+
+void LayerQuantizer::quantize_site(const model::SiteRule& site, int64_t layer,
+                                   QuantizedLayer& result) {
+    const model::Recipe& recipe = context_.recipe;
+    const model::WeightFormat format = format_of(recipe, site.roles.front());
+    if (format.bits == 16) {
+        for (const LinearRole role : site.roles) set_dense({role, layer});
+        return;
+    }
+    const int64_t cols = in_features(site.roles.front(), context_.source.config());
+    std::vector<double> hessian;
+    if (calibration_) hessian = calibration_->hessian(site.site);
+    const auto prepared =
+        quantizer_named(format.method)
+            .prepare({fmt::format("layer {}, {}", layer, site.name), cols, cols, hessian}, format,
+                     context_.pool);
+    std::optional<HessianError> error;
+    if (calibration_) error.emplace(hessian, cols, *backend_);
+    hessian = {};
+    for (const LinearRole role : site.roles) {
+        const LinearId id = {role, layer};
+        const std::string name = context_.source.linear_name(id);
+        QuantizedLinear linear = quantize_linear(name, context_.rotated(id), *prepared, format,
+                                                 error ? &*error : nullptr, context_.pool);
+        if (calibration_) {
+            calibration_->set_linear(role, {copy_of(linear.matrix), context_.bias(id)});
+        }
+        append_tensors(name, std::move(linear.matrix), result.tensors);
+        result.reports.push_back(std::move(linear.report));
+        progress_.advance();
+    }
+}
+
+void LayerQuantizer::begin_layer(int64_t layer) {
+    if (!calibration_) return;
+    calibration_->set_norms(context_.norm_gain(NormRole::Attention, layer),
+                            context_.norm_gain(NormRole::Mlp, layer));
+}
+
+// As the finished model stores it.
+void LayerQuantizer::set_dense(const LinearId& id) {
+    progress_.advance();
+    if (!calibration_) return;
+    const RotatedWeight weight = context_.rotated(id);
+    const DType dtype = context_.plan.dtype_of.at(weight.name());
+    auto stored = std::make_shared<Tensor>(dtype, Shape{weight.rows(), weight.cols()});
+    for (int64_t block = 0; block < weight.n_blocks(); ++block) {
+        const std::vector<float> rows = weight.block(block);
+        narrow(dtype, rows,
+               stored->data() + block * weight.block_rows() * weight.cols() * size_of(dtype));
+    }
+    calibration_->set_linear(id.role,
+                             {std::shared_ptr<const Tensor>(std::move(stored)), context_.bias(id)});
+}
+
+}  // namespace quarot::quantize

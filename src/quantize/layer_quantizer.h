@@ -1,0 +1,63 @@
+// The linears of the decoder's layers, one layer after another, on their way to codes.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "core/progress.h"
+#include "core/thread_pool.h"
+#include "model/source_model.h"
+#include "quantize/calibration.h"
+#include "quantize/layer_file.h"
+#include "quantize/output_plan.h"
+#include "quantize/quantized_linear.h"
+#include "rotate/rotation.h"
+
+namespace quarot::quantize {
+
+// What of one layer needs no second computation: the tensors of its quantized weights.
+struct QuantizedLayer {
+    std::vector<NamedTensor> tensors;
+    std::vector<QuantizedLayerReport> reports;  // of the quantized linears
+};
+
+// Everything that quantizing a model reads and none of its parts changes. All outlive their users.
+struct QuantizeContext {
+    const model::SourceModel& source;
+    const model::Recipe& recipe;
+    const rotate::Rotation& rotation;
+    const OutputPlan& plan;
+    ThreadPool& pool;
+
+    RotatedWeight rotated(const model::LinearId& id) const;
+    // The norms of a layer as the finished model has them: ones if folded.
+    std::vector<float> norm_gain(model::NormRole role, int64_t layer) const;
+    // Rotated, fp32; empty if there is none.
+    std::vector<float> bias(const model::LinearId& id) const;
+};
+
+// Layers must come in order, from 0. Used by one thread.
+class LayerQuantizer {
+  public:
+    // windows and backend: for methods that need calibration, else empty and null.
+    LayerQuantizer(const QuantizeContext& context, TokenWindows windows, kernels::Backend* backend,
+                   Progress& progress);
+
+    QuantizedLayer quantize(int64_t layer);
+    // For a layer that was quantized before: brings the calibration text behind it.
+    void pass(int64_t layer, const std::vector<NamedTensor>& tensors);
+
+  private:
+    void quantize_site(const model::SiteRule& site, int64_t layer, QuantizedLayer& result);
+    void set_dense(const model::LinearId& id);
+    void begin_layer(int64_t layer);
+
+    const QuantizeContext& context_;
+    kernels::Backend* backend_;
+    Progress& progress_;
+    std::optional<Calibration> calibration_;
+};
+
+}  // namespace quarot::quantize

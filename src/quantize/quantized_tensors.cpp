@@ -1,0 +1,69 @@
+#include "quantize/quantized_tensors.h"
+
+#include <cstring>
+#include <utility>
+
+#include "core/error.h"
+#include "quantize/output_plan.h"
+
+namespace quarot::quantize {
+namespace {
+
+Tensor shape_tensor(int64_t rows, int64_t cols) {
+    Tensor shape(DType::I64, {2});
+    shape.as<int64_t>()[0] = rows;
+    shape.as<int64_t>()[1] = cols;
+    return shape;
+}
+
+Tensor copy_of(const Tensor& tensor) {
+    Tensor copy(tensor.dtype(), tensor.shape());
+    std::memcpy(copy.data(), tensor.data(), static_cast<size_t>(tensor.bytes()));
+    return copy;
+}
+
+void copy_named(const std::vector<NamedTensor>& tensors, const std::string& name, Tensor& to) {
+    for (const NamedTensor& entry : tensors) {
+        if (entry.name != name) continue;
+        if (entry.tensor.dtype() != to.dtype() || entry.tensor.shape() != to.shape()) break;
+        std::memcpy(to.data(), entry.tensor.data(), static_cast<size_t>(to.bytes()));
+        return;
+    }
+    fail(ErrorCode::Corrupt,
+         "a finished layer lacks the tensor {} in the shape of this recipe; remove the work folder "
+         "and start over",
+         name);
+}
+
+}  // namespace
+
+QuantizedMatrix copy_of(const QuantizedMatrix& matrix) {
+    QuantizedMatrix copy = make_quantized_matrix(matrix.rows, matrix.cols, matrix.bits,
+                                                 matrix.group_size, matrix.symmetric);
+    copy.packed = copy_of(matrix.packed);
+    copy.scales = copy_of(matrix.scales);
+    if (!matrix.symmetric) copy.zero_points = copy_of(matrix.zero_points);
+    return copy;
+}
+
+void append_tensors(const std::string& linear, QuantizedMatrix matrix,
+                    std::vector<NamedTensor>& tensors) {
+    const QuantizedNames names(linear);
+    tensors.push_back({names.shape, shape_tensor(matrix.rows, matrix.cols)});
+    tensors.push_back({names.packed, std::move(matrix.packed)});
+    tensors.push_back({names.scale, std::move(matrix.scales)});
+    if (!matrix.symmetric) tensors.push_back({names.zero_point, std::move(matrix.zero_points)});
+}
+
+QuantizedMatrix matrix_from(const std::vector<NamedTensor>& tensors, const std::string& linear,
+                            int64_t rows, int64_t cols, const model::WeightFormat& format) {
+    const QuantizedNames names(linear);
+    QuantizedMatrix matrix =
+        make_quantized_matrix(rows, cols, format.bits, format.group_size, format.symmetric);
+    copy_named(tensors, names.packed, matrix.packed);
+    copy_named(tensors, names.scale, matrix.scales);
+    if (!format.symmetric) copy_named(tensors, names.zero_point, matrix.zero_points);
+    return matrix;
+}
+
+}  // namespace quarot::quantize

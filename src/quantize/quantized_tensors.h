@@ -1,0 +1,23 @@
+// A quantized weight as the named tensors of a file, and back.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "model/recipe.h"
+#include "quantize/layer_file.h"
+#include "tensor/quantized_matrix.h"
+
+namespace quarot::quantize {
+
+QuantizedMatrix copy_of(const QuantizedMatrix& matrix);
+
+// linear: the name without ".weight".
+void append_tensors(const std::string& linear, QuantizedMatrix matrix,
+                    std::vector<NamedTensor>& tensors);
+
+// Error{Corrupt} if one is missing or has another shape or type than the format asks for.
+QuantizedMatrix matrix_from(const std::vector<NamedTensor>& tensors, const std::string& linear,
+                            int64_t rows, int64_t cols, const model::WeightFormat& format);
+
+}  // namespace quarot::quantize
