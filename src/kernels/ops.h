@@ -337,8 +337,12 @@ class Backend {
     // Weights. Error{Unsupported} for a form the backend cannot hold.
     virtual std::unique_ptr<Linear> prepare_linear(LinearWeights weights) = 0;
     virtual std::unique_ptr<Embedding> prepare_embedding(std::shared_ptr<const Tensor> table) = 0;
-    virtual std::unique_ptr<Transform> prepare_transform(const linalg::Mixer& mixer,
-                                                         int64_t inner) = 0;
+    // Numbers as they are stored between the parts of the transform. F32: never rounded on purpose.
+    // F16: input, result of the Sylvester factor (with the whole 1 / sqrt(n) in it) and result of
+    // the dense factor, if there is one, are each rounded to the nearest half, ties to even, finite
+    // ones beyond its range to +-65504; sums are fp32. The identity rounds nothing.
+    virtual std::unique_ptr<Transform> prepare_transform(const linalg::Mixer& mixer, int64_t inner,
+                                                         DType storage = DType::F32) = 0;
     virtual std::unique_ptr<KvStore> make_kv_store(const KvDescriptor& descriptor,
                                                    int64_t n_pages) = 0;
 

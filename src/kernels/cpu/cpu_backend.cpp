@@ -64,9 +64,9 @@ class CpuBackend final : public Backend {
     std::unique_ptr<Embedding> prepare_embedding(std::shared_ptr<const Tensor> table) override {
         return std::make_unique<CpuEmbedding>(std::move(table));
     }
-    std::unique_ptr<Transform> prepare_transform(const linalg::Mixer& mixer,
-                                                 int64_t inner) override {
-        return std::make_unique<CpuTransform>(mixer, inner);
+    std::unique_ptr<Transform> prepare_transform(const linalg::Mixer& mixer, int64_t inner,
+                                                 DType storage) override {
+        return std::make_unique<CpuTransform>(mixer, inner, storage);
     }
     std::unique_ptr<KvStore> make_kv_store(const KvDescriptor& descriptor,
                                            int64_t n_pages) override {

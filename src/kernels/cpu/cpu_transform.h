@@ -1,4 +1,4 @@
-// A mixer in fp32, applied to one row.
+// A mixer in fp32, or in fp32 between roundings to fp16, applied to one row.
 #pragma once
 
 #include <vector>
@@ -10,7 +10,8 @@ namespace quarot::kernels::cpu {
 
 class CpuTransform final : public Transform {
   public:
-    CpuTransform(const linalg::Mixer& mixer, int64_t inner);
+    // storage: F32 or F16, as Backend::prepare_transform.
+    CpuTransform(const linalg::Mixer& mixer, int64_t inner, DType storage);
 
     // Every block of n * inner elements of the row, in place.
     void apply(const IsaKernels& isa, float* row, int64_t cols, Scratch& scratch) const;
@@ -18,10 +19,10 @@ class CpuTransform final : public Transform {
   private:
     void apply_block(const IsaKernels& isa, float* block, float* scratch) const;
 
-    bool identity_;
+    bool identity_, half_;
     int64_t order_, sylvester_order_;
-    float factor_ = 1.0f;       // 1 / sqrt(n), where no dense factor holds it
-    std::vector<float> dense_;  // [order, order], times 1 / sqrt(n)
+    float factor_ = 1.0f;       // of the Sylvester factor: 1 / sqrt(n), unless dense_ holds it
+    std::vector<float> dense_;  // [order, order], in fp32 storage times 1 / sqrt(n)
 };
 
 }  // namespace quarot::kernels::cpu

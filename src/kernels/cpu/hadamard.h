@@ -117,6 +117,18 @@ static void sylvester(float* x, int64_t n, int64_t inner, float factor) {
     }
 }
 
+// x * 0 is 0 with the sign of x, but NaN where the clamp has hidden an Inf.
+template <class S>
+static void round_to_half(float* x, int64_t n) {
+    const auto largest = S::set1(65504.0f), smallest = S::set1(-65504.0f);
+    for (int64_t i = 0; i < n; i += 16) {
+        const int64_t count = n - i < 16 ? n - i : 16;
+        const auto v = S::load_n(x + i, count);
+        const auto clamped = S::min(largest, S::max(smallest, v));
+        S::store_n(x + i, S::round_to_half(S::fma(v, S::zero(), clamped)), count);
+    }
+}
+
 template <class S>
 static void dense_mix(const float* d, int64_t order, float* x, int64_t width, float* scratch) {
     constexpr int64_t kColumns = 64;

@@ -25,6 +25,7 @@ static constexpr IsaKernels common_kernels(const char* name) {
     k.rope_head = rope_head<S>;
     k.exp_row = exp_row<S>;
     k.sylvester = sylvester<S>;
+    k.round_to_half = round_to_half<S>;
     k.dense_mix = dense_mix<S>;
     k.pack_tile = pack_tile<S>;
     k.int_wide = int_wide<S>;

@@ -54,6 +54,12 @@ struct Avx2 {
         constexpr int kMode = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
         return {_mm256_round_ps(a.lo, kMode), _mm256_round_ps(a.hi, kMode)};
     }
+    // To the nearest half, ties to even; |a| <= 65504 or NaN.
+    static V round_to_half(V a) {
+        constexpr int kMode = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+        return {_mm256_cvtph_ps(_mm256_cvtps_ph(a.lo, kMode)),
+                _mm256_cvtph_ps(_mm256_cvtps_ph(a.hi, kMode))};
+    }
     static __m256 pow2_half(__m256 n) {
         const __m256i biased = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
         return _mm256_castsi256_ps(_mm256_slli_epi32(biased, 23));

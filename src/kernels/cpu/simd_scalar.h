@@ -16,6 +16,9 @@ struct Scalar {
     static constexpr int kGramRows = 2, kGramVectors = 1;
     static constexpr int kFwhtVectors = 4;
 
+    static constexpr uint32_t kSmallestHalf =
+        0x38800000u;  // bits of 2^-14, the smallest normal one
+
     template <class F>
     static V each(F f) {
         V v;
@@ -26,6 +29,12 @@ struct Scalar {
         float f;
         std::memcpy(&f, &bits, 4);
         return f;
+    }
+
+    static uint32_t float_to_bits(float f) {
+        uint32_t bits;
+        std::memcpy(&bits, &f, 4);
+        return bits;
     }
 
     static V zero() { return set1(0.0f); }
@@ -68,6 +77,20 @@ struct Scalar {
     }
     static V round(V a) {
         return each([&](int i) { return __builtin_nearbyintf(a.x[i]); });
+    }
+    // To the nearest half, ties to even; |a| <= 65504 or NaN. Adding a number 1.5 * 2^13 times as
+    // large as the power of two in |a| leaves 10 bits below that power, or 2^-24 for small a.
+    static float round_to_half(float a) {
+        const uint32_t bits = float_to_bits(a), power = bits & 0x7f800000u;
+        if (a != a) return a;
+        const float magic =
+            1.5f * bits_to_float((power < kSmallestHalf ? kSmallestHalf : power) + (13u << 23));
+        const float magnitude = bits_to_float(bits & 0x7fffffffu);
+        const float rounded = (magnitude + magic) - magic;
+        return bits_to_float(float_to_bits(rounded) | (bits & 0x80000000u));
+    }
+    static V round_to_half(V a) {
+        return each([&](int i) { return round_to_half(a.x[i]); });
     }
     // 2^n for integral n in [-126, 127]; anything for NaN.
     static V pow2(V n) {

@@ -55,10 +55,10 @@ class ReferenceBackend final : public Backend {
         }
         return std::make_unique<ReferenceEmbedding>(std::move(table));
     }
-    std::unique_ptr<Transform> prepare_transform(const linalg::Mixer& mixer,
-                                                 int64_t inner) override {
+    std::unique_ptr<Transform> prepare_transform(const linalg::Mixer& mixer, int64_t inner,
+                                                 DType storage) override {
         QUAROT_CHECK(inner >= 1, "inner {}", inner);
-        return std::make_unique<ReferenceTransform>(mixer, inner);
+        return std::make_unique<ReferenceTransform>(mixer, inner, storage);
     }
     std::unique_ptr<KvStore> make_kv_store(const KvDescriptor& descriptor,
                                            int64_t n_pages) override {

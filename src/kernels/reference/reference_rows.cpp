@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/check.h"
+#include "kernels/reference/reference_half_transform.h"
 
 namespace quarot::kernels {
 
@@ -81,10 +82,13 @@ void reference_transform(ThreadPool& pool, const ReferenceTransform& transform, 
         float* values = rows.f32(row);
         std::vector<double> wide(values, values + rows.cols);
         for (int64_t start = 0; start < rows.cols; start += block) {
-            linalg::apply_strided(
-                transform.mixer(),
-                std::span(wide).subspan(static_cast<size_t>(start), static_cast<size_t>(block)),
-                transform.inner());
+            const auto part =
+                std::span(wide).subspan(static_cast<size_t>(start), static_cast<size_t>(block));
+            if (transform.storage() == DType::F16) {
+                transform_in_half(transform.mixer(), part, transform.inner());
+            } else {
+                linalg::apply_strided(transform.mixer(), part, transform.inner());
+            }
         }
         for (int64_t c = 0; c < rows.cols; ++c) {
             values[c] = static_cast<float>(wide[static_cast<size_t>(c)]);

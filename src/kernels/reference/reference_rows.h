@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "core/check.h"
 #include "core/thread_pool.h"
 #include "kernels/ops.h"
 
@@ -11,12 +12,16 @@ namespace quarot::kernels {
 
 class ReferenceTransform final : public Transform {
   public:
-    ReferenceTransform(linalg::Mixer mixer, int64_t inner)
-        : Transform(mixer.n, inner), mixer_(std::move(mixer)) {}
+    ReferenceTransform(linalg::Mixer mixer, int64_t inner, DType storage)
+        : Transform(mixer.n, inner), mixer_(std::move(mixer)), storage_(storage) {
+        QUAROT_CHECK(storage == DType::F32 || storage == DType::F16, "{}", name_of(storage));
+    }
     const linalg::Mixer& mixer() const { return mixer_; }
+    DType storage() const { return storage_; }
 
   private:
     linalg::Mixer mixer_;
+    DType storage_;
 };
 
 void reference_rms_norm(ThreadPool& pool, const RmsNormArgs& args);
