@@ -13,6 +13,7 @@ void generate_command(const Words& words);
 void inspect_command(const Words& words);
 void logits_command(const Words& words);
 void perplexity_command(const Words& words);
+void plan_command(const Words& words);
 void quantize_command(const Words& words);
 void tokenize_command(const Words& words);
 void version_command(const Words& words);

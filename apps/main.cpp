@@ -30,6 +30,7 @@ struct Command {
 
 constexpr Command kCommands[] = {
     {"quantize", "rotate and quantize a model folder", quantize_command},
+    {"plan", "what a quantize job will take, and whether it can work", plan_command},
     {"perplexity", "how well a model predicts a text", perplexity_command},
     {"generate", "continue a prompt", generate_command},
     {"inspect", "what a model folder holds", inspect_command},

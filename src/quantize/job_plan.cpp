@@ -110,19 +110,10 @@ void check_unquantized(const model::SourceModel& source) {
          source.folder(), source.recipe().name);
 }
 
-void check_calibration(const QuantizeOptions& options, const model::SourceModel& source) {
-    if (!needs_calibration(options.recipe)) return;
-    if (options.calibration.empty()) {
-        fail(ErrorCode::Usage,
-             "--method {} chooses codes by how weights act on text; name a text with --calib, or "
-             "use --method rtn, which needs none",
-             options.recipe.weights.method);
-    }
-    const auto seqlen = std::ssize(options.calibration.front());
-    if (seqlen > source.config().max_positions) {
-        fail(ErrorCode::Usage, "--seqlen is {}, and {} is made for at most {} tokens", seqlen,
-             source.folder(), source.config().max_positions);
-    }
+void check_windows(const JobShape& shape, const model::SourceModel& source) {
+    if (!shape.calibrated || shape.seqlen <= source.config().max_positions) return;
+    fail(ErrorCode::Usage, "--seqlen is {}, and {} is made for at most {} tokens", shape.seqlen,
+         source.folder(), source.config().max_positions);
 }
 
 // The places of the output and of the work folder: apart from the input and from each other, new or
@@ -226,12 +217,13 @@ JobPlan plan_job(const model::SourceModel& source, const QuantizeOptions& option
         rotation = rotate::make_rotation(recipe.rotation, source.config());
         plan = plan_output(source, *rotation, recipe, options.shard_bytes);
     });
-    if (can_be_meant) problems.attempt([&] { check_calibration(options, source); });
     if (!out.empty()) check_places(source, options, out, problems);
     if (can_be_planned) {
         const Bytes bytes = bytes_of(*plan, source);
         const int64_t n_layers = source.config().n_layers;
-        result.ram_bytes = job_ram_bytes(shape_of(source, options, *rotation));
+        const JobShape shape = shape_of(source, options, *rotation);
+        problems.attempt([&] { check_windows(shape, source); });
+        result.ram_bytes = job_ram_bytes(shape);
         result.disk_bytes = with_margin(bytes.output + bytes.layer * (n_layers + 1));
         check_memory(result.ram_bytes, "quantizing " + source.folder(), problems);
         if (!out.empty()) {

@@ -25,7 +25,8 @@ struct JobPlan {
     std::vector<JobProblem> problems;  // gravest first: settings, then places, then resources
 };
 
-// out empty: no place is chosen yet, so none is looked at. Leaves nothing behind.
+// out empty: no place is chosen yet, so none is looked at. Calibration windows that are not there
+// count as the recipe wants them. Leaves nothing behind.
 JobPlan plan_job(const model::SourceModel& source, const QuantizeOptions& options,
                  const std::string& out);
 

@@ -17,6 +17,7 @@ namespace {
 using model::LinearRole;
 
 constexpr double kDiskBytesPerSecond = 4e8;
+constexpr double kSyncSeconds = 0.04;  // of a layer's file, its folder and the journal
 
 double as_double(int64_t value) {
     return static_cast<double>(value);
@@ -112,7 +113,8 @@ double estimate_seconds(const model::SourceModel& source, const QuantizeOptions&
     double layer = clock.weights_of_a_layer();
     if (calibrated) layer += clock.calibration_of_a_layer() + clock.solving_of_a_layer();
     const double written = as_double(plan.total_bytes);
-    return layer * as_double(source.config().n_layers) + clock.embedding_and_head(calibrated) +
+    return (layer + kSyncSeconds) * as_double(source.config().n_layers) +
+           clock.embedding_and_head(calibrated) +
            (file_bytes(source) + written) / speeds.hashed_bytes +
            2.0 * written / kDiskBytesPerSecond;
 }

@@ -1,0 +1,106 @@
+// quarot plan: what a quantize job will take, and what stands in its way, before it is begun.
+#include <fmt/format.h>
+
+#include <string>
+#include <vector>
+
+#include "apps/commands.h"
+#include "apps/common_flags.h"
+#include "apps/job_flags.h"
+#include "apps/report.h"
+#include "core/error.h"
+#include "model/source_model.h"
+#include "quantize/job_plan.h"
+#include "quantize/job_time.h"
+
+namespace quarot::apps {
+
+namespace {
+
+struct PlanFlags {
+    std::string in, out;
+    JobFlags job;
+    OutputFlags output;
+};
+
+void declare(Args& args, PlanFlags& flags) {
+    args.add({"IN", "FOLDER", "the model as it came",
+              [&flags](const Given& g) { flags.in = g.value; }, Shown::First});
+    args.add({"OUT", "FOLDER", "where the quantized model would appear; looked at if given",
+              [&flags](const Given& g) { flags.out = g.value; }, Shown::First});
+    flags.job.declare(args);
+    flags.output.declare(args);
+    args.example("quarot plan models/tiny-novels out/tiny-w4 --calib models/tiny-novels/calib.txt",
+                 "memory, disk and time of quantize with the same words");
+    args.example("quarot plan IN --recipe quarot-rtn", "of the model alone, wherever it goes");
+}
+
+struct Plan {
+    quantize::JobPlan job;
+    double seconds = 0.0;
+    int64_t layers = 0;
+};
+
+// A text that is missing or too short is one problem among others; the estimates then count the
+// windows that were asked for.
+Plan make_plan(const PlanFlags& flags) {
+    const model::SourceModel source = model::SourceModel::open(flags.in);
+    quantize::QuantizeOptions options = flags.job.settings(flags.in);
+    std::vector<quantize::JobProblem> problems;
+    try {
+        options = flags.job.resolve(flags.in);
+    } catch (const Error& error) {
+        problems.push_back({error.code(), error.what()});
+    }
+    Plan plan{.job = plan_job(source, options, flags.out), .layers = source.config().n_layers};
+    if (plan.job.ram_bytes > 0) plan.seconds = estimate_seconds(source, options);
+    auto& found = plan.job.problems;
+    found.insert(found.begin(), problems.begin(), problems.end());
+    return plan;
+}
+
+void print_json(const Plan& plan) {
+    io::Json problems = io::Json::Array{};
+    for (const quantize::JobProblem& problem : plan.job.problems) {
+        problems.push_back(problem.sentence);
+    }
+    io::Json json = json_document("plan");
+    json.set("ram_bytes", plan.job.ram_bytes);
+    json.set("disk_bytes", plan.job.disk_bytes);
+    json.set("seconds", plan.seconds);
+    json.set("layers", plan.layers);
+    json.set("problems", problems);
+    print_document(json);
+}
+
+std::string human_time(double seconds) {
+    if (seconds < 120.0) return fmt::format("about {:.1f} s", seconds);
+    if (seconds < 7200.0) return fmt::format("about {:.0f} min", seconds / 60.0);
+    return fmt::format("about {:.1f} h", seconds / 3600.0);
+}
+
+void print_text(const Plan& plan) {
+    std::string text = format_pairs({{"layers", std::to_string(plan.layers)},
+                                     {"peak memory", human_bytes(plan.job.ram_bytes)},
+                                     {"disk", human_bytes(plan.job.disk_bytes)},
+                                     {"time", human_time(plan.seconds)}});
+    for (const quantize::JobProblem& problem : plan.job.problems) {
+        text += fmt::format("problem: {}\n", problem.sentence);
+    }
+    print_result(text);
+}
+
+}  // namespace
+
+void plan_command(const Words& words) {
+    Args args("plan", "Say what a quantize job will take, and what stands in its way.", words);
+    PlanFlags flags;
+    declare(args, flags);
+    if (!args.parse()) return;
+    flags.output.apply();
+    if (flags.in.empty()) fail(ErrorCode::Usage, "plan needs a folder: quarot plan IN [OUT]");
+    const Plan plan = make_plan(flags);
+    flags.output.json ? print_json(plan) : print_text(plan);
+}
+
+}  // namespace quarot::apps
