@@ -74,8 +74,9 @@ int64_t kv_cache_bytes(const Weights& weights) {
 
 class Loader {
   public:
-    Loader(const SourceModel& source, Backend& backend)
+    Loader(const SourceModel& source, const Recipe& recipe, Backend& backend)
         : source_(source),
+          recipe_(recipe),
           backend_(backend),
           progress_("loading", source.config().n_layers * std::ssize(kLayerRoles) + 2) {}
 
@@ -113,6 +114,7 @@ class Loader {
             weights.matrix = source_.quantized(id);
         }
         weights.bias = source_.bias(id);
+        weights.activation_group = activation_format(recipe_, id.role).group_size;
         return backend_.prepare_linear(std::move(weights));
     }
 
@@ -122,6 +124,7 @@ class Loader {
     }
 
     const SourceModel& source_;
+    const Recipe& recipe_;
     Backend& backend_;
     Progress progress_;
 };
@@ -145,7 +148,7 @@ Weights load_weights(const SourceModel& source, const ActivationOverrides& overr
             source.folder());
     }
 
-    Loader loader(source, backend);
+    Loader loader(source, weights.recipe, backend);
     loader.load_embedding_and_head(weights);
     for (int64_t layer = 0; layer < config.n_layers; ++layer) loader.load_layer(layer, weights);
     weights.final_norm = loader.load_gain(NormRole::Final, 0);

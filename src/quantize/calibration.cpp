@@ -122,6 +122,7 @@ void Calibration::set_norms(const std::vector<float>& attention_gain,
 }
 
 void Calibration::set_linear(LinearRole role, kernels::LinearWeights weights) {
+    weights.activation_group = weights_.activation_format(role).group_size;
     weights_.layers[kLayer].linears[static_cast<size_t>(role)] =
         backend_.prepare_linear(std::move(weights));
 }

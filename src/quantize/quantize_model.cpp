@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/log.h"
 #include "core/progress.h"
 #include "core/thread_pool.h"
 #include "io/output_folder.h"
@@ -58,6 +59,29 @@ std::string work_folder_of(const std::string& out, const QuantizeOptions& option
     std::string path = out;
     while (path.size() > 1 && path.back() == '/') path.pop_back();
     return path + ".work";
+}
+
+// Could the same job end better next time, after space or memory was made or the signal is gone?
+bool is_worth_resuming(ErrorCode code) {
+    switch (code) {
+        case ErrorCode::OutOfMemory:
+        case ErrorCode::Io:
+        case ErrorCode::Internal:
+        case ErrorCode::Interrupted:
+        case ErrorCode::Terminated:
+            return true;
+        default:
+            return false;
+    }
+}
+
+void leave(WorkFolder& work, ErrorCode code) {
+    if (!is_worth_resuming(code)) {
+        work.remove();
+    } else if (work.finished_layers() > 0) {
+        log_info("{} finished layers are kept in {}; the same command with --resume goes on",
+                 work.finished_layers(), work.path());
+    }
 }
 
 // Brings the work folder to all layers.
@@ -181,9 +205,15 @@ QuantizeReport quantize_model(const std::string& in, const std::string& out,
     if (quantizes_layers(recipe)) {
         work.emplace(work_folder_of(out, options),
                      job_identity(recipe, inputs, options.calibration), options.resume);
-        quantize_layers(context, options, *work);
     }
-    const auto reports = assemble(context, out, options, inputs, work ? &*work : nullptr);
+    std::vector<QuantizedLayerReport> reports;
+    try {
+        if (work) quantize_layers(context, options, *work);
+        reports = assemble(context, out, options, inputs, work ? &*work : nullptr);
+    } catch (const Error& error) {
+        if (work) leave(*work, error.code());
+        throw;
+    }
     if (work) work->remove();
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
     return {bits_per_weight(reports, context), elapsed.count(), reports};
