@@ -15,6 +15,7 @@ void logits_command(const Words& words);
 void perplexity_command(const Words& words);
 void plan_command(const Words& words);
 void quantize_command(const Words& words);
+void reproduce_command(const Words& words);
 void tokenize_command(const Words& words);
 void version_command(const Words& words);
 

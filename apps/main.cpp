@@ -33,6 +33,7 @@ constexpr Command kCommands[] = {
     {"plan", "what a quantize job will take, and whether it can work", plan_command},
     {"perplexity", "how well a model predicts a text", perplexity_command},
     {"generate", "continue a prompt", generate_command},
+    {"reproduce", "the paper's tables on a model, in one report", reproduce_command},
     {"inspect", "what a model folder holds", inspect_command},
     {"tokenize", "the token ids of a text", tokenize_command},
     {"logits", "write a prompt's logits to a file", logits_command},

@@ -1,9 +1,14 @@
 #include "core/process.h"
 
+#include <fcntl.h>
+#include <malloc.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <charconv>
 #include <csignal>
+#include <fstream>
+#include <string>
 
 #include "core/error.h"
 
@@ -24,6 +29,29 @@ int64_t peak_rss_bytes() {
     rusage usage{};
     getrusage(RUSAGE_SELF, &usage);
     return static_cast<int64_t>(usage.ru_maxrss) * 1024;
+}
+
+bool restart_recent_peak_rss() {
+    malloc_trim(0);
+    const int fd = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
+    if (fd < 0) return false;
+    const bool done = write(fd, "5", 1) == 1;
+    close(fd);
+    return done;
+}
+
+std::optional<int64_t> recent_peak_rss_bytes() {
+    const std::string label = "VmHWM:";
+    std::ifstream status("/proc/self/status");
+    for (std::string line; std::getline(status, line);) {
+        if (!line.starts_with(label)) continue;
+        const size_t digits = line.find_first_of("0123456789");
+        if (digits == std::string::npos) return std::nullopt;
+        int64_t kib = 0;
+        std::from_chars(line.data() + digits, line.data() + line.size(), kib);
+        return kib * 1024;
+    }
+    return std::nullopt;
 }
 
 void install_interrupt_handlers() {

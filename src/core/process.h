@@ -2,11 +2,18 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 namespace quarot {
 
 // High-water mark of resident memory, mapped pages counted.
 int64_t peak_rss_bytes();
+
+// Makes the present resident memory, unused pages given back first, the mark that
+// recent_peak_rss_bytes() begins at. False where the system cannot.
+bool restart_recent_peak_rss();
+// High-water mark since then; empty where the system does not tell.
+std::optional<int64_t> recent_peak_rss_bytes();
 
 // Installs handlers that remember SIGINT and SIGTERM; a second signal ends the process at once.
 void install_interrupt_handlers();

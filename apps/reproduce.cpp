@@ -1,0 +1,248 @@
+// quarot reproduce: every row of the paper's perplexity tables on one model and text, in one
+// report.
+#include "reproduce/reproduce.h"
+
+#include <fmt/format.h>
+
+#include <limits>
+#include <sstream>
+
+#include "apps/arg_values.h"
+#include "apps/commands.h"
+#include "apps/common_flags.h"
+#include "apps/report.h"
+#include "apps/running_model.h"
+#include "build_info.h"
+#include "core/error.h"
+#include "core/log.h"
+#include "eval/perplexity.h"
+#include "quantize/calibration_windows.h"
+#include "reproduce/report.h"
+#include "reproduce/run_keys.h"
+
+namespace quarot::apps {
+
+namespace {
+
+constexpr int64_t kMostWindows = int64_t{1} << 20;
+
+struct ReproduceFlags {
+    std::string model, text, calibration, out, note;
+    std::string text_format = "raw";
+    int64_t seqlen = 2048;
+    int64_t max_windows = 0;  // 0: all
+    bool overwrite = false;
+    reproduce::PlanOptions plan;
+    tokenizer::AddBos bos = tokenizer::AddBos::Auto;
+    MachineFlags machine;
+    OutputFlags output;
+};
+
+std::vector<int> as_tables(const Given& given) {
+    std::vector<int> tables;
+    std::istringstream list(given.value);
+    for (std::string item; std::getline(list, item, ',');) {
+        tables.push_back(static_cast<int>(as_integer({given.source, item}, 1, 1000)));
+    }
+    return tables;
+}
+
+std::string known_tables() {
+    std::string list;
+    for (const reproduce::PaperTable& table : reproduce::paper_tables()) {
+        list += fmt::format("{}{}", list.empty() ? "" : ",", table.number);
+    }
+    return list;
+}
+
+void declare_texts(Args& args, ReproduceFlags& flags) {
+    args.add({"--text", "FILE", "the text to predict",
+              [&flags](const Given& g) { flags.text = g.value; }, Shown::First});
+    args.add({"--calib", "FILE", "the text that GPTQ and other rows calibrate on",
+              [&flags](const Given& g) { flags.calibration = g.value; }, Shown::First});
+    args.add({"--nsamples", "N", "windows of it [32]",
+              [&flags](const Given& g) {
+                  flags.plan.calibration.n_samples = as_integer(g, 1, kMostWindows);
+              },
+              Shown::First});
+    args.add({"--seqlen", "N", "tokens in a window of either text [2048]",
+              [&flags](const Given& g) { flags.seqlen = as_integer(g, 2, 1 << 20); },
+              Shown::First});
+    args.add({"--windows", "N", "predict the first N windows only",
+              [&flags](const Given& g) { flags.max_windows = as_integer(g, 1, kMostWindows); },
+              Shown::First});
+    args.add({"--calib-windows", "WHICH", "first, or random: drawn from --seed [random]",
+              [&flags](const Given& g) {
+                  const bool first = as_choice(g, {"first", "random"}) == "first";
+                  flags.plan.calibration.windows =
+                      first ? model::CalibrationWindows::First : model::CalibrationWindows::Random;
+              }});
+    args.add({"--text-format", "FORMAT", "raw, or wikitext-rows (blank line after each row) [raw]",
+              [&flags](const Given& g) {
+                  flags.text_format = as_choice(g, {"raw", "wikitext-rows"});
+              }});
+}
+
+void declare(Args& args, ReproduceFlags& flags) {
+    add_model_flag(args, flags.model);
+    declare_texts(args, flags);
+    args.add({"--tables", "LIST", "tables of the paper [" + known_tables() + "]",
+              [&flags](const Given& g) { flags.plan.tables = as_tables(g); }, Shown::First});
+    args.add({"--out", "FOLDER", "where the report appears; a run that was stopped goes on there",
+              [&flags](const Given& g) { flags.out = g.value; }, Shown::First});
+    args.add({"--overwrite", "", "forget what an earlier run left in that folder",
+              [&flags](const Given& g) { flags.overwrite = as_switch(g); }, Shown::First});
+    args.add({"--note", "TEXT", "a remark for the top of the report",
+              [&flags](const Given& g) { flags.note = g.value; }});
+    args.add({"--seed", "N", "of rotations and calibration windows [0]", [&flags](const Given& g) {
+                  flags.plan.seed =
+                      static_cast<uint32_t>(as_integer(g, 0, std::numeric_limits<uint32_t>::max()));
+              }});
+    add_bos_flag(args, flags.bos);
+    flags.machine.declare(args);
+    flags.output.declare(args);
+    args.example(
+        "quarot reproduce models/tiny-novels --text models/tiny-novels/eval.txt "
+        "--calib models/tiny-novels/calib.txt --seqlen 1024 --nsamples 12 --out out/tables",
+        "all tables on the sample model");
+    args.example("quarot reproduce MODEL --text t.txt --tables 3,6 --out out/tables",
+                 "tables that need no calibration");
+}
+
+void check(const ReproduceFlags& flags) {
+    require_model(flags.model);
+    if (flags.text.empty()) fail(ErrorCode::Usage, "no text is given; name its file with --text");
+    if (flags.out.empty()) fail(ErrorCode::Usage, "no folder for the report is given; use --out");
+}
+
+// Error{Usage} naming a row that needs the calibration text nobody gave.
+bool wants_calibration(const ReproduceFlags& flags,
+                       const std::vector<reproduce::PlannedRow>& rows) {
+    for (const reproduce::PlannedRow& row : rows) {
+        if (!row.recipe || !reproduce::needs_calibration(*row.recipe)) continue;
+        if (!flags.calibration.empty()) return true;
+        fail(ErrorCode::Usage,
+             "row {} of table {} needs a calibration text; name its file with --calib, or choose "
+             "others with --tables",
+             row.paper.row, row.paper.table);
+    }
+    return false;
+}
+
+std::vector<int32_t> read_tokens(const ReproduceFlags& flags, const std::string& file,
+                                 const tokenizer::Tokenizer& tokenizer) {
+    return tokenizer.encode(eval::read_evaluation_text(file, flags.text_format), flags.bos);
+}
+
+std::string describe_model(const model::SourceModel& source) {
+    const model::ModelConfig& config = source.config();
+    return fmt::format("{}, {} layers of {}, {} parameters", config.architecture, config.n_layers,
+                       config.hidden, human_count(source.parameter_count()));
+}
+
+void refuse_quantized(const model::SourceModel& source) {
+    if (!source.is_quantized()) return;
+    fail(ErrorCode::Unsupported,
+         "{} is already the work of this program (recipe {}), expected an unquantized model folder",
+         source.folder(), source.recipe().name);
+}
+
+struct Run {
+    reproduce::ReportHeader header;
+    reproduce::Results results;
+    io::Json document;
+};
+
+Run reproduce_all(const ReproduceFlags& flags) {
+    const model::SourceModel source = model::SourceModel::open(flags.model);
+    refuse_quantized(source);
+    require_positions(source, "--seqlen", flags.seqlen);
+    const std::vector<reproduce::PlannedRow> rows =
+        reproduce::plan_rows(flags.plan, source.config());
+    const bool calibrates = wants_calibration(flags, rows);
+
+    const tokenizer::Tokenizer tokenizer = tokenizer::Tokenizer::load(flags.model);
+    const std::vector<int32_t> ids = read_tokens(flags, flags.text, tokenizer);
+    const int64_t n_tokens = std::ssize(ids);
+    if (n_tokens < flags.seqlen) {
+        fail(
+            ErrorCode::Usage,
+            "--text {} has {} tokens, one window needs {}; use a longer text or a smaller --seqlen",
+            flags.text, n_tokens, flags.seqlen);
+    }
+    reproduce::RunnerSettings settings{.model = flags.model,
+                                       .ids = ids,
+                                       .seqlen = flags.seqlen,
+                                       .max_windows = flags.max_windows,
+                                       .n_threads = flags.machine.n_threads,
+                                       .calibration = {}};
+    if (calibrates) {
+        settings.calibration =
+            quantize::calibration_windows(read_tokens(flags, flags.calibration, tokenizer),
+                                          flags.plan.calibration, flags.plan.seed);
+    }
+    const auto backend = flags.machine.make_backend();
+    const kernels::BackendInfo info = backend->info();
+    log_info("backend {}, tier {}, {}, {} rows", info.name, info.tier,
+             describe_threads(info.n_threads), rows.size());
+    const io::Json identity = reproduce::run_identity(source, {.ids = ids,
+                                                               .seqlen = flags.seqlen,
+                                                               .max_windows = flags.max_windows,
+                                                               .backend = info.name});
+    const reproduce::RunFolder folder(flags.out, identity, flags.overwrite);
+
+    Run run;
+    run.results = reproduce::measure_rows(rows, identity, settings, folder, *backend);
+    run.header = {.version = QUAROT_VERSION,
+                  .model = flags.model,
+                  .architecture = describe_model(source),
+                  .note = flags.note,
+                  .text = flags.text,
+                  .text_tokens = n_tokens,
+                  .seqlen = flags.seqlen,
+                  .windows = run.results.full_precision.windows,
+                  .calibration = calibrates ? flags.calibration : "",
+                  .calibration_spec = flags.plan.calibration,
+                  .seed = flags.plan.seed,
+                  .backend = fmt::format("{}, tier {}", info.name, info.tier)};
+    run.document = json_document("reproduce");
+    reproduce::add_report(run.document, run.header, run.results);
+    folder.write("report.json", run.document.dump() + "\n");
+    folder.write("report.md", reproduce::markdown_report(run.header, run.results));
+    return run;
+}
+
+std::string format_number(const std::optional<double>& value) {
+    return value ? fmt::format("{:.4f}", *value) : "-";
+}
+
+void print_text(const ReproduceFlags& flags, const Run& run) {
+    std::vector<std::vector<std::string>> cells = {
+        {"row", "table", "recipe", "perplexity", "bits per weight", "paper"}};
+    for (const reproduce::MeasuredRow& row : run.results.rows) {
+        const reproduce::PaperRow& paper = row.plan.paper;
+        cells.push_back(
+            {std::string(paper.row), std::to_string(paper.table), std::string(paper.recipe),
+             format_number(row.perplexity()),
+             row.perplexity() ? fmt::format("{:.2f}", row.measurement->bits_per_weight) : "-",
+             paper.paper ? fmt::format("{:.2f}", *paper.paper) : "-"});
+    }
+    print_result(format_table(cells) + "\nreport  " + flags.out + "/report.md\n");
+}
+
+}  // namespace
+
+void reproduce_command(const Words& words) {
+    Args args("reproduce", "Measure every row of the paper's perplexity tables on one model.",
+              words);
+    ReproduceFlags flags;
+    declare(args, flags);
+    if (!args.parse()) return;
+    flags.output.apply();
+    check(flags);
+    flags.plan.calibration.seqlen = flags.seqlen;
+    const Run run = reproduce_all(flags);
+    flags.output.json ? print_document(run.document) : print_text(flags, run);
+}
+
+}  // namespace quarot::apps

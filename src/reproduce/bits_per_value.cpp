@@ -1,0 +1,52 @@
+#include "reproduce/bits_per_value.h"
+
+#include <array>
+
+namespace quarot::reproduce {
+
+namespace {
+
+using model::LinearRole;
+
+// One linear for each input of a layer: q, k and v read the same, gate and up too.
+constexpr std::array<LinearRole, 4> kInputs = {LinearRole::Q, LinearRole::O, LinearRole::Gate,
+                                               LinearRole::Down};
+constexpr int64_t kScaleBits = 32;
+
+int64_t row_bits(const kernels::ActivationFormat& format, int64_t width) {
+    if (format.bits == 16) return 16 * width;
+    const int64_t n_groups = format.group_size == 0 ? 1 : width / format.group_size;
+    return width * format.bits + n_groups * kScaleBits * (format.symmetric ? 1 : 2);
+}
+
+double side_bits(const kernels::KvFormat& format, const model::ModelConfig& config) {
+    if (format.bits == 16) return 16.0;
+    constexpr int64_t kWholeBytes = 8;  // heads, so that no part of a byte is rounded up
+    kernels::KvDescriptor descriptor;
+    descriptor.n_layers = 1;
+    descriptor.n_kv_heads = kWholeBytes;
+    descriptor.head_dim = config.head_dim;
+    descriptor.k = format;
+    descriptor.v = format;
+    return 8.0 * static_cast<double>(kernels::kv_bytes_per_token(descriptor)) /
+           static_cast<double>(2 * kWholeBytes * config.head_dim);
+}
+
+}  // namespace
+
+double bits_per_activation(const model::Recipe& recipe, const model::ModelConfig& config) {
+    int64_t bits = 0;
+    int64_t values = 0;
+    for (const LinearRole role : kInputs) {
+        const int64_t width = in_features(role, config);
+        bits += row_bits(activation_format(recipe, role), width);
+        values += width;
+    }
+    return static_cast<double>(bits) / static_cast<double>(values);
+}
+
+double bits_per_kv(const model::Recipe& recipe, const model::ModelConfig& config) {
+    return (side_bits(recipe.k, config) + side_bits(recipe.v, config)) / 2.0;
+}
+
+}  // namespace quarot::reproduce

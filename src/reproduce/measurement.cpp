@@ -1,0 +1,45 @@
+#include "reproduce/measurement.h"
+
+#include <limits>
+
+namespace quarot::reproduce {
+
+namespace {
+
+template <typename T>
+io::Json optional_json(const std::optional<T>& value) {
+    return value ? io::Json(*value) : io::Json();
+}
+
+}  // namespace
+
+io::Json to_json(const Measurement& measurement) {
+    return io::Json::Object{{"perplexity", optional_json(measurement.perplexity)},
+                            {"reason", measurement.reason},
+                            {"windows", measurement.windows},
+                            {"bits_per_weight", measurement.bits_per_weight},
+                            {"bits_per_activation", measurement.bits_per_activation},
+                            {"bits_per_kv", measurement.bits_per_kv},
+                            {"quantize_seconds", measurement.quantize_seconds},
+                            {"perplexity_seconds", measurement.perplexity_seconds},
+                            {"peak_rss_bytes", optional_json(measurement.peak_rss_bytes)}};
+}
+
+Measurement measurement_from_json(const io::Json& json) {
+    Measurement measurement;
+    if (const io::Json* value = json.find("perplexity"))
+        measurement.perplexity = value->as_double();
+    measurement.reason = json.at("reason").as_string();
+    measurement.windows = json.at("windows").as_int(0, std::numeric_limits<int64_t>::max());
+    measurement.bits_per_weight = json.at("bits_per_weight").as_double();
+    measurement.bits_per_activation = json.at("bits_per_activation").as_double();
+    measurement.bits_per_kv = json.at("bits_per_kv").as_double();
+    measurement.quantize_seconds = json.at("quantize_seconds").as_double();
+    measurement.perplexity_seconds = json.at("perplexity_seconds").as_double();
+    if (const io::Json* bytes = json.find("peak_rss_bytes")) {
+        measurement.peak_rss_bytes = bytes->as_int();
+    }
+    return measurement;
+}
+
+}  // namespace quarot::reproduce

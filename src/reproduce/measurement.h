@@ -1,0 +1,31 @@
+// What was found out about one recipe on one model and text, and how it stands in a file.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "io/json.h"
+
+namespace quarot::reproduce {
+
+struct Measurement {
+    std::optional<double> perplexity;  // empty: it could not be measured
+    std::string reason;                // then
+    int64_t windows = 0;
+    // Mean bits of a value; scales, zero points and outliers counted. 16: not quantized.
+    double bits_per_weight = 16.0;
+    double bits_per_activation = 16.0;
+    double bits_per_kv = 16.0;
+    double quantize_seconds = 0.0;  // of the weights, also where several recipes share them
+    double perplexity_seconds = 0.0;
+    std::optional<int64_t> peak_rss_bytes;  // of quantizing and measuring; empty: not known here
+
+    double seconds() const { return quantize_seconds + perplexity_seconds; }
+};
+
+io::Json to_json(const Measurement& measurement);
+// Error{Corrupt} naming a key that is missing or of another type.
+Measurement measurement_from_json(const io::Json& json);
+
+}  // namespace quarot::reproduce

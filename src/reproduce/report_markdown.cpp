@@ -1,0 +1,134 @@
+// The report as Markdown: one table for each of the paper's.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "io/text.h"
+#include "reproduce/report.h"
+
+namespace quarot::reproduce {
+
+namespace {
+
+constexpr const char* kNothing = "–";
+constexpr size_t kLongestReason = 400;
+
+std::string number(std::optional<double> value, int digits) {
+    return value ? fmt::format("{:.{}f}", *value, digits) : kNothing;
+}
+
+std::string megabytes(const std::optional<int64_t>& bytes) {
+    return bytes ? fmt::format("{:.0f} MB", static_cast<double>(*bytes) / 1e6) : kNothing;
+}
+
+std::string joined(const std::vector<std::string>& names) {
+    std::string text;
+    for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+    return text;
+}
+
+std::string header_lines(const ReportHeader& header) {
+    std::string text = fmt::format("# The paper's tables on {}\n\n", io::printable(header.model));
+    if (!header.note.empty()) text += header.note + "\n\n";
+    text += fmt::format("* Model: {} ({})\n", io::printable(header.model), header.architecture);
+    text += fmt::format(
+        "* Text: {}, {} tokens; {} windows of {} tokens, all but the first of each "
+        "predicted\n",
+        io::printable(header.text), header.text_tokens, header.windows, header.seqlen);
+    if (!header.calibration.empty()) {
+        const model::CalibrationSpec& spec = header.calibration_spec;
+        const bool first = spec.windows == model::CalibrationWindows::First;
+        text += fmt::format("* Calibration: {}, {} {} windows of {} tokens\n",
+                            io::printable(header.calibration), first ? "the first" : "random",
+                            spec.n_samples, spec.seqlen);
+    }
+    text += fmt::format("* quarot {}, backend {}, seed {}\n\n", header.version, header.backend,
+                        header.seed);
+    return text;
+}
+
+const char* kLegend =
+    "The paper's numbers are those of Llama-2-7B on WikiText-2, for orientation: another model and "
+    "perhaps another text. Columns \"× full\" divide a perplexity by full precision's of the same "
+    "model. Bits count scales, zero points and outliers: of a quantized weight, of a value that "
+    "enters a linear layer, and of a value in the cache; 16 means not quantized. Seconds are those "
+    "of quantizing the weights and measuring; rows with equal weights share the former.\n\n";
+
+std::string table_row(const MeasuredRow& row, const std::optional<double>& full_precision) {
+    const PaperRow& paper = row.plan.paper;
+    std::string text = fmt::format("| {} | `{}` | ", paper.row, paper.recipe);
+    if (row.perplexity()) {
+        const Measurement& m = *row.measurement;
+        text +=
+            fmt::format("{} | {:.2f} | {:.2f} | {:.2f} | {} | {} | ", precision(*row.plan.recipe),
+                        m.bits_per_weight, m.bits_per_activation, m.bits_per_kv,
+                        number(m.perplexity, 4), number(relative(m.perplexity, full_precision), 3));
+    } else {
+        text += fmt::format("{0} | {0} | {0} | {0} | not available | {0} | ", kNothing);
+    }
+    text += fmt::format("{} | {} | ", number(paper.paper, paper.table == 5 ? 3 : 2),
+                        number(relative(paper.paper, kPaperFullPrecision), 3));
+    if (!row.perplexity()) return text + fmt::format("{0} | {0} |\n", kNothing);
+    return text + fmt::format("{:.1f} | {} |\n", row.measurement->seconds(),
+                              megabytes(row.measurement->peak_rss_bytes));
+}
+
+std::string table_notes(const std::vector<const MeasuredRow*>& rows) {
+    std::string text;
+    for (const MeasuredRow* row : rows) {
+        const PaperRow& paper = row->plan.paper;
+        if (!row->perplexity()) {
+            text += fmt::format("* {}: not available: {}\n", paper.row,
+                                io::printable(row->reason(), kLongestReason));
+        }
+        if (!paper.note.empty() && !paper.refused) {
+            text += fmt::format("* {}: {}\n", paper.row, paper.note);
+        }
+    }
+    return text.empty() ? text : text + "\n";
+}
+
+std::string table_text(const PaperTable& table, const Results& results) {
+    std::vector<const MeasuredRow*> rows;
+    for (const MeasuredRow& row : results.rows) {
+        if (row.plan.paper.table == table.number) rows.push_back(&row);
+    }
+    if (rows.empty()) return "";
+    std::string text = fmt::format("## Table {}: {}\n\n", table.number, table.title);
+    text +=
+        "| row | recipe | precision | bits/weight | bits/activation | bits/cache | perplexity | "
+        "× full | paper | × full | seconds | peak memory |\n"
+        "|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n";
+    for (const MeasuredRow* row : rows) {
+        text += table_row(*row, results.full_precision.perplexity);
+    }
+    return text + "\n" + table_notes(rows);
+}
+
+std::string order_text(const Results& results) {
+    const MethodOrder order = table_1_order(results);
+    if (order.ours.size() < 2) return "";
+    std::string text = "## Order of methods\n\n";
+    text += fmt::format("Table 1, best first. Here: {}. In the paper: {}.\n\n", joined(order.ours),
+                        joined(order.paper));
+    if (order.swaps.empty()) return text + "The order is the paper's.\n";
+    for (const MethodOrder::Swap& swap : order.swaps) {
+        const Method& behind = swap.paper_prefers;
+        const Method& ahead = swap.we_prefer;
+        text += fmt::format(
+            "* {} is ahead of {} here ({:.4f} against {:.4f}), behind it in the "
+            "paper ({:.2f} against {:.2f}).\n",
+            ahead.name, behind.name, ahead.ours, behind.ours, ahead.paper, behind.paper);
+    }
+    return text;
+}
+
+}  // namespace
+
+std::string markdown_report(const ReportHeader& header, const Results& results) {
+    std::string text = header_lines(header) + kLegend;
+    for (const PaperTable& table : paper_tables()) text += table_text(table, results);
+    return text + order_text(results);
+}
+
+}  // namespace quarot::reproduce

@@ -1,0 +1,38 @@
+// All planned rows, measured: each distinct recipe once, finished ones taken from the run's folder.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "kernels/ops.h"
+#include "model/source_model.h"
+#include "reproduce/measurement.h"
+#include "reproduce/row_plan.h"
+#include "reproduce/row_runner.h"
+#include "reproduce/run_folder.h"
+
+namespace quarot::reproduce {
+
+struct MeasuredRow {
+    PlannedRow plan;
+    std::optional<Measurement> measurement;  // empty: not available, plan.reason tells why
+    // Perplexity, or nothing.
+    std::optional<double> perplexity() const {
+        return measurement ? measurement->perplexity : std::nullopt;
+    }
+    // Why there is no perplexity.
+    const std::string& reason() const { return measurement ? measurement->reason : plan.reason; }
+};
+
+struct Results {
+    Measurement full_precision;  // measured whether a row asks for it or not
+    std::vector<MeasuredRow> rows;
+};
+
+// Rows with equal weights share one quantized folder, which is gone when none of them is left to be
+// measured. One line on stderr for each row. A stop signal leaves what is finished in `folder`.
+Results measure_rows(const std::vector<PlannedRow>& plan, const io::Json& identity,
+                     const RunnerSettings& settings, const RunFolder& folder,
+                     kernels::Backend& backend);
+
+}  // namespace quarot::reproduce

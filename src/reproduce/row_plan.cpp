@@ -1,0 +1,83 @@
+#include "reproduce/row_plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "core/error.h"
+#include "quantize/quantizer.h"
+
+namespace quarot::reproduce {
+
+namespace {
+
+void check_tables(const std::vector<int>& tables) {
+    std::string list;
+    for (const PaperTable& table : paper_tables()) {
+        list += fmt::format("{}{}", list.empty() ? "" : ", ", table.number);
+    }
+    for (const int number : tables) {
+        const auto known = paper_tables();
+        const bool found = std::any_of(known.begin(), known.end(), [number](const PaperTable& t) {
+            return t.number == number;
+        });
+        if (!found) fail(ErrorCode::Usage, "--tables names {}, expected some of {}", number, list);
+    }
+}
+
+bool is_known(std::string_view recipe) {
+    const std::vector<std::string> names = model::recipe_names();
+    return std::find(names.begin(), names.end(), recipe) != names.end();
+}
+
+model::Recipe resolve(std::string_view name, const PlanOptions& options,
+                      const model::ModelConfig& config) {
+    if (name == "none") return model::full_precision_recipe();
+    if (!is_known(name)) {
+        fail(ErrorCode::Unsupported, "this version has no recipe {}", name);
+    }
+    model::Recipe recipe = model::named_recipe(std::string(name));
+    recipe.rotation.seed = options.seed;
+    recipe.calibration = options.calibration;
+    model::check_recipe(recipe);
+    model::check_groups(recipe, config);
+    needs_calibration(recipe);  // refuses a method that is not there
+    return recipe;
+}
+
+PlannedRow plan_row(const PaperRow& paper, const PlanOptions& options,
+                    const model::ModelConfig& config) {
+    PlannedRow row;
+    row.paper = paper;
+    if (paper.refused) {
+        row.reason = paper.note;
+        return row;
+    }
+    try {
+        row.recipe = resolve(paper.recipe, options, config);
+    } catch (const Error& error) {
+        if (error.code() != ErrorCode::Usage && error.code() != ErrorCode::Unsupported) throw;
+        row.reason = error.what();
+    }
+    return row;
+}
+
+}  // namespace
+
+std::vector<PlannedRow> plan_rows(const PlanOptions& options, const model::ModelConfig& config) {
+    check_tables(options.tables);
+    std::vector<PlannedRow> rows;
+    for (const PaperRow& paper : paper_rows()) {
+        const bool wanted = options.tables.empty() ||
+                            std::count(options.tables.begin(), options.tables.end(), paper.table);
+        if (wanted) rows.push_back(plan_row(paper, options, config));
+    }
+    return rows;
+}
+
+bool needs_calibration(const model::Recipe& recipe) {
+    return recipe.quantizes_weights() &&
+           quantize::quantizer_named(recipe.weights.method).needs_calibration;
+}
+
+}  // namespace quarot::reproduce

@@ -1,0 +1,32 @@
+// Which rows will be measured on this model, with which settings, and which cannot be and why?
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "model/config.h"
+#include "model/recipe.h"
+#include "reproduce/paper_tables.h"
+
+namespace quarot::reproduce {
+
+struct PlannedRow {
+    PaperRow paper;
+    std::optional<model::Recipe> recipe;  // empty: not available
+    std::string reason;                   // then
+};
+
+struct PlanOptions {
+    std::vector<int> tables;  // numbers of paper_tables(); empty: all
+    uint32_t seed = 0;        // of the rotations' random numbers
+    model::CalibrationSpec calibration;
+};
+
+// In the paper's order. Error{Usage} for a table that is none of paper_tables().
+std::vector<PlannedRow> plan_rows(const PlanOptions& options, const model::ModelConfig& config);
+
+bool needs_calibration(const model::Recipe& recipe);
+
+}  // namespace quarot::reproduce

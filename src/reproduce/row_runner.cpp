@@ -1,0 +1,133 @@
+#include "reproduce/row_runner.h"
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <system_error>
+
+#include "core/error.h"
+#include "core/process.h"
+#include "eval/perplexity.h"
+#include "model/weights.h"
+#include "quantize/quantize_model.h"
+#include "reproduce/bits_per_value.h"
+#include "reproduce/row_plan.h"
+
+namespace quarot::reproduce {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+    return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+bool exists(const std::string& path) {
+    std::error_code error;
+    return std::filesystem::exists(path, error);
+}
+
+// What making the weights took is kept beside them.
+std::string notes_name(const std::string& key) {
+    return "models/" + key + ".notes.json";
+}
+
+io::Json notes_json(const WeightsFolder& folder) {
+    const std::optional<int64_t>& peak = folder.peak_rss_bytes;
+    return io::Json::Object{{"bits_per_weight", folder.bits_per_weight},
+                            {"seconds", folder.seconds},
+                            {"peak_rss_bytes", peak ? io::Json(*peak) : io::Json()}};
+}
+
+WeightsFolder read_notes(const std::string& path, const io::Json& json) {
+    WeightsFolder folder;
+    folder.path = path;
+    folder.is_made = true;
+    folder.bits_per_weight = json.at("bits_per_weight").as_double();
+    folder.seconds = json.at("seconds").as_double();
+    if (const io::Json* peak = json.find("peak_rss_bytes")) folder.peak_rss_bytes = peak->as_int();
+    return folder;
+}
+
+// All that a folder with the same weights may say differently.
+model::ActivationOverrides overrides_of(const model::Recipe& recipe) {
+    return {.a_bits = recipe.activations.bits,
+            .k_bits = recipe.k.bits,
+            .v_bits = recipe.v.bits,
+            .a_clip = recipe.activations.clip,
+            .k_clip = recipe.k.clip,
+            .v_clip = recipe.v.clip};
+}
+
+std::optional<int64_t> larger(const std::optional<int64_t>& a, const std::optional<int64_t>& b) {
+    if (!a || !b) return std::nullopt;
+    return std::max(*a, *b);
+}
+
+}  // namespace
+
+WeightsFolder RowRunner::weights(const model::Recipe& recipe, const RunFolder& folder,
+                                 const std::string& key) const {
+    const std::string path = folder.model_path(key);
+    const std::string notes = folder.path() + "/" + notes_name(key);
+    if (exists(path) && exists(notes)) return read_notes(path, io::Json::parse_file(notes));
+
+    quantize::QuantizeOptions options;
+    options.recipe = recipe;
+    if (needs_calibration(recipe)) options.calibration = settings_.calibration;
+    options.work_folder = path + ".work";
+    options.resume = exists(options.work_folder);
+    options.overwrite = true;  // of one that was finished just before its notes were written
+    options.n_threads = settings_.n_threads;
+    const bool restarted = restart_recent_peak_rss();
+    const quantize::QuantizeReport report =
+        quantize::quantize_model(settings_.model, path, options);
+
+    WeightsFolder made;
+    made.path = path;
+    made.is_made = true;
+    if (recipe.quantizes_weights()) made.bits_per_weight = report.bits_per_weight;
+    made.seconds = report.seconds;
+    if (restarted) made.peak_rss_bytes = recent_peak_rss_bytes();
+    folder.write(notes_name(key), notes_json(made).dump() + "\n");
+    return made;
+}
+
+WeightsFolder RowRunner::original() const {
+    WeightsFolder folder;
+    folder.path = settings_.model;
+    return folder;
+}
+
+Measurement RowRunner::measure(const model::Recipe& recipe, const WeightsFolder& folder) const {
+    const Clock::time_point start = Clock::now();
+    const bool restarted = restart_recent_peak_rss();
+    const model::SourceModel source = model::SourceModel::open(folder.path);
+    Measurement result;
+    result.bits_per_weight = folder.bits_per_weight;
+    result.bits_per_activation = bits_per_activation(recipe, source.config());
+    result.bits_per_kv = bits_per_kv(recipe, source.config());
+    result.quantize_seconds = folder.seconds;
+    try {
+        const model::Weights weights =
+            model::load_weights(source, overrides_of(recipe), settings_.seqlen, backend_);
+        runtime::Engine engine(weights, backend_, settings_.seqlen);
+        const eval::PerplexityResult run = eval::perplexity(engine, nullptr, settings_.ids,
+                                                            {.seqlen = settings_.seqlen,
+                                                             .max_windows = settings_.max_windows,
+                                                             .n_threads = settings_.n_threads});
+        result.perplexity = run.perplexity;
+        result.windows = std::ssize(run.window_nll);
+    } catch (const Error& error) {
+        if (error.code() != ErrorCode::Numeric) throw;
+        result.reason = error.what();
+    }
+    result.perplexity_seconds = seconds_since(start);
+    if (restarted) result.peak_rss_bytes = recent_peak_rss_bytes();
+    if (folder.is_made)
+        result.peak_rss_bytes = larger(result.peak_rss_bytes, folder.peak_rss_bytes);
+    return result;
+}
+
+}  // namespace quarot::reproduce

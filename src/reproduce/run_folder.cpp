@@ -1,0 +1,145 @@
+#include "reproduce/run_folder.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <span>
+#include <system_error>
+#include <utility>
+
+#include "core/error.h"
+#include "io/output_file.h"
+
+namespace quarot::reproduce {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kIdentityFile = "run.json";
+constexpr const char* kSchema = "quarot.reproduce-run/1";
+
+bool exists(const std::string& path) {
+    std::error_code error;
+    return fs::exists(path, error);
+}
+
+bool is_empty_folder(const std::string& path) {
+    std::error_code error;
+    const bool empty = fs::is_directory(path, error) && fs::is_empty(path, error);
+    return empty && !error;
+}
+
+void create_folder(const std::string& path) {
+    std::error_code error;
+    fs::create_directories(path, error);
+    if (error) fail(ErrorCode::Io, "cannot create the folder {}: {}", path, error.message());
+}
+
+void remove_tree(const fs::path& path) {
+    std::error_code error;
+    fs::remove_all(path, error);
+    if (error) fail(ErrorCode::Io, "cannot remove {}: {}", path.string(), error.message());
+}
+
+// The first key whose value is another one; empty if all are equal.
+std::string difference(const io::Json& there, const io::Json& here) {
+    for (const auto& [key, value] : here.as_object()) {
+        const io::Json* found = there.find(key);
+        if (found == nullptr || found->dump(-1) != value.dump(-1)) return key;
+    }
+    return "";
+}
+
+io::Json with_schema(const io::Json& identity) {
+    io::Json json;
+    json.set("schema", kSchema);
+    json.set("run", identity);
+    return json;
+}
+
+}  // namespace
+
+RunFolder::RunFolder(std::string path, const io::Json& identity, bool overwrite)
+    : path_(std::move(path)) {
+    const std::string identity_file = path_ + "/" + kIdentityFile;
+    const bool ours = exists(identity_file);
+    if (!ours && exists(path_) && !is_empty_folder(path_)) {
+        fail(ErrorCode::Usage,
+             "{} exists and holds no report of this program; choose another name for --out", path_);
+    }
+    create_folder(path_);
+    lock();
+    if (ours && overwrite) {
+        for (const char* name : {"rows", "models", "report.md", "report.json", kIdentityFile}) {
+            remove_tree(fs::path(path_) / name);
+        }
+    } else if (ours) {
+        check_ours(identity);
+    }
+    create_folder(path_ + "/rows");
+    create_folder(path_ + "/models");
+    write(kIdentityFile, with_schema(identity).dump() + "\n");
+}
+
+void RunFolder::lock() {
+    try {
+        lock_.emplace(path_);
+    } catch (const Error& error) {
+        if (error.code() != ErrorCode::NotFound) throw;
+        fail(ErrorCode::Usage,
+             "{} is in use by another run; wait for its end, or choose another name for --out",
+             path_);
+    }
+}
+
+void RunFolder::check_ours(const io::Json& identity) const {
+    const io::Json json = io::Json::parse_file(path_ + "/" + kIdentityFile);
+    const std::string other = difference(json.at("run"), identity);
+    if (other.empty()) return;
+    fail(ErrorCode::Usage,
+         "{} holds measurements of another run ({} differs); choose another name for --out, or "
+         "give --overwrite to begin anew",
+         path_, other);
+}
+
+std::optional<Measurement> RunFolder::load(const std::string& key) const {
+    const std::string file = path_ + "/rows/" + key + ".json";
+    if (!exists(file)) return std::nullopt;
+    return measurement_from_json(io::Json::parse_file(file));
+}
+
+void RunFolder::save(const std::string& key, const Measurement& measurement) const {
+    write("rows/" + key + ".json", to_json(measurement).dump() + "\n");
+}
+
+void RunFolder::keep_models(const std::vector<std::string>& keys) const {
+    std::vector<fs::path> useless;
+    for (const auto& entry : fs::directory_iterator(path_ + "/models")) {
+        const std::string name = entry.path().filename().string();
+        const bool kept = std::any_of(keys.begin(), keys.end(), [&](const std::string& key) {
+            return name.starts_with(key);
+        });
+        if (!kept) useless.push_back(entry.path());
+    }
+    for (const fs::path& path : useless) remove_tree(path);
+}
+
+void RunFolder::write(const std::string& name, const std::string& text) const {
+    const std::string place = path_ + "/" + name;
+    const std::string beside = io::temporary_sibling(place, "new");
+    {
+        io::OutputFile file(beside);
+        file.write(0, std::as_bytes(std::span(text)));
+        file.finish();
+    }
+    std::error_code error;
+    fs::rename(beside, place, error);
+    if (error) {
+        std::error_code ignored;
+        fs::remove(beside, ignored);
+        fail(ErrorCode::Io, "cannot write {}: {}", place, error.message());
+    }
+    io::sync_folder(fs::path(place).parent_path().string());
+}
+
+}  // namespace quarot::reproduce

@@ -1,0 +1,46 @@
+// The folder of one report: what is finished lies there, so that a run that was stopped goes on.
+//   run.json           what all measurements in it have in common
+//   rows/<key>.json    a finished measurement
+//   models/<key>       quantized weights, while a measurement still needs them
+//   report.md, report.json
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "io/json.h"
+#include "quantize/folder_lock.h"
+#include "reproduce/measurement.h"
+
+namespace quarot::reproduce {
+
+// Everything is written beside its place and renamed, so that it is there whole or not at all. One
+// process at a time holds a folder.
+class RunFolder {
+  public:
+    // Creates it, or opens one whose run.json says `identity`; with `overwrite` what another run,
+    // or this one, left there is removed first. Error{Usage} if it is not ours, in use, or of
+    // another run, naming what differs.
+    RunFolder(std::string path, const io::Json& identity, bool overwrite);
+
+    const std::string& path() const { return path_; }
+    std::optional<Measurement> load(const std::string& key) const;
+    void save(const std::string& key, const Measurement& measurement) const;
+
+    std::string model_path(const std::string& key) const { return path_ + "/models/" + key; }
+    // Removes weights, and what unfinished work on them left, of all keys but these.
+    void keep_models(const std::vector<std::string>& keys) const;
+
+    // A file of its own, such as report.md, replaced if there.
+    void write(const std::string& name, const std::string& text) const;
+
+  private:
+    void lock();
+    void check_ours(const io::Json& identity) const;
+
+    std::string path_;
+    std::optional<quantize::FolderLock> lock_;
+};
+
+}  // namespace quarot::reproduce

@@ -1,0 +1,105 @@
+#include "reproduce/run_folder.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "core/error.h"
+#include "io/file.h"
+#include "support/temp_dir.h"
+
+namespace quarot::reproduce {
+namespace {
+
+namespace fs = std::filesystem;
+
+io::Json identity(const std::string& text = "t") {
+    return io::Json::Object{{"model", "m"}, {"text", text}};
+}
+
+class RunFolderTest : public testing::Test {
+  protected:
+    void expect_usage_error(const io::Json& run, const std::string& word, bool overwrite = false) {
+        try {
+            const RunFolder folder(path, run, overwrite);
+            FAIL() << "nothing was thrown";
+        } catch (const Error& error) {
+            EXPECT_EQ(error.code(), ErrorCode::Usage);
+            EXPECT_NE(std::string(error.what()).find(word), std::string::npos) << error.what();
+        }
+    }
+
+    const test::TempDir dir;
+    const std::string path = dir / "out";
+};
+
+TEST_F(RunFolderTest, GivesBackWhatWasSavedInAnotherRun) {
+    Measurement saved;
+    saved.perplexity = 12.3456789012345678;
+    saved.windows = 3;
+    saved.bits_per_weight = 4.125;
+    saved.quantize_seconds = 1.5;
+    saved.peak_rss_bytes = 1 << 20;
+    RunFolder(path, identity(), false).save("key", saved);
+
+    const RunFolder folder(path, identity(), false);
+    EXPECT_FALSE(folder.load("other"));
+    const auto loaded = folder.load("key");
+    ASSERT_TRUE(loaded);
+    EXPECT_EQ(to_json(*loaded).dump(), to_json(saved).dump());
+    EXPECT_EQ(loaded->perplexity, saved.perplexity);
+}
+
+TEST_F(RunFolderTest, KeepsAReasonInPlaceOfANumber) {
+    Measurement saved;
+    saved.reason = "layer 3 cannot be factored";
+    const RunFolder folder(path, identity(), false);
+    folder.save("key", saved);
+    EXPECT_FALSE(folder.load("key")->perplexity);
+    EXPECT_FALSE(folder.load("key")->peak_rss_bytes);
+    EXPECT_EQ(folder.load("key")->reason, saved.reason);
+}
+
+TEST_F(RunFolderTest, RefusesTheFolderOfAnotherRunAndNamesWhatDiffers) {
+    RunFolder(path, identity(), false).save("key", {});
+    expect_usage_error(identity("other"), "text differs");
+    EXPECT_TRUE(RunFolder(path, identity(), false).load("key")) << "nothing may be lost";
+}
+
+TEST_F(RunFolderTest, OverwriteBeginsAnew) {
+    RunFolder(path, identity(), false).save("key", {});
+    EXPECT_FALSE(RunFolder(path, identity(), true).load("key"));
+    EXPECT_FALSE(RunFolder(path, identity("other"), true).load("key"));
+}
+
+TEST_F(RunFolderTest, LeavesForeignFoldersAlone) {
+    fs::create_directories(path);
+    std::ofstream(path + "/thesis.tex") << "years of work";
+    expect_usage_error(identity(), "no report");
+    expect_usage_error(identity(), "no report", true);
+    EXPECT_EQ(io::read_text(path + "/thesis.tex", 100), "years of work");
+}
+
+TEST_F(RunFolderTest, ServesOneRunAtATime) {
+    const RunFolder folder(path, identity(), false);
+    expect_usage_error(identity(), "in use");
+    expect_usage_error(identity(), "in use", true);
+}
+
+TEST_F(RunFolderTest, KeepsOnlyTheWeightsThatAreStillNeeded) {
+    const RunFolder folder(path, identity(), false);
+    for (const char* name : {"/models/aa", "/models/aa.work", "/models/bb", "/models/bb.work",
+                             "/models/.aa.partial-1-1"}) {
+        fs::create_directories(path + name);
+    }
+    folder.keep_models({"aa"});
+    EXPECT_TRUE(fs::exists(path + "/models/aa"));
+    EXPECT_TRUE(fs::exists(path + "/models/aa.work"));
+    EXPECT_FALSE(fs::exists(path + "/models/bb"));
+    EXPECT_FALSE(fs::exists(path + "/models/bb.work"));
+    EXPECT_FALSE(fs::exists(path + "/models/.aa.partial-1-1"));
+}
+
+}  // namespace
+}  // namespace quarot::reproduce

@@ -1,0 +1,176 @@
+// quarot reproduce: one report of many recipes, which survives being stopped.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "e2e/expectations.h"
+#include "e2e/program.h"
+#include "io/file.h"
+#include "support/temp_dir.h"
+#include "support/tiny_model.h"
+
+namespace quarot::test {
+namespace {
+
+using Words = std::vector<std::string>;
+
+constexpr int64_t kLargestReport = 1 << 20;
+
+class Reproduce : public testing::Test {
+  protected:
+    void SetUp() override {
+        write_tiny_model(model_);
+        std::ofstream(text_) << "It was a dark and stormy night; the rain fell in torrents, except "
+                                "at occasional intervals.";
+    }
+
+    Words words(const Words& flags) const {
+        Words all = {"reproduce", model_, "--text", text_, "--seqlen", "16", "--out", out_};
+        all.insert(all.end(), flags.begin(), flags.end());
+        return all;
+    }
+    Outcome run(const Words& flags) const { return run_program(words(flags)); }
+    std::string report(const std::string& name) const {
+        return io::read_text(out_ + "/" + name, kLargestReport);
+    }
+
+    const TempDir dir_;
+    const std::string model_ = dir_ / "model";
+    const std::string text_ = dir_ / "t.txt";
+    const std::string out_ = dir_ / "out";
+};
+
+// The report without what may differ from run to run.
+std::string timeless(const io::Json& json) {
+    std::string text;
+    for (const io::Json& row : json.at("rows").as_array()) {
+        for (const auto& [key, value] : row.as_object()) {
+            const bool varies = key.ends_with("seconds") || key == "peak_rss_bytes";
+            if (!varies) text += key + "=" + value.dump(-1) + "\n";
+        }
+    }
+    return text;
+}
+
+TEST_F(Reproduce, PrintsTheDocumentThatItWrites) {
+    const Outcome outcome = run({"--tables", "3", "--json"});
+    expect_success(outcome);
+    const io::Json json = outcome.json();
+    expect_document(json, "reproduce", {"rows", "model", "text", "seqlen", "windows"});
+    EXPECT_EQ(report("report.json"), outcome.out);
+    const io::Json::Array& rows = json.at("rows").as_array();
+    ASSERT_EQ(rows.size(), 3u);
+    for (const io::Json& row : rows) {
+        EXPECT_EQ(row.at("table").as_int(), 3);
+        EXPECT_GT(row.at("perplexity").as_double(), 1.0);
+        EXPECT_GE(row.at("bits_per_value").as_double(), 4.0);
+        EXPECT_GE(row.at("seconds").as_double(), 0.0);
+        EXPECT_TRUE(row.contains("peak_rss_bytes"));
+    }
+    EXPECT_EQ(rows[1].at("recipe").as_string(), "quarot-rtn");
+    EXPECT_EQ(rows[1].at("paper").as_double(), 8.37);
+}
+
+TEST_F(Reproduce, EqualsSeparateQuantizeAndPerplexity) {
+    const io::Json json = run({"--tables", "3,6", "--json"}).json();
+    for (const std::string recipe : {"quarot-rtn", "w8a8kv8", "k2v3"}) {
+        expect_success(
+            run_program({"quantize", model_, dir_ / "q", "--recipe", recipe, "--overwrite"}));
+        const double alone =
+            run_program({"perplexity", dir_ / "q", "--text", text_, "--seqlen", "16", "--json"})
+                .json()
+                .at("perplexity")
+                .as_double();
+        bool found = false;
+        for (const io::Json& row : json.at("rows").as_array()) {
+            if (row.at("recipe").as_string() != recipe) continue;
+            found = true;
+            EXPECT_EQ(row.at("perplexity").as_double(), alone) << recipe;
+        }
+        EXPECT_TRUE(found) << recipe;
+    }
+}
+
+TEST_F(Reproduce, WritesAReportForPeople) {
+    const Outcome outcome = run({"--tables", "3", "--note", "A toy."});
+    expect_success(outcome);
+    EXPECT_NE(outcome.out.find("QuaRot-RTN INT8"), std::string::npos) << outcome.out;
+    EXPECT_NE(outcome.out.find("report.md"), std::string::npos) << outcome.out;
+    const std::string markdown = report("report.md");
+    EXPECT_NE(markdown.find("A toy."), std::string::npos);
+    EXPECT_NE(markdown.find("## Table 3"), std::string::npos);
+    EXPECT_NE(outcome.err.find("table 3, QuaRot-RTN INT4: perplexity "), std::string::npos)
+        << outcome.err;
+}
+
+TEST_F(Reproduce, GoesOnAfterAFullDisk) {
+    const std::string whole = timeless(run({"--tables", "3,5", "--json"}).json());
+    std::filesystem::remove_all(out_);
+    RunOptions full;
+    full.max_file_bytes = 8192;
+    const Outcome stopped = run_program(words({"--tables", "3,5", "--json"}), full);
+    EXPECT_EQ(stopped.exit_code, 7) << stopped.err;
+    EXPECT_EQ(timeless(run({"--tables", "3,5", "--json"}).json()), whole);
+}
+
+TEST_F(Reproduce, TakesMoreTablesIntoTheSameFolder) {
+    const std::string three = timeless(run({"--tables", "3", "--json"}).json());
+    const std::string both = timeless(run({"--tables", "3,6", "--json"}).json());
+    EXPECT_EQ(both.substr(0, three.size()), three);
+    EXPECT_GT(both.size(), three.size());
+}
+
+TEST_F(Reproduce, AsksForACalibrationTextOnlyIfARowNeedsIt) {
+    expect_failure(run({"--tables", "4"}), 2, {"--calib", "table 4"});
+    EXPECT_FALSE(std::filesystem::exists(out_));
+    expect_failure(run({"--tables", "4", "--calib", text_, "--calib-windows", "first"}), 2,
+                   {"tokens", "32"});
+    EXPECT_FALSE(std::filesystem::exists(out_));
+}
+
+TEST_F(Reproduce, CalibratedRowsEqualSeparateQuantizeAndPerplexityToo) {
+    const Words calibration = {"--calib", text_, "--nsamples", "4", "--seed", "3"};
+    Words flags = {"--tables", "8", "--json"};
+    flags.insert(flags.end(), calibration.begin(), calibration.end());
+    const io::Json json = run(flags).json();
+    Words quantize = {"quantize",      model_,     dir_ / "q", "--recipe",
+                      "quarot-random", "--seqlen", "16"};
+    quantize.insert(quantize.end(), calibration.begin(), calibration.end());
+    expect_success(run_program(quantize));
+    const io::Json alone =
+        run_program({"perplexity", dir_ / "q", "--text", text_, "--seqlen", "16", "--json"}).json();
+    EXPECT_EQ(json.at("rows").as_array()[1].at("perplexity").as_double(),
+              alone.at("perplexity").as_double());
+    EXPECT_EQ(json.at("calibration").at("nsamples").as_int(), 4);
+}
+
+TEST_F(Reproduce, RefusesWhatItCannotUnderstand) {
+    expect_failure(run({"--tables", "2"}), 2, {"--tables", "2", "1, 3, 4"});
+    expect_failure(run({"--tables", "three"}), 2, {"--tables", "three"});
+    expect_failure(run({"--tables", ""}), 2, {"--tables"});
+    expect_failure(run_program({"reproduce", model_, "--out", out_}), 2, {"--text"});
+    expect_failure(run_program({"reproduce", model_, "--text", text_}), 2, {"--out"});
+    expect_failure(run({"--tables", "3", "--seqlen", "512"}), 2, {"512", "256"});
+    EXPECT_FALSE(std::filesystem::exists(out_));
+}
+
+TEST_F(Reproduce, RefusesAFolderOfAnotherTextAndKeepsIt) {
+    expect_success(run({"--tables", "3"}));
+    const std::string before = report("report.json");
+    std::ofstream(text_, std::ios::app) << " One more sentence.";
+    expect_failure(run({"--tables", "3"}), 2, {out_, "text", "--overwrite"});
+    EXPECT_EQ(report("report.json"), before);
+    expect_success(run({"--tables", "3", "--overwrite"}));
+    EXPECT_NE(report("report.json"), before);
+}
+
+TEST_F(Reproduce, WantsAModelThatIsNotQuantizedYet) {
+    expect_success(run_program({"quantize", model_, dir_ / "q", "--recipe", "quarot-rtn"}));
+    expect_failure(run_program({"reproduce", dir_ / "q", "--text", text_, "--seqlen", "16", "--out",
+                                out_, "--tables", "3"}),
+                   4, {"already", "quarot-rtn"});
+}
+
+}  // namespace
+}  // namespace quarot::test
