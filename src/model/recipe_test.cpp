@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <functional>
+#include <map>
 
 #include "core/error.h"
 
@@ -30,11 +33,19 @@ void expect_equal(const Recipe& a, const Recipe& b) {
     EXPECT_EQ(a.rotation.residual_block, b.rotation.residual_block);
     EXPECT_EQ(a.rotation.heads_block, b.rotation.heads_block);
     EXPECT_EQ(a.rotation.ffn_block, b.rotation.ffn_block);
+    EXPECT_EQ(a.rotation.online_dtype, b.rotation.online_dtype);
     EXPECT_EQ(a.weights.method, b.weights.method);
     EXPECT_EQ(a.weights.bits, b.weights.bits);
     EXPECT_EQ(a.weights.group_size, b.weights.group_size);
     EXPECT_EQ(a.weights.symmetric, b.weights.symmetric);
     EXPECT_EQ(a.weights.clip_search, b.weights.clip_search);
+    EXPECT_EQ(a.weights.damp, b.weights.damp);
+    EXPECT_EQ(a.weights.act_order, b.weights.act_order);
+    EXPECT_EQ(a.weights.group_scales, b.weights.group_scales);
+    EXPECT_EQ(a.calibration.n_samples, b.calibration.n_samples);
+    EXPECT_EQ(a.calibration.seqlen, b.calibration.seqlen);
+    EXPECT_EQ(a.calibration.windows, b.calibration.windows);
+    EXPECT_EQ(a.calibration.activations, b.calibration.activations);
     EXPECT_EQ(a.activations.bits, b.activations.bits);
     EXPECT_EQ(a.activations.group_size, b.activations.group_size);
     EXPECT_EQ(a.activations.symmetric, b.activations.symmetric);
@@ -60,12 +71,28 @@ Recipe unlike_any_default() {
                        .query_key = true,
                        .ffn = true,
                        .fold_norms = true,
+                       .online_dtype = DType::F16,
                        .seed = 4294967295u,
                        .residual_block = 64,
                        .heads_block = 4,
                        .ffn_block = 128};
-    recipe.weights = {.bits = 3, .symmetric = false, .clip_search = false};
-    recipe.activations = {.bits = 5, .symmetric = false, .clip = 0.7f};
+    recipe.weights = {.method = "gptq",
+                      .bits = 3,
+                      .group_size = 96,
+                      .symmetric = false,
+                      .clip_search = false,
+                      .damp = 0.125,
+                      .act_order = true,
+                      .group_scales = GroupScales::BlockStart};
+    recipe.activations = {.bits = 5,
+                          .group_size = 32,
+                          .symmetric = false,
+                          .clip = 0.7f,
+                          .zero = kernels::ZeroPoint::Real};
+    recipe.calibration = {.n_samples = 7,
+                          .seqlen = 100,
+                          .windows = CalibrationWindows::First,
+                          .activations = CalibrationActivations::Quantized};
     recipe.k = {.bits = 2, .clip = 0.85f, .range_includes_zero = false};
     recipe.v = {.bits = 7, .clip = 1.0f, .range_includes_zero = true};
     recipe.down_bits = 8;
@@ -130,7 +157,8 @@ bool rotates(const RotationSpec& spec) {
 
 TEST(NamedRecipe, DefaultIsThePapersQuantizersOnARotatedModel) {
     const Recipe recipe = named_recipe(default_recipe_name());
-    EXPECT_EQ(recipe.name, "quarot-rtn");
+    EXPECT_EQ(recipe.name, "quarot");
+    EXPECT_EQ(recipe.weights.method, "gptq");
     EXPECT_EQ(recipe.rotation.residual, ResidualRotation::Hadamard);
     EXPECT_TRUE(recipe.rotation.value_heads && recipe.rotation.query_key && recipe.rotation.ffn &&
                 recipe.rotation.fold_norms);
@@ -177,14 +205,8 @@ TEST(NamedRecipe, RtnIsTheSameWithoutRotation) {
     expect_equal(recipe, rotated);
 }
 
-TEST(NamedRecipe, RefusesGptqAndUnknownNames) {
+TEST(NamedRecipe, AnUnknownNameListsAll) {
     std::string message;
-    for (const char* name : {"quarot", "quarot-128g"}) {
-        EXPECT_EQ(code_of([&] { named_recipe(name); }, message), ErrorCode::Unsupported);
-        EXPECT_NE(message.find("GPTQ is not in this version, use --recipe quarot-rtn"),
-                  std::string::npos)
-            << message;
-    }
     EXPECT_EQ(code_of([] { named_recipe("w3"); }, message), ErrorCode::Usage);
     for (const std::string& name : recipe_names()) {
         EXPECT_NE(message.find(name), std::string::npos) << message;
@@ -193,11 +215,46 @@ TEST(NamedRecipe, RefusesGptqAndUnknownNames) {
 
 TEST(NamedRecipe, EveryListedNameExistsAndPassesTheCheck) {
     for (const std::string& name : recipe_names()) {
+        SCOPED_TRACE(name);
         const Recipe recipe = named_recipe(name);
         EXPECT_EQ(recipe.name, name);
         EXPECT_NO_THROW(check_recipe(recipe));
-        EXPECT_TRUE(recipe.quantizes_weights());
+        const int narrowest =
+            std::min({recipe.weights.bits, recipe.activations.bits, recipe.k.bits, recipe.v.bits});
+        EXPECT_LE(narrowest, 8);
     }
+}
+
+TEST(NamedRecipe, NoTwoMeanTheSame) {
+    std::map<std::string, std::string> names;
+    for (const std::string& name : recipe_names()) {
+        Recipe recipe = named_recipe(name);
+        recipe.name.clear();
+        const auto [known, is_new] = names.emplace(to_json(recipe).dump(), name);
+        EXPECT_TRUE(is_new) << name << " is " << known->second;
+    }
+}
+
+TEST(NamedRecipe, RowsOfThePaperHaveItsSettings) {
+    const Recipe groups = named_recipe("quarot-128g");
+    EXPECT_EQ(groups.weights.group_size, 128);
+    EXPECT_EQ(groups.activations.group_size, 128);
+    const Recipe weights = named_recipe("quarot-w3a16");
+    EXPECT_EQ(weights.weights.bits, 3);
+    EXPECT_FALSE(weights.weights.symmetric);
+    EXPECT_EQ(weights.activations.bits, 16);
+    EXPECT_EQ(weights.k.bits, 16);
+    EXPECT_FALSE(rotates(named_recipe("w3a16-gptq").rotation));
+    EXPECT_EQ(named_recipe("quarot-w3a16-rtn").weights.method, "rtn");
+    const Recipe cache = named_recipe("k3v2");
+    EXPECT_EQ(cache.weights.bits, 16);
+    EXPECT_EQ(cache.k.bits, 3);
+    EXPECT_EQ(cache.v.bits, 2);
+    EXPECT_EQ(named_recipe("a4-clip85").activations.clip, 0.85f);
+    EXPECT_EQ(named_recipe("kv4-clip100").k.clip, 1.0f);
+    EXPECT_EQ(named_recipe("quarot-fp16-hadamard").rotation.online_dtype, DType::F16);
+    EXPECT_EQ(named_recipe("quarot-random").rotation.residual, ResidualRotation::Random);
+    EXPECT_EQ(named_recipe("quarot-down8").down_bits, 8);
 }
 
 TEST(FullPrecisionRecipe, QuantizesNothing) {
@@ -274,23 +331,39 @@ TEST(CheckRecipe, NamesTheFlagThatIsOutOfRange) {
 TEST(CheckRecipe, RefusesWhatThisVersionLacks) {
     const Recipe good = named_recipe("quarot-rtn");
     Recipe bad = good;
-    bad.weights.group_size = 128;
-    expect_refused(bad, ErrorCode::Unsupported, "--group-size is 128");
-    bad = good;
-    bad.activations.group_size = 64;
-    expect_refused(bad, ErrorCode::Unsupported, "--a-group-size is 64");
-    bad = good;
     bad.k.group_size = 32;
-    expect_refused(bad, ErrorCode::Unsupported, "whole rows and heads only");
-    bad = good;
-    bad.weights.method = "gptq";
-    expect_refused(bad, ErrorCode::Unsupported, "GPTQ is not in this version");
-    bad = good;
-    bad.activations.zero = kernels::ZeroPoint::Real;
-    expect_refused(bad, ErrorCode::Unsupported, "--a-zero real");
+    expect_refused(bad, ErrorCode::Unsupported, "expected whole heads");
     bad = good;
     bad.v.exempt_positions = 4;
     expect_refused(bad, ErrorCode::Unsupported, "exempt positions");
+}
+
+TEST(CheckRecipe, RefusesSettingsOutOfRange) {
+    const Recipe good = named_recipe("quarot");
+    const auto refuse = [&](const std::function<void(Recipe&)>& change, const std::string& words) {
+        Recipe bad = good;
+        change(bad);
+        expect_refused(bad, ErrorCode::Usage, words);
+    };
+    refuse([](Recipe& r) { r.weights.group_size = 6; }, "--group-size is 6");
+    refuse([](Recipe& r) { r.activations.group_size = -64; }, "--a-group-size is -64");
+    refuse([](Recipe& r) { r.weights.method = "awq"; }, "--method is awq");
+    refuse([](Recipe& r) { r.weights.damp = -0.1; }, "--damp is -0.1");
+    refuse([](Recipe& r) { r.weights.damp = std::nan(""); }, "--damp");
+    refuse([](Recipe& r) { r.activations.zero = kernels::ZeroPoint::Real; }, "--a-zero real needs");
+    refuse([](Recipe& r) { r.calibration.n_samples = 0; }, "--nsamples is 0");
+    refuse([](Recipe& r) { r.calibration.seqlen = 1; }, "--seqlen is 1");
+}
+
+TEST(CheckGroups, NamesTheSizesThatDivide) {
+    const ModelConfig config = {.hidden = 576, .ffn = 1536, .n_heads = 9, .head_dim = 64};
+    Recipe recipe = named_recipe("quarot-64g");
+    EXPECT_NO_THROW(check_groups(recipe, config));
+    std::string message;
+    recipe = named_recipe("quarot-128g");
+    EXPECT_EQ(code_of([&] { check_groups(recipe, config); }, message), ErrorCode::Usage);
+    EXPECT_NE(message.find("does not divide the 576 inputs of q_proj"), std::string::npos);
+    EXPECT_NE(message.find("16, 32, 48, 64, 96, 192"), std::string::npos) << message;
 }
 
 TEST(RecipeJson, KeepsEveryFieldOfEveryRecipe) {
@@ -343,6 +416,13 @@ TEST(RecipeJson, RangeChecksEveryValue) {
     expect_corrupt(with("weights", "bits", 4.5), kCorrupt, "weights.bits");
     expect_corrupt(with("weights", "method", "../../x y"), kCorrupt, "weights.method");
     expect_corrupt(with("weights", "group_size", -128), kCorrupt, "weights.group_size");
+    expect_corrupt(with("weights", "group_size", 42), kCorrupt, "weights.group_size is 42");
+    expect_corrupt(with("weights", "damp", 1.5), kCorrupt, "weights.damp is 1.5");
+    expect_corrupt(with("weights", "group_scales", "old"), kCorrupt, "group_scales is \"old\"");
+    expect_corrupt(with("activations", "zero_point", "real"), kCorrupt, "symmetric codes");
+    expect_corrupt(with("rotation", "online_dtype", "bf16"), kCorrupt, "online_dtype is \"bf16\"");
+    expect_corrupt(with("calibration", "nsamples", 0), kCorrupt, "calibration.nsamples");
+    expect_corrupt(with("calibration", "windows", "last"), kCorrupt, "calibration.windows");
     expect_corrupt(with("weights", "symmetric", 1), kCorrupt, "weights.symmetric");
     expect_corrupt(with("activations", "bits", 32), kCorrupt, "activations.bits is 32");
     expect_corrupt(with("activations", "clip", 0), kCorrupt, "activations.clip is 0");
@@ -368,9 +448,7 @@ TEST(RecipeJson, RangeChecksEveryValue) {
 TEST(RecipeJson, RefusesFoldersOfLaterVersions) {
     constexpr ErrorCode kUnsupported = ErrorCode::Unsupported;
     expect_corrupt(with("format_version", 2), kUnsupported, "update the program");
-    expect_corrupt(with("weights", "group_size", 128), kUnsupported, "groups of 128");
-    expect_corrupt(with("k", "group_size", 64), kUnsupported, "groups of 64");
-    expect_corrupt(with("activations", "zero_point", "real"), kUnsupported, "zero_point");
+    expect_corrupt(with("k", "group_size", 64), kUnsupported, "groups inside a head");
     expect_corrupt(with("v", "exempt_positions", 4), kUnsupported, "exempt positions");
 }
 

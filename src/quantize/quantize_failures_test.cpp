@@ -45,7 +45,7 @@ TEST_F(QuantizeFailures, ANanInTheLastWeightLeavesNothingBehind) {
     EXPECT_TRUE(left_behind().empty());
 }
 
-TEST_F(QuantizeFailures, AFullDiskLeavesNothingBehind) {
+TEST_F(QuantizeFailures, AFullDiskKeepsFinishedLayersToGoOnWith) {
     write({.vocab = 4096});
     rlimit old{};
     ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &old), 0);
@@ -56,7 +56,15 @@ TEST_F(QuantizeFailures, AFullDiskLeavesNothingBehind) {
     setrlimit(RLIMIT_FSIZE, &old);
     std::signal(SIGXFSZ, old_handler);
     EXPECT_EQ(code, ErrorCode::Io);
-    EXPECT_TRUE(left_behind().empty());
+    EXPECT_EQ(left_behind(), std::vector<std::string>{"out.work"});
+
+    QuantizeOptions options = with_recipe("quarot-rtn", 2);
+    EXPECT_EQ(code_of(in, out, options), ErrorCode::Usage) << "only --resume goes on";
+    options.resume = true;
+    quantize_model(in, out, options);
+    quantize_model(in, out + "-whole", with_recipe("quarot-rtn", 2));
+    EXPECT_EQ(files_of(out), files_of(out + "-whole"));
+    EXPECT_FALSE(std::filesystem::exists(out + ".work"));
 }
 
 TEST_F(QuantizeFailures, AValueBeyondTheStorageTypeIsNamed) {
