@@ -365,8 +365,8 @@ class Backend {
     virtual void attention(const AttentionArgs& args) = 0;
     virtual void silu_mul(const SiluMulArgs& args) = 0;
     virtual void gather_rows(Rows in, const int32_t* row_indices, Rows out) = 0;
-    // out[r][j] = in[r][columns[j]]; columns are in backend memory and were checked when loaded. out
-    // may not overlap in.
+    // out[r][j] = in[r][columns[j]]; columns are in backend memory and were checked when loaded.
+    // out may not overlap in.
     virtual void gather_columns(Rows in, const int32_t* columns, Rows out) = 0;
     // gram += in^T in. gram is [cols, cols] fp64, row-major in backend memory, symmetric before and
     // after, bit for bit. Sums may be fp32 over at most 256 rows, counted from the first row of the

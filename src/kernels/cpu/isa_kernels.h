@@ -145,7 +145,7 @@ struct IsaKernels {
     void (*exp_row)(const float* x, int64_t n, float* out);
     // S (x) I_inner of order n in place, n a power of two; the input is multiplied by `factor`.
     void (*sylvester)(float* x, int64_t n, int64_t inner, float factor);
-    // x rounded to the nearest half, finite values beyond its range to +-65504; NaN for NaN and Inf.
+    // x rounded to the nearest half, finite values beyond its range to +-65504; NaN, Inf give NaN.
     void (*round_to_half)(float* x, int64_t n);
     // x [order, width] = D x; scratch [2, order, 64].
     void (*dense_mix)(const float* d, int64_t order, float* x, int64_t width, float* scratch);
