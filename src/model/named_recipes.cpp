@@ -89,6 +89,14 @@ Recipe eight_bit_down() {
     return recipe;
 }
 
+// Table 1. The smoothed tensors are stored so that smoothing alone changes nothing.
+Recipe smoothed() {
+    Recipe recipe = unrotated(with_rtn(quarot(4, 4, 4)));
+    recipe.smoothing.enabled = true;
+    recipe.storage = DType::F32;
+    return recipe;
+}
+
 using Recipes = std::vector<std::pair<std::string, Recipe>>;
 
 void add_main(Recipes& list) {
@@ -101,6 +109,7 @@ void add_main(Recipes& list) {
                              {"w6a6kv6", with_rtn(quarot(6, 6, 6))},
                              {"w8a8kv8", with_rtn(quarot(8, 8, 8))},
                              {"rtn", unrotated(with_rtn(quarot(4, 4, 4)))},
+                             {"smoothquant", smoothed()},
                              {"quarot-w6a6kv6", quarot(6, 6, 6)},
                              {"quarot-w8a8kv8", quarot(8, 8, 8)},
                              {"quarot-random", random_rotation()},

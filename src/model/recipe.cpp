@@ -74,6 +74,18 @@ void check_activations(const kernels::ActivationFormat& format) {
     }
 }
 
+void check_smoothing(const Recipe& recipe) {
+    const double alpha = recipe.smoothing.alpha;
+    if (!(alpha >= 0.0 && alpha <= 1.0)) {
+        fail(ErrorCode::Usage, "--smooth-alpha is {}, expected 0 to 1, 0 for searched", alpha);
+    }
+    if (recipe.smoothing.enabled && recipe.rotation.fold_norms) {
+        fail(ErrorCode::Usage,
+             "smoothing scales the norm gains, and a rotation folds them into the weights; choose "
+             "one of both (--rotate none)");
+    }
+}
+
 void check_calibration(const CalibrationSpec& spec) {
     if (spec.n_samples < 1 || spec.n_samples > kMaxSamples) {
         fail(ErrorCode::Usage, "--nsamples is {}, expected 1 to {}", spec.n_samples, kMaxSamples);
@@ -129,6 +141,7 @@ void check_recipe(const Recipe& recipe) {
     check_weights(recipe.weights);
     check_activations(recipe.activations);
     check_calibration(recipe.calibration);
+    check_smoothing(recipe);
     check_kv('k', recipe.k);
     check_kv('v', recipe.v);
     if (recipe.down_bits != 0) check_width("--down-bits", recipe.down_bits);

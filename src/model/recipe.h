@@ -49,6 +49,13 @@ struct WeightFormat {
     GroupScales group_scales = GroupScales::Updated;
 };
 
+// SmoothQuant: scales that move from what q, k, v, gate and up read into their weights, and so out
+// of the norm gain before them: s_j = max|x_j|^alpha / max_i|w_ij|^(1 - alpha).
+struct SmoothingSpec {
+    bool enabled = false;
+    double alpha = 0.0;  // 0: that of 0.1, 0.2 .. 0.9 which disturbs the linears least
+};
+
 enum class CalibrationWindows { First, Random };
 enum class CalibrationActivations { Full, Quantized };
 
@@ -72,7 +79,8 @@ struct Recipe {
     kernels::KvFormat v;
     int down_bits = 0;             // weights and activations of down_proj; 0: as the others
     int head_bits = 16;            // weights of lm_head
-    std::optional<DType> storage;  // of float tensors a rotation changed; empty: keep
+    std::optional<DType> storage;  // of float tensors that change; empty: keep
+    SmoothingSpec smoothing;
     CalibrationSpec calibration;
 
     bool quantizes_weights() const {

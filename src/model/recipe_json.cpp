@@ -209,6 +209,10 @@ CalibrationSpec calibration_from_json(const io::Json& json) {
             .activations = read_spelled(json.at("activations"), kCalibrationActivations)};
 }
 
+SmoothingSpec smoothing_from_json(const io::Json& json) {
+    return {.enabled = true, .alpha = read_share(json.at("alpha"))};
+}
+
 std::optional<DType> storage_from_json(const io::Json& json) {
     if (json.is_string() && json.as_string() == "keep") return std::nullopt;
     return read_spelled(json, kStorages);
@@ -240,7 +244,7 @@ void refuse_what_cannot_run(const Recipe& recipe, const io::Json& json) {
 }  // namespace
 
 io::Json to_json(const Recipe& recipe) {
-    return io::Json::Object{
+    io::Json json = io::Json::Object{
         {"quant_method", "quarot"},
         {"format_version", kFormatVersion},
         {"recipe", recipe.name},
@@ -253,6 +257,10 @@ io::Json to_json(const Recipe& recipe) {
         {"head_bits", recipe.head_bits},
         {"storage", recipe.storage ? spelled(*recipe.storage, kStorages) : io::Json("keep")},
         {"calibration", calibration_to_json(recipe.calibration)}};
+    if (recipe.smoothing.enabled) {
+        json.set("smoothing", io::Json::Object{{"alpha", recipe.smoothing.alpha}});
+    }
+    return json;
 }
 
 Recipe recipe_from_json(const io::Json& json) {
@@ -268,6 +276,9 @@ Recipe recipe_from_json(const io::Json& json) {
     recipe.head_bits = read_width(json.at("head_bits"));
     recipe.storage = storage_from_json(json.at("storage"));
     recipe.calibration = calibration_from_json(json.at("calibration"));
+    if (const io::Json* smoothing = json.find("smoothing")) {
+        recipe.smoothing = smoothing_from_json(*smoothing);
+    }
     refuse_what_cannot_run(recipe, json);
     return recipe;
 }

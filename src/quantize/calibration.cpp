@@ -127,12 +127,7 @@ void Calibration::set_linear(LinearRole role, kernels::LinearWeights weights) {
         backend_.prepare_linear(std::move(weights));
 }
 
-std::vector<double> Calibration::hessian(InputSite site) {
-    const int64_t cols = in_features(rule_of(site).roles.front(), weights_.config);
-    const int64_t bytes = cols * cols * static_cast<int64_t>(sizeof(double));
-    std::vector<double> sum(static_cast<size_t>(cols * cols), 0.0);
-    const kernels::Buffer gram = backend_.allocate(bytes);
-    backend_.upload(gram.data(), sum.data(), bytes);
+void Calibration::for_inputs(InputSite site, const std::function<void(const Rows&)>& visit) {
     if (site != InputSite::Attention) attend();
     if (site == InputSite::Mlp || site == InputSite::Down) add_output();
     for_windows([&](int64_t index) {
@@ -144,6 +139,17 @@ std::vector<double> Calibration::hessian(InputSite site) {
         if (site == InputSite::Down) {
             inputs = floats(steps_->down_input(kLayer, steps_->mlp_input(kLayer, residual)));
         }
+        visit(inputs);
+    });
+}
+
+std::vector<double> Calibration::hessian(InputSite site) {
+    const int64_t cols = in_features(rule_of(site).roles.front(), weights_.config);
+    const int64_t bytes = cols * cols * static_cast<int64_t>(sizeof(double));
+    std::vector<double> sum(static_cast<size_t>(cols * cols), 0.0);
+    const kernels::Buffer gram = backend_.allocate(bytes);
+    backend_.upload(gram.data(), sum.data(), bytes);
+    for_inputs(site, [&](const Rows& inputs) {
         backend_.accumulate_gram(inputs, static_cast<double*>(gram.data()));
     });
     backend_.download(sum.data(), gram.data(), bytes);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -16,9 +17,9 @@ namespace quarot::quantize {
 
 // Holds the residual stream of all windows, and the inputs of o_proj: n_tokens * (hidden + q_dim)
 // fp32 values. Each layer goes: hessian(Attention), set q k v, hessian(Output), set o,
-// hessian(Mlp), set gate up, hessian(Down), set down, finish_layer; hessians may be left out. What
-// has been set is what the windows run through, so every Hessian sees the layers and linears before
-// it as the finished model will have them. Used by one thread.
+// hessian(Mlp), set gate up, hessian(Down), set down, finish_layer; hessians may be left out, or be
+// any look at a site's inputs. What has been set is what the windows run through, so every Hessian
+// sees the layers and linears before it as the finished model will have them. Used by one thread.
 class Calibration {
   public:
     // recipe: says what is quantized on the way if its calibration carries quantized activations.
@@ -33,8 +34,10 @@ class Calibration {
     void set_norms(const std::vector<float>& attention_gain, const std::vector<float>& mlp_gain);
     void set_linear(model::LinearRole role, kernels::LinearWeights weights);
 
-    // Mean of x x^T over all tokens, [n, n]; Error{Numeric} naming layer and site if a NaN or Inf
-    // arises on the way.
+    // Calls visit with what the site's linears read, window after window, [n_tokens of a window, n]
+    // each, valid until it returns; Error{Numeric} naming layer and site if a NaN or Inf arises.
+    void for_inputs(model::InputSite site, const std::function<void(const kernels::Rows&)>& visit);
+    // Mean of x x^T over all tokens, [n, n].
     std::vector<double> hessian(model::InputSite site);
     // Brings the windows behind this layer. Weights are dropped.
     void finish_layer();

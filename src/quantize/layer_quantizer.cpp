@@ -27,12 +27,19 @@ model::WeightFormat format_of(const model::Recipe& recipe, LinearRole role) {
 }  // namespace
 
 RotatedWeight QuantizeContext::rotated(const LinearId& id) const {
-    return {linear_source(source, id, recipe.rotation.fold_norms), rotation, source.config(), pool};
+    WeightSource weight = linear_source(source, id, recipe.rotation.fold_norms);
+    const std::span<const double> scales = smoothing.of(rule_of(id.role).folded_norm, id.layer);
+    if (!scales.empty()) weight.gain.assign(scales.begin(), scales.end());
+    return {std::move(weight), rotation, source.config(), pool};
 }
 
 std::vector<float> QuantizeContext::norm_gain(NormRole role, int64_t layer) const {
     std::vector<float> gain = source.norm_gain(role, layer);
     if (recipe.rotation.fold_norms) gain.assign(gain.size(), 1.0f);
+    const std::span<const double> scales = smoothing.of(role, layer);
+    for (size_t i = 0; i < scales.size(); ++i) {
+        gain[i] = static_cast<float>(static_cast<double>(gain[i]) / scales[i]);
+    }
     return gain;
 }
 

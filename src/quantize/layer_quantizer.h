@@ -13,6 +13,7 @@
 #include "quantize/layer_file.h"
 #include "quantize/output_plan.h"
 #include "quantize/quantized_linear.h"
+#include "quantize/smoothing.h"
 #include "rotate/rotation.h"
 
 namespace quarot::quantize {
@@ -30,11 +31,12 @@ struct QuantizeContext {
     const rotate::Rotation& rotation;
     const OutputPlan& plan;
     ThreadPool& pool;
+    const Smoothing& smoothing;
 
     RotatedWeight rotated(const model::LinearId& id) const;
-    // The norms of a layer as the finished model has them: ones if folded.
+    // The norms of a layer as the finished model has them: ones if folded, smoothed.
     std::vector<float> norm_gain(model::NormRole role, int64_t layer) const;
-    // Rotated, fp32; empty if there is none.
+    // Rotated; empty if there is none.
     std::vector<float> bias(const model::LinearId& id) const;
 };
 

@@ -4,6 +4,7 @@
 
 #include "core/check.h"
 #include "core/error.h"
+#include "quantize/smoothing.h"
 
 namespace quarot::quantize {
 namespace {
@@ -61,7 +62,8 @@ class Planner {
 
     void add_norm(NormRole role, int64_t layer) {
         const std::string name = source_.family().norm(role, layer);
-        units_.push_back({{name, stored_dtype(name), {config_.hidden}}});
+        units_.push_back(
+            {{name, storage(is_smoothed(recipe_, role), stored_dtype(name)), {config_.hidden}}});
     }
 
     void add_linear(const LinearId& id) {
@@ -80,7 +82,8 @@ class Planner {
     Unit dense_weight(const LinearId& id, const std::string& name) const {
         const model::RoleRule& rule = rule_of(id.role);
         const bool folded = recipe_.rotation.fold_norms && rule.folded_norm != NormRole::None;
-        const bool changed = folded || rotate::changes(rotation_, rule.input) ||
+        const bool changed = folded || is_smoothed(recipe_, rule.folded_norm) ||
+                             rotate::changes(rotation_, rule.input) ||
                              rotate::changes(rotation_, rule.output);
         return {{name + ".weight",
                  storage(changed, source_.dense_dtype(id)),

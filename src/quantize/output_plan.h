@@ -34,9 +34,9 @@ struct OutputPlan {
     int64_t total_bytes = 0;                 // of all tensors
 };
 
-// Tensors that the rotation or folded gains change get the recipe's storage type, all others keep
-// theirs. A tied head is written out once it differs from the embedding. A shard holds at most
-// shard_bytes unless a single weight is larger; Error{Usage} unless shard_bytes >= 1.
+// Tensors that the rotation, folded gains or smoothing change get the recipe's storage type, all
+// others keep theirs. A tied head is written out once it differs from the embedding. A shard holds
+// at most shard_bytes unless a single weight is larger; Error{Usage} unless shard_bytes >= 1.
 OutputPlan plan_output(const model::SourceModel& source, const rotate::Rotation& rotation,
                        const model::Recipe& recipe, int64_t shard_bytes);
 

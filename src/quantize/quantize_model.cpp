@@ -38,14 +38,25 @@ bool quantizes_layers(const model::Recipe& recipe) {
     return weight_bits(recipe, LinearRole::Q) < 16 || weight_bits(recipe, LinearRole::Down) < 16;
 }
 
+// Does the method that chooses codes look at calibration text?
+bool solves_on_text(const model::Recipe& recipe) {
+    return quantizes_layers(recipe) && quantizer_named(recipe.weights.method).needs_calibration;
+}
+
 void check_calibration(const QuantizeOptions& options, const model::SourceModel& source) {
-    if (!needs_calibration(options.recipe)) return;
+    const model::Recipe& recipe = options.recipe;
+    if (!needs_calibration(recipe)) return;
+    if (options.calibration.empty() && !solves_on_text(recipe)) {
+        fail(ErrorCode::Usage,
+             "recipe {} smooths activations by how large they get on text; name a text with "
+             "--calib, or use --recipe rtn, which needs none",
+             recipe.name);
+    }
     if (options.calibration.empty()) {
         fail(ErrorCode::Usage,
              "--method {} chooses codes by how weights act on text; name a text with --calib, or "
-             "use "
-             "--method rtn, which needs none",
-             options.recipe.weights.method);
+             "use --method rtn, which needs none",
+             recipe.weights.method);
     }
     const auto seqlen = std::ssize(options.calibration.front());
     if (seqlen > source.config().max_positions) {
@@ -84,16 +95,27 @@ void leave(WorkFolder& work, ErrorCode code) {
     }
 }
 
+std::unique_ptr<kernels::Backend> calibration_backend(const QuantizeOptions& options) {
+    return kernels::make_backend("cpu", {.n_threads = options.n_threads, .isa = ""});
+}
+
+// Made anew when a job is resumed: it costs one pass of the text.
+Smoothing smoothing_of(const model::SourceModel& source, const QuantizeOptions& options,
+                       ThreadPool& pool) {
+    if (!options.recipe.smoothing.enabled) return {};
+    if (options.smoothing) return *options.smoothing;
+    const auto backend = calibration_backend(options);
+    return find_smoothing(source, options.recipe, options.calibration, pool, *backend);
+}
+
 // Brings the work folder to all layers.
 void quantize_layers(const QuantizeContext& context, const QuantizeOptions& options,
                      WorkFolder& work) {
-    const bool calibrated = needs_calibration(context.recipe);
+    const bool calibrated = solves_on_text(context.recipe);
     const int64_t n_layers = context.source.config().n_layers;
     if (work.finished_layers() == n_layers) return;
     std::unique_ptr<kernels::Backend> backend;
-    if (calibrated) {
-        backend = kernels::make_backend("cpu", {.n_threads = options.n_threads, .isa = ""});
-    }
+    if (calibrated) backend = calibration_backend(options);
     Progress progress("quantizing", n_layers * std::ssize(model::kLayerRoles));
     LayerQuantizer quantizer(context, calibrated ? options.calibration : TokenWindows{},
                              backend.get(), progress);
@@ -158,20 +180,20 @@ std::vector<QuantizedLayerReport> assemble(const QuantizeContext& context, const
 
 // Of the quantized linears; if there is none, of the decoder's.
 double bits_per_weight(const std::vector<QuantizedLayerReport>& reports,
-                       const QuantizeContext& context) {
+                       const model::SourceModel& source, const OutputPlan& plan) {
     int64_t bytes = 0, weights = 0;
     for (const QuantizedLayerReport& report : reports) {
         bytes += report.bytes;
         weights += report.weights;
     }
     if (weights == 0) {
-        const model::ModelConfig& config = context.source.config();
+        const model::ModelConfig& config = source.config();
         for (const LinearRole role : model::kLayerRoles) {
             for (int64_t layer = 0; layer < config.n_layers; ++layer) {
                 const int64_t n = out_features(role, config) * in_features(role, config);
-                const std::string name = context.source.linear_name({role, layer}) + ".weight";
+                const std::string name = source.linear_name({role, layer}) + ".weight";
                 weights += n;
-                bytes += n * size_of(context.plan.dtype_of.at(name));
+                bytes += n * size_of(plan.dtype_of.at(name));
             }
         }
     }
@@ -181,7 +203,7 @@ double bits_per_weight(const std::vector<QuantizedLayerReport>& reports,
 }  // namespace
 
 bool needs_calibration(const model::Recipe& recipe) {
-    return quantizes_layers(recipe) && quantizer_named(recipe.weights.method).needs_calibration;
+    return recipe.smoothing.enabled || solves_on_text(recipe);
 }
 
 QuantizeReport quantize_model(const std::string& in, const std::string& out,
@@ -199,7 +221,6 @@ QuantizeReport quantize_model(const std::string& in, const std::string& out,
     io::check_output_folder(out, options.overwrite, {in});
 
     ThreadPool pool(options.n_threads);
-    const QuantizeContext context = {source, recipe, rotation, plan, pool};
     const InputDigests inputs = digest_inputs(source, pool);
     std::optional<WorkFolder> work;
     if (quantizes_layers(recipe)) {
@@ -208,6 +229,10 @@ QuantizeReport quantize_model(const std::string& in, const std::string& out,
     }
     std::vector<QuantizedLayerReport> reports;
     try {
+        const Smoothing smoothing = smoothing_of(source, options, pool);
+        model::Recipe written = recipe;
+        written.smoothing.alpha = smoothing.alpha;  // as it was found
+        const QuantizeContext context = {source, written, rotation, plan, pool, smoothing};
         if (work) quantize_layers(context, options, *work);
         reports = assemble(context, out, options, inputs, work ? &*work : nullptr);
     } catch (const Error& error) {
@@ -216,7 +241,7 @@ QuantizeReport quantize_model(const std::string& in, const std::string& out,
     }
     if (work) work->remove();
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-    return {bits_per_weight(reports, context), elapsed.count(), reports};
+    return {bits_per_weight(reports, source, plan), elapsed.count(), reports};
 }
 
 }  // namespace quarot::quantize

@@ -2,19 +2,23 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "model/recipe.h"
 #include "quantize/quantized_linear.h"
+#include "quantize/smoothing.h"
 
 namespace quarot::quantize {
 
 struct QuantizeOptions {
     model::Recipe recipe;
-    // Windows of token ids for quantizers that need calibration, all of one length
+    // Windows of token ids for recipes that need calibration, all of one length
     // (calibration_windows.h); empty otherwise.
     std::vector<std::vector<int32_t>> calibration;
+    // Instead of those found on the text; for tests of what smoothing scales do.
+    std::optional<Smoothing> smoothing;
     std::string work_folder;  // where finished layers wait; empty: OUT.work
     bool resume = false;      // go on with the work that lies there
     bool overwrite = false;
@@ -28,7 +32,7 @@ struct QuantizeReport {
     std::vector<QuantizedLayerReport> layers;
 };
 
-// Does the recipe's method look at calibration text?
+// Does anything in the recipe look at calibration text?
 bool needs_calibration(const model::Recipe& recipe);
 
 // in: an unquantized model folder (Error{Unsupported} if it is one of ours already). out appears

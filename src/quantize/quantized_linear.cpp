@@ -1,12 +1,12 @@
 #include "quantize/quantized_linear.h"
 
 #include <algorithm>
-#include <cstring>
 #include <limits>
 
 #include "core/check.h"
 #include "core/process.h"
 #include "quantize/grid.h"
+#include "quantize/quantized_tensors.h"
 
 namespace quarot::quantize {
 namespace {
@@ -46,18 +46,6 @@ void keep_differences(const WeightMatrix& rows, Block& block) {
         for (size_t c = 0; c < w.size(); ++c) difference[c] = w[c] - difference[c];
         nearest_difference(w, block.matrix, row, part(block.nearest_difference));
     }
-}
-
-// The rows of `part` become rows first, first + 1 .. of `whole`.
-void put_rows(const QuantizedMatrix& part, int64_t first, QuantizedMatrix& whole) {
-    const auto put = [&](const Tensor& from, Tensor& to) {
-        if (from.bytes() == 0) return;
-        std::memcpy(to.data() + first * (to.bytes() / whole.rows), from.data(),
-                    static_cast<size_t>(from.bytes()));
-    };
-    put(part.packed, whole.packed);
-    put(part.scales, whole.scales);
-    put(part.zero_points, whole.zero_points);
 }
 
 double finite_or_zero(const io::Json* json) {

@@ -46,6 +46,17 @@ QuantizedMatrix copy_of(const QuantizedMatrix& matrix) {
     return copy;
 }
 
+void put_rows(const QuantizedMatrix& part, int64_t first, QuantizedMatrix& whole) {
+    const auto put = [&](const Tensor& from, Tensor& to) {
+        if (from.bytes() == 0) return;
+        std::memcpy(to.data() + first * (to.bytes() / whole.rows), from.data(),
+                    static_cast<size_t>(from.bytes()));
+    };
+    put(part.packed, whole.packed);
+    put(part.scales, whole.scales);
+    put(part.zero_points, whole.zero_points);
+}
+
 void append_tensors(const std::string& linear, QuantizedMatrix matrix,
                     std::vector<NamedTensor>& tensors) {
     const QuantizedNames names(linear);

@@ -12,6 +12,9 @@ namespace quarot::quantize {
 
 QuantizedMatrix copy_of(const QuantizedMatrix& matrix);
 
+// The rows of `part` become rows first, first + 1 .. of `whole`. Threads may put different rows.
+void put_rows(const QuantizedMatrix& part, int64_t first, QuantizedMatrix& whole);
+
 // linear: the name without ".weight".
 void append_tensors(const std::string& linear, QuantizedMatrix matrix,
                     std::vector<NamedTensor>& tensors);
