@@ -38,9 +38,9 @@ std::string header_lines(const ReportHeader& header) {
     if (!header.calibration.empty()) {
         const model::CalibrationSpec& spec = header.calibration_spec;
         const bool first = spec.windows == model::CalibrationWindows::First;
-        text += fmt::format("* Calibration: {}, {} {} windows of {} tokens\n",
-                            io::printable(header.calibration), first ? "the first" : "random",
-                            spec.n_samples, spec.seqlen);
+        text += fmt::format("* Calibration: {}, {} windows of {} tokens, {}\n",
+                            io::printable(header.calibration), spec.n_samples, spec.seqlen,
+                            first ? "its first" : "drawn at random");
     }
     text += fmt::format("* quarot {}, backend {}, seed {}\n\n", header.version, header.backend,
                         header.seed);

@@ -27,7 +27,7 @@ struct Job {
 
 // Relative costs, for the estimate of the time left: tokens that go through the model count one;
 // the others were fitted to runs of the sample model.
-constexpr int64_t kCalibrationTokenCost = 3;
+constexpr int64_t kCalibrationTokenCost = 2;
 constexpr int64_t kRoundingCost = 1500;
 
 class Measurer {

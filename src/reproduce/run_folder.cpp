@@ -23,10 +23,27 @@ bool exists(const std::string& path) {
     return fs::exists(path, error);
 }
 
-bool is_empty_folder(const std::string& path) {
+// A file that write() had not renamed yet when its process was killed.
+bool is_leftover(const fs::path& path) {
+    const std::string name = path.filename().string();
+    return name.starts_with('.') && name.find(".new-") != std::string::npos;
+}
+
+std::vector<fs::path> entries_of(const std::string& folder) {
+    std::vector<fs::path> entries;
     std::error_code error;
-    const bool empty = fs::is_directory(path, error) && fs::is_empty(path, error);
-    return empty && !error;
+    for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
+        entries.push_back(it->path());
+    }
+    if (error) fail(ErrorCode::Io, "cannot list {}: {}", folder, error.message());
+    return entries;
+}
+
+bool is_unused_folder(const std::string& path) {
+    std::error_code error;
+    if (!fs::is_directory(path, error)) return false;
+    const std::vector<fs::path> entries = entries_of(path);
+    return std::all_of(entries.begin(), entries.end(), is_leftover);
 }
 
 void create_folder(const std::string& path) {
@@ -63,7 +80,7 @@ RunFolder::RunFolder(std::string path, const io::Json& identity, bool overwrite)
     : path_(std::move(path)) {
     const std::string identity_file = path_ + "/" + kIdentityFile;
     const bool ours = exists(identity_file);
-    if (!ours && exists(path_) && !is_empty_folder(path_)) {
+    if (!ours && exists(path_) && !is_unused_folder(path_)) {
         fail(ErrorCode::Usage,
              "{} exists and holds no report of this program; choose another name for --out", path_);
     }
@@ -76,9 +93,13 @@ RunFolder::RunFolder(std::string path, const io::Json& identity, bool overwrite)
     } else if (ours) {
         check_ours(identity);
     }
-    create_folder(path_ + "/rows");
-    create_folder(path_ + "/models");
     write(kIdentityFile, with_schema(identity).dump() + "\n");
+    for (const std::string& folder : {path_, path_ + "/rows", path_ + "/models"}) {
+        create_folder(folder);
+        for (const fs::path& entry : entries_of(folder)) {
+            if (is_leftover(entry)) remove_tree(entry);
+        }
+    }
 }
 
 void RunFolder::lock() {
@@ -113,15 +134,13 @@ void RunFolder::save(const std::string& key, const Measurement& measurement) con
 }
 
 void RunFolder::keep_models(const std::vector<std::string>& keys) const {
-    std::vector<fs::path> useless;
-    for (const auto& entry : fs::directory_iterator(path_ + "/models")) {
-        const std::string name = entry.path().filename().string();
+    for (const fs::path& entry : entries_of(path_ + "/models")) {
+        const std::string name = entry.filename().string();
         const bool kept = std::any_of(keys.begin(), keys.end(), [&](const std::string& key) {
             return name.starts_with(key);
         });
-        if (!kept) useless.push_back(entry.path());
+        if (!kept) remove_tree(entry);
     }
-    for (const fs::path& path : useless) remove_tree(path);
 }
 
 void RunFolder::write(const std::string& name, const std::string& text) const {

@@ -81,6 +81,18 @@ TEST_F(RunFolderTest, LeavesForeignFoldersAlone) {
     EXPECT_EQ(io::read_text(path + "/thesis.tex", 100), "years of work");
 }
 
+TEST_F(RunFolderTest, TidiesUpAfterAKill) {
+    fs::create_directories(path);
+    std::ofstream(path + "/.run.json.new-1-1") << "{";
+    {
+        const RunFolder folder(path, identity(), false);
+        std::ofstream(path + "/rows/.key.json.new-1-2") << "{";
+    }
+    const RunFolder folder(path, identity(), false);
+    EXPECT_FALSE(fs::exists(path + "/.run.json.new-1-1"));
+    EXPECT_TRUE(fs::is_empty(path + "/rows"));
+}
+
 TEST_F(RunFolderTest, ServesOneRunAtATime) {
     const RunFolder folder(path, identity(), false);
     expect_usage_error(identity(), "in use");
