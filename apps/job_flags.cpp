@@ -13,7 +13,7 @@ namespace quarot::apps {
 
 void JobFlags::declare(Args& args) {
     recipe_.declare(args);
-    args.add({"--calib", "FILE", "the text that gptq calibrates on",
+    args.add({"--calib", "FILE", "the text that gptq and smoothing calibrate on",
               [this](const Given& g) { calib_ = g.value; }, Shown::First});
     args.add({"--text-format", "FORMAT",
               "of --calib: raw, or wikitext-rows (blank line after each row) [raw]",
@@ -52,9 +52,12 @@ quantize::QuantizeOptions JobFlags::resolve(const std::string& model_folder) con
     const bool calibrated = quantize::needs_calibration(options.recipe);
     if (calibrated && calib_.empty()) {
         fail(ErrorCode::Usage,
-             "recipe {} quantizes weights with {}, which calibrates on a text: name its file with "
-             "--calib, or choose --method rtn",
-             options.recipe.name, options.recipe.weights.method);
+             "recipe {} {}, which calibrates on a text: name its file with --calib, or choose {}",
+             options.recipe.name,
+             options.recipe.smoothing.enabled
+                 ? "smooths activations"
+                 : "quantizes weights with " + options.recipe.weights.method,
+             options.recipe.smoothing.enabled ? "--recipe rtn" : "--method rtn");
     }
     if (calibrated) {
         options.calibration = windows(model_folder, options.recipe);

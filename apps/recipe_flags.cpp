@@ -122,6 +122,9 @@ void RecipeFlags::declare_method(Args& args) {
               [this](const Given& g) {
                   group_scales_ = as_choice(g, {"updated", "block-start"});
               }});
+    args.add({"--smooth-alpha", "R",
+              "smooth activations into weights by this power; 0: the best of 0.1 to 0.9",
+              [this](const Given& g) { smooth_alpha_ = as_number(g, 0.0f, 1.0f); }});
 }
 
 void RecipeFlags::declare_calibration(Args& args) {
@@ -181,6 +184,7 @@ void RecipeFlags::apply_method(model::Recipe& recipe) const {
     if (method_) weights.method = *method_;
     if (damp_) weights.damp = *damp_;
     if (act_order_) weights.act_order = *act_order_;
+    if (smooth_alpha_) recipe.smoothing = {.enabled = true, .alpha = *smooth_alpha_};
     if (group_scales_) {
         weights.group_scales = *group_scales_ == "updated" ? model::GroupScales::Updated
                                                            : model::GroupScales::BlockStart;

@@ -39,7 +39,7 @@ class RecipeFlags {
     std::optional<std::string> calib_windows_, calib_activations_;
     std::optional<uint32_t> seed_;
     std::optional<int64_t> group_size_, a_group_size_, n_samples_, seqlen_;
-    std::optional<float> damp_;
+    std::optional<float> damp_, smooth_alpha_;
     std::optional<bool> act_order_;
 };
 

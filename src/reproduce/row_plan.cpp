@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "core/error.h"
-#include "quantize/quantizer.h"
+#include "quantize/quantize_model.h"
 
 namespace quarot::reproduce {
 
@@ -76,8 +76,7 @@ std::vector<PlannedRow> plan_rows(const PlanOptions& options, const model::Model
 }
 
 bool needs_calibration(const model::Recipe& recipe) {
-    return recipe.quantizes_weights() &&
-           quantize::quantizer_named(recipe.weights.method).needs_calibration;
+    return quantize::needs_calibration(recipe);
 }
 
 }  // namespace quarot::reproduce
