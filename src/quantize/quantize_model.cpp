@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "core/error.h"
-#include "core/log.h"
 #include "core/progress.h"
 #include "core/thread_pool.h"
 #include "io/output_folder.h"
@@ -86,26 +85,17 @@ bool is_worth_resuming(ErrorCode code) {
     }
 }
 
-void leave(WorkFolder& work, ErrorCode code) {
-    if (!is_worth_resuming(code)) {
+// Ends a job that failed: work worth going on with stays, and the message says so.
+[[noreturn]] void leave(WorkFolder& work, const Error& error) {
+    if (!is_worth_resuming(error.code())) {
         work.remove();
-    } else if (work.finished_layers() > 0) {
-        log_info("{} finished layers are kept in {}; the same command with --resume goes on",
-                 work.finished_layers(), work.path());
+        throw error;
     }
-}
-
-std::unique_ptr<kernels::Backend> calibration_backend(const QuantizeOptions& options) {
-    return kernels::make_backend("cpu", {.n_threads = options.n_threads, .isa = ""});
-}
-
-// Made anew when a job is resumed: it costs one pass of the text.
-Smoothing smoothing_of(const model::SourceModel& source, const QuantizeOptions& options,
-                       ThreadPool& pool) {
-    if (!options.recipe.smoothing.enabled) return {};
-    if (options.smoothing) return *options.smoothing;
-    const auto backend = calibration_backend(options);
-    return find_smoothing(source, options.recipe, options.calibration, pool, *backend);
+    if (work.finished_layers() == 0) throw error;
+    throw Error(error.code(),
+                fmt::format("{}; {} finished layers are kept in {}, and the same command with "
+                            "--resume goes on",
+                            error.what(), work.finished_layers(), work.path()));
 }
 
 // Brings the work folder to all layers.
@@ -236,7 +226,7 @@ QuantizeReport quantize_model(const std::string& in, const std::string& out,
         if (work) quantize_layers(context, options, *work);
         reports = assemble(context, out, options, inputs, work ? &*work : nullptr);
     } catch (const Error& error) {
-        if (work) leave(*work, error.code());
+        if (work) leave(*work, error);
         throw;
     }
     if (work) work->remove();

@@ -36,7 +36,12 @@ void PrintTo(const BrokenLine& line, std::ostream* out) {
 
 // Command lines that are right but for what follows.
 Words quantize(const Words& flags) {
-    Words words = {"quantize", "MODEL", "OUT"};
+    Words words = {"quantize", "MODEL", "OUT", "--recipe", "quarot-rtn"};
+    words.insert(words.end(), flags.begin(), flags.end());
+    return words;
+}
+Words gptq(const Words& flags) {
+    Words words = quantize({"--method", "gptq"});
     words.insert(words.end(), flags.begin(), flags.end());
     return words;
 }
@@ -102,8 +107,8 @@ const std::vector<BrokenLine> kCommands = {
 const std::vector<BrokenLine> kQuantize = {
     {"OutMissing", {"quantize", "MODEL"}, kUsage, {"OUT"}},
     {"RecipeUnknown", quantize({"--recipe", "magic"}), kUsage, {"magic", "quarot-rtn"}},
-    {"RecipeThatNeedsGptq", quantize({"--recipe", "quarot"}), kUnsupported, {"quarot", "GPTQ"}},
-    {"MethodGptq", quantize({"--method", "gptq"}), kUnsupported, {"--method", "GPTQ"}},
+    {"DefaultRecipeWithoutText", {"quantize", "MODEL", "OUT"}, kUsage, {"--calib", "quarot"}},
+    {"MethodGptqWithoutText", quantize({"--method", "gptq"}), kUsage, {"--calib", "gptq"}},
     {"MethodUnknown", quantize({"--method", "guess"}), kUsage, {"--method", "guess"}},
     {"WeightBitsOne", quantize({"--w-bits", "1"}), kUsage, {"--w-bits", "1"}},
     {"WeightBitsNine", quantize({"--w-bits", "9"}), kUsage, {"--w-bits", "9"}},
@@ -121,23 +126,63 @@ const std::vector<BrokenLine> kQuantize = {
     {"SeedNegative", quantize({"--seed", "-1"}), kUsage, {"--seed", "-1"}},
     {"SeedTooLarge", quantize({"--seed", "4294967296"}), kUsage, {"--seed"}},
     {"DtypeUnknown", quantize({"--dtype", "f8"}), kUsage, {"--dtype", "f8"}},
-    {"HadamardInHalfPrecision",
-     quantize({"--hadamard-dtype", "fp16"}),
-     kUnsupported,
-     {"--hadamard-dtype"}},
-    {"GroupsOfWeights", quantize({"--group-size", "64"}), kUnsupported, {"--group-size"}},
-    {"GroupsOfActivations", quantize({"--a-group-size", "64"}), kUnsupported, {"--a-group-size"}},
-    {"Calibration", quantize({"--calib", "TEXT"}), kUnsupported, {"--calib"}},
-    {"ActOrder", quantize({"--act-order"}), kUnsupported, {"--act-order"}},
-    {"Resume", quantize({"--resume"}), kUnsupported, {"--resume"}},
+    {"HadamardTypeUnknown", quantize({"--hadamard-dtype", "bf16"}), kUsage, {"--hadamard-dtype"}},
+    {"GroupsThatDoNotDivide",
+     quantize({"--group-size", "20"}),
+     kUsage,
+     {"--group-size is 20", "32 inputs", "sizes that divide"}},
+    {"ActivationGroupsThatDoNotDivide",
+     quantize({"--a-group-size", "64"}),
+     kUsage,
+     {"--a-group-size is 64", "sizes that divide"}},
+    {"GroupOfSix", quantize({"--group-size", "6"}), kUsage, {"multiple of 4"}},
+    {"GroupNegative", quantize({"--group-size", "-64"}), kUsage, {"--group-size"}},
+    {"RealZeroOfSymmetricCodes", quantize({"--a-zero", "real"}), kUsage, {"--a-asym"}},
+    {"ZeroUnknown", quantize({"--a-asym", "--a-zero", "none"}), kUsage, {"--a-zero"}},
+    {"CalibrationTextMissing", gptq({"--calib", "MISSING"}), kNotFound, {"missing"}},
+    {"CalibrationTextTooShort",
+     gptq({"--calib", "SHORT", "--seqlen", "64"}),
+     kUsage,
+     {"calibration text", "64"}},
+    {"CalibrationTextTooShortForAllWindows",
+     gptq(
+         {"--calib", "TEXT", "--seqlen", "16", "--nsamples", "100000", "--calib-windows", "first"}),
+     kUsage,
+     {"100000 consecutive windows"}},
+    {"CalibrationWindowsLongerThanTheModel",
+     gptq({"--calib", "TEXT", "--seqlen", "100000"}),
+     kUsage,
+     {"100000"}},
+    {"SamplesZero", gptq({"--nsamples", "0"}), kUsage, {"--nsamples"}},
+    {"DampAboveOne", gptq({"--damp", "2"}), kUsage, {"--damp"}},
+    {"GroupScalesUnknown", gptq({"--group-scales", "old"}), kUsage, {"--group-scales"}},
+    {"CalibrationWindowsUnknown", gptq({"--calib-windows", "last"}), kUsage, {"--calib-windows"}},
+    {"CalibrationActivationsUnknown",
+     gptq({"--calib-activations", "half"}),
+     kUsage,
+     {"--calib-activations"}},
+    {"WorkFolderIsAFile", quantize({"--work-dir", "TEXT"}), kUsage, {"text"}},
+    {"WorkFolderOfSomebodyElse", quantize({"--work-dir", "OTHER"}), kUsage, {"other"}},
     {"ShardSizeZero", quantize({"--shard-size", "0"}), kUsage, {"--shard-size"}},
     {"ShardSizeUnitUnknown", quantize({"--shard-size", "5X"}), kUsage, {"--shard-size", "5X"}},
     {"ShardSizeOverflows", quantize({"--shard-size", "99999999999T"}), kUsage, {"--shard-size"}},
-    {"OutExists", {"quantize", "MODEL", "OTHER"}, kUsage, {"other", "--overwrite"}},
-    {"OutIsTheModel", {"quantize", "MODEL", "MODEL", "--overwrite"}, kUsage, {"model"}},
-    {"OutInsideTheModel", {"quantize", "MODEL", "MODEL/out"}, kUsage, {"model/out"}},
-    {"OutUnderAFile", {"quantize", "MODEL", "TEXT/out"}, kIo, {"text"}},
-    {"OutUnderAMissingFolder", {"quantize", "MODEL", "MISSING/out"}, kIo, {"missing"}},
+    {"OutExists",
+     {"quantize", "MODEL", "OTHER", "--recipe", "rtn"},
+     kUsage,
+     {"other", "--overwrite"}},
+    {"OutIsTheModel",
+     {"quantize", "MODEL", "MODEL", "--overwrite", "--recipe", "rtn"},
+     kUsage,
+     {"model"}},
+    {"OutInsideTheModel",
+     {"quantize", "MODEL", "MODEL/out", "--recipe", "rtn"},
+     kUsage,
+     {"model/out"}},
+    {"OutUnderAFile", {"quantize", "MODEL", "TEXT/out", "--recipe", "rtn"}, kIo, {"text"}},
+    {"OutUnderAMissingFolder",
+     {"quantize", "MODEL", "MISSING/out", "--recipe", "rtn"},
+     kIo,
+     {"missing"}},
 };
 
 const std::vector<BrokenLine> kRuns = {

@@ -32,7 +32,7 @@ void BrokenModelTest::expect_refusal(const std::vector<std::string>& arguments) 
 }
 
 void BrokenModelTest::expect_refusal_by_quantize_and_logits() const {
-    expect_refusal({"quantize", model_, out_, "--json"});
+    expect_refusal({"quantize", model_, out_, "--recipe", "quarot-rtn", "--json"});
     expect_refusal({"logits", "-m", model_, "--ids", "1,2,3", "--out", out_, "--json"});
 }
 

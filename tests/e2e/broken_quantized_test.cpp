@@ -125,7 +125,7 @@ class BrokenQuantizedTest : public testing::TestWithParam<BrokenModel> {};
 TEST_P(BrokenQuantizedTest, IsRefusedByLogits) {
     const TempDir dir;
     write_tiny_model(dir / "model");
-    expect_success(run_program({"quantize", dir / "model", dir / "w4"}));
+    expect_success(run_program({"quantize", dir / "model", dir / "w4", "--recipe", "quarot-rtn"}));
     GetParam().damage(dir / "w4");
     const std::vector<std::string> before = listing(dir.path());
     expect_failure(
@@ -139,8 +139,9 @@ INSTANTIATE_TEST_SUITE_P(Folders, BrokenQuantizedTest, testing::ValuesIn(kFolder
 TEST(QuantizedFolder, IsNotQuantizedAgain) {
     const TempDir dir;
     write_tiny_model(dir / "model");
-    expect_success(run_program({"quantize", dir / "model", dir / "w4"}));
-    expect_failure(run_program({"quantize", dir / "w4", dir / "again"}), kUnsupported, {"w4"});
+    expect_success(run_program({"quantize", dir / "model", dir / "w4", "--recipe", "quarot-rtn"}));
+    expect_failure(run_program({"quantize", dir / "w4", dir / "again", "--recipe", "quarot-rtn"}),
+                   kUnsupported, {"w4"});
     EXPECT_FALSE(std::filesystem::exists(dir / "again"));
 }
 

@@ -27,12 +27,20 @@ class FailingOutput : public testing::TestWithParam<int64_t> {
 };
 
 // The limit strikes at the first byte, within a header, within the data and near the end.
-TEST_P(FailingOutput, QuantizeLeavesNothingWhenTheDiskIsFull) {
+TEST_P(FailingOutput, QuantizeLeavesAtMostFinishedLayersWhenTheDiskIsFull) {
     const std::vector<std::string> before = listing(dir_.path());
     RunOptions options;
     options.max_file_bytes = GetParam();
-    expect_failure(run_program({"quantize", model_, out_, "--json"}, options), kIo, {"out"});
-    EXPECT_EQ(listing(dir_.path()), before);
+    expect_failure(
+        run_program({"quantize", model_, out_, "--recipe", "quarot-rtn", "--json"}, options), kIo,
+        {"out"});
+    EXPECT_FALSE(std::filesystem::exists(out_));
+    if (!std::filesystem::exists(out_ + ".work")) {
+        EXPECT_EQ(listing(dir_.path()), before);
+        return;
+    }
+    expect_success(run_program({"quantize", model_, out_, "--recipe", "quarot-rtn", "--resume"}));
+    EXPECT_FALSE(std::filesystem::exists(out_ + ".work"));
 }
 
 TEST_P(FailingOutput, LogitsLeavesNothingWhenTheDiskIsFull) {
@@ -48,7 +56,7 @@ TEST_P(FailingOutput, LogitsLeavesNothingWhenTheDiskIsFull) {
 INSTANTIATE_TEST_SUITE_P(Limits, FailingOutput, testing::Values(0, 100, 4000, 60000));
 
 TEST_F(FailingOutput, AnOldFolderSurvivesAFullDisk) {
-    expect_success(run_program({"quantize", model_, out_}));
+    expect_success(run_program({"quantize", model_, out_, "--recipe", "quarot-rtn"}));
     const std::string config = read_bytes(out_ + "/config.json");
     const std::vector<std::string> before = listing(dir_.path());
     RunOptions options;
@@ -61,10 +69,12 @@ TEST_F(FailingOutput, AnOldFolderSurvivesAFullDisk) {
 }
 
 TEST_F(FailingOutput, OverwriteReplacesAFolderWhole) {
-    expect_success(run_program({"quantize", model_, out_}));
+    expect_success(run_program({"quantize", model_, out_, "--recipe", "quarot-rtn"}));
     write_bytes(out_ + "/stale", "from before");
-    expect_failure(run_program({"quantize", model_, out_}), kUsage, {"out", "--overwrite"});
-    expect_success(run_program({"quantize", model_, out_, "--overwrite", "--w-bits", "8"}));
+    expect_failure(run_program({"quantize", model_, out_, "--recipe", "quarot-rtn"}), kUsage,
+                   {"out", "--overwrite"});
+    expect_success(run_program(
+        {"quantize", model_, out_, "--recipe", "quarot-rtn", "--overwrite", "--w-bits", "8"}));
     EXPECT_FALSE(std::filesystem::exists(out_ + "/stale"));
     const io::Json json = run_program({"inspect", out_, "--json"}).json();
     EXPECT_EQ(json.at("recipe").at("weights").at("bits").as_int(), 8);
@@ -74,7 +84,8 @@ TEST_F(FailingOutput, AFolderWithoutWritePermissionIsNamed) {
     if (geteuid() == 0) GTEST_SKIP() << "root may write everywhere";
     std::filesystem::create_directory(dir_ / "locked");
     chmod((dir_ / "locked").c_str(), 0555);
-    expect_failure(run_program({"quantize", model_, dir_ / "locked/out"}), kIo, {"locked"});
+    expect_failure(run_program({"quantize", model_, dir_ / "locked/out", "--recipe", "quarot-rtn"}),
+                   kIo, {"locked"});
     chmod((dir_ / "locked").c_str(), 0755);
 }
 

@@ -20,6 +20,9 @@ class Quantize : public testing::Test {
 
     io::Json run(const Words& flags) const {
         Words arguments = {"quantize", model_, out_, "--overwrite", "--json"};
+        if (std::find(flags.begin(), flags.end(), "--recipe") == flags.end()) {
+            arguments.insert(arguments.end(), {"--recipe", "quarot-rtn"});
+        }
         arguments.insert(arguments.end(), flags.begin(), flags.end());
         const Outcome outcome = run_program(arguments);
         expect_success(outcome);
@@ -124,8 +127,9 @@ TEST_F(Quantize, ARecipeKeepsItsNameUnlessItsMethodChanges) {
 }
 
 TEST_F(Quantize, NamesSidesWithAZeroPointAndWidthsOfTheirOwn) {
-    const Outcome outcome = run_program(
-        {"quantize", model_, out_, "--w-asym", "--a-asym", "--down-bits", "8", "--head-bits", "8"});
+    const Outcome outcome =
+        run_program({"quantize", model_, out_, "--recipe", "quarot-rtn", "--w-asym", "--a-asym",
+                     "--down-bits", "8", "--head-bits", "8"});
     expect_success(outcome);
     EXPECT_NE(outcome.out.find("custom W4aA4aK4V4 down 8 head 8\n"), std::string::npos)
         << outcome.out;
@@ -136,17 +140,19 @@ TEST_F(Quantize, NamesSidesWithAZeroPointAndWidthsOfTheirOwn) {
 TEST_F(Quantize, VariablesOfOtherCommandsDoNotDisturb) {
     RunOptions options;
     options.environment = {{"QUAROT_SEQLEN", "1024"}};
-    expect_success(run_program({"quantize", model_, out_}, options));
+    expect_success(run_program({"quantize", model_, out_, "--recipe", "quarot-rtn"}, options));
 }
 
 TEST_F(Quantize, SaysWhenNothingGotSmallerOrTextsCannotBeRead) {
     std::filesystem::remove(model_ + "/tokenizer.json");
-    const Outcome same = run_program({"quantize", model_, out_, "--w-bits", "16"});
+    const Outcome same =
+        run_program({"quantize", model_, out_, "--recipe", "quarot-rtn", "--w-bits", "16"});
     expect_success(same);
     EXPECT_NE(same.err.find("--head-bits 8"), std::string::npos) << same.err;
     EXPECT_NE(same.err.find("warning: "), std::string::npos) << same.err;
     EXPECT_NE(same.err.find("no tokenizer.json"), std::string::npos) << same.err;
-    const Outcome smaller = run_program({"quantize", model_, out_, "--overwrite"});
+    const Outcome smaller =
+        run_program({"quantize", model_, out_, "--recipe", "quarot-rtn", "--overwrite"});
     EXPECT_EQ(smaller.err.find("--head-bits 8"), std::string::npos) << smaller.err;
 }
 
@@ -179,7 +185,7 @@ TEST_F(Quantize, GivesTheSameBytesForAnyNumberOfThreads) {
 }
 
 TEST_F(Quantize, PrintsATableForPeople) {
-    const Outcome outcome = run_program({"quantize", model_, out_});
+    const Outcome outcome = run_program({"quantize", model_, out_, "--recipe", "quarot-rtn"});
     expect_success(outcome);
     for (const char* word : {"q_proj", "down_proj", "relative error", "bits per weight",
                              "peak memory", "quarot-rtn", "(was "}) {
@@ -199,7 +205,8 @@ TEST_F(Quantize, ModelsWithBiasesTiedHeadsAndOddWidthsRunToo) {
     options.hidden = 24;
     options.dtype = DType::BF16;
     write_tiny_model(dir_ / "odd", options, 2);
-    const Outcome outcome = run_program({"quantize", dir_ / "odd", dir_ / "odd4"});
+    const Outcome outcome =
+        run_program({"quantize", dir_ / "odd", dir_ / "odd4", "--recipe", "quarot-rtn"});
     expect_success(outcome);
     EXPECT_EQ(outcome.out.find("head mix"), std::string::npos) << outcome.out;
     expect_success(run_program({"generate", dir_ / "odd4", "-p", "abc", "-n", "3"}));

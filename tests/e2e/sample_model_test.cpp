@@ -42,7 +42,7 @@ TEST_F(SampleModel, RotationSavesMostOfWhatRoundingLoses) {
     while (text.size() < 4000) text += text;
     write_bytes(dir_ / "text", text);
 
-    expect_success(run_program({"quantize", kModel, dir_ / "rotated"}));
+    expect_success(run_program({"quantize", kModel, dir_ / "rotated", "--recipe", "quarot-rtn"}));
     expect_success(run_program({"quantize", kModel, dir_ / "plain", "--recipe", "rtn"}));
     const io::Json rotated = perplexity(dir_ / "rotated", dir_ / "text");
     const io::Json plain = perplexity(dir_ / "plain", dir_ / "text");
