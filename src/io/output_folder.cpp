@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <span>
+#include <string_view>
 #include <system_error>
 
 #include "core/check.h"
@@ -23,6 +24,8 @@ namespace quarot::io {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr std::string_view kPartial = "partial";
 
 [[noreturn]] void fail_io(const char* doing, const std::string& path, std::error_code error) {
     fail(ErrorCode::Io, "cannot {} {}: {}", doing, path, error.message());
@@ -121,9 +124,45 @@ std::string swap_in(const std::string& fresh, const std::string& path) {
     return old;
 }
 
+bool is_process_and_count(std::string_view text) {
+    const size_t dash = text.find('-');
+    const auto is_number = [](std::string_view part) {
+        return !part.empty() && part.find_first_not_of("0123456789") == std::string_view::npos;
+    };
+    return dash != std::string_view::npos && is_number(text.substr(0, dash)) &&
+           is_number(text.substr(dash + 1));
+}
+
 std::string parent_of(const std::string& path) {
     const fs::path parent = fs::path(path).parent_path();
     return parent.empty() ? "." : parent.string();
+}
+
+// Removes siblings named like `temporary` that no living process holds.
+void remove_abandoned(const std::string& temporary) {
+    const std::string name = fs::path(temporary).filename().string();
+    const std::string prefix = name.substr(0, name.rfind(kPartial) + kPartial.size() + 1);
+    std::vector<std::string> found;
+    std::error_code error;
+    for (fs::directory_iterator it(parent_of(temporary), error), end; !error && it != end;
+         it.increment(error)) {
+        const std::string other = it->path().filename().string();
+        std::error_code ignored;
+        if (other.starts_with(prefix) && is_process_and_count(other.substr(prefix.size())) &&
+            it->symlink_status(ignored).type() == fs::file_type::directory) {
+            found.push_back(it->path().string());
+        }
+    }
+    for (const std::string& path : found) {
+        try {
+            const std::optional<FolderLock> lock = FolderLock::try_lock(path);
+            if (!lock || !lock->is_exclusive()) continue;
+            log_info("removing {}, left by a run that was killed", path);
+            fs::remove_all(path, error);
+        } catch (const Error& unusable) {
+            log_warning("{}", unusable.what());
+        }
+    }
 }
 
 }  // namespace
@@ -142,10 +181,12 @@ OutputFolder::OutputFolder(const std::string& path, bool overwrite,
                            const std::vector<std::string>& inputs)
     : path_(tidy(path)), overwrite_(overwrite) {
     check_output_folder(path, overwrite, inputs);
-    temporary_ = temporary_sibling(path_, "partial");
+    temporary_ = temporary_sibling(path_, std::string(kPartial));
+    remove_abandoned(temporary_);
     if (::mkdir(temporary_.c_str(), 0777) != 0) {
         fail_io("create a folder in", parent_of(path_), last_error());
     }
+    lock_.emplace(FolderLock::lock(temporary_));
 }
 
 OutputFolder::~OutputFolder() {

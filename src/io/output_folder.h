@@ -1,8 +1,11 @@
 // A folder that appears whole or not at all.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
+
+#include "io/folder_lock.h"
 
 namespace quarot::io {
 
@@ -11,7 +14,8 @@ void check_output_folder(const std::string& path, bool overwrite,
                          const std::vector<std::string>& inputs);
 
 // Everything is written into a sibling with a temporary name; commit() syncs and renames it to
-// `path`. Without commit the destructor removes what was written.
+// `path`. Without commit the destructor removes what was written, and what a process that was
+// killed has left is removed by the next that writes to the same place.
 class OutputFolder {
   public:
     // Error{Usage} if `path` exists and overwrite is false, if it is then neither empty nor one of
@@ -34,6 +38,7 @@ class OutputFolder {
   private:
     std::string path_;
     std::string temporary_;
+    std::optional<FolderLock> lock_;  // on the temporary folder: this process lives
     bool overwrite_ = false;
     bool committed_ = false;
 };

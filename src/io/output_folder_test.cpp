@@ -77,6 +77,23 @@ TEST(OutputFolder, NothingStaysWithoutCommit) {
     EXPECT_TRUE(names_in(dir.path()).empty());
 }
 
+TEST(OutputFolder, WhatAKilledRunLeftIsRemovedByTheNext) {
+    const test::TempDir dir;
+    const Names others = {".out.old-7-0", ".out.partial-7", ".out.partial-7-x",
+                          ".out2.partial-7-0"};
+    for (const std::string& name : others) fs::create_directory(dir / name);
+    fs::create_directory(dir / ".out.partial-4194305-0");
+    write(dir / ".out.partial-4194305-0/model.safetensors", "half");
+    const OutputFolder living(dir / "out", false, {});
+    const OutputFolder out(dir / "out", false, {});
+    Names expected = others;
+    for (const OutputFolder* folder : {&living, &out}) {
+        expected.push_back(fs::path(folder->temporary_path()).filename().string());
+    }
+    std::sort(expected.begin(), expected.end());
+    EXPECT_EQ(names_in(dir.path()), expected);
+}
+
 TEST(OutputFolder, HonoursTheUmask) {
     const test::TempDir dir;
     const mode_t old = umask(022);

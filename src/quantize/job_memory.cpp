@@ -11,7 +11,7 @@ namespace {
 
 using model::LinearRole;
 
-constexpr int64_t kProgramBytes = int64_t{20} << 20;  // code, libraries, headers of the inputs
+constexpr int64_t kProgramBytes = int64_t{28} << 20;  // code, libraries, headers of the inputs
 constexpr int64_t kThreadBytes = int64_t{3} << 20;    // stacks and heaps
 constexpr int64_t kBlockElements = int64_t{1} << 18;  // of a weight, as rotated_weight.cpp cuts it
 constexpr int64_t kTileRows = 64;                     // as gptq_tile.h

@@ -152,7 +152,7 @@ WorkFolder::WorkFolder(const std::string& path, const io::Json& job, bool resume
     // As it would be read from the file, so that both compare by their text.
     const io::Json wanted = io::Json::parse(job.dump(-1), "job");
     make_folder(path_);
-    lock_.emplace(path_);
+    lock_.emplace(io::FolderLock::lock(path_));
     const std::optional<io::Json> stored = stored_job(path_);
     journal_.emplace(file_of(kJournalFile));
     const bool has_work = stored && finished_layers() > 0;
@@ -279,7 +279,7 @@ void WorkFolder::finish_layer(const std::vector<NamedTensor>& tensors, const io:
 std::vector<NamedTensor> WorkFolder::read_layer(int64_t layer) const {
     QUAROT_CHECK(layer >= 0 && layer < finished_layers());
     if (!is_intact(layer)) {
-        fail(ErrorCode::Corrupt,
+        fail(ErrorCode::Io,
              "{} is missing or was changed since it was written; run again with --resume to make "
              "it anew",
              layer_path(layer));

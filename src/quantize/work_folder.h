@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "io/folder_lock.h"
 #include "io/json.h"
-#include "quantize/folder_lock.h"
 #include "quantize/job_journal.h"
 #include "quantize/layer_file.h"
 
@@ -35,7 +35,7 @@ class WorkFolder {
     // Of layer number finished_layers(). Durable when it returns; on Error{Io} the layer's files
     // are gone and the finished ones stand.
     void finish_layer(const std::vector<NamedTensor>& tensors, const io::Json& report);
-    // In name order. Error{Corrupt} if the file changed since it was written.
+    // In name order. Error{Io} if the file changed since it was written.
     std::vector<NamedTensor> read_layer(int64_t layer) const;
     const io::Json& report(int64_t layer) const;
     // When the result stands elsewhere: removes the folder, but nothing in it that is not ours.
@@ -50,7 +50,7 @@ class WorkFolder {
     void drop_unrecorded();
 
     std::string path_;
-    std::optional<FolderLock> lock_;
+    std::optional<io::FolderLock> lock_;
     std::optional<JobJournal> journal_;
     bool removed_ = false;
 };

@@ -274,11 +274,11 @@ TEST_F(WorkFolderTest, OneProcessAtATime) {
     expect_layer(first, 1);
 }
 
-TEST_F(WorkFolderTest, ALayerThatChangesWhileTheJobRunsIsCorrupt) {
+TEST_F(WorkFolderTest, ALayerThatChangesWhileTheJobRunsIsAnIoError) {
     WorkFolder work(path, a_job(), false);
     work.finish_layer(tensors_of(0), report_of(0));
     flip(layer_file(0), read(layer_file(0)).size() - 3);
-    expect_error(ErrorCode::Corrupt, {layer_file(0), "--resume"}, [&] { work.read_layer(0); });
+    expect_error(ErrorCode::Io, {layer_file(0), "--resume"}, [&] { work.read_layer(0); });
 }
 
 TEST_F(WorkFolderTest, APlaceThatCannotHoldItIsAnIoError) {

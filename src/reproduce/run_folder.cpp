@@ -104,7 +104,7 @@ RunFolder::RunFolder(std::string path, const io::Json& identity, bool overwrite)
 
 void RunFolder::lock() {
     try {
-        lock_.emplace(path_);
+        lock_.emplace(io::FolderLock::lock(path_));
     } catch (const Error& error) {
         if (error.code() != ErrorCode::NotFound) throw;
         fail(ErrorCode::Usage,

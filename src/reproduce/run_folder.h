@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "io/folder_lock.h"
 #include "io/json.h"
-#include "quantize/folder_lock.h"
 #include "reproduce/measurement.h"
 
 namespace quarot::reproduce {
@@ -40,7 +40,7 @@ class RunFolder {
     void check_ours(const io::Json& identity) const;
 
     std::string path_;
-    std::optional<quantize::FolderLock> lock_;
+    std::optional<io::FolderLock> lock_;
 };
 
 }  // namespace quarot::reproduce

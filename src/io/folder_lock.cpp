@@ -1,5 +1,5 @@
 // flock on the folder itself: no lock file that could stay behind.
-#include "quantize/folder_lock.h"
+#include "io/folder_lock.h"
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -13,7 +13,8 @@
 #include "core/error.h"
 #include "core/log.h"
 
-namespace quarot::quantize {
+namespace quarot::io {
+
 namespace {
 
 std::string last_error() {
@@ -30,26 +31,34 @@ bool still_stands_at(int fd, const std::string& path) {
 
 }  // namespace
 
-FolderLock::FolderLock(const std::string& folder)
-    : fd_(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
-    if (fd_ < 0) fail(ErrorCode::Io, "cannot open {}: {}", folder, last_error());
+std::optional<FolderLock> FolderLock::try_lock(const std::string& folder) {
+    const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) fail(ErrorCode::Io, "cannot open {}: {}", folder, last_error());
     int result = 0;
     do {
-        result = ::flock(fd_, LOCK_EX | LOCK_NB);
+        result = ::flock(fd, LOCK_EX | LOCK_NB);
     } while (result != 0 && errno == EINTR);
     const bool is_taken = result != 0 && errno == EWOULDBLOCK;
     if (result != 0 && !is_taken) log_warning("cannot lock {}: {}", folder, last_error());
-    if (is_taken || !still_stands_at(fd_, folder)) {
-        ::close(fd_);
+    FolderLock lock(fd, result == 0);
+    if (is_taken || !still_stands_at(fd, folder)) return std::nullopt;
+    return lock;
+}
+
+FolderLock FolderLock::lock(const std::string& folder) {
+    std::optional<FolderLock> lock = try_lock(folder);
+    if (!lock) {
         fail(ErrorCode::NotFound,
-             "{} is in use by another process; wait for it, or choose another --work-dir", folder);
+             "{} is in use by another process; wait for it or choose another place", folder);
     }
+    return std::move(*lock);
 }
 
 FolderLock::~FolderLock() {
     if (fd_ >= 0) ::close(fd_);
 }
 
-FolderLock::FolderLock(FolderLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+FolderLock::FolderLock(FolderLock&& other) noexcept
+    : fd_(std::exchange(other.fd_, -1)), is_exclusive_(other.is_exclusive_) {}
 
-}  // namespace quarot::quantize
+}  // namespace quarot::io
