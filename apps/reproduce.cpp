@@ -17,8 +17,10 @@
 #include "core/log.h"
 #include "eval/perplexity.h"
 #include "quantize/calibration_windows.h"
+#include "quantize/quantize_model.h"
 #include "reproduce/report.h"
 #include "reproduce/run_keys.h"
+#include "reproduce/weight_grid.h"
 
 namespace quarot::apps {
 
@@ -119,7 +121,7 @@ void check(const ReproduceFlags& flags) {
 bool wants_calibration(const ReproduceFlags& flags,
                        const std::vector<reproduce::PlannedRow>& rows) {
     for (const reproduce::PlannedRow& row : rows) {
-        if (!row.recipe || !reproduce::needs_calibration(*row.recipe)) continue;
+        if (!row.recipe || !quantize::needs_calibration(*row.recipe)) continue;
         if (!flags.calibration.empty()) return true;
         fail(ErrorCode::Usage,
              "row {} of table {} needs a calibration text; name its file with --calib, or choose "
@@ -196,6 +198,7 @@ Run reproduce_all(const ReproduceFlags& flags) {
     run.header = {.version = QUAROT_VERSION,
                   .model = flags.model,
                   .architecture = describe_model(source),
+                  .on_4_bit_grids = reproduce::weights_lie_on_4_bit_grids(source),
                   .note = flags.note,
                   .text = flags.text,
                   .text_tokens = n_tokens,

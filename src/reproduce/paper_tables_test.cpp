@@ -6,6 +6,7 @@
 #include <set>
 
 #include "core/error.h"
+#include "quantize/quantize_model.h"
 #include "reproduce/bits_per_value.h"
 #include "reproduce/row_plan.h"
 
@@ -90,7 +91,7 @@ TEST(RowPlan, GivesRecipesTheSeedAndCalibrationOfTheRun) {
     ASSERT_TRUE(row.recipe);
     EXPECT_EQ(row.recipe->rotation.seed, 7u);
     EXPECT_EQ(row.recipe->calibration.n_samples, 5);
-    EXPECT_FALSE(needs_calibration(*row.recipe));
+    EXPECT_FALSE(quantize::needs_calibration(*row.recipe));
 }
 
 TEST(BitsPerValue, CountScalesAndZeroPoints) {

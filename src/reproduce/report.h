@@ -14,10 +14,11 @@ namespace quarot::reproduce {
 // What the report says of the run beside its results.
 struct ReportHeader {
     std::string version;
-    std::string model;         // folder as given
-    std::string architecture;  // "LlamaForCausalLM, 8 layers of 256, 8.4 M parameters"
-    std::string note;          // the user's; may be empty
-    std::string text;          // file as given
+    std::string model;            // folder as given
+    std::string architecture;     // "LlamaForCausalLM, 8 layers of 256, 8.4 M parameters"
+    bool on_4_bit_grids = false;  // the model's own weights (weight_grid.h)
+    std::string note;             // the user's; may be empty
+    std::string text;             // file as given
     int64_t text_tokens = 0;
     int64_t seqlen = 0;
     int64_t windows = 0;      // measured

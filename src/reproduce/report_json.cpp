@@ -106,6 +106,7 @@ void add_report(io::Json& document, const ReportHeader& header, const Results& r
     for (const MeasuredRow& row : results.rows) rows.push_back(row_json(row, full_precision));
     document.set("model", header.model);
     document.set("architecture", header.architecture);
+    document.set("weights_on_4_bit_grids", header.on_4_bit_grids);
     document.set("note", text_or_null(header.note));
     document.set("text", header.text);
     document.set("tokens", header.text_tokens);

@@ -27,10 +27,16 @@ std::string joined(const std::vector<std::string>& names) {
     return text;
 }
 
+constexpr const char* kGridRemark =
+    "* The model's weights come from 4-bit codes: nearly every group of 32 of them holds at most "
+    "16 different values. Quantizers that leave the weights unrotated, group-wise ones most of "
+    "all, can meet such a grid nearly exactly and look better here than on other models.\n";
+
 std::string header_lines(const ReportHeader& header) {
     std::string text = fmt::format("# The paper's tables on {}\n\n", io::printable(header.model));
     if (!header.note.empty()) text += header.note + "\n\n";
     text += fmt::format("* Model: {} ({})\n", io::printable(header.model), header.architecture);
+    if (header.on_4_bit_grids) text += kGridRemark;
     text += fmt::format(
         "* Text: {}, {} tokens; {} windows of {} tokens, all but the first of each "
         "predicted\n",
@@ -105,7 +111,7 @@ std::string table_text(const PaperTable& table, const Results& results) {
     return text + "\n" + table_notes(rows);
 }
 
-std::string order_text(const Results& results) {
+std::string order_text(const ReportHeader& header, const Results& results) {
     const MethodOrder order = table_1_order(results);
     if (order.ours.size() < 2) return "";
     std::string text = "## Order of methods\n\n";
@@ -120,6 +126,9 @@ std::string order_text(const Results& results) {
             "paper ({:.2f} against {:.2f}).\n",
             ahead.name, behind.name, ahead.ours, behind.ours, ahead.paper, behind.paper);
     }
+    if (header.on_4_bit_grids) {
+        text += "\nWeights that come from 4-bit codes favour unrotated methods; see the top.\n";
+    }
     return text;
 }
 
@@ -128,7 +137,7 @@ std::string order_text(const Results& results) {
 std::string markdown_report(const ReportHeader& header, const Results& results) {
     std::string text = header_lines(header) + kLegend;
     for (const PaperTable& table : paper_tables()) text += table_text(table, results);
-    return text + order_text(results);
+    return text + order_text(header, results);
 }
 
 }  // namespace quarot::reproduce

@@ -89,6 +89,14 @@ TEST(Report, TellsWhereTheOrderOfMethodsDiffers) {
                          "paper (8.00 against 6.00)."));
 }
 
+TEST(Report, SaysWhenTheModelFavoursUnrotatedMethods) {
+    ReportHeader on_grids = header();
+    on_grids.on_4_bit_grids = true;
+    EXPECT_TRUE(contains(markdown_report(on_grids, sample()), "come from 4-bit codes: "));
+    EXPECT_TRUE(contains(markdown_report(on_grids, sample()), "favour unrotated methods"));
+    EXPECT_FALSE(contains(markdown_report(header(), sample()), "4-bit codes"));
+}
+
 TEST(Report, SaysSoWhereTheOrderIsThePapers) {
     Results results = sample();
     results.rows[0].measurement->perplexity = 21.0;

@@ -10,6 +10,7 @@
 #include "core/log.h"
 #include "core/process.h"
 #include "core/progress.h"
+#include "quantize/quantize_model.h"
 #include "reproduce/run_keys.h"
 
 namespace quarot::reproduce {
@@ -124,7 +125,7 @@ class Measurer {
 
     int64_t weights_cost(const model::Recipe& recipe) const {
         if (!recipe.quantizes_weights()) return 0;
-        if (!needs_calibration(recipe)) return kRoundingCost;
+        if (!quantize::needs_calibration(recipe)) return kRoundingCost;
         int64_t tokens = 0;
         for (const auto& window : settings_.calibration) tokens += std::ssize(window);
         return kRoundingCost + kCalibrationTokenCost * tokens;

@@ -41,7 +41,7 @@ model::Recipe resolve(std::string_view name, const PlanOptions& options,
     recipe.calibration = options.calibration;
     model::check_recipe(recipe);
     model::check_groups(recipe, config);
-    needs_calibration(recipe);  // refuses a method that is not there
+    if (recipe.quantizes_weights()) quantize::quantizer_named(recipe.weights.method);
     return recipe;
 }
 
@@ -73,10 +73,6 @@ std::vector<PlannedRow> plan_rows(const PlanOptions& options, const model::Model
         if (wanted) rows.push_back(plan_row(paper, options, config));
     }
     return rows;
-}
-
-bool needs_calibration(const model::Recipe& recipe) {
-    return quantize::needs_calibration(recipe);
 }
 
 }  // namespace quarot::reproduce

@@ -27,6 +27,4 @@ struct PlanOptions {
 // In the paper's order. Error{Usage} for a table that is none of paper_tables().
 std::vector<PlannedRow> plan_rows(const PlanOptions& options, const model::ModelConfig& config);
 
-bool needs_calibration(const model::Recipe& recipe);
-
 }  // namespace quarot::reproduce

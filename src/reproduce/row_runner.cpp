@@ -11,7 +11,6 @@
 #include "model/weights.h"
 #include "quantize/quantize_model.h"
 #include "reproduce/bits_per_value.h"
-#include "reproduce/row_plan.h"
 
 namespace quarot::reproduce {
 
@@ -75,7 +74,7 @@ WeightsFolder RowRunner::weights(const model::Recipe& recipe, const RunFolder& f
 
     quantize::QuantizeOptions options;
     options.recipe = recipe;
-    if (needs_calibration(recipe)) options.calibration = settings_.calibration;
+    if (quantize::needs_calibration(recipe)) options.calibration = settings_.calibration;
     options.work_folder = path + ".work";
     options.resume = exists(options.work_folder);
     options.overwrite = true;  // of one that was finished just before its notes were written

@@ -103,14 +103,13 @@ RunFolder::RunFolder(std::string path, const io::Json& identity, bool overwrite)
 }
 
 void RunFolder::lock() {
-    try {
-        lock_.emplace(io::FolderLock::lock(path_));
-    } catch (const Error& error) {
-        if (error.code() != ErrorCode::NotFound) throw;
+    std::optional<io::FolderLock> got = io::FolderLock::try_lock(path_);
+    if (!got) {
         fail(ErrorCode::Usage,
              "{} is in use by another run; wait for its end, or choose another name for --out",
              path_);
     }
+    lock_.emplace(std::move(*got));
 }
 
 void RunFolder::check_ours(const io::Json& identity) const {

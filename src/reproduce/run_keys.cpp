@@ -6,7 +6,7 @@
 
 #include "core/process.h"
 #include "io/hash.h"
-#include "reproduce/row_plan.h"
+#include "quantize/quantize_model.h"
 
 namespace quarot::reproduce {
 
@@ -69,7 +69,7 @@ std::string calibration_digest(const std::vector<std::vector<int32_t>>& windows)
 
 std::string weights_key(const io::Json& identity, const model::Recipe& recipe,
                         const std::string& calibration) {
-    const bool calibrated = needs_calibration(recipe);
+    const bool calibrated = quantize::needs_calibration(recipe);
     model::Recipe weights = recipe;
     if (!calibrated) forget_run_time_choices(weights);
     return short_hash(io::Json::Object{{"version", identity.at("version")},
@@ -80,7 +80,7 @@ std::string weights_key(const io::Json& identity, const model::Recipe& recipe,
 
 std::string measurement_key(const io::Json& identity, const model::Recipe& recipe,
                             const std::string& calibration) {
-    const bool calibrated = needs_calibration(recipe);
+    const bool calibrated = quantize::needs_calibration(recipe);
     return short_hash(io::Json::Object{{"run", identity},
                                        {"recipe", settings_of(recipe, calibrated)},
                                        {"calibration", calibrated ? calibration : ""}});
