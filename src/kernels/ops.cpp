@@ -70,6 +70,37 @@ std::vector<int8_t> Backend::read_codes(const QuantizedRows& rows) {
     return codes;
 }
 
+namespace {
+
+template <typename T>
+std::vector<T> downloaded(Backend& backend, const T* from, int64_t n) {
+    std::vector<T> values(static_cast<size_t>(from == nullptr ? 0 : n));
+    if (from != nullptr) backend.download(values.data(), from, n * static_cast<int64_t>(sizeof(T)));
+    return values;
+}
+
+}  // namespace
+
+void Backend::dequantize(const QuantizedRows& in, Rows out) {
+    QUAROT_CHECK(out.dtype == DType::F32 && out.rows == in.rows && out.cols == in.cols);
+    const int64_t n_groups = in.n_groups(), size = in.cols / n_groups;
+    const auto codes = read_codes(in);
+    const auto scales = downloaded(*this, in.scales, in.rows * n_groups);
+    const auto offsets = downloaded(*this, in.offsets, in.rows * n_groups);
+    const auto bases = downloaded(*this, in.bases, in.rows * n_groups);
+    std::vector<float> row(static_cast<size_t>(in.cols));
+    for (int64_t r = 0; r < in.rows; ++r) {
+        for (int64_t c = 0; c < in.cols; ++c) {
+            const auto at = static_cast<size_t>(r * n_groups + c / size);
+            const int32_t offset = offsets.empty() ? 0 : offsets[at];
+            const float base = bases.empty() ? 0.0f : bases[at];
+            const int32_t code = codes[static_cast<size_t>(r * in.cols + c)];
+            row[static_cast<size_t>(c)] = scales[at] * static_cast<float>(code - offset) + base;
+        }
+        upload(out.f32(r), row.data(), in.cols * size_of(DType::F32));
+    }
+}
+
 void Backend::rms_norm_quantize(const RmsNormArgs& args, const Operand& out, Site site) {
     rms_norm(args);
     if (const auto* quantized = std::get_if<QuantizedRows>(&out.rows)) {

@@ -365,6 +365,8 @@ class Backend {
     virtual void attention(const AttentionArgs& args) = 0;
     virtual void silu_mul(const SiluMulArgs& args) = 0;
     virtual void gather_rows(Rows in, const int32_t* row_indices, Rows out) = 0;
+    // out = scale * (code - offset), or scale * code + base.
+    virtual void dequantize(const QuantizedRows& in, Rows out);
     // out[r][j] = in[r][columns[j]]; columns are in backend memory and were checked when loaded.
     // out may not overlap in.
     virtual void gather_columns(Rows in, const int32_t* columns, Rows out) = 0;
