@@ -60,15 +60,32 @@ std::vector<char*> pointers(std::vector<std::string>& strings) {
     _exit(127);
 }
 
+// Sends a signal once, when it is due.
+class Stopper {
+  public:
+    Stopper(pid_t child, const std::optional<Stop>& stop) : child_(child), stop_(stop) {}
+    int poll_milliseconds() const { return stop_ ? 1 : 1000; }
+    void look() {
+        if (!stop_ || !stop_->is_due()) return;
+        kill(child_, stop_->signal);
+        stop_.reset();
+    }
+
+  private:
+    pid_t child_;
+    std::optional<Stop> stop_;
+};
+
 // Reads both until they end or the time is over; false then.
-bool drain(int out_fd, int err_fd, Outcome& outcome) {
+bool drain(int out_fd, int err_fd, Stopper stopper, Outcome& outcome) {
     const auto deadline = std::chrono::steady_clock::now() + kLongestRun;
     std::array<pollfd, 2> fds = {pollfd{out_fd, POLLIN, 0}, pollfd{err_fd, POLLIN, 0}};
     const std::array<std::string*, 2> texts = {&outcome.out, &outcome.err};
     std::array<char, 65536> buffer{};
     while (fds[0].fd >= 0 || fds[1].fd >= 0) {
         if (std::chrono::steady_clock::now() > deadline) return false;
-        poll(fds.data(), fds.size(), 1000);
+        poll(fds.data(), fds.size(), stopper.poll_milliseconds());
+        stopper.look();
         for (size_t i = 0; i < fds.size(); ++i) {
             if (fds[i].fd < 0 || fds[i].revents == 0) continue;
             const ssize_t n = read(fds[i].fd, buffer.data(), buffer.size());
@@ -113,7 +130,8 @@ Outcome run_program(const std::vector<std::string>& arguments, const RunOptions&
     close(out.write_end);
     close(err.write_end);
     if (file >= 0) close(file);
-    const bool in_time = drain(options.close_stdout ? -1 : out.read_end, err.read_end, outcome);
+    const bool in_time = drain(options.close_stdout ? -1 : out.read_end, err.read_end,
+                               Stopper(child, options.stop), outcome);
     if (!in_time) kill(child, SIGKILL);
     outcome.exit_code = wait_for(child);
     if (!options.close_stdout) close(out.read_end);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -11,12 +12,19 @@
 
 namespace quarot::test {
 
+// A signal for the program while it runs, as soon as `is_due`, which is asked every millisecond.
+struct Stop {
+    int signal = 0;
+    std::function<bool()> is_due;
+};
+
 struct RunOptions {
     std::map<std::string, std::string>
         environment;                        // added; QUAROT_... of the test's own is left out
     std::optional<int64_t> max_file_bytes;  // RLIMIT_FSIZE: as a full disk
     std::string stdout_path;                // empty: kept in Outcome::out
     bool close_stdout = false;              // nobody reads it
+    std::optional<Stop> stop;
 };
 
 struct Outcome {
