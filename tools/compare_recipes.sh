@@ -2,7 +2,8 @@
 # Quantizes a model by several recipes and prints one table: perplexity, KL divergence from full
 # precision, size, bits per weight, speed. The tables of README.md come from it.
 #   tools/compare_recipes.sh MODEL TEXT SEQLEN WINDOWS OUT RECIPE...
-# WINDOWS 0: all. Quantized folders are left in OUT.
+# WINDOWS 0: all. Quantized folders are left in OUT. Recipes that calibrate read their text and its cut
+# from the program's own variables, such as QUAROT_CALIB=TEXT QUAROT_NSAMPLES=32.
 set -euo pipefail
 shopt -s inherit_errexit
 quarot=$(dirname "$0")/../build/release/apps/quarot
@@ -17,7 +18,7 @@ limit=()
 if [[ $windows != 0 ]]; then limit=(--windows "$windows"); fi
 
 # Errors and warnings only on stderr, so that the table stays whole.
-run() { "$quarot" "$@" --progress none 2> >(grep -v '^quarot: backend' >&2); }
+run() { "$quarot" "$@" --progress none 2> >(grep -v -e '^quarot: backend' -e '^quarot: --calib' >&2); }
 
 # The value of a key of the document's first level, which stands two spaces in.
 value() { sed -n "s/^  \"$1\": \(.*[^,]\),\{0,1\}\$/\1/p"; }
