@@ -15,6 +15,7 @@
 
 #include "core/check.h"
 #include "core/checked_math.h"
+#include "core/process.h"
 #include "linalg/blas.h"
 
 namespace quarot::linalg {
@@ -75,6 +76,7 @@ void subtract_product(const TiledMatrix& a, int64_t i, int64_t j, int64_t k) {
 // The lower triangle becomes L, a = L L^T; what stands above is neither read nor changed.
 bool factor(const TiledMatrix& a, ThreadPool& pool) {
     for (int64_t k = 0; k < a.n_tiles(); ++k) {
+        throw_if_interrupted();
         if (!factor_diagonal(a, k)) return false;
         const int64_t first = k + 1, rest = a.n_tiles() - first;
         pool.parallel_for(rest, [&](int64_t task, int) {
@@ -97,6 +99,7 @@ bool invert(const TiledMatrix& a, ThreadPool& pool) {
     const blasint stride = a.stride();
     std::vector<double> panel(static_cast<size_t>((n_tiles - 1) * kTile * kTile));
     for (int64_t j = n_tiles - 1; j >= 0; --j) {
+        throw_if_interrupted();
         const int64_t first = j + 1, rest = n_tiles - first;
         pool.parallel_for(rest, [&](int64_t task, int) {
             for (int64_t r = 0; r < a.size(first + task); ++r) {
