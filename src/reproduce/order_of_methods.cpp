@@ -1,17 +1,18 @@
 #include "reproduce/order_of_methods.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace quarot::reproduce {
 
 namespace {
 
-std::vector<std::string> names_by(std::vector<Method> methods, double Method::*perplexity) {
-    std::stable_sort(
-        methods.begin(), methods.end(),
-        [perplexity](const Method& a, const Method& b) { return a.*perplexity < b.*perplexity; });
+std::vector<std::string> names_by(const std::vector<Method>& methods, double Method::*perplexity) {
+    std::vector<std::pair<double, size_t>> keys;
+    for (size_t i = 0; i < methods.size(); ++i) keys.emplace_back(methods[i].*perplexity, i);
+    std::sort(keys.begin(), keys.end());
     std::vector<std::string> names;
-    for (const Method& method : methods) names.push_back(method.name);
+    for (const auto& [value, i] : keys) names.push_back(methods[i].name);
     return names;
 }
 

@@ -26,6 +26,7 @@ TEST(OrderOfMethods, NamesEachPairThatChangedPlaces) {
 
 TEST(OrderOfMethods, TakesATieForAgreement) {
     EXPECT_TRUE(compare_orders({{"a", 1.0, 5.0}, {"b", 2.0, 5.0}}).swaps.empty());
+    EXPECT_EQ(compare_orders({{"b", 2.0, 5.0}, {"a", 1.0, 5.0}}).ours, (Names{"b", "a"}));
     EXPECT_TRUE(compare_orders({{"a", 1.0, 6.0}, {"b", 1.0, 5.0}}).swaps.empty());
 }
 
