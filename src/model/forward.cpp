@@ -43,12 +43,12 @@ Rows forward(const Weights& weights, const Batch& batch, KvStore& kv, Backend& b
     const Rows attended = state.rows(kAttentionSlot, view.n_tokens, weights.config.q_dim());
     backend.embed({.table = *weights.embedding, .batch = view, .out = residual});
     for (int64_t layer = 0; layer < weights.config.n_layers; ++layer) {
-        const Operand attention_in = steps.attention_input(layer, residual);
+        const SiteInput attention_in = steps.attention_input(layer, residual);
         steps.attention(layer, attention_in, attended);
-        const Operand output_in = steps.output_input(layer, attended);
+        const SiteInput output_in = steps.output_input(layer, attended);
         steps.add_linear(layer, LinearRole::O, output_in, residual);
-        const Operand mlp_in = steps.mlp_input(layer, residual);
-        const Operand down_in = steps.down_input(layer, mlp_in);
+        const SiteInput mlp_in = steps.mlp_input(layer, residual);
+        const SiteInput down_in = steps.down_input(layer, mlp_in);
         steps.add_linear(layer, LinearRole::Down, down_in, residual);
     }
     const Rows hidden = state.rows(kHiddenSlot, view.n_logit_rows, weights.config.hidden);

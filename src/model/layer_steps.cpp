@@ -28,8 +28,11 @@ enum Slot : size_t {
     kGateSlot,
     kUpSlot,
     kCodesSlot,
+    kMainSlot,
+    kOutlierSlot,
+    kOutlierCodesSlot,
 };
-static_assert(kCodesSlot < ForwardState::kFirstFreeSlot);
+static_assert(kOutlierCodesSlot < ForwardState::kFirstFreeSlot);
 
 // Places of one layer at which values are quantized, for error messages.
 enum Place : Site { kAttentionInput, kKvAppend, kOutputInput, kMlpInput, kDownInput, kPlaces };
@@ -39,6 +42,12 @@ constexpr std::array<const char*, kPlaces> kPlaceNames = {
 
 Site site_of(int64_t layer, Place place) {
     return static_cast<Site>(layer * kPlaces + place);
+}
+
+Place place_of(InputSite site) {
+    constexpr std::array<Place, 4> kPlaceOfSite = {kAttentionInput, kOutputInput, kMlpInput,
+                                                   kDownInput};
+    return kPlaceOfSite[static_cast<size_t>(site)];
 }
 
 }  // namespace
@@ -104,21 +113,29 @@ kernels::RmsNormArgs norm_args(const Weights& weights, Rows in, const Gain& gain
             .out = out};
 }
 
-Operand LayerSteps::attention_input(int64_t layer, Rows residual) {
-    return norm(residual, weights_.layers[static_cast<size_t>(layer)].attention_norm, LinearRole::Q,
+const LayerWeights& LayerSteps::layer_weights(int64_t layer) const {
+    return weights_.layers[static_cast<size_t>(layer)];
+}
+
+SiteInput LayerSteps::attention_input(int64_t layer, Rows residual) {
+    const LayerWeights& w = layer_weights(layer);
+    return norm(w.split(InputSite::Attention), residual, w.attention_norm, LinearRole::Q,
                 site_of(layer, kAttentionInput));
 }
 
-void LayerSteps::attention(int64_t layer, const Operand& in, Rows out) {
+void LayerSteps::attention(int64_t layer, const SiteInput& in, Rows out) {
     const ModelConfig& config = weights_.config;
-    const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
+    const LayerWeights& w = layer_weights(layer);
     const Rows q = state_.rows(kQuerySlot, out.rows, config.q_dim());
     const Rows k = state_.rows(kKeySlot, out.rows, config.kv_dim());
     const Rows v = state_.rows(kValueSlot, out.rows, config.kv_dim());
     const std::array<const kernels::Linear*, 3> qkv = {
         &w.linear(LinearRole::Q), &w.linear(LinearRole::K), &w.linear(LinearRole::V)};
     const std::array<Rows, 3> outs = {q, k, v};
-    backend_.linear_group({.in = in, .weights = qkv, .outs = outs});
+    backend_.linear_group({.in = in.main, .weights = qkv, .outs = outs});
+    add_outliers(layer, LinearRole::Q, in, q);
+    add_outliers(layer, LinearRole::K, in, k);
+    add_outliers(layer, LinearRole::V, in, v);
     backend_.rope_transform_append_kv({
         .rope = {.q = q,
                  .k = k,
@@ -142,37 +159,59 @@ void LayerSteps::attention(int64_t layer, const Operand& in, Rows out) {
                         .out = out});
 }
 
-Operand LayerSteps::output_input(int64_t layer, Rows attended) {
-    const Operand in = operand(attended, LinearRole::O);
-    backend_.transform_quantize(weights_.head_mix.get(), attended, in,
-                                site_of(layer, kOutputInput));
-    return in;
+SiteInput LayerSteps::output_input(int64_t layer, Rows attended) {
+    return transformed(layer_weights(layer).split(InputSite::Output), weights_.head_mix.get(),
+                       attended, LinearRole::O, site_of(layer, kOutputInput));
 }
 
-Operand LayerSteps::mlp_input(int64_t layer, Rows residual) {
-    return norm(residual, weights_.layers[static_cast<size_t>(layer)].mlp_norm, LinearRole::Gate,
+SiteInput LayerSteps::mlp_input(int64_t layer, Rows residual) {
+    const LayerWeights& w = layer_weights(layer);
+    return norm(w.split(InputSite::Mlp), residual, w.mlp_norm, LinearRole::Gate,
                 site_of(layer, kMlpInput));
 }
 
-Operand LayerSteps::down_input(int64_t layer, const Operand& in) {
-    const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
-    const Rows gate = state_.rows(kGateSlot, in.n_rows(), weights_.config.ffn);
-    const Rows up = state_.rows(kUpSlot, in.n_rows(), weights_.config.ffn);
-    backend_.gated_linear({.in = in,
-                           .gate = w.linear(LinearRole::Gate),
-                           .up = w.linear(LinearRole::Up),
-                           .gate_out = gate,
-                           .up_out = up});
-    const Operand down = operand(gate, LinearRole::Down);
-    backend_.transform_quantize(weights_.ffn.get(), gate, down, site_of(layer, kDownInput));
-    return down;
+SiteInput LayerSteps::down_input(int64_t layer, const SiteInput& in) {
+    const LayerWeights& w = layer_weights(layer);
+    const int64_t n_rows = in.main.n_rows();
+    const Rows gate = state_.rows(kGateSlot, n_rows, weights_.config.ffn);
+    const Rows up = state_.rows(kUpSlot, n_rows, weights_.config.ffn);
+    if (in.outliers) {
+        backend_.linear({.in = in.main, .weight = w.linear(LinearRole::Gate), .out = gate});
+        backend_.linear({.in = in.main, .weight = w.linear(LinearRole::Up), .out = up});
+        add_outliers(layer, LinearRole::Gate, in, gate);
+        add_outliers(layer, LinearRole::Up, in, up);
+        backend_.silu_mul({.gate = gate, .up = up, .out = gate});
+    } else {
+        backend_.gated_linear({.in = in.main,
+                               .gate = w.linear(LinearRole::Gate),
+                               .up = w.linear(LinearRole::Up),
+                               .gate_out = gate,
+                               .up_out = up});
+    }
+    return transformed(w.split(InputSite::Down), weights_.ffn.get(), gate, LinearRole::Down,
+                       site_of(layer, kDownInput));
 }
 
-void LayerSteps::add_linear(int64_t layer, LinearRole role, const Operand& in, Rows residual) {
-    const kernels::Linear& weight = weights_.layers[static_cast<size_t>(layer)].linear(role);
+SiteInput LayerSteps::input_of(int64_t layer, InputSite site, Rows values) {
+    const ColumnSplit& split = layer_weights(layer).split(site);
+    if (split.empty()) return {Operand{values}, {}};
+    const LinearRole role = kSiteRules[static_cast<size_t>(site)].roles.front();
+    return split_input(split, values, role, site_of(layer, place_of(site)));
+}
+
+void LayerSteps::add_linear(int64_t layer, LinearRole role, const SiteInput& in, Rows residual) {
+    const kernels::Linear& weight = layer_weights(layer).linear(role);
     // Every rank holds part of the sum; rank 0's part also holds the residual itself.
-    backend_.linear({.in = in, .weight = weight, .out = residual, .accumulate = comm_.rank() == 0});
+    backend_.linear(
+        {.in = in.main, .weight = weight, .out = residual, .accumulate = comm_.rank() == 0});
+    add_outliers(layer, role, in, residual);
     comm_.all_reduce(residual);
+}
+
+void LayerSteps::add_outliers(int64_t layer, LinearRole role, const SiteInput& in, Rows out) {
+    if (!in.outliers) return;
+    const kernels::Linear& weight = *layer_weights(layer).outlier(role);
+    backend_.linear({.in = *in.outliers, .weight = weight, .out = out, .accumulate = true});
 }
 
 void LayerSteps::check_finite(int64_t first_layer) {
@@ -182,18 +221,59 @@ void LayerSteps::check_finite(int64_t first_layer) {
          first_layer + *site / kPlaces, kPlaceNames[static_cast<size_t>(*site % kPlaces)]);
 }
 
-Operand LayerSteps::norm(Rows residual, const Gain& gain, LinearRole role, Site site) {
+SiteInput LayerSteps::norm(const ColumnSplit& split, Rows residual, const Gain& gain,
+                           LinearRole role, Site site) {
     const Rows normed = state_.rows(kNormedSlot, residual.rows, residual.cols);
+    const kernels::RmsNormArgs args = norm_args(weights_, residual, gain, normed);
+    if (!split.empty()) {
+        backend_.rms_norm(args);
+        return split_input(split, normed, role, site);
+    }
     const Operand in = operand(normed, role);
-    backend_.rms_norm_quantize(norm_args(weights_, residual, gain, normed), in, site);
+    backend_.rms_norm_quantize(args, in, site);
+    return {in, {}};
+}
+
+SiteInput LayerSteps::transformed(const ColumnSplit& split, const kernels::Transform* transform,
+                                  Rows values, LinearRole role, Site site) {
+    if (!split.empty()) {
+        if (transform != nullptr) backend_.transform(*transform, values);
+        return split_input(split, values, role, site);
+    }
+    const Operand in = operand(values, role);
+    backend_.transform_quantize(transform, values, in, site);
+    return {in, {}};
+}
+
+SiteInput LayerSteps::split_input(const ColumnSplit& split, Rows values, LinearRole role,
+                                  Site site) {
+    const auto part = [&](const int32_t* columns, int64_t n, size_t slot,
+                          const kernels::ActivationFormat& format, size_t codes_slot) {
+        const Rows gathered = state_.rows(slot, values.rows, n);
+        backend_.gather_columns(values, columns, gathered);
+        const Operand in = operand(gathered, format, codes_slot);
+        if (const auto* codes = std::get_if<kernels::QuantizedRows>(&in.rows)) {
+            backend_.quantize(gathered, *codes, site);
+        }
+        return in;
+    };
+    SiteInput in{
+        part(split.data(), split.n_main, kMainSlot, weights_.activation_format(role), kCodesSlot),
+        {}};
+    if (split.n_outliers > 0) {
+        in.outliers = part(split.data() + split.n_main, split.n_outliers, kOutlierSlot,
+                           outlier_activation_format(weights_.recipe), kOutlierCodesSlot);
+    }
     return in;
 }
 
 Operand LayerSteps::operand(Rows values, LinearRole role) {
-    const kernels::ActivationFormat format = weights_.activation_format(role);
+    return operand(values, weights_.activation_format(role), kCodesSlot);
+}
+
+Operand LayerSteps::operand(Rows values, const kernels::ActivationFormat& format, size_t slot) {
     if (format.bits == 16) return {values};
-    void* memory =
-        state_.reserve(kCodesSlot, backend_.quantized_bytes(values.rows, values.cols, format));
+    void* memory = state_.reserve(slot, backend_.quantized_bytes(values.rows, values.cols, format));
     return {backend_.place_quantized(memory, values.rows, values.cols, format)};
 }
 

@@ -2,6 +2,7 @@
 // forward pass and calibration run the same operations.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "comm/comm.h"
@@ -16,7 +17,7 @@ namespace quarot::model {
 class ForwardState {
   public:
     // Slots below belong to LayerSteps and upload_batch.
-    static constexpr size_t kFirstFreeSlot = 8;
+    static constexpr size_t kFirstFreeSlot = 11;
 
     explicit ForwardState(kernels::Backend& backend) : backend_(backend) {}
 
@@ -36,6 +37,12 @@ kernels::BatchView upload_batch(const Batch& batch, kernels::Backend& backend, F
 kernels::RmsNormArgs norm_args(const Weights& weights, kernels::Rows in, const Gain& gain,
                                kernels::Rows out);
 
+// What the linears of a site read: all columns, or of a recipe that keeps some apart two parts.
+struct SiteInput {
+    kernels::Operand main;
+    std::optional<kernels::Operand> outliers;
+};
+
 // What is returned stands in the state until the next call that returns something. `residual`:
 // [n_tokens, hidden].
 class LayerSteps {
@@ -50,28 +57,39 @@ class LayerSteps {
           state_(state) {}
 
     // What q, k and v read: norm(residual), quantized if the recipe says so, as all that follow.
-    kernels::Operand attention_input(int64_t layer, kernels::Rows residual);
+    SiteInput attention_input(int64_t layer, kernels::Rows residual);
     // q, k, v, RoPE, the cache and attention: out [n_tokens, n_heads * head_dim].
-    void attention(int64_t layer, const kernels::Operand& in, kernels::Rows out);
+    void attention(int64_t layer, const SiteInput& in, kernels::Rows out);
     // What o_proj reads: the head mix of `attended`, which is overwritten.
-    kernels::Operand output_input(int64_t layer, kernels::Rows attended);
+    SiteInput output_input(int64_t layer, kernels::Rows attended);
     // What gate and up read.
-    kernels::Operand mlp_input(int64_t layer, kernels::Rows residual);
+    SiteInput mlp_input(int64_t layer, kernels::Rows residual);
     // What down_proj reads: R4 of silu(gate(in)) * up(in).
-    kernels::Operand down_input(int64_t layer, const kernels::Operand& in);
+    SiteInput down_input(int64_t layer, const SiteInput& in);
+    // The same from values that stand there already, not quantized unless some are kept apart.
+    SiteInput input_of(int64_t layer, InputSite site, kernels::Rows values);
     // residual += W in, for O and Down.
-    void add_linear(int64_t layer, LinearRole role, const kernels::Operand& in,
-                    kernels::Rows residual);
+    void add_linear(int64_t layer, LinearRole role, const SiteInput& in, kernels::Rows residual);
 
     // Error{Numeric} naming layer and place if a NaN or Inf arose since the last call; layers count
     // from first_layer.
     void check_finite(int64_t first_layer = 0);
 
   private:
-    kernels::Operand norm(kernels::Rows residual, const Gain& gain, LinearRole role,
+    const LayerWeights& layer_weights(int64_t layer) const;
+    SiteInput norm(const ColumnSplit& split, kernels::Rows residual, const Gain& gain,
+                   LinearRole role, kernels::Site site);
+    // `values`, which may be overwritten, through the transform.
+    SiteInput transformed(const ColumnSplit& split, const kernels::Transform* transform,
+                          kernels::Rows values, LinearRole role, kernels::Site site);
+    SiteInput split_input(const ColumnSplit& split, kernels::Rows values, LinearRole role,
                           kernels::Site site);
+    // out += those of the outliers, if any.
+    void add_outliers(int64_t layer, LinearRole role, const SiteInput& in, kernels::Rows out);
     // What the linear of `role` reads: `values` itself, or room for its quantized form.
     kernels::Operand operand(kernels::Rows values, LinearRole role);
+    kernels::Operand operand(kernels::Rows values, const kernels::ActivationFormat& format,
+                             size_t slot);
 
     const Weights& weights_;
     const kernels::BatchView& batch_;

@@ -97,7 +97,15 @@ class Loader {
         loaded.mlp_norm = load_gain(NormRole::Mlp, layer);
         for (const LinearRole role : kLayerRoles) {
             loaded.linears[static_cast<size_t>(role)] = load_linear({role, layer});
+            if (auto outliers = source_.outliers({role, layer})) {
+                loaded.outliers[static_cast<size_t>(role)] =
+                    backend_.prepare_linear(std::move(*outliers));
+            }
             step();
+        }
+        for (const SiteRule& site : kSiteRules) {
+            if (!has_column_order(recipe_, site.roles.front())) continue;
+            loaded.splits[static_cast<size_t>(site.site)] = load_split(site, layer);
         }
     }
 
@@ -116,6 +124,20 @@ class Loader {
         weights.bias = source_.bias(id);
         weights.activation_group = activation_format(recipe_, id.role).group_size;
         return backend_.prepare_linear(std::move(weights));
+    }
+
+    // All linears of a site must agree on it, since they share what is gathered.
+    ColumnSplit load_split(const SiteRule& site, int64_t layer) {
+        const LinearId first = {site.roles.front(), layer};
+        const std::vector<int32_t> order = source_.column_order(first);
+        for (const LinearRole role : site.roles) {
+            const LinearId id = {role, layer};
+            if (source_.column_order(id) == order) continue;
+            fail(ErrorCode::Corrupt,
+                 "{}: tensors {}.column_order and {}.column_order differ, expected one order of {}",
+                 source_.folder(), source_.linear_name(first), source_.linear_name(id), site.name);
+        }
+        return upload_split(order, n_outliers(recipe_, first.role, source_.config()), backend_);
     }
 
     void step() {

@@ -97,6 +97,21 @@ Recipe smoothed() {
     return recipe;
 }
 
+// 256 of 4096 columns in floating point, 128 in 8 bits.
+Recipe quik() {
+    Recipe recipe = unrotated(quarot(4, 4, 4));
+    recipe.outliers = {
+        .share = 1.0 / 16.0, .bits = 16, .sorted = false, .measure = OutlierMeasure::Maximum};
+    return recipe;
+}
+
+Recipe atom() {
+    Recipe recipe = unrotated(grouped(128));
+    recipe.outliers = {
+        .share = 1.0 / 32.0, .bits = 8, .sorted = true, .measure = OutlierMeasure::Energy};
+    return recipe;
+}
+
 using Recipes = std::vector<std::pair<std::string, Recipe>>;
 
 void add_main(Recipes& list) {
@@ -110,6 +125,8 @@ void add_main(Recipes& list) {
                              {"w8a8kv8", with_rtn(quarot(8, 8, 8))},
                              {"rtn", unrotated(with_rtn(quarot(4, 4, 4)))},
                              {"smoothquant", smoothed()},
+                             {"quik-4b", quik()},
+                             {"atom-128g", atom()},
                              {"quarot-w6a6kv6", quarot(6, 6, 6)},
                              {"quarot-w8a8kv8", quarot(8, 8, 8)},
                              {"quarot-random", random_rotation()},

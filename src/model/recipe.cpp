@@ -2,6 +2,8 @@
 #include "model/recipe.h"
 
 #include <algorithm>
+#include <cmath>
+#include <numeric>
 #include <string_view>
 
 #include "core/error.h"
@@ -86,6 +88,28 @@ void check_smoothing(const Recipe& recipe) {
     }
 }
 
+void check_outliers(const Recipe& recipe) {
+    const OutlierSpec& outliers = recipe.outliers;
+    if (!is_outlier_share(outliers.share)) {
+        fail(ErrorCode::Usage, "the share of outlier columns is {}, expected 0 to 0.5",
+             outliers.share);
+    }
+    if (!outliers.enabled()) return;
+    check_width("the width of outlier columns", outliers.bits);
+    if (recipe.weights.bits == 16) {
+        fail(ErrorCode::Usage,
+             "recipe {} keeps columns apart from quantized weights, and --w-bits is 16: there are "
+             "none",
+             recipe.name);
+    }
+    if (recipe.calibration.activations == CalibrationActivations::Quantized) {
+        fail(ErrorCode::Usage,
+             "recipe {} chooses columns by their inputs in full precision, and "
+             "--calib-activations is quantized, expected full",
+             recipe.name);
+    }
+}
+
 void check_calibration(const CalibrationSpec& spec) {
     if (spec.n_samples < 1 || spec.n_samples > kMaxSamples) {
         fail(ErrorCode::Usage, "--nsamples is {}, expected 1 to {}", spec.n_samples, kMaxSamples);
@@ -124,12 +148,41 @@ kernels::ActivationFormat activation_format(const Recipe& recipe, LinearRole rol
     return format;
 }
 
+bool has_column_order(const Recipe& recipe, LinearRole role) {
+    return recipe.outliers.enabled() && role != LinearRole::LmHead &&
+           weight_bits(recipe, role) < 16;
+}
+
+int64_t n_outliers(const Recipe& recipe, LinearRole role, const ModelConfig& config) {
+    if (!has_column_order(recipe, role)) return 0;
+    const int64_t n = in_features(role, config);
+    const auto wanted =
+        static_cast<int64_t>(std::ceil(recipe.outliers.share * static_cast<double>(n)));
+    const int64_t unit = std::lcm(std::max<int64_t>(recipe.weights.group_size, 1),
+                                  std::max<int64_t>(recipe.activations.group_size, 1));
+    return wanted + (n - wanted) % unit;
+}
+
+kernels::ActivationFormat outlier_activation_format(const Recipe& recipe) {
+    kernels::ActivationFormat format;
+    if (recipe.activations.bits < 16) format.bits = recipe.outliers.bits;
+    return format;
+}
+
+WeightFormat outlier_weight_format(const Recipe& recipe) {
+    return {.bits = recipe.outliers.bits, .clip_search = false};
+}
+
 bool is_width(int64_t bits) {
     return (bits >= 2 && bits <= 8) || bits == 16;
 }
 
 bool is_group_size(int64_t size) {
     return size >= 4 && size <= kMaxGroup && size % 4 == 0;
+}
+
+bool is_outlier_share(double share) {
+    return share >= 0.0 && share <= 0.5;
 }
 
 bool is_clip(double clip) {
@@ -142,6 +195,7 @@ void check_recipe(const Recipe& recipe) {
     check_activations(recipe.activations);
     check_calibration(recipe.calibration);
     check_smoothing(recipe);
+    check_outliers(recipe);
     check_kv('k', recipe.k);
     check_kv('v', recipe.v);
     if (recipe.down_bits != 0) check_width("--down-bits", recipe.down_bits);
@@ -167,6 +221,14 @@ void check_groups(const Recipe& recipe, const ModelConfig& config) {
     };
     check("--group-size", recipe.weights.group_size);
     check("--a-group-size", recipe.activations.group_size);
+    for (const LinearRole role : kLayerRoles) {
+        const int64_t n = in_features(role, config);
+        if (n_outliers(recipe, role, config) < n) continue;
+        fail(ErrorCode::Usage,
+             "recipe {} would keep all {} inputs of {} apart, since groups of {} leave no fewer; "
+             "choose smaller groups",
+             recipe.name, n, rule_of(role).name, recipe.weights.group_size);
+    }
 }
 
 }  // namespace quarot::model

@@ -56,6 +56,20 @@ struct SmoothingSpec {
     double alpha = 0.0;  // 0: that of 0.1, 0.2 .. 0.9 which disturbs the linears least
 };
 
+// By what a column of the inputs counts as large on the calibration text.
+enum class OutlierMeasure { Maximum, Energy };  // max|x|, or the mean of x^2
+
+// The columns with the largest inputs, kept apart: they stand behind the others, with weights and
+// activations of their own width.
+struct OutlierSpec {
+    double share = 0.0;   // of the inputs of a linear; more are kept where groups need it
+    int bits = 16;        // of weights (rounded to nearest) and activations; 16: F16 and fp32
+    bool sorted = false;  // the other columns stand by rising measure, so that groups hold alike
+    OutlierMeasure measure = OutlierMeasure::Maximum;
+
+    bool enabled() const { return share > 0.0 || sorted; }
+};
+
 enum class CalibrationWindows { First, Random };
 enum class CalibrationActivations { Full, Quantized };
 
@@ -81,6 +95,7 @@ struct Recipe {
     int head_bits = 16;            // weights of lm_head
     std::optional<DType> storage;  // of float tensors that change; empty: keep
     SmoothingSpec smoothing;
+    OutlierSpec outliers;
     CalibrationSpec calibration;
 
     bool quantizes_weights() const {
@@ -93,6 +108,16 @@ int weight_bits(const Recipe& recipe, LinearRole role);
 // What the input of a linear is quantized to. Activations of 16 bits stay so everywhere, down_proj
 // included; the input of lm_head is never quantized.
 kernels::ActivationFormat activation_format(const Recipe& recipe, LinearRole role);
+
+// Do the inputs of a linear stand in an order of their own? Never those of a dense one or lm_head.
+bool has_column_order(const Recipe& recipe, LinearRole role);
+// How many of its inputs are kept apart: the fewest that are the recipe's share and leave a
+// multiple of the groups.
+int64_t n_outliers(const Recipe& recipe, LinearRole role, const ModelConfig& config);
+// What those are quantized to: symmetric, one scale a token.
+kernels::ActivationFormat outlier_activation_format(const Recipe& recipe);
+// Their weights: symmetric, one scale a row.
+WeightFormat outlier_weight_format(const Recipe& recipe);
 
 // Recipe of a folder without quantization_config: nothing rotated, nothing quantized.
 Recipe full_precision_recipe();
@@ -109,9 +134,10 @@ void check_recipe(const Recipe& recipe);
 // do.
 void check_groups(const Recipe& recipe, const ModelConfig& config);
 // The rules that hold for a single setting, whoever asks.
-bool is_width(int64_t bits);       // 2..8 or 16
-bool is_clip(double clip);         // (0, 1]
-bool is_group_size(int64_t size);  // a multiple of 4, not 0
+bool is_width(int64_t bits);          // 2..8 or 16
+bool is_clip(double clip);            // (0, 1]
+bool is_group_size(int64_t size);     // a multiple of 4, not 0
+bool is_outlier_share(double share);  // [0, 0.5]
 
 // As it stands in quantization_config, "quant_method" included.
 io::Json to_json(const Recipe& recipe);

@@ -37,6 +37,9 @@ constexpr Spelling<CalibrationWindows> kWindows[] = {{CalibrationWindows::First,
 constexpr Spelling<CalibrationActivations> kCalibrationActivations[] = {
     {CalibrationActivations::Full, "full"}, {CalibrationActivations::Quantized, "quantized"}};
 
+constexpr Spelling<OutlierMeasure> kMeasures[] = {{OutlierMeasure::Maximum, "maximum"},
+                                                  {OutlierMeasure::Energy, "energy"}};
+
 template <typename Enum, size_t n>
 io::Json spelled(Enum value, const Spelling<Enum> (&spellings)[n]) {
     for (const auto& [known, text] : spellings) {
@@ -213,6 +216,24 @@ SmoothingSpec smoothing_from_json(const io::Json& json) {
     return {.enabled = true, .alpha = read_share(json.at("alpha"))};
 }
 
+io::Json outliers_to_json(const OutlierSpec& spec) {
+    return io::Json::Object{{"share", spec.share},
+                            {"bits", spec.bits},
+                            {"sorted", spec.sorted},
+                            {"measure", spelled(spec.measure, kMeasures)}};
+}
+
+OutlierSpec outliers_from_json(const io::Json& json) {
+    const io::Json& share = json.at("share");
+    if (!is_outlier_share(share.as_double())) {
+        fail(ErrorCode::Corrupt, "{} is {}, expected 0 to 0.5", share.place(), share.as_double());
+    }
+    return {.share = share.as_double(),
+            .bits = read_width(json.at("bits")),
+            .sorted = json.at("sorted").as_bool(),
+            .measure = read_spelled(json.at("measure"), kMeasures)};
+}
+
 std::optional<DType> storage_from_json(const io::Json& json) {
     if (json.is_string() && json.as_string() == "keep") return std::nullopt;
     return read_spelled(json, kStorages);
@@ -260,6 +281,7 @@ io::Json to_json(const Recipe& recipe) {
     if (recipe.smoothing.enabled) {
         json.set("smoothing", io::Json::Object{{"alpha", recipe.smoothing.alpha}});
     }
+    if (recipe.outliers.enabled()) json.set("outliers", outliers_to_json(recipe.outliers));
     return json;
 }
 
@@ -278,6 +300,9 @@ Recipe recipe_from_json(const io::Json& json) {
     recipe.calibration = calibration_from_json(json.at("calibration"));
     if (const io::Json* smoothing = json.find("smoothing")) {
         recipe.smoothing = smoothing_from_json(*smoothing);
+    }
+    if (const io::Json* outliers = json.find("outliers")) {
+        recipe.outliers = outliers_from_json(*outliers);
     }
     refuse_what_cannot_run(recipe, json);
     return recipe;

@@ -74,6 +74,14 @@ void check_recipe_fits(const Recipe& recipe, const ModelConfig& config, const io
              "residual stream has no place for norm gains",
              place);
     }
+    for (const LinearRole role : kLayerRoles) {
+        const int64_t n = in_features(role, config);
+        if (n_outliers(recipe, role, config) < n) continue;
+        fail(ErrorCode::Corrupt,
+             "{} keeps all {} inputs of {} apart as outliers, expected fewer; is this the right "
+             "config?",
+             place, n, rule_of(role).name);
+    }
     if (config.tied_embeddings && recipe.head_bits < 16) {
         fail(ErrorCode::Corrupt,
              "{} has an lm_head of {} bits, expected 16, since tie_word_embeddings is true", place,
@@ -162,13 +170,40 @@ Tensor SourceModel::dense(const LinearId& id) const {
 
 QuantizedMatrix SourceModel::quantized(const LinearId& id) const {
     QUAROT_CHECK(!is_dense(id), "{}", linear_name(id));
-    const std::string name = linear_name(id);
+    WeightFormat format = recipe_.weights;
+    format.bits = weight_bits(recipe_, id.role);
+    const int64_t cols = in_features(id.role, config_) - n_outliers(recipe_, id.role, config_);
+    return read_quantized(linear_name(id), out_features(id.role, config_), cols, format);
+}
+
+std::vector<int32_t> SourceModel::column_order(const LinearId& id) const {
+    const std::string name = linear_name(id) + ".column_order";
+    const Tensor order = read_verified(name);
+    check_permutation(order, {checkpoint_.file_of(name), name});
+    return {order.as<int32_t>(), order.as<int32_t>() + element_count(order.shape())};
+}
+
+std::optional<kernels::LinearWeights> SourceModel::outliers(const LinearId& id) const {
+    const int64_t cols = n_outliers(recipe_, id.role, config_);
+    if (cols == 0) return std::nullopt;
+    const std::string name = linear_name(id) + ".outlier";
+    const WeightFormat format = outlier_weight_format(recipe_);
+    if (format.bits < 16) {
+        const int64_t rows = out_features(id.role, config_);
+        return kernels::LinearWeights{read_quantized(name, rows, cols, format), {}};
+    }
+    auto dense = std::make_shared<const Tensor>(read_finite(name + ".weight"));
+    return kernels::LinearWeights{std::move(dense), {}};
+}
+
+QuantizedMatrix SourceModel::read_quantized(const std::string& name, int64_t rows, int64_t cols,
+                                            const WeightFormat& format) const {
     QuantizedMatrix matrix;
-    matrix.rows = out_features(id.role, config_);
-    matrix.cols = in_features(id.role, config_);
-    matrix.bits = weight_bits(recipe_, id.role);
-    matrix.group_size = recipe_.weights.group_size;
-    matrix.symmetric = recipe_.weights.symmetric;
+    matrix.rows = rows;
+    matrix.cols = cols;
+    matrix.bits = format.bits;
+    matrix.group_size = format.group_size;
+    matrix.symmetric = format.symmetric;
 
     const Tensor shape = read_verified(name + ".weight_shape");
     const int64_t* stored = shape.as<int64_t>();
@@ -251,7 +286,14 @@ int64_t SourceModel::stored_bytes(const LinearId& id) const {
     int64_t bytes = checkpoint_.info(name + ".weight_packed").bytes;
     bytes += checkpoint_.info(name + ".weight_scale").bytes;
     if (!recipe_.weights.symmetric) bytes += checkpoint_.info(name + ".weight_zero_point").bytes;
-    return bytes;
+    if (has_column_order(recipe_, id.role)) {
+        bytes += checkpoint_.info(name + ".column_order").bytes;
+    }
+    if (n_outliers(recipe_, id.role, config_) == 0) return bytes;
+    const std::string apart = name + ".outlier.weight";
+    if (recipe_.outliers.bits == 16) return bytes + checkpoint_.info(apart).bytes;
+    return bytes + checkpoint_.info(apart + "_packed").bytes +
+           checkpoint_.info(apart + "_scale").bytes;
 }
 
 }  // namespace quarot::model

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -41,25 +42,31 @@ class SourceModel {
     // A quantized weight, shapes and dtypes checked; Error{Corrupt} for a scale that is not a
     // finite positive number.
     QuantizedMatrix quantized(const LinearId& id) const;
+    // Of recipes that keep columns apart: the inputs that quantized(id) and outliers(id) multiply,
+    // one behind the other, checked to be each input once; and the weights of the latter, if any.
+    std::vector<int32_t> column_order(const LinearId& id) const;
+    std::optional<kernels::LinearWeights> outliers(const LinearId& id) const;
     std::vector<float> bias(const LinearId& id) const;  // empty if the model has none
     std::vector<float> norm_gain(NormRole role, int64_t layer) const;
     Tensor embedding() const;                               // stored dtype, checked finite
     Tensor embedding_rows(int64_t first, int64_t n) const;  // fp32
     DType embedding_dtype() const;
 
-    // Bytes of a weight as stored: floats, or codes, scales and zero points.
+    // Bytes of a weight as stored: floats, or codes, scales, zero points and what outliers add.
     int64_t stored_bytes(const LinearId& id) const;
     // Name of a weight without ".weight"; for a tied LmHead "lm_head".
     std::string linear_name(const LinearId& id) const;
     // Number of parameters, and bits per weight of the quantized linears, lm_head among them if it
-    // is one, with scales and zero points counted; if none is quantized, the stored float width of
-    // the decoder's linears.
+    // is one, with scales, zero points and what outliers add counted; if none is quantized, the
+    // stored float width of the decoder's linears.
     int64_t parameter_count() const;
     double bits_per_weight() const;
 
   private:
     SourceModel(io::Checkpoint checkpoint, io::Json config_json);
     Tensor read_verified(const std::string& name) const;
+    QuantizedMatrix read_quantized(const std::string& name, int64_t rows, int64_t cols,
+                                   const WeightFormat& format) const;
     Tensor read_finite(const std::string& name) const;
     std::vector<float> read_vector(const std::string& name) const;
     std::string weight_name(const LinearId& id) const;

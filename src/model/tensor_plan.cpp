@@ -75,7 +75,14 @@ class Planner {
         const int64_t rows = slice.first_row + out_features(id.role, config_);
         const std::array<std::string_view, 2> keys = {out_key(id.role), in_key(id.role)};
         if (weight_bits(recipe_, id.role) < 16) {
-            add_quantized(slice.name, id.role, rows, keys);
+            const int64_t n_apart = n_outliers(recipe_, id.role, config_);
+            add_quantized(slice.name, {rows, in_features(id.role, config_) - n_apart},
+                          main_format(id.role), keys);
+            if (has_column_order(recipe_, id.role)) {
+                add(slice.name + ".column_order", {in_features(id.role, config_)}, {DType::I32},
+                    {keys[1], {}});
+            }
+            if (n_apart > 0) add_outliers(slice.name + ".outlier", {rows, n_apart}, keys);
         } else {
             add(slice.name + ".weight", {rows, in_features(id.role, config_)}, kFloats, keys);
         }
@@ -84,17 +91,27 @@ class Planner {
         }
     }
 
-    void add_quantized(const std::string& name, LinearRole role, int64_t rows,
+    WeightFormat main_format(LinearRole role) const {
+        WeightFormat format = recipe_.weights;
+        format.bits = weight_bits(recipe_, role);
+        return format;
+    }
+
+    void add_outliers(const std::string& name, Shape shape, std::array<std::string_view, 2> keys) {
+        const WeightFormat format = outlier_weight_format(recipe_);
+        if (format.bits == 16) return add(name + ".weight", std::move(shape), {DType::F16}, keys);
+        add_quantized(name, std::move(shape), format, keys);
+    }
+
+    void add_quantized(const std::string& name, Shape shape, const WeightFormat& format,
                        std::array<std::string_view, 2> keys) {
-        const int64_t in = in_features(role, config_);
-        const int64_t group_size = recipe_.weights.group_size;
-        const int64_t n_groups = group_size == 0 ? 1 : ceil_div(in, group_size);
-        const DType scale_dtype = group_size == 0 ? DType::F32 : DType::F16;
-        const int64_t words = packed_words(in, weight_bits(recipe_, role));
-        add(name + ".weight_packed", {rows, words}, {DType::I32}, keys);
+        const int64_t rows = shape[0], in = shape[1];
+        const int64_t n_groups = format.group_size == 0 ? 1 : ceil_div(in, format.group_size);
+        const DType scale_dtype = format.group_size == 0 ? DType::F32 : DType::F16;
+        add(name + ".weight_packed", {rows, packed_words(in, format.bits)}, {DType::I32}, keys);
         add(name + ".weight_shape", {2}, {DType::I64}, {});
         add(name + ".weight_scale", {rows, n_groups}, {scale_dtype}, keys);
-        if (!recipe_.weights.symmetric) {
+        if (!format.symmetric) {
             add(name + ".weight_zero_point", {rows, n_groups}, {DType::U8}, keys);
         }
     }

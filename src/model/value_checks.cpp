@@ -91,4 +91,18 @@ void check_zero_points(const QuantizedMatrix& matrix, const TensorOrigin& origin
     }
 }
 
+void check_permutation(const Tensor& tensor, const TensorOrigin& origin) {
+    const int64_t n = element_count(tensor.shape());
+    std::vector<bool> seen(static_cast<size_t>(n));
+    for (int64_t i = 0; i < n; ++i) {
+        const int32_t column = tensor.as<int32_t>()[i];
+        if (column < 0 || column >= n || seen[static_cast<size_t>(column)]) {
+            fail(ErrorCode::Corrupt,
+                 "{}: tensor {} has {} at index {}, expected every column from 0 to {} once",
+                 origin.file, origin.name, column, i, n - 1);
+        }
+        seen[static_cast<size_t>(column)] = true;
+    }
+}
+
 }  // namespace quarot::model

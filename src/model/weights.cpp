@@ -46,6 +46,13 @@ Gain upload_gain(const std::vector<float>& gain, Backend& backend) {
     return ones ? Gain{} : Gain{upload_floats(gain, backend)};
 }
 
+ColumnSplit upload_split(const std::vector<int32_t>& order, int64_t n_outliers, Backend& backend) {
+    const auto bytes = static_cast<int64_t>(order.size() * sizeof(int32_t));
+    ColumnSplit split{backend.allocate(bytes), std::ssize(order) - n_outliers, n_outliers};
+    backend.upload(split.columns.data(), order.data(), bytes);
+    return split;
+}
+
 Weights weights_frame(const ModelConfig& config, const Recipe& recipe, const std::string& name,
                       int64_t n_positions, Backend& backend) {
     Weights weights;

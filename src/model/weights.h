@@ -19,13 +19,29 @@ struct Gain {
     const float* data() const { return static_cast<const float*>(buffer.data()); }
 };
 
+// Where the columns that linears of one site read stand in what it gives, first those of the main
+// linears, then those of the outliers'; empty if the site has one linear a role, which reads all.
+struct ColumnSplit {
+    kernels::Buffer columns;  // int32 [n_main + n_outliers]
+    int64_t n_main = 0;
+    int64_t n_outliers = 0;
+    bool empty() const { return n_main == 0; }
+    const int32_t* data() const { return static_cast<const int32_t*>(columns.data()); }
+};
+
 struct LayerWeights {
     Gain attention_norm;
     Gain mlp_norm;
-    std::array<std::unique_ptr<kernels::Linear>, kLayerRoles.size()> linears;  // by LinearRole
+    std::array<ColumnSplit, kSiteRules.size()> splits;                          // by InputSite
+    std::array<std::unique_ptr<kernels::Linear>, kLayerRoles.size()> outliers;  // or null
+    std::array<std::unique_ptr<kernels::Linear>, kLayerRoles.size()> linears;   // by LinearRole
     const kernels::Linear& linear(LinearRole role) const {
         return *linears[static_cast<size_t>(role)];
     }
+    const kernels::Linear* outlier(LinearRole role) const {
+        return outliers[static_cast<size_t>(role)].get();
+    }
+    const ColumnSplit& split(InputSite site) const { return splits[static_cast<size_t>(site)]; }
 };
 
 struct Weights {
@@ -54,6 +70,10 @@ struct Weights {
 
 // A norm's gain on a backend; empty if all ones.
 Gain upload_gain(const std::vector<float>& gain, kernels::Backend& backend);
+
+// order: the columns that main linears read, then n_outliers others.
+ColumnSplit upload_split(const std::vector<int32_t>& order, int64_t n_outliers,
+                         kernels::Backend& backend);
 
 // Weights without embedding, layers and head: what all layers share. name: for messages;
 // n_positions as in load_weights.

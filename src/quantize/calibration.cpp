@@ -127,6 +127,17 @@ void Calibration::set_linear(LinearRole role, kernels::LinearWeights weights) {
         backend_.prepare_linear(std::move(weights));
 }
 
+void Calibration::set_columns(InputSite site, const std::vector<int32_t>& order,
+                              int64_t n_outliers) {
+    weights_.layers[kLayer].splits[static_cast<size_t>(site)] =
+        model::upload_split(order, n_outliers, backend_);
+}
+
+void Calibration::set_outliers(LinearRole role, kernels::LinearWeights weights) {
+    weights_.layers[kLayer].outliers[static_cast<size_t>(role)] =
+        backend_.prepare_linear(std::move(weights));
+}
+
 void Calibration::for_inputs(InputSite site, const std::function<void(const Rows&)>& visit) {
     if (site != InputSite::Attention) attend();
     if (site == InputSite::Mlp || site == InputSite::Down) add_output();
@@ -134,10 +145,10 @@ void Calibration::for_inputs(InputSite site, const std::function<void(const Rows
         const Rows residual = window(residual_, index);
         Rows inputs = window(attended_, index);  // of o_proj
         if (site == InputSite::Attention)
-            inputs = floats(steps_->attention_input(kLayer, residual));
-        if (site == InputSite::Mlp) inputs = floats(steps_->mlp_input(kLayer, residual));
+            inputs = floats(steps_->attention_input(kLayer, residual).main);
+        if (site == InputSite::Mlp) inputs = floats(steps_->mlp_input(kLayer, residual).main);
         if (site == InputSite::Down) {
-            inputs = floats(steps_->down_input(kLayer, steps_->mlp_input(kLayer, residual)));
+            inputs = floats(steps_->down_input(kLayer, steps_->mlp_input(kLayer, residual)).main);
         }
         visit(inputs);
     });
@@ -164,7 +175,7 @@ void Calibration::finish_layer() {
     add_output();
     for_windows([&](int64_t index) {
         const Rows residual = window(residual_, index);
-        const Operand in = steps_->down_input(kLayer, steps_->mlp_input(kLayer, residual));
+        const model::SiteInput in = steps_->down_input(kLayer, steps_->mlp_input(kLayer, residual));
         steps_->add_linear(kLayer, LinearRole::Down, in, residual);
     });
     weights_.layers[kLayer] = {};
@@ -179,8 +190,8 @@ void Calibration::attend() {
         const Rows attended = window(attended_, index);
         steps_->attention(kLayer, steps_->attention_input(kLayer, window(residual_, index)),
                           attended);
-        const Operand in = steps_->output_input(kLayer, attended);
-        if (const auto* codes = std::get_if<kernels::QuantizedRows>(&in.rows)) {
+        const model::SiteInput in = steps_->output_input(kLayer, attended);
+        if (const auto* codes = std::get_if<kernels::QuantizedRows>(&in.main.rows)) {
             backend_.dequantize(*codes, attended);
         }
     });
@@ -190,8 +201,8 @@ void Calibration::attend() {
 void Calibration::add_output() {
     if (stand_ != Stand::Attended) return;
     for_windows([&](int64_t index) {
-        steps_->add_linear(kLayer, LinearRole::O, {window(attended_, index)},
-                           window(residual_, index));
+        const auto in = steps_->input_of(kLayer, InputSite::Output, window(attended_, index));
+        steps_->add_linear(kLayer, LinearRole::O, in, window(residual_, index));
     });
     stand_ = Stand::Added;
 }

@@ -33,6 +33,9 @@ class Calibration {
 
     void set_norms(const std::vector<float>& attention_gain, const std::vector<float>& mlp_gain);
     void set_linear(model::LinearRole role, kernels::LinearWeights weights);
+    // For sites whose columns have an order; after what is asked about their inputs.
+    void set_columns(model::InputSite site, const std::vector<int32_t>& order, int64_t n_outliers);
+    void set_outliers(model::LinearRole role, kernels::LinearWeights weights);
 
     // Calls visit with what the site's linears read, window after window, [n_tokens of a window, n]
     // each, valid until it returns; Error{Numeric} naming layer and site if a NaN or Inf arises.

@@ -6,6 +6,7 @@
 
 #include "core/check.h"
 #include "core/error.h"
+#include "quantize/column_maxima.h"
 #include "quantize/quantized_tensors.h"
 #include "quantize/quantizer.h"
 #include "tensor/float_convert.h"
@@ -22,6 +23,12 @@ model::WeightFormat format_of(const model::Recipe& recipe, LinearRole role) {
     model::WeightFormat format = recipe.weights;
     format.bits = weight_bits(recipe, role);
     return format;
+}
+
+Tensor tensor_of(const std::vector<int32_t>& columns) {
+    Tensor tensor(DType::I32, {std::ssize(columns)});
+    std::copy(columns.begin(), columns.end(), tensor.as<int32_t>());
+    return tensor;
 }
 
 }  // namespace
@@ -75,17 +82,33 @@ void LayerQuantizer::pass(int64_t layer, const std::vector<NamedTensor>& tensors
     if (!calibration_) return;
     begin_layer(layer);
     const model::ModelConfig& config = context_.source.config();
+    const model::Recipe& recipe = context_.recipe;
     for (const LinearRole role : model::kLayerRoles) {
         const LinearId id = {role, layer};
-        const model::WeightFormat format = format_of(context_.recipe, role);
+        const std::string name = context_.source.linear_name(id);
+        const model::WeightFormat format = format_of(recipe, role);
         if (format.bits == 16) {
             set_dense(id);
             continue;
         }
+        const int64_t rows = out_features(role, config), cols = in_features(role, config);
+        const int64_t n_apart = n_outliers(recipe, role, config);
         calibration_->set_linear(
-            role, {matrix_from(tensors, context_.source.linear_name(id), out_features(role, config),
-                               in_features(role, config), format),
-                   context_.bias(id)});
+            role, {matrix_from(tensors, name, rows, cols - n_apart, format), context_.bias(id)});
+        if (n_apart == 0) continue;
+        const model::WeightFormat outliers = outlier_weight_format(recipe);
+        calibration_->set_outliers(
+            role, linear_weights(outliers_from(tensors, name, rows, n_apart, outliers)));
+    }
+    for (const model::SiteRule& site : model::kSiteRules) {
+        const LinearRole role = site.roles.front();
+        if (!has_column_order(recipe, role)) continue;
+        Tensor order(DType::I32, {in_features(role, config)});
+        copy_named(tensors, QuantizedNames(context_.source.linear_name({role, layer})).column_order,
+                   order);
+        const auto* first = order.as<int32_t>();
+        calibration_->set_columns(site.site, {first, first + order.bytes() / size_of(DType::I32)},
+                                  n_outliers(recipe, role, config));
     }
     calibration_->finish_layer();
 }
@@ -101,10 +124,15 @@ void LayerQuantizer::quantize_site(const model::SiteRule& site, int64_t layer,
     const int64_t cols = in_features(site.roles.front(), context_.source.config());
     std::vector<double> hessian;
     if (calibration_) hessian = calibration_->hessian(site.site);
-    const auto prepared =
-        quantizer_named(format.method)
-            .prepare({fmt::format("layer {}, {}", layer, site.name), cols, cols, hessian}, format,
-                     context_.pool);
+    const ColumnOrder columns = column_order(site, hessian);
+    if (!columns.empty()) {
+        hessian = columns.of_square(hessian);
+        calibration_->set_columns(site.site, columns.columns, columns.n_outliers);
+    }
+    const auto prepared = quantizer_named(format.method)
+                              .prepare({fmt::format("layer {}, {}", layer, site.name), cols,
+                                        cols - columns.n_outliers, hessian},
+                                       format, context_.pool);
     std::optional<HessianError> error;
     if (calibration_) error.emplace(hessian, cols, *backend_);
     hessian = {};
@@ -112,14 +140,47 @@ void LayerQuantizer::quantize_site(const model::SiteRule& site, int64_t layer,
         const LinearId id = {role, layer};
         const std::string name = context_.source.linear_name(id);
         QuantizedLinear linear = quantize_linear(name, context_.rotated(id), *prepared, format,
-                                                 error ? &*error : nullptr, context_.pool);
+                                                 columns, error ? &*error : nullptr, context_.pool);
         if (calibration_) {
             calibration_->set_linear(role, {copy_of(linear.matrix), context_.bias(id)});
         }
         append_tensors(name, std::move(linear.matrix), result.tensors);
+        if (!columns.empty()) {
+            result.tensors.push_back(
+                {QuantizedNames(name).column_order, tensor_of(columns.columns)});
+        }
+        if (linear.outliers) {
+            if (calibration_) calibration_->set_outliers(role, linear_weights(*linear.outliers));
+            append_outliers(name, std::move(*linear.outliers), result.tensors);
+        }
         result.reports.push_back(std::move(linear.report));
         progress_.advance();
     }
+}
+
+ColumnOrder LayerQuantizer::column_order(const model::SiteRule& site,
+                                         const std::vector<double>& hessian) {
+    const model::Recipe& recipe = context_.recipe;
+    const LinearRole role = site.roles.front();
+    if (!has_column_order(recipe, role)) return {};
+    QUAROT_CHECK(calibration_.has_value(), "columns are chosen on text");
+    const model::ModelConfig& config = context_.source.config();
+    const auto n = static_cast<size_t>(in_features(role, config));
+    std::vector<double> measures(n);
+    if (recipe.outliers.measure == model::OutlierMeasure::Energy) {
+        for (size_t i = 0; i < n; ++i) measures[i] = hessian[i * (n + 1)];
+    } else {
+        std::vector<float> maxima(n);
+        calibration_->for_inputs(site.site, [&](const kernels::Rows& inputs) {
+            raise_column_maxima(inputs, *backend_, maxima);
+        });
+        measures.assign(maxima.begin(), maxima.end());
+    }
+    ColumnOrder order;
+    order.n_outliers = n_outliers(recipe, role, config);
+    order.columns = order_columns(measures, order.n_outliers, recipe.outliers.sorted);
+    order.outliers = outlier_weight_format(recipe);
+    return order;
 }
 
 void LayerQuantizer::begin_layer(int64_t layer) {

@@ -53,6 +53,8 @@ class LayerQuantizer {
 
   private:
     void quantize_site(const model::SiteRule& site, int64_t layer, QuantizedLayer& result);
+    // From what stands there on the calibration text.
+    ColumnOrder column_order(const model::SiteRule& site, const std::vector<double>& hessian);
     void set_dense(const model::LinearId& id);
     void begin_layer(int64_t layer);
 

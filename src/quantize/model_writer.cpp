@@ -82,7 +82,7 @@ void ModelWriter::write_head() {
             quantizer_named(format.method)
                 .prepare({name, weight.cols(), weight.cols(), {}}, format, context_.pool);
         QuantizedLinear linear =
-            quantize_linear(name, weight, *prepared, format, nullptr, context_.pool);
+            quantize_linear(name, weight, *prepared, format, {}, nullptr, context_.pool);
         std::vector<NamedTensor> tensors;
         append_tensors(name, std::move(linear.matrix), tensors);
         writer_.quantized(name, tensors);

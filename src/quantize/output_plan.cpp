@@ -93,17 +93,34 @@ class Planner {
     Unit quantized_weight(const LinearId& id, const std::string& name) const {
         const int64_t rows = out_features(id.role, config_);
         const int64_t cols = in_features(id.role, config_);
-        const int64_t group_size = recipe_.weights.group_size;
-        const int64_t n_groups = group_size == 0 ? 1 : cols / group_size;
-        const int64_t words = packed_words(cols, weight_bits(recipe_, id.role));
+        const int64_t n_apart = n_outliers(recipe_, id.role, config_);
+        model::WeightFormat format = recipe_.weights;
+        format.bits = weight_bits(recipe_, id.role);
+        Unit unit;
+        add_codes(name, rows, cols - n_apart, format, unit);
         const QuantizedNames names(name);
-        Unit unit = {{names.packed, DType::I32, {rows, words}},
-                     {names.shape, DType::I64, {2}},
-                     {names.scale, group_size == 0 ? DType::F32 : DType::F16, {rows, n_groups}}};
-        if (!recipe_.weights.symmetric) {
-            unit.push_back({names.zero_point, DType::U8, {rows, n_groups}});
+        if (has_column_order(recipe_, id.role)) {
+            unit.push_back({names.column_order, DType::I32, {cols}});
+        }
+        if (n_apart == 0) return unit;
+        const model::WeightFormat outliers = outlier_weight_format(recipe_);
+        if (outliers.bits == 16) {
+            unit.push_back({names.outlier + ".weight", DType::F16, {rows, n_apart}});
+        } else {
+            add_codes(names.outlier, rows, n_apart, outliers, unit);
         }
         return unit;
+    }
+
+    static void add_codes(const std::string& name, int64_t rows, int64_t cols,
+                          const model::WeightFormat& format, Unit& unit) {
+        const int64_t n_groups = format.group_size == 0 ? 1 : cols / format.group_size;
+        const DType scale = format.group_size == 0 ? DType::F32 : DType::F16;
+        const QuantizedNames names(name);
+        unit.push_back({names.packed, DType::I32, {rows, packed_words(cols, format.bits)}});
+        unit.push_back({names.shape, DType::I64, {2}});
+        unit.push_back({names.scale, scale, {rows, n_groups}});
+        if (!format.symmetric) unit.push_back({names.zero_point, DType::U8, {rows, n_groups}});
     }
 
     const model::SourceModel& source_;
@@ -147,7 +164,9 @@ QuantizedNames::QuantizedNames(const std::string& linear)
     : packed(linear + ".weight_packed"),
       shape(linear + ".weight_shape"),
       scale(linear + ".weight_scale"),
-      zero_point(linear + ".weight_zero_point") {}
+      zero_point(linear + ".weight_zero_point"),
+      column_order(linear + ".column_order"),
+      outlier(linear + ".outlier") {}
 
 OutputPlan plan_output(const model::SourceModel& source, const rotate::Rotation& rotation,
                        const model::Recipe& recipe, int64_t shard_bytes) {

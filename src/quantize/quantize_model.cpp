@@ -37,19 +37,22 @@ bool quantizes_layers(const model::Recipe& recipe) {
     return weight_bits(recipe, LinearRole::Q) < 16 || weight_bits(recipe, LinearRole::Down) < 16;
 }
 
-// Does the method that chooses codes look at calibration text?
-bool solves_on_text(const model::Recipe& recipe) {
-    return quantizes_layers(recipe) && quantizer_named(recipe.weights.method).needs_calibration;
+// Are codes or columns chosen by what runs through the layers before?
+bool calibrates_layers(const model::Recipe& recipe) {
+    return quantizes_layers(recipe) &&
+           (recipe.outliers.enabled() || quantizer_named(recipe.weights.method).needs_calibration);
 }
 
 void check_calibration(const QuantizeOptions& options, const model::SourceModel& source) {
     const model::Recipe& recipe = options.recipe;
     if (!needs_calibration(recipe)) return;
-    if (options.calibration.empty() && !solves_on_text(recipe)) {
-        fail(ErrorCode::Usage,
-             "recipe {} smooths activations by how large they get on text; name a text with "
-             "--calib, or use --recipe rtn, which needs none",
-             recipe.name);
+    if (options.calibration.empty() && (recipe.smoothing.enabled || recipe.outliers.enabled())) {
+        fail(
+            ErrorCode::Usage,
+            "recipe {} {} on text; name a text with --calib, or use --recipe rtn, which needs none",
+            recipe.name,
+            recipe.smoothing.enabled ? "smooths activations by how large they get"
+                                     : "keeps apart the columns that get largest");
     }
     if (options.calibration.empty()) {
         fail(ErrorCode::Usage,
@@ -98,10 +101,23 @@ bool is_worth_resuming(ErrorCode code) {
                             error.what(), work.finished_layers(), work.path()));
 }
 
+std::unique_ptr<kernels::Backend> calibration_backend(const QuantizeOptions& options) {
+    return kernels::make_backend("cpu", {.n_threads = options.n_threads, .isa = ""});
+}
+
+// Made anew when a job is resumed: it costs one pass of the text.
+Smoothing smoothing_of(const model::SourceModel& source, const QuantizeOptions& options,
+                       ThreadPool& pool) {
+    if (!options.recipe.smoothing.enabled) return {};
+    if (options.smoothing) return *options.smoothing;
+    const auto backend = calibration_backend(options);
+    return find_smoothing(source, options.recipe, options.calibration, pool, *backend);
+}
+
 // Brings the work folder to all layers.
 void quantize_layers(const QuantizeContext& context, const QuantizeOptions& options,
                      WorkFolder& work) {
-    const bool calibrated = solves_on_text(context.recipe);
+    const bool calibrated = calibrates_layers(context.recipe);
     const int64_t n_layers = context.source.config().n_layers;
     if (work.finished_layers() == n_layers) return;
     std::unique_ptr<kernels::Backend> backend;
@@ -193,7 +209,7 @@ double bits_per_weight(const std::vector<QuantizedLayerReport>& reports,
 }  // namespace
 
 bool needs_calibration(const model::Recipe& recipe) {
-    return recipe.smoothing.enabled || solves_on_text(recipe);
+    return recipe.smoothing.enabled || calibrates_layers(recipe);
 }
 
 QuantizeReport quantize_model(const std::string& in, const std::string& out,

@@ -13,6 +13,7 @@ namespace {
 
 struct Block {
     QuantizedMatrix matrix;
+    std::optional<OutlierWeights> outliers;
     SquaredError error;
     std::vector<float> difference;          // W - W_q; with a Hessian only
     std::vector<float> nearest_difference;  // of the nearest codes on the same grids
@@ -33,7 +34,41 @@ void nearest_difference(std::span<const float> w, const QuantizedMatrix& matrix,
     }
 }
 
-void keep_differences(const WeightMatrix& rows, Block& block) {
+// A row of the block as the finished model has it.
+void finished_row(const Block& block, int64_t row, std::span<float> out) {
+    const auto n_main = static_cast<size_t>(block.matrix.cols);
+    block.matrix.dequantize_row(row, out.first(n_main));
+    if (block.outliers) widen_row(*block.outliers, row, out.subspan(n_main));
+}
+
+SquaredError squared_error(const WeightMatrix& rows, const Block& block) {
+    SquaredError sum;
+    std::vector<float> finished(static_cast<size_t>(rows.cols));
+    for (int64_t r = 0; r < rows.rows; ++r) {
+        finished_row(block, r, finished);
+        for (int64_t c = 0; c < rows.cols; ++c) {
+            const double w = rows.values[r * rows.cols + c];
+            const double difference = w - static_cast<double>(finished[c]);
+            sum.error += difference * difference;
+            sum.norm += w * w;
+        }
+    }
+    return sum;
+}
+
+// The columns of every row from first_column on.
+std::vector<float> last_columns(const WeightMatrix& rows, int64_t first_column) {
+    std::vector<float> values;
+    for (int64_t row = 0; row < rows.rows; ++row) {
+        const auto all = rows.values.subspan(row * rows.cols, rows.cols);
+        values.insert(values.end(), all.begin() + first_column, all.end());
+    }
+    return values;
+}
+
+void keep_differences(const WeightMatrix& rows, const OutlierWeights* nearest_outliers,
+                      Block& block) {
+    const int64_t n_main = block.matrix.cols;
     block.difference.resize(rows.values.size());
     block.nearest_difference.resize(rows.values.size());
     for (int64_t row = 0; row < rows.rows; ++row) {
@@ -42,9 +77,14 @@ void keep_differences(const WeightMatrix& rows, Block& block) {
             return std::span(all).subspan(static_cast<size_t>(row * rows.cols), w.size());
         };
         const auto difference = part(block.difference);
-        block.matrix.dequantize_row(row, difference);
+        finished_row(block, row, difference);
         for (size_t c = 0; c < w.size(); ++c) difference[c] = w[c] - difference[c];
-        nearest_difference(w, block.matrix, row, part(block.nearest_difference));
+        const auto nearest = part(block.nearest_difference);
+        nearest_difference(w, block.matrix, row, nearest);
+        if (nearest_outliers == nullptr) continue;
+        widen_row(*nearest_outliers, row, nearest.subspan(static_cast<size_t>(n_main)));
+        for (size_t c = static_cast<size_t>(n_main); c < w.size(); ++c)
+            nearest[c] = w[c] - nearest[c];
     }
 }
 
@@ -67,6 +107,7 @@ io::Json to_json(const QuantizedLayerReport& report) {
     }
     json.set("weights", report.weights);
     json.set("bytes", report.bytes);
+    if (report.outliers > 0) json.set("outliers", report.outliers);
     return json;
 }
 
@@ -83,6 +124,9 @@ QuantizedLayerReport layer_report_from_json(const io::Json& json) {
         report.nearest_weighted_error = json.at("nearest_weighted_error").as_double();
     }
     report.weights = json.at("weights").as_int(0, kMax);
+    if (const io::Json* outliers = json.find("outliers")) {
+        report.outliers = outliers->as_int(0, kMax);
+    }
     report.bytes = json.at("bytes").as_int(0, kMax);
     return report;
 }
@@ -101,23 +145,46 @@ std::vector<QuantizedLayerReport> layer_reports_from_json(const io::Json& json) 
     return reports;
 }
 
+namespace {
+
+Block quantize_block(const std::string& name, const WeightMatrix& rows,
+                     const PreparedQuantizer& quantizer, const ColumnOrder& columns,
+                     bool with_differences) {
+    QuantizedPiece piece = quantizer.quantize(rows);
+    Block block;
+    block.matrix = std::move(piece.codes);
+    std::optional<OutlierWeights> nearest;
+    if (columns.n_outliers > 0) {
+        const auto round = [&](std::span<const float> values) {
+            return round_outliers(name, values, columns.n_outliers, columns.outliers);
+        };
+        block.outliers = round(piece.rest);
+        if (with_differences) nearest = round(last_columns(rows, columns.n_main()));
+    }
+    block.error = squared_error(rows, block);
+    if (with_differences) keep_differences(rows, nearest ? &*nearest : nullptr, block);
+    return block;
+}
+
+}  // namespace
+
 QuantizedLinear quantize_linear(const std::string& name, const RotatedWeight& weight,
                                 const PreparedQuantizer& quantizer,
-                                const model::WeightFormat& format, HessianError* hessian,
-                                ThreadPool& pool) {
+                                const model::WeightFormat& format, const ColumnOrder& columns,
+                                HessianError* hessian, ThreadPool& pool) {
     constexpr int64_t kBlocksPerThread = 2;
     const auto make = [&](int64_t index) {
-        const std::vector<float> values = weight.block(index);
+        std::vector<float> values = weight.block(index);
+        if (!columns.empty()) values = columns.of_rows(values);
         const WeightMatrix rows{values, std::ssize(values) / weight.cols(), weight.cols()};
-        Block block;
-        block.matrix = quantizer.quantize(rows).codes;
-        block.error = squared_error(rows, block.matrix);
-        if (hessian != nullptr) keep_differences(rows, block);
-        return block;
+        return quantize_block(name, rows, quantizer, columns, hessian != nullptr);
     };
     QuantizedLinear linear;
-    linear.matrix = make_quantized_matrix(weight.rows(), weight.cols(), format.bits,
-                                          format.group_size, format.symmetric);
+    linear.matrix = make_quantized_matrix(weight.rows(), weight.cols() - columns.n_outliers,
+                                          format.bits, format.group_size, format.symmetric);
+    if (columns.n_outliers > 0) {
+        linear.outliers = make_outlier_weights(weight.rows(), columns.n_outliers, columns.outliers);
+    }
     SquaredError error;
     double weighted = 0.0, nearest = 0.0;
     const int64_t wave = kBlocksPerThread * pool.size();
@@ -129,7 +196,9 @@ QuantizedLinear quantize_linear(const std::string& name, const RotatedWeight& we
         });
         for (int64_t i = 0; i < std::ssize(blocks); ++i) {
             const Block& block = blocks[static_cast<size_t>(i)];
-            put_rows(block.matrix, (first + i) * weight.block_rows(), linear.matrix);
+            const int64_t first_row = (first + i) * weight.block_rows();
+            put_rows(block.matrix, first_row, linear.matrix);
+            if (block.outliers) put_rows(*block.outliers, first_row, *linear.outliers);
             error += block.error;
             if (hessian == nullptr) continue;
             weighted += hessian->of(block.difference, block.matrix.rows);
@@ -142,7 +211,10 @@ QuantizedLinear quantize_linear(const std::string& name, const RotatedWeight& we
                      .method = format.method,
                      .relative_error = error.relative(),
                      .weights = weight.rows() * weight.cols(),
-                     .bytes = linear.matrix.bytes()};
+                     .bytes = linear.matrix.bytes(),
+                     .outliers = columns.n_outliers};
+    linear.report.bytes += std::ssize(columns.columns) * size_of(DType::I32);
+    if (linear.outliers) linear.report.bytes += bytes_of(*linear.outliers);
     if (hessian != nullptr) {
         linear.report.weighted_error = weighted;
         linear.report.nearest_weighted_error = nearest;

@@ -8,6 +8,8 @@
 #include "core/thread_pool.h"
 #include "io/json.h"
 #include "quantize/hessian_error.h"
+#include "quantize/outlier_columns.h"
+#include "quantize/outlier_weights.h"
 #include "quantize/quantizer.h"
 #include "quantize/rotated_weight.h"
 
@@ -21,8 +23,9 @@ struct QuantizedLayerReport {
     double relative_error = 0.0;  // ||W - W_q|| / ||W||
     // tr(E H E^T) of the codes, and of the nearest codes on the same grids; with calibration only.
     std::optional<double> weighted_error, nearest_weighted_error;
-    int64_t weights = 0;  // 0 if not quantized
-    int64_t bytes = 0;    // codes, scales and zero points
+    int64_t weights = 0;   // 0 if not quantized
+    int64_t bytes = 0;     // codes, scales, zero points and what outliers add
+    int64_t outliers = 0;  // columns that are kept apart
 };
 
 io::Json to_json(const QuantizedLayerReport& report);
@@ -31,14 +34,16 @@ io::Json to_json(const std::vector<QuantizedLayerReport>& reports);
 std::vector<QuantizedLayerReport> layer_reports_from_json(const io::Json& json);
 
 struct QuantizedLinear {
-    QuantizedMatrix matrix;
+    QuantizedMatrix matrix;                  // of all columns but the outliers
+    std::optional<OutlierWeights> outliers;  // those of the outliers, if there are any
     QuantizedLayerReport report;
 };
 
-// The result does not depend on the number of threads. hessian: null without calibration.
+// The result does not depend on the number of threads. columns: in which the quantizer sees them,
+// empty for the weight's own order. hessian: in that order, null without calibration.
 QuantizedLinear quantize_linear(const std::string& name, const RotatedWeight& weight,
                                 const PreparedQuantizer& quantizer,
-                                const model::WeightFormat& format, HessianError* hessian,
-                                ThreadPool& pool);
+                                const model::WeightFormat& format, const ColumnOrder& columns,
+                                HessianError* hessian, ThreadPool& pool);
 
 }  // namespace quarot::quantize

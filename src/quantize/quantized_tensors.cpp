@@ -16,6 +16,8 @@ Tensor shape_tensor(int64_t rows, int64_t cols) {
     return shape;
 }
 
+}  // namespace
+
 Tensor copy_of(const Tensor& tensor) {
     Tensor copy(tensor.dtype(), tensor.shape());
     std::memcpy(copy.data(), tensor.data(), static_cast<size_t>(tensor.bytes()));
@@ -34,8 +36,6 @@ void copy_named(const std::vector<NamedTensor>& tensors, const std::string& name
          "and start over",
          name);
 }
-
-}  // namespace
 
 QuantizedMatrix copy_of(const QuantizedMatrix& matrix) {
     QuantizedMatrix copy = make_quantized_matrix(matrix.rows, matrix.cols, matrix.bits,

@@ -11,6 +11,7 @@
 namespace quarot::quantize {
 
 QuantizedMatrix copy_of(const QuantizedMatrix& matrix);
+Tensor copy_of(const Tensor& tensor);
 
 // The rows of `part` become rows first, first + 1 .. of `whole`. Threads may put different rows.
 void put_rows(const QuantizedMatrix& part, int64_t first, QuantizedMatrix& whole);
@@ -22,5 +23,8 @@ void append_tensors(const std::string& linear, QuantizedMatrix matrix,
 // Error{Corrupt} if one is missing or has another shape or type than the format asks for.
 QuantizedMatrix matrix_from(const std::vector<NamedTensor>& tensors, const std::string& linear,
                             int64_t rows, int64_t cols, const model::WeightFormat& format);
+
+// The values of one of them into a tensor of the expected shape and type; Error{Corrupt} likewise.
+void copy_named(const std::vector<NamedTensor>& tensors, const std::string& name, Tensor& to);
 
 }  // namespace quarot::quantize
