@@ -123,8 +123,9 @@ int64_t writing_bytes(const JobShape& shape) {
 }  // namespace
 
 int64_t job_ram_bytes(const JobShape& shape) {
-    return kProgramBytes + shape.n_threads * kThreadBytes +
-           std::max(quantizing_bytes(shape), writing_bytes(shape));
+    const int64_t bytes = kProgramBytes + shape.n_threads * kThreadBytes +
+                          std::max(quantizing_bytes(shape), writing_bytes(shape));
+    return bytes + bytes / 16;  // what the allocator does not give back
 }
 
 }  // namespace quarot::quantize
