@@ -16,6 +16,8 @@ std::string describe(const model::Recipe& recipe) {
         recipe.v.bits);
     if (recipe.down_bits != 0) text += fmt::format(" down {}", recipe.down_bits);
     if (recipe.head_bits != 16) text += fmt::format(" head {}", recipe.head_bits);
+    if (recipe.smoothing.enabled) text += fmt::format(" smoothed {:.2g}", recipe.smoothing.alpha);
+    if (recipe.outliers.enabled()) text += fmt::format(" outliers {}", recipe.outliers.bits);
     return text;
 }
 
