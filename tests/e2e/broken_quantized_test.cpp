@@ -136,6 +136,127 @@ TEST_P(BrokenQuantizedTest, IsRefusedByLogits) {
 
 INSTANTIATE_TEST_SUITE_P(Folders, BrokenQuantizedTest, testing::ValuesIn(kFolders), case_name);
 
+// ---- folders with columns kept apart
+
+const std::string kK = "model.layers.0.self_attn.k_proj";
+
+// Bytes of a tensor, in a folder whose digests are gone, so that it is its values that must tell.
+Damage bytes_at(const std::string& tensor, int64_t offset, const std::string& bytes) {
+    return [=](const std::string& folder) {
+        remove_file(folder + "/quarot.json");
+        overwrite_tensor(weights_file(folder), tensor, offset, bytes);
+    };
+}
+
+std::string column(int32_t index) {
+    return {reinterpret_cast<const char*>(&index), sizeof(index)};
+}
+
+// The same column twice, whatever the order is.
+Damage second_column_is_the_first() {
+    return [](const std::string& folder) {
+        bytes_at(kQ + ".column_order", 0, column(3) + column(3))(folder);
+    };
+}
+
+// The order of k backwards, which is a permutation too.
+Damage another_order_for_k() {
+    return [](const std::string& folder) {
+        std::string order;
+        for (int32_t i = 32; i-- > 0;) order += column(i);
+        bytes_at(kK + ".column_order", 0, order)(folder);
+    };
+}
+
+const std::vector<BrokenModel> kFoldersWithOutliers = {
+    {"ColumnTwice", second_column_is_the_first(), kCorrupt, {kQ + ".column_order", "3"}},
+    {"ColumnBeyondTheInputs",
+     bytes_at(kQ + ".column_order", 20, column(32)),
+     kCorrupt,
+     {kQ + ".column_order", "32", "31"}},
+    {"ColumnNegative",
+     bytes_at(kQ + ".column_order", 124, column(-1)),
+     kCorrupt,
+     {kQ + ".column_order", "-1"}},
+    {"ColumnHuge",
+     bytes_at(kQ + ".column_order", 0, column(std::numeric_limits<int32_t>::max())),
+     kCorrupt,
+     {kQ + ".column_order", "2147483647"}},
+    {"OrdersOfOnePlaceDiffer", another_order_for_k(), kCorrupt, {kQ, kK, "column_order"}},
+    {"OrderFlippedUnderItsDigest",
+     [](const std::string& folder) {
+         overwrite_tensor(weights_file(folder), kQ + ".column_order", 0, column(99));
+     },
+     kCorrupt,
+     {kQ + ".column_order"}},
+    {"OrderMissing",
+     renamed(kQ + ".column_order", kQ + ".column_ordr"),
+     kCorrupt,
+     {kQ + ".column_order"}},
+    {"OrderOfTheWrongShape",
+     entry(kQ + ".column_order", "shape", io::Json::Array{8, 4}),
+     kCorrupt,
+     {kQ + ".column_order"}},
+    {"OrderOfTheWrongType",
+     entry(kQ + ".column_order", "dtype", "F32"),
+     kCorrupt,
+     {kQ + ".column_order"}},
+    {"OutlierNan",
+     bytes_at(kQ + ".outlier.weight", 2, std::string("\x00\x7e", 2)),
+     kCorrupt,
+     {kQ + ".outlier.weight"}},
+    {"OutliersMissing",
+     renamed(kQ + ".outlier.weight", kQ + ".outlier.wait"),
+     kCorrupt,
+     {kQ + ".outlier.weight"}},
+    {"OutliersOfTheWrongType",
+     entry(kQ + ".outlier.weight", "dtype", "BF16"),
+     kCorrupt,
+     {kQ + ".outlier.weight"}},
+    {"ShareOfOutliersOverAHalf",
+     recipe(nested("outliers", "share", 0.51)),
+     kCorrupt,
+     {"outliers.share"}},
+    {"ShareOfOutliersNegative",
+     recipe(nested("outliers", "share", -0.25)),
+     kCorrupt,
+     {"outliers.share"}},
+    {"OtherShareThanTheTensors",
+     recipe(nested("outliers", "share", 0.25)),
+     kCorrupt,
+     {"model.layers.0"}},
+    {"OutliersOfNineBits", recipe(nested("outliers", "bits", 9)), kCorrupt, {"outliers.bits", "9"}},
+    {"OutliersOfOtherBitsThanTheTensors",
+     recipe(nested("outliers", "bits", 8)),
+     kCorrupt,
+     {"outlier.weight_packed"}},
+    {"GroupsThatLeaveNoColumn",
+     recipe(nested("weights", "group_size", 1 << 20)),
+     kCorrupt,
+     {"apart"}},
+    {"MeasureUnknown",
+     recipe(nested("outliers", "measure", "luck")),
+     kCorrupt,
+     {"measure", "luck"}},
+};
+
+class BrokenOutliersTest : public testing::TestWithParam<BrokenModel> {};
+
+TEST_P(BrokenOutliersTest, IsRefusedByLogits) {
+    const TempDir dir;
+    write_tiny_model(dir / "model");
+    write_bytes(dir / "text", std::string(200, 'a') + "It was the best of times.");
+    expect_success(run_program({"quantize", dir / "model", dir / "w4", "--recipe", "quik-4b",
+                                "--calib", dir / "text", "--nsamples", "2", "--seqlen", "64"}));
+    GetParam().damage(dir / "w4");
+    expect_failure(
+        run_program({"logits", dir / "w4", "--ids", "1,2", "--out", dir / "out", "--json"}),
+        GetParam().exit_code, GetParam().words);
+}
+
+INSTANTIATE_TEST_SUITE_P(Folders, BrokenOutliersTest, testing::ValuesIn(kFoldersWithOutliers),
+                         case_name);
+
 TEST(QuantizedFolder, IsNotQuantizedAgain) {
     const TempDir dir;
     write_tiny_model(dir / "model");

@@ -253,6 +253,23 @@ TEST(Outliers, AFolderComputesWhatItsWeightsSay) {
     }
 }
 
+TEST(Outliers, GoWithARotation) {
+    const TempDir dir;
+    write_tiny_model(dir / "in", with_biases(shape()));
+    model::Recipe recipe = model::named_recipe("quarot");
+    recipe.weights.bits = 8;
+    recipe.activations.bits = recipe.k.bits = recipe.v.bits = 16;
+    const auto original = logits_of(dir / "in");
+    quantize_to(dir / "in", dir / "none", recipe);
+    const double without = relative_difference(original, logits_of(dir / "none"));
+    recipe.outliers = model::named_recipe("quik-4b").outliers;
+    quantize_to(dir / "in", dir / "apart", recipe);
+    for (const char* device : kBackends) {
+        const auto logits = logits_of(dir / "apart", {.device = device});
+        EXPECT_LE(relative_difference(original, logits), 2.0 * without) << device;
+    }
+}
+
 // Rounding may tip over where sums differ in their last bits, so most logits agree, not all.
 TEST(Outliers, BackendsAgreeOnQuantizedActivations) {
     const TempDir dir;
