@@ -89,17 +89,24 @@ class Problems {
             step();
             return true;
         } catch (const Error& error) {
-            list_.push_back({error.code(), error.what()});
+            put({error.code(), error.what()});
             return false;
         }
     }
     template <typename... Args>
     void add(ErrorCode code, fmt::format_string<Args...> format, Args&&... args) {
-        list_.push_back({code, fmt::format(format, std::forward<Args>(args)...)});
+        put({code, fmt::format(format, std::forward<Args>(args)...)});
     }
     std::vector<JobProblem> take() { return std::move(list_); }
 
   private:
+    // Output and work folder may fail for one reason.
+    void put(JobProblem problem) {
+        for (const JobProblem& known : list_) {
+            if (known.sentence == problem.sentence) return;
+        }
+        list_.push_back(std::move(problem));
+    }
     std::vector<JobProblem> list_;
 };
 

@@ -149,6 +149,13 @@ TEST_F(JobPlanTest, PlacesThatCannotBeUsedAreProblems) {
     EXPECT_EQ(first_problem(dir / "new", dir / "work").sentence, "");
 }
 
+TEST_F(JobPlanTest, OneReasonIsToldOnce) {
+    write({});
+    const JobPlan found =
+        plan_job(SourceModel::open(in), with_recipe("quarot-rtn"), dir / "missing/out");
+    EXPECT_EQ(found.problems.size(), 1u);
+}
+
 TEST_F(JobPlanTest, WithoutAPlaceNoneIsLookedAt) {
     write({});
     const JobPlan found = plan_job(SourceModel::open(in), with_recipe("quarot-rtn"), "");
