@@ -30,8 +30,9 @@ std::vector<int32_t> order_columns(std::span<const double> measures, int64_t n_o
                                    bool sorted) {
     std::vector<int32_t> columns(measures.size());
     std::iota(columns.begin(), columns.end(), 0);
-    std::stable_sort(columns.begin(), columns.end(), [&](int32_t a, int32_t b) {
-        return measures[static_cast<size_t>(a)] < measures[static_cast<size_t>(b)];
+    std::sort(columns.begin(), columns.end(), [&](int32_t a, int32_t b) {
+        const double x = measures[static_cast<size_t>(a)], y = measures[static_cast<size_t>(b)];
+        return x != y ? x < y : a < b;
     });
     if (sorted) return columns;
     const auto border = columns.end() - n_outliers;
