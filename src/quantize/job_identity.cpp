@@ -49,9 +49,13 @@ io::Json job_identity(const model::Recipe& recipe, const InputDigests& inputs,
                       const TokenWindows& calibration) {
     io::Json job;
     job.set("version", QUAROT_VERSION);
-    flatten("recipe", to_json(recipe), job);
+    io::Json settings = to_json(recipe);
+    std::erase_if(settings.as_object(),
+                  [](const auto& member) { return member.first == "recipe"; });
+    flatten("recipe", settings, job);
     for (const auto& [name, digest] : inputs) job.set("input " + name, digest);
     job.set("calibration", calibration.empty() ? "none" : digest_of(calibration));
+    job.set("recipe", recipe.name);  // last: another setting is a better reason to differ
     return job;
 }
 

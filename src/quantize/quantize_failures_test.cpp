@@ -1,8 +1,6 @@
 // What stops the work, what is said of it, and that nothing half-made stays behind.
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 
-#include <csignal>
 #include <filesystem>
 #include <limits>
 #include <string>
@@ -10,6 +8,7 @@
 
 #include "core/error.h"
 #include "model/source_model.h"
+#include "quantize/file_limit_for_tests.h"
 #include "quantize/folder_fixture_for_tests.h"
 #include "quantize/quantize_model.h"
 
@@ -45,25 +44,36 @@ TEST_F(QuantizeFailures, ANanInTheLastWeightLeavesNothingBehind) {
     EXPECT_TRUE(left_behind().empty());
 }
 
+TEST_F(QuantizeFailures, ATooLowLimitIsSeenBeforeTheFirstLayer) {
+    write({.vocab = 4096});
+    std::string message;
+    {
+        const FileLimit limit(100000);
+        EXPECT_EQ(code_of(in, out, with_recipe("quarot-rtn", 2), &message), ErrorCode::Io);
+    }
+    EXPECT_NE(message.find("ulimit -f"), std::string::npos) << message;
+    EXPECT_TRUE(left_behind().empty());
+}
+
 TEST_F(QuantizeFailures, AFullDiskKeepsFinishedLayersToGoOnWith) {
     write({.vocab = 4096});
-    rlimit old{};
-    ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &old), 0);
-    const auto old_handler = std::signal(SIGXFSZ, SIG_IGN);
-    const rlimit low{100000, old.rlim_max};
-    ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &low), 0);
-    const ErrorCode code = code_of(in, out, with_recipe("quarot-rtn", 2));
-    setrlimit(RLIMIT_FSIZE, &old);
-    std::signal(SIGXFSZ, old_handler);
-    EXPECT_EQ(code, ErrorCode::Io);
-    EXPECT_EQ(left_behind(), std::vector<std::string>{"out.work"});
+    const std::string whole = dir / "whole";
+    quantize_model(in, whole, with_recipe("quarot-rtn", 2));
+    const Files expected = files_of(whole);
+    std::string message;
+    {
+        const FileLimit limit(payload_bytes(whole + "/model.safetensors"));
+        EXPECT_EQ(code_of(in, out, with_recipe("quarot-rtn", 2), &message), ErrorCode::Io);
+    }
+    EXPECT_NE(message.find("with --resume goes on"), std::string::npos) << message;
+    EXPECT_TRUE(std::filesystem::exists(out + ".work"));
+    EXPECT_FALSE(std::filesystem::exists(out));
 
     QuantizeOptions options = with_recipe("quarot-rtn", 2);
     EXPECT_EQ(code_of(in, out, options), ErrorCode::Usage) << "only --resume goes on";
     options.resume = true;
     quantize_model(in, out, options);
-    quantize_model(in, out + "-whole", with_recipe("quarot-rtn", 2));
-    EXPECT_EQ(files_of(out), files_of(out + "-whole"));
+    EXPECT_TRUE(files_of(out) == expected);
     EXPECT_FALSE(std::filesystem::exists(out + ".work"));
 }
 

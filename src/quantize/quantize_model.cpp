@@ -12,6 +12,7 @@
 #include "kernels/backend.h"
 #include "model/source_model.h"
 #include "quantize/job_identity.h"
+#include "quantize/job_plan.h"
 #include "quantize/layer_quantizer.h"
 #include "quantize/model_writer.h"
 #include "quantize/output_plan.h"
@@ -26,13 +27,6 @@ namespace {
 using model::LinearId;
 using model::LinearRole;
 
-void refuse_quantized(const model::SourceModel& source) {
-    if (!source.is_quantized()) return;
-    fail(ErrorCode::Unsupported,
-         "{} is already the work of this program (recipe {}), expected an unquantized model folder",
-         source.folder(), source.recipe().name);
-}
-
 bool quantizes_layers(const model::Recipe& recipe) {
     return weight_bits(recipe, LinearRole::Q) < 16 || weight_bits(recipe, LinearRole::Down) < 16;
 }
@@ -43,7 +37,7 @@ bool calibrates_layers(const model::Recipe& recipe) {
            (recipe.outliers.enabled() || quantizer_named(recipe.weights.method).needs_calibration);
 }
 
-void check_calibration(const QuantizeOptions& options, const model::SourceModel& source) {
+void require_calibration(const QuantizeOptions& options) {
     const model::Recipe& recipe = options.recipe;
     if (!needs_calibration(recipe)) return;
     if (options.calibration.empty() && (recipe.smoothing.enabled || recipe.outliers.enabled())) {
@@ -60,18 +54,6 @@ void check_calibration(const QuantizeOptions& options, const model::SourceModel&
              "use --method rtn, which needs none",
              recipe.weights.method);
     }
-    const auto seqlen = std::ssize(options.calibration.front());
-    if (seqlen > source.config().max_positions) {
-        fail(ErrorCode::Usage, "--seqlen is {}, and {} is made for at most {} tokens", seqlen,
-             source.folder(), source.config().max_positions);
-    }
-}
-
-std::string work_folder_of(const std::string& out, const QuantizeOptions& options) {
-    if (!options.work_folder.empty()) return options.work_folder;
-    std::string path = out;
-    while (path.size() > 1 && path.back() == '/') path.pop_back();
-    return path + ".work";
 }
 
 // Could the same job end better next time, after space or memory was made or the signal is gone?
@@ -217,14 +199,14 @@ QuantizeReport quantize_model(const std::string& in, const std::string& out,
     const auto start = std::chrono::steady_clock::now();
     const model::Recipe& recipe = options.recipe;
     check_recipe(recipe);
-    if (recipe.quantizes_weights()) quantizer_named(recipe.weights.method);
+    require_calibration(options);
     const model::SourceModel source = model::SourceModel::open(in);
-    refuse_quantized(source);
-    check_groups(recipe, source.config());
-    check_calibration(options, source);
+    // A job may have been stopped after OUT appeared and before its work folder went.
+    QuantizeOptions placed = options;
+    placed.overwrite = options.overwrite || options.resume;
+    throw_first_problem(plan_job(source, placed, out));
     const rotate::Rotation rotation = rotate::make_rotation(recipe.rotation, source.config());
     const OutputPlan plan = plan_output(source, rotation, recipe, options.shard_bytes);
-    io::check_output_folder(out, options.overwrite, {in});
 
     ThreadPool pool(options.n_threads);
     const InputDigests inputs = digest_inputs(source, pool);
@@ -233,6 +215,8 @@ QuantizeReport quantize_model(const std::string& in, const std::string& out,
         work.emplace(work_folder_of(out, options),
                      job_identity(recipe, inputs, options.calibration), options.resume);
     }
+    const bool only_the_end_is_left = work && work->finished_layers() == source.config().n_layers;
+    if (!only_the_end_is_left) io::check_output_folder(out, options.overwrite, {in});
     std::vector<QuantizedLayerReport> reports;
     try {
         const Smoothing smoothing = smoothing_of(source, options, pool);
@@ -240,7 +224,7 @@ QuantizeReport quantize_model(const std::string& in, const std::string& out,
         written.smoothing.alpha = smoothing.alpha;  // as it was found
         const QuantizeContext context = {source, written, rotation, plan, pool, smoothing};
         if (work) quantize_layers(context, options, *work);
-        reports = assemble(context, out, options, inputs, work ? &*work : nullptr);
+        reports = assemble(context, out, placed, inputs, work ? &*work : nullptr);
     } catch (const Error& error) {
         if (work) leave(*work, error);
         throw;

@@ -60,14 +60,19 @@ std::vector<char*> pointers(std::vector<std::string>& strings) {
     _exit(127);
 }
 
-// Sends a signal once, when it is due.
+// Interferes once, when it is due.
 class Stopper {
   public:
     Stopper(pid_t child, const std::optional<Stop>& stop) : child_(child), stop_(stop) {}
     int poll_milliseconds() const { return stop_ ? 1 : 1000; }
     void look() {
         if (!stop_ || !stop_->is_due()) return;
-        kill(child_, stop_->signal);
+        if (stop_->signal != 0) kill(child_, stop_->signal);
+        if (stop_->max_file_bytes) {
+            const auto bytes = static_cast<rlim_t>(*stop_->max_file_bytes);
+            const rlimit limit = {bytes, bytes};
+            prlimit(child_, RLIMIT_FSIZE, &limit, nullptr);
+        }
         stop_.reset();
     }
 

@@ -12,10 +12,12 @@
 
 namespace quarot::test {
 
-// A signal for the program while it runs, as soon as `is_due`, which is asked every millisecond.
+// What happens to the program while it runs, as soon as `is_due`, which is asked every millisecond:
+// a signal, or from then on a limit to the size of its files.
 struct Stop {
-    int signal = 0;
+    int signal = 0;  // 0: none
     std::function<bool()> is_due;
+    std::optional<int64_t> max_file_bytes = {};
 };
 
 struct RunOptions {
