@@ -105,8 +105,8 @@ Recipe quik() {
     return recipe;
 }
 
-Recipe atom() {
-    Recipe recipe = unrotated(grouped(128));
+Recipe atom(int64_t group_size) {
+    Recipe recipe = unrotated(grouped(group_size));
     recipe.outliers = {
         .share = 1.0 / 32.0, .bits = 8, .sorted = true, .measure = OutlierMeasure::Energy};
     return recipe;
@@ -126,7 +126,8 @@ void add_main(Recipes& list) {
                              {"rtn", unrotated(with_rtn(quarot(4, 4, 4)))},
                              {"smoothquant", smoothed()},
                              {"quik-4b", quik()},
-                             {"atom-128g", atom()},
+                             {"atom-128g", atom(128)},
+                             {"atom-64g", atom(64)},
                              {"quarot-w6a6kv6", quarot(6, 6, 6)},
                              {"quarot-w8a8kv8", quarot(8, 8, 8)},
                              {"quarot-random", random_rotation()},

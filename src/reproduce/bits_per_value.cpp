@@ -39,7 +39,9 @@ double bits_per_activation(const model::Recipe& recipe, const model::ModelConfig
     int64_t values = 0;
     for (const LinearRole role : kInputs) {
         const int64_t width = in_features(role, config);
-        bits += row_bits(activation_format(recipe, role), width);
+        const int64_t apart = n_outliers(recipe, role, config);
+        bits += row_bits(activation_format(recipe, role), width - apart);
+        if (apart > 0) bits += row_bits(outlier_activation_format(recipe), apart);
         values += width;
     }
     return static_cast<double>(bits) / static_cast<double>(values);

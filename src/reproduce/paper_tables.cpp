@@ -34,6 +34,7 @@ constexpr auto kRows = std::to_array<PaperRow>({
     {1, "QuaRot", "quarot", 6.10},
     {1, "Atom-128G", "atom-128g", 6.03},
     {1, "QuaRot-128G", "quarot-128g", 5.93},
+    {1, "Atom-64G", "atom-64g", kNone, kNotInTable},
     {1, "QuaRot-64G", "quarot-64g", kNone, "not a row of the paper's table; its Table 4 has 5.88"},
 
     {3, "Full precision", "none", kPaperFullPrecision},

@@ -108,6 +108,10 @@ TEST(BitsPerValue, CountScalesAndZeroPoints) {
     recipe.k.bits = 16;
     EXPECT_DOUBLE_EQ(bits_per_kv(recipe, config), 10.5);
     EXPECT_DOUBLE_EQ(bits_per_activation(model::full_precision_recipe(), config), 16.0);
+    // A sixteenth of the columns keeps 16 bits.
+    const double narrow = 90 * 4 + 32 + 6 * 16, wide = 180 * 4 + 32 + 12 * 16;
+    EXPECT_DOUBLE_EQ(bits_per_activation(model::named_recipe("quik-4b"), config),
+                     (3 * narrow + wide) / 480);
 }
 
 }  // namespace
