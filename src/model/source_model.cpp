@@ -61,6 +61,19 @@ void check_block(std::string_view key, int64_t block, int64_t width, const std::
          width);
 }
 
+void check_group(std::string_view section, int64_t group, const ModelConfig& config,
+                 const std::string& place) {
+    if (group == 0) return;
+    for (const LinearRole role : kLayerRoles) {
+        const int64_t n = in_features(role, config);
+        if (n % group == 0) continue;
+        fail(ErrorCode::Corrupt,
+             "{} has {}.group_size {}, expected 0 or a divisor of the {} inputs of {}; is this the "
+             "right config?",
+             place, section, group, n, rule_of(role).name);
+    }
+}
+
 // What of the recipe must fit the model it stands in.
 void check_recipe_fits(const Recipe& recipe, const ModelConfig& config, const io::Json& json) {
     if (recipe.name == "none") return;
@@ -82,6 +95,8 @@ void check_recipe_fits(const Recipe& recipe, const ModelConfig& config, const io
              "config?",
              place, n, rule_of(role).name);
     }
+    check_group("weights", recipe.weights.group_size, config, place);
+    check_group("activations", recipe.activations.group_size, config, place);
     if (config.tied_embeddings && recipe.head_bits < 16) {
         fail(ErrorCode::Corrupt,
              "{} has an lm_head of {} bits, expected 16, since tie_word_embeddings is true", place,

@@ -118,6 +118,22 @@ const std::vector<BrokenModel> kFolders = {
      kCorrupt,
      {"residual", "spin"}},
     {"RecipeWithAClipOfTwo", recipe(nested("k", "clip", 2.0)), kCorrupt, {"k.clip"}},
+    {"WeightGroupsThatDoNotDivide",
+     recipe(nested("weights", "group_size", 20)),
+     kCorrupt,
+     {"weights.group_size 20", "32 inputs"}},
+    {"WeightGroupsWiderThanTheInputs",
+     recipe(nested("weights", "group_size", 1 << 20)),
+     kCorrupt,
+     {"weights.group_size", "32 inputs"}},
+    {"ActivationGroupsThatDoNotDivide",
+     recipe(nested("activations", "group_size", 20)),
+     kCorrupt,
+     {"activations.group_size 20", "32 inputs"}},
+    {"ActivationGroupsWiderThanTheInputs",
+     recipe(nested("activations", "group_size", 1 << 20)),
+     kCorrupt,
+     {"activations.group_size", "32 inputs"}},
 };
 
 class BrokenQuantizedTest : public testing::TestWithParam<BrokenModel> {};
