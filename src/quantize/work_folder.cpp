@@ -71,7 +71,9 @@ std::vector<std::string> names_in(const std::string& folder) {
 
 std::string resolved(const std::string& path) {
     std::error_code error;
-    fs::path whole = fs::weakly_canonical(path, error);
+    // Absolute first: what does not exist yet stays relative otherwise, and may have no parent.
+    fs::path whole = path.empty() ? fs::path() : fs::absolute(path, error);
+    if (!error) whole = fs::weakly_canonical(whole, error);
     if (error || path.empty())
         fail(ErrorCode::Usage, "work folder \"{}\" has no usable path", path);
     if (!whole.has_filename()) whole = whole.parent_path();
@@ -122,18 +124,22 @@ std::string first_difference(const io::Json& then, const io::Json& now, const st
 // What job.json holds; empty if there is none and nothing foreign either.
 std::optional<io::Json> stored_job(const std::string& path) {
     const std::string file = path + "/" + kJobFile;
-    if (!fs::exists(file)) {
+    std::error_code error;
+    const bool has_job = fs::exists(file, error);
+    if (error) fail_io("look for", file, error);
+    if (!has_job) {
         for (const std::string& name : names_in(path)) {
-            if (!is_our_name(name)) fail_foreign(path, fmt::format("it holds {}", name));
+            if (!is_our_name(name))
+                fail_foreign(path, fmt::format("it holds {}", io::printable(name)));
         }
         return std::nullopt;
     }
     try {
         const io::Json json = io::Json::parse(io::read_text(file, kMaxJobBytes), kJobFile);
         if (json.at("schema").as_string() == kSchema) return json.at("job");
-    } catch (const Error& error) {
-        if (error.code() == ErrorCode::Io) throw;
-        fail_foreign(path, error.what());
+    } catch (const Error& failure) {
+        if (failure.code() == ErrorCode::Io) throw;
+        fail_foreign(path, failure.what());
     }
     fail_foreign(path, fmt::format("its {} has another schema", kJobFile));
 }
@@ -142,7 +148,8 @@ void make_folder(const std::string& path) {
     if (::mkdir(path.c_str(), 0777) == 0) return;
     const std::error_code error = last_error();
     if (error != std::errc::file_exists) fail_io("create the work folder", path, error);
-    if (!fs::is_directory(path)) fail_foreign(path, "it is no folder");
+    std::error_code unknown;
+    if (!fs::is_directory(path, unknown)) fail_foreign(path, "it is no folder");
 }
 
 }  // namespace

@@ -190,6 +190,18 @@ TEST_F(WorkFolderTest, WhatNoRecordNamesIsRemovedButNotOtherPeoplesFiles) {
     EXPECT_EQ(names(), (Names{"layer-x.safetensors", "notes.txt"}));
 }
 
+TEST_F(WorkFolderTest, APathMayBeABareName) {
+    const fs::path before = fs::current_path();
+    fs::current_path(dir.path());
+    EXPECT_NO_THROW({
+        WorkFolder work("out.work", a_job(), false);
+        work.finish_layer(tensors_of(0), report_of(0));
+        EXPECT_TRUE(fs::equivalent(work.path(), path));
+    });
+    fs::current_path(before);
+    EXPECT_EQ(names().size(), 3u);
+}
+
 TEST_F(WorkFolderTest, RemoveLeavesNothing) {
     finish(2);
     {
