@@ -67,6 +67,22 @@ std::string difference(const io::Json& there, const io::Json& here) {
     return "";
 }
 
+[[noreturn]] void fail_foreign(const std::string& path) {
+    fail(ErrorCode::Usage,
+         "{} exists and holds no report of this program; choose another name for --out", path);
+}
+
+// A run.json may be somebody else's.
+io::Json read_identity(const std::string& path) {
+    try {
+        const io::Json json = io::Json::parse_file(path + "/" + kIdentityFile);
+        if (json.at("schema").as_string() == kSchema) return json.at("run");
+    } catch (const Error& error) {
+        if (error.code() != ErrorCode::Corrupt) throw;
+    }
+    fail_foreign(path);
+}
+
 io::Json with_schema(const io::Json& identity) {
     io::Json json;
     json.set("schema", kSchema);
@@ -78,20 +94,18 @@ io::Json with_schema(const io::Json& identity) {
 
 RunFolder::RunFolder(std::string path, const io::Json& identity, bool overwrite)
     : path_(std::move(path)) {
-    const std::string identity_file = path_ + "/" + kIdentityFile;
-    const bool ours = exists(identity_file);
-    if (!ours && exists(path_) && !is_unused_folder(path_)) {
-        fail(ErrorCode::Usage,
-             "{} exists and holds no report of this program; choose another name for --out", path_);
-    }
+    const bool has_run = exists(path_ + "/" + kIdentityFile);
+    if (!has_run && exists(path_) && !is_unused_folder(path_)) fail_foreign(path_);
     create_folder(path_);
     lock();
-    if (ours && overwrite) {
+    std::optional<io::Json> there;
+    if (has_run) there = read_identity(path_);
+    if (there && overwrite) {
         for (const char* name : {"rows", "models", "report.md", "report.json", kIdentityFile}) {
             remove_tree(fs::path(path_) / name);
         }
-    } else if (ours) {
-        check_ours(identity);
+    } else if (there) {
+        check_same(*there, identity);
     }
     write(kIdentityFile, with_schema(identity).dump() + "\n");
     for (const std::string& folder : {path_, path_ + "/rows", path_ + "/models"}) {
@@ -112,9 +126,8 @@ void RunFolder::lock() {
     lock_.emplace(std::move(*got));
 }
 
-void RunFolder::check_ours(const io::Json& identity) const {
-    const io::Json json = io::Json::parse_file(path_ + "/" + kIdentityFile);
-    const std::string other = difference(json.at("run"), identity);
+void RunFolder::check_same(const io::Json& there, const io::Json& identity) const {
+    const std::string other = difference(there, identity);
     if (other.empty()) return;
     fail(ErrorCode::Usage,
          "{} holds measurements of another run ({} differs); choose another name for --out, or "

@@ -37,7 +37,7 @@ class RunFolder {
 
   private:
     void lock();
-    void check_ours(const io::Json& identity) const;
+    void check_same(const io::Json& there, const io::Json& identity) const;
 
     std::string path_;
     std::optional<io::FolderLock> lock_;

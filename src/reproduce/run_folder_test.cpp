@@ -81,6 +81,18 @@ TEST_F(RunFolderTest, LeavesForeignFoldersAlone) {
     EXPECT_EQ(io::read_text(path + "/thesis.tex", 100), "years of work");
 }
 
+TEST_F(RunFolderTest, LeavesAFolderAloneWhoseRunJsonIsSomebodyElses) {
+    fs::create_directories(path + "/models");
+    std::ofstream(path + "/models/thesis.bin") << "years of work";
+    for (const char* run : {"", "{", "[]", "{\"run\": {}}", "{\"schema\": \"x\", \"run\": {}}"}) {
+        std::ofstream(path + "/run.json") << run;
+        expect_usage_error(identity(), "no report");
+        expect_usage_error(identity(), "no report", true);
+        EXPECT_EQ(io::read_text(path + "/run.json", 100), run);
+        EXPECT_EQ(io::read_text(path + "/models/thesis.bin", 100), "years of work");
+    }
+}
+
 TEST_F(RunFolderTest, TidiesUpAfterAKill) {
     fs::create_directories(path);
     std::ofstream(path + "/.run.json.new-1-1") << "{";
