@@ -103,11 +103,9 @@ void LayerQuantizer::pass(int64_t layer, const std::vector<NamedTensor>& tensors
     for (const model::SiteRule& site : model::kSiteRules) {
         const LinearRole role = site.roles.front();
         if (!has_column_order(recipe, role)) continue;
-        Tensor order(DType::I32, {in_features(role, config)});
-        copy_named(tensors, QuantizedNames(context_.source.linear_name({role, layer})).column_order,
-                   order);
-        const auto* first = order.as<int32_t>();
-        calibration_->set_columns(site.site, {first, first + order.bytes() / size_of(DType::I32)},
+        const std::string name = context_.source.linear_name({role, layer});
+        calibration_->set_columns(site.site,
+                                  column_order_from(tensors, name, in_features(role, config)),
                                   n_outliers(recipe, role, config));
     }
     calibration_->finish_layer();

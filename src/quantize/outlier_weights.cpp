@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "model/value_checks.h"
 #include "quantize/output_plan.h"
 #include "quantize/quantized_tensors.h"
 #include "quantize/quantizer.h"
@@ -83,7 +84,9 @@ OutlierWeights outliers_from(const std::vector<NamedTensor>& tensors, const std:
     const QuantizedNames names(linear);
     if (format.bits < 16) return matrix_from(tensors, names.outlier, rows, n, format);
     Tensor dense(DType::F16, {rows, n});
-    copy_named(tensors, names.outlier + ".weight", dense);
+    const std::string name = names.outlier + ".weight";
+    copy_named(tensors, name, dense);
+    model::check_finite(dense, {"a finished layer", name});
     return dense;
 }
 

@@ -1,10 +1,16 @@
 // Columns kept apart: which they are, what they cost, and that a folder with them repeats.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
+#include <limits>
+
 #include "quantize/file_limit_for_tests.h"
 #include "quantize/folder_fixture_for_tests.h"
 #include "quantize/outlier_columns.h"
 #include "quantize/outlier_weights.h"
+#include "quantize/quantized_tensors.h"
+#include "quantize/rtn.h"
 
 namespace quarot::quantize {
 namespace {
@@ -84,6 +90,45 @@ TEST(OutlierCount, IsTheShareAndWhatGroupsAsk) {
     EXPECT_EQ(n_outliers(grouped, LinearRole::Down, config), 384);
     EXPECT_EQ(n_outliers(grouped, LinearRole::LmHead, config), 0);
     EXPECT_EQ(n_outliers(model::named_recipe("quarot"), LinearRole::Q, config), 0);
+}
+
+// A finished layer that is taken up again is as little to be believed as any other file.
+TEST(LayerTensors, ThatNoQuantizerMakesAreCorrupt) {
+    const auto expect_corrupt = [](const std::string& word, const auto& read) {
+        try {
+            read();
+            ADD_FAILURE() << "no error about " << word;
+        } catch (const Error& error) {
+            EXPECT_EQ(error.code(), ErrorCode::Corrupt);
+            EXPECT_NE(std::string(error.what()).find(word), std::string::npos) << error.what();
+        }
+    };
+    std::vector<NamedTensor> tensors;
+    tensors.push_back({"q.column_order", Tensor(DType::I32, {3})});
+    const auto read_order = [&] { column_order_from(tensors, "q", 3); };
+    auto* order = tensors[0].tensor.as<int32_t>();
+    for (const int32_t wrong : {-1, 3, 1, std::numeric_limits<int32_t>::max()}) {
+        std::copy_n(std::array{2, 1, wrong}.begin(), 3, order);
+        expect_corrupt("q.column_order", read_order);
+    }
+    order[2] = 0;
+    EXPECT_EQ(column_order_from(tensors, "q", 3), (Order{2, 1, 0}));
+    expect_corrupt("q.column_order", [&] { column_order_from(tensors, "q", 4); });
+    expect_corrupt("k.column_order", [&] { column_order_from(tensors, "k", 3); });
+
+    const model::WeightFormat format = {.bits = 3, .symmetric = false};
+    const std::vector<float> values = {1.0f, -1.0f, 0.5f, 0.25f};
+    append_tensors("q", quantize_rtn({values, 2, 2}, format), tensors);
+    const auto read_matrix = [&] { matrix_from(tensors, "q", 2, 2, format); };
+    EXPECT_NO_THROW(read_matrix());
+    for (NamedTensor& entry : tensors) {
+        if (entry.name == "q.weight_zero_point") entry.tensor.as<uint8_t>()[1] = 8;
+    }
+    expect_corrupt("q.weight_zero_point", read_matrix);
+    for (NamedTensor& entry : tensors) {
+        if (entry.name == "q.weight_scale") entry.tensor.as<float>()[0] = -1.0f;
+    }
+    expect_corrupt("q.weight_scale", read_matrix);
 }
 
 TEST_F(Outliers, BitsPerWeightCountEverything) {

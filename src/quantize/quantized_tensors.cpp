@@ -4,10 +4,13 @@
 #include <utility>
 
 #include "core/error.h"
+#include "model/value_checks.h"
 #include "quantize/output_plan.h"
 
 namespace quarot::quantize {
 namespace {
+
+constexpr const char* kOrigin = "a finished layer";  // for messages
 
 Tensor shape_tensor(int64_t rows, int64_t cols) {
     Tensor shape(DType::I64, {2});
@@ -31,10 +34,10 @@ void copy_named(const std::vector<NamedTensor>& tensors, const std::string& name
         std::memcpy(to.data(), entry.tensor.data(), static_cast<size_t>(to.bytes()));
         return;
     }
-    fail(ErrorCode::Corrupt,
-         "a finished layer lacks the tensor {} in the shape of this recipe; remove the work folder "
-         "and start over",
-         name);
+    fail(
+        ErrorCode::Corrupt,
+        "{} lacks the tensor {} in the shape of this recipe; remove the work folder and start over",
+        kOrigin, name);
 }
 
 QuantizedMatrix copy_of(const QuantizedMatrix& matrix) {
@@ -73,8 +76,20 @@ QuantizedMatrix matrix_from(const std::vector<NamedTensor>& tensors, const std::
         make_quantized_matrix(rows, cols, format.bits, format.group_size, format.symmetric);
     copy_named(tensors, names.packed, matrix.packed);
     copy_named(tensors, names.scale, matrix.scales);
-    if (!format.symmetric) copy_named(tensors, names.zero_point, matrix.zero_points);
+    model::check_scales(matrix, {kOrigin, linear});
+    if (format.symmetric) return matrix;
+    copy_named(tensors, names.zero_point, matrix.zero_points);
+    model::check_zero_points(matrix, {kOrigin, linear});
     return matrix;
+}
+
+std::vector<int32_t> column_order_from(const std::vector<NamedTensor>& tensors,
+                                       const std::string& linear, int64_t n) {
+    const QuantizedNames names(linear);
+    Tensor order(DType::I32, {n});
+    copy_named(tensors, names.column_order, order);
+    model::check_permutation(order, {kOrigin, names.column_order});
+    return {order.as<int32_t>(), order.as<int32_t>() + n};
 }
 
 }  // namespace quarot::quantize

@@ -1,6 +1,7 @@
 // A quantized weight as the named tensors of a file, and back.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -20,9 +21,14 @@ void put_rows(const QuantizedMatrix& part, int64_t first, QuantizedMatrix& whole
 void append_tensors(const std::string& linear, QuantizedMatrix matrix,
                     std::vector<NamedTensor>& tensors);
 
-// Error{Corrupt} if one is missing or has another shape or type than the format asks for.
+// Error{Corrupt} if one is missing, has another shape or type than the format asks for, or holds
+// scales or zero points that no quantizer makes.
 QuantizedMatrix matrix_from(const std::vector<NamedTensor>& tensors, const std::string& linear,
                             int64_t rows, int64_t cols, const model::WeightFormat& format);
+
+// Of a linear with n inputs; Error{Corrupt} unless it names each of them once.
+std::vector<int32_t> column_order_from(const std::vector<NamedTensor>& tensors,
+                                       const std::string& linear, int64_t n);
 
 // The values of one of them into a tensor of the expected shape and type; Error{Corrupt} likewise.
 void copy_named(const std::vector<NamedTensor>& tensors, const std::string& name, Tensor& to);
