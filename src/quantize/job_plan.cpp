@@ -123,6 +123,20 @@ void check_windows(const JobShape& shape, const model::SourceModel& source) {
          source.folder(), source.config().max_positions);
 }
 
+// Tokenizers may know more tokens than the model has rows for.
+void check_ids(const TokenWindows& windows, const model::SourceModel& source) {
+    const int64_t vocab = source.config().vocab;
+    for (const auto& window : windows) {
+        for (const int32_t id : window) {
+            if (id >= 0 && id < vocab) continue;
+            fail(ErrorCode::Usage,
+                 "the calibration text has token id {}, expected 0 to {}, the vocabulary of {}; is "
+                 "this the model's tokenizer?",
+                 id, vocab - 1, source.folder());
+        }
+    }
+}
+
 // The places of the output and of the work folder: apart from the input and from each other, new or
 // replaceable, writable.
 void check_places(const model::SourceModel& source, const QuantizeOptions& options,
@@ -230,6 +244,7 @@ JobPlan plan_job(const model::SourceModel& source, const QuantizeOptions& option
         const int64_t n_layers = source.config().n_layers;
         const JobShape shape = shape_of(source, options, *rotation);
         problems.attempt([&] { check_windows(shape, source); });
+        problems.attempt([&] { check_ids(options.calibration, source); });
         result.ram_bytes = job_ram_bytes(shape);
         result.disk_bytes = with_margin(bytes.output + bytes.layer * (n_layers + 1));
         check_memory(result.ram_bytes, "quantizing " + source.folder(), problems);

@@ -120,6 +120,17 @@ TEST_F(JobPlanTest, SettingsThatMakeNoSenseAreAProblem) {
     expect_problem(gptq_options(1, 257), ErrorCode::Usage, {"257", "256"});
 }
 
+TEST_F(JobPlanTest, TokensOutsideTheVocabularyAreAProblem) {
+    write({.vocab = 300});
+    QuantizeOptions options = gptq_options();
+    options.calibration[1][5] = 299;
+    EXPECT_TRUE(plan(options).problems.empty());
+    options.calibration[1][5] = 300;
+    expect_problem(options, ErrorCode::Usage, {"token id 300", "0 to 299"});
+    options.calibration[1][5] = -1;
+    expect_problem(options, ErrorCode::Usage, {"token id -1"});
+}
+
 TEST_F(JobPlanTest, AFolderOfOursIsAProblem) {
     write({});
     quantize_model(in, dir / "done", with_recipe("rtn"));
