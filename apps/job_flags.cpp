@@ -13,7 +13,7 @@ namespace quarot::apps {
 
 void JobFlags::declare(Args& args) {
     recipe_.declare(args);
-    args.add({"--calib", "FILE", "the text that gptq and smoothing calibrate on",
+    args.add({"--calib", "FILE", "the text that gptq, smoothing and outliers look at",
               [this](const Given& g) { calib_ = g.value; }, Shown::First});
     args.add({"--text-format", "FORMAT",
               "of --calib: raw, or wikitext-rows (blank line after each row) [raw]",
@@ -50,15 +50,7 @@ quantize::QuantizeOptions JobFlags::settings(const std::string& model_folder) co
 quantize::QuantizeOptions JobFlags::resolve(const std::string& model_folder) const {
     quantize::QuantizeOptions options = settings(model_folder);
     const bool calibrated = quantize::needs_calibration(options.recipe);
-    if (calibrated && calib_.empty()) {
-        fail(ErrorCode::Usage,
-             "recipe {} {}, which calibrates on a text: name its file with --calib, or choose {}",
-             options.recipe.name,
-             options.recipe.smoothing.enabled
-                 ? "smooths activations"
-                 : "quantizes weights with " + options.recipe.weights.method,
-             options.recipe.smoothing.enabled ? "--recipe rtn" : "--method rtn");
-    }
+    if (calibrated && calib_.empty()) quantize::fail_without_text(options.recipe);
     if (calibrated) {
         options.calibration = windows(model_folder, options.recipe);
     } else if (!calib_.empty()) {

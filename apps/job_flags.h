@@ -1,5 +1,4 @@
-// The flags of quantize that name the calibration text and the work folder, and the reading of
-// both.
+// The flags that say all of a quantize job but its two folders; quantize and plan share them.
 #pragma once
 
 #include <string>

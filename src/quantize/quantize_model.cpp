@@ -37,25 +37,6 @@ bool calibrates_layers(const model::Recipe& recipe) {
            (recipe.outliers.enabled() || quantizer_named(recipe.weights.method).needs_calibration);
 }
 
-void require_calibration(const QuantizeOptions& options) {
-    const model::Recipe& recipe = options.recipe;
-    if (!needs_calibration(recipe)) return;
-    if (options.calibration.empty() && (recipe.smoothing.enabled || recipe.outliers.enabled())) {
-        fail(
-            ErrorCode::Usage,
-            "recipe {} {} on text; name a text with --calib, or use --recipe rtn, which needs none",
-            recipe.name,
-            recipe.smoothing.enabled ? "smooths activations by how large they get"
-                                     : "keeps apart the columns that get largest");
-    }
-    if (options.calibration.empty()) {
-        fail(ErrorCode::Usage,
-             "--method {} chooses codes by how weights act on text; name a text with --calib, or "
-             "use --method rtn, which needs none",
-             recipe.weights.method);
-    }
-}
-
 // Could the same job end better next time, after space or memory was made or the signal is gone?
 bool is_worth_resuming(ErrorCode code) {
     switch (code) {
@@ -194,12 +175,25 @@ bool needs_calibration(const model::Recipe& recipe) {
     return recipe.smoothing.enabled || calibrates_layers(recipe);
 }
 
+void fail_without_text(const model::Recipe& recipe) {
+    std::string what =
+        fmt::format("chooses codes with {}, by how weights act on a text", recipe.weights.method);
+    std::string instead = "--method rtn";
+    if (recipe.smoothing.enabled || recipe.outliers.enabled()) {
+        what = recipe.smoothing.enabled ? "smooths activations by how large they get on a text"
+                                        : "keeps apart the columns that get largest on a text";
+        instead = "--recipe rtn";
+    }
+    fail(ErrorCode::Usage, "recipe {} {}: name its file with --calib, or use {}, which needs none",
+         recipe.name, what, instead);
+}
+
 QuantizeReport quantize_model(const std::string& in, const std::string& out,
                               const QuantizeOptions& options) {
     const auto start = std::chrono::steady_clock::now();
     const model::Recipe& recipe = options.recipe;
     check_recipe(recipe);
-    require_calibration(options);
+    if (needs_calibration(recipe) && options.calibration.empty()) fail_without_text(recipe);
     const model::SourceModel source = model::SourceModel::open(in);
     // A job may have been stopped after OUT appeared and before its work folder went.
     QuantizeOptions placed = options;

@@ -34,6 +34,8 @@ struct QuantizeReport {
 
 // Does anything in the recipe look at calibration text?
 bool needs_calibration(const model::Recipe& recipe);
+// Error{Usage} that says what does, and what to do about it.
+[[noreturn]] void fail_without_text(const model::Recipe& recipe);
 
 // in: an unquantized model folder (Error{Unsupported} if it is one of ours already). out appears
 // whole or not at all. Memory is bounded by what one layer needs plus the calibration activations.
