@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "model/roles.h"
+#include "quantize/gptq_tile.h"
 
 namespace quarot::quantize {
 namespace {
@@ -14,7 +15,6 @@ using model::LinearRole;
 constexpr int64_t kProgramBytes = int64_t{28} << 20;  // code, libraries, headers of the inputs
 constexpr int64_t kThreadBytes = int64_t{3} << 20;    // stacks and heaps
 constexpr int64_t kBlockElements = int64_t{1} << 18;  // of a weight, as rotated_weight.cpp cuts it
-constexpr int64_t kTileRows = 64;                     // as gptq_tile.h
 constexpr int64_t kBlocksOfAWeight = 4;               // waiting for each thread, when written
 constexpr int64_t kBlocksOfALinear = 2;               // the same, when quantized
 
@@ -23,7 +23,7 @@ int64_t elements(LinearRole role, const model::ModelConfig& config) {
 }
 
 int64_t block_elements(int64_t rows, int64_t cols) {
-    return std::min(std::max(kBlockElements, kTileRows * cols), rows * cols);
+    return std::min(std::max(kBlockElements, kGptqTileRows * cols), rows * cols);
 }
 
 // fp64, only where the outputs are mixed.
@@ -47,11 +47,11 @@ int64_t stored_bytes(LinearRole role, const JobShape& shape) {
 int64_t blocks_bytes(LinearRole role, const JobShape& shape) {
     const int64_t cols = in_features(role, shape.config);
     const int64_t block = block_elements(out_features(role, shape.config), cols);
-    const int64_t tile = shape.calibrated ? 3 * 8 * kTileRows * cols : 0;
+    const int64_t tile = shape.hessians ? 3 * 8 * kGptqTileRows * cols : 0;
     const int64_t working = 16 * block + tile;
-    // With calibration a finished block keeps its rounding errors twice, and one is weighted.
-    const int64_t waiting = shape.calibrated ? 9 * block : block;
-    const int64_t weighted = shape.calibrated ? 12 * block : 0;
+    // With Hessians a finished block keeps its rounding errors twice, and one is weighted.
+    const int64_t waiting = shape.hessians ? 9 * block : block;
+    const int64_t weighted = shape.hessians ? 12 * block : 0;
     return shape.n_threads * (working + kBlocksOfALinear * waiting) + weighted;
 }
 
@@ -66,8 +66,8 @@ int64_t calibration_bytes(const JobShape& shape) {
     return shape.n_tokens * token + shape.seqlen * 4 * (between + 2 * config.kv_dim());
 }
 
-// The finished tensors of one layer, and what calibration runs them through: codes as the backend
-// packs them, at most a byte each.
+// The finished tensors of one layer, and what calibration runs its windows through: codes as the
+// backend packs them, at most a byte each; floats where only smoothing looks.
 int64_t layer_bytes(const JobShape& shape) {
     int64_t bytes = 0;
     for (const LinearRole role : model::kLayerRoles) {
@@ -75,7 +75,7 @@ int64_t layer_bytes(const JobShape& shape) {
         if (!shape.calibrated) continue;
         const int64_t n = elements(role, shape.config);
         const int bits = weight_bits(shape.recipe, role);
-        bytes += bits == 16 ? 4 * n : bits > 4 ? n : n / 2;
+        bytes += bits == 16 || !shape.hessians ? 4 * n : bits > 4 ? n : n / 2;
     }
     return bytes;
 }
@@ -88,7 +88,7 @@ int64_t site_bytes(const model::SiteRule& site, const JobShape& shape) {
     for (const LinearRole role : site.roles) {
         weight = std::max(weight, whole_bytes(role, shape) + blocks_bytes(role, shape));
     }
-    if (!shape.calibrated) return weight;
+    if (!shape.hessians) return weight;
     return std::max((8 + 8 + 4) * n * n, (8 + 4) * n * n + weight);
 }
 

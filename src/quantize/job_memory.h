@@ -14,9 +14,10 @@ struct JobShape {
     const model::ModelConfig& config;
     const model::Recipe& recipe;
     const rotate::Rotation& rotation;
-    bool calibrated = false;
-    int64_t n_tokens = 0;  // of the calibration text; 0 without one
-    int64_t seqlen = 0;    // of one window
+    bool calibrated = false;  // a text runs through the layers
+    bool hessians = false;    // and what they read is gathered
+    int64_t n_tokens = 0;     // of the calibration text; 0 without one
+    int64_t seqlen = 0;       // of one window
     int n_threads = 1;
 };
 

@@ -203,6 +203,7 @@ JobShape shape_of(const model::SourceModel& source, const QuantizeOptions& optio
                    .recipe = options.recipe,
                    .rotation = rotation,
                    .calibrated = needs_calibration(options.recipe),
+                   .hessians = calibrates_layers(options.recipe),
                    .n_threads = options.n_threads};
     if (shape.calibrated) {
         const bool known = !options.calibration.empty();

@@ -91,6 +91,14 @@ TEST_F(JobPlanTest, MemoryGrowsWithTokensAndWidthButNotWithDepth) {
     EXPECT_GT(plan(gptq_options()).ram_bytes, base);
 }
 
+TEST_F(JobPlanTest, SmoothingAloneHoldsNoHessians) {
+    constexpr int64_t kFfn = 4096;
+    write({.ffn = kFfn});
+    QuantizeOptions smoothing = gptq_options();
+    smoothing.recipe = model::named_recipe("smoothquant");
+    EXPECT_LT(plan(smoothing).ram_bytes, plan(gptq_options()).ram_bytes - 8 * kFfn * kFfn);
+}
+
 TEST_F(JobPlanTest, TimeGrowsWithTheCalibrationText) {
     write({.hidden = 256, .ffn = 512, .n_heads = 8, .head_dim = 32});
     const SourceModel source = SourceModel::open(in);

@@ -111,7 +111,8 @@ double estimate_seconds(const model::SourceModel& source, const QuantizeOptions&
     const bool calibrated = needs_calibration(recipe);
     const Clock clock(source, options, speeds);
     double layer = clock.weights_of_a_layer();
-    if (calibrated) layer += clock.calibration_of_a_layer() + clock.solving_of_a_layer();
+    if (calibrated) layer += clock.calibration_of_a_layer();
+    if (calibrates_layers(recipe)) layer += clock.solving_of_a_layer();
     const double written = as_double(plan.total_bytes);
     return (layer + kSyncSeconds) * as_double(source.config().n_layers) +
            clock.embedding_and_head(calibrated) +

@@ -31,12 +31,6 @@ bool quantizes_layers(const model::Recipe& recipe) {
     return weight_bits(recipe, LinearRole::Q) < 16 || weight_bits(recipe, LinearRole::Down) < 16;
 }
 
-// Are codes or columns chosen by what runs through the layers before?
-bool calibrates_layers(const model::Recipe& recipe) {
-    return quantizes_layers(recipe) &&
-           (recipe.outliers.enabled() || quantizer_named(recipe.weights.method).needs_calibration);
-}
-
 // Could the same job end better next time, after space or memory was made or the signal is gone?
 bool is_worth_resuming(ErrorCode code) {
     switch (code) {
@@ -170,6 +164,11 @@ double bits_per_weight(const std::vector<QuantizedLayerReport>& reports,
 }
 
 }  // namespace
+
+bool calibrates_layers(const model::Recipe& recipe) {
+    return quantizes_layers(recipe) &&
+           (recipe.outliers.enabled() || quantizer_named(recipe.weights.method).needs_calibration);
+}
 
 bool needs_calibration(const model::Recipe& recipe) {
     return recipe.smoothing.enabled || calibrates_layers(recipe);

@@ -34,7 +34,9 @@ struct QuantizeReport {
 
 // Does anything in the recipe look at calibration text?
 bool needs_calibration(const model::Recipe& recipe);
-// Error{Usage} that says what does, and what to do about it.
+// Does it choose codes or columns by what the layers read there, so that Hessians are gathered?
+bool calibrates_layers(const model::Recipe& recipe);
+// Error{Usage} for a recipe that needs a text and has none: what for, and what to do about it.
 [[noreturn]] void fail_without_text(const model::Recipe& recipe);
 
 // in: an unquantized model folder (Error{Unsupported} if it is one of ours already). out appears
