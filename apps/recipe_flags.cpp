@@ -24,9 +24,11 @@ std::string recipe_help() {
 
 // True if nothing but the seed, the stored dtype and the calibration text's cut differs.
 bool is_same_method(model::Recipe named, const model::Recipe& recipe) {
+    const model::CalibrationActivations activations = named.calibration.activations;
     named.rotation.seed = recipe.rotation.seed;
     named.storage = recipe.storage;
     named.calibration = recipe.calibration;
+    named.calibration.activations = activations;
     return model::to_json(named).dump() == model::to_json(recipe).dump();
 }
 

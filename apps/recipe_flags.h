@@ -1,4 +1,4 @@
-// The flags of quantize that choose a recipe and change it.
+// The flags of quantize and plan that choose a recipe and change it.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,8 @@ class RecipeFlags {
   public:
     void declare(Args& args);
     // The named recipe, or the default one, with every flag applied. Its name becomes
-    // "custom" if that changes more than the seed and the stored dtype.
+    // "custom" if that changes more than the seed, the stored dtype and how the calibration text
+    // is cut.
     // Error{Usage, Unsupported}.
     model::Recipe resolve() const;
     // Was the length of calibration windows chosen, or is it the default?

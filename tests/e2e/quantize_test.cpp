@@ -122,6 +122,9 @@ TEST_F(Quantize, ARecipeKeepsItsNameUnlessItsMethodChanges) {
     };
     EXPECT_EQ(name({"--recipe", "rtn", "--seed", "3", "--dtype", "bf16"}), "rtn");
     EXPECT_EQ(name({"--w-bits", "4", "--rotate", "hadamard"}), "quarot-rtn");
+    EXPECT_EQ(name({"--nsamples", "5", "--seqlen", "64", "--calib-windows", "first"}),
+              "quarot-rtn");
+    EXPECT_EQ(name({"--calib-activations", "quantized"}), "custom");
     EXPECT_EQ(name({"--recipe", "rtn", "--rotate", "hadamard"}), "custom");
     expect_success(run_program({"generate", out_, "-p", "abc", "-n", "2"}));
 }
