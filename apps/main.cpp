@@ -49,7 +49,7 @@ std::string overview() {
     }
     text +=
         "\nquarot COMMAND --help explains one. To begin:\n"
-        "  quarot quantize models/tiny-novels /tmp/tiny-w4\n"
+        "  quarot quantize models/tiny-novels /tmp/tiny-w4 --calib models/tiny-novels/calib.txt\n"
         "  quarot perplexity /tmp/tiny-w4 --text models/tiny-novels/eval.txt --seqlen 1024\n"
         "  quarot generate -m /tmp/tiny-w4 -p \"It was a dark\" -n 50\n";
     return text;
