@@ -67,6 +67,31 @@ TEST_F(Commands, InspectDescribesAnOrdinaryFolder) {
     EXPECT_FALSE(run_program({"inspect", model_, "--json"}).json().contains("tensors"));
 }
 
+TEST_F(Commands, PlanTellsWhatAJobTakesAndLeavesNothing) {
+    const std::vector<std::string> before = listing(dir_.path());
+    const Outcome outcome = run_program({"plan", model_, out_, "--recipe", "quarot-rtn", "--json"});
+    expect_success(outcome);
+    const io::Json json = outcome.json();
+    expect_document(json, "plan", {"ram_bytes", "disk_bytes", "seconds", "layers", "problems"});
+    EXPECT_GT(json.at("ram_bytes").as_int(), 0);
+    EXPECT_GT(json.at("disk_bytes").as_int(), 0);
+    EXPECT_GT(json.at("seconds").as_double(), 0.0);
+    EXPECT_EQ(json.at("layers").as_int(), 2);
+    EXPECT_TRUE(json.at("problems").as_array().empty());
+    EXPECT_EQ(listing(dir_.path()), before);
+}
+
+TEST_F(Commands, PlanNamesEveryProblem) {
+    const Outcome outcome = run_program({"plan", model_, model_, "--seqlen", "64", "--json"});
+    expect_success(outcome);
+    const io::Json json = outcome.json();
+    const auto& problems = json.at("problems").as_array();
+    ASSERT_GE(problems.size(), 2u);
+    EXPECT_NE(problems[0].as_string().find("--calib"), std::string::npos);
+    EXPECT_NE(problems[1].as_string().find(model_), std::string::npos);
+    EXPECT_GT(json.at("ram_bytes").as_int(), 0) << "estimates need no text";
+}
+
 TEST_F(Commands, TokenizeGivesIdsAndTokens) {
     const Outcome outcome = run_program({"tokenize", "-m", model_, "-p", "a b", "--json"});
     expect_success(outcome);
