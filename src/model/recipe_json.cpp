@@ -14,7 +14,7 @@ namespace quarot::model {
 namespace {
 
 constexpr int64_t kFormatVersion = 1;
-constexpr int64_t kMaxSize = int64_t{1} << 24;  // of groups, blocks and positions
+constexpr int64_t kMaxSize = int64_t{1} << 24;  // of blocks, positions and calibration
 constexpr size_t kMaxName = 64;
 
 template <typename Enum>
