@@ -16,8 +16,8 @@ namespace {
 constexpr int64_t kMaxInputs = 65'000;
 // A widened panel should leave room for the activations in a 1 MiB L2.
 constexpr int64_t kDensePanelBytes = int64_t{384} << 10;
-// Packed activations that stay in L2 while all panels pass.
-constexpr int64_t kChunkBytes = int64_t{640} << 10;
+// Float rows: enough to pay for widening a panel, few enough to share a small matrix.
+constexpr int64_t kRowsPerTask = 384;
 
 int64_t in_features_of(const LinearWeights& w) {
     const auto* matrix = std::get_if<QuantizedMatrix>(&w.matrix);
@@ -165,8 +165,6 @@ FloatOut columns(const Rows& out, int64_t row, int64_t first, int64_t count, boo
 // scales: of the rows, applied to their sums; null: ones.
 void multiply_dense(CpuContext& context, const Rows& in, const float* scales,
                     const CpuLinear& weight, const Rows& out, bool accumulate) {
-    // Enough rows to pay for widening a panel, few enough to share a small matrix.
-    constexpr int64_t kRowsPerTask = 384;
     const int64_t n_panels = ceil_div(weight.out_features(), weight.panel_outputs());
     const int64_t n_row_tasks = ceil_div(in.rows, kRowsPerTask);
     const int64_t widened_bytes = weight.panel_outputs() * dense_stride(in.cols) * 4;
@@ -185,7 +183,6 @@ void multiply_dense(CpuContext& context, const Rows& in, const float* scales,
 // Quantized weight, float activations.
 void multiply_mixed(CpuContext& context, const Rows& in, const CpuLinear& weight, const Rows& out,
                     bool accumulate) {
-    constexpr int64_t kRowsPerTask = 384;
     const int64_t n_row_tasks = ceil_div(in.rows, kRowsPerTask);
     const int64_t scratch_bytes = weight.steps() * 4 * kPanelOutputs * 4;
     context.parallel(weight.n_panels() * n_row_tasks, [&](int64_t task, int thread) {
@@ -290,9 +287,8 @@ void multiply_plain(CpuContext& context, const QuantizedRows& in,
                     bool accumulate) {
     const int64_t steps = as_cpu(*weights[0]).steps();
     const int64_t tile_bytes = steps * 4 * kTileSlots;
-    const int64_t tiles_at_once = std::min(std::max(int64_t{1}, kChunkBytes / tile_bytes),
-                                           ceil_div(in.rows, context.isa.token_tile));
-    const int64_t tiles_bytes = round_up(tiles_at_once * tile_bytes, int64_t{64});
+    const int64_t n_tiles = tiles_at_once(context, tile_bytes, in.rows);
+    const int64_t tiles_bytes = round_up(n_tiles * tile_bytes, int64_t{64});
     std::byte* scratch = context.shared.get(tiles_bytes + in.rows * 4);
     const int32_t* offset_sums = in.row_sums;
     if (in.offsets != nullptr) {
@@ -307,7 +303,7 @@ void multiply_plain(CpuContext& context, const QuantizedRows& in,
         multiply_row(context, tokens_from(in, in.codes, offset_sums, 0, 1), panels, accumulate);
         return;
     }
-    const int64_t chunk = tiles_at_once * context.isa.token_tile;
+    const int64_t chunk = n_tiles * context.isa.token_tile;
     for (int64_t row = 0; row < in.rows; row += chunk) {
         multiply_chunk(context, in, offset_sums, row, std::min(chunk, in.rows - row), steps, panels,
                        reinterpret_cast<int8_t*>(scratch), accumulate);

@@ -13,9 +13,6 @@ namespace quarot::kernels::cpu {
 
 namespace {
 
-// Packed activations that stay in L2 while all panels pass.
-constexpr int64_t kChunkBytes = int64_t{640} << 10;
-
 // A segment in steps of 4 inputs. A border inside a step of the weights gives that step to both
 // sides, with zeros among the activations for the inputs that are not of the segment:
 //   weights      | 0 1 2 3 | 4 5 6 7 |
@@ -291,10 +288,9 @@ void multiply_grouped(CpuContext& context, const QuantizedRows& in,
         return;
     }
     const int64_t tile_bytes = packed_bytes(plan, tile_codes_bytes(plan));
-    const int64_t tiles_at_once = std::min(std::max(int64_t{1}, kChunkBytes / tile_bytes),
-                                           ceil_div(in.rows, context.isa.token_tile));
-    std::byte* tiles = context.shared.get(tiles_at_once * tile_bytes);
-    const int64_t chunk = tiles_at_once * context.isa.token_tile;
+    const int64_t n_tiles = tiles_at_once(context, tile_bytes, in.rows);
+    std::byte* tiles = context.shared.get(n_tiles * tile_bytes);
+    const int64_t chunk = n_tiles * context.isa.token_tile;
     for (int64_t row = 0; row < in.rows; row += chunk) {
         multiply_chunk(context, plan, panels, row, std::min(chunk, in.rows - row), tiles,
                        tile_bytes);

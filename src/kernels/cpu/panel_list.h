@@ -52,6 +52,13 @@ inline int64_t panel_runs(const CpuContext& context, const PanelList& panels) {
     return std::min(panels.size(), round_up(runs, n_threads));
 }
 
+// Tiles of packed activations that stay in L2 while all panels pass.
+inline int64_t tiles_at_once(const CpuContext& context, int64_t tile_bytes, int64_t n_rows) {
+    constexpr int64_t kChunkBytes = int64_t{640} << 10;
+    return std::min(std::max(int64_t{1}, kChunkBytes / tile_bytes),
+                    ceil_div(n_rows, context.isa.token_tile));
+}
+
 // Runs for rows that were packed into n_tiles tiles.
 inline int64_t panel_runs_over_tiles(const CpuContext& context, const PanelList& panels,
                                      int64_t n_tiles) {
