@@ -54,6 +54,13 @@ TEST(PaperTables, GiveOneRecipeOneNumberWhereverItStands) {
     }
 }
 
+TEST(PaperTables, NameRecipesThatExist) {
+    for (const PaperRow& row : paper_rows()) {
+        if (row.refused || row.recipe == "none") continue;
+        EXPECT_NO_THROW(model::named_recipe(std::string(row.recipe))) << row.row;
+    }
+}
+
 TEST(RowPlan, TakesTheTablesAskedForInThePapersOrder) {
     const auto rows = plan_rows({.tables = {9, 3}}, small_config());
     ASSERT_EQ(rows.size(), 10u);

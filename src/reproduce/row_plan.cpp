@@ -25,17 +25,9 @@ void check_tables(const std::vector<int>& tables) {
     }
 }
 
-bool is_known(std::string_view recipe) {
-    const std::vector<std::string> names = model::recipe_names();
-    return std::find(names.begin(), names.end(), recipe) != names.end();
-}
-
 model::Recipe resolve(std::string_view name, const PlanOptions& options,
                       const model::ModelConfig& config) {
     if (name == "none") return model::full_precision_recipe();
-    if (!is_known(name)) {
-        fail(ErrorCode::Unsupported, "this version has no recipe {}", name);
-    }
     model::Recipe recipe = model::named_recipe(std::string(name));
     recipe.rotation.seed = options.seed;
     recipe.calibration = options.calibration;

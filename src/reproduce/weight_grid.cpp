@@ -30,7 +30,7 @@ void count(const model::SourceModel& source, const model::LinearId& id, Count& c
     const int64_t cols = in_features(id.role, source.config());
     const int64_t rows = std::min(kSampledRows, out_features(id.role, source.config()));
     const Tensor weight = source.dense_rows(id, 0, rows);
-    const auto* values = reinterpret_cast<const float*>(weight.data());
+    const auto* values = weight.as<float>();
     for (int64_t row = 0; row < rows; ++row) {
         for (int64_t col = 0; col + kGroup <= cols; col += kGroup) {
             const std::span<const float> group(values + row * cols + col, kGroup);
