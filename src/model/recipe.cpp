@@ -139,6 +139,12 @@ int weight_bits(const Recipe& recipe, LinearRole role) {
     return recipe.weights.bits;
 }
 
+WeightFormat weight_format(const Recipe& recipe, LinearRole role) {
+    WeightFormat format = recipe.weights;
+    format.bits = weight_bits(recipe, role);
+    return format;
+}
+
 kernels::ActivationFormat activation_format(const Recipe& recipe, LinearRole role) {
     if (role == LinearRole::LmHead) return {};
     kernels::ActivationFormat format = recipe.activations;

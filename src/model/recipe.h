@@ -73,7 +73,8 @@ struct OutlierSpec {
 enum class CalibrationWindows { First, Random };
 enum class CalibrationActivations { Full, Quantized };
 
-// Which tokens quantizers with needs_calibration see, and how. Read by quantize only.
+// Which tokens calibrating sees (GPTQ, smoothing, columns kept apart), and how. Running a model
+// does not read it.
 struct CalibrationSpec {
     int64_t n_samples = 32;  // windows
     int64_t seqlen = 2048;   // tokens of a window
@@ -105,6 +106,8 @@ struct Recipe {
 
 // Bits of a weight; 16: stored as floating point.
 int weight_bits(const Recipe& recipe, LinearRole role);
+// The recipe's format of weights with the bits of this one.
+WeightFormat weight_format(const Recipe& recipe, LinearRole role);
 // What the input of a linear is quantized to. Activations of 16 bits stay so everywhere, down_proj
 // included; the input of lm_head is never quantized.
 kernels::ActivationFormat activation_format(const Recipe& recipe, LinearRole role);

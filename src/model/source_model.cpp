@@ -185,10 +185,9 @@ Tensor SourceModel::dense(const LinearId& id) const {
 
 QuantizedMatrix SourceModel::quantized(const LinearId& id) const {
     QUAROT_CHECK(!is_dense(id), "{}", linear_name(id));
-    WeightFormat format = recipe_.weights;
-    format.bits = weight_bits(recipe_, id.role);
     const int64_t cols = in_features(id.role, config_) - n_outliers(recipe_, id.role, config_);
-    return read_quantized(linear_name(id), out_features(id.role, config_), cols, format);
+    return read_quantized(linear_name(id), out_features(id.role, config_), cols,
+                          weight_format(recipe_, id.role));
 }
 
 std::vector<int32_t> SourceModel::column_order(const LinearId& id) const {

@@ -77,7 +77,7 @@ class Planner {
         if (weight_bits(recipe_, id.role) < 16) {
             const int64_t n_apart = n_outliers(recipe_, id.role, config_);
             add_quantized(slice.name, {rows, in_features(id.role, config_) - n_apart},
-                          main_format(id.role), keys);
+                          weight_format(recipe_, id.role), keys);
             if (has_column_order(recipe_, id.role)) {
                 add(slice.name + ".column_order", {in_features(id.role, config_)}, {DType::I32},
                     {keys[1], {}});
@@ -89,12 +89,6 @@ class Planner {
         if (has_bias(id.role, config_)) {
             add(slice.name + ".bias", {rows}, kFloats, {keys[0], {}});
         }
-    }
-
-    WeightFormat main_format(LinearRole role) const {
-        WeightFormat format = recipe_.weights;
-        format.bits = weight_bits(recipe_, role);
-        return format;
     }
 
     void add_outliers(const std::string& name, Shape shape, std::array<std::string_view, 2> keys) {

@@ -19,12 +19,6 @@ using model::LinearId;
 using model::LinearRole;
 using model::NormRole;
 
-model::WeightFormat format_of(const model::Recipe& recipe, LinearRole role) {
-    model::WeightFormat format = recipe.weights;
-    format.bits = weight_bits(recipe, role);
-    return format;
-}
-
 Tensor tensor_of(const std::vector<int32_t>& columns) {
     Tensor tensor(DType::I32, {std::ssize(columns)});
     std::copy(columns.begin(), columns.end(), tensor.as<int32_t>());
@@ -86,7 +80,7 @@ void LayerQuantizer::pass(int64_t layer, const std::vector<NamedTensor>& tensors
     for (const LinearRole role : model::kLayerRoles) {
         const LinearId id = {role, layer};
         const std::string name = context_.source.linear_name(id);
-        const model::WeightFormat format = format_of(recipe, role);
+        const model::WeightFormat format = weight_format(recipe, role);
         if (format.bits == 16) {
             set_dense(id);
             continue;
@@ -114,7 +108,7 @@ void LayerQuantizer::pass(int64_t layer, const std::vector<NamedTensor>& tensors
 void LayerQuantizer::quantize_site(const model::SiteRule& site, int64_t layer,
                                    QuantizedLayer& result) {
     const model::Recipe& recipe = context_.recipe;
-    const model::WeightFormat format = format_of(recipe, site.roles.front());
+    const model::WeightFormat format = weight_format(recipe, site.roles.front());
     if (format.bits == 16) {
         for (const LinearRole role : site.roles) set_dense({role, layer});
         return;

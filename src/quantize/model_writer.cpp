@@ -70,8 +70,7 @@ void ModelWriter::write_bias(const LinearId& id) {
 // Rounded to nearest whatever the method: nothing after it could make its errors good.
 void ModelWriter::write_head() {
     const LinearId head = {LinearRole::LmHead};
-    model::WeightFormat format = context_.recipe.weights;
-    format.bits = weight_bits(context_.recipe, LinearRole::LmHead);
+    model::WeightFormat format = weight_format(context_.recipe, LinearRole::LmHead);
     if (format.bits == 16) {
         write_dense(head);
     } else {

@@ -94,10 +94,8 @@ class Planner {
         const int64_t rows = out_features(id.role, config_);
         const int64_t cols = in_features(id.role, config_);
         const int64_t n_apart = n_outliers(recipe_, id.role, config_);
-        model::WeightFormat format = recipe_.weights;
-        format.bits = weight_bits(recipe_, id.role);
         Unit unit;
-        add_codes(name, rows, cols - n_apart, format, unit);
+        add_codes(name, rows, cols - n_apart, weight_format(recipe_, id.role), unit);
         const QuantizedNames names(name);
         if (has_column_order(recipe_, id.role)) {
             unit.push_back({names.column_order, DType::I32, {cols}});

@@ -90,9 +90,8 @@ double SmoothingError::of(const Tensor& weight, std::span<const double> scales,
     for (size_t i = 0; i < w.size(); ++i) {
         w[i] = static_cast<float>(w[i] * scales[i % scales.size()]);
     }
-    model::WeightFormat format = recipe.weights;
-    format.bits = weight_bits(recipe, role);
-    kernels::LinearWeights weights = weights_of(std::move(w), n_out, n_cols_, format, pool);
+    kernels::LinearWeights weights =
+        weights_of(std::move(w), n_out, n_cols_, weight_format(recipe, role), pool);
     in = place(smoothed, n_rows_, n_cols_, memory, backend_);
     Operand operand = {in};
     const kernels::ActivationFormat activations = activation_format(recipe, role);
