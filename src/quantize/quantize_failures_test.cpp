@@ -77,6 +77,28 @@ TEST_F(QuantizeFailures, AFullDiskKeepsFinishedLayersToGoOnWith) {
     EXPECT_FALSE(std::filesystem::exists(out + ".work"));
 }
 
+// As a kill leaves it between the output's appearance and the work folder's removal.
+TEST_F(QuantizeFailures, ResumeEndsAJobWhoseOutputIsThereAlready) {
+    write({.vocab = 4096});
+    const std::string work = out + ".work";
+    quantize_model(in, dir / "whole", with_recipe("quarot-rtn"));
+    {
+        const FileLimit limit(payload_bytes(dir / "whole/model.safetensors"));
+        EXPECT_EQ(code_of(in, out, with_recipe("quarot-rtn")), ErrorCode::Io);
+    }
+    fs::copy(work, dir / "kept");
+    QuantizeOptions options = with_recipe("quarot-rtn");
+    options.resume = true;
+    quantize_model(in, out, options);
+    const Files expected = files_of(out);
+    fs::rename(dir / "kept", work);
+    quantize_model(in, out, options);
+    EXPECT_TRUE(files_of(out) == expected);
+    EXPECT_FALSE(fs::exists(work));
+    EXPECT_EQ(code_of(in, out, options), ErrorCode::Usage) << "nothing is left to end";
+    EXPECT_TRUE(files_of(out) == expected);
+}
+
 TEST_F(QuantizeFailures, AValueBeyondTheStorageTypeIsNamed) {
     test::TinyModel tiny = test::make_tiny_model({});
     auto& embedding = tiny.tensors.at("model.embed_tokens.weight");
