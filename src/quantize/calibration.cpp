@@ -87,6 +87,9 @@ Calibration::Calibration(const model::ModelConfig& config, const model::Recipe& 
       state_(backend) {
     const int64_t seqlen = weights_.n_positions;
     const int64_t n_tokens = seqlen * n_windows();
+    for (const auto& window : windows_) {
+        QUAROT_CHECK(std::ssize(window) == seqlen, "{} {}", window.size(), seqlen);
+    }
     const kernels::KvDescriptor descriptor = weights_.kv_descriptor();
     kv_ = backend.make_kv_store(descriptor, ceil_div(seqlen, descriptor.page_tokens));
     batch_ = upload_batch(one_window(seqlen, descriptor.page_tokens), backend, state_);
