@@ -1,6 +1,7 @@
 // quarot plan: what a quantize job will take, and what stands in its way, before it is begun.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -74,16 +75,19 @@ void print_json(const Plan& plan) {
 }
 
 std::string human_time(double seconds) {
-    if (seconds < 120.0) return fmt::format("about {:.1f} s", seconds);
+    if (seconds < 120.0) return fmt::format("about {:.0f} s", std::max(seconds, 1.0));
     if (seconds < 7200.0) return fmt::format("about {:.0f} min", seconds / 60.0);
     return fmt::format("about {:.1f} h", seconds / 3600.0);
 }
 
 void print_text(const Plan& plan) {
-    std::string text = format_pairs({{"layers", std::to_string(plan.layers)},
-                                     {"peak memory", human_bytes(plan.job.ram_bytes)},
-                                     {"disk", human_bytes(plan.job.disk_bytes)},
-                                     {"time", human_time(plan.seconds)}});
+    std::string text;
+    if (plan.job.ram_bytes > 0) {  // else a problem leaves nothing to estimate
+        text = format_pairs({{"layers", std::to_string(plan.layers)},
+                             {"peak memory", human_bytes(plan.job.ram_bytes)},
+                             {"disk", human_bytes(plan.job.disk_bytes)},
+                             {"time", human_time(plan.seconds)}});
+    }
     for (const quantize::JobProblem& problem : plan.job.problems) {
         text += fmt::format("problem: {}\n", problem.sentence);
     }

@@ -79,7 +79,7 @@ std::string layer_table(const std::vector<quantize::QuantizedLayerReport>& layer
         }
     }
     std::vector<std::vector<std::string>> rows = {
-        {"layer", "count", "bits", "method", "relative error", "worst", "output error/rtn"}};
+        {"layer", "count", "bits", "method", "weight error", "worst", "output error / rtn's"}};
     for (const Kind& kind : kinds) {
         rows.push_back(
             {kind.name, std::to_string(kind.count), kind.bits, kind.method,

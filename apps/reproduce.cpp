@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <limits>
 #include <sstream>
 
@@ -203,7 +204,7 @@ Run reproduce_all(const ReproduceFlags& flags) {
                   .text = flags.text,
                   .text_tokens = n_tokens,
                   .seqlen = flags.seqlen,
-                  .windows = run.results.full_precision.windows,
+                  .windows = run.results.full_precision.windows(),
                   .calibration = calibrates ? flags.calibration : "",
                   .calibration_spec = flags.plan.calibration,
                   .seed = flags.plan.seed,
@@ -221,7 +222,7 @@ std::string format_number(const std::optional<double>& value) {
 
 void print_text(const ReproduceFlags& flags, const Run& run) {
     std::vector<std::vector<std::string>> cells = {
-        {"row", "table", "recipe", "perplexity", "bits per weight", "paper"}};
+        {"row", "table", "recipe", "perplexity", "bits per weight", "paper (Llama-2-7B)"}};
     for (const reproduce::MeasuredRow& row : run.results.rows) {
         const reproduce::PaperRow& paper = row.plan.paper;
         cells.push_back(
@@ -230,7 +231,12 @@ void print_text(const ReproduceFlags& flags, const Run& run) {
              row.perplexity() ? fmt::format("{:.2f}", row.measurement->bits_per_weight) : "-",
              paper.paper ? fmt::format("{:.2f}", *paper.paper) : "-"});
     }
-    print_result(format_table(cells) + "\nreport  " + flags.out + "/report.md\n");
+    const auto missing = std::count_if(run.results.rows.begin(), run.results.rows.end(),
+                                       [](const auto& row) { return !row.perplexity(); });
+    std::string text = format_table(cells) + "\nreport  " + flags.out + "/report.md\n";
+    if (missing > 0)
+        text += fmt::format("{} rows are not available; the report says why\n", missing);
+    print_result(text);
 }
 
 }  // namespace

@@ -2,7 +2,9 @@
 #include "quantize/quantize_model.h"
 
 #include <chrono>
+#include <filesystem>
 #include <map>
+#include <system_error>
 #include <utility>
 
 #include "core/error.h"
@@ -31,6 +33,17 @@ bool quantizes_layers(const model::Recipe& recipe) {
     return weight_bits(recipe, LinearRole::Q) < 16 || weight_bits(recipe, LinearRole::Down) < 16;
 }
 
+// --resume of a job that ended: nothing is left to do.
+void refuse_finished(const std::string& out, const QuantizeOptions& options) {
+    namespace fs = std::filesystem;
+    std::error_code ignored;
+    if (!options.resume || options.overwrite) return;
+    const std::string work = work_folder_of(out, options);
+    if (!fs::exists(out, ignored) || fs::exists(work, ignored)) return;
+    fail(ErrorCode::Usage,
+         "{} exists and no unfinished work lies in {}, so there is nothing to resume", out, work);
+}
+
 // Could the same job end better next time, after space or memory was made or the signal is gone?
 bool is_worth_resuming(ErrorCode code) {
     switch (code) {
@@ -46,16 +59,15 @@ bool is_worth_resuming(ErrorCode code) {
 }
 
 // Ends a job that failed: work worth going on with stays, and the message says so.
-[[noreturn]] void leave(WorkFolder& work, const Error& error) {
+[[noreturn]] void leave(WorkFolder& work, const std::string& how_to_go_on, const Error& error) {
     if (!is_worth_resuming(error.code())) {
         work.remove();
         throw error;
     }
     if (work.finished_layers() == 0) throw error;
     throw Error(error.code(),
-                fmt::format("{}; {} finished layers are kept in {}, and the same command with "
-                            "--resume goes on",
-                            error.what(), work.finished_layers(), work.path()));
+                fmt::format("{}; {} finished layers are kept in {}, and {}", error.what(),
+                            work.finished_layers(), work.path(), how_to_go_on));
 }
 
 std::unique_ptr<kernels::Backend> calibration_backend(const QuantizeOptions& options) {
@@ -194,6 +206,7 @@ QuantizeReport quantize_model(const std::string& in, const std::string& out,
     check_recipe(recipe);
     if (needs_calibration(recipe) && options.calibration.empty()) fail_without_text(recipe);
     const model::SourceModel source = model::SourceModel::open(in);
+    refuse_finished(out, options);
     // A job may have been stopped after OUT appeared and before its work folder went.
     QuantizeOptions placed = options;
     placed.overwrite = options.overwrite || options.resume;
@@ -219,7 +232,7 @@ QuantizeReport quantize_model(const std::string& in, const std::string& out,
         if (work) quantize_layers(context, options, *work);
         reports = assemble(context, out, placed, inputs, work ? &*work : nullptr);
     } catch (const Error& error) {
-        if (work) leave(*work, error);
+        if (work) leave(*work, options.how_to_go_on, error);
         throw;
     }
     if (work) work->remove();

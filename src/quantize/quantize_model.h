@@ -21,6 +21,8 @@ struct QuantizeOptions {
     std::optional<Smoothing> smoothing;
     std::string work_folder;  // where finished layers wait; empty: OUT.work
     bool resume = false;      // go on with the work that lies there
+    // What the message of a job that stopped says of its finished layers.
+    std::string how_to_go_on = "the same command with --resume goes on";
     bool overwrite = false;
     int64_t shard_bytes = int64_t{5} << 30;
     int n_threads = 1;

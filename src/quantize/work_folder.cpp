@@ -163,12 +163,6 @@ WorkFolder::WorkFolder(const std::string& path, const io::Json& job, bool resume
     const std::optional<io::Json> stored = stored_job(path_);
     journal_.emplace(file_of(kJournalFile));
     const bool has_work = stored && finished_layers() > 0;
-    if (has_work && !resume) {
-        fail(ErrorCode::Usage,
-             "{} holds {} finished layers of an earlier run; give --resume to go on with them, or "
-             "remove the folder",
-             path_, finished_layers());
-    }
     if (!has_work) {
         if (resume) log_info("no finished layers in {}; starting from the beginning", path_);
         begin(wanted);
@@ -177,9 +171,15 @@ WorkFolder::WorkFolder(const std::string& path, const io::Json& job, bool resume
     const std::string difference = first_difference(*stored, wanted, "");
     if (!difference.empty()) {
         fail(ErrorCode::Usage,
-             "{} holds work that was begun with {}; repeat the same command to resume it, or "
-             "remove the folder",
+             "{} holds work that was begun with {}; repeat the same command with --resume to go on "
+             "with it, or remove the folder",
              path_, difference);
+    }
+    if (!resume) {
+        fail(ErrorCode::Usage,
+             "{} holds {} finished layers of an earlier run; give --resume to go on with them, or "
+             "remove the folder",
+             path_, finished_layers());
     }
     go_on();
 }

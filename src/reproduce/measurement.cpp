@@ -1,6 +1,6 @@
 #include "reproduce/measurement.h"
 
-#include <limits>
+#include <utility>
 
 namespace quarot::reproduce {
 
@@ -14,9 +14,11 @@ io::Json optional_json(const std::optional<T>& value) {
 }  // namespace
 
 io::Json to_json(const Measurement& measurement) {
+    io::Json::Array window_nll;
+    for (const double nll : measurement.window_nll) window_nll.emplace_back(nll);
     return io::Json::Object{{"perplexity", optional_json(measurement.perplexity)},
                             {"reason", measurement.reason},
-                            {"windows", measurement.windows},
+                            {"window_nll", std::move(window_nll)},
                             {"bits_per_weight", measurement.bits_per_weight},
                             {"bits_per_activation", measurement.bits_per_activation},
                             {"bits_per_kv", measurement.bits_per_kv},
@@ -30,7 +32,9 @@ Measurement measurement_from_json(const io::Json& json) {
     if (const io::Json* value = json.find("perplexity"))
         measurement.perplexity = value->as_double();
     measurement.reason = json.at("reason").as_string();
-    measurement.windows = json.at("windows").as_int(0, std::numeric_limits<int64_t>::max());
+    for (const io::Json& nll : json.at("window_nll").as_array()) {
+        measurement.window_nll.push_back(nll.as_double());
+    }
     measurement.bits_per_weight = json.at("bits_per_weight").as_double();
     measurement.bits_per_activation = json.at("bits_per_activation").as_double();
     measurement.bits_per_kv = json.at("bits_per_kv").as_double();

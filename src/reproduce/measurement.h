@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "io/json.h"
 
@@ -12,7 +13,7 @@ namespace quarot::reproduce {
 struct Measurement {
     std::optional<double> perplexity;  // empty: it could not be measured
     std::string reason;                // then
-    int64_t windows = 0;
+    std::vector<double> window_nll;    // mean negative log-likelihood of each window
     // Mean bits of a value; scales, zero points and outliers counted. 16: not quantized.
     double bits_per_weight = 16.0;
     double bits_per_activation = 16.0;
@@ -21,6 +22,7 @@ struct Measurement {
     double perplexity_seconds = 0.0;
     std::optional<int64_t> peak_rss_bytes;  // of quantizing and measuring; empty: not known here
 
+    int64_t windows() const { return std::ssize(window_nll); }
     double seconds() const { return quantize_seconds + perplexity_seconds; }
 };
 

@@ -95,7 +95,8 @@ MethodOrder table_1_order(const Results& results) {
     for (const MeasuredRow& row : results.rows) {
         const PaperRow& paper = row.plan.paper;
         if (paper.table != 1 || !paper.paper || !row.perplexity()) continue;
-        methods.push_back({std::string(paper.row), *paper.paper, *row.perplexity()});
+        methods.push_back({std::string(paper.row), *paper.paper, *row.perplexity(),
+                           row.measurement->bits_per_weight, row.measurement->window_nll});
     }
     return compare_orders(methods);
 }

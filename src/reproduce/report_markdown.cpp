@@ -58,7 +58,8 @@ const char* kLegend =
     "perhaps another text. Columns \"× full\" divide a perplexity by full precision's of the same "
     "model. Bits count scales, zero points and outliers: of a quantized weight, of a value that "
     "enters a linear layer, and of a value in the cache; 16 means not quantized. Seconds are those "
-    "of quantizing the weights and measuring; rows with equal weights share the former.\n\n";
+    "of quantizing the weights and measuring, on whatever else the machine did; rows with equal "
+    "weights share the former.\n\n";
 
 std::string table_row(const MeasuredRow& row, const std::optional<double>& full_precision) {
     const PaperRow& paper = row.plan.paper;
@@ -111,21 +112,40 @@ std::string table_text(const PaperTable& table, const Results& results) {
     return text + "\n" + table_notes(rows);
 }
 
+// The methods of Table 1 that have a number in the paper and none here.
+std::string left_out(const Results& results) {
+    std::vector<std::string> names;
+    for (const MeasuredRow& row : results.rows) {
+        const PaperRow& paper = row.plan.paper;
+        if (paper.table == 1 && paper.paper && !row.perplexity()) names.emplace_back(paper.row);
+    }
+    return names.empty() ? "" : fmt::format("Not available here: {}.\n\n", joined(names));
+}
+
+std::string swap_line(const MethodOrder::Swap& swap) {
+    const Method& behind = swap.paper_prefers;
+    const Method& ahead = swap.we_prefer;
+    std::string text = fmt::format(
+        "* {} is ahead of {} here ({:.4f} at {:.2f} bits a weight against {:.4f} at {:.2f}), "
+        "behind "
+        "it in the paper ({:.2f} against {:.2f})",
+        ahead.name, behind.name, ahead.ours, ahead.bits_per_weight, behind.ours,
+        behind.bits_per_weight, ahead.paper, behind.paper);
+    if (is_too_close_to_call(ahead, behind)) {
+        text += fmt::format("; with {} windows this is too close to call", ahead.window_nll.size());
+    }
+    return text + ".\n";
+}
+
 std::string order_text(const ReportHeader& header, const Results& results) {
     const MethodOrder order = table_1_order(results);
     if (order.ours.size() < 2) return "";
     std::string text = "## Order of methods\n\n";
     text += fmt::format("Table 1, best first. Here: {}. In the paper: {}.\n\n", joined(order.ours),
                         joined(order.paper));
+    text += left_out(results);
     if (order.swaps.empty()) return text + "The order is the paper's.\n";
-    for (const MethodOrder::Swap& swap : order.swaps) {
-        const Method& behind = swap.paper_prefers;
-        const Method& ahead = swap.we_prefer;
-        text += fmt::format(
-            "* {} is ahead of {} here ({:.4f} against {:.4f}), behind it in the "
-            "paper ({:.2f} against {:.2f}).\n",
-            ahead.name, behind.name, ahead.ours, behind.ours, ahead.paper, behind.paper);
-    }
+    for (const MethodOrder::Swap& swap : order.swaps) text += swap_line(swap);
     if (header.on_4_bit_grids) {
         text += "\nWeights that come from 4-bit codes favour unrotated methods; see the top.\n";
     }

@@ -50,13 +50,20 @@ class Measurer {
     Results run() {
         for (Job& job : jobs_) job.result = folder_.load(job.key);
         folder_.keep_models(pending_weights());
-        Progress progress("reproducing, in tokens", pending_cost());
+        Progress progress("reproducing", pending_cost());
         for (size_t i = 0; i < jobs_.size(); ++i) {
             if (!jobs_[i].result) run_group(jobs_[i].weights_key, progress);
             announce(jobs_[i]);
         }
         results_.full_precision = *jobs_.front().result;
         return std::move(results_);
+    }
+
+    // "3 of 40 recipes"
+    std::string progress() const {
+        const auto done = std::count_if(jobs_.begin(), jobs_.end(),
+                                        [](const Job& job) { return job.result.has_value(); });
+        return fmt::format("{} of {} recipes", done, jobs_.size());
     }
 
   private:
@@ -173,7 +180,15 @@ class Measurer {
 Results measure_rows(const std::vector<PlannedRow>& plan, const io::Json& identity,
                      const RunnerSettings& settings, const RunFolder& folder,
                      kernels::Backend& backend) {
-    return Measurer(plan, identity, settings, folder, backend).run();
+    Measurer measurer(plan, identity, settings, folder, backend);
+    try {
+        return measurer.run();
+    } catch (const Error& error) {
+        if (error.code() != ErrorCode::Interrupted && error.code() != ErrorCode::Terminated) throw;
+        throw Error(error.code(), fmt::format("{}; {} are measured and kept in {}, and the same "
+                                              "command goes on",
+                                              error.what(), measurer.progress(), folder.path()));
+    }
 }
 
 }  // namespace quarot::reproduce

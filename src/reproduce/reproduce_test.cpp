@@ -82,7 +82,7 @@ TEST_F(MeasureRows, EveryRowEqualsSeparateQuantizeAndPerplexity) {
         SCOPED_TRACE(row.plan.paper.row);
         ASSERT_TRUE(row.perplexity()) << row.reason();
         EXPECT_EQ(*row.perplexity(), alone(*row.plan.recipe));
-        EXPECT_EQ(row.measurement->windows, 3);
+        EXPECT_EQ(row.measurement->windows(), 3);
     }
     EXPECT_EQ(results.full_precision.perplexity, results.rows.front().perplexity());
 }

@@ -77,6 +77,7 @@ WeightsFolder RowRunner::weights(const model::Recipe& recipe, const RunFolder& f
     if (quantize::needs_calibration(recipe)) options.calibration = settings_.calibration;
     options.work_folder = path + ".work";
     options.resume = exists(options.work_folder);
+    options.how_to_go_on = "the same command goes on with them";
     options.overwrite = true;  // of one that was finished just before its notes were written
     options.n_threads = settings_.n_threads;
     const bool restarted = restart_recent_peak_rss();
@@ -117,7 +118,7 @@ Measurement RowRunner::measure(const model::Recipe& recipe, const WeightsFolder&
                                                              .max_windows = settings_.max_windows,
                                                              .n_threads = settings_.n_threads});
         result.perplexity = run.perplexity;
-        result.windows = std::ssize(run.window_nll);
+        result.window_nll = run.window_nll;
     } catch (const Error& error) {
         if (error.code() != ErrorCode::Numeric) throw;
         result.reason = error.what();

@@ -37,7 +37,7 @@ class RunFolderTest : public testing::Test {
 TEST_F(RunFolderTest, GivesBackWhatWasSavedInAnotherRun) {
     Measurement saved;
     saved.perplexity = 12.3456789012345678;
-    saved.windows = 3;
+    saved.window_nll = {2.5, 2.4999999999999996, 1e-3};
     saved.bits_per_weight = 4.125;
     saved.quantize_seconds = 1.5;
     saved.peak_rss_bytes = 1 << 20;
@@ -49,6 +49,7 @@ TEST_F(RunFolderTest, GivesBackWhatWasSavedInAnotherRun) {
     ASSERT_TRUE(loaded);
     EXPECT_EQ(to_json(*loaded).dump(), to_json(saved).dump());
     EXPECT_EQ(loaded->perplexity, saved.perplexity);
+    EXPECT_EQ(loaded->window_nll, saved.window_nll);
 }
 
 TEST_F(RunFolderTest, KeepsAReasonInPlaceOfANumber) {
