@@ -5,7 +5,7 @@
 
 #include "apps/args.h"
 #include "apps/recipe_flags.h"
-#include "quantize/calibration_windows.h"
+#include "quantize/calibration/calibration_windows.h"
 #include "quantize/quantize_model.h"
 #include "tokenizer/tokenizer.h"
 

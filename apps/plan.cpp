@@ -11,8 +11,8 @@
 #include "apps/report.h"
 #include "core/error.h"
 #include "model/source_model.h"
-#include "quantize/job_plan.h"
-#include "quantize/job_time.h"
+#include "quantize/job/job_plan.h"
+#include "quantize/job/job_time.h"
 
 namespace quarot::apps {
 

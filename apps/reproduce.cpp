@@ -17,7 +17,7 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "eval/perplexity.h"
-#include "quantize/calibration_windows.h"
+#include "quantize/calibration/calibration_windows.h"
 #include "quantize/quantize_model.h"
 #include "reproduce/report.h"
 #include "reproduce/run_keys.h"

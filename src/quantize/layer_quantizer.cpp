@@ -6,9 +6,9 @@
 
 #include "core/check.h"
 #include "core/error.h"
-#include "quantize/column_maxima.h"
+#include "quantize/calibration/column_maxima.h"
 #include "quantize/quantized_tensors.h"
-#include "quantize/quantizer.h"
+#include "quantize/rounding/quantizer.h"
 #include "tensor/float_convert.h"
 
 namespace quarot::quantize {

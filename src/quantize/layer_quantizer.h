@@ -9,11 +9,11 @@
 #include "core/progress.h"
 #include "core/thread_pool.h"
 #include "model/source_model.h"
-#include "quantize/calibration.h"
-#include "quantize/layer_file.h"
+#include "quantize/calibration/calibration.h"
+#include "quantize/calibration/smoothing.h"
+#include "quantize/job/layer_file.h"
 #include "quantize/output_plan.h"
 #include "quantize/quantized_linear.h"
-#include "quantize/smoothing.h"
 #include "rotate/rotation.h"
 
 namespace quarot::quantize {

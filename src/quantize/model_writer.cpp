@@ -5,7 +5,7 @@
 #include "core/check.h"
 #include "core/process.h"
 #include "quantize/quantized_tensors.h"
-#include "quantize/quantizer.h"
+#include "quantize/rounding/quantizer.h"
 
 namespace quarot::quantize {
 namespace {

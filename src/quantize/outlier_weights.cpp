@@ -9,8 +9,8 @@
 #include "model/value_checks.h"
 #include "quantize/output_plan.h"
 #include "quantize/quantized_tensors.h"
-#include "quantize/quantizer.h"
-#include "quantize/rtn.h"
+#include "quantize/rounding/quantizer.h"
+#include "quantize/rounding/rtn.h"
 #include "tensor/float_convert.h"
 
 namespace quarot::quantize {

@@ -9,7 +9,7 @@
 
 #include "kernels/ops.h"
 #include "model/recipe.h"
-#include "quantize/layer_file.h"
+#include "quantize/job/layer_file.h"
 #include "tensor/quantized_matrix.h"
 
 namespace quarot::quantize {

@@ -5,12 +5,12 @@
 #include <array>
 #include <limits>
 
+#include "quantize/calibration/outlier_columns.h"
 #include "quantize/file_limit_for_tests.h"
 #include "quantize/folder_fixture_for_tests.h"
-#include "quantize/outlier_columns.h"
 #include "quantize/outlier_weights.h"
 #include "quantize/quantized_tensors.h"
-#include "quantize/rtn.h"
+#include "quantize/rounding/rtn.h"
 
 namespace quarot::quantize {
 namespace {

@@ -4,7 +4,7 @@
 
 #include "core/check.h"
 #include "core/error.h"
-#include "quantize/smoothing.h"
+#include "quantize/calibration/smoothing.h"
 
 namespace quarot::quantize {
 namespace {

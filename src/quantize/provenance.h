@@ -11,7 +11,7 @@
 #include "io/output_folder.h"
 #include "model/recipe.h"
 #include "model/source_model.h"
-#include "quantize/job_identity.h"
+#include "quantize/job/job_identity.h"
 #include "quantize/output_plan.h"
 #include "quantize/quantize_model.h"
 #include "rotate/rotation.h"

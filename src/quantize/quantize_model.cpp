@@ -4,6 +4,7 @@
 #include <chrono>
 #include <filesystem>
 #include <map>
+#include <new>
 #include <system_error>
 #include <utility>
 
@@ -13,15 +14,15 @@
 #include "io/output_folder.h"
 #include "kernels/backend.h"
 #include "model/source_model.h"
-#include "quantize/job_identity.h"
-#include "quantize/job_plan.h"
+#include "quantize/job/job_identity.h"
+#include "quantize/job/job_plan.h"
+#include "quantize/job/work_folder.h"
 #include "quantize/layer_quantizer.h"
 #include "quantize/model_writer.h"
 #include "quantize/output_plan.h"
 #include "quantize/provenance.h"
-#include "quantize/quantizer.h"
+#include "quantize/rounding/quantizer.h"
 #include "quantize/shard_writer.h"
-#include "quantize/work_folder.h"
 
 namespace quarot::quantize {
 namespace {
@@ -234,6 +235,10 @@ QuantizeReport quantize_model(const std::string& in, const std::string& out,
     } catch (const Error& error) {
         if (work) leave(*work, options.how_to_go_on, error);
         throw;
+    } catch (const std::bad_alloc&) {
+        const Error error(ErrorCode::OutOfMemory, "not enough memory for quantizing " + in);
+        if (work) leave(*work, options.how_to_go_on, error);
+        throw error;
     }
     if (work) work->remove();
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "model/recipe.h"
+#include "quantize/calibration/smoothing.h"
 #include "quantize/quantized_linear.h"
-#include "quantize/smoothing.h"
 
 namespace quarot::quantize {
 

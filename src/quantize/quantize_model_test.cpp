@@ -12,7 +12,7 @@
 #include "io/hash.h"
 #include "model/source_model.h"
 #include "quantize/folder_fixture_for_tests.h"
-#include "quantize/rtn.h"
+#include "quantize/rounding/rtn.h"
 #include "rotate/rotation.h"
 
 namespace quarot::quantize {

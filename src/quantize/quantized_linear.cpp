@@ -1,12 +1,11 @@
 #include "quantize/quantized_linear.h"
 
 #include <algorithm>
-#include <limits>
 
 #include "core/check.h"
 #include "core/process.h"
-#include "quantize/grid.h"
 #include "quantize/quantized_tensors.h"
+#include "quantize/rounding/grid.h"
 
 namespace quarot::quantize {
 namespace {
@@ -87,65 +86,6 @@ void keep_differences(const WeightMatrix& rows, const OutlierWeights* nearest_ou
             nearest[c] = w[c] - nearest[c];
     }
 }
-
-double finite_or_zero(const io::Json* json) {
-    return json == nullptr ? 0.0 : json->as_double();
-}
-
-}  // namespace
-
-io::Json to_json(const QuantizedLayerReport& report) {
-    io::Json json;
-    json.set("name", report.name);
-    json.set("bits", report.bits);
-    json.set("group_size", report.group_size);
-    json.set("method", report.method);
-    json.set("relative_error", report.relative_error);
-    if (report.weighted_error) json.set("weighted_error", *report.weighted_error);
-    if (report.nearest_weighted_error) {
-        json.set("nearest_weighted_error", *report.nearest_weighted_error);
-    }
-    json.set("weights", report.weights);
-    json.set("bytes", report.bytes);
-    if (report.outliers > 0) json.set("outliers", report.outliers);
-    return json;
-}
-
-QuantizedLayerReport layer_report_from_json(const io::Json& json) {
-    constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
-    QuantizedLayerReport report;
-    report.name = json.at("name").as_string();
-    report.bits = static_cast<int>(json.at("bits").as_int(2, 16));
-    report.group_size = json.at("group_size").as_int(0, kMax);
-    report.method = json.at("method").as_string();
-    report.relative_error = finite_or_zero(json.find("relative_error"));
-    if (json.find("weighted_error") != nullptr) {
-        report.weighted_error = json.at("weighted_error").as_double();
-        report.nearest_weighted_error = json.at("nearest_weighted_error").as_double();
-    }
-    report.weights = json.at("weights").as_int(0, kMax);
-    if (const io::Json* outliers = json.find("outliers")) {
-        report.outliers = outliers->as_int(0, kMax);
-    }
-    report.bytes = json.at("bytes").as_int(0, kMax);
-    return report;
-}
-
-io::Json to_json(const std::vector<QuantizedLayerReport>& reports) {
-    io::Json::Array array;
-    for (const QuantizedLayerReport& report : reports) array.push_back(to_json(report));
-    return array;
-}
-
-std::vector<QuantizedLayerReport> layer_reports_from_json(const io::Json& json) {
-    std::vector<QuantizedLayerReport> reports;
-    for (const io::Json& report : json.as_array()) {
-        reports.push_back(layer_report_from_json(report));
-    }
-    return reports;
-}
-
-namespace {
 
 Block quantize_block(const std::string& name, const WeightMatrix& rows,
                      const PreparedQuantizer& quantizer, const ColumnOrder& columns,

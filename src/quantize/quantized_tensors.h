@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "model/recipe.h"
-#include "quantize/layer_file.h"
+#include "quantize/job/layer_file.h"
 #include "tensor/quantized_matrix.h"
 
 namespace quarot::quantize {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "core/thread_pool.h"
-#include "quantize/layer_file.h"
+#include "quantize/job/layer_file.h"
 #include "quantize/output_plan.h"
 #include "quantize/rotated_weight.h"
 #include "quantize/shard_writer.h"

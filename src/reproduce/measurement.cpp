@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "core/error.h"
+
 namespace quarot::reproduce {
 
 namespace {
@@ -29,8 +31,13 @@ io::Json to_json(const Measurement& measurement) {
 
 Measurement measurement_from_json(const io::Json& json) {
     Measurement measurement;
-    if (const io::Json* value = json.find("perplexity"))
+    if (const io::Json* value = json.find("perplexity")) {
         measurement.perplexity = value->as_double();
+        if (!(*measurement.perplexity > 0.0)) {
+            fail(ErrorCode::Corrupt, "{} is {}, expected more than 0; --overwrite measures anew",
+                 value->place(), *measurement.perplexity);
+        }
+    }
     measurement.reason = json.at("reason").as_string();
     for (const io::Json& nll : json.at("window_nll").as_array()) {
         measurement.window_nll.push_back(nll.as_double());

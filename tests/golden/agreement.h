@@ -6,7 +6,7 @@
 
 #include "eval/perplexity.h"
 #include "golden/golden_support.h"
-#include "quantize/calibration_windows.h"
+#include "quantize/calibration/calibration_windows.h"
 #include "quantize/quantize_model.h"
 #include "support/temp_dir.h"
 #include "tokenizer/tokenizer.h"

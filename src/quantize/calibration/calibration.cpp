@@ -1,0 +1,234 @@
+#include "quantize/calibration/calibration.h"
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+#include "core/check.h"
+#include "core/process.h"
+#include "tensor/float_convert.h"
+
+namespace quarot::quantize {
+namespace {
+
+using kernels::Operand;
+using kernels::Rows;
+using model::InputSite;
+using model::LinearRole;
+
+constexpr int64_t kLayer = 0;  // the only one of weights_
+
+// The model's, but of one layer and quantizing on the way only what calibration is to feel.
+model::Weights one_layer(model::ModelConfig config, model::Recipe recipe, const std::string& name,
+                         int64_t n_positions, kernels::Backend& backend) {
+    config.n_layers = 1;
+    if (recipe.calibration.activations == model::CalibrationActivations::Full) {
+        recipe.activations.bits = 16;
+        recipe.k.bits = 16;
+        recipe.v.bits = 16;
+    }
+    model::Weights weights = weights_frame(config, recipe, name, n_positions, backend);
+    weights.layers.resize(1);
+    return weights;
+}
+
+// One sequence from an empty cache, its pages in order. Token ids are not used.
+model::Batch one_window(int64_t n_tokens, int64_t page_tokens) {
+    model::Batch batch;
+    batch.token_ids.assign(static_cast<size_t>(n_tokens), 0);
+    batch.positions.resize(static_cast<size_t>(n_tokens));
+    std::iota(batch.positions.begin(), batch.positions.end(), 0);
+    batch.first_token.push_back(static_cast<int32_t>(n_tokens));
+    batch.context_lengths.push_back(static_cast<int32_t>(n_tokens));
+    batch.max_pages = ceil_div(n_tokens, page_tokens);
+    batch.page_tables.resize(static_cast<size_t>(batch.max_pages));
+    std::iota(batch.page_tables.begin(), batch.page_tables.end(), 0);
+    return batch;
+}
+
+Rows place_rows(kernels::Buffer& memory, int64_t n, int64_t cols, kernels::Backend& backend) {
+    const DType dtype = backend.activation_dtype();
+    QUAROT_CHECK(dtype == DType::F32, "calibration runs in fp32");
+    const int64_t stride = round_up(cols, 16);
+    memory = backend.allocate(n * stride * size_of(dtype));
+    return {memory.data(), dtype, n, cols, stride};
+}
+
+const model::SiteRule& rule_of(InputSite site) {
+    return model::kSiteRules[static_cast<size_t>(site)];
+}
+
+// Which tokens of the calibration text have each id: positions sorted by id.
+std::vector<std::pair<int32_t, int64_t>> tokens_by_id(const TokenWindows& windows) {
+    std::vector<std::pair<int32_t, int64_t>> tokens;
+    int64_t position = 0;
+    for (const auto& window : windows) {
+        for (const int32_t id : window) tokens.emplace_back(id, position++);
+    }
+    std::sort(tokens.begin(), tokens.end());
+    return tokens;
+}
+
+// Rounds as the file's dtype does.
+void round_to(DType dtype, std::span<float> values) {
+    if (dtype == DType::F32) return;
+    std::vector<std::byte> stored(values.size() * static_cast<size_t>(size_of(dtype)));
+    narrow(dtype, values, stored.data());
+    widen(dtype, stored.data(), values);
+}
+
+}  // namespace
+
+Calibration::Calibration(const model::ModelConfig& config, const model::Recipe& recipe,
+                         const std::string& name, TokenWindows windows, kernels::Backend& backend)
+    : windows_(std::move(windows)),
+      backend_(backend),
+      weights_(one_layer(config, recipe, name, std::ssize(windows_.at(0)), backend)),
+      state_(backend) {
+    const int64_t seqlen = weights_.n_positions;
+    const int64_t n_tokens = seqlen * n_windows();
+    for (const auto& window : windows_) {
+        QUAROT_CHECK(std::ssize(window) == seqlen, "{} {}", window.size(), seqlen);
+    }
+    const kernels::KvDescriptor descriptor = weights_.kv_descriptor();
+    kv_ = backend.make_kv_store(descriptor, ceil_div(seqlen, descriptor.page_tokens));
+    batch_ = upload_batch(one_window(seqlen, descriptor.page_tokens), backend, state_);
+    steps_ = std::make_unique<model::LayerSteps>(weights_, batch_, *kv_, backend_, comm_, state_);
+    residual_ = place_rows(residual_memory_, n_tokens, config.hidden, backend);
+    attended_ = place_rows(attended_memory_, n_tokens, config.q_dim(), backend);
+}
+
+void Calibration::embed(const RotatedWeight& embedding, DType stored) {
+    const auto tokens = tokens_by_id(windows_);
+    const int64_t cols = embedding.cols();
+    auto next = tokens.begin();
+    for (int64_t block = 0; block < embedding.n_blocks() && next != tokens.end(); ++block) {
+        const int64_t first = block * embedding.block_rows();
+        const int64_t end = first + embedding.block_rows();
+        if (next->first >= end) continue;
+        throw_if_interrupted();
+        std::vector<float> rows = embedding.block(block);
+        round_to(stored, rows);
+        for (; next != tokens.end() && next->first < end; ++next) {
+            const float* row = rows.data() + (next->first - first) * cols;
+            backend_.upload(residual_.f32(next->second), row, cols * size_of(DType::F32));
+        }
+    }
+    QUAROT_CHECK(next == tokens.end(), "token {} has no row", next->first);
+}
+
+void Calibration::set_norms(const std::vector<float>& attention_gain,
+                            const std::vector<float>& mlp_gain) {
+    model::LayerWeights& layer = weights_.layers[kLayer];
+    layer.attention_norm = model::upload_gain(attention_gain, backend_);
+    layer.mlp_norm = model::upload_gain(mlp_gain, backend_);
+}
+
+void Calibration::set_linear(LinearRole role, kernels::LinearWeights weights) {
+    weights.activation_group = weights_.activation_format(role).group_size;
+    weights_.layers[kLayer].linears[static_cast<size_t>(role)] =
+        backend_.prepare_linear(std::move(weights));
+}
+
+void Calibration::set_columns(InputSite site, const std::vector<int32_t>& order,
+                              int64_t n_outliers) {
+    weights_.layers[kLayer].splits[static_cast<size_t>(site)] =
+        model::upload_split(order, n_outliers, backend_);
+}
+
+void Calibration::set_outliers(LinearRole role, kernels::LinearWeights weights) {
+    weights_.layers[kLayer].outliers[static_cast<size_t>(role)] =
+        backend_.prepare_linear(std::move(weights));
+}
+
+void Calibration::for_inputs(InputSite site, const std::function<void(const Rows&)>& visit) {
+    if (site != InputSite::Attention) attend();
+    if (site == InputSite::Mlp || site == InputSite::Down) add_output();
+    for_windows([&](int64_t index) {
+        const Rows residual = window(residual_, index);
+        Rows inputs = window(attended_, index);  // of o_proj
+        if (site == InputSite::Attention)
+            inputs = floats(steps_->attention_input(kLayer, residual).main);
+        if (site == InputSite::Mlp) inputs = floats(steps_->mlp_input(kLayer, residual).main);
+        if (site == InputSite::Down) {
+            inputs = floats(steps_->down_input(kLayer, steps_->mlp_input(kLayer, residual)).main);
+        }
+        visit(inputs);
+    });
+}
+
+std::vector<double> Calibration::hessian(InputSite site) {
+    const int64_t cols = in_features(rule_of(site).roles.front(), weights_.config);
+    const int64_t bytes = cols * cols * static_cast<int64_t>(sizeof(double));
+    std::vector<double> sum(static_cast<size_t>(cols * cols), 0.0);
+    const kernels::Buffer gram = backend_.allocate(bytes);
+    backend_.upload(gram.data(), sum.data(), bytes);
+    for_inputs(site, [&](const Rows& inputs) {
+        backend_.accumulate_gram(inputs, static_cast<double*>(gram.data()));
+    });
+    backend_.download(sum.data(), gram.data(), bytes);
+    backend_.synchronize();
+    const auto n_tokens = static_cast<double>(residual_.rows);
+    for (double& value : sum) value /= n_tokens;
+    return sum;
+}
+
+void Calibration::finish_layer() {
+    attend();
+    add_output();
+    for_windows([&](int64_t index) {
+        const Rows residual = window(residual_, index);
+        const model::SiteInput in = steps_->down_input(kLayer, steps_->mlp_input(kLayer, residual));
+        steps_->add_linear(kLayer, LinearRole::Down, in, residual);
+    });
+    weights_.layers[kLayer] = {};
+    stand_ = Stand::Start;
+    ++layer_;
+}
+
+// Fills attended_ with what o_proj reads.
+void Calibration::attend() {
+    if (stand_ != Stand::Start) return;
+    for_windows([&](int64_t index) {
+        const Rows attended = window(attended_, index);
+        steps_->attention(kLayer, steps_->attention_input(kLayer, window(residual_, index)),
+                          attended);
+        const model::SiteInput in = steps_->output_input(kLayer, attended);
+        if (const auto* codes = std::get_if<kernels::QuantizedRows>(&in.main.rows)) {
+            backend_.dequantize(*codes, attended);
+        }
+    });
+    stand_ = Stand::Attended;
+}
+
+void Calibration::add_output() {
+    if (stand_ != Stand::Attended) return;
+    for_windows([&](int64_t index) {
+        const auto in = steps_->input_of(kLayer, InputSite::Output, window(attended_, index));
+        steps_->add_linear(kLayer, LinearRole::O, in, window(residual_, index));
+    });
+    stand_ = Stand::Added;
+}
+
+template <typename Run>
+void Calibration::for_windows(const Run& run) {
+    for (int64_t index = 0; index < n_windows(); ++index) {
+        throw_if_interrupted();
+        run(index);
+        steps_->check_finite(layer_);
+    }
+}
+
+Rows Calibration::window(const Rows& all, int64_t index) const {
+    return all.slice(index * weights_.n_positions, weights_.n_positions);
+}
+
+Rows Calibration::floats(const Operand& in) {
+    if (const auto* rows = std::get_if<Rows>(&in.rows)) return *rows;
+    const auto& codes = std::get<kernels::QuantizedRows>(in.rows);
+    const Rows room = state_.rows(kFloatsSlot, codes.rows, codes.cols);
+    backend_.dequantize(codes, room);
+    return room;
+}
+
+}  // namespace quarot::quantize

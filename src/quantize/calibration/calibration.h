@@ -1,0 +1,77 @@
+// Calibration text on its way through the layers of the model being quantized.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "comm/comm.h"
+#include "kernels/ops.h"
+#include "model/layer_steps.h"
+#include "model/roles.h"
+#include "quantize/calibration/calibration_windows.h"
+#include "quantize/rotated_weight.h"
+
+namespace quarot::quantize {
+
+// Holds the residual stream of all windows, and the inputs of o_proj: n_tokens * (hidden + q_dim)
+// fp32 values. Each layer goes: hessian(Attention), set q k v, hessian(Output), set o,
+// hessian(Mlp), set gate up, hessian(Down), set down, finish_layer; hessians may be left out, or be
+// any look at a site's inputs. What has been set is what the windows run through, so every Hessian
+// sees the layers and linears before it as the finished model will have them. Used by one thread.
+class Calibration {
+  public:
+    // recipe: says what is quantized on the way if its calibration carries quantized activations.
+    // name: of the model, for messages. The backend must outlive it. n_positions of the windows
+    // must be within the model's.
+    Calibration(const model::ModelConfig& config, const model::Recipe& recipe,
+                const std::string& name, TokenWindows windows, kernels::Backend& backend);
+
+    // Fills the residual stream from the embedding as the finished model stores it.
+    void embed(const RotatedWeight& embedding, DType stored);
+
+    void set_norms(const std::vector<float>& attention_gain, const std::vector<float>& mlp_gain);
+    void set_linear(model::LinearRole role, kernels::LinearWeights weights);
+    // For sites whose columns have an order; after what is asked about their inputs.
+    void set_columns(model::InputSite site, const std::vector<int32_t>& order, int64_t n_outliers);
+    void set_outliers(model::LinearRole role, kernels::LinearWeights weights);
+
+    // Calls visit with what the site's linears read, window after window, [n_tokens of a window, n]
+    // each, valid until it returns; Error{Numeric} naming layer and site if a NaN or Inf arises.
+    void for_inputs(model::InputSite site, const std::function<void(const kernels::Rows&)>& visit);
+    // Mean of x x^T over all tokens, [n, n].
+    std::vector<double> hessian(model::InputSite site);
+    // Brings the windows behind this layer. Weights are dropped.
+    void finish_layer();
+
+    int64_t n_windows() const { return static_cast<int64_t>(windows_.size()); }
+
+  private:
+    static constexpr size_t kFloatsSlot = model::ForwardState::kFirstFreeSlot;
+    // Where all windows stand in the layer.
+    enum class Stand { Start, Attended, Added };
+
+    kernels::Rows window(const kernels::Rows& all, int64_t index) const;
+    // What a linear reads, quantized values as floats; stands in the state until the next call.
+    kernels::Rows floats(const kernels::Operand& in);
+    template <typename Run>
+    void for_windows(const Run& run);
+    void attend();
+    void add_output();
+
+    TokenWindows windows_;
+    kernels::Backend& backend_;
+    model::Weights weights_;  // of one layer, number 0
+    comm::SingleComm comm_;
+    std::unique_ptr<kernels::KvStore> kv_;
+    model::ForwardState state_;
+    kernels::BatchView batch_;
+    std::unique_ptr<model::LayerSteps> steps_;
+    kernels::Buffer residual_memory_, attended_memory_;
+    kernels::Rows residual_, attended_;  // [n_tokens, hidden], [n_tokens, q_dim]
+    Stand stand_ = Stand::Start;
+    int64_t layer_ = 0;
+};
+
+}  // namespace quarot::quantize

@@ -1,0 +1,131 @@
+// The sum of what lives at the same time, taken where it is largest. Bytes of an element: 8 fp64,
+// 4 fp32.
+#include "quantize/job/job_memory.h"
+
+#include <algorithm>
+
+#include "model/roles.h"
+#include "quantize/rounding/gptq_tile.h"
+
+namespace quarot::quantize {
+namespace {
+
+using model::LinearRole;
+
+constexpr int64_t kProgramBytes = int64_t{28} << 20;  // code, libraries, headers of the inputs
+constexpr int64_t kThreadBytes = int64_t{3} << 20;    // stacks and heaps
+constexpr int64_t kBlockElements = int64_t{1} << 18;  // of a weight, as rotated_weight.cpp cuts it
+constexpr int64_t kBlocksOfAWeight = 4;               // waiting for each thread, when written
+constexpr int64_t kBlocksOfALinear = 2;               // the same, when quantized
+
+int64_t elements(LinearRole role, const model::ModelConfig& config) {
+    return out_features(role, config) * in_features(role, config);
+}
+
+int64_t block_elements(int64_t rows, int64_t cols) {
+    return std::min(std::max(kBlockElements, kGptqTileRows * cols), rows * cols);
+}
+
+// fp64, only where the outputs are mixed.
+int64_t whole_bytes(LinearRole role, const JobShape& shape) {
+    const bool mixed = rotate::changes(shape.rotation, rule_of(role).output);
+    return mixed ? 8 * elements(role, shape.config) : 0;
+}
+
+// Packed codes with their scales, or floats as they are stored.
+int64_t stored_bytes(LinearRole role, const JobShape& shape) {
+    const int64_t n = elements(role, shape.config);
+    const int bits = weight_bits(shape.recipe, role);
+    if (bits == 16) return 4 * n;
+    const int64_t group = shape.recipe.weights.group_size;
+    const int64_t n_scales = group == 0 ? out_features(role, shape.config) : n / group;
+    return n * bits / 8 + 8 * n_scales;
+}
+
+// A few blocks of a weight on their way: what a thread works on (stored fp32, fp64 and rounded
+// fp32, with the columns of a GPTQ tile), and what waits.
+int64_t blocks_bytes(LinearRole role, const JobShape& shape) {
+    const int64_t cols = in_features(role, shape.config);
+    const int64_t block = block_elements(out_features(role, shape.config), cols);
+    const int64_t tile = shape.hessians ? 3 * 8 * kGptqTileRows * cols : 0;
+    const int64_t working = 16 * block + tile;
+    // With Hessians a finished block keeps its rounding errors twice, and one is weighted.
+    const int64_t waiting = shape.hessians ? 9 * block : block;
+    const int64_t weighted = shape.hessians ? 12 * block : 0;
+    return shape.n_threads * (working + kBlocksOfALinear * waiting) + weighted;
+}
+
+// The residual stream and the inputs of o_proj of all tokens, as ids and as fp32; one window's
+// activations between the linears, and its K and V.
+int64_t calibration_bytes(const JobShape& shape) {
+    if (!shape.calibrated) return 0;
+    const model::ModelConfig& config = shape.config;
+    const int64_t token = 4 * (config.hidden + config.q_dim()) + 4 + 16;
+    const int64_t between =
+        2 * config.hidden + 2 * config.q_dim() + 2 * config.kv_dim() + 3 * config.ffn;
+    return shape.n_tokens * token + shape.seqlen * 4 * (between + 2 * config.kv_dim());
+}
+
+// The finished tensors of one layer, and what calibration runs its windows through: codes as the
+// backend packs them, at most a byte each; floats where only smoothing looks.
+int64_t layer_bytes(const JobShape& shape) {
+    int64_t bytes = 0;
+    for (const LinearRole role : model::kLayerRoles) {
+        bytes += stored_bytes(role, shape);
+        if (!shape.calibrated) continue;
+        const int64_t n = elements(role, shape.config);
+        const int bits = weight_bits(shape.recipe, role);
+        bytes += bits == 16 || !shape.hessians ? 4 * n : bits > 4 ? n : n / 2;
+    }
+    return bytes;
+}
+
+// n^2 Hessian in fp64 with its factor in fp64 and its fp32 copy; then the Hessian goes and the
+// weights of the site come.
+int64_t site_bytes(const model::SiteRule& site, const JobShape& shape) {
+    const int64_t n = in_features(site.roles.front(), shape.config);
+    int64_t weight = 0;
+    for (const LinearRole role : site.roles) {
+        weight = std::max(weight, whole_bytes(role, shape) + blocks_bytes(role, shape));
+    }
+    if (!shape.hessians) return weight;
+    return std::max((8 + 8 + 4) * n * n, (8 + 4) * n * n + weight);
+}
+
+int64_t quantizing_bytes(const JobShape& shape) {
+    int64_t bytes = 0;
+    for (const model::SiteRule& site : model::kSiteRules) {
+        bytes = std::max(bytes, site_bytes(site, shape));
+    }
+    return bytes + calibration_bytes(shape) + layer_bytes(shape);
+}
+
+// Embedding and head pass in blocks, stored as fp32 at most; layers come whole.
+int64_t writing_bytes(const JobShape& shape) {
+    const model::ModelConfig& config = shape.config;
+    const int64_t block = block_elements(config.vocab, config.hidden);
+    const int64_t n_blocks = std::min(kBlocksOfAWeight * shape.n_threads,
+                                      std::max(int64_t{1}, config.vocab * config.hidden / block));
+    const bool codes = weight_bits(shape.recipe, LinearRole::LmHead) < 16;
+    const int64_t head = codes ? 2 * stored_bytes(LinearRole::LmHead, shape) : 0;
+    int64_t layer = 0;
+    int64_t whole = 0;
+    for (const LinearRole role : model::kLayerRoles) {
+        if (weight_bits(shape.recipe, role) < 16) {
+            layer += stored_bytes(role, shape);
+        } else {
+            whole = std::max(whole, whole_bytes(role, shape) + blocks_bytes(role, shape));
+        }
+    }
+    return std::max(head + shape.n_threads * 16 * block + n_blocks * 4 * block, layer + whole);
+}
+
+}  // namespace
+
+int64_t job_ram_bytes(const JobShape& shape) {
+    const int64_t bytes = kProgramBytes + shape.n_threads * kThreadBytes +
+                          std::max(quantizing_bytes(shape), writing_bytes(shape));
+    return bytes + bytes / 16;  // what the allocator does not give back
+}
+
+}  // namespace quarot::quantize

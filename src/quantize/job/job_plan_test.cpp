@@ -1,0 +1,207 @@
+#include "quantize/job/job_plan.h"
+
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include <filesystem>
+
+#include "quantize/folder_fixture_for_tests.h"
+#include "quantize/job/job_time.h"
+
+namespace quarot::quantize {
+namespace {
+
+namespace fs = std::filesystem;
+using model::SourceModel;
+
+class JobPlanTest : public FolderTest {
+  protected:
+    JobPlan plan(const QuantizeOptions& options) const {
+        return plan_job(SourceModel::open(in), options, out);
+    }
+    // Exactly one problem, of this code, that mentions all of this.
+    void expect_problem(const QuantizeOptions& options, ErrorCode code,
+                        const std::vector<std::string>& mentions) const {
+        const std::vector<std::string> before = left_behind();
+        const JobPlan found = plan(options);
+        EXPECT_EQ(left_behind(), before);
+        ASSERT_EQ(found.problems.size(), 1u);
+        const JobProblem& problem = found.problems.front();
+        EXPECT_EQ(static_cast<int>(problem.code), static_cast<int>(code)) << problem.sentence;
+        for (const std::string& mention : mentions) {
+            EXPECT_NE(problem.sentence.find(mention), std::string::npos) << problem.sentence;
+        }
+        try {
+            throw_first_problem(found);
+            ADD_FAILURE() << "no error is thrown";
+        } catch (const Error& error) {
+            EXPECT_EQ(error.what(), problem.sentence);
+        }
+    }
+};
+
+int64_t bytes_of_folder(const std::string& folder) {
+    int64_t bytes = 0;
+    for (const auto& item : fs::directory_iterator(folder)) {
+        bytes += static_cast<int64_t>(item.file_size());
+    }
+    return bytes;
+}
+
+QuantizeOptions gptq_options(int64_t n_windows = 2, int64_t seqlen = 32) {
+    QuantizeOptions options = with_recipe("quarot");
+    std::vector<int32_t> window(static_cast<size_t>(seqlen), 7);
+    options.calibration.assign(static_cast<size_t>(n_windows), window);
+    return options;
+}
+
+TEST_F(JobPlanTest, AJobThatCanWorkHasNoProblemsAndLeavesNothing) {
+    write({});
+    for (const QuantizeOptions& options : {with_recipe("quarot-rtn"), gptq_options()}) {
+        const JobPlan found = plan(options);
+        EXPECT_TRUE(found.problems.empty());
+        EXPECT_NO_THROW(throw_first_problem(found));
+        EXPECT_GT(found.ram_bytes, 0);
+        EXPECT_TRUE(left_behind().empty());
+    }
+}
+
+TEST_F(JobPlanTest, DiskHoldsTheOutputAndTheLayersBesideIt) {
+    write({.hidden = 128, .ffn = 256, .vocab = 512});
+    const QuantizeOptions options = gptq_options();
+    const JobPlan found = plan(options);
+    quantize_model(in, out, options);
+    const int64_t output = bytes_of_folder(out);
+    EXPECT_GT(found.disk_bytes, output * 9 / 10);
+    EXPECT_LT(found.disk_bytes, 3 * output);
+}
+
+TEST_F(JobPlanTest, MemoryGrowsWithTokensAndWidthButNotWithDepth) {
+    write({});
+    const int64_t base = plan(gptq_options()).ram_bytes;
+    const int64_t one_more = plan(gptq_options(3)).ram_bytes - base;
+    EXPECT_NEAR(static_cast<double>(plan(gptq_options(4)).ram_bytes - base),
+                2.0 * static_cast<double>(one_more), 4.0);
+    EXPECT_GT(plan(gptq_options(4)).ram_bytes, base);
+    fs::remove_all(in);
+    write({.n_layers = 5});
+    EXPECT_EQ(plan(gptq_options()).ram_bytes, base);
+    fs::remove_all(in);
+    write({.hidden = 512, .ffn = 1024, .n_heads = 8, .head_dim = 64});
+    EXPECT_GT(plan(gptq_options()).ram_bytes, base);
+}
+
+TEST_F(JobPlanTest, SmoothingAloneHoldsNoHessians) {
+    constexpr int64_t kFfn = 4096;
+    write({.ffn = kFfn});
+    QuantizeOptions smoothing = gptq_options();
+    smoothing.recipe = model::named_recipe("smoothquant");
+    EXPECT_LT(plan(smoothing).ram_bytes, plan(gptq_options()).ram_bytes - 8 * kFfn * kFfn);
+}
+
+TEST_F(JobPlanTest, TimeGrowsWithTheCalibrationText) {
+    write({.hidden = 256, .ffn = 512, .n_heads = 8, .head_dim = 32});
+    const SourceModel source = SourceModel::open(in);
+    const double rounding = estimate_seconds(source, with_recipe("quarot-rtn"));
+    const double some = estimate_seconds(source, gptq_options(16, 256));
+    const double more = estimate_seconds(source, gptq_options(512, 256));
+    EXPECT_GT(rounding, 0.0);
+    EXPECT_GT(some, rounding);
+    EXPECT_GT(more, some);
+}
+
+TEST_F(JobPlanTest, GroupsThatDoNotDivideAreAProblem) {
+    write({});
+    QuantizeOptions options = with_recipe("quarot-rtn");
+    options.recipe.weights.group_size = 20;
+    expect_problem(options, ErrorCode::Usage, {"20"});
+}
+
+TEST_F(JobPlanTest, SettingsThatMakeNoSenseAreAProblem) {
+    write({});
+    QuantizeOptions options = with_recipe("quarot-rtn");
+    options.recipe.weights.bits = 1;
+    expect_problem(options, ErrorCode::Usage, {"1"});
+    options = with_recipe("quarot-rtn");
+    options.recipe.rotation.residual_block = 24;
+    expect_problem(options, ErrorCode::Usage, {"24"});
+    expect_problem(gptq_options(1, 257), ErrorCode::Usage, {"257", "256"});
+}
+
+TEST_F(JobPlanTest, TokensOutsideTheVocabularyAreAProblem) {
+    write({.vocab = 300});
+    QuantizeOptions options = gptq_options();
+    options.calibration[1][5] = 299;
+    EXPECT_TRUE(plan(options).problems.empty());
+    options.calibration[1][5] = 300;
+    expect_problem(options, ErrorCode::Usage, {"token id 300", "0 to 299"});
+    options.calibration[1][5] = -1;
+    expect_problem(options, ErrorCode::Usage, {"token id -1"});
+}
+
+TEST_F(JobPlanTest, AFolderOfOursIsAProblem) {
+    write({});
+    quantize_model(in, dir / "done", with_recipe("rtn"));
+    const JobPlan found = plan_job(SourceModel::open(dir / "done"), with_recipe("rtn"), out);
+    ASSERT_EQ(found.problems.size(), 1u);
+    EXPECT_EQ(found.problems.front().code, ErrorCode::Unsupported);
+}
+
+TEST_F(JobPlanTest, PlacesThatCannotBeUsedAreProblems) {
+    write({});
+    const QuantizeOptions options = with_recipe("quarot-rtn");
+    fs::create_directory(out);
+    expect_problem(options, ErrorCode::Usage, {out, "--overwrite"});
+    const SourceModel source = SourceModel::open(in);
+    const auto first_problem = [&](const std::string& place, const std::string& work) {
+        QuantizeOptions there = options;
+        there.work_folder = work;
+        const JobPlan found = plan_job(source, there, place);
+        return found.problems.empty() ? JobProblem{ErrorCode::Internal, ""}
+                                      : found.problems.front();
+    };
+    EXPECT_EQ(first_problem(in + "/sub", "").code, ErrorCode::Usage);
+    EXPECT_EQ(first_problem(dir / "missing/out", "").code, ErrorCode::Io);
+    EXPECT_EQ(first_problem(dir / "new", in + "/work").code, ErrorCode::Usage);
+    EXPECT_EQ(first_problem(dir / "new", dir / "new").code, ErrorCode::Usage);
+    EXPECT_EQ(first_problem(dir / "new", dir / "missing/work").code, ErrorCode::Io);
+    EXPECT_EQ(first_problem(dir / "new", dir / "work").sentence, "");
+}
+
+TEST_F(JobPlanTest, OneReasonIsToldOnce) {
+    write({});
+    const JobPlan found =
+        plan_job(SourceModel::open(in), with_recipe("quarot-rtn"), dir / "missing/out");
+    EXPECT_EQ(found.problems.size(), 1u);
+}
+
+TEST_F(JobPlanTest, WithoutAPlaceNoneIsLookedAt) {
+    write({});
+    const JobPlan found = plan_job(SourceModel::open(in), with_recipe("quarot-rtn"), "");
+    EXPECT_TRUE(found.problems.empty());
+    EXPECT_EQ(found.disk_bytes, plan(with_recipe("quarot-rtn")).disk_bytes);
+}
+
+TEST_F(JobPlanTest, FilesThatMayNotGrowEnoughAreAProblem) {
+    write({});
+    rlimit old{};
+    ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &old), 0);
+    const rlimit low{1000, old.rlim_max};
+    ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &low), 0);
+    const JobPlan found = plan(with_recipe("quarot-rtn"));
+    setrlimit(RLIMIT_FSIZE, &old);
+    ASSERT_EQ(found.problems.size(), 1u);
+    EXPECT_EQ(found.problems.front().code, ErrorCode::Io);
+    EXPECT_NE(found.problems.front().sentence.find("at most 1000"), std::string::npos);
+}
+
+TEST_F(JobPlanTest, MoreMemoryThanThereIsIsAProblem) {
+    write({.max_positions = int64_t{1} << 20});
+    QuantizeOptions options = with_recipe("quarot");  // windows as the recipe wants them
+    options.recipe.calibration.seqlen = int64_t{1} << 20;
+    options.recipe.calibration.n_samples = int64_t{1} << 16;
+    expect_problem(options, ErrorCode::OutOfMemory, {"GB", in});
+}
+
+}  // namespace
+}  // namespace quarot::quantize

@@ -1,0 +1,123 @@
+// Operations of every step of a job, over the speeds at which this machine does them.
+#include "quantize/job/job_time.h"
+
+#include <filesystem>
+#include <system_error>
+
+#include "core/thread_pool.h"
+#include "kernels/backend.h"
+#include "quantize/job/machine_speeds.h"
+#include "quantize/output_plan.h"
+#include "quantize/rounding/quantizer.h"
+#include "rotate/rotation.h"
+
+namespace quarot::quantize {
+namespace {
+
+using model::LinearRole;
+
+constexpr double kDiskBytesPerSecond = 4e8;
+constexpr double kSyncSeconds = 0.04;  // of a layer's file, its folder and the journal
+
+double as_double(int64_t value) {
+    return static_cast<double>(value);
+}
+
+class Clock {
+  public:
+    Clock(const model::SourceModel& source, const QuantizeOptions& options,
+          const MachineSpeeds& speeds)
+        : config_(source.config()), recipe_(options.recipe), speeds_(speeds) {
+        const model::CalibrationSpec& spec = recipe_.calibration;
+        const bool known = !options.calibration.empty();
+        seqlen_ = as_double(known ? std::ssize(options.calibration.front()) : spec.seqlen);
+        n_tokens_ = seqlen_ * as_double(known ? std::ssize(options.calibration) : spec.n_samples);
+    }
+
+    // Rotating and rounding, whatever the method.
+    double weights_of_a_layer() const {
+        double seconds = 0.0;
+        for (const LinearRole role : model::kLayerRoles) {
+            const double n = weights(role);
+            const bool mixed = rule_of(role).output != model::Basis::Plain;
+            seconds += n * (mixed ? 2.0 : 1.0) / speeds_.rotated_weights;
+            if (weight_bits(recipe_, role) < 16) seconds += n / speeds_.rounded_weights;
+        }
+        return seconds;
+    }
+
+    // All tokens through a layer, gate and up twice, and causal attention.
+    double calibration_of_a_layer() const {
+        double n = weights(LinearRole::Gate) + weights(LinearRole::Up);
+        for (const LinearRole role : model::kLayerRoles) n += weights(role);
+        const double attention = 2.0 * n_tokens_ * seqlen_ * as_double(config_.q_dim());
+        return 2.0 * n_tokens_ * n / speeds_.coded_linear_flops +
+               attention / speeds_.float_linear_flops;
+    }
+
+    // n^2 tokens multiply-adds for the Hessian; 2/3 n^3 for its factor; n^2 for each row of the
+    // weights in the solve, and 2 n^2 for each of the two errors that are weighted with it.
+    double solving_of_a_layer() const {
+        double seconds = 0.0;
+        for (const model::SiteRule& site : model::kSiteRules) {
+            const double n = as_double(in_features(site.roles.front(), config_));
+            seconds += 2.0 * n * n * n_tokens_ / speeds_.gram_flops;
+            seconds += 2.0 / 3.0 * n * n * n / speeds_.fp64_flops;
+            for (const LinearRole role : site.roles) {
+                const double rows = as_double(out_features(role, config_));
+                seconds += rows * n * n / speeds_.fp64_flops;
+                seconds += 4.0 * rows * n * n / speeds_.float_linear_flops;
+            }
+        }
+        return seconds;
+    }
+
+    double embedding_and_head(bool calibrated) const {
+        const double n = as_double(config_.vocab * config_.hidden);
+        return n * (calibrated ? 3.0 : 2.0) / speeds_.rotated_weights;
+    }
+
+  private:
+    double weights(LinearRole role) const {
+        return as_double(in_features(role, config_) * out_features(role, config_));
+    }
+
+    const model::ModelConfig& config_;
+    const model::Recipe& recipe_;
+    const MachineSpeeds& speeds_;
+    double seqlen_ = 0.0;
+    double n_tokens_ = 0.0;
+};
+
+double file_bytes(const model::SourceModel& source) {
+    double bytes = 0.0;
+    for (const std::string& path : source.checkpoint().files()) {
+        std::error_code error;
+        const auto size = std::filesystem::file_size(path, error);
+        if (!error) bytes += static_cast<double>(size);
+    }
+    return bytes;
+}
+
+}  // namespace
+
+double estimate_seconds(const model::SourceModel& source, const QuantizeOptions& options) {
+    const model::Recipe& recipe = options.recipe;
+    const rotate::Rotation rotation = rotate::make_rotation(recipe.rotation, source.config());
+    const OutputPlan plan = plan_output(source, rotation, recipe, options.shard_bytes);
+    ThreadPool pool(options.n_threads);
+    const auto backend = kernels::make_backend("cpu", {.n_threads = options.n_threads, .isa = ""});
+    const MachineSpeeds speeds = measure_speeds(recipe, rotation, source.config(), *backend, pool);
+    const bool calibrated = needs_calibration(recipe);
+    const Clock clock(source, options, speeds);
+    double layer = clock.weights_of_a_layer();
+    if (calibrated) layer += clock.calibration_of_a_layer();
+    if (calibrates_layers(recipe)) layer += clock.solving_of_a_layer();
+    const double written = as_double(plan.total_bytes);
+    return (layer + kSyncSeconds) * as_double(source.config().n_layers) +
+           clock.embedding_and_head(calibrated) +
+           (file_bytes(source) + written) / speeds.hashed_bytes +
+           2.0 * written / kDiskBytesPerSecond;
+}
+
+}  // namespace quarot::quantize

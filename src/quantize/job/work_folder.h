@@ -1,0 +1,58 @@
+// Finished layers of a running job on disk, so that a stopped job can go on.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "io/folder_lock.h"
+#include "io/json.h"
+#include "quantize/job/job_journal.h"
+#include "quantize/job/layer_file.h"
+
+namespace quarot::quantize {
+
+// Holds job.json, layer-NNNNN.safetensors and journal.jsonl. A layer counts once its record stands
+// in the journal and for as long as its file has the recorded digest. Locked against other
+// processes while the object lives. Used by one thread.
+class WorkFolder {
+  public:
+    // job: an object with all that decides the bytes of the result. Creates `path`, or with resume
+    // goes on with what lies there; if nothing does, the job begins at its first layer. Finished
+    // layers that were damaged are dropped with all that follow them, and so is what no record
+    // names. Error{Usage}, and nothing is touched: finished layers lie there but resume is false;
+    // they are of another job (the first setting that differs is named); what lies there is not
+    // ours. Error{NotFound}: in use by another process. Error{Io}.
+    WorkFolder(const std::string& path, const io::Json& job, bool resume);
+    // The folder stays, unless no layer was finished.
+    ~WorkFolder();
+    WorkFolder(const WorkFolder&) = delete;
+    WorkFolder& operator=(const WorkFolder&) = delete;
+
+    const std::string& path() const { return path_; }
+    int64_t finished_layers() const;  // these are 0 .. n - 1
+    // Of layer number finished_layers(). Durable when it returns; on Error{Io} the layer's files
+    // are gone and the finished ones stand.
+    void finish_layer(const std::vector<NamedTensor>& tensors, const io::Json& report);
+    // In name order. Error{Io} if the file changed since it was written.
+    std::vector<NamedTensor> read_layer(int64_t layer) const;
+    const io::Json& report(int64_t layer) const;
+    // When the result stands elsewhere: removes the folder, but nothing in it that is not ours.
+    void remove();
+
+  private:
+    std::string file_of(const std::string& name) const;
+    std::string layer_path(int64_t layer) const;
+    void begin(const io::Json& job);
+    void go_on();
+    bool is_intact(int64_t layer) const;
+    void drop_unrecorded();
+
+    std::string path_;
+    std::optional<io::FolderLock> lock_;
+    std::optional<JobJournal> journal_;
+    bool removed_ = false;
+};
+
+}  // namespace quarot::quantize

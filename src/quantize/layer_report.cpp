@@ -1,0 +1,60 @@
+#include "quantize/layer_report.h"
+
+#include <limits>
+
+namespace quarot::quantize {
+
+io::Json to_json(const QuantizedLayerReport& report) {
+    io::Json json;
+    json.set("name", report.name);
+    json.set("bits", report.bits);
+    json.set("group_size", report.group_size);
+    json.set("method", report.method);
+    json.set("relative_error", report.relative_error);
+    if (report.weighted_error) json.set("weighted_error", *report.weighted_error);
+    if (report.nearest_weighted_error) {
+        json.set("nearest_weighted_error", *report.nearest_weighted_error);
+    }
+    json.set("weights", report.weights);
+    json.set("bytes", report.bytes);
+    if (report.outliers > 0) json.set("outliers", report.outliers);
+    return json;
+}
+
+QuantizedLayerReport layer_report_from_json(const io::Json& json) {
+    constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
+    QuantizedLayerReport report;
+    report.name = json.at("name").as_string();
+    report.bits = static_cast<int>(json.at("bits").as_int(2, 16));
+    report.group_size = json.at("group_size").as_int(0, kMax);
+    report.method = json.at("method").as_string();
+    if (const io::Json* error = json.find("relative_error")) {
+        report.relative_error = error->as_double();  // else it was not finite
+    }
+    if (json.find("weighted_error") != nullptr) {
+        report.weighted_error = json.at("weighted_error").as_double();
+        report.nearest_weighted_error = json.at("nearest_weighted_error").as_double();
+    }
+    report.weights = json.at("weights").as_int(0, kMax);
+    if (const io::Json* outliers = json.find("outliers")) {
+        report.outliers = outliers->as_int(0, kMax);
+    }
+    report.bytes = json.at("bytes").as_int(0, kMax);
+    return report;
+}
+
+io::Json to_json(const std::vector<QuantizedLayerReport>& reports) {
+    io::Json::Array array;
+    for (const QuantizedLayerReport& report : reports) array.push_back(to_json(report));
+    return array;
+}
+
+std::vector<QuantizedLayerReport> layer_reports_from_json(const io::Json& json) {
+    std::vector<QuantizedLayerReport> reports;
+    for (const io::Json& report : json.as_array()) {
+        reports.push_back(layer_report_from_json(report));
+    }
+    return reports;
+}
+
+}  // namespace quarot::quantize

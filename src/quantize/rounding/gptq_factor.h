@@ -1,0 +1,25 @@
+// In which order does GPTQ visit the columns of a site, and how does an error in one move the
+// others?
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "core/thread_pool.h"
+#include "quantize/rounding/quantizer.h"
+
+namespace quarot::quantize {
+
+struct GptqFactor {
+    std::vector<int64_t> order;  // [n_cols] solve position -> column; the coded columns come first
+    std::vector<bool> dead;      // [n_cols] by solve position: coded columns that no input reaches
+    std::vector<double> u;       // [n_cols, n_cols] upper, H^-1 = U^T U in solve order
+};
+
+// Damps the Hessian by damp * mean(diagonal), more if that does not make it positive definite (with
+// a warning). Empty if nothing helps or every input is 0. Error{Numeric} for NaN and Inf.
+std::optional<GptqFactor> factor_hessian(const WeightInputs& inputs, double damp, bool act_order,
+                                         ThreadPool& pool);
+
+}  // namespace quarot::quantize

@@ -1,0 +1,195 @@
+#include "quantize/rounding/gptq_tile.h"
+
+#include <algorithm>
+#include <cmath>
+#include <span>
+
+#include "core/error.h"
+#include "linalg/blas.h"
+#include "quantize/rounding/clip_search.h"
+#include "quantize/rounding/stored_grids.h"
+
+namespace quarot::quantize {
+namespace {
+
+constexpr int64_t kBlock = 128;   // columns, as in the original program
+constexpr int64_t kSegment = 32;  // short enough that the loops in it cost little
+
+// Such that no group straddles a border.
+int64_t block_width(int64_t group) {
+    if (group == 0 || kBlock % group == 0 || group % kBlock == 0) return kBlock;
+    return group < kBlock ? kBlock / group * group : group;
+}
+
+}  // namespace
+
+GptqTile::GptqTile(const GptqProblem& problem, const WeightMatrix& rows, QuantizedPiece& piece,
+                   int64_t first_row)
+    : problem_(problem),
+      piece_(piece),
+      first_row_(first_row),
+      n_rows_(rows.rows),
+      group_width_(piece.codes.group_size == 0 ? problem.n_codes : piece.codes.group_size),
+      grids_follow_(piece.codes.group_size != 0 && !problem.format.act_order),
+      weights_(problem.n_cols * kGptqTileRows),
+      errors_(block_width(problem.format.group_size) * kGptqTileRows),
+      grids_(piece.codes.n_groups()),
+      codes_(kGptqTileRows * problem.n_codes) {
+    for (Grids& grids : grids_) {
+        grids.scale.fill(1.0);
+        grids.low.fill(0.0);
+        grids.high.fill(0.0);
+    }
+    load(rows);
+    if (!grids_follow_) choose_all_grids(rows);
+}
+
+void GptqTile::load(const WeightMatrix& rows) {
+    for (int64_t i = 0; i < problem_.n_cols; ++i) {
+        if (problem_.factor.dead[i]) continue;
+        const float* column = rows.values.data() + problem_.factor.order[i];
+        double* w = weights(i);
+        for (int64_t r = 0; r < n_rows_; ++r) w[r] = column[r * problem_.n_cols];
+    }
+}
+
+void GptqTile::choose_all_grids(const WeightMatrix& rows) {
+    const GridFormat wanted = grid_format(piece_.codes, problem_.format);
+    for (int64_t r = 0; r < n_rows_; ++r) {
+        for (int64_t group = 0; group < std::ssize(grids_); ++group) {
+            const int64_t first = r * problem_.n_cols + group * group_width_;
+            set_grid(r, group, choose_grid(rows.values.subspan(first, group_width_), wanted));
+        }
+    }
+}
+
+// From the weights as they stand now.
+void GptqTile::choose_group_grids(int64_t first_column) {
+    const GridFormat wanted = grid_format(piece_.codes, problem_.format);
+    std::vector<float> group(group_width_);
+    for (int64_t r = 0; r < n_rows_; ++r) {
+        for (int64_t i = 0; i < group_width_; ++i) {
+            group[i] = static_cast<float>(weights(first_column + i)[r]);
+            if (!std::isfinite(group[i])) fail_not_finite();
+        }
+        set_grid(r, first_column / group_width_, choose_grid(group, wanted));
+    }
+}
+
+void GptqTile::set_grid(int64_t row, int64_t group, const Grid& grid) {
+    grids_[group].scale[row] = grid.scale;
+    grids_[group].low[row] = grid.low;
+    grids_[group].high[row] = grid.high;
+    store_grid(piece_.codes, first_row_ + row, group, grid);
+}
+
+void GptqTile::solve() {
+    const int64_t width = block_width(problem_.format.group_size);
+    for (int64_t begin = 0; begin < problem_.n_codes; begin += width) {
+        const Columns block = {begin, std::min(begin + width, problem_.n_codes)};
+        solve_block(block);
+        correct({block.end, problem_.n_cols}, block);
+    }
+    store_codes();
+    store_rest();
+}
+
+void GptqTile::solve_block(Columns block) {
+    block_begin_ = block.begin;
+    const int64_t width = grids_follow_ ? group_width_ : block.end - block.begin;
+    for (int64_t begin = block.begin; begin < block.end; begin += width) {
+        const Columns part = {begin, std::min(begin + width, block.end)};
+        const bool starts_group = grids_follow_ && begin % group_width_ == 0;
+        const bool updated = problem_.format.group_scales == model::GroupScales::Updated;
+        if (starts_group && !updated) choose_group_grids(begin);
+        correct(part, {block.begin, begin});
+        if (starts_group && updated) choose_group_grids(begin);
+        solve_part(part);
+    }
+}
+
+void GptqTile::solve_part(Columns part) {
+    for (int64_t begin = part.begin; begin < part.end; begin += kSegment) {
+        const Columns segment = {begin, std::min(begin + kSegment, part.end)};
+        correct(segment, {part.begin, begin});
+        for (int64_t i = segment.begin; i < segment.end; ++i) {
+            round_column(i);
+            correct_by_one({i + 1, segment.end}, i);
+        }
+    }
+}
+
+// Clamping first is the same as clamping the rounded value, the limits being integers; adding
+// 1.5 * 2^52 rounds half to even. A NaN becomes a code in range and an error that is NaN.
+void GptqTile::round_column(int64_t i) {
+    constexpr double kRounder = 0x1.8p52;
+    const int64_t column = problem_.factor.order[i];
+    const Grids& grids = grids_[column / group_width_];
+    const double u = problem_.factor.u[i * (problem_.n_cols + 1)];
+    const double* w = weights(i);
+    double* e = errors(i);
+    std::array<double, kGptqTileRows> stored;
+    bool finite = true;
+    for (int64_t r = 0; r < kGptqTileRows; ++r) {
+        double q = w[r] / grids.scale[r];
+        q = q > grids.low[r] ? q : grids.low[r];
+        q = q < grids.high[r] ? q : grids.high[r];
+        q = (q + kRounder) - kRounder;
+        stored[r] = q - grids.low[r];
+        e[r] = (w[r] - grids.scale[r] * q) / u;
+        finite = finite && std::isfinite(e[r]);
+    }
+    if (!finite) fail_not_finite();
+    for (int64_t r = 0; r < n_rows_; ++r) {
+        codes_[r * problem_.n_codes + column] = static_cast<uint8_t>(stored[r]);
+    }
+}
+
+void GptqTile::correct_by_one(Columns later, int64_t i) {
+    const double* u = problem_.factor.u.data() + i * problem_.n_cols;
+    const double* e = errors(i);
+    for (int64_t j = later.begin; j < later.end; ++j) {
+        double* w = weights(j);
+        for (int64_t r = 0; r < kGptqTileRows; ++r) w[r] -= e[r] * u[j];
+    }
+}
+
+void GptqTile::correct(Columns later, Columns rounded) {
+    if (later.begin == later.end || rounded.begin == rounded.end) return;
+    linalg::subtract_product({
+        .m = later.end - later.begin,
+        .n = kGptqTileRows,
+        .k = rounded.end - rounded.begin,
+        .a = problem_.factor.u.data() + rounded.begin * problem_.n_cols + later.begin,
+        .a_stride = problem_.n_cols,
+        .b = errors(rounded.begin),
+        .c = weights(later.begin),
+    });
+}
+
+void GptqTile::store_codes() {
+    const std::span<const uint8_t> codes = codes_;
+    for (int64_t r = 0; r < n_rows_; ++r) {
+        piece_.codes.pack_row(first_row_ + r,
+                              codes.subspan(r * problem_.n_codes, problem_.n_codes));
+    }
+}
+
+void GptqTile::store_rest() {
+    const int64_t n_rest = problem_.n_cols - problem_.n_codes;
+    for (int64_t r = 0; r < n_rows_; ++r) {
+        for (int64_t i = 0; i < n_rest; ++i) {
+            const auto value = static_cast<float>(weights(problem_.n_codes + i)[r]);
+            if (!std::isfinite(value)) fail_not_finite();
+            piece_.rest[(first_row_ + r) * n_rest + i] = value;
+        }
+    }
+}
+
+void GptqTile::fail_not_finite() const {
+    fail(ErrorCode::Numeric,
+         "{}: GPTQ made a weight larger than its type holds; try more damping than {:g}",
+         problem_.site, problem_.format.damp);
+}
+
+}  // namespace quarot::quantize
