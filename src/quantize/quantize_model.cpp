@@ -40,7 +40,7 @@ void refuse_finished(const std::string& out, const QuantizeOptions& options) {
     std::error_code ignored;
     if (!options.resume || options.overwrite) return;
     const std::string work = work_folder_of(out, options);
-    if (!fs::exists(out, ignored) || fs::exists(work, ignored)) return;
+    if (!fs::exists(out, ignored) || fs::exists(work + "/journal.jsonl", ignored)) return;
     fail(ErrorCode::Usage,
          "{} exists and no unfinished work lies in {}, so there is nothing to resume", out, work);
 }

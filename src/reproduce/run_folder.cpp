@@ -117,13 +117,7 @@ RunFolder::RunFolder(std::string path, const io::Json& identity, bool overwrite)
 }
 
 void RunFolder::lock() {
-    std::optional<io::FolderLock> got = io::FolderLock::try_lock(path_);
-    if (!got) {
-        fail(ErrorCode::Usage,
-             "{} is in use by another run; wait for its end, or choose another name for --out",
-             path_);
-    }
-    lock_.emplace(std::move(*got));
+    lock_.emplace(io::FolderLock::lock(path_));
 }
 
 void RunFolder::check_same(const io::Json& there, const io::Json& identity) const {

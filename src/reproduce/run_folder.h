@@ -20,8 +20,8 @@ namespace quarot::reproduce {
 class RunFolder {
   public:
     // Creates it, or opens one whose run.json says `identity`; with `overwrite` what another run,
-    // or this one, left there is removed first. Error{Usage} if it is not ours, in use, or of
-    // another run, naming what differs.
+    // or this one, left there is removed first. Error{Usage} if it is not ours or of another run,
+    // naming what differs; Error{NotFound} if another process holds it.
     RunFolder(std::string path, const io::Json& identity, bool overwrite);
 
     const std::string& path() const { return path_; }

@@ -21,11 +21,15 @@ io::Json identity(const std::string& text = "t") {
 class RunFolderTest : public testing::Test {
   protected:
     void expect_usage_error(const io::Json& run, const std::string& word, bool overwrite = false) {
+        expect_error(ErrorCode::Usage, run, word, overwrite);
+    }
+    void expect_error(ErrorCode code, const io::Json& run, const std::string& word,
+                      bool overwrite) {
         try {
             const RunFolder folder(path, run, overwrite);
             FAIL() << "nothing was thrown";
         } catch (const Error& error) {
-            EXPECT_EQ(error.code(), ErrorCode::Usage);
+            EXPECT_EQ(error.code(), code);
             EXPECT_NE(std::string(error.what()).find(word), std::string::npos) << error.what();
         }
     }
@@ -108,8 +112,8 @@ TEST_F(RunFolderTest, TidiesUpAfterAKill) {
 
 TEST_F(RunFolderTest, ServesOneRunAtATime) {
     const RunFolder folder(path, identity(), false);
-    expect_usage_error(identity(), "in use");
-    expect_usage_error(identity(), "in use", true);
+    expect_error(ErrorCode::NotFound, identity(), "in use", false);
+    expect_error(ErrorCode::NotFound, identity(), "in use", true);
 }
 
 TEST_F(RunFolderTest, KeepsOnlyTheWeightsThatAreStillNeeded) {
