@@ -52,7 +52,8 @@ TEST(ReproduceSlow, EveryRowEqualsASeparateQuantizeAndPerplexity) {
     const Outcome outcome = run_program(reproduce(dir / "out", {}));
     ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
     std::set<std::string> seen;
-    for (const io::Json& row : outcome.json().at("rows").as_array()) {
+    const io::Json document = outcome.json();
+    for (const io::Json& row : document.at("rows").as_array()) {
         const std::string recipe = row.at("recipe").as_string();
         if (row.at("perplexity").is_null() || !seen.insert(recipe).second) continue;
         const bool original = recipe == "none";
