@@ -14,6 +14,7 @@ demo: dependencies
 test: dependencies build
 	ctest --preset release -j $(JOBS) -L 'unit|oracle'
 
+# Everything that compares with reference values, kills jobs or takes minutes: over an hour on two cores.
 test-slow: dependencies build
 	ctest --preset release -j $(JOBS) -L 'unit|oracle|slow'
 
