@@ -32,6 +32,16 @@ bool is_same_method(model::Recipe named, const model::Recipe& recipe) {
     return model::to_json(named).dump() == model::to_json(recipe).dump();
 }
 
+// The recipe that flags have arrived at, or "custom".
+std::string name_by_settings(const model::Recipe& recipe) {
+    for (const std::string& name : model::recipe_names()) {
+        model::Recipe candidate = recipe;
+        candidate.name = name;
+        if (is_same_method(model::named_recipe(name), candidate)) return name;
+    }
+    return "custom";
+}
+
 }  // namespace
 
 void RecipeFlags::declare(Args& args) {
@@ -153,7 +163,7 @@ model::Recipe RecipeFlags::resolve() const {
     apply_method(recipe);
     apply_rotation(recipe);
     model::check_recipe(recipe);
-    if (!is_same_method(named, recipe)) recipe.name = "custom";
+    if (!is_same_method(named, recipe)) recipe.name = name_by_settings(recipe);
     return recipe;
 }
 

@@ -13,10 +13,9 @@ namespace quarot::apps {
 class RecipeFlags {
   public:
     void declare(Args& args);
-    // The named recipe, or the default one, with every flag applied. Its name becomes
-    // "custom" if that changes more than the seed, the stored dtype and how the calibration text
-    // is cut.
-    // Error{Usage, Unsupported}.
+    // The named recipe, or the default one, with every flag applied. If that changes more than the
+    // seed, the stored dtype and how the calibration text is cut, its name becomes that of the
+    // recipe with these settings, or "custom". Error{Usage, Unsupported}.
     model::Recipe resolve() const;
     // Was the length of calibration windows chosen, or is it the default?
     bool has_seqlen() const { return seqlen_.has_value(); }

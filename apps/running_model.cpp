@@ -14,6 +14,9 @@ std::string describe(const model::Recipe& recipe) {
         zero_point(recipe.weights.symmetric, recipe.weights.bits), recipe.activations.bits,
         zero_point(recipe.activations.symmetric, recipe.activations.bits), recipe.k.bits,
         recipe.v.bits);
+    const int64_t w_group = recipe.weights.group_size, a_group = recipe.activations.group_size;
+    if (w_group != 0) text += fmt::format(" weight groups {}", w_group);
+    if (a_group != 0) text += fmt::format(" activation groups {}", a_group);
     if (recipe.down_bits != 0) text += fmt::format(" down {}", recipe.down_bits);
     if (recipe.head_bits != 16) text += fmt::format(" head {}", recipe.head_bits);
     if (recipe.smoothing.enabled) text += fmt::format(" smoothed {:.2g}", recipe.smoothing.alpha);

@@ -125,7 +125,9 @@ TEST_F(Quantize, ARecipeKeepsItsNameUnlessItsMethodChanges) {
     EXPECT_EQ(name({"--nsamples", "5", "--seqlen", "64", "--calib-windows", "first"}),
               "quarot-rtn");
     EXPECT_EQ(name({"--calib-activations", "quantized"}), "custom");
-    EXPECT_EQ(name({"--recipe", "rtn", "--rotate", "hadamard"}), "custom");
+    EXPECT_EQ(name({"--recipe", "rtn", "--w-bits", "5"}), "custom");
+    EXPECT_EQ(name({"--recipe", "rtn", "--rotate", "hadamard"}), "quarot-rtn") << "its settings";
+    EXPECT_EQ(name({"--w-bits", "8", "--a-bits", "8", "--kv-bits", "8"}), "w8a8kv8");
     expect_success(run_program({"generate", out_, "-p", "abc", "-n", "2"}));
 }
 
