@@ -44,7 +44,7 @@ struct Inputs {
 };
 
 void make_extreme(QuantizedMatrix& m, bool symmetric) {
-    const uint8_t stored = symmetric ? 0 : static_cast<uint8_t>((1 << m.bits) - 1);
+    const uint8_t stored = static_cast<uint8_t>(symmetric ? 0 : (1 << m.bits) - 1);
     const std::vector<uint8_t> row(static_cast<size_t>(m.cols), stored);
     for (int64_t r = 0; r < m.rows; ++r) {
         m.pack_row(r, row);
