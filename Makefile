@@ -1,7 +1,7 @@
 # One-word entry points. CMake presets do the building; nothing here is needed to use CMake alone.
 JOBS ?= $(shell nproc)
 
-.PHONY: build demo test test-slow test-asan clang models format tidy clean dependencies
+.PHONY: build demo test test-slow test-asan clang models oracles format tidy clean dependencies
 
 build:
 	cmake --preset release
@@ -33,6 +33,11 @@ clang:
 models:
 	tools/install_dependencies.sh --models
 	tools/make_models.sh
+
+# The Python packages that tests compare with; those tests skip themselves without them.
+oracles:
+	tools/install_dependencies.sh --models
+	tools/make_oracles.sh
 
 dependencies:
 	tools/install_dependencies.sh
