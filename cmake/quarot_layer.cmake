@@ -4,7 +4,8 @@
 function(quarot_layer name)
     cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;LINKS;TESTS" ${ARGN})
     add_library(quarot_${name} STATIC ${ARG_SOURCES})
-    target_include_directories(quarot_${name} PUBLIC ${PROJECT_SOURCE_DIR}/src)
+    target_include_directories(quarot_${name}
+        PUBLIC ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
     list(TRANSFORM ARG_DEPENDS PREPEND quarot_)
     target_link_libraries(quarot_${name}
         PUBLIC ${ARG_DEPENDS} PRIVATE ${ARG_LINKS} quarot_warnings quarot_sanitizers)

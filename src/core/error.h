@@ -1,39 +1,13 @@
-// What went wrong, for the person who can fix it: one exception type with one code.
+// How the library fails: Error of the public header, its message made from a format.
 #pragma once
 
 #include <fmt/format.h>
 
-#include <stdexcept>
-#include <string>
 #include <utility>
 
+#include "quarot/error.h"
+
 namespace quarot {
-
-// The values are the program's exit codes.
-enum class ErrorCode {
-    Internal = 1,
-    Usage = 2,
-    NotFound = 3,     // input missing or unreadable
-    Unsupported = 4,  // a model or feature we do not have
-    Corrupt = 5,      // a file that breaks its format, NaN or Inf stored in a file included
-    OutOfMemory = 6,  // host or device memory, or a resource limit
-    Io = 7,           // read or write failed, disk full, output not writable
-    Numeric = 8,      // NaN or Inf arising in computation
-    CheckFailed = 9,
-    Device = 10,
-    Interrupted = 130,
-    Terminated = 143,
-};
-
-// message: subject, found, expected, hint; one sentence, no newline.
-class Error : public std::runtime_error {
-  public:
-    Error(ErrorCode code, const std::string& message) : std::runtime_error(message), code_(code) {}
-    ErrorCode code() const { return code_; }
-
-  private:
-    ErrorCode code_;
-};
 
 template <typename... Args>
 [[noreturn]] void fail(ErrorCode code, fmt::format_string<Args...> format, Args&&... args) {
