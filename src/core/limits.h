@@ -11,6 +11,29 @@ inline constexpr int64_t kJsonBytes = int64_t{4} << 20;
 inline constexpr int kJsonDepth = 32;
 inline constexpr int64_t kJsonValues = int64_t{4} << 20;
 
+// Safetensors files. Root, entry, shape: nothing legitimate nests deeper than three.
+inline constexpr int64_t kSafetensorsHeaderBytes = 100'000'000;
+inline constexpr int kSafetensorsDepth = 4;
+inline constexpr int64_t kSafetensorsTensors = 1'000'000;
+inline constexpr int64_t kSafetensorsMetadataBytes = int64_t{1} << 20;
+inline constexpr int64_t kTensorDimension = int64_t{1} << 48;
+inline constexpr size_t kTensorRank = 8;
+inline constexpr size_t kTensorNameBytes = 512;
+
+// model.safetensors.index.json
+inline constexpr int64_t kIndexBytes = int64_t{64} << 20;
+inline constexpr size_t kShards = 10'000;
+inline constexpr size_t kShardNameBytes = 255;
+
+// config.json and generation_config.json
+inline constexpr size_t kEndTokens = 256;
+
+// What quantizing leaves beside the weights, and its unfinished work.
+inline constexpr int64_t kProvenanceBytes = int64_t{64} << 20;  // quarot.json
+inline constexpr int64_t kJobBytes = int64_t{1} << 20;          // job.json
+inline constexpr int64_t kJournalBytes = int64_t{64} << 20;     // journal.jsonl
+inline constexpr size_t kRecipeNameBytes = 64;
+
 // tokenizer.json
 inline constexpr int64_t kTokenizerBytes = int64_t{64} << 20;
 inline constexpr int64_t kTokenIds = int64_t{1} << 22;

@@ -9,8 +9,9 @@
 
 #include "core/checked_math.h"
 #include "core/error.h"
-#include "core/log.h"
+#include "core/limits.h"
 #include "io/json.h"
+#include "io/shard_index.h"
 #include "io/text.h"
 #include "tensor/float_convert.h"
 
@@ -22,27 +23,10 @@ namespace fs = std::filesystem;
 
 constexpr const char* kIndexName = "model.safetensors.index.json";
 constexpr const char* kSingleName = "model.safetensors";
-constexpr size_t kMaxShards = 10'000;
-constexpr size_t kMaxShardNameBytes = 255;
-constexpr int64_t kMaxIndexBytes = int64_t{64} << 20;
-
-// tensor -> name of its shard
-using WeightMap = std::map<std::string, std::string>;
 
 bool is_there(const fs::path& path) {
     std::error_code error;
     return fs::exists(path, error);
-}
-
-// Letters, digits, '.', '_', '-', ending in ".safetensors": no folder can be named with these.
-bool is_shard_name(const std::string& name) {
-    constexpr std::string_view kEnding = ".safetensors";
-    const auto allowed = [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-               c == '.' || c == '_' || c == '-';
-    };
-    return name.size() > kEnding.size() && name.size() <= kMaxShardNameBytes &&
-           name.ends_with(kEnding) && std::all_of(name.begin(), name.end(), allowed);
 }
 
 // What else lies in a folder without safetensors decides the advice.
@@ -63,55 +47,6 @@ bool is_shard_name(const std::string& name) {
              folder, printable(*foreign.begin()));
     }
     fail(ErrorCode::NotFound, "{} has neither {} nor {}", folder, kSingleName, kIndexName);
-}
-
-WeightMap read_weight_map(const Json& index, const std::string& path) {
-    WeightMap map;
-    for (const auto& [tensor, shard] : index.at("weight_map").as_object()) {
-        if (!is_shard_name(shard.as_string())) {
-            fail(ErrorCode::Corrupt,
-                 "{}: tensor {} stands in \"{}\", expected a plain *.safetensors file name", path,
-                 printable(tensor), printable(shard.as_string()));
-        }
-        map.emplace(tensor, shard.as_string());
-    }
-    if (map.empty()) fail(ErrorCode::Corrupt, "{}: weight_map is empty, expected tensors", path);
-    return map;
-}
-
-std::set<std::string> shards_of(const WeightMap& map, const std::string& path) {
-    std::set<std::string> shards;
-    for (const auto& [tensor, shard] : map) shards.insert(shard);
-    if (shards.size() > kMaxShards) {
-        fail(ErrorCode::Corrupt, "{} names {} files, at most {} are accepted", path, shards.size(),
-             kMaxShards);
-    }
-    return shards;
-}
-
-// The index must place `tensor`, found in `shard`, exactly there.
-void check_placed(const WeightMap& map, const std::string& tensor, const std::string& shard,
-                  const std::string& index_path) {
-    const auto placed = map.find(tensor);
-    if (placed == map.end()) {
-        fail(ErrorCode::Corrupt, "{}: tensor {} of {} is missing from weight_map", index_path,
-             printable(tensor), shard);
-    }
-    if (placed->second != shard) {
-        fail(ErrorCode::Corrupt, "{}: tensor {} is said to stand in {}, but {} holds it",
-             index_path, printable(tensor), placed->second, shard);
-    }
-}
-
-void warn_of_total_size(const Json& index, int64_t total, const std::string& path) {
-    const Json* metadata = index.find("metadata");
-    if (!metadata || !metadata->is_object()) return;
-    const Json* stated = metadata->find("total_size");
-    if (!stated) return;
-    if (!stated->is_number() || stated->as_double() != static_cast<double>(total)) {
-        log_warning("{}: total_size is {}, the tensors have {} bytes", path,
-                    printable(stated->dump(-1)), total);
-    }
 }
 
 std::string text_of(const Shape& shape) {
@@ -140,23 +75,23 @@ Checkpoint Checkpoint::open(const std::string& folder) {
 }
 
 void Checkpoint::open_shards(const std::string& index_path) {
-    const Json index = Json::parse_file(index_path, {.max_bytes = kMaxIndexBytes});
-    const WeightMap map = read_weight_map(index, index_path);
+    const ShardIndex index = parse_shard_index(
+        Json::parse_file(index_path, {.max_bytes = limits::kIndexBytes}), index_path);
     int64_t total = 0;
-    for (const std::string& shard : shards_of(map, index_path)) {
+    for (const std::string& shard : index.shards) {
         add_file((fs::path(folder_) / shard).string());
         for (const auto& [tensor, info] : files_.back().tensors()) {
-            check_placed(map, tensor, shard, index_path);
+            index.check_placed(tensor, shard);
             total += info.bytes;
         }
     }
-    for (const auto& [tensor, shard] : map) {
+    for (const auto& [tensor, shard] : index.shard_of) {
         if (!entries_.contains(tensor)) {
             fail(ErrorCode::Corrupt, "{}: tensor {} is said to stand in {}, which does not hold it",
                  index_path, printable(tensor), shard);
         }
     }
-    warn_of_total_size(index, total, index_path);
+    index.warn_of_total_size(total);
 }
 
 void Checkpoint::add_file(const std::string& path) {

@@ -9,12 +9,14 @@
 #include <variant>
 #include <vector>
 
+#include "core/limits.h"
+
 namespace quarot::io {
 
 struct JsonLimits {
-    int64_t max_bytes = int64_t{4} << 20;
-    int max_depth = 32;
-    int64_t max_values = int64_t{4} << 20;  // keeps memory in proportion to honest files
+    int64_t max_bytes = limits::kJsonBytes;
+    int max_depth = limits::kJsonDepth;
+    int64_t max_values = limits::kJsonValues;  // keeps memory in proportion to honest files
 };
 
 // A JSON value. Objects keep the order of their keys. Reading accessors throw

@@ -9,34 +9,26 @@
 #include <vector>
 
 #include "io/file.h"
+#include "io/safetensors_header.h"
 #include "tensor/tensor.h"
 
 namespace quarot::io {
 
-struct TensorInfo {
-    DType dtype = DType::F32;
-    Shape shape;
-    int64_t offset = 0;  // of the first byte in the file
-    int64_t bytes = 0;
-};
-
 class SafetensorsFile {
   public:
-    // Error{Corrupt} (or Unsupported for a known dtype we lack) by the rules of
-    // docs/file_format.md: lengths, offsets, overlaps, gaps, duplicates, shapes, dtypes.
+    // Error{Corrupt} or Error{Unsupported} as parse_safetensors_header.
     explicit SafetensorsFile(const std::string& path);
 
     const std::string& path() const { return file_.path(); }
-    const std::map<std::string, TensorInfo>& tensors() const { return tensors_; }
-    const std::map<std::string, std::string>& metadata() const { return metadata_; }
+    const std::map<std::string, TensorInfo>& tensors() const { return header_.tensors; }
+    const std::map<std::string, std::string>& metadata() const { return header_.metadata; }
 
     // `out` takes bytes [first, first + out.size()) of the tensor. Thread-safe.
     void read(const TensorInfo& info, int64_t first, std::span<std::byte> out) const;
 
   private:
     File file_;
-    std::map<std::string, TensorInfo> tensors_;
-    std::map<std::string, std::string> metadata_;
+    SafetensorsHeader header_;
 };
 
 // What a file that is to be written holds; sizes are known before any data is.

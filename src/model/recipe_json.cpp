@@ -6,6 +6,7 @@
 
 #include "core/check.h"
 #include "core/error.h"
+#include "core/limits.h"
 #include "io/text.h"
 #include "model/recipe.h"
 
@@ -15,7 +16,6 @@ namespace {
 
 constexpr int64_t kFormatVersion = 1;
 constexpr int64_t kMaxSize = int64_t{1} << 24;  // of blocks, positions and calibration
-constexpr size_t kMaxName = 64;
 
 template <typename Enum>
 using Spelling = std::pair<Enum, std::string_view>;
@@ -104,7 +104,7 @@ std::string read_name(const io::Json& json) {
         return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
                c == '-' || c == '_' || c == '.';
     };
-    bool plain = !name.empty() && name.size() <= kMaxName && name != "none";
+    bool plain = !name.empty() && name.size() <= limits::kRecipeNameBytes && name != "none";
     for (const char c : name) plain = plain && is_plain(c);
     if (plain) return name;
     fail(ErrorCode::Corrupt, "{} is \"{}\", expected the name of a recipe", json.place(),

@@ -1,13 +1,12 @@
 #include "model/source_model.h"
 
-#include <algorithm>
 #include <filesystem>
 #include <string_view>
 
 #include "core/check.h"
 #include "core/error.h"
 #include "io/text.h"
-#include "model/families/config_fields.h"
+#include "model/folder_config.h"
 #include "model/tensor_plan.h"
 #include "model/value_checks.h"
 #include "tensor/float_convert.h"
@@ -27,103 +26,35 @@ io::Json read_config_json(const std::string& folder) {
     return io::Json::parse_file((fs::path(folder) / "config.json").string());
 }
 
-// Chat models keep their further end tokens in generation_config.json.
-void add_end_tokens(const std::string& folder, ModelConfig& config) {
+std::optional<io::Json> read_generation_json(const std::string& folder) {
     const fs::path path = fs::path(folder) / "generation_config.json";
     std::error_code error;
-    if (!fs::exists(path, error)) return;
-    for (const int32_t token : read_eos(io::Json::parse_file(path.string()))) {
-        if (std::find(config.eos.begin(), config.eos.end(), token) == config.eos.end()) {
-            config.eos.push_back(token);
-        }
-    }
-}
-
-Recipe recipe_of(const io::Json& config) {
-    if (const io::Json* foreign = config.find("compression_config")) {
-        fail(ErrorCode::Unsupported,
-             "{} marks a model compressed by another program, and this version reads unquantized "
-             "models and its own",
-             foreign->place());
-    }
-    const io::Json* quantization = config.find("quantization_config");
-    if (quantization == nullptr) return full_precision_recipe();
-    const io::Json& method = quantization->at("quant_method");
-    if (method.as_string() == "quarot") return recipe_from_json(*quantization);
-    fail(ErrorCode::Unsupported,
-         "{} is \"{}\", and this version reads unquantized models and its own (\"quarot\")",
-         method.place(), io::printable(method.as_string()));
-}
-
-void check_block(std::string_view key, int64_t block, int64_t width, const std::string& place) {
-    if (block == 0 || width % block == 0) return;
-    fail(ErrorCode::Corrupt, "{} has a {} of {}, expected a divisor of {}", place, key, block,
-         width);
-}
-
-void check_group(std::string_view section, int64_t group, const ModelConfig& config,
-                 const std::string& place) {
-    if (group == 0) return;
-    for (const LinearRole role : kLayerRoles) {
-        const int64_t n = in_features(role, config);
-        if (n % group == 0) continue;
-        fail(ErrorCode::Corrupt,
-             "{} has {}.group_size {}, expected 0 or a divisor of the {} inputs of {}; is this the "
-             "right config?",
-             place, section, group, n, rule_of(role).name);
-    }
-}
-
-// What of the recipe must fit the model it stands in.
-void check_recipe_fits(const Recipe& recipe, const ModelConfig& config, const io::Json& json) {
-    if (recipe.name == "none") return;
-    const std::string& place = json.at("quantization_config").place();
-    check_block("residual_block", recipe.rotation.residual_block, config.hidden, place);
-    check_block("heads_block", recipe.rotation.heads_block, config.n_heads, place);
-    check_block("ffn_block", recipe.rotation.ffn_block, config.ffn, place);
-    if (recipe.rotation.residual != ResidualRotation::None && !recipe.rotation.fold_norms) {
-        fail(ErrorCode::Corrupt,
-             "{} has a residual rotation and fold_norms false, expected true, since a rotated "
-             "residual stream has no place for norm gains",
-             place);
-    }
-    for (const LinearRole role : kLayerRoles) {
-        const int64_t n = in_features(role, config);
-        if (n_outliers(recipe, role, config) < n) continue;
-        fail(ErrorCode::Corrupt,
-             "{} keeps all {} inputs of {} apart as outliers, expected fewer; is this the right "
-             "config?",
-             place, n, rule_of(role).name);
-    }
-    check_group("weights", recipe.weights.group_size, config, place);
-    check_group("activations", recipe.activations.group_size, config, place);
-    if (config.tied_embeddings && recipe.head_bits < 16) {
-        fail(ErrorCode::Corrupt,
-             "{} has an lm_head of {} bits, expected 16, since tie_word_embeddings is true", place,
-             recipe.head_bits);
-    }
+    if (!fs::exists(path, error)) return std::nullopt;
+    return io::Json::parse_file(path.string());
 }
 
 }  // namespace
 
 SourceModel SourceModel::open(const std::string& folder) {
     io::Json config_json = read_config_json(folder);
-    const Family& family = family_of(config_json);  // before the weights, so that advice fits
-    const ModelConfig config = family.read_config(config_json);
-    const Recipe recipe = recipe_of(config_json);
-    SourceModel model(io::Checkpoint::open(folder), std::move(config_json));
-    model.family_ = &family;
-    model.config_ = config;
-    model.recipe_ = recipe;
-    add_end_tokens(folder, model.config_);
-    check_recipe_fits(recipe, config, model.config_json_);
-    check_tensors(plan_tensors(family, config, recipe), model.checkpoint_);
+    // Before the weights, so that advice fits.
+    FolderConfig config = read_folder_config(config_json);
+    SourceModel model(io::Checkpoint::open(folder), std::move(config_json), std::move(config));
+    if (const auto generation = read_generation_json(folder)) {
+        add_end_tokens(*generation, model.config_);
+    }
+    check_recipe_fits(model.recipe_, model.config_, model.config_json_);
+    check_tensors(plan_tensors(*model.family_, model.config_, model.recipe_), model.checkpoint_);
     if (model.is_quantized()) model.hashes_ = TensorHashes::of_folder(folder);
     return model;
 }
 
-SourceModel::SourceModel(io::Checkpoint checkpoint, io::Json config_json)
-    : checkpoint_(std::move(checkpoint)), config_json_(std::move(config_json)) {}
+SourceModel::SourceModel(io::Checkpoint checkpoint, io::Json config_json, FolderConfig config)
+    : checkpoint_(std::move(checkpoint)),
+      config_json_(std::move(config_json)),
+      family_(config.family),
+      config_(std::move(config.model)),
+      recipe_(std::move(config.recipe)) {}
 
 std::string SourceModel::linear_name(const LinearId& id) const {
     return family_->linear(id, config_).name;

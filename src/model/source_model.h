@@ -9,6 +9,7 @@
 #include "io/checkpoint.h"
 #include "model/config.h"
 #include "model/families/family.h"
+#include "model/folder_config.h"
 #include "model/recipe.h"
 #include "model/tensor_hashes.h"
 
@@ -63,7 +64,7 @@ class SourceModel {
     double bits_per_weight() const;
 
   private:
-    SourceModel(io::Checkpoint checkpoint, io::Json config_json);
+    SourceModel(io::Checkpoint checkpoint, io::Json config_json, FolderConfig config);
     Tensor read_verified(const std::string& name) const;
     QuantizedMatrix read_quantized(const std::string& name, int64_t rows, int64_t cols,
                                    const WeightFormat& format) const;

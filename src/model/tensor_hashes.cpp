@@ -3,8 +3,8 @@
 #include <filesystem>
 
 #include "core/error.h"
+#include "core/limits.h"
 #include "io/hash.h"
-#include "io/json.h"
 #include "io/text.h"
 
 namespace quarot::model {
@@ -12,22 +12,24 @@ namespace quarot::model {
 namespace {
 
 constexpr const char* kFileName = "quarot.json";
-constexpr int64_t kMaxBytes = int64_t{64} << 20;
 
 }  // namespace
 
 TensorHashes TensorHashes::of_folder(const std::string& folder) {
     const std::filesystem::path path = std::filesystem::path(folder) / kFileName;
     std::error_code error;
+    if (!std::filesystem::exists(path, error)) return {};
+    return from_json(io::Json::parse_file(path.string(), {.max_bytes = limits::kProvenanceBytes}));
+}
+
+TensorHashes TensorHashes::from_json(const io::Json& provenance) {
     TensorHashes result;
-    if (!std::filesystem::exists(path, error)) return result;
-    const io::Json json = io::Json::parse_file(path.string(), {.max_bytes = kMaxBytes});
-    for (const auto& [name, hash] : json.at("tensors").as_object()) {
+    for (const auto& [name, hash] : provenance.at("tensors").as_object()) {
         result.hashes_.emplace(name, hash.as_string());
     }
     if (result.empty()) {
         fail(ErrorCode::Corrupt, "{} is empty, expected the digest of every tensor",
-             json.at("tensors").place());
+             provenance.at("tensors").place());
     }
     return result;
 }

@@ -6,6 +6,8 @@
 #include <span>
 #include <string>
 
+#include "io/json.h"
+
 namespace quarot::model {
 
 // The XXH3-128 digests that quarot.json keeps for every tensor of its folder.
@@ -14,6 +16,8 @@ class TensorHashes {
     TensorHashes() = default;  // none: verify() accepts everything
     // Empty if the folder has no quarot.json; Error{Corrupt} if it cannot be understood.
     static TensorHashes of_folder(const std::string& folder);
+    // Of what quarot.json holds; Error{Corrupt} if it has no digests.
+    static TensorHashes from_json(const io::Json& provenance);
 
     bool empty() const { return hashes_.empty(); }
     // Error{Corrupt} naming tensor and file if its bytes are others, or if it has no digest though

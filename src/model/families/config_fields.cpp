@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "core/error.h"
+#include "core/limits.h"
 #include "io/text.h"
 #include "model/families/rope_fields.h"
 
@@ -19,7 +20,6 @@ constexpr IntRange kHeadDim = {2, 1024};
 constexpr IntRange kVocab = {1, int64_t{1} << 22};
 constexpr IntRange kPositions = {1, int64_t{1} << 24};
 constexpr RealRange kEps = {1e-30, 0.1};
-constexpr size_t kMaxEndTokens = 256;
 
 void check_activation_function(const io::Json& config) {
     const io::Json* act = config.find("hidden_act");
@@ -97,9 +97,9 @@ std::vector<int32_t> read_eos(const io::Json& config) {
     constexpr int64_t kMaxId = std::numeric_limits<int32_t>::max();
     if (!eos->is_array()) return {static_cast<int32_t>(eos->as_int(0, kMaxId))};
     const io::Json::Array& ids = eos->as_array();
-    if (ids.size() > kMaxEndTokens) {
+    if (ids.size() > limits::kEndTokens) {
         fail(ErrorCode::Corrupt, "{} lists {} tokens, expected at most {}", eos->place(),
-             ids.size(), kMaxEndTokens);
+             ids.size(), limits::kEndTokens);
     }
     std::vector<int32_t> result;
     for (const io::Json& id : ids) {

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/limits.h"
 #include "io/file.h"
 #include "io/hash.h"
 #include "io/output_file.h"
@@ -21,18 +22,12 @@
 namespace quarot::quantize {
 namespace {
 
-constexpr int64_t kMaxBytes = int64_t{64} << 20;
 constexpr std::string_view kDigestKey = R"(,"digest":")";
 constexpr std::string_view kLineEnd = R"("})";
 constexpr size_t kDigestChars = 32;
 
 std::string digest_of_text(std::string_view text) {
     return io::xxh3_128(std::as_bytes(std::span(text)));
-}
-
-// `head`: an object without its closing brace.
-std::string sealed(std::string_view head) {
-    return std::string(head).append(kDigestKey).append(digest_of_text(head)).append(kLineEnd);
 }
 
 std::string line_of(const LayerRecord& record, int64_t layer) {
@@ -43,14 +38,14 @@ std::string line_of(const LayerRecord& record, int64_t layer) {
     json.set("report", record.report);
     std::string head = json.dump(-1);
     head.pop_back();
-    return sealed(head) + "\n";
+    return sealed_record(head) + "\n";
 }
 
 // `line`: without its newline.
 std::optional<LayerRecord> record_of(std::string_view line, int64_t layer) {
     constexpr size_t kTail = kDigestKey.size() + kDigestChars + kLineEnd.size();
     if (line.size() < kTail) return std::nullopt;
-    if (line != sealed(line.substr(0, line.size() - kTail))) return std::nullopt;
+    if (line != sealed_record(line.substr(0, line.size() - kTail))) return std::nullopt;
     try {
         const io::Json json = io::Json::parse(line, "journal");
         json.at("layer").as_int(layer, layer);
@@ -64,7 +59,7 @@ std::optional<LayerRecord> record_of(std::string_view line, int64_t layer) {
 std::string text_of(const std::string& path) {
     if (!std::filesystem::exists(path)) return {};
     try {
-        return io::read_text(path, kMaxBytes);
+        return io::read_text(path, limits::kJournalBytes);
     } catch (const Error& error) {
         if (error.code() == ErrorCode::Io) throw;
         return {};
@@ -114,22 +109,30 @@ class JournalWriter {
 
 }  // namespace
 
-JobJournal::JobJournal(const std::string& path) : path_(path) {
-    const std::string text = text_of(path);
-    for (size_t begin = 0; begin < text.size();) {
-        const size_t newline = text.find('\n', begin);
-        if (newline == std::string::npos) break;
-        const std::string_view line = std::string_view(text).substr(begin, newline - begin);
-        std::optional<LayerRecord> record = record_of(line, std::ssize(records_));
-        if (!record) break;
-        records_.push_back(std::move(*record));
-        begin = newline + 1;
-        ends_.push_back(static_cast<int64_t>(begin));
-    }
+std::string sealed_record(std::string_view head) {
+    return std::string(head).append(kDigestKey).append(digest_of_text(head)).append(kLineEnd);
 }
 
+JournalRecords parse_journal(std::string_view text) {
+    JournalRecords records;
+    for (size_t begin = 0; begin < text.size();) {
+        const size_t newline = text.find('\n', begin);
+        if (newline == std::string_view::npos) break;
+        std::optional<LayerRecord> record =
+            record_of(text.substr(begin, newline - begin), std::ssize(records.records));
+        if (!record) break;
+        records.records.push_back(std::move(*record));
+        begin = newline + 1;
+        records.ends.push_back(static_cast<int64_t>(begin));
+    }
+    return records;
+}
+
+JobJournal::JobJournal(const std::string& path)
+    : path_(path), journal_(parse_journal(text_of(path))) {}
+
 int64_t JobJournal::end_of(int64_t n_records) const {
-    return n_records == 0 ? 0 : ends_[static_cast<size_t>(n_records - 1)];
+    return n_records == 0 ? 0 : journal_.ends[static_cast<size_t>(n_records - 1)];
 }
 
 void JobJournal::keep_first(int64_t n) {
@@ -137,12 +140,12 @@ void JobJournal::keep_first(int64_t n) {
     JournalWriter writer(path_);
     writer.cut(end_of(n));
     writer.sync();
-    records_.resize(static_cast<size_t>(n));
-    ends_.resize(static_cast<size_t>(n));
+    journal_.records.resize(static_cast<size_t>(n));
+    journal_.ends.resize(static_cast<size_t>(n));
 }
 
 void JobJournal::append(const LayerRecord& record) {
-    const int64_t n = std::ssize(records_);
+    const int64_t n = std::ssize(journal_.records);
     const std::string line = line_of(record, n);
     JournalWriter writer(path_);
     try {
@@ -153,8 +156,8 @@ void JobJournal::append(const LayerRecord& record) {
         writer.try_cut(end_of(n));
         throw;
     }
-    records_.push_back(record);
-    ends_.push_back(end_of(n) + std::ssize(line));
+    journal_.records.push_back(record);
+    journal_.ends.push_back(end_of(n) + std::ssize(line));
 }
 
 }  // namespace quarot::quantize

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "io/json.h"
@@ -16,13 +17,24 @@ struct LayerRecord {
     io::Json report;
 };
 
+struct JournalRecords {
+    std::vector<LayerRecord> records;
+    std::vector<int64_t> ends;  // offset behind each record's line
+};
+
+// The records 0, 1, 2 .. of a journal's text up to the first line that is torn, damaged or out of
+// order.
+JournalRecords parse_journal(std::string_view text);
+// A line of a journal without its newline. `head`: an object without its closing brace.
+std::string sealed_record(std::string_view head);
+
 class JobJournal {
   public:
-    // Reads the records 0, 1, 2 .. of the file up to the first line that is torn, damaged or out of
-    // order; a missing file has none. The file itself is not touched. Error{Io} if reading fails.
+    // As parse_journal; a missing file has no records. The file itself is not touched. Error{Io} if
+    // reading fails.
     explicit JobJournal(const std::string& path);
 
-    const std::vector<LayerRecord>& records() const { return records_; }
+    const std::vector<LayerRecord>& records() const { return journal_.records; }
     // Cuts off all that follows the first n records, lines that could not be read included.
     // Error{Io}.
     void keep_first(int64_t n);
@@ -33,8 +45,7 @@ class JobJournal {
     int64_t end_of(int64_t n_records) const;
 
     std::string path_;
-    std::vector<LayerRecord> records_;
-    std::vector<int64_t> ends_;  // offset behind each record's line
+    JournalRecords journal_;
 };
 
 }  // namespace quarot::quantize

@@ -15,6 +15,7 @@
 
 #include "core/check.h"
 #include "core/error.h"
+#include "core/limits.h"
 #include "core/log.h"
 #include "io/file.h"
 #include "io/output_file.h"
@@ -29,7 +30,6 @@ constexpr const char* kJobFile = "job.json";
 constexpr const char* kJournalFile = "journal.jsonl";
 constexpr const char* kSchema = "quarot.job/1";
 constexpr std::string_view kPart = ".part";  // ends the name of a file that is being written
-constexpr int64_t kMaxJobBytes = int64_t{1} << 20;
 
 [[noreturn]] void fail_io(const char* doing, const std::string& path, std::error_code error) {
     fail(ErrorCode::Io, "cannot {} {}: {}", doing, path, error.message());
@@ -135,7 +135,7 @@ std::optional<io::Json> stored_job(const std::string& path) {
         return std::nullopt;
     }
     try {
-        const io::Json json = io::Json::parse(io::read_text(file, kMaxJobBytes), kJobFile);
+        const io::Json json = io::Json::parse(io::read_text(file, limits::kJobBytes), kJobFile);
         if (json.at("schema").as_string() == kSchema) return json.at("job");
     } catch (const Error& failure) {
         if (failure.code() == ErrorCode::Io) throw;

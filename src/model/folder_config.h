@@ -1,0 +1,27 @@
+// What do config.json and generation_config.json of a folder say, weights apart?
+#pragma once
+
+#include "io/json.h"
+#include "model/config.h"
+#include "model/families/family.h"
+#include "model/recipe.h"
+
+namespace quarot::model {
+
+struct FolderConfig {
+    const Family* family = nullptr;
+    ModelConfig model;
+    Recipe recipe;  // full_precision_recipe() without quantization_config
+};
+
+// Error{Corrupt} for values out of range, Error{Unsupported} for models and features we lack,
+// other programs' quantization among them.
+FolderConfig read_folder_config(const io::Json& config);
+
+// Chat models keep their further end tokens in generation_config.json.
+void add_end_tokens(const io::Json& generation, ModelConfig& config);
+
+// What of the recipe must fit the model it stands in; Error{Corrupt} naming the place in `config`.
+void check_recipe_fits(const Recipe& recipe, const ModelConfig& model, const io::Json& config);
+
+}  // namespace quarot::model
