@@ -45,5 +45,9 @@ inline constexpr int64_t kTemplateSteps = 2'000'000;
 inline constexpr size_t kTemplateOutputBytes = size_t{4} << 20;
 inline constexpr int kTemplateDepth = 64;  // of nesting in the source and of calls
 inline constexpr int64_t kTemplateRange = 100'000;
+inline constexpr size_t kTemplateValueBytes = size_t{128} << 20;  // of all values ever made
+inline constexpr int kTemplateFrames = 320;  // of blocks, expressions and calls being evaluated
+inline constexpr int64_t kTemplateMilliseconds = 200;
+inline constexpr int kTemplateExtras = 16;  // variables that a request may add
 
 }  // namespace quarot::limits
