@@ -13,10 +13,10 @@
 #include "apps/common_flags.h"
 #include "apps/report.h"
 #include "apps/running_model.h"
-#include "apps/stop_filter.h"
-#include "core/checked_math.h"
 #include "core/error.h"
 #include "core/log.h"
+#include "generation/prompt.h"
+#include "generation/text_stream.h"
 
 namespace quarot::apps {
 
@@ -96,16 +96,6 @@ void declare(Args& args, GenerateFlags& flags) {
                  "a random continuation, the same for the same seed");
 }
 
-std::vector<int32_t> encode_prompt(const tokenizer::Tokenizer& tokenizer, const std::string& text,
-                                   tokenizer::AddBos bos) {
-    std::vector<int32_t> ids = tokenizer.encode(text, bos);
-    if (ids.empty() && tokenizer.bos()) ids.push_back(*tokenizer.bos());
-    if (ids.empty()) {
-        fail(ErrorCode::Usage, "the prompt is empty, and the model has no token to begin with");
-    }
-    return ids;
-}
-
 // Positions the run may use: what the model has, --ctx, and no more than prompt and -n need.
 int64_t context_length(const model::SourceModel& source, const GenerateFlags& flags,
                        int64_t n_prompt) {
@@ -115,31 +105,27 @@ int64_t context_length(const model::SourceModel& source, const GenerateFlags& fl
                     source.folder(), context);
     }
     context = std::min(context, flags.context.value_or(context));
-    if (n_prompt > context) {
-        fail(ErrorCode::Usage, "the prompt has {} tokens, but the context ends at {}{}", n_prompt,
-             context, flags.context ? "; use a larger --ctx or a shorter prompt" : "");
-    }
-    const auto wanted = checked_add(n_prompt, flags.n_tokens.value_or(kAnyCount));
-    return std::min(context, wanted.value_or(context));
+    return generation::positions_needed(
+        n_prompt, flags.n_tokens, context,
+        flags.context ? "; use a larger --ctx or a shorter prompt" : "");
 }
 
 // Takes tokens as they are made, shows their text unless told not to, and says when to stop.
 class Listener {
   public:
     Listener(const tokenizer::Tokenizer& tokenizer, std::vector<std::string> stops, bool show)
-        : decoder_(tokenizer), filter_(std::move(stops)), show_(show) {}
+        : stream_(tokenizer, std::move(stops)), show_(show) {}
 
     bool take(int32_t id) {
-        add(filter_.put(decoder_.put(id)));
-        return !filter_.stopped();
+        add(stream_.put(id));
+        return !stream_.stopped();
     }
     void finish() {
-        add(filter_.put(decoder_.finish()));
-        add(filter_.finish());
+        add(stream_.finish());
         if (show_) print_result("\n");
     }
     const std::string& text() const { return text_; }
-    bool stopped() const { return filter_.stopped(); }
+    bool stopped() const { return stream_.stopped(); }
 
   private:
     void add(const std::string& piece) {
@@ -147,8 +133,7 @@ class Listener {
         if (show_ && !piece.empty()) print_result(piece);
     }
 
-    tokenizer::StreamDecoder decoder_;
-    StopFilter filter_;
+    generation::TextStream stream_;
     bool show_;
     std::string text_;
 };
@@ -203,7 +188,7 @@ void run(const GenerateFlags& flags) {
     const std::string text = flags.prompt.read();
     const model::SourceModel source = model::SourceModel::open(flags.model);
     const tokenizer::Tokenizer tokenizer = tokenizer::Tokenizer::load(flags.model);
-    const std::vector<int32_t> prompt = encode_prompt(tokenizer, text, flags.bos);
+    const std::vector<int32_t> prompt = generation::encode_prompt(tokenizer, text, flags.bos);
     const int64_t context = context_length(source, flags, static_cast<int64_t>(prompt.size()));
 
     const auto backend = flags.machine.make_backend();

@@ -1,8 +1,8 @@
-#include "apps/stop_filter.h"
+#include "generation/stop_filter.h"
 
 #include <gtest/gtest.h>
 
-namespace quarot::apps {
+namespace quarot::generation {
 namespace {
 
 TEST(StopFilter, PassesTextThroughWithoutStopStrings) {
@@ -50,4 +50,4 @@ TEST(StopFilter, IgnoresEmptyStopStrings) {
 }
 
 }  // namespace
-}  // namespace quarot::apps
+}  // namespace quarot::generation

@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-namespace quarot::apps {
+namespace quarot::generation {
 
 class StopFilter {
   public:
@@ -28,4 +28,4 @@ class StopFilter {
     bool stopped_ = false;
 };
 
-}  // namespace quarot::apps
+}  // namespace quarot::generation

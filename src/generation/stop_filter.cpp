@@ -1,9 +1,9 @@
-#include "apps/stop_filter.h"
+#include "generation/stop_filter.h"
 
 #include <algorithm>
 #include <utility>
 
-namespace quarot::apps {
+namespace quarot::generation {
 
 StopFilter::StopFilter(std::vector<std::string> stops) : stops_(std::move(stops)) {
     std::erase(stops_, "");
@@ -36,4 +36,4 @@ size_t StopFilter::held_length() const {
     return longest;
 }
 
-}  // namespace quarot::apps
+}  // namespace quarot::generation
