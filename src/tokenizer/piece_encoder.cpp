@@ -20,14 +20,14 @@ void PieceEncoder::add(std::string_view piece) {
 void PieceEncoder::add_part(std::string_view part) {
     if (const auto found = known_.find(part); found != known_.end()) {
         for (size_t i = 0; i < found->second.length; ++i) {
-            ids_.push_back(ids_[found->second.begin + i]);
+            ids_->push_back((*ids_)[found->second.begin + i]);
         }
         return;
     }
-    const size_t begin = ids_.size();
-    bpe_->encode(part, work_, ids_);
+    const size_t begin = ids_->size();
+    bpe_->encode(part, work_, *ids_);
     if (part.size() <= kMaxKnownBytes && known_.size() < kMaxKnown) {
-        known_.emplace(part, Span{begin, ids_.size() - begin});
+        known_.emplace(part, Span{begin, ids_->size() - begin});
     }
 }
 

@@ -13,10 +13,10 @@ namespace quarot::tokenizer {
 // Lives as long as one encode(); the pieces must live as long as it.
 class PieceEncoder {
   public:
-    explicit PieceEncoder(const Bpe& bpe) : bpe_(&bpe) {}
+    // Appends to `ids`.
+    PieceEncoder(const Bpe& bpe, std::vector<int32_t>& ids) : bpe_(&bpe), ids_(&ids) {}
     void add(std::string_view piece);
-    void add(int32_t id) { ids_.push_back(id); }
-    std::vector<int32_t> take() { return std::move(ids_); }
+    void add(int32_t id) { ids_->push_back(id); }
 
   private:
     struct Span {
@@ -28,7 +28,7 @@ class PieceEncoder {
     const Bpe* bpe_;
     Bpe::Workspace work_;
     std::unordered_map<std::string_view, Span> known_;
-    std::vector<int32_t> ids_;
+    std::vector<int32_t>* ids_;
 };
 
 }  // namespace quarot::tokenizer

@@ -17,16 +17,20 @@ constexpr std::string_view kQwen2 =
 
 constexpr std::string_view kLongS = "\xC5\xBF";  // U+017F, which case folding makes an s
 
-// The category as regular expressions know it.
-Category category_of(char32_t code) {
+// What these expressions tell apart.
+enum class Kind { Letter, Number, Space, Other };
+
+Kind kind_of(char32_t code) {
     const Category found = category(code);
-    return found == Category::NewerNumber ? Category::Other : found;
+    if (is_letter(found)) return Kind::Letter;
+    if (found == Category::Number) return Kind::Number;
+    return found == Category::Space ? Kind::Space : Kind::Other;
 }
 
-size_t end_of_run(std::string_view text, size_t at, Category wanted) {
+size_t end_of_run(std::string_view text, size_t at, Kind wanted) {
     while (at < text.size()) {
         const Character next = character_at(text, at);
-        if (category_of(next.code) != wanted) break;
+        if (kind_of(next.code) != wanted) break;
         at = next.end;
     }
     return at;
@@ -76,18 +80,18 @@ size_t match_gpt2(std::string_view text, size_t at) {
     const size_t contraction = end_of_contraction(text, at, false);
     if (contraction > at) return contraction;
     const size_t start = text[at] == ' ' && at + 1 < text.size() ? at + 1 : at;
-    const Category first = category_of(character_at(text, start).code);
-    if (first != Category::Space) return end_of_run(text, start, first);
-    return end_of_whitespace(text, at, end_of_run(text, at, Category::Space));
+    const Kind first = kind_of(character_at(text, start).code);
+    if (first != Kind::Space) return end_of_run(text, start, first);
+    return end_of_whitespace(text, at, end_of_run(text, at, Kind::Space));
 }
 
 // [^\r\n\p{L}\p{N}]?\p{L}+ , or `at`.
 size_t end_of_word(std::string_view text, size_t at) {
     const Character first = character_at(text, at);
-    const Category kind = category_of(first.code);
-    if (kind == Category::Letter) return end_of_run(text, first.end, Category::Letter);
-    if (kind == Category::Number || is_newline(text[at])) return at;
-    const size_t end = end_of_run(text, first.end, Category::Letter);
+    const Kind kind = kind_of(first.code);
+    if (kind == Kind::Letter) return end_of_run(text, first.end, Kind::Letter);
+    if (kind == Kind::Number || is_newline(text[at])) return at;
+    const size_t end = end_of_run(text, first.end, Kind::Letter);
     return end > first.end ? end : at;
 }
 
@@ -95,7 +99,7 @@ size_t end_of_word(std::string_view text, size_t at) {
 size_t end_of_number(std::string_view text, size_t at, int limit) {
     for (int count = 0; count < limit && at < text.size(); ++count) {
         const Character next = character_at(text, at);
-        if (category_of(next.code) != Category::Number) break;
+        if (kind_of(next.code) != Kind::Number) break;
         at = next.end;
     }
     return at;
@@ -104,7 +108,7 @@ size_t end_of_number(std::string_view text, size_t at, int limit) {
 // " ?[^\s\p{L}\p{N}]+[\r\n]*" , or `at`.
 size_t end_of_symbols(std::string_view text, size_t at) {
     const size_t start = text[at] == ' ' ? at + 1 : at;
-    size_t end = end_of_run(text, start, Category::Other);
+    size_t end = end_of_run(text, start, Kind::Other);
     if (end == start) return at;
     while (end < text.size() && is_newline(text[end])) ++end;
     return end;
@@ -115,7 +119,7 @@ size_t match_llama3(std::string_view text, size_t at, int longest_number) {
     if (size_t end = end_of_word(text, at); end > at) return end;
     if (size_t end = end_of_number(text, at, longest_number); end > at) return end;
     if (size_t end = end_of_symbols(text, at); end > at) return end;
-    const size_t run_end = end_of_run(text, at, Category::Space);
+    const size_t run_end = end_of_run(text, at, Kind::Space);
     for (size_t end = run_end; end > at; --end) {
         if (is_newline(text[end - 1])) return end;
     }

@@ -6,8 +6,8 @@
 
 #include "core/error.h"
 #include "io/text.h"
+#include "tokenizer/plain_ranges.h"
 #include "tokenizer/tokenizer_impl.h"
-#include "tokenizer/unicode.h"
 
 namespace quarot::tokenizer {
 namespace {
@@ -57,12 +57,16 @@ Tokenizer Tokenizer::load(const std::string& folder) {
     return Tokenizer(std::make_unique<Impl>(json, &config));
 }
 
-std::vector<int32_t> Tokenizer::encode(std::string_view text, AddBos bos) const {
+std::vector<int32_t> Tokenizer::encode(std::string_view text, AddBos bos,
+                                       std::span<const TextRange> plain) const {
+    check_ranges(plain, text.size());
     std::vector<int32_t> ids = prefix_for(*impl_, bos);
-    const bool valid = io::first_non_utf8(text) == text.size();
-    const std::vector<int32_t> own =
-        valid ? impl_->encode_text(text) : impl_->encode_text(replace_invalid(text));
-    ids.insert(ids.end(), own.begin(), own.end());
+    if (io::first_non_utf8(text) == text.size()) {
+        impl_->encode_text(text, plain, ids);
+    } else {
+        const RangedText valid = replace_invalid(text, plain);
+        impl_->encode_text(valid.text, valid.ranges, ids);
+    }
     const auto& after = impl_->post_processor.after();
     ids.insert(ids.end(), after.begin(), after.end());
     return ids;
@@ -98,6 +102,16 @@ bool Tokenizer::is_special(int32_t id) const {
 
 std::optional<int32_t> Tokenizer::bos() const {
     return impl_->bos;
+}
+
+std::optional<int32_t> Tokenizer::eos() const {
+    return impl_->eos;
+}
+
+std::optional<std::string> Tokenizer::named_token(std::string_view name) const {
+    const auto found = impl_->named_tokens.find(name);
+    if (found == impl_->named_tokens.end()) return std::nullopt;
+    return found->second;
 }
 
 }  // namespace quarot::tokenizer

@@ -1,6 +1,7 @@
 // Text to token ids and back, as tokenizer.json says.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -13,6 +14,12 @@ namespace quarot::tokenizer {
 
 enum class AddBos { Auto, On, Off };  // Auto: what tokenizer.json's post-processor does
 
+// A stretch [begin, end) of a text, in bytes.
+struct TextRange {
+    size_t begin;
+    size_t end;
+};
+
 class Tokenizer {
   public:
     // Reads tokenizer.json (and tokenizer_config.json for the names of special tokens) of a model
@@ -22,8 +29,11 @@ class Tokenizer {
     ~Tokenizer();
 
     // Any bytes; invalid UTF-8 is replaced by U+FFFD. With AddBos::Auto the post-processor's
-    // special tokens are added.
-    std::vector<int32_t> encode(std::string_view text, AddBos bos = AddBos::Auto) const;
+    // special tokens are added. In the plain ranges (ascending, disjoint, within the text; else
+    // Error{Usage}) special tokens are not recognised, nor where they overlap one: that is how
+    // text of a user goes into a prompt. Nothing else changes at their borders.
+    std::vector<int32_t> encode(std::string_view text, AddBos bos = AddBos::Auto,
+                                std::span<const TextRange> plain = {}) const;
 
     // The text of the ids; special tokens are left out if skip_special.
     std::string decode(std::span<const int32_t> ids, bool skip_special = true) const;
@@ -34,6 +44,11 @@ class Tokenizer {
     std::optional<int32_t> id_of(std::string_view token) const;
     bool is_special(int32_t id) const;
     std::optional<int32_t> bos() const;
+    std::optional<int32_t> eos() const;
+
+    // What tokenizer_config.json gives as "bos_token", "eos_token", "unk_token" or "pad_token", the
+    // names by which chat templates ask; empty if it names none.
+    std::optional<std::string> named_token(std::string_view name) const;
 
     struct Impl;
 

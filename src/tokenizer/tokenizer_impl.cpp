@@ -2,9 +2,11 @@
 #include "tokenizer/tokenizer_impl.h"
 
 #include <deque>
+#include <utility>
 
 #include "core/error.h"
 #include "io/text.h"
+#include "tokenizer/plain_ranges.h"
 
 namespace quarot::tokenizer {
 namespace {
@@ -28,28 +30,36 @@ Vocabulary parse_vocabulary(const io::Json& model) {
     return vocabulary;
 }
 
-// A name in tokenizer_config.json is a string or an object with the string as its content.
-std::optional<int32_t> named_token(const io::Json* config, std::string_view key,
-                                   const Vocabulary& vocabulary) {
-    const io::Json* name = config == nullptr ? nullptr : config->find(key);
-    if (name == nullptr) return std::nullopt;
-    const io::Json& text = name->is_object() ? name->at("content") : *name;
-    const std::optional<int32_t> id = vocabulary.find(text.as_string());
+// A token is named by a string or by an object with the string as its content.
+std::map<std::string, std::string, std::less<>> read_named_tokens(const io::Json* config) {
+    std::map<std::string, std::string, std::less<>> named;
+    for (const char* name : {"bos_token", "eos_token", "unk_token", "pad_token"}) {
+        const io::Json* value = config == nullptr ? nullptr : config->find(name);
+        if (value == nullptr) continue;
+        const io::Json& text = value->is_object() ? value->at("content") : *value;
+        if (!text.as_string().empty()) named.emplace(name, text.as_string());
+    }
+    return named;
+}
+
+}  // namespace
+
+std::optional<int32_t> Tokenizer::Impl::id_of_named(std::string_view name) const {
+    const auto named = named_tokens.find(name);
+    if (named == named_tokens.end()) return std::nullopt;
+    const std::optional<int32_t> id = vocabulary.find(named->second);
     if (!id) {
-        fail(ErrorCode::Corrupt, "{} is \"{}\", which tokenizer.json lacks", text.place(),
-             io::printable(text.as_string()));
+        fail(ErrorCode::Corrupt, "tokenizer_config.json: {} is \"{}\", which tokenizer.json lacks",
+             name, io::printable(named->second));
     }
     return id;
 }
 
-std::optional<int32_t> find_bos(const io::Json* config, const Vocabulary& vocabulary,
-                                const PostProcessor& post_processor) {
-    if (const auto named = named_token(config, "bos_token", vocabulary)) return named;
+std::optional<int32_t> Tokenizer::Impl::find_bos() const {
+    if (const auto named = id_of_named("bos_token")) return named;
     if (post_processor.before().empty()) return std::nullopt;
     return post_processor.before().front();
 }
-
-}  // namespace
 
 Tokenizer::Impl::Impl(const io::Json& json, const io::Json* config)
     : source((refuse_other_versions(json), json.place())),
@@ -60,21 +70,34 @@ Tokenizer::Impl::Impl(const io::Json& json, const io::Json* config)
       bpe(json.at("model"), vocabulary, pretokenizer.byte_level()),
       post_processor(json.find("post_processor"), vocabulary),
       decoder(json.find("decoder"), source, vocabulary),
-      bos(find_bos(config, vocabulary, post_processor)) {}
+      named_tokens(read_named_tokens(config)),
+      bos(find_bos()),
+      eos(id_of_named("eos_token")) {}
 
-std::vector<int32_t> Tokenizer::Impl::encode_text(std::string_view text) const {
+void Tokenizer::Impl::encode_text(std::string_view text, std::span<const TextRange> plain,
+                                  std::vector<int32_t>& ids) const {
     std::deque<std::string> normalized;  // pieces point into these
-    PieceEncoder encoder(bpe);
-    for (const Segment& raw : added.in_raw_text().segments(text)) {
+    PieceEncoder encoder(bpe, ids);
+    PlainRanges ranges(plain);
+    const bool special_later = added.in_normalized_text().has_special();
+    for (const Segment& raw : added.in_raw_text().segments(text, plain)) {
         if (raw.id) {
             encoder.add(*raw.id);
             continue;
         }
         std::string_view stretch = raw.text;
+        std::vector<TextRange> own;
+        if (special_later) {
+            const auto begin = static_cast<size_t>(stretch.data() - text.data());
+            own = ranges.within(begin, begin + stretch.size());
+        }
         if (!normalizer.changes_nothing()) {
+            own = moved_ranges(stretch, own, [this](std::string part) {
+                return normalizer.apply(std::move(part));
+            });
             stretch = normalized.emplace_back(normalizer.apply(std::string(raw.text)));
         }
-        for (const Segment& segment : added.in_normalized_text().segments(stretch)) {
+        for (const Segment& segment : added.in_normalized_text().segments(stretch, own)) {
             if (segment.id) {
                 encoder.add(*segment.id);
                 continue;
@@ -82,7 +105,6 @@ std::vector<int32_t> Tokenizer::Impl::encode_text(std::string_view text) const {
             for (std::string_view piece : pretokenizer.split(segment.text)) encoder.add(piece);
         }
     }
-    return encoder.take();
 }
 
 const std::string* Tokenizer::Impl::token_to_decode(int32_t id, bool skip_special) const {

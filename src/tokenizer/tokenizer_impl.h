@@ -2,7 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,11 +29,16 @@ struct Tokenizer::Impl {
     Impl(const Impl&) = delete;  // bpe points to vocabulary
     Impl& operator=(const Impl&) = delete;
 
-    // Ids of a valid UTF-8 text without what the post-processor adds.
-    std::vector<int32_t> encode_text(std::string_view text) const;
+    // Appends the ids of a valid UTF-8 text without what the post-processor adds.
+    void encode_text(std::string_view text, std::span<const TextRange> plain,
+                     std::vector<int32_t>& ids) const;
 
     // The token that decoding sees; nullptr for ids that have none and, if asked, special ones.
     const std::string* token_to_decode(int32_t id, bool skip_special) const;
+
+    // The id of a token that tokenizer_config.json names; Error{Corrupt} if it is none of ours.
+    std::optional<int32_t> id_of_named(std::string_view name) const;
+    std::optional<int32_t> find_bos() const;
 
     std::string source;  // for messages
     Vocabulary vocabulary;
@@ -40,7 +48,9 @@ struct Tokenizer::Impl {
     Bpe bpe;
     PostProcessor post_processor;
     Decoder decoder;
+    std::map<std::string, std::string, std::less<>> named_tokens;  // of tokenizer_config.json
     std::optional<int32_t> bos;
+    std::optional<int32_t> eos;
 };
 
 }  // namespace quarot::tokenizer

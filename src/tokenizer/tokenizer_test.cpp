@@ -110,6 +110,18 @@ TEST(Tokenizer, BosComesFromTheTemplateIfNothingNamesIt) {
     io::expect_error(ErrorCode::Usage, {"bos"}, [&] { none.encode("a", AddBos::On); });
 }
 
+TEST(Tokenizer, ConfigNamesTokensAsTextOrAsObjects) {
+    const Tokenizer named =
+        test::load(metaspace(), R"({"eos_token": {"content": "</s>"}, "pad_token": "none such",
+                         "unk_token": null, "bos_token": ""})");
+    EXPECT_EQ(named.named_token("eos_token"), "</s>");
+    EXPECT_EQ(named.eos(), 2);
+    EXPECT_EQ(named.named_token("pad_token"), "none such");
+    EXPECT_EQ(named.named_token("unk_token"), std::nullopt);
+    EXPECT_EQ(named.named_token("bos_token"), std::nullopt);
+    EXPECT_EQ(named.bos(), std::nullopt);
+}
+
 TEST(Tokenizer, ConfigMayBeMissing) {
     const quarot::test::TempDir folder;
     test::write(folder / "tokenizer.json", metaspace().dump());

@@ -3,7 +3,8 @@
 
 #include <algorithm>
 #include <array>
-#include <iterator>
+#include <map>
+#include <vector>
 
 namespace quarot::tokenizer {
 namespace {
@@ -13,29 +14,58 @@ constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
 struct Range {
     char32_t first;
     char32_t last;
-    Category category;
+    Category category = Category::Other;
 };
 
 using enum Category;
 constexpr Range kRanges[] = {
 #include "tokenizer/unicode_tables.inc"
 };
+constexpr Range kWords[] = {
+#include "tokenizer/unicode_words.inc"
+};
 
-Category find_category(char32_t code) {
-    const auto* range = std::upper_bound(
-        std::begin(kRanges), std::end(kRanges), code,
-        [](char32_t wanted, const Range& candidate) { return wanted < candidate.first; });
-    if (range == std::begin(kRanges)) return Other;
-    --range;
-    return code <= range->last ? range->category : Other;
+constexpr size_t kBlock = 256;
+constexpr size_t kBlocks = 0x110000 / kBlock;
+constexpr uint8_t kWordBit = 0x80;
+
+// Blocks of code points, equal ones stored once; an entry is a category and perhaps kWordBit.
+struct Table {
+    using Block = std::array<uint8_t, kBlock>;
+    std::array<uint16_t, kBlocks> block_of;
+    std::vector<Block> blocks;
+};
+
+std::vector<uint8_t> entry_of_each_code() {
+    std::vector<uint8_t> entries(kBlocks * kBlock);
+    for (const Range& range : kRanges) {
+        std::fill(entries.begin() + range.first, entries.begin() + range.last + 1,
+                  static_cast<uint8_t>(range.category));
+    }
+    for (const Range& range : kWords) {
+        for (char32_t code = range.first; code <= range.last; ++code) entries[code] |= kWordBit;
+    }
+    return entries;
 }
 
-std::array<Category, 0x180> latin_categories() {
-    std::array<Category, 0x180> categories{};
-    for (size_t code = 0; code < categories.size(); ++code) {
-        categories[code] = find_category(static_cast<char32_t>(code));
+Table make_table() {
+    Table table;
+    std::map<Table::Block, uint16_t> known;
+    const std::vector<uint8_t> entries = entry_of_each_code();
+    for (size_t i = 0; i < kBlocks; ++i) {
+        Table::Block block;
+        std::copy_n(entries.begin() + static_cast<int64_t>(i * kBlock), kBlock, block.begin());
+        const auto next = static_cast<uint16_t>(table.blocks.size());
+        const auto [found, is_new] = known.emplace(block, next);
+        if (is_new) table.blocks.push_back(block);
+        table.block_of[i] = found->second;
     }
-    return categories;
+    return table;
+}
+
+uint8_t entry_of(char32_t code) {
+    static const Table table = make_table();
+    return code < 0x110000 ? table.blocks[table.block_of[code / kBlock]][code % kBlock] : 0;
 }
 
 enum class State { Valid, Invalid, Truncated };
@@ -84,8 +114,11 @@ Sequence sequence_at(std::string_view bytes, size_t at) {
 }  // namespace
 
 Category category(char32_t code) {
-    static const auto latin = latin_categories();
-    return code < latin.size() ? latin[code] : find_category(code);
+    return static_cast<Category>(entry_of(code) & ~kWordBit);
+}
+
+bool is_word(char32_t code) {
+    return (entry_of(code) & kWordBit) != 0;
 }
 
 Character character_at(std::string_view text, size_t at) {

@@ -8,14 +8,28 @@
 
 namespace quarot::tokenizer {
 
-// Disjoint. NewerNumber: numeric in the Unicode version of the Digits step, unassigned in the older
-// one of the regular expressions.
-enum class Category : uint8_t { Other, Letter, Number, NewerNumber, Space };
+// Disjoint; as in the Unicode version of the regular expressions, but for NewerNumber: numeric in
+// the newer version of the Digits step, unassigned in the older one.
+enum class Category : uint8_t {
+    Other,
+    UpperLetter,  // Lu, Lt
+    LowerLetter,  // Ll
+    OtherLetter,  // Lm, Lo
+    Mark,         // M
+    Number,       // N
+    NewerNumber,
+    Space
+};
 
 Category category(char32_t code);
+inline bool is_letter(Category category) {
+    return category >= Category::UpperLetter && category <= Category::OtherLetter;
+}
 inline bool is_space(char32_t code) {
     return category(code) == Category::Space;
 }
+// A character of \w, as the rule for added tokens that are single words sees it.
+bool is_word(char32_t code);
 
 struct Character {
     char32_t code = 0;

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "tokenizer/byte_level.h"
 #include "tokenizer/byte_token.h"
 
@@ -61,8 +63,17 @@ TEST(Unicode, EveryCodePointReadsBackAsWritten) {
 }
 
 TEST(Unicode, CategoriesOfSamples) {
-    for (char32_t letter : {U'a', U'Z', U'é', U'ſ', U'你', U'\U000323AF'}) {
-        EXPECT_EQ(category(letter), Category::Letter) << static_cast<uint32_t>(letter);
+    for (char32_t letter : {U'Z', U'É', U'ǅ'}) {
+        EXPECT_EQ(category(letter), Category::UpperLetter) << static_cast<uint32_t>(letter);
+    }
+    for (char32_t letter : {U'a', U'é', U'ſ'}) {
+        EXPECT_EQ(category(letter), Category::LowerLetter) << static_cast<uint32_t>(letter);
+    }
+    for (char32_t letter : {U'ª', U'ʰ', U'你', U'\U000323AF'}) {
+        EXPECT_EQ(category(letter), Category::OtherLetter) << static_cast<uint32_t>(letter);
+    }
+    for (char32_t mark : {U'\u0301', U'\u0903', U'\u20DD'}) {
+        EXPECT_EQ(category(mark), Category::Mark) << static_cast<uint32_t>(mark);
     }
     for (char32_t number : {U'0', U'9', U'²', U'½', U'٣', U'Ⅷ'}) {
         EXPECT_EQ(category(number), Category::Number) << static_cast<uint32_t>(number);
@@ -70,21 +81,36 @@ TEST(Unicode, CategoriesOfSamples) {
     for (char32_t space : {U' ', U'\t', U'\n', U'\v', U'\u0085', U'\u00A0', U'\u3000'}) {
         EXPECT_TRUE(is_space(space)) << static_cast<uint32_t>(space);
     }
-    for (char32_t other : {U'!', U'_', U'\u0301', U'\u200B', U'🙂', U'\U0010FFFF'}) {
+    for (char32_t other : {U'!', U'_', U'\u200B', U'🙂', U'\U0010FFFF'}) {
         EXPECT_EQ(category(other), Category::Other) << static_cast<uint32_t>(other);
     }
     EXPECT_EQ(category(U'\U00011DE0'), Category::NewerNumber);
 }
 
 TEST(Unicode, CategoriesHaveTheSizesOfTheOracle) {
-    std::array<int, 5> count{};
+    std::map<Category, int> count;
+    int letters = 0;
+    int words = 0;
     for (char32_t code = 0; code < 0x110000; ++code) {
-        ++count[static_cast<size_t>(category(code))];
+        ++count[category(code)];
+        letters += is_letter(category(code)) ? 1 : 0;
+        words += is_word(code) ? 1 : 0;
     }
-    EXPECT_EQ(count[static_cast<size_t>(Category::Letter)], 141028);
-    EXPECT_EQ(count[static_cast<size_t>(Category::Number)], 1911);
-    EXPECT_EQ(count[static_cast<size_t>(Category::NewerNumber)], 13);
-    EXPECT_EQ(count[static_cast<size_t>(Category::Space)], 25);
+    EXPECT_EQ(letters, 141028);
+    EXPECT_EQ(count[Category::Mark], 2501);
+    EXPECT_EQ(count[Category::Number], 1911);
+    EXPECT_EQ(count[Category::NewerNumber], 13);
+    EXPECT_EQ(count[Category::Space], 25);
+    EXPECT_EQ(words, 144667);
+}
+
+TEST(Unicode, WordsHaveLettersDigitsMarksAndJoiners) {
+    for (char32_t word : {U'a', U'Z', U'7', U'_', U'你', U'\u0301', U'\u200D', U'Ⅷ'}) {
+        EXPECT_TRUE(is_word(word)) << static_cast<uint32_t>(word);
+    }
+    for (char32_t other : {U' ', U'!', U'-', U'½', U'🙂', U'\u200B', U'\U0010FFFF'}) {
+        EXPECT_FALSE(is_word(other)) << static_cast<uint32_t>(other);
+    }
 }
 
 TEST(ByteLevel, SpellsEveryByteAndReadsItBack) {

@@ -1,0 +1,73 @@
+// Where in a text do added tokens stand? Found all at once, in time linear in the text.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tokenizer/plain_ranges.h"
+
+namespace quarot::tokenizer {
+
+struct AddedToken {
+    int32_t id;
+    std::string content;
+    bool special;     // left out by decode() if asked; not found in plain ranges
+    bool normalized;  // looked for in the normalized text, in its own normalized form
+    bool lstrip;      // swallows whitespace on its left
+    bool rstrip;
+    bool single_word;  // counts only where no word character stands beside it
+};
+
+// A stretch of text, or a token found in it.
+struct Segment {
+    std::string_view text;
+    std::optional<int32_t> id;
+};
+
+// Finds the leftmost, then longest of a set of strings. Among equal strings the first counts.
+class TokenFinder {
+  public:
+    explicit TokenFinder(std::vector<AddedToken> tokens);
+    bool empty() const { return tokens_.empty(); }
+    bool has_special() const;
+
+    // The whole text as segments, in order; no stretch of text is empty. A special token that
+    // overlaps one of the plain ranges (ascending, disjoint) is no token there.
+    std::vector<Segment> segments(std::string_view text,
+                                  std::span<const TextRange> plain = {}) const;
+
+    // How often segments() moves in the automaton for this text: at most twice its bytes.
+    int64_t steps(std::string_view text) const;
+
+  private:
+    struct Node {
+        int32_t first_edge = 0;  // into edges_, sorted by byte
+        int32_t edge_count = 0;
+        int32_t fallback = 0;  // node of the longest proper suffix that is a node
+        int32_t token = -1;    // index into tokens_ that ends here
+        int32_t shorter = -1;  // the next node with a token on the way of fallbacks
+    };
+    struct Edge {
+        uint8_t byte;
+        int32_t target;
+    };
+    struct Start {
+        size_t at;     // where in the text
+        int32_t node;  // of the longest token that begins there
+    };
+    class Builder;
+    int32_t child(int32_t node, uint8_t byte) const;
+    std::vector<Start> starts(std::string_view text, int64_t& steps) const;
+    const AddedToken* permitted(const Start& start, PlainRanges& plain) const;
+
+    std::vector<AddedToken> tokens_;
+    std::vector<Node> nodes_;  // node 0 is the root
+    std::vector<Edge> edges_;
+};
+
+}  // namespace quarot::tokenizer

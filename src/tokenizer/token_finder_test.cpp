@@ -1,0 +1,162 @@
+#include "tokenizer/token_finder.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <random>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace quarot::tokenizer {
+namespace {
+
+AddedToken plain(int32_t id, const std::string& content) {
+    return {.id = id,
+            .content = content,
+            .special = true,
+            .normalized = false,
+            .lstrip = false,
+            .rstrip = false,
+            .single_word = false};
+}
+
+// Segments as readable text: "[id]" for a token.
+std::string found(const std::vector<AddedToken>& tokens, const std::string& text) {
+    std::string result;
+    for (const Segment& segment : TokenFinder(tokens).segments(text)) {
+        result += segment.id ? fmt::format("[{}]", *segment.id) : fmt::format("({})", segment.text);
+    }
+    return result;
+}
+
+TEST(TokenFinder, CutTheTextWhereTheyStand) {
+    const std::vector<AddedToken> tokens{plain(7, "<x>")};
+    EXPECT_EQ(found(tokens, "a<x>b"), "(a)[7](b)");
+    EXPECT_EQ(found(tokens, "<x><x>"), "[7][7]");
+    EXPECT_EQ(found(tokens, "<<x"), "(<<x)");
+    EXPECT_EQ(found(tokens, ""), "");
+}
+
+TEST(TokenFinder, TheLeftmostThenTheLongestIsFound) {
+    const std::vector<AddedToken> tokens{plain(1, "<x>"), plain(2, "<x>y"), plain(3, ">ya")};
+    EXPECT_EQ(found(tokens, "a<x>ya"), "(a)[2](a)");
+    EXPECT_EQ(found(tokens, "<x>z>ya"), "[1](z)[3]");
+    EXPECT_EQ(found({plain(1, "ab"), plain(2, "abcd")}, "abce"), "[1](ce)");
+}
+
+TEST(TokenFinder, StrippingTokensSwallowTheSpacesBesideThem) {
+    AddedToken left = plain(1, "<l>");
+    left.lstrip = true;
+    AddedToken right = plain(2, "<r>");
+    right.rstrip = true;
+    EXPECT_EQ(found({left, right}, "a \u2003<l> b"), "(a)[1]( b)");
+    EXPECT_EQ(found({left, right}, "a <r>\n b"), "(a )[2](b)");
+    EXPECT_EQ(found({left, right}, "a<r> <l> <r> "), "(a)[2][1]( )[2]");
+}
+
+TEST(TokenFinder, ATokenOfSpacesAlreadySwallowedIsFoundOnlyIfItDoesNotStripLeft) {
+    AddedToken right = plain(1, "<r>");
+    right.rstrip = true;
+    AddedToken space = plain(2, " ");
+    EXPECT_EQ(found({right, space}, "<r> a"), "[1][2](a)");
+    space.lstrip = true;
+    EXPECT_EQ(found({right, space}, "<r> a"), "[1](a)");
+}
+
+TEST(TokenFinder, OfEqualStringsTheFirstCounts) {
+    EXPECT_EQ(found({plain(1, "x"), plain(2, "x")}, "x"), "[1]");
+}
+
+TEST(TokenFinder, ASingleWordHidesWhatBeginsInItEvenWhereItDoesNotCount) {
+    AddedToken word = plain(1, "ab");
+    word.single_word = true;
+    const std::vector<AddedToken> tokens{word, plain(2, "b.")};
+    EXPECT_EQ(found(tokens, "ab c"), "[1]( c)");
+    EXPECT_EQ(found(tokens, "-ab."), "(-)[1](.)");
+    EXPECT_EQ(found(tokens, "xab."), "(xab.)");
+    EXPECT_EQ(found(tokens, "ab\u0301 \u00E9ab _ab"), "(ab\u0301 \u00E9ab _ab)");
+}
+
+TEST(TokenFinder, SpecialTokensThatOverlapPlainRangesAreNotFound) {
+    AddedToken open = plain(3, "<o>");
+    open.special = false;
+    const TokenFinder finder({plain(1, "<x>"), plain(2, "<x>y"), open});
+    const auto found_in = [&](const std::string& text, std::vector<TextRange> ranges) {
+        std::string result;
+        for (const Segment& segment : finder.segments(text, ranges)) {
+            result += segment.id ? fmt::format("[{}]", *segment.id) : std::string(segment.text);
+        }
+        return result;
+    };
+    EXPECT_EQ(found_in("<x>a<x>b<x>", {{3, 8}}), "[1]a<x>b[1]");
+    EXPECT_EQ(found_in("<x>a<x>b<x>", {{5, 6}}), "[1]a<x>b[1]");
+    EXPECT_EQ(found_in("<x>a<x>b<x>", {{0, 0}, {4, 4}, {11, 11}}), "[1]a[1]b[1]");
+    EXPECT_EQ(found_in("<x>yy", {{3, 5}}), "[1]yy");  // the longer one would reach into it
+    EXPECT_EQ(found_in("<<x><o>", {{0, 1}}), "<[1][3]");
+    EXPECT_EQ(found_in("<o><x>", {{0, 6}}), "[3]<x>");
+}
+
+// The longest token that begins at each place, by trying them all.
+std::string found_naively(const std::vector<AddedToken>& tokens, std::string_view text) {
+    std::string result;
+    std::string_view waiting = text.substr(0, 0);
+    const auto flush = [&] {
+        if (!waiting.empty()) result += fmt::format("({})", waiting);
+    };
+    for (size_t at = 0; at < text.size();) {
+        const AddedToken* best = nullptr;
+        for (const AddedToken& token : tokens) {
+            if (!text.substr(at).starts_with(token.content)) continue;
+            if (best == nullptr || token.content.size() > best->content.size()) best = &token;
+        }
+        if (best == nullptr) {
+            waiting = text.substr(at - waiting.size(), waiting.size() + 1);
+            ++at;
+            continue;
+        }
+        flush();
+        result += fmt::format("[{}]", best->id);
+        at += best->content.size();
+        waiting = text.substr(at, 0);
+    }
+    flush();
+    return result;
+}
+
+TEST(TokenFinder, AgreesWithTryingAllTokensEverywhere) {
+    constexpr uint32_t kSeed = 22;
+    std::mt19937 random(kSeed);
+    const auto word = [&](size_t longest) {
+        std::string letters(1 + random() % longest, 'a');
+        for (char& letter : letters) letter = static_cast<char>('a' + random() % 2);
+        return letters;
+    };
+    for (int round = 0; round < 2000; ++round) {
+        std::vector<AddedToken> tokens;
+        for (int32_t id = 0; id < 5; ++id) tokens.push_back(plain(id, word(6)));
+        const std::string text = word(40);
+        ASSERT_EQ(found(tokens, text), found_naively(tokens, text)) << text << " seed " << kSeed;
+    }
+}
+
+TEST(TokenFinder, TakesTwoStepsAByteHoweverLongTheTokensAre) {
+    const std::string almost(1023, 'a');
+    const TokenFinder finder(
+        {plain(1, almost + "b"), plain(2, "b" + almost), plain(3, "a"), plain(4, almost)});
+    for (const std::string& unit : {std::string("a"), almost + "c", almost + "b", "ab" + almost}) {
+        std::string text;
+        while (text.size() < (size_t{1} << 18)) text += unit;
+        EXPECT_LE(finder.steps(text), static_cast<int64_t>(2 * text.size()));
+    }
+}
+
+TEST(TokenFinder, ManyStrippingTokensInARowCostLittle) {
+    AddedToken space = plain(1, " ");
+    space.rstrip = true;
+    const TokenFinder finder({space});
+    EXPECT_EQ(finder.segments(std::string(size_t{1} << 20, ' ')).size(), size_t{1} << 20);
+}
+
+}  // namespace
+}  // namespace quarot::tokenizer
