@@ -2,109 +2,89 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cctype>
-#include <cstdlib>
-#include <map>
 #include <utility>
 
+#include "apps/arg_values.h"
+#include "apps/flag_names.h"
 #include "apps/help.h"
 #include "apps/near_miss.h"
 #include "apps/report.h"
 #include "core/error.h"
+#include "core/log.h"
 
 namespace quarot::apps {
 
 namespace {
 
-std::string first_line(const std::string& text) {
-    return text.substr(0, text.find('\n'));
+// "did you mean --x?", or where to look.
+std::string advice(const std::string& command, const std::string& near) {
+    return near.empty() ? "see quarot " + command + " --help" : "did you mean " + near + "?";
 }
 
-// Values of a TOML file by flag name without dashes.
-std::map<std::string, std::vector<std::string>> read_config(const std::string& path) {
-    std::map<std::string, std::vector<std::string>> values;
-    try {
-        for (const CLI::ConfigItem& item : CLI::ConfigTOML().from_file(path)) {
-            if (!item.parents.empty()) {
-                fail(ErrorCode::Usage, "{}: section [{}] is not known, expected keys alone", path,
-                     item.parents.front());
-            }
-            values[item.name] = item.inputs;
-        }
-    } catch (const CLI::FileError&) {
-        fail(ErrorCode::NotFound, "--config: cannot read {}", path);
-    } catch (const CLI::ParseError& error) {
-        fail(ErrorCode::Usage, "{}: {}", path, first_line(error.what()));
+// For -v: one line a flag.
+void tell_origin(const Flag& flag, const std::string& source,
+                 const std::vector<std::string>& values) {
+    const std::string name = long_name(flag.names);
+    const std::string initial = default_of(flag);
+    if (!values.empty()) {
+        const bool from_command_line = source == name;
+        log_info("{} is {}, from {}", name, joined(values, ", "),
+                 from_command_line ? "the command line" : source);
+    } else if (initial.empty()) {
+        log_info("{} is not given", name);
+    } else {
+        log_info("{} is {}, the default", name, initial);
     }
-    return values;
 }
 
 }  // namespace
 
-std::vector<std::string> split_names(const std::string& names) {
-    std::vector<std::string> parts;
-    for (size_t start = 0; start <= names.size();) {
-        const size_t comma = std::min(names.find(',', start), names.size());
-        const std::string name = names.substr(start, comma - start);
-        parts.push_back(name.starts_with("!") ? name.substr(1) : name);
-        start = comma + 1;
-    }
-    return parts;
+std::string default_of(const Flag& flag) {
+    const size_t open = flag.help.rfind('[');
+    if (open == std::string::npos || !flag.help.ends_with(']')) return "";
+    return flag.help.substr(open + 1, flag.help.size() - open - 2);
 }
 
-std::string long_name(const std::string& names) {
-    const std::vector<std::string> parts = split_names(names);
-    for (const std::string& part : parts) {
-        if (part.starts_with("--")) return part;
-    }
-    return parts.front();
-}
-
-std::string environment_name(const std::string& names) {
-    const std::string name = long_name(names);
-    if (!name.starts_with("-")) return "";
-    std::string variable = "QUAROT_";
-    for (const char c : name.substr(name.find_first_not_of('-'))) {
-        variable += c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-    }
-    return variable;
-}
-
-std::string environment(const std::string& variable) {
-    const char* value = variable.empty() ? nullptr : std::getenv(variable.c_str());
-    return value == nullptr ? "" : value;
-}
-
-Args::Args(std::string command, std::string summary, std::vector<std::string> words)
-    : command_(std::move(command)), summary_(std::move(summary)), words_(std::move(words)) {
+Args::Args(std::string command, std::string summary)
+    : command_(std::move(command)), summary_(std::move(summary)) {
     add({"--config", "FILE", "take flags that are not given from a TOML file",
          [this](const Given& given) { config_path_ = given.value; }});
+    add({"-v,--verbose", "", "say on stderr where each flag's value came from",
+         [this](const Given& given) { verbose_ = as_switch(given); }});
     add({"-h", "", "the most used flags", [this](const Given&) { help_ = Help::Short; }});
     add({"--help", "", "all flags and examples", [this](const Given&) { help_ = Help::Full; }});
 }
 
-void Args::add(Flag flag) {
+Flag& Args::add(Flag flag) {
     flags_.push_back(std::move(flag));
+    return flags_.back();
 }
 
 void Args::example(const std::string& line, const std::string& what) {
     examples_.push_back({line, what});
 }
 
-bool Args::parse() {
-    const std::vector<Values> on_command_line = parse_words();
-    for (size_t i = 0; i < kBuiltIn; ++i) take(flags_[i], on_command_line[i], {});
+bool Args::parse(const std::vector<std::string>& words) {
+    const std::vector<Values> on_command_line = split_words(words);
+    for (size_t i = 0; i < kBuiltIn; ++i) {
+        take(flags_[i], find(flags_[i], on_command_line[i], {}));
+    }
     if (help_ != Help::None) {
-        print_result(help_text(command_, summary_, flags_, examples_, help_ == Help::Full));
+        print_result(help_text(*this, help_ == Help::Full));
         return false;
     }
-    const Config config = config_path_.empty() ? Config() : read_config(config_path_);
+    const ConfigFile config = config_path_.empty() ? ConfigFile() : read_config_file(config_path_);
     check_config_keys(config);
-    for (size_t i = kBuiltIn; i < flags_.size(); ++i) take(flags_[i], on_command_line[i], config);
+    for (size_t i = kBuiltIn; i < flags_.size(); ++i) {
+        const Found found = find(flags_[i], on_command_line[i], config);
+        const bool told = verbose_ && (flags_[i].shown != Shown::Hidden || !found.values.empty());
+        if (told) tell_origin(flags_[i], found.source, found.values);
+        take(flags_[i], found);
+    }
     return true;
 }
 
-std::vector<Args::Values> Args::parse_words() const {
+std::vector<Args::Values> Args::split_words(const Values& words) const {
     CLI::App app;
     app.set_help_flag();
     app.allow_extras();
@@ -115,13 +95,15 @@ std::vector<Args::Values> Args::parse_words() const {
         options.push_back(option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll));
     }
     try {
-        app.parse(std::vector<std::string>(words_.rbegin(), words_.rend()));
+        app.parse(std::vector<std::string>(words.rbegin(), words.rend()));
     } catch (const CLI::ArgumentMismatch& error) {
         const std::string text = error.what();
         fail(ErrorCode::Usage, "{} is given without a value; see quarot {} --help",
              text.substr(0, text.find(':')), command_);
     } catch (const CLI::ParseError& error) {
-        fail(ErrorCode::Usage, "{}; see quarot {} --help", first_line(error.what()), command_);
+        const std::string text = error.what();
+        fail(ErrorCode::Usage, "{}; see quarot {} --help", text.substr(0, text.find('\n')),
+             command_);
     }
     check_leftovers(app.remaining());
     std::vector<Values> values;
@@ -130,27 +112,30 @@ std::vector<Args::Values> Args::parse_words() const {
 }
 
 // The first of command line, environment and file that has the flag.
-void Args::take(const Flag& flag, const Values& on_command_line, const Config& config) const {
-    const std::string name = long_name(flag.names);
-    std::string source = name;
-    Values values = on_command_line;
+Args::Found Args::find(const Flag& flag, const Values& on_command_line,
+                       const ConfigFile& config) const {
+    if (!on_command_line.empty()) return {long_name(flag.names), on_command_line};
+    const std::string variable = flag.shown == Shown::Hidden ? "" : environment_name(flag.names);
+    const std::string value = environment(variable);
+    if (!value.empty()) return {variable, {value}};
+    const auto entry = config.find(config_key(flag.names));
+    if (entry != config.end()) return {config_path_ + ": " + entry->first, entry->second};
+    return {};
+}
+
+void Args::take(const Flag& flag, const Found& found) const {
+    Values values = found.values;
+    if (values.empty()) return;
     if (flag.repeated == Repeated::Refused && values.size() > 1) {
         fail(ErrorCode::Usage, "{} is given twice, '{}' and '{}', expected one",
-             name.substr(name.find_first_not_of('-')), values[0], values[1]);
+             config_key(flag.names), values[0], values[1]);
     }
-    const std::string variable = flag.shown == Shown::Hidden ? "" : environment_name(flag.names);
-    if (values.empty() && !environment(variable).empty()) {
-        source = variable;
-        values = {environment(variable)};
-    }
-    const auto entry = config.find(name.substr(std::min(name.find_first_not_of('-'), name.size())));
-    if (values.empty() && entry != config.end()) {
-        source = config_path_ + ": " + entry->first;
-        values = entry->second;
-    }
-    if (values.empty()) return;
     if (flag.repeated != Repeated::AllCount) values = {values.back()};
-    for (const std::string& value : values) flag.set({source, value});
+    for (const std::string& value : values) {
+        const Given given = {found.source, value};
+        if (!flag.choices.empty()) as_choice(given, flag.choices);
+        flag.set(given);
+    }
 }
 
 void Args::check_leftovers(const Values& leftovers) const {
@@ -166,20 +151,19 @@ void Args::check_leftovers(const Values& leftovers) const {
         for (const std::string& name : split_names(flag.names)) known.push_back(name);
     }
     const std::string flag = word.substr(0, word.find('='));
-    const std::string near = near_miss(flag, known);
     fail(ErrorCode::Usage, "quarot {} has no flag {}; {}", command_, flag,
-         near.empty() ? "see quarot " + command_ + " --help" : "did you mean " + near + "?");
+         advice(command_, near_miss(flag, known)));
 }
 
-void Args::check_config_keys(const Config& config) const {
+void Args::check_config_keys(const ConfigFile& config) const {
+    std::vector<std::string> known;
+    for (const Flag& flag : flags_) {
+        if (long_name(flag.names).starts_with("-")) known.push_back(config_key(flag.names));
+    }
     for (const auto& [key, values] : config) {
-        const bool known = std::any_of(flags_.begin(), flags_.end(), [&](const Flag& flag) {
-            const std::string name = long_name(flag.names);
-            return name.starts_with("-") && name.substr(name.find_first_not_of('-')) == key;
-        });
-        if (!known) {
-            fail(ErrorCode::Usage, "{}: quarot {} has no flag --{}", config_path_, command_, key);
-        }
+        if (std::find(known.begin(), known.end(), key) != known.end()) continue;
+        fail(ErrorCode::Usage, "{}: quarot {} has no flag --{}; {}", config_path_, command_, key,
+             advice(command_, near_miss(key, known)));
     }
 }
 

@@ -2,9 +2,10 @@
 #pragma once
 
 #include <functional>
-#include <map>
 #include <string>
 #include <vector>
+
+#include "apps/config_file.h"
 
 namespace quarot::apps {
 
@@ -22,11 +23,14 @@ enum class Repeated { LastCounts, AllCount, Refused };
 
 struct Flag {
     std::string names;  // as "-t,--threads"; a name without dashes is a positional argument
-    std::string value;  // what stands for the value in the help; empty: a switch
-    std::string help;
+    std::string value;  // what stands for the value in the help; FILE and FOLDER are completed as
+                        // such; empty: a switch
+    std::string help;   // ends with "[the default]" where there is one
     std::function<void(const Given&)> set;  // not called if nobody gave the flag
     Shown shown = Shown::Full;
     Repeated repeated = Repeated::LastCounts;
+    std::vector<std::string> choices = {};  // other values are refused, unless there are none here
+    std::vector<std::string> likely = {};   // for completion alone, where other values exist too
 };
 
 struct Example {
@@ -38,45 +42,50 @@ struct Example {
 // QUAROT_<FLAG>, which beats the file of --config (TOML, keys are the flags' names).
 class Args {
   public:
-    // words: what follows the command's name.
-    Args(std::string command, std::string summary, std::vector<std::string> words);
+    Args(std::string command, std::string summary);
     Args(const Args&) = delete;
     Args& operator=(const Args&) = delete;
 
-    void add(Flag flag);
+    // The flag as declared, so that .choices or .likely can follow; valid until the next add().
+    Flag& add(Flag flag);
     void example(const std::string& line, const std::string& what);
 
-    // Calls `set` of what was given. False if help was asked for; it has been printed then.
-    // Error{Usage} naming the flag.
-    bool parse();
+    // words: what follows the command's name. Calls `set` of what was given, in the order of
+    // declaration. False if help was asked for; it has been printed then. Error{Usage} naming the
+    // flag.
+    bool parse(const std::vector<std::string>& words);
+
+    const std::string& command() const { return command_; }
+    const std::string& summary() const { return summary_; }
+    const std::vector<Flag>& flags() const { return flags_; }
+    const std::vector<Example>& examples() const { return examples_; }
 
   private:
     using Values = std::vector<std::string>;
-    using Config = std::map<std::string, Values>;
+    // What was given for one flag, and by whom.
+    struct Found {
+        std::string source;
+        Values values;  // empty: nothing
+    };
     enum class Help { None, Short, Full };
-    static constexpr size_t kBuiltIn = 3;  // --config, -h, --help come first
+    static constexpr size_t kBuiltIn = 4;  // --config, -v, -h, --help come first
 
-    std::vector<Values> parse_words() const;  // by flag
-    void take(const Flag& flag, const Values& on_command_line, const Config& config) const;
+    std::vector<Values> split_words(const Values& words) const;  // by flag
+    Found find(const Flag& flag, const Values& on_command_line, const ConfigFile& config) const;
+    void take(const Flag& flag, const Found& found) const;
     void check_leftovers(const Values& leftovers) const;
-    void check_config_keys(const Config& config) const;
+    void check_config_keys(const ConfigFile& config) const;
 
     std::string command_;
     std::string summary_;
-    std::vector<std::string> words_;
     std::vector<Flag> flags_;
     std::vector<Example> examples_;
     std::string config_path_;
+    bool verbose_ = false;
     Help help_ = Help::None;
 };
 
-// The names of a flag; "!--no-x" as "--no-x".
-std::vector<std::string> split_names(const std::string& names);
-// "--w-bits" of "-w,--w-bits"; the short or positional name if there is no long one.
-std::string long_name(const std::string& names);
-// "QUAROT_W_BITS"; empty for a positional argument.
-std::string environment_name(const std::string& names);
-// The variable's value; empty if it is not set.
-std::string environment(const std::string& variable);
+// What stands in brackets at the end of a flag's help; empty if nothing does.
+std::string default_of(const Flag& flag);
 
 }  // namespace quarot::apps

@@ -1,22 +1,37 @@
-// The commands, one file each. Each declares its flags, parses them and does its work; failures are
-// thrown.
+// The commands, one file each. Each declares its flags and gives back its work, so that help,
+// completion and the manual page can read the flags of commands that never run.
 #pragma once
 
+#include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "apps/args.h"
+
 namespace quarot::apps {
 
-using Words = std::vector<std::string>;  // what follows the command's name
+// What a command does after its flags are parsed; failures are thrown. It holds the flags' values.
+using Work = std::function<void()>;
 
-void generate_command(const Words& words);
-void inspect_command(const Words& words);
-void logits_command(const Words& words);
-void perplexity_command(const Words& words);
-void plan_command(const Words& words);
-void quantize_command(const Words& words);
-void reproduce_command(const Words& words);
-void tokenize_command(const Words& words);
-void version_command(const Words& words);
+struct Command {
+    const char* name;
+    const char* summary;
+    Work (*declare)(Args& args);
+    bool is_hidden = false;  // not for people
+};
+
+// In the order in which the overview lists them.
+std::span<const Command> commands();
+
+Work generate_command(Args& args);
+Work inspect_command(Args& args);
+Work logits_command(Args& args);
+Work perplexity_command(Args& args);
+Work plan_command(Args& args);
+Work quantize_command(Args& args);
+Work reproduce_command(Args& args);
+Work tokenize_command(Args& args);
+Work version_command(Args& args);
 
 }  // namespace quarot::apps

@@ -1,6 +1,7 @@
 #include "apps/common_flags.h"
 
 #include "apps/arg_values.h"
+#include "apps/flag_names.h"
 #include "core/error.h"
 #include "core/progress.h"
 #include "core/thread_pool.h"

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <memory>
 #include <optional>
 
 #include "apps/arg_values.h"
@@ -184,7 +185,10 @@ void print_json(const std::vector<int32_t>& prompt, const runtime::GenerateResul
     print_document(json);
 }
 
-void run(const GenerateFlags& flags) {
+void work(const GenerateFlags& flags) {
+    flags.output.apply();
+    require_model(flags.model);
+    runtime::check_sampling(flags.sampling);
     const std::string text = flags.prompt.read();
     const model::SourceModel source = model::SourceModel::open(flags.model);
     const tokenizer::Tokenizer tokenizer = tokenizer::Tokenizer::load(flags.model);
@@ -217,15 +221,10 @@ void run(const GenerateFlags& flags) {
 
 }  // namespace
 
-void generate_command(const Words& words) {
-    Args args("generate", "Continue a prompt.", words);
-    GenerateFlags flags;
-    declare(args, flags);
-    if (!args.parse()) return;
-    flags.output.apply();
-    require_model(flags.model);
-    runtime::check_sampling(flags.sampling);
-    run(flags);
+Work generate_command(Args& args) {
+    auto flags = std::make_shared<GenerateFlags>();
+    declare(args, *flags);
+    return [flags] { work(*flags); };
 }
 
 }  // namespace quarot::apps

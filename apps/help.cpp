@@ -4,32 +4,15 @@
 
 #include <algorithm>
 
+#include "apps/commands.h"
+#include "apps/flag_names.h"
+
 namespace quarot::apps {
 
 namespace {
 
-// "-t, --threads N"; the positional name of a flag that has one stands in the usage line alone.
-std::string left_side(const Flag& flag) {
-    std::string text;
-    for (const std::string& name : split_names(flag.names)) {
-        if (name.starts_with("-")) text += fmt::format("{}{}", text.empty() ? "" : ", ", name);
-    }
-    if (text.empty()) return flag.names;
-    return flag.value.empty() ? text : fmt::format("{} {}", text, flag.value);
-}
-
-std::string usage_line(const std::string& command, const std::vector<Flag>& flags) {
-    std::string line = "quarot " + command;
-    for (const Flag& flag : flags) {
-        for (const std::string& name : split_names(flag.names)) {
-            if (!name.starts_with("-")) line += fmt::format(" {}", name);
-        }
-    }
-    return line + " [flags]";
-}
-
 std::string flag_line(const Flag& flag, size_t width) {
-    const std::string left = left_side(flag);
+    const std::string left = flag_synopsis(flag);
     if (left.size() <= width) return fmt::format("  {:{}}  {}\n", left, width, flag.help);
     return fmt::format("  {}\n  {:{}}  {}\n", left, "", width, flag.help);
 }
@@ -38,7 +21,7 @@ std::string flag_lines(const std::vector<Flag>& flags, Shown shown) {
     constexpr size_t kMaxWidth = 32;
     size_t width = 0;
     for (const Flag& flag : flags) {
-        const size_t size = left_side(flag).size();
+        const size_t size = flag_synopsis(flag).size();
         if (size <= kMaxWidth && flag.shown != Shown::Hidden) width = std::max(width, size);
     }
     std::string text;
@@ -50,23 +33,57 @@ std::string flag_lines(const std::vector<Flag>& flags, Shown shown) {
 
 }  // namespace
 
-std::string help_text(const std::string& command, const std::string& summary,
-                      const std::vector<Flag>& flags, const std::vector<Example>& examples,
-                      bool full) {
-    std::string text = fmt::format("{}\n\nusage: {}\n\n", summary, usage_line(command, flags));
-    text += flag_lines(flags, Shown::First);
-    if (!full) {
-        return text + fmt::format("\nquarot {} --help shows every flag, and examples.\n", command);
+// The positional name of a flag that has others too stands in the usage line alone.
+std::string flag_synopsis(const Flag& flag) {
+    std::string text;
+    for (const std::string& name : split_names(flag.names)) {
+        if (name.starts_with("-")) text += fmt::format("{}{}", text.empty() ? "" : ", ", name);
     }
-    text += "\nmore:\n" + flag_lines(flags, Shown::Full);
+    if (text.empty()) return flag.names;
+    return flag.value.empty() ? text : fmt::format("{} {}", text, flag.value);
+}
+
+std::string usage_line(const Args& args) {
+    std::string line = "quarot " + args.command();
+    for (const Flag& flag : args.flags()) {
+        for (const std::string& name : split_names(flag.names)) {
+            if (!name.starts_with("-")) line += fmt::format(" {}", name);
+        }
+    }
+    return line + " [flags]";
+}
+
+std::string help_text(const Args& args, bool full) {
+    std::string text = fmt::format("quarot {}: {}\n\nusage: {}\n\n", args.command(), args.summary(),
+                                   usage_line(args));
+    text += flag_lines(args.flags(), Shown::First);
+    if (!full) {
+        return text +
+               fmt::format("\nquarot {} --help shows every flag, and examples.\n", args.command());
+    }
+    text += "\nmore:\n" + flag_lines(args.flags(), Shown::Full);
     text +=
-        "\nEvery flag may be set as QUAROT_<FLAG> in the environment, as in "
-        "QUAROT_THREADS=2.\nQUAROT_ISA=scalar, avx2 or avx512vnni chooses the instructions of the "
-        "cpu "
-        "device.\n\nexamples:\n";
-    for (const Example& example : examples) {
+        "\nEvery flag may be set as QUAROT_<FLAG> in the environment, as in QUAROT_THREADS=2.\n"
+        "QUAROT_ISA=scalar, avx2 or avx512vnni chooses the instructions of the cpu device.\n"
+        "\nexamples:\n";
+    for (const Example& example : args.examples()) {
         text += fmt::format("  {}\n      {}\n", example.line, example.what);
     }
+    return text;
+}
+
+std::string overview() {
+    std::string text =
+        "quarot: rotate, quantize to 4 bits and run large language models\n\n"
+        "usage: quarot COMMAND [flags]\n\n";
+    for (const Command& command : commands()) {
+        if (!command.is_hidden) text += fmt::format("  {:<12}{}\n", command.name, command.summary);
+    }
+    text +=
+        "\nquarot COMMAND --help explains one. To begin:\n"
+        "  quarot quantize models/tiny-novels /tmp/tiny-w4 --calib models/tiny-novels/calib.txt\n"
+        "  quarot perplexity /tmp/tiny-w4 --text models/tiny-novels/eval.txt --seqlen 1024\n"
+        "  quarot generate -m /tmp/tiny-w4 -p \"It was a dark\" -n 50\n";
     return text;
 }
 

@@ -1,6 +1,7 @@
 // quarot inspect: what a model folder holds: shape, recipe, rotation, bits, tensors.
 #include <fmt/format.h>
 
+#include <memory>
 #include <utility>
 
 #include "apps/arg_values.h"
@@ -15,6 +16,21 @@
 namespace quarot::apps {
 
 namespace {
+
+struct InspectFlags {
+    std::string model;
+    bool with_tensors = false;
+    OutputFlags output;
+};
+
+void declare(Args& args, InspectFlags& flags) {
+    add_model_flag(args, flags.model);
+    args.add({"--tensors", "", "list every tensor",
+              [&](const Given& g) { flags.with_tensors = as_switch(g); }, Shown::First});
+    flags.output.declare(args);
+    args.example("quarot inspect models/tiny-novels", "shape, bits, rotation");
+    args.example("quarot inspect out/tiny-w4 --tensors --json", "everything, for scripts");
+}
 
 int64_t kv_bytes_per_token(const model::SourceModel& source) {
     const model::ModelConfig& config = source.config();
@@ -105,23 +121,19 @@ void print_text(const model::SourceModel& source, bool with_tensors) {
     print_result(text);
 }
 
+void work(const InspectFlags& flags) {
+    require_model(flags.model);
+    const auto source = model::SourceModel::open(flags.model);
+    flags.output.json ? print_json(source, flags.with_tensors)
+                      : print_text(source, flags.with_tensors);
+}
+
 }  // namespace
 
-void inspect_command(const Words& words) {
-    Args args("inspect", "Tell what a model folder holds, from its headers alone.", words);
-    std::string model;
-    bool with_tensors = false;
-    OutputFlags output;
-    add_model_flag(args, model);
-    args.add({"--tensors", "", "list every tensor",
-              [&](const Given& g) { with_tensors = as_switch(g); }, Shown::First});
-    output.declare(args);
-    args.example("quarot inspect models/tiny-novels", "shape, bits, rotation");
-    args.example("quarot inspect out/tiny-w4 --tensors --json", "everything, for scripts");
-    if (!args.parse()) return;
-    require_model(model);
-    const model::SourceModel source = model::SourceModel::open(model);
-    output.json ? print_json(source, with_tensors) : print_text(source, with_tensors);
+Work inspect_command(Args& args) {
+    auto flags = std::make_shared<InspectFlags>();
+    declare(args, *flags);
+    return [flags] { work(*flags); };
 }
 
 }  // namespace quarot::apps

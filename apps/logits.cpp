@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <span>
 #include <system_error>
@@ -121,13 +122,7 @@ void write_file(runtime::Engine& engine, std::span<const int32_t> ids, const std
     fail(ErrorCode::Io, "{}: cannot be written: {}", path, error.message());
 }
 
-}  // namespace
-
-void logits_command(const Words& words) {
-    Args args("logits", "Write the logits of every position of a prompt to a file.", words);
-    LogitsFlags flags;
-    declare(args, flags);
-    if (!args.parse()) return;
+void work(const LogitsFlags& flags) {
     flags.output.apply();
     check(flags);
 
@@ -152,6 +147,14 @@ void logits_command(const Words& words) {
     json.set("tokens", n_tokens);
     json.set("vocabulary", source.config().vocab);
     print_document(json);
+}
+
+}  // namespace
+
+Work logits_command(Args& args) {
+    auto flags = std::make_shared<LogitsFlags>();
+    declare(args, *flags);
+    return [flags] { work(*flags); };
 }
 
 }  // namespace quarot::apps

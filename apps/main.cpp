@@ -11,6 +11,8 @@
 
 #include "apps/args.h"
 #include "apps/commands.h"
+#include "apps/flag_names.h"
+#include "apps/help.h"
 #include "apps/near_miss.h"
 #include "apps/report.h"
 #include "build_info.h"
@@ -22,37 +24,27 @@ namespace quarot::apps {
 
 namespace {
 
-struct Command {
-    const char* name;
-    const char* summary;
-    void (*run)(const Words& words);
-};
+using Words = std::vector<std::string>;
 
-constexpr Command kCommands[] = {
-    {"quantize", "rotate and quantize a model folder", quantize_command},
-    {"plan", "what a quantize job will take, and whether it can work", plan_command},
-    {"perplexity", "how well a model predicts a text", perplexity_command},
-    {"generate", "continue a prompt", generate_command},
-    {"reproduce", "the paper's tables on a model, in one report", reproduce_command},
-    {"inspect", "what a model folder holds", inspect_command},
-    {"tokenize", "the token ids of a text", tokenize_command},
-    {"logits", "write a prompt's logits to a file", logits_command},
-    {"version", "what this program is and can use", version_command},
-};
-
-std::string overview() {
-    std::string text =
-        "quarot: rotate, quantize to 4 bits and run large language models\n\n"
-        "usage: quarot COMMAND [flags]\n\n";
-    for (const Command& command : kCommands) {
-        text += fmt::format("  {:<12}{}\n", command.name, command.summary);
+[[noreturn]] void refuse(const std::string& name) {
+    std::vector<std::string> names;
+    for (const Command& command : commands()) {
+        if (!command.is_hidden) names.emplace_back(command.name);
     }
-    text +=
-        "\nquarot COMMAND --help explains one. To begin:\n"
-        "  quarot quantize models/tiny-novels /tmp/tiny-w4 --calib models/tiny-novels/calib.txt\n"
-        "  quarot perplexity /tmp/tiny-w4 --text models/tiny-novels/eval.txt --seqlen 1024\n"
-        "  quarot generate -m /tmp/tiny-w4 -p \"It was a dark\" -n 50\n";
-    return text;
+    const std::string near = near_miss(name, names);
+    fail(ErrorCode::Usage, "'{}' is not a command of quarot; {}", name,
+         near.empty() ? "see quarot --help" : "did you mean " + near + "?");
+}
+
+void run_command(const std::string& name, const Words& words) {
+    for (const Command& command : commands()) {
+        if (name != command.name) continue;
+        Args args(command.name, command.summary);
+        const Work work = command.declare(args);
+        if (args.parse(words)) work();
+        return;
+    }
+    refuse(name);
 }
 
 void dispatch(const Words& words) {
@@ -63,15 +55,7 @@ void dispatch(const Words& words) {
     if (name == "--version" && rest.empty()) {
         return print_result(fmt::format("quarot {}\n", QUAROT_VERSION));
     }
-    if (name == "--version") return version_command(rest);
-    std::vector<std::string> names;
-    for (const Command& command : kCommands) {
-        if (name == command.name) return command.run(rest);
-        names.emplace_back(command.name);
-    }
-    const std::string near = near_miss(name, names);
-    fail(ErrorCode::Usage, "'{}' is not a command of quarot; {}", name,
-         near.empty() ? "see quarot --help" : "did you mean " + near + "?");
+    run_command(name == "--version" ? "version" : name, rest);
 }
 
 bool wants_json_errors(const Words& words) {

@@ -166,18 +166,20 @@ void print_text(const PerplexityFlags& flags, const Run& run) {
     print_result(format_pairs(pairs));
 }
 
-}  // namespace
-
-void perplexity_command(const Words& words) {
-    Args args("perplexity", "Measure how well a model predicts a text.", words);
-    PerplexityFlags flags;
-    declare(args, flags);
-    if (!args.parse()) return;
+void work(PerplexityFlags& flags) {
     flags.output.apply();
     check(flags);
     flags.options.n_threads = flags.machine.n_threads;
     const Run run = measure(flags);
     flags.output.json ? print_json(flags, run) : print_text(flags, run);
+}
+
+}  // namespace
+
+Work perplexity_command(Args& args) {
+    auto flags = std::make_shared<PerplexityFlags>();
+    declare(args, *flags);
+    return [flags] { work(*flags); };
 }
 
 }  // namespace quarot::apps

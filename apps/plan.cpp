@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -94,17 +95,19 @@ void print_text(const Plan& plan) {
     print_result(text);
 }
 
-}  // namespace
-
-void plan_command(const Words& words) {
-    Args args("plan", "Say what a quantize job will take, and what stands in its way.", words);
-    PlanFlags flags;
-    declare(args, flags);
-    if (!args.parse()) return;
+void work(const PlanFlags& flags) {
     flags.output.apply();
     if (flags.in.empty()) fail(ErrorCode::Usage, "plan needs a folder: quarot plan IN [OUT]");
     const Plan plan = make_plan(flags);
     flags.output.json ? print_json(plan) : print_text(plan);
+}
+
+}  // namespace
+
+Work plan_command(Args& args) {
+    auto flags = std::make_shared<PlanFlags>();
+    declare(args, *flags);
+    return [flags] { work(*flags); };
 }
 
 }  // namespace quarot::apps

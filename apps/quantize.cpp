@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <system_error>
 
 #include "apps/commands.h"
@@ -145,13 +146,7 @@ void print_text(const QuantizeFlags& flags, const quantize::QuantizeReport& repo
                                {"peak memory", human_bytes(peak_rss_bytes())}}));
 }
 
-}  // namespace
-
-void quantize_command(const Words& words) {
-    Args args("quantize", "Rotate and quantize a model folder.", words);
-    QuantizeFlags flags;
-    declare(args, flags);
-    if (!args.parse()) return;
+void work(QuantizeFlags& flags) {
     flags.output.apply();
     if (flags.in.empty() || flags.out.empty()) {
         fail(ErrorCode::Usage, "quantize needs two folders: quarot quantize IN OUT");
@@ -171,6 +166,14 @@ void quantize_command(const Words& words) {
     folders.bytes_out = weight_file_bytes(io::Checkpoint::open(flags.out));
     advise(flags, folders);
     flags.output.json ? print_json(flags, report, folders) : print_text(flags, report, folders);
+}
+
+}  // namespace
+
+Work quantize_command(Args& args) {
+    auto flags = std::make_shared<QuantizeFlags>();
+    declare(args, *flags);
+    return [flags] { work(*flags); };
 }
 
 }  // namespace quarot::apps

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <memory>
 #include <sstream>
 
 #include "apps/arg_values.h"
@@ -239,19 +240,20 @@ void print_text(const ReproduceFlags& flags, const Run& run) {
     print_result(text);
 }
 
-}  // namespace
-
-void reproduce_command(const Words& words) {
-    Args args("reproduce", "Measure every row of the paper's perplexity tables on one model.",
-              words);
-    ReproduceFlags flags;
-    declare(args, flags);
-    if (!args.parse()) return;
+void work(ReproduceFlags& flags) {
     flags.output.apply();
     check(flags);
     flags.plan.calibration.seqlen = flags.seqlen;
     const Run run = reproduce_all(flags);
     flags.output.json ? print_document(run.document) : print_text(flags, run);
+}
+
+}  // namespace
+
+Work reproduce_command(Args& args) {
+    auto flags = std::make_shared<ReproduceFlags>();
+    declare(args, *flags);
+    return [flags] { work(*flags); };
 }
 
 }  // namespace quarot::apps

@@ -1,8 +1,11 @@
 // quarot version: what this program is, and which instruction sets and devices it can use.
 #include <fmt/format.h>
 
+#include <memory>
+
 #include "apps/commands.h"
 #include "apps/common_flags.h"
+#include "apps/flag_names.h"
 #include "apps/report.h"
 #include "build_info.h"
 #include "core/thread_pool.h"
@@ -32,15 +35,7 @@ io::Json devices(const std::string& tier) {
         io::Json::Object{{"device", "reference"}, {"tier", "scalar"}, {"cores", cores}}};
 }
 
-}  // namespace
-
-void version_command(const Words& words) {
-    Args args("version", "Tell what this program is and which machine features it uses.", words);
-    OutputFlags output;
-    output.declare(args);
-    args.example("quarot version --json", "the same for scripts");
-    if (!args.parse()) return;
-
+void work(const OutputFlags& output) {
     const std::string tier = tier_in_use();
     const std::vector<std::string> compiled = kernels::compiled_isa_tiers();
     if (!output.json) {
@@ -60,6 +55,15 @@ void version_command(const Words& words) {
     json.set("cuda", io::Json());
     json.set("devices", devices(tier));
     print_document(json);
+}
+
+}  // namespace
+
+Work version_command(Args& args) {
+    auto output = std::make_shared<OutputFlags>();
+    output->declare(args);
+    args.example("quarot version --json", "the same for scripts");
+    return [output] { work(*output); };
 }
 
 }  // namespace quarot::apps

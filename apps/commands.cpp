@@ -1,0 +1,25 @@
+#include "apps/commands.h"
+
+namespace quarot::apps {
+
+namespace {
+
+constexpr Command kCommands[] = {
+    {"quantize", "rotate and quantize a model folder", quantize_command},
+    {"plan", "say what a quantize job will take, and what stands in its way", plan_command},
+    {"perplexity", "measure how well a model predicts a text", perplexity_command},
+    {"generate", "continue a prompt", generate_command},
+    {"reproduce", "measure every row of the paper's tables on one model", reproduce_command},
+    {"inspect", "tell what a model folder holds, from its headers alone", inspect_command},
+    {"tokenize", "turn a text into token ids", tokenize_command},
+    {"logits", "write the logits of every position of a prompt to a file", logits_command},
+    {"version", "tell what this program is and which machine features it uses", version_command},
+};
+
+}  // namespace
+
+std::span<const Command> commands() {
+    return kCommands;
+}
+
+}  // namespace quarot::apps
