@@ -2,6 +2,7 @@
 #include "tokenizer/added_tokens.h"
 
 #include <algorithm>
+#include <string_view>
 #include <utility>
 
 #include "core/error.h"
@@ -57,11 +58,24 @@ AddedTokens::AddedTokens(const io::Json* json, const Normalizer& normalizer,
             raw.push_back(std::move(token));
         }
     }
+    find_left_out(raw, normalized, vocabulary);
     // Of equal forms that of a special token counts, as in the library whose format this is.
     const auto is_special = [](const AddedToken& token) { return token.special; };
     std::stable_partition(normalized.begin(), normalized.end(), is_special);
     raw_ = TokenFinder(std::move(raw));
     normalized_ = TokenFinder(std::move(normalized));
+}
+
+void AddedTokens::find_left_out(const std::vector<AddedToken>& raw,
+                                const std::vector<AddedToken>& normalized,
+                                const Vocabulary& vocabulary) {
+    std::unordered_set<std::string_view> contents;
+    for (int32_t id : special_) contents.insert(*vocabulary.token(id));
+    for (const auto* tokens : {&raw, &normalized}) {
+        for (const AddedToken& token : *tokens) {
+            if (contents.contains(token.content)) left_out_.insert(token.id);
+        }
+    }
 }
 
 const std::string* AddedTokens::form_to_decode(int32_t id) const {

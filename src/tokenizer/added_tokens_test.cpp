@@ -36,6 +36,29 @@ TEST(AddedTokens, ThoseThatNormalizingLeavesNothingOfAreRefused) {
     io::expect_error(ErrorCode::Unsupported, {"nothing"}, [&] { test::load(json); });
 }
 
+TEST(AddedTokens, AreNoSymbolsOfTheModel) {
+    io::Json token = test::added_token("é", 260);
+    token.set("single_word", true);
+    io::Json json = test::metaspace_model({"a"});
+    json.set("added_tokens", io::Json::Array{token});
+    json.set("normalizer", io::Json());
+    EXPECT_EQ(test::load(json).encode("éa"), (std::vector<int32_t>{3 + 0xC3, 3 + 0xA9, 259}));
+}
+
+TEST(AddedTokens, ASpecialTokenIsLeftOutIfItsNormalizedFormIsSpecial) {
+    io::Json json = test::metaspace_model({"a"});
+    json.set("normalizer", test::parse(R"({"type": "Replace", "pattern": {"String": "_"},
+                                           "content": "-"})"));
+    io::Json changed = test::added_token("_x", 260);
+    io::Json unchanged = test::added_token("x", 261);
+    changed.set("normalized", true);
+    unchanged.set("normalized", true);
+    json.set("added_tokens", io::Json::Array{changed, unchanged});
+    const Tokenizer tokenizer = test::load(json);
+    EXPECT_TRUE(tokenizer.is_special(260));
+    EXPECT_EQ(tokenizer.decode(std::vector<int32_t>{259, 260, 261}), "a-x");
+}
+
 TEST(AddedTokens, ConflictsWithTheVocabularyAreRefused) {
     for (const auto& [content, id] : {std::pair("</s>", 259), std::pair("new", 1)}) {
         io::Json json = test::metaspace_model({"a"});

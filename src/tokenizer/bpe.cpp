@@ -30,7 +30,7 @@ void refuse_unless_empty(const io::Json& model, std::string_view key) {
 std::array<int32_t, 256> fallback_ids(const Vocabulary& vocabulary) {
     std::array<int32_t, 256> ids{};
     for (size_t byte = 0; byte < ids.size(); ++byte) {
-        ids[byte] = vocabulary.find(byte_token(static_cast<uint8_t>(byte))).value_or(-1);
+        ids[byte] = vocabulary.find_in_model(byte_token(static_cast<uint8_t>(byte))).value_or(-1);
     }
     return ids;
 }
@@ -68,7 +68,7 @@ Bpe::Bpe(const io::Json& model, const Vocabulary& vocabulary, bool byte_level)
     if (!byte_level && !ignore_merges_) borders_.emplace(merges_, vocabulary);
     if (flag(model, "byte_fallback")) fallback_ = fallback_ids(vocabulary);
     if (const io::Json* unknown = model.find("unk_token")) {
-        unknown_ = vocabulary.find(unknown->as_string());
+        unknown_ = vocabulary.find_in_model(unknown->as_string());
         if (!unknown_) {
             fail(ErrorCode::Corrupt, "{} is \"{}\", which the vocabulary lacks", unknown->place(),
                  io::printable(unknown->as_string()));
@@ -79,7 +79,7 @@ Bpe::Bpe(const io::Json& model, const Vocabulary& vocabulary, bool byte_level)
         const char character = static_cast<char>(byte);
         const std::string_view spelling = byte_level ? character_of_byte(static_cast<uint8_t>(byte))
                                                      : std::string_view(&character, 1);
-        id_of_byte_[static_cast<size_t>(byte)] = vocabulary.find(spelling).value_or(-1);
+        id_of_byte_[static_cast<size_t>(byte)] = vocabulary.find_in_model(spelling).value_or(-1);
     }
 }
 
@@ -89,7 +89,7 @@ void Bpe::encode(std::string_view piece, Workspace& work, std::vector<int32_t>& 
              piece.size(), std::numeric_limits<int32_t>::max() / 8);
     }
     if (ignore_merges_) {
-        const auto whole = vocabulary_->find(byte_level_ ? spell_bytes(piece) : std::string(piece));
+        const auto whole = vocabulary_->find_in_model(byte_level_ ? spell_bytes(piece) : std::string(piece));
         if (whole) {
             ids.push_back(*whole);
             return;
@@ -111,7 +111,7 @@ void Bpe::add_symbols(std::string_view piece, Workspace& work) const {
         const std::string_view spelling =
             byte_level_ ? character_of_byte(byte) : piece.substr(at, end - at);
         const int32_t id =
-            end == at + 1 ? id_of_byte_[byte] : vocabulary_->find(spelling).value_or(-1);
+            end == at + 1 ? id_of_byte_[byte] : vocabulary_->find_in_model(spelling).value_or(-1);
         at = end;
         if (id < 0) {
             add_unknown(spelling, pending_unknown, work);

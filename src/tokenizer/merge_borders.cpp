@@ -6,7 +6,8 @@
 namespace quarot::tokenizer {
 
 MergeBorders::MergeBorders(const MergeTable& merges, const Vocabulary& vocabulary) {
-    for (const std::string& token : vocabulary.tokens()) {
+    for (size_t i = 0; i < vocabulary.model_tokens(); ++i) {
+        const std::string& token = vocabulary.tokens()[i];
         if (token.empty()) continue;
         const Character first = character_at(token, 0);
         if (first.end == token.size()) known_.insert(first.code);

@@ -31,7 +31,7 @@ std::pair<std::string_view, std::string_view> halves(const io::Json& merge) {
 }
 
 int32_t id_of(std::string_view token, const Vocabulary& vocabulary, const io::Json& merge) {
-    const std::optional<int32_t> id = vocabulary.find(token);
+    const std::optional<int32_t> id = vocabulary.find_in_model(token);
     if (!id) {
         fail(ErrorCode::Corrupt, "{}: the merge needs token \"{}\", which the vocabulary lacks",
              merge.place(), io::printable(token));

@@ -27,6 +27,7 @@ Vocabulary parse_vocabulary(const io::Json& model) {
     for (const auto& [token, id] : vocab.as_object()) {
         vocabulary.add(token, parse_id(id), vocab.place());
     }
+    vocabulary.end_model();
     return vocabulary;
 }
 
@@ -108,7 +109,7 @@ void Tokenizer::Impl::encode_text(std::string_view text, std::span<const TextRan
 }
 
 const std::string* Tokenizer::Impl::token_to_decode(int32_t id, bool skip_special) const {
-    if (skip_special && added.is_special(id)) return nullptr;
+    if (skip_special && added.left_out(id)) return nullptr;
     const std::string* form = added.form_to_decode(id);
     return form != nullptr ? form : vocabulary.token(id);
 }

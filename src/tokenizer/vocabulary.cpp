@@ -30,6 +30,13 @@ std::optional<int32_t> Vocabulary::find(std::string_view token) const {
     return found->second;
 }
 
+std::optional<int32_t> Vocabulary::find_in_model(std::string_view token) const {
+    const std::optional<int32_t> id = find(token);
+    if (!id) return std::nullopt;
+    const auto slot = static_cast<size_t>(slot_of_id_[static_cast<size_t>(*id)]);
+    return slot < model_tokens() ? id : std::nullopt;
+}
+
 const std::string* Vocabulary::token(int64_t id) const {
     if (id < 0 || id >= size()) return nullptr;
     const int32_t slot = slot_of_id_[static_cast<size_t>(id)];

@@ -1,6 +1,7 @@
 // The two-way map of tokens and ids.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <optional>
@@ -21,15 +22,21 @@ class Vocabulary {
     // partner. The same pair again changes nothing.
     void add(const std::string& token, int32_t id, const std::string& place);
 
+    // Tokens added from now on are none of the model's: texts have them only as added tokens.
+    void end_model() { model_tokens_ = tokens_.size(); }
+
     std::optional<int32_t> find(std::string_view token) const;
+    std::optional<int32_t> find_in_model(std::string_view token) const;
     const std::string* token(int64_t id) const;  // nullptr if no token has this id
     int64_t size() const { return static_cast<int64_t>(slot_of_id_.size()); }  // highest id + 1
-    const std::deque<std::string>& tokens() const { return tokens_; }
+    const std::deque<std::string>& tokens() const { return tokens_; }  // those of the model first
+    size_t model_tokens() const { return model_tokens_.value_or(tokens_.size()); }
 
   private:
     std::deque<std::string> tokens_;  // stays in place, ids_ points into it
     std::unordered_map<std::string_view, int32_t> ids_;
     std::vector<int32_t> slot_of_id_;  // [size()], index into tokens_ or -1
+    std::optional<size_t> model_tokens_;
 };
 
 // An id as the file has it: Error{Corrupt} outside [0, kMaxIds).
