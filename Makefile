@@ -1,7 +1,7 @@
 # One-word entry points. CMake presets do the building; nothing here is needed to use CMake alone.
 JOBS ?= $(shell nproc)
 
-.PHONY: build demo test test-slow test-asan clang models oracles format tidy clean dependencies
+.PHONY: build demo test test-slow test-asan fuzz clang models oracles format tidy clean dependencies
 
 build:
 	cmake --preset release
@@ -22,6 +22,13 @@ test-asan: dependencies
 	cmake --preset asan
 	cmake --build --preset asan -j $(JOBS)
 	ctest --preset asan -j $(JOBS) -L 'unit|oracle'
+
+# Searches for inputs that no parser survives: FUZZ_SECONDS (30) for each target, or FUZZ_RUNS.
+fuzz:
+	tools/install_dependencies.sh --clang
+	cmake --preset fuzz
+	cmake --build --preset fuzz -j $(JOBS)
+	tools/fuzz.sh
 
 # Compiles everything with the second compiler; its warnings are errors too.
 clang:
@@ -51,4 +58,4 @@ tidy:
 
 # Keeps build/models, which costs a download.
 clean:
-	rm -rf build/release build/dev build/asan build/clang build/demo
+	rm -rf build/release build/dev build/asan build/clang build/fuzz build/demo

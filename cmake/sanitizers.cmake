@@ -7,3 +7,7 @@ if(QUAROT_SANITIZE)
         $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
     target_link_options(quarot_sanitizers INTERFACE -fsanitize=${QUAROT_SANITIZE})
 endif()
+if(QUAROT_FUZZ)
+    # Coverage for libFuzzer in everything that is ours.
+    target_compile_options(quarot_sanitizers INTERFACE -fsanitize=fuzzer-no-link)
+endif()
