@@ -38,6 +38,8 @@ inline constexpr size_t kRecipeNameBytes = 64;
 inline constexpr int64_t kTokenizerBytes = int64_t{64} << 20;
 inline constexpr int64_t kTokenIds = int64_t{1} << 22;
 inline constexpr size_t kPatternBytes = 4096;  // of a regular expression
+inline constexpr int kPatternDepth = 32;       // of its groups
+inline constexpr size_t kPatternWork = 64;     // bytes looked at again per byte of text
 
 // Chat templates
 inline constexpr int64_t kTemplateBytes = 256 << 10;
@@ -49,5 +51,14 @@ inline constexpr size_t kTemplateValueBytes = size_t{128} << 20;  // of all valu
 inline constexpr int kTemplateFrames = 320;  // of blocks, expressions and calls being evaluated
 inline constexpr int64_t kTemplateMilliseconds = 200;
 inline constexpr int kTemplateExtras = 16;  // variables that a request may add
+
+// Sampling and stop strings, whether flags or generation_config.json ask for them
+inline constexpr float kMaxTemperature = 10.0f;
+inline constexpr float kMaxRepetitionPenalty = 10.0f;
+inline constexpr size_t kStops = 16;
+inline constexpr size_t kStopBytes = 256;
+
+// Calibration: windows times the tokens of one
+inline constexpr int64_t kCalibrationTokens = int64_t{1} << 26;
 
 }  // namespace quarot::limits
