@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "io/json.h"
+#include "tokenizer/normalization.h"
 #include "tokenizer/replace.h"
 
 namespace quarot::tokenizer {
@@ -16,16 +17,36 @@ class Normalizer {
     // `json` is nullptr where the file has null. Error{Unsupported} names a step we do not have.
     explicit Normalizer(const io::Json* json);
 
+    struct Normalized {
+        std::string text;
+        bool keeps_start = true;  // what it begins with comes from the original's first character
+    };
+
     bool changes_nothing() const { return steps_.empty(); }
-    std::string apply(std::string text) const;
+    Normalized normalize(std::string text) const;
+    std::string apply(std::string text) const { return normalize(std::move(text)).text; }
 
   private:
     struct Prepend {
         std::string text;
     };
-    void add(const io::Json& step);
+    struct Strip {  // of whitespace
+        bool left;
+        bool right;
+    };
+    struct LowerCase {};
+    struct SpellBytes {};
+    using Step = std::variant<Prepend, Replace, Strip, LowerCase, SpellBytes, NormalForm>;
 
-    std::vector<std::variant<Prepend, Replace>> steps_;
+    void add(const io::Json& step);
+    static void change(const Prepend& step, Normalized& text);
+    static void change(const Replace& step, Normalized& text);
+    static void change(const Strip& step, Normalized& text);
+    static void change(const LowerCase& step, Normalized& text);
+    static void change(const SpellBytes& step, Normalized& text);
+    static void change(NormalForm step, Normalized& text);
+
+    std::vector<Step> steps_;
     size_t growth_ = 1;
 };
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "tokenizer/unicode.h"
 
 namespace quarot::tokenizer {
 namespace {
@@ -15,33 +16,51 @@ constexpr size_t kMaxGrowth = 64;
 
 Replace Replace::parse(const io::Json& step) {
     const io::Json& pattern = step.at("pattern");
-    const io::Json* literal = pattern.find("String");
-    if (literal == nullptr) {
-        fail(ErrorCode::Unsupported, "{} is not a literal {{\"String\": ...}}, the only kind here",
-             pattern.place());
+    if (const io::Json* expression = pattern.find("Regex")) {
+        return {Regex(expression->as_string(), expression->place()),
+                parse_added_text(step.at("content"))};
     }
-    if (literal->as_string().empty()) {
-        fail(ErrorCode::Corrupt, "{} is empty, expected a text to replace", literal->place());
+    const io::Json& literal = pattern.at("String");
+    if (literal.as_string().empty()) {
+        fail(ErrorCode::Corrupt, "{} is empty, expected a text to replace", literal.place());
     }
-    return {.pattern = literal->as_string(), .content = parse_added_text(step.at("content"))};
+    return {literal.as_string(), parse_added_text(step.at("content"))};
 }
 
-std::string Replace::apply(std::string_view text) const {
+std::string Replace::apply(std::string_view text, bool* keeps_start) const {
     std::string result;
     result.reserve(text.size());
     size_t copied = 0;
-    for (size_t at = text.find(pattern); at != std::string_view::npos;
-         at = text.find(pattern, copied)) {
-        result += text.substr(copied, at - copied);
-        result += content;
-        copied = at + pattern.size();
+    const auto put = [&](size_t begin, size_t end) {
+        if (begin == 0 && end > 0 && keeps_start != nullptr) {
+            // What replaces a match counts as coming from the match's last character.
+            *keeps_start = character_at(text, 0).end == end && !content_.empty();
+        }
+        result += text.substr(copied, begin - copied);
+        result += content_;
+        copied = end;
+    };
+    if (const auto* regex = std::get_if<Regex>(&pattern_)) {
+        RegexMatcher(*regex).for_each(text, put);
+    } else {
+        const std::string& wanted = std::get<std::string>(pattern_);
+        for (size_t at = text.find(wanted); at != std::string_view::npos;
+             at = text.find(wanted, copied)) {
+            put(at, at + wanted.size());
+        }
     }
     result += text.substr(copied);
     return result;
 }
 
 size_t Replace::growth() const {
-    return std::max<size_t>(1, (content.size() + pattern.size() - 1) / pattern.size());
+    if (const auto* regex = std::get_if<Regex>(&pattern_)) {
+        // Two matches at a byte, an empty one and that of the byte, or one more at the end.
+        return regex->may_be_empty() ? 1 + 2 * content_.size()
+                                     : std::max<size_t>(1, content_.size());
+    }
+    const size_t size = std::get<std::string>(pattern_).size();
+    return std::max<size_t>(1, (content_.size() + size - 1) / size);
 }
 
 const std::string& parse_added_text(const io::Json& value) {

@@ -1,28 +1,45 @@
-// One literal text for another, as normalizers and decoders of tokenizer.json ask for it.
+// One text for what a pattern matches, as normalizers and decoders of tokenizer.json ask for it.
 #pragma once
 
 #include <string>
 #include <string_view>
+#include <variant>
 
 #include "io/json.h"
+#include "tokenizer/regex.h"
 
 namespace quarot::tokenizer {
 
 // A text that a file adds to ours may not be longer than this, so that it cannot flood memory.
 constexpr size_t kMaxAddedBytes = 64;
 
-struct Replace {
-    std::string pattern;  // not empty
-    std::string content;
-
-    // {"pattern": {"String": ...}, "content": ...}; Error{Unsupported} for a regular expression.
+class Replace {
+  public:
+    // {"pattern": {"String": ...} or {"Regex": ...}, "content": ...}
     static Replace parse(const io::Json& step);
+    static Replace literal(std::string pattern, std::string content) {
+        return {std::move(pattern), std::move(content)};
+    }
 
-    // All occurrences, from the left, not overlapping.
-    std::string apply(std::string_view text) const;
+    // All occurrences, from the left, not overlapping. The content is literal. `keeps_start`, if
+    // given, becomes false where the result begins with what does not come from the text's first
+    // character.
+    std::string apply(std::string_view text, bool* keeps_start = nullptr) const;
 
     // No text becomes longer than this many times its length.
     size_t growth() const;
+
+    // nullptr if it is a regular expression.
+    const std::string* literal_pattern() const { return std::get_if<std::string>(&pattern_); }
+    const std::string& content() const { return content_; }
+
+  private:
+    using Pattern = std::variant<std::string, Regex>;  // not empty
+    Replace(Pattern pattern, std::string content)
+        : pattern_(std::move(pattern)), content_(std::move(content)) {}
+
+    Pattern pattern_;
+    std::string content_;
 };
 
 // A text of the file, at most kMaxAddedBytes long.

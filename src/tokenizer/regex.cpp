@@ -1,0 +1,187 @@
+// PCRE2 bounds the backtracking from one place of a text, but neither how far it looks ahead there
+// nor the sum over all places. So each place is tried by itself in a small window of the text,
+// which grows as long as the answer depends on what comes behind it; growing has a budget.
+#include "tokenizer/regex.h"
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+
+#include <algorithm>
+#include <array>
+
+#include "core/check.h"
+#include "core/error.h"
+#include "core/limits.h"
+#include "io/text.h"
+#include "tokenizer/regex_syntax.h"
+#include "tokenizer/unicode.h"
+
+namespace quarot::tokenizer {
+namespace {
+
+constexpr size_t kWindow = 256;  // bytes, at first
+constexpr size_t kWindowGrowth = 4;
+
+template <typename T, void (*free_it)(T*)>
+struct Free {
+    void operator()(T* pointer) const { free_it(pointer); }
+};
+using CodePointer = std::unique_ptr<pcre2_code, Free<pcre2_code, pcre2_code_free>>;
+using CompileContext =
+    std::unique_ptr<pcre2_compile_context, Free<pcre2_compile_context, pcre2_compile_context_free>>;
+using MatchContext =
+    std::unique_ptr<pcre2_match_context, Free<pcre2_match_context, pcre2_match_context_free>>;
+using MatchData = std::unique_ptr<pcre2_match_data, Free<pcre2_match_data, pcre2_match_data_free>>;
+
+PCRE2_SPTR units(std::string_view text) {
+    return reinterpret_cast<PCRE2_SPTR>(text.data());
+}
+
+std::string message_of(int error) {
+    std::array<PCRE2_UCHAR, 256> text{};
+    pcre2_get_error_message(error, text.data(), text.size());
+    return reinterpret_cast<const char*>(text.data());
+}
+
+template <typename T>
+T* not_null(T* pointer) {
+    if (pointer == nullptr) throw std::bad_alloc();
+    return pointer;
+}
+
+CodePointer compile(const std::string& pattern, const std::string& place) {
+    const std::string translated = to_pcre2(pattern, place);
+    const CompileContext context(not_null(pcre2_compile_context_create(nullptr)));
+    pcre2_set_newline(context.get(), PCRE2_NEWLINE_LF);
+    pcre2_set_parens_nest_limit(context.get(), 4 * limits::kPatternDepth);
+    int error = 0;
+    size_t offset = 0;
+    CodePointer code(pcre2_compile(units(translated), translated.size(),
+                                   PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &error, &offset,
+                                   context.get()));
+    if (code == nullptr) {
+        fail(ErrorCode::Unsupported, "{}: the expression {} is not supported: {}", place,
+             io::printable(pattern), message_of(error));
+    }
+    return code;
+}
+
+size_t next_character(std::string_view text, size_t at) {
+    return at < text.size() ? character_at(text, at).end : at + 1;
+}
+
+}  // namespace
+
+struct Regex::Code {
+    std::string pattern;
+    std::string place;
+    CodePointer code;
+    const uint8_t* first_bytes = nullptr;  // bits of those that a match can begin with, if known
+    bool may_be_empty = false;
+};
+
+Regex::Regex(const std::string& pattern, const std::string& place) {
+    const auto code = std::make_shared<Code>();
+    code->pattern = pattern;
+    code->place = place;
+    code->code = compile(pattern, place);
+    uint32_t empty = 0;
+    pcre2_pattern_info(code->code.get(), PCRE2_INFO_MATCHEMPTY, &empty);
+    pcre2_pattern_info(code->code.get(), PCRE2_INFO_FIRSTBITMAP, &code->first_bytes);
+    code->may_be_empty = empty != 0;
+    code_ = code;
+}
+
+bool Regex::may_be_empty() const {
+    return code_->may_be_empty;
+}
+
+struct RegexMatcher::State {
+    MatchContext context;
+    MatchData data;
+    std::string_view text;
+    size_t from = 0;                 // where the next search begins
+    std::optional<size_t> last_end;  // of the last match
+    size_t budget = 0;               // bytes of grown windows that may still be looked at
+};
+
+RegexMatcher::RegexMatcher(const Regex& regex)
+    : code_(regex.code_.get()), state_(std::make_unique<State>()) {
+    state_->context.reset(not_null(pcre2_match_context_create(nullptr)));
+    state_->data.reset(not_null(pcre2_match_data_create(1, nullptr)));
+}
+
+RegexMatcher::~RegexMatcher() = default;
+
+void RegexMatcher::begin(std::string_view text) {
+    state_->text = text;
+    state_->from = 0;
+    state_->last_end.reset();
+    state_->budget = limits::kPatternWork * text.size();
+}
+
+std::optional<RegexMatcher::Match> RegexMatcher::next() {
+    State& state = *state_;
+    for (;;) {
+        const std::optional<Match> match = search(state.from);
+        if (!match) return std::nullopt;
+        state.from = match->end;
+        if (match->begin < match->end || state.last_end != match->end) {
+            state.last_end = match->end;
+            return match;
+        }
+        state.from = next_character(state.text, state.from);
+    }
+}
+
+std::optional<RegexMatcher::Match> RegexMatcher::search(size_t from) {
+    const std::string_view text = state_->text;
+    for (size_t at = from; at <= text.size(); at = next_character(text, at)) {
+        if (code_->first_bytes != nullptr) {
+            while (at < text.size()) {
+                const auto byte = static_cast<uint8_t>(text[at]);
+                if ((code_->first_bytes[byte / 8] >> (byte % 8) & 1) != 0) break;
+                at = next_character(text, at);
+            }
+        }
+        if (at == text.size() && !code_->may_be_empty) break;
+        if (const auto match = match_at(at)) return match;
+    }
+    return std::nullopt;
+}
+
+std::optional<RegexMatcher::Match> RegexMatcher::match_at(size_t at) {
+    const std::string_view text = state_->text;
+    for (size_t window = kWindow;; window *= kWindowGrowth) {
+        size_t end = text.size() - at <= window ? text.size() : at + window;
+        while (end < text.size() && (static_cast<uint8_t>(text[end]) & 0xC0) == 0x80) ++end;
+        const auto size = static_cast<uint32_t>(std::min<size_t>(end - at, UINT32_MAX / 32));
+        pcre2_set_match_limit(state_->context.get(), 1000 + 8 * size);
+        pcre2_set_depth_limit(state_->context.get(), 1000 + 2 * size);
+        pcre2_set_heap_limit(state_->context.get(), 1024 + size / 2);  // in KiB
+        const uint32_t options =
+            PCRE2_ANCHORED | PCRE2_NO_UTF_CHECK | (end < text.size() ? PCRE2_PARTIAL_HARD : 0);
+        const int found = pcre2_match(code_->code.get(), units(text), end, at, options,
+                                      state_->data.get(), state_->context.get());
+        if (found >= 0) {
+            const PCRE2_SIZE* bounds = pcre2_get_ovector_pointer(state_->data.get());
+            return Match{bounds[0], bounds[1]};
+        }
+        if (found == PCRE2_ERROR_NOMATCH) return std::nullopt;
+        if (found != PCRE2_ERROR_PARTIAL) give_up(message_of(found));
+        spend(window);
+    }
+}
+
+void RegexMatcher::spend(size_t bytes) {
+    if (bytes > state_->budget) give_up("too many long looks ahead");
+    state_->budget -= bytes;
+}
+
+void RegexMatcher::give_up(std::string_view what) const {
+    fail(ErrorCode::OutOfMemory,
+         "{}: the expression {} takes too much work on a text of {} bytes: {}", code_->place,
+         io::printable(code_->pattern), state_->text.size(), what);
+}
+
+}  // namespace quarot::tokenizer

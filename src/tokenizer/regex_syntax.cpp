@@ -1,0 +1,407 @@
+// A descent over the grammar: what is known to mean the same is passed on, what means something
+// else is said in other words, everything else is refused.
+#include "tokenizer/regex_syntax.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "core/error.h"
+#include "core/limits.h"
+#include "io/text.h"
+#include "tokenizer/regex_classes.h"
+#include "tokenizer/unicode.h"
+
+namespace quarot::tokenizer {
+namespace {
+
+constexpr int kMaxRepeats = 1000;
+
+bool is_digit(char c) {
+    return c >= '0' && c <= '9';
+}
+
+bool is_ascii_letter(char32_t code) {
+    return (code >= 'a' && code <= 'z') || (code >= 'A' && code <= 'Z');
+}
+
+char32_t fold(char32_t code) {
+    return code >= 'A' && code <= 'Z' ? code + ('a' - 'A') : code;
+}
+
+// Letters that together, ignoring case, are also one character (as in U+00DF or U+FB01).
+bool fold_together(char32_t first, char32_t second) {
+    const char32_t a = fold(first);
+    const char32_t b = fold(second);
+    return (a == 's' && (b == 's' || b == 't')) || (a == 'f' && (b == 'f' || b == 'i' || b == 'l'));
+}
+
+class Translation {
+  public:
+    Translation(std::string_view pattern, const std::string& place)
+        : pattern_(pattern), place_(place) {}
+
+    std::string all() {
+        if (take("(?i)")) {
+            ignore_case_ = true;
+            out_ = "(?i)";
+        }
+        alternatives(0);
+        if (!at_end()) refuse("a parenthesis that closes nothing");
+        return std::move(out_);
+    }
+
+  private:
+    [[noreturn]] void refuse(std::string_view what) const {
+        fail(ErrorCode::Unsupported, "{}: the expression {} is not supported, at byte {}: {}",
+             place_, io::printable(pattern_), at_, what);
+    }
+
+    bool at_end() const { return at_ == pattern_.size(); }
+    char peek() const { return at_end() ? '\0' : pattern_[at_]; }
+    bool take(std::string_view wanted) {
+        if (!pattern_.substr(at_).starts_with(wanted)) return false;
+        at_ += wanted.size();
+        return true;
+    }
+    char32_t take_character() {
+        const Character next = character_at(pattern_, at_);
+        at_ = next.end;
+        return next.code;
+    }
+
+    void alternatives(int depth) {
+        if (depth > limits::kPatternDepth) refuse("too many groups within each other");
+        for (;;) {
+            while (!at_end() && peek() != '|' && peek() != ')') item(depth);
+            before_ = 0;
+            if (!take("|")) return;
+            out_ += '|';
+        }
+    }
+
+    void item(int depth) {
+        const size_t begin = out_.size();
+        const bool repeatable = atom(depth);
+        quantifier(begin, repeatable);
+    }
+
+    // Whether it may be repeated.
+    bool atom(int depth) {
+        switch (peek()) {
+            case '(':
+                return group(depth);
+            case '[':
+                bracket();
+                return true;
+            case '.':
+                ++at_;
+                before_ = 0;
+                out_ += "[^\\n]";
+                return true;
+            case '^':
+                return assertion(1, "(?:\\A|(?<=\\n)(?!\\z))");
+            case '$':
+                return assertion(1, "(?:\\z|(?=\\n(?!\\z)))");
+            case '\\':
+                return escape();
+            case '*':
+            case '+':
+            case '?':
+            case '{':
+                refuse("a repetition of nothing");
+            default:
+                literal(take_character());
+                return true;
+        }
+    }
+
+    bool assertion(size_t length, std::string_view meaning) {
+        at_ += length;
+        before_ = 0;
+        out_ += meaning;
+        return false;
+    }
+
+    void literal(char32_t code) {
+        if (ignore_case_ && (code >= 0x80 || fold_together(before_, code))) {
+            refuse("a character whose other cases may be several characters");
+        }
+        before_ = code;
+        out_ += escaped(code);
+    }
+
+    bool group(int depth) {
+        const bool outer_case = ignore_case_;
+        bool repeatable = true;
+        if (!pattern_.substr(at_).starts_with("(?")) {
+            ++at_;
+            out_ += "(?:";  // nobody asks what a group has matched
+        } else if (take("(?i:")) {
+            ignore_case_ = true;
+            out_ += "(?i:";
+        } else if (take("(?:")) {
+            out_ += "(?:";
+        } else if (take("(?>")) {
+            out_ += "(?>";
+        } else {
+            repeatable = false;
+            const size_t length = pattern_.substr(at_).starts_with("(?<") ? 4 : 3;
+            const std::string_view opening = pattern_.substr(at_, length);
+            if (opening != "(?=" && opening != "(?!" && opening != "(?<=" && opening != "(?<!") {
+                refuse("this kind of group");
+            }
+            at_ += length;
+            out_ += opening;
+        }
+        before_ = 0;
+        alternatives(depth + 1);
+        if (!take(")")) refuse("a parenthesis that is never closed");
+        out_ += ')';
+        ignore_case_ = outer_case;
+        return repeatable;
+    }
+
+    // The character that \x or \u spells, from behind the letter on.
+    char32_t take_number(char kind) {
+        const bool braces = kind == 'x' && take("{");
+        const size_t most = braces ? 6 : kind == 'x' ? 2 : 4;
+        char32_t code = 0;
+        size_t digits = 0;
+        for (; digits < most && !at_end(); ++digits, ++at_) {
+            const char c = peek();
+            const char32_t folded = fold(static_cast<unsigned char>(c));
+            if (is_digit(c)) {
+                code = code * 16 + static_cast<char32_t>(c - '0');
+            } else if (folded >= 'a' && folded <= 'f') {
+                code = code * 16 + (folded - 'a' + 10);
+            } else {
+                break;
+            }
+        }
+        const bool complete = braces ? digits > 0 && take("}") : digits == most;
+        const bool character = code <= 0x10FFFF && (code < 0xD800 || code > 0xDFFF);
+        if (!complete || !character || (kind == 'x' && !braces && code >= 0x80)) {
+            refuse("a number that is no character");
+        }
+        return code;
+    }
+
+    // The one character that an escape stands for, from behind the backslash on; empty, with
+    // nothing taken, if it stands for something else.
+    std::optional<char32_t> take_escaped_character() {
+        if (at_end()) refuse("a backslash at the end");
+        const char c = peek();
+        constexpr std::string_view kNames = "tnrfave";
+        constexpr std::string_view kCharacters = "\t\n\r\f\a\v\x1B";
+        if (const size_t known = kNames.find(c); known != std::string_view::npos) {
+            ++at_;
+            return static_cast<char32_t>(kCharacters[known]);
+        }
+        if (c == 'x' || c == 'u') {
+            ++at_;
+            return take_number(c);
+        }
+        if (is_digit(c) || is_ascii_letter(static_cast<unsigned char>(c))) return std::nullopt;
+        return take_character();
+    }
+
+    bool escape() {
+        ++at_;
+        if (const auto code = take_escaped_character()) {
+            literal(*code);
+            return true;
+        }
+        switch (peek()) {
+            case 'A':
+                return assertion(1, "\\A");
+            case 'z':
+                return assertion(1, "\\z");
+            case 'Z':
+                return assertion(1, "(?=\\n?\\z)");
+            case 'b':
+                return word_border("(?<=[{0}])(?![{0}])|(?<![{0}])(?=[{0}])");
+            case 'B':
+                return word_border("(?<=[{0}])(?=[{0}])|(?<![{0}])(?![{0}])");
+            default:
+                break;
+        }
+        before_ = 0;
+        const Set set = take_set();
+        out_ += set.negated ? "[^" : "[";
+        out_ += set.inside;
+        out_ += ']';
+        return true;
+    }
+
+    bool word_border(fmt::format_string<const std::string&> meaning) {
+        const std::string words = class_of_words();
+        return assertion(1, "(?:" + fmt::format(meaning, words) + ")");
+    }
+
+    struct Set {
+        std::string inside;
+        bool negated;
+    };
+
+    // \s \d \w \h, their negations, \p{..} and \P{..}, from behind the backslash on.
+    Set take_set() {
+        const char kind = peek();
+        ++at_;
+        switch (kind) {
+            case 's':
+                return {class_of_spaces(), false};
+            case 'S':
+                return {class_of_spaces(), true};
+            case 'd':
+            case 'D':
+                return {class_of_property("Nd"), kind == 'D'};
+            case 'w':
+            case 'W':
+                return {class_of_words(), kind == 'W'};
+            case 'h':
+            case 'H':
+                return {"0-9A-Fa-f", kind == 'H'};
+            case 'p':
+            case 'P':
+                return take_property(kind == 'P');
+            default:
+                --at_;
+                refuse("this escape");
+        }
+    }
+
+    Set take_property(bool negated) {
+        if (ignore_case_) refuse("a property where case is ignored");
+        if (!take("{")) refuse("a property without braces");
+        if (take("^")) negated = !negated;
+        const size_t end = pattern_.find('}', at_);
+        const std::string inside =
+            end == std::string_view::npos ? "" : class_of_property(pattern_.substr(at_, end - at_));
+        if (inside.empty()) refuse("this property");
+        at_ = end + 1;
+        return {inside, negated};
+    }
+
+    void bracket() {
+        ++at_;
+        before_ = 0;
+        const bool negated = take("^");
+        out_ += negated ? "[^" : "[";
+        bool first = true;
+        while (peek() != ']' || first) {
+            if (at_end()) refuse("a bracket that is never closed");
+            bracket_item(negated, first);
+            first = false;
+        }
+        ++at_;
+        out_ += ']';
+    }
+
+    void bracket_item(bool negated, bool first) {
+        const std::string_view rest = pattern_.substr(at_);
+        if (rest[0] == '[' || rest.starts_with("&&")) refuse("a set within or beside a set");
+        if (rest[0] == ']') refuse("a bracket that begins with the closing one");
+        if (rest[0] == '-' && !first && !rest.starts_with("-]")) refuse("a hyphen in the middle");
+        std::optional<char32_t> from;
+        if (take("\\")) {
+            from = peek() == 'b' ? std::nullopt : take_escaped_character();
+            if (!from) return bracket_set();
+        } else {
+            from = take_character();
+        }
+        check_case(*from, negated);
+        out_ += escaped(*from);
+        if (peek() != '-' || pattern_.substr(at_).starts_with("-]")) return;
+        ++at_;
+        if (at_end() || peek() == '[') refuse("a range without an end");
+        const auto to = take("\\") ? take_escaped_character() : take_character();
+        if (!to || *to < *from) refuse("a range without an end");
+        check_case(*to, negated);
+        out_ += '-';
+        out_ += escaped(*to);
+    }
+
+    void bracket_set() {
+        const bool non_spaces = peek() == 'S';
+        const Set set = take_set();
+        if (set.negated && !non_spaces) refuse("a negated set within brackets");
+        if (peek() == '-' && !pattern_.substr(at_).starts_with("-]")) refuse("a range from a set");
+        out_ += non_spaces ? class_of_non_spaces() : set.inside;
+    }
+
+    void check_case(char32_t code, bool negated) const {
+        if (!ignore_case_) return;
+        if (code >= 0x80 || (negated && is_ascii_letter(code))) {
+            refuse("this set where case is ignored");
+        }
+    }
+
+    void quantifier(size_t begin, bool repeatable) {
+        const char c = peek();
+        if (at_end() || (c != '*' && c != '+' && c != '?' && c != '{')) return;
+        if (!repeatable) refuse("a repeated assertion");
+        before_ = 0;
+        if (c == '{') {
+            interval(begin);
+        } else {
+            ++at_;
+            out_ += c;
+            if (peek() == '?' || peek() == '+') out_ += pattern_[at_++];  // lazy or possessive
+        }
+        const char next = peek();
+        if (!at_end() && (next == '*' || next == '+' || next == '?' || next == '{')) {
+            refuse("a repetition of a repetition");
+        }
+    }
+
+    // {n}, {n,}, {n,m} and {,m}. A plus behind it repeats the whole, it does not make it
+    // possessive.
+    void interval(size_t begin) {
+        ++at_;
+        const std::optional<int> least = take_count();
+        const bool open = take(",");
+        const std::optional<int> most = open ? take_count() : least;
+        if (!take("}") || (!least && !most) || (least && most && *least > *most)) {
+            refuse("a brace that counts nothing");
+        }
+        out_ += fmt::format("{{{}{}", least.value_or(0), open ? "," : "");
+        if (open && most) out_ += std::to_string(*most);
+        out_ += '}';
+        if (peek() == '?' && !open) refuse("a lazy exact count");
+        if (take("?")) out_ += '?';
+        if (take("+")) {
+            out_.insert(begin, "(?:");
+            out_ += ")+";
+        }
+    }
+
+    std::optional<int> take_count() {
+        if (!is_digit(peek())) return std::nullopt;
+        int count = 0;
+        for (; is_digit(peek()); ++at_) {
+            count = count * 10 + (peek() - '0');
+            if (count > kMaxRepeats) refuse("a count above 1000");
+        }
+        return count;
+    }
+
+    std::string_view pattern_;
+    const std::string& place_;
+    size_t at_ = 0;
+    std::string out_;
+    bool ignore_case_ = false;
+    char32_t before_ = 0;  // the literal that the next one follows, 0 if there is none
+};
+
+}  // namespace
+
+std::string to_pcre2(std::string_view pattern, const std::string& place) {
+    if (pattern.size() > limits::kPatternBytes) {
+        fail(ErrorCode::Unsupported, "{}: the expression has {} bytes, expected at most {}", place,
+             pattern.size(), limits::kPatternBytes);
+    }
+    return Translation(pattern, place).all();
+}
+
+}  // namespace quarot::tokenizer
