@@ -1,98 +1,187 @@
 #include "runtime/sampler.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
-#include <vector>
+#include <iterator>
+#include <limits>
+#include <string>
 
 #include "core/check.h"
 #include "core/error.h"
+#include "core/limits.h"
+#include "runtime/portable_exp.h"
 
 namespace quarot::runtime {
 
 namespace {
 
-struct Candidate {
-    int32_t id;
-    double weight;  // logit, later probability (not normalised)
-};
-
-void require(bool holds, const char* flag, double found, const char* expected) {
+void require(bool holds, const char* flag, double found, const std::string& expected) {
     if (!holds) fail(ErrorCode::Usage, "{} is {}, expected {}", flag, found, expected);
 }
 
-std::vector<float> penalised(std::span<const float> logits, std::span<const int32_t> history,
-                             float penalty) {
-    std::vector<float> out(logits.begin(), logits.end());
-    if (penalty == 1.0f) return out;
-    std::vector<int32_t> seen(history.begin(), history.end());
-    std::sort(seen.begin(), seen.end());
-    seen.erase(std::unique(seen.begin(), seen.end()), seen.end());
-    for (const int32_t id : seen) {
-        float& logit = out[static_cast<size_t>(id)];
-        logit = logit > 0.0f ? logit / penalty : logit * penalty;
+void check_logits(std::span<const float> logits) {
+    bool any = false;
+    for (size_t id = 0; id < logits.size(); ++id) {
+        const float logit = logits[id];
+        if (std::isnan(logit) || logit == std::numeric_limits<float>::infinity()) {
+            fail(ErrorCode::Numeric, "the logit of token {} is {}, expected a finite number", id,
+                 logit);
+        }
+        any = any || std::isfinite(logit);
     }
-    return out;
+    if (!any) {
+        fail(ErrorCode::Numeric, "the logits of all {} tokens are -inf, expected one that can come",
+             logits.size());
+    }
 }
 
-bool better(const Candidate& a, const Candidate& b) {
-    return a.weight != b.weight ? a.weight > b.weight : a.id < b.id;
+// A token on its way through the pipeline. Lists of them are in the order of ids between two
+// steps, so that no sum depends on how a library sorts.
+struct Item {
+    int32_t id;
+    double score;   // logit after the penalty
+    double weight;  // probability times a constant: the best one's is 1
+};
+
+bool is_likelier(const Item& a, const Item& b) {
+    return a.score != b.score ? a.score > b.score : a.id < b.id;
 }
 
-// Keeps the shortest prefix of the sorted candidates whose probability reaches top_p.
-void keep_top_p(std::vector<Candidate>& candidates, double top_p) {
-    double total = 0.0;
-    for (const auto& candidate : candidates) total += candidate.weight;
+void sort_by_id(std::vector<Item>& items) {
+    std::sort(items.begin(), items.end(), [](const Item& a, const Item& b) { return a.id < b.id; });
+}
+
+double total(const std::vector<Item>& items) {
+    double sum = 0.0;
+    for (const Item& item : items) sum += item.weight;
+    return sum;
+}
+
+std::vector<Item> items_of(std::span<const float> logits) {
+    std::vector<Item> items(logits.size());
+    for (size_t i = 0; i < items.size(); ++i) {
+        items[i] = {static_cast<int32_t>(i), static_cast<double>(logits[i]), 0.0};
+    }
+    return items;
+}
+
+// items: one for each id.
+void penalise(std::vector<Item>& items, std::span<const int32_t> history, double penalty) {
+    if (penalty == 1.0) return;
+    std::vector<bool> done(items.size());
+    for (const int32_t id : history) {
+        QUAROT_CHECK(id >= 0 && static_cast<size_t>(id) < items.size(), "token {}", id);
+        const auto at = static_cast<size_t>(id);
+        if (done[at]) continue;
+        done[at] = true;
+        double& score = items[at].score;
+        score = score > 0.0 ? score / penalty : score * penalty;
+    }
+}
+
+void drop_impossible(std::vector<Item>& items) {
+    std::erase_if(items, [](const Item& item) { return std::isinf(item.score); });
+}
+
+void keep_top_k(std::vector<Item>& items, int64_t k) {
+    if (k == 0 || k >= std::ssize(items)) return;
+    const auto end = items.begin() + k;
+    std::nth_element(items.begin(), end - 1, items.end(), is_likelier);
+    items.erase(end, items.end());
+    sort_by_id(items);
+}
+
+void weigh(std::vector<Item>& items, const Item& best, double temperature) {
+    for (Item& item : items) {
+        item.weight = portable_exp((item.score - best.score) / temperature);
+    }
+}
+
+// The fewest likeliest whose share reaches p. Only as many are sorted as are likely to be needed:
+// few tokens hold nearly all of a distribution.
+void keep_top_p(std::vector<Item>& items, double p) {
+    if (p >= 1.0) return;
+    const double wanted = p * total(items);
     double sum = 0.0;
     size_t kept = 0;
-    while (kept < candidates.size() && sum < top_p * total) sum += candidates[kept++].weight;
-    candidates.resize(std::max<size_t>(kept, 1));
+    for (size_t n_sorted = 0; kept < items.size() && (kept == 0 || sum < wanted);) {
+        if (kept == n_sorted) {
+            n_sorted = std::min(items.size(), std::max<size_t>(256, 4 * n_sorted));
+            std::partial_sort(items.begin() + static_cast<std::ptrdiff_t>(kept),
+                              items.begin() + static_cast<std::ptrdiff_t>(n_sorted), items.end(),
+                              is_likelier);
+        }
+        sum += items[kept++].weight;
+    }
+    items.resize(kept);
+    sort_by_id(items);
+}
+
+void keep_min_p(std::vector<Item>& items, double p) {
+    std::erase_if(items, [&](const Item& item) { return item.weight < p; });
+}
+
+std::vector<Candidate> normalised(const std::vector<Item>& items) {
+    const double sum = total(items);
+    std::vector<Candidate> result;
+    for (const Item& item : items) result.push_back({item.id, item.weight / sum});
+    return result;
+}
+
+// 53 random bits as a number in [0, 1): spelled out, since libraries' distributions differ.
+double uniform(std::mt19937_64& random) {
+    return static_cast<double>(random() >> 11) * 0x1p-53;
+}
+
+int32_t draw(const std::vector<Candidate>& candidates, double target) {
+    double sum = 0.0;
+    for (const Candidate& candidate : candidates) {
+        sum += candidate.probability;
+        if (sum > target) return candidate.id;
+    }
+    // Rounding left the sum a little below 1.
+    return std::max_element(
+               candidates.begin(), candidates.end(),
+               [](const Candidate& a, const Candidate& b) { return a.probability < b.probability; })
+        ->id;
 }
 
 }  // namespace
 
 void check_sampling(const SamplingOptions& o) {
-    require(o.temperature >= 0.0f && o.temperature <= 10.0f, "--temp", o.temperature, "0 to 10");
+    constexpr float kHottest = limits::kMaxTemperature;
+    constexpr float kMostPenalty = limits::kMaxRepetitionPenalty;
+    require(o.temperature >= 0.0f && o.temperature <= kHottest, "--temp", o.temperature,
+            fmt::format("0 to {}", kHottest));
     require(o.top_k >= 0, "--top-k", static_cast<double>(o.top_k), "0 or more");
     require(o.top_p > 0.0f && o.top_p <= 1.0f, "--top-p", o.top_p, "above 0 and at most 1");
     require(o.min_p >= 0.0f && o.min_p <= 1.0f, "--min-p", o.min_p, "0 to 1");
-    require(o.repetition_penalty > 0.0f && o.repetition_penalty <= 10.0f, "--repetition-penalty",
-            o.repetition_penalty, "above 0 and at most 10");
+    require(o.repetition_penalty > 0.0f && o.repetition_penalty <= kMostPenalty,
+            "--repetition-penalty", o.repetition_penalty,
+            fmt::format("above 0 and at most {}", kMostPenalty));
+}
+
+std::vector<Candidate> candidates(std::span<const float> logits, std::span<const int32_t> history,
+                                  const SamplingOptions& options) {
+    check_logits(logits);
+    std::vector<Item> items = items_of(logits);
+    penalise(items, history, static_cast<double>(options.repetition_penalty));
+    const Item best = *std::min_element(items.begin(), items.end(), is_likelier);
+    if (options.temperature == 0.0f) return {{best.id, 1.0}};
+    drop_impossible(items);
+    keep_top_k(items, options.top_k);
+    weigh(items, best, static_cast<double>(options.temperature));
+    keep_top_p(items, static_cast<double>(options.top_p));
+    keep_min_p(items, static_cast<double>(options.min_p));
+    return normalised(items);
 }
 
 int32_t sample(std::span<const float> logits, std::span<const int32_t> history,
                const SamplingOptions& options, std::mt19937_64& random) {
-    QUAROT_CHECK(!logits.empty());
-    const std::vector<float> scores = penalised(logits, history, options.repetition_penalty);
-    if (options.temperature == 0.0f) {
-        return static_cast<int32_t>(std::max_element(scores.begin(), scores.end()) -
-                                    scores.begin());
-    }
-    std::vector<Candidate> candidates(scores.size());
-    for (size_t i = 0; i < scores.size(); ++i) {
-        candidates[i] = {static_cast<int32_t>(i),
-                         static_cast<double>(scores[i]) / static_cast<double>(options.temperature)};
-    }
-    const auto n = static_cast<int64_t>(candidates.size());
-    const int64_t kept = options.top_k == 0 ? n : std::min(options.top_k, n);
-    std::partial_sort(candidates.begin(), candidates.begin() + kept, candidates.end(), better);
-    candidates.resize(static_cast<size_t>(kept));
-    const double best = candidates.front().weight;
-    for (auto& candidate : candidates) candidate.weight = std::exp(candidate.weight - best);
-    if (options.top_p < 1.0f) keep_top_p(candidates, static_cast<double>(options.top_p));
-    std::erase_if(candidates, [&](const Candidate& c) {
-        return c.weight < static_cast<double>(options.min_p);
-    });
-
-    double total = 0.0;
-    for (const auto& candidate : candidates) total += candidate.weight;
-    // 53 random bits as a number in [0, 1): spelled out, since the library's distributions differ.
-    const double target = static_cast<double>(random() >> 11) * 0x1p-53 * total;
-    double sum = 0.0;
-    for (const auto& candidate : candidates) {
-        sum += candidate.weight;
-        if (sum > target) return candidate.id;
-    }
-    return candidates.back().id;
+    const std::vector<Candidate> kept = candidates(logits, history, options);
+    return options.temperature == 0.0f ? kept.front().id : draw(kept, uniform(random));
 }
 
 }  // namespace quarot::runtime
