@@ -89,6 +89,54 @@ TEST(SplitPatternLlama3, WhitespaceEndsAtItsLastNewline) {
     EXPECT_EQ(llama3("a \t"), (Pieces{"a", " \t"}));
 }
 
+const std::string kCasedWords =
+    R"re([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?)re";
+const std::string kO200k =
+    kCasedWords + R"re(|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)re";
+
+Pieces o200k(const std::string& text) {
+    return split(SplitPattern::known(kO200k).value(), text);
+}
+
+TEST(SplitPatternO200k, AWordEndsWhereUpperCaseFollowsLowerCase) {
+    EXPECT_EQ(o200k("HTTPServer getURL"), (Pieces{"HTTPServer", " get", "URL"}));
+    EXPECT_EQ(o200k("_ABC"), (Pieces{"_ABC"}));
+}
+
+TEST(SplitPatternO200k, LettersWithoutCaseAreBoth) {
+    EXPECT_EQ(o200k("中ABC"), (Pieces{"中", "ABC"}));
+    EXPECT_EQ(o200k("A中B中c"), (Pieces{"A中B中c"}));
+    EXPECT_EQ(o200k("a中Bc"), (Pieces{"a中", "Bc"}));
+}
+
+TEST(SplitPatternO200k, AMarkIsPartOfAWordOrStandsInFrontOfIt) {
+    EXPECT_EQ(o200k("\u0301"), (Pieces{"\u0301"}));
+    EXPECT_EQ(o200k("e\u0301A\u0301b"), (Pieces{"e\u0301", "A\u0301b"}));
+}
+
+TEST(SplitPatternO200k, ContractionsBelongToTheWordBeforeThem) {
+    EXPECT_EQ(o200k("it's WE'LL 's"), (Pieces{"it's", " WE'LL", " '", "s"}));
+}
+
+TEST(SplitPatternO200k, SymbolsTakeSlashesBehindNewlines) {
+    EXPECT_EQ(o200k("a !\n//\nb"), (Pieces{"a", " !\n//\n", "b"}));
+}
+
+TEST(SplitPattern, APossessivePatternTakesAllDigitsAndTheLastWhitespaceWhole) {
+    const auto cl100k = SplitPattern::known(
+        R"re('(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s)re");
+    ASSERT_TRUE(cl100k);
+    EXPECT_EQ(split(*cl100k, "12345 \n b\n "), (Pieces{"12345", " \n", " b", "\n "}));
+}
+
+TEST(SplitPattern, MarksAreLettersWhereTheExpressionSaysSo) {
+    const auto qwen = SplitPattern::known(
+        R"re((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)re");
+    ASSERT_TRUE(qwen);
+    EXPECT_EQ(split(*qwen, "ae\u0301b !\u0301"), (Pieces{"ae\u0301b", " !", "\u0301"}));
+    EXPECT_EQ(qwen2("ae\u0301b"), (Pieces{"ae", "\u0301b"}));
+}
+
 TEST(SplitPatternLlama3, NumbersThatTheExpressionsUnicodeLacksAreSymbols) {
     EXPECT_EQ(llama3("a \U00011DE0"), (Pieces{"a", " \U00011DE0"}));
 }

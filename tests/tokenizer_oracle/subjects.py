@@ -8,15 +8,22 @@ REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 SHARED = REPOSITORY.parent / "shared"
 DATA = SHARED / "data" / "tokenizers"
 
-QWEN2 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
-         r"|\s*[\r\n]+|\s+(?!\S)|\s+")
-CL100K = (r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]++[\r\n]*"
-          r"|\s*[\r\n]|\s+(?!\S)|\s+")
-O200K = (r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+"
-         r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
-         r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*"
-         r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
-         r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+ENDING = r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+CASED = (r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+<S>"
+         r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*<S>")
+# Split patterns that no tokenizer here has of its own; each is put before GPT-2's vocabulary.
+PATTERNS = {
+    "gpt4": r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]++[\r\n]*"
+            r"|\s*[\r\n]|\s+(?!\S)|\s+",
+    "cl100k": r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+"
+              r"| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s",
+    "r50k": r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s",
+    "o200k": CASED.replace("<S>", "(?i:'s|'t|'re|'ve|'m|'ll|'d)?") +
+             r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*" + ENDING,
+    "tekken": CASED.replace("<S>", "") + r"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*" + ENDING,
+    "qwen3.5": r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}"
+               r"| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*" + ENDING,
+}
 BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False,
               "use_regex": True}
 
@@ -146,10 +153,10 @@ def subjects(folder):
     novels = REPOSITORY / "models" / "tiny-novels"
     stories = SHARED / "models" / "stories260K"
     made = {"gpt2": gpt2, "gpt-neox": gpt_neox, "phi-3": phi3,
-            "gpt2-cl100k": lambda: with_pattern(gpt2(), CL100K),
-            "gpt2-o200k": lambda: with_pattern(gpt2(), O200K),
             "novels-flags": lambda: with_flags(read(novels), OVERLAPPING),
             "stories-flags": lambda: with_flags(read(stories), OVERLAPPING)}
+    for name, regex in PATTERNS.items():
+        made[f"gpt2-{name}"] = lambda regex=regex: with_pattern(gpt2(), regex)
     found = {"qwen3": DATA / "qwen3", "smollm2": REPOSITORY / "build" / "models" / "smollm2-135m",
              "tiny-novels": novels, "stories260k": stories}
     for name, make in made.items():
