@@ -1,39 +1,59 @@
 #include "generation/stop_filter.h"
 
-#include <algorithm>
 #include <utility>
+
+#include "core/error.h"
+#include "core/limits.h"
+#include "io/text.h"
 
 namespace quarot::generation {
 
-StopFilter::StopFilter(std::vector<std::string> stops) : stops_(std::move(stops)) {
-    std::erase(stops_, "");
+namespace {
+
+std::vector<std::string> checked(std::vector<std::string> stops) {
+    check_stops(stops);
+    std::erase(stops, "");
+    return stops;
 }
+
+}  // namespace
+
+void check_stops(const std::vector<std::string>& stops) {
+    if (stops.size() > limits::kStops) {
+        fail(ErrorCode::Usage, "{} stop strings are given, expected at most {}", stops.size(),
+             limits::kStops);
+    }
+    for (const std::string& stop : stops) {
+        if (stop.size() > limits::kStopBytes) {
+            fail(ErrorCode::Usage, "a stop string has {} bytes, expected at most {}: {}",
+                 stop.size(), limits::kStopBytes, io::printable(stop, 40));
+        }
+        if (io::first_non_utf8(stop) < stop.size()) {
+            fail(ErrorCode::Usage, "the stop string {} is not UTF-8, expected whole characters",
+                 io::printable(stop));
+        }
+    }
+}
+
+StopFilter::StopFilter(std::vector<std::string> stops) : automaton_(checked(std::move(stops))) {}
 
 std::string StopFilter::put(std::string_view piece) {
     if (stopped_) return "";
-    pending_ += piece;
-    size_t first = std::string::npos;
-    for (const std::string& stop : stops_) first = std::min(first, pending_.find(stop));
-    stopped_ = first != std::string::npos;
-    const size_t shown = stopped_ ? first : pending_.size() - held_length();
-    std::string text = pending_.substr(0, shown);
-    pending_ = stopped_ ? "" : pending_.substr(shown);
+    std::string text = std::exchange(held_, "");
+    for (const char byte : piece) {
+        text += byte;
+        state_ = automaton_.next(state_, byte);
+        stopped_ = automaton_.is_stop(state_);
+        if (stopped_) break;
+    }
+    const size_t shown = text.size() - automaton_.length(state_);
+    if (!stopped_) held_ = text.substr(shown);
+    text.resize(shown);
     return text;
 }
 
 std::string StopFilter::finish() {
-    return std::exchange(pending_, "");
-}
-
-// The longest end of the pending text that begins some stop string.
-size_t StopFilter::held_length() const {
-    size_t longest = 0;
-    for (const std::string& stop : stops_) {
-        for (size_t n = std::min(stop.size() - 1, pending_.size()); n > longest; --n) {
-            if (pending_.ends_with(stop.substr(0, n))) longest = n;
-        }
-    }
-    return longest;
+    return std::exchange(held_, "");
 }
 
 }  // namespace quarot::generation
