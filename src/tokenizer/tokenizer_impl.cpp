@@ -77,7 +77,7 @@ Tokenizer::Impl::Impl(const io::Json& json, const io::Json* config)
 
 void Tokenizer::Impl::encode_text(std::string_view text, std::span<const TextRange> plain,
                                   std::vector<int32_t>& ids) const {
-    std::deque<std::string> normalized;  // pieces point into these
+    std::deque<std::string> normalized;  // pieces point into these and into the text
     PieceEncoder encoder(bpe, ids);
     PlainRanges ranges(plain);
     const bool special_later = added.in_normalized_text().has_special();
@@ -87,6 +87,7 @@ void Tokenizer::Impl::encode_text(std::string_view text, std::span<const TextRan
             continue;
         }
         std::string_view stretch = raw.text;
+        bool keeps_start = true;
         std::vector<TextRange> own;
         if (special_later) {
             const auto begin = static_cast<size_t>(stretch.data() - text.data());
@@ -96,14 +97,20 @@ void Tokenizer::Impl::encode_text(std::string_view text, std::span<const TextRan
             own = moved_ranges(stretch, own, [this](std::string part) {
                 return normalizer.apply(std::move(part));
             });
-            stretch = normalized.emplace_back(normalizer.apply(std::string(raw.text)));
+            auto changed = normalizer.normalize(std::string(raw.text));
+            stretch = normalized.emplace_back(std::move(changed.text));
+            keeps_start = changed.keeps_start;
         }
         for (const Segment& segment : added.in_normalized_text().segments(stretch, own)) {
             if (segment.id) {
                 encoder.add(*segment.id);
                 continue;
             }
-            for (std::string_view piece : pretokenizer.split(segment.text)) encoder.add(piece);
+            const bool first = keeps_start && raw.text.data() == text.data() &&
+                               segment.text.data() == stretch.data();
+            for (std::string_view piece : pretokenizer.split(segment.text, first, normalized)) {
+                encoder.add(piece);
+            }
         }
     }
 }

@@ -1,0 +1,120 @@
+// No step looks beyond the ends of the piece that it cuts.
+#include "tokenizer/split_steps.h"
+
+#include <algorithm>
+#include <iterator>
+
+#include "tokenizer/unicode.h"
+
+namespace quarot::tokenizer {
+namespace {
+
+struct Range {
+    char32_t first;
+    char32_t last;
+};
+
+constexpr Range kPunctuation[] = {
+#include "tokenizer/punctuation.inc"
+};
+
+bool is_punctuation(char32_t code) {
+    const auto* range = std::upper_bound(
+        std::begin(kPunctuation), std::end(kPunctuation), code,
+        [](char32_t wanted, const Range& candidate) { return wanted < candidate.first; });
+    return range != std::begin(kPunctuation) && code <= std::prev(range)->last;
+}
+
+bool is_numeric(char32_t code) {
+    const Category found = category(code);
+    return found == Category::Number || found == Category::NewerNumber;
+}
+
+bool is_of(const CharacterSplit& step, char32_t code) {
+    switch (step.kind) {
+        case CharacterSplit::Kind::Number:
+            return is_numeric(code);
+        case CharacterSplit::Kind::Punctuation:
+            return is_punctuation(code);
+        case CharacterSplit::Kind::Space:
+            return is_space(code);
+        default:
+            return code == step.one;
+    }
+}
+
+enum class Kind { Word, Space, Neither };
+
+Kind kind_of(char32_t code) {
+    if (is_word(code)) return Kind::Word;
+    return is_space(code) ? Kind::Space : Kind::Neither;
+}
+
+}  // namespace
+
+void cut(const Pieces& pieces, const CharacterSplit& step, Pieces& finer) {
+    for (std::string_view piece : pieces) {
+        Splitter splitter(piece, step.behavior, false, finer);
+        for (size_t at = 0; at < piece.size();) {
+            const Character next = character_at(piece, at);
+            if (is_of(step, next.code)) splitter.match(at, next.end);
+            at = next.end;
+        }
+        splitter.finish();
+    }
+}
+
+void cut(const Pieces& pieces, const WordSplit&, Pieces& finer) {
+    for (std::string_view piece : pieces) {
+        size_t begin = 0;
+        Kind kind = Kind::Space;
+        const auto put = [&](size_t end) {
+            if (kind != Kind::Space) finer.push_back(piece.substr(begin, end - begin));
+        };
+        for (size_t at = 0; at < piece.size();) {
+            const Character next = character_at(piece, at);
+            const Kind found = kind_of(next.code);
+            if (found != kind) {
+                put(at);
+                begin = at;
+                kind = found;
+            }
+            at = next.end;
+        }
+        put(piece.size());
+    }
+}
+
+void cut(const Pieces& pieces, const LiteralSplit& step, Pieces& finer) {
+    for (std::string_view piece : pieces) {
+        Splitter splitter(piece, step.behavior, step.invert, finer);
+        for (size_t at = piece.find(step.pattern); at != std::string_view::npos;
+             at = piece.find(step.pattern, at + step.pattern.size())) {
+            splitter.match(at, at + step.pattern.size());
+        }
+        splitter.finish();
+    }
+}
+
+void cut(const Pieces& pieces, const RegexSplit& step, Pieces& finer) {
+    RegexMatcher matcher(step.pattern);
+    for (std::string_view piece : pieces) {
+        Splitter splitter(piece, step.behavior, step.invert, finer);
+        matcher.for_each(piece, [&](size_t begin, size_t end) { splitter.match(begin, end); });
+        splitter.finish();
+    }
+}
+
+void cut(const Pieces& pieces, const KnownSplit& step, Pieces& finer) {
+    for (std::string_view piece : pieces) {
+        Splitter splitter(piece, step.behavior, step.invert, finer);
+        for (size_t at = 0; at < piece.size();) {
+            const size_t end = step.pattern.match(piece, at);
+            splitter.match(at, end);
+            at = end;
+        }
+        splitter.finish();
+    }
+}
+
+}  // namespace quarot::tokenizer
