@@ -11,6 +11,7 @@ constexpr Command kCommands[] = {
     {"generate", "continue a prompt", generate_command},
     {"reproduce", "measure every row of the paper's tables on one model", reproduce_command},
     {"inspect", "tell what a model folder holds, from its headers alone", inspect_command},
+    {"verify", "check every file of a model folder against its format and digests", verify_command},
     {"tokenize", "turn a text into token ids", tokenize_command},
     {"logits", "write the logits of every position of a prompt to a file", logits_command},
     {"version", "tell what this program is and which machine features it uses", version_command},

@@ -32,6 +32,7 @@ Work plan_command(Args& args);
 Work quantize_command(Args& args);
 Work reproduce_command(Args& args);
 Work tokenize_command(Args& args);
+Work verify_command(Args& args);
 Work version_command(Args& args);
 
 }  // namespace quarot::apps

@@ -1,6 +1,7 @@
 // A work folder's journal. Lines that begin with '+' are sealed with the digest they need, so that
 // what stands in them is read.
 #include "fuzz/target.h"
+#include "io/seal.h"
 #include "quantize/job/job_journal.h"
 #include "quantize/layer_report.h"
 
@@ -12,7 +13,8 @@ std::string with_seals(std::string_view input) {
     while (!input.empty()) {
         const size_t newline = input.find('\n');
         const std::string_view line = input.substr(0, newline);
-        text += line.starts_with('+') ? quantize::sealed_record(line.substr(1)) : std::string(line);
+        text += line.starts_with('+') ? io::sealed(std::string(line.substr(1)) + "}")
+                                      : std::string(line);
         if (newline == std::string_view::npos) break;
         text += '\n';
         input.remove_prefix(newline + 1);
@@ -50,7 +52,7 @@ std::vector<std::string> seeds() {
             record("-1"),
             record("\"0\""),
             record("0", "{\"bits\":1}"),
-            quantize::sealed_record(R"({"layer":0,"bytes":8,"xxh3_128":"","report":null)") + "\n",
+            io::sealed(R"({"layer":0,"bytes":8,"xxh3_128":"","report":null})") + "\n",
             R"({"layer":0,"bytes":8,"xxh3_128":"0123","report":[],"digest":"00"})",
             "+{\n",
             "\n\n"};

@@ -28,7 +28,7 @@ while read -r target max_bytes; do
         failed=1
     fi
     awk -v target="$target" -v verdict="$verdict" '
-        /INFO: Loaded/ { match($0, /\([0-9]+ inline/); all = substr($0, RSTART + 1, RLENGTH - 8) }
+        /inline 8-bit counters/ { match($0, /\([0-9]+ inline/); all = substr($0, RSTART + 1, RLENGTH - 8) }
         /cov: / { match($0, /cov: [0-9]+/); reached = substr($0, RSTART + 5, RLENGTH - 5) }
         /^Done / { seconds = $(NF - 1) }
         /number_of_executed_units/ { runs = $2 }

@@ -194,4 +194,23 @@ void check_tensors(const TensorPlan& plan, const io::Checkpoint& checkpoint) {
                 checkpoint.folder(), n_unused, first_unused);
 }
 
+std::vector<std::string> tensor_problems(const TensorPlan& plan, const io::Checkpoint& checkpoint) {
+    std::vector<std::string> problems;
+    const auto collect = [&](const auto& check) {
+        try {
+            check();
+        } catch (const Error& error) {
+            problems.emplace_back(error.what());
+        }
+    };
+    for (const auto& [name, expected] : plan) {
+        collect([&] { check_tensor(name, expected, checkpoint); });
+    }
+    for (const std::string& name : checkpoint.names()) {
+        if (plan.contains(name)) continue;
+        collect([&] { refuse_unplanned_bias(name, plan, checkpoint); });
+    }
+    return problems;
+}
+
 }  // namespace quarot::model

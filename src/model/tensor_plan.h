@@ -24,9 +24,11 @@ using TensorPlan = std::map<std::string, ExpectedTensor>;  // by name
 
 TensorPlan plan_tensors(const Family& family, const ModelConfig& config, const Recipe& recipe);
 
-// Error{Corrupt} naming file, tensor, what it is and what it should be. Tensors that the model does
-// not use are ignored, with a warning unless they are known to be harmless; a bias of a linear
-// that the config says has none is an error, since the model would compute something else.
+// Error{Corrupt} naming file, tensor, what it is and what it should be. A bias of a linear that the
+// config says has none is an error, since the model would compute something else; other tensors
+// that the model does not use are ignored, with a warning unless they are known to be harmless.
 void check_tensors(const TensorPlan& plan, const io::Checkpoint& checkpoint);
+// The same without an end at the first: what is wrong with each tensor, without warnings.
+std::vector<std::string> tensor_problems(const TensorPlan& plan, const io::Checkpoint& checkpoint);
 
 }  // namespace quarot::model

@@ -1,5 +1,4 @@
-// Each line is a JSON object whose last member is the digest of all that stands before it, so that
-// neither a torn nor a changed line is taken for a record.
+// Each line is sealed, so that neither a torn nor a changed one is taken for a record.
 #include "quantize/job/job_journal.h"
 
 #include <fcntl.h>
@@ -8,7 +7,6 @@
 #include <cerrno>
 #include <filesystem>
 #include <optional>
-#include <span>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -16,19 +14,11 @@
 #include "core/error.h"
 #include "core/limits.h"
 #include "io/file.h"
-#include "io/hash.h"
 #include "io/output_file.h"
+#include "io/seal.h"
 
 namespace quarot::quantize {
 namespace {
-
-constexpr std::string_view kDigestKey = R"(,"digest":")";
-constexpr std::string_view kLineEnd = R"("})";
-constexpr size_t kDigestChars = 32;
-
-std::string digest_of_text(std::string_view text) {
-    return io::xxh3_128(std::as_bytes(std::span(text)));
-}
 
 std::string line_of(const LayerRecord& record, int64_t layer) {
     io::Json json;
@@ -36,16 +26,12 @@ std::string line_of(const LayerRecord& record, int64_t layer) {
     json.set("bytes", record.bytes);
     json.set("xxh3_128", record.digest);
     json.set("report", record.report);
-    std::string head = json.dump(-1);
-    head.pop_back();
-    return sealed_record(head) + "\n";
+    return io::sealed(json.dump(-1)) + "\n";
 }
 
 // `line`: without its newline.
 std::optional<LayerRecord> record_of(std::string_view line, int64_t layer) {
-    constexpr size_t kTail = kDigestKey.size() + kDigestChars + kLineEnd.size();
-    if (line.size() < kTail) return std::nullopt;
-    if (line != sealed_record(line.substr(0, line.size() - kTail))) return std::nullopt;
+    if (!io::is_sealed(line)) return std::nullopt;
     try {
         const io::Json json = io::Json::parse(line, "journal");
         json.at("layer").as_int(layer, layer);
@@ -108,10 +94,6 @@ class JournalWriter {
 };
 
 }  // namespace
-
-std::string sealed_record(std::string_view head) {
-    return std::string(head).append(kDigestKey).append(digest_of_text(head)).append(kLineEnd);
-}
 
 JournalRecords parse_journal(std::string_view text) {
     JournalRecords records;

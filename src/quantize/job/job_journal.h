@@ -25,8 +25,6 @@ struct JournalRecords {
 // The records 0, 1, 2 .. of a journal's text up to the first line that is torn, damaged or out of
 // order.
 JournalRecords parse_journal(std::string_view text);
-// A line of a journal without its newline. `head`: an object without its closing brace.
-std::string sealed_record(std::string_view head);
 
 class JobJournal {
   public:

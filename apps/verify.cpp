@@ -1,0 +1,92 @@
+// quarot verify: is a model folder whole, and still what was written?
+#include "verify/verify.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "apps/arg_values.h"
+#include "apps/commands.h"
+#include "apps/common_flags.h"
+#include "apps/report.h"
+#include "core/error.h"
+#include "io/text.h"
+
+namespace quarot::apps {
+
+namespace {
+
+struct VerifyFlags {
+    std::string model;
+    OutputFlags output;
+};
+
+void declare(Args& args, VerifyFlags& flags) {
+    add_model_flag(args, flags.model);
+    flags.output.declare(args);
+    args.example("quarot verify out/tiny-w4", "every file, tensor and digest");
+    args.example("quarot verify models/tiny-novels --json", "a plain folder, for scripts");
+}
+
+io::Json to_json(const verify::FileState& file) {
+    const bool known = file.recorded && !file.sha256.empty();
+    return io::Json::Object{
+        {"name", file.name},
+        {"sha256", file.sha256.empty() ? io::Json() : io::Json(file.sha256)},
+        {"recorded", file.recorded ? io::Json(*file.recorded) : io::Json()},
+        {"as_recorded", known ? io::Json(*file.recorded == file.sha256) : io::Json()}};
+}
+
+void print_json(const verify::Findings& findings) {
+    io::Json json = json_document("verify");
+    json.set("ok", findings.problems.empty());
+    io::Json::Array files;
+    for (const verify::FileState& file : findings.files) files.push_back(to_json(file));
+    json.set("files", std::move(files));
+    json.set("problems", io::Json::Array(findings.problems.begin(), findings.problems.end()));
+    json.set("notes", io::Json::Array(findings.notes.begin(), findings.notes.end()));
+    print_document(json);
+}
+
+const char* state_of(const verify::FileState& file) {
+    if (file.sha256.empty()) return "not readable";
+    if (!file.recorded) return "not recorded";
+    return *file.recorded == file.sha256 ? "as recorded" : "CHANGED";
+}
+
+void print_text(const verify::Findings& findings) {
+    std::string text;
+    for (const verify::FileState& file : findings.files) {
+        text += fmt::format("{:<64}  {:<12}  {}\n", file.sha256, state_of(file),
+                            io::printable(file.name));
+    }
+    for (const std::string& note : findings.notes) text += fmt::format("note: {}\n", note);
+    for (const std::string& problem : findings.problems) {
+        text += fmt::format("problem: {}\n", problem);
+    }
+    if (findings.problems.empty()) text += "no problems\n";
+    print_result(text);
+}
+
+void work(const VerifyFlags& flags) {
+    require_model(flags.model);
+    flags.output.apply();
+    const verify::Findings findings = verify::verify_folder(flags.model);
+    flags.output.json ? print_json(findings) : print_text(findings);
+    if (findings.problems.empty()) return;
+    fail(ErrorCode::CheckFailed, "{} has {} problem{}, the first: {}", flags.model,
+         findings.problems.size(), findings.problems.size() == 1 ? "" : "s",
+         findings.problems.front());
+}
+
+}  // namespace
+
+Work verify_command(Args& args) {
+    auto flags = std::make_shared<VerifyFlags>();
+    declare(args, *flags);
+    return [flags] { work(*flags); };
+}
+
+}  // namespace quarot::apps

@@ -1,0 +1,14 @@
+// What quarot.json says of the files beside it.
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+
+namespace quarot::verify {
+
+// SHA-256 by name from the text of a quarot.json. Error{Corrupt} if it is not sealed, is no such
+// document, or names what cannot stand in its folder.
+std::map<std::string, std::string> read_recorded_files(std::string_view text);
+
+}  // namespace quarot::verify

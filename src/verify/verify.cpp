@@ -1,0 +1,275 @@
+// Checks go from the outside in: files, then headers, then tensors, then what a model makes of
+// them. What rests on something that failed is left out, since it would only repeat the failure.
+#include "verify/verify.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "core/error.h"
+#include "core/limits.h"
+#include "core/process.h"
+#include "core/progress.h"
+#include "io/checkpoint.h"
+#include "io/file.h"
+#include "io/hash.h"
+#include "io/shard_index.h"
+#include "io/text.h"
+#include "model/source_model.h"
+#include "model/tensor_plan.h"
+#include "model/value_checks.h"
+#include "tokenizer/tokenizer.h"
+#include "verify/recorded_files.h"
+
+namespace quarot::verify {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kProvenance = "quarot.json";
+constexpr const char* kIndex = "model.safetensors.index.json";
+constexpr int64_t kStepBytes = int64_t{1} << 20;  // of progress
+
+std::string in_folder(const std::string& folder, const std::string& name) {
+    return (fs::path(folder) / name).string();
+}
+
+bool is_there(const std::string& path) {
+    std::error_code ignored;
+    return fs::exists(path, ignored);
+}
+
+int64_t steps_of(int64_t bytes) {
+    return bytes / kStepBytes + 1;
+}
+
+int64_t file_bytes(const std::string& path) {
+    std::error_code error;
+    const uintmax_t bytes = fs::file_size(path, error);
+    return error ? 0 : static_cast<int64_t>(bytes);
+}
+
+std::vector<std::string> regular_files(const std::string& folder) {
+    std::vector<std::string> names;
+    std::error_code error;
+    for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
+        std::error_code unknown;
+        if (it->is_regular_file(unknown)) names.push_back(it->path().filename().string());
+    }
+    if (error) fail(ErrorCode::NotFound, "cannot list {}: {}", folder, error.message());
+    std::sort(names.begin(), names.end());
+    return names;
+}
+
+class Verifier {
+  public:
+    explicit Verifier(const std::string& folder)
+        : folder_(folder),
+          names_(regular_files(folder)),
+          progress_("verifying " + folder, total_steps()) {}
+
+    Findings run() {
+        const bool has_record = try_to([&] { read_record(); });
+        hash_files(has_record);
+        read_config();
+        read_generation_config();
+        open_checkpoint();
+        check_tensors();
+        check_model();
+        check_tokenizer();
+        return std::move(findings_);
+    }
+
+  private:
+    // True if nothing failed; else the failure is a problem.
+    template <typename Check>
+    bool try_to(const Check& check) {
+        throw_if_interrupted();
+        try {
+            check();
+            return true;
+        } catch (const Error& error) {
+            if (error.code() == ErrorCode::Interrupted || error.code() == ErrorCode::Terminated ||
+                error.code() == ErrorCode::Internal) {
+                throw;
+            }
+            if (std::find(findings_.problems.begin(), findings_.problems.end(), error.what()) ==
+                findings_.problems.end()) {
+                findings_.problems.emplace_back(error.what());
+            }
+            return false;
+        }
+    }
+
+    std::string path_of(const std::string& name) const { return in_folder(folder_, name); }
+
+    // Every file is read whole once, weights once more by tensor.
+    int64_t total_steps() const {
+        int64_t steps = 0;
+        for (const std::string& name : names_) {
+            const int64_t own = steps_of(file_bytes(path_of(name)));
+            steps += name.ends_with(".safetensors") ? 2 * own : own;
+        }
+        return steps;
+    }
+
+    void read_record() {
+        if (!is_there(path_of(kProvenance))) {
+            findings_.notes.emplace_back(
+                "there is no quarot.json, so no digests are recorded to compare with");
+            return;
+        }
+        recorded_ =
+            read_recorded_files(io::read_text(path_of(kProvenance), limits::kProvenanceBytes));
+    }
+
+    void hash_files(bool has_record) {
+        std::set<std::string> all(names_.begin(), names_.end());
+        if (has_record) {
+            for (const auto& [name, digest] : recorded_) all.insert(name);
+        }
+        for (const std::string& name : all) {
+            FileState state{.name = name, .sha256 = {}, .recorded = {}};
+            const auto recorded = recorded_.find(name);
+            if (recorded != recorded_.end()) state.recorded = recorded->second;
+            try_to([&] { state.sha256 = io::sha256_of_file(path_of(name)); });
+            if (state.recorded && !state.sha256.empty() && *state.recorded != state.sha256) {
+                findings_.problems.push_back(
+                    fmt::format("{} has SHA-256 {}, expected {} from quarot.json; it has changed "
+                                "since it was written",
+                                path_of(name), state.sha256, io::printable(*state.recorded)));
+            }
+            findings_.files.push_back(std::move(state));
+            progress_.advance(steps_of(file_bytes(path_of(name))));
+        }
+    }
+
+    void read_config() {
+        try_to([&] {
+            config_json_ = io::Json::parse_file(path_of("config.json"));
+            model::FolderConfig config = model::read_folder_config(config_json_);
+            model::check_recipe_fits(config.recipe, config.model, config_json_);
+            config_ = std::move(config);
+        });
+        const bool is_ours = config_ && config_->recipe.name != "none";
+        if (is_ours && !is_there(path_of(kProvenance))) {
+            findings_.problems.push_back(fmt::format(
+                "{} is missing, which every quantized folder has", path_of(kProvenance)));
+        }
+    }
+
+    void read_generation_config() {
+        const std::string path = path_of("generation_config.json");
+        if (!is_there(path)) return;
+        try_to([&] {
+            model::ModelConfig end_tokens;
+            model::add_end_tokens(io::Json::parse_file(path), end_tokens);
+        });
+    }
+
+    // Each shard by itself, so that one that is broken does not hide the next.
+    void open_checkpoint() {
+        bool all_good = true;
+        for (const std::string& shard : shards()) {
+            all_good = try_to([&] { io::SafetensorsFile file(path_of(shard)); }) && all_good;
+        }
+        if (!all_good) return;
+        try_to([&] { checkpoint_ = io::Checkpoint::open(folder_); });
+    }
+
+    std::vector<std::string> shards() {
+        std::vector<std::string> shards;
+        if (!is_there(path_of(kIndex))) return shards;
+        try_to([&] {
+            const io::ShardIndex index = io::parse_shard_index(
+                io::Json::parse_file(path_of(kIndex), {.max_bytes = limits::kIndexBytes}),
+                path_of(kIndex));
+            shards.assign(index.shards.begin(), index.shards.end());
+        });
+        return shards;
+    }
+
+    void check_tensors() {
+        if (!checkpoint_) return;
+        if (config_) {
+            const auto problems = model::tensor_problems(
+                model::plan_tensors(*config_->family, config_->model, config_->recipe),
+                *checkpoint_);
+            findings_.problems.insert(findings_.problems.end(), problems.begin(), problems.end());
+        }
+        try_to([&] { digests_ = model::TensorHashes::of_folder(folder_); });
+        for (const std::string& name : checkpoint_->names()) {
+            try_to([&] { check_tensor(name); });
+            progress_.advance(steps_of(checkpoint_->info(name).bytes));
+        }
+    }
+
+    void check_tensor(const std::string& name) {
+        const Tensor tensor = checkpoint_->read(name);
+        const std::string& file = checkpoint_->file_of(name);
+        digests_.verify(name, file, {tensor.data(), static_cast<size_t>(tensor.bytes())});
+        if (is_float_weight(tensor.dtype())) model::check_finite(tensor, {file, name});
+    }
+
+    // Codes, scales, zero points and orders mean something only in a folder that is else in order.
+    void check_model() {
+        if (!config_ || !checkpoint_ || !findings_.problems.empty()) return;
+        std::optional<model::SourceModel> source;
+        if (!try_to([&] { source = model::SourceModel::open(folder_); })) return;
+        for (int64_t layer = 0; layer < config_->model.n_layers; ++layer) {
+            for (const model::LinearRole role : model::kLayerRoles) {
+                check_linear(*source, {role, layer});
+            }
+        }
+        check_linear(*source, {model::LinearRole::LmHead});
+    }
+
+    void check_linear(const model::SourceModel& source, const model::LinearId& id) {
+        if (source.is_dense(id)) return;
+        try_to([&] { source.quantized(id); });
+        try_to([&] { source.outliers(id); });
+        if (!model::has_column_order(source.recipe(), id.role)) return;
+        try_to([&] { source.column_order(id); });
+    }
+
+    void check_tokenizer() {
+        if (!is_there(path_of("tokenizer.json")) && !is_there(path_of("tokenizer.model"))) {
+            findings_.notes.emplace_back("there is no tokenizer, so the model runs on ids alone");
+            return;
+        }
+        try_to([&] {
+            const auto tokenizer = tokenizer::Tokenizer::load(folder_);
+            if (!config_ || tokenizer.vocabulary_size() <= config_->model.vocab) return;
+            fail(ErrorCode::Corrupt,
+                 "{} has ids up to {}, and vocab_size in config.json allows {} at most",
+                 path_of("tokenizer.json"), tokenizer.vocabulary_size() - 1,
+                 config_->model.vocab - 1);
+        });
+    }
+
+    const std::string& folder_;
+    std::vector<std::string> names_;
+    Progress progress_;
+    Findings findings_;
+    std::map<std::string, std::string> recorded_;
+    io::Json config_json_;
+    std::optional<model::FolderConfig> config_;
+    std::optional<io::Checkpoint> checkpoint_;
+    model::TensorHashes digests_;
+};
+
+}  // namespace
+
+Findings verify_folder(const std::string& folder) {
+    std::error_code error;
+    if (!fs::is_directory(folder, error)) {
+        fail(ErrorCode::NotFound, "{} is not a folder that can be read, expected a model folder",
+             folder);
+    }
+    return Verifier(folder).run();
+}
+
+}  // namespace quarot::verify

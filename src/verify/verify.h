@@ -1,0 +1,27 @@
+// Is a model folder whole, and still what was written? Every check there is, with all that fails.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace quarot::verify {
+
+struct FileState {
+    std::string name;
+    std::string sha256;                   // empty if it could not be read
+    std::optional<std::string> recorded;  // by quarot.json
+};
+
+struct Findings {
+    std::vector<FileState> files;  // of the folder, by name, recorded ones that are gone included
+    std::vector<std::string> problems;  // one sentence each; none: all is well
+    std::vector<std::string> notes;     // what could not be checked, and why
+};
+
+// Structure of every file, shapes against config.json, finite values, digests of tensors and files
+// as quarot.json records them, and whether the tokenizer loads. Error{NotFound} if there is no such
+// folder; everything else that is wrong is a problem.
+Findings verify_folder(const std::string& folder);
+
+}  // namespace quarot::verify
