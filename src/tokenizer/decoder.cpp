@@ -4,21 +4,13 @@
 #include "core/error.h"
 #include "io/text.h"
 #include "tokenizer/byte_token.h"
-#include "tokenizer/unicode.h"
+#include "tokenizer/character_field.h"
+#include "tokenizer/metaspace.h"
 
 namespace quarot::tokenizer {
 namespace {
 
 constexpr int64_t kMaxStrip = 1 << 20;
-
-char32_t parse_character(const io::Json& value) {
-    const std::string& text = value.as_string();
-    if (text.empty() || character_at(text, 0).end != text.size()) {
-        fail(ErrorCode::Corrupt, "{} is \"{}\", expected one character", value.place(),
-             io::printable(text));
-    }
-    return character_at(text, 0).code;
-}
 
 // Other readers differ on what such a token means, so we take neither side.
 void refuse_odd_byte_tokens(const Vocabulary& vocabulary) {
@@ -34,12 +26,12 @@ void refuse_odd_byte_tokens(const Vocabulary& vocabulary) {
 
 }  // namespace
 
-Decoder::Decoder(const io::Json* json, const std::string& source, const Vocabulary& vocabulary) {
+Decoder::Decoder(const io::Json* json, const Vocabulary& vocabulary) {
     if (json == nullptr) {
-        fail(ErrorCode::Unsupported, "{}: decoder is null, so the text of tokens is not defined",
-             source);
+        steps_.emplace_back(Join{});
+    } else {
+        add(*json, vocabulary);
     }
-    add(*json, vocabulary);
 }
 
 void Decoder::add(const io::Json& step, const Vocabulary& vocabulary) {
@@ -57,12 +49,13 @@ void Decoder::add(const io::Json& step, const Vocabulary& vocabulary) {
         refuse_odd_byte_tokens(vocabulary);
         steps_.emplace_back(ByteFallback{});
     } else if (type == "Replace") {
-        refuse_after_fuse(step);
-        const Replace replace = Replace::parse(step);
-        growth_ *= replace.growth();
-        steps_.emplace_back(replace);
+        add_replace(step);
     } else if (type == "Strip") {
         add_strip(step);
+    } else if (type == "Metaspace") {
+        add_metaspace(step);
+    } else if (type == "BPEDecoder") {
+        add_ends_of_words(step);
     } else {
         fail(ErrorCode::Unsupported, "{}: decoder {} is not supported", step.place(),
              io::printable(type));
@@ -71,24 +64,63 @@ void Decoder::add(const io::Json& step, const Vocabulary& vocabulary) {
     check_growth(growth_, step.place());
 }
 
+void Decoder::add_replace(const io::Json& step) {
+    Replace replace = Replace::parse(step);
+    growth_ *= replace.growth();
+    if (!fused_) {
+        steps_.emplace_back(std::move(replace));
+        return;
+    }
+    const std::string* literal = replace.literal_pattern();
+    if (literal == nullptr) refuse_after_fuse(step);
+    parse_added_text(step.at("pattern").at("String"));  // as long as what it makes us hold back
+    steps_.emplace_back(ReplaceText{std::move(replace)});
+}
+
 void Decoder::add_strip(const io::Json& step) {
     const char32_t content = parse_character(step.at("content"));
     const auto start = static_cast<size_t>(step.at("start").as_int(0, kMaxStrip));
     const auto stop = static_cast<size_t>(step.at("stop").as_int(0, kMaxStrip));
-    if (!fused_) {
+    if (fused_) {
+        steps_.emplace_back(StripText{.content = content, .start = start, .stop = stop});
+    } else {
         steps_.emplace_back(StripToken{.content = content, .start = start, .stop = stop});
-        return;
     }
-    if (stop > 0) {
-        fail(ErrorCode::Unsupported, "{}: Strip of a text's end (stop {}) is not supported",
-             step.place(), stop);
+}
+
+// One text is one token, the first.
+void Decoder::add_metaspace(const io::Json& step) {
+    const Metaspace read = Metaspace::parse(step);
+    const std::string mark = read.mark_text();
+    const bool in_front = read.prepend != PrependScheme::Never;
+    Replace first = Replace::literal(mark, in_front ? "" : " ");
+    if (fused_) {
+        steps_.emplace_back(ReplaceText{std::move(first)});
+    } else {
+        steps_.emplace_back(
+            MarksToSpaces{.others = Replace::literal(mark, " "), .first = std::move(first)});
     }
-    steps_.emplace_back(StripText{.content = content, .start = start});
+}
+
+// One text is one token, the last.
+void Decoder::add_ends_of_words(const io::Json& step) {
+    const std::string& suffix = parse_added_text(step.at("suffix"));
+    if (suffix.empty()) {
+        fail(ErrorCode::Unsupported, "{} is empty, expected the end of a word",
+             step.at("suffix").place());
+    }
+    Replace last = Replace::literal(suffix, "");
+    if (fused_) {
+        steps_.emplace_back(ReplaceText{std::move(last)});
+    } else {
+        steps_.emplace_back(
+            EndsOfWords{.others = Replace::literal(suffix, " "), .last = std::move(last)});
+    }
 }
 
 void Decoder::refuse_after_fuse(const io::Json& step) const {
     if (!fused_) return;
-    fail(ErrorCode::Unsupported, "{}: decoder {} after Fuse or ByteLevel is not supported",
+    fail(ErrorCode::Unsupported, "{}: such a {} after Fuse or ByteLevel is not supported",
          step.place(), step.at("type").as_string());
 }
 

@@ -16,60 +16,55 @@ namespace quarot::tokenizer {
 // one text, which reaches them in parts.
 class Decoder {
   public:
-    // Error{Unsupported} names a step or an order of steps we do not have; null is one of them.
-    Decoder(const io::Json* json, const std::string& source, const Vocabulary& vocabulary);
+    // Error{Unsupported} names a step or an order of steps we do not have. `json` is nullptr where
+    // the file has null: then spaces stand between the tokens.
+    Decoder(const io::Json* json, const Vocabulary& vocabulary);
 
-    struct ByteLevel {};     // characters of the alphabet to bytes, the whole to text
-    struct ByteFallback {};  // runs of tokens <0x00>..<0xFF> to text
-    struct StripToken {      // of each token
+    // Of each token
+    struct ByteFallback {};  // runs of <0x00>..<0xFF> to text
+    struct StripToken {
         char32_t content;
         size_t start;  // so many at most
         size_t stop;
     };
-    struct StripText {  // of the whole
+    struct MarksToSpaces {
+        Replace others;
+        Replace first;  // for the first token
+    };
+    struct EndsOfWords {  // a suffix becomes a space, but nothing in the last token
+        Replace others;
+        Replace last;
+    };
+    struct Join {};  // with spaces between
+
+    // From tokens to one text
+    struct ByteLevel {};  // characters of the alphabet to bytes, the whole to text
+
+    // Of the whole
+    struct StripText {
         char32_t content;
         size_t start;
+        size_t stop;
     };
-    using Step = std::variant<ByteLevel, ByteFallback, Replace, StripToken, StripText>;
+    struct ReplaceText {
+        Replace replace;  // literal
+    };
+
+    using Step = std::variant<ByteFallback, Replace, StripToken, MarksToSpaces, EndsOfWords, Join,
+                              ByteLevel, StripText, ReplaceText>;
     const std::vector<Step>& steps() const { return steps_; }
 
   private:
     void add(const io::Json& step, const Vocabulary& vocabulary);
+    void add_replace(const io::Json& step);
     void add_strip(const io::Json& step);
+    void add_metaspace(const io::Json& step);
+    void add_ends_of_words(const io::Json& step);
     void refuse_after_fuse(const io::Json& step) const;
 
     std::vector<Step> steps_;
     bool fused_ = false;
     size_t growth_ = 1;
-};
-
-// One text being decoded. put() gives what is certain so far, finish() the rest; whole characters
-// always.
-class Decoding {
-  public:
-    explicit Decoding(const Decoder& decoder);
-    std::string put(std::string_view token);
-    std::string finish();
-
-  private:
-    struct State {
-        std::string held;      // bytes whose meaning later tokens decide
-        size_t may_strip = 0;  // StripText: characters still to leave out
-    };
-    void feed(size_t step, std::string_view token, std::string& out);
-    void feed_kind(const Decoder::ByteLevel& kind, size_t step, std::string_view token,
-                   std::string& out);
-    void feed_kind(const Decoder::ByteFallback& kind, size_t step, std::string_view token,
-                   std::string& out);
-    void feed_kind(const Replace& kind, size_t step, std::string_view token, std::string& out);
-    void feed_kind(const Decoder::StripToken& kind, size_t step, std::string_view token,
-                   std::string& out);
-    void feed_kind(const Decoder::StripText& kind, size_t step, std::string_view token,
-                   std::string& out);
-    void flush_bytes(size_t step, std::string& out);
-
-    const Decoder* decoder_;
-    std::vector<State> states_;  // one per step
 };
 
 }  // namespace quarot::tokenizer

@@ -1,12 +1,13 @@
 // Tokens run through the steps one at a time; what later tokens can still change is held back.
-#include <string>
-#include <string_view>
+#include "tokenizer/decoding.h"
+
+#include <algorithm>
+#include <utility>
 #include <variant>
 
 #include "io/text.h"
 #include "tokenizer/byte_level.h"
 #include "tokenizer/byte_token.h"
-#include "tokenizer/decoder.h"
 #include "tokenizer/unicode.h"
 
 namespace quarot::tokenizer {
@@ -33,6 +34,13 @@ std::string_view strip_stop(std::string_view text, char32_t content, size_t most
     return text;
 }
 
+// How much of a text's end may be the beginning of `wanted`.
+size_t begun_at_end(std::string_view text, std::string_view wanted) {
+    size_t length = std::min(text.size(), wanted.size() - 1);
+    while (!text.ends_with(wanted.substr(0, length))) --length;
+    return length;
+}
+
 }  // namespace
 
 Decoding::Decoding(const Decoder& decoder) : decoder_(&decoder), states_(decoder.steps().size()) {
@@ -51,12 +59,7 @@ std::string Decoding::put(std::string_view token) {
 std::string Decoding::finish() {
     std::string out;
     for (size_t step = 0; step < states_.size(); ++step) {
-        const Decoder::Step& kind = decoder_->steps()[step];
-        if (std::holds_alternative<Decoder::ByteFallback>(kind)) flush_bytes(step, out);
-        if (std::holds_alternative<Decoder::ByteLevel>(kind) && !states_[step].held.empty()) {
-            feed(step + 1, replace_invalid(states_[step].held), out);
-            states_[step].held.clear();
-        }
+        std::visit([&](const auto& kind) { end(kind, step, out); }, decoder_->steps()[step]);
     }
     return out;
 }
@@ -66,35 +69,24 @@ void Decoding::feed(size_t step, std::string_view token, std::string& out) {
         out += token;
         return;
     }
-    std::visit([&](const auto& kind) { feed_kind(kind, step, token, out); },
-               decoder_->steps()[step]);
+    std::visit([&](const auto& kind) { take(kind, step, token, out); }, decoder_->steps()[step]);
 }
 
-// A token with a character outside the alphabet stands for its own bytes.
-void Decoding::feed_kind(const Decoder::ByteLevel&, size_t step, std::string_view token,
-                         std::string& out) {
-    std::string& held = states_[step].held;
-    held += bytes_of_spelling(token).value_or(std::string(token));
-    const size_t complete = complete_length(held);
-    if (complete == 0) return;
-    feed(step + 1, replace_invalid(std::string_view(held).substr(0, complete)), out);
-    held.erase(0, complete);
-}
+void Decoding::end(const auto&, size_t, std::string&) {}  // most kinds hold nothing, or drop it
 
 // One invalid byte spoils its whole run, so a run is held until it ends.
-void Decoding::feed_kind(const Decoder::ByteFallback&, size_t step, std::string_view token,
-                         std::string& out) {
+void Decoding::take(const Decoder::ByteFallback& kind, size_t step, std::string_view token,
+                    std::string& out) {
     if (const auto byte = byte_of_token(token)) {
         states_[step].held.push_back(static_cast<char>(*byte));
         return;
     }
-    flush_bytes(step, out);
+    end(kind, step, out);
     feed(step + 1, token, out);
 }
 
-void Decoding::flush_bytes(size_t step, std::string& out) {
-    const std::string run = std::move(states_[step].held);
-    states_[step].held.clear();
+void Decoding::end(const Decoder::ByteFallback&, size_t step, std::string& out) {
+    const std::string run = std::exchange(states_[step].held, {});
     if (run.empty()) return;
     if (io::first_non_utf8(run) == run.size()) {
         feed(step + 1, run, out);
@@ -103,25 +95,90 @@ void Decoding::flush_bytes(size_t step, std::string& out) {
     for (size_t i = 0; i < run.size(); ++i) feed(step + 1, kReplacement, out);
 }
 
-void Decoding::feed_kind(const Replace& kind, size_t step, std::string_view token,
-                         std::string& out) {
+void Decoding::take(const Replace& kind, size_t step, std::string_view token, std::string& out) {
     feed(step + 1, kind.apply(token), out);
 }
 
-void Decoding::feed_kind(const Decoder::StripToken& kind, size_t step, std::string_view token,
-                         std::string& out) {
+void Decoding::take(const Decoder::StripToken& kind, size_t step, std::string_view token,
+                    std::string& out) {
     size_t most = kind.start;
     token = strip_start(token, kind.content, most);
     feed(step + 1, strip_stop(token, kind.content, kind.stop), out);
 }
 
-void Decoding::feed_kind(const Decoder::StripText& kind, size_t step, std::string_view token,
-                         std::string& out) {
-    size_t& may_strip = states_[step].may_strip;
-    token = strip_start(token, kind.content, may_strip);
-    if (token.empty()) return;
-    may_strip = 0;
+void Decoding::take(const Decoder::MarksToSpaces& kind, size_t step, std::string_view token,
+                    std::string& out) {
+    const bool first = !std::exchange(states_[step].begun, true);
+    feed(step + 1, (first ? kind.first : kind.others).apply(token), out);
+}
+
+// Whether a token is the last one is known when the next one comes.
+void Decoding::take(const Decoder::EndsOfWords& kind, size_t step, std::string_view token,
+                    std::string& out) {
+    State& state = states_[step];
+    const std::string before = std::exchange(state.held, std::string(token));
+    if (std::exchange(state.begun, true)) feed(step + 1, kind.others.apply(before), out);
+}
+
+void Decoding::end(const Decoder::EndsOfWords& kind, size_t step, std::string& out) {
+    State& state = states_[step];
+    const std::string last = std::exchange(state.held, {});
+    if (std::exchange(state.begun, false)) feed(step + 1, kind.last.apply(last), out);
+}
+
+void Decoding::take(const Decoder::Join&, size_t step, std::string_view token, std::string& out) {
+    if (std::exchange(states_[step].begun, true)) feed(step + 1, " ", out);
     feed(step + 1, token, out);
+}
+
+// A token with a character outside the alphabet stands for its own bytes.
+void Decoding::take(const Decoder::ByteLevel&, size_t step, std::string_view token,
+                    std::string& out) {
+    std::string& held = states_[step].held;
+    held += bytes_of_spelling(token).value_or(std::string(token));
+    const size_t complete = complete_length(held);
+    if (complete == 0) return;
+    feed(step + 1, replace_invalid(std::string_view(held).substr(0, complete)), out);
+    held.erase(0, complete);
+}
+
+void Decoding::end(const Decoder::ByteLevel&, size_t step, std::string& out) {
+    const std::string rest = std::exchange(states_[step].held, {});
+    if (!rest.empty()) feed(step + 1, replace_invalid(rest), out);
+}
+
+// What may be the text's end is held; if it is, it is dropped.
+void Decoding::take(const Decoder::StripText& kind, size_t step, std::string_view token,
+                    std::string& out) {
+    State& state = states_[step];
+    token = strip_start(token, kind.content, state.may_strip);
+    if (token.empty()) return;
+    state.may_strip = 0;
+    state.held += token;
+    const size_t certain = strip_stop(state.held, kind.content, kind.stop).size();
+    if (certain > 0) feed(step + 1, std::string_view(state.held).substr(0, certain), out);
+    state.held.erase(0, certain);
+}
+
+void Decoding::take(const Decoder::ReplaceText& kind, size_t step, std::string_view token,
+                    std::string& out) {
+    std::string& held = states_[step].held;
+    held += token;
+    const std::string& wanted = *kind.replace.literal_pattern();
+    size_t done = 0;
+    for (size_t at = held.find(wanted); at != std::string::npos; at = held.find(wanted, done)) {
+        done = at + wanted.size();
+    }
+    const size_t certain = held.size() - begun_at_end(std::string_view(held).substr(done), wanted);
+    if (certain > 0) {
+        feed(step + 1, kind.replace.apply(std::string_view(held).substr(0, certain)), out);
+    }
+    held.erase(0, certain);
+}
+
+void Decoding::end(const Decoder::ReplaceText&, size_t step, std::string& out) {
+    const std::string rest = std::exchange(states_[step].held, {});
+    if (!rest.empty()) feed(step + 1, rest, out);
 }
 
 }  // namespace quarot::tokenizer

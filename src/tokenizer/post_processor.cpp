@@ -10,19 +10,31 @@
 namespace quarot::tokenizer {
 namespace {
 
+int32_t known_id(const io::Json& value, const Vocabulary& vocabulary) {
+    const int32_t id = parse_id(value);
+    if (vocabulary.token(id) == nullptr) {
+        fail(ErrorCode::Corrupt, "{} is {}, an id that the vocabulary lacks", value.place(), id);
+    }
+    return id;
+}
+
 std::vector<int32_t> ids_of_special(const io::Json& item, const io::Json& step,
                                     const Vocabulary& vocabulary) {
     const io::Json& entry = step.at("special_tokens").at(item.at("id").as_string());
     std::vector<int32_t> ids;
     for (const io::Json& value : entry.at("ids").as_array()) {
-        const int32_t id = parse_id(value);
-        if (vocabulary.token(id) == nullptr) {
-            fail(ErrorCode::Corrupt, "{} is {}, an id that the vocabulary lacks", value.place(),
-                 id);
-        }
-        ids.push_back(id);
+        ids.push_back(known_id(value, vocabulary));
     }
     return ids;
+}
+
+// Of ["<s>", 1].
+int32_t id_of_pair(const io::Json& pair, const Vocabulary& vocabulary) {
+    if (pair.as_array().size() != 2) {
+        fail(ErrorCode::Corrupt, "{} has {} values, expected a token and its id", pair.place(),
+             pair.as_array().size());
+    }
+    return known_id(pair.as_array()[1], vocabulary);
 }
 
 }  // namespace
@@ -37,16 +49,24 @@ void PostProcessor::add(const io::Json& step, const Vocabulary& vocabulary) {
         for (const io::Json& inner : step.at("processors").as_array()) add(inner, vocabulary);
     } else if (type == "TemplateProcessing") {
         add_template(step, vocabulary);
+    } else if (type == "BertProcessing" || type == "RobertaProcessing") {
+        claim_template(step);
+        before_.push_back(id_of_pair(step.at("cls"), vocabulary));
+        after_.push_back(id_of_pair(step.at("sep"), vocabulary));
     } else if (type != "ByteLevel") {  // which changes offsets only
         fail(ErrorCode::Unsupported, "{}: post_processor {} is not supported", step.place(),
              io::printable(type));
     }
 }
 
-void PostProcessor::add_template(const io::Json& step, const Vocabulary& vocabulary) {
+void PostProcessor::claim_template(const io::Json& step) {
     if (std::exchange(has_template_, true)) {
         fail(ErrorCode::Unsupported, "{}: this is a second template, expected one", step.place());
     }
+}
+
+void PostProcessor::add_template(const io::Json& step, const Vocabulary& vocabulary) {
+    claim_template(step);
     const io::Json& single = step.at("single");
     bool text_seen = false;
     for (const io::Json& item : single.as_array()) {

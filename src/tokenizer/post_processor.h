@@ -19,6 +19,7 @@ class PostProcessor {
 
   private:
     void add(const io::Json& step, const Vocabulary& vocabulary);
+    void claim_template(const io::Json& step);
     void add_template(const io::Json& step, const Vocabulary& vocabulary);
 
     bool has_template_ = false;

@@ -1,4 +1,5 @@
 // Decoding in parts, which is all the decoding there is: decode() of a whole text uses it too.
+#include "tokenizer/decoding.h"
 #include "tokenizer/tokenizer_impl.h"
 
 namespace quarot::tokenizer {

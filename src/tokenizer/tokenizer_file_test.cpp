@@ -65,7 +65,7 @@ TEST(TokenizerFile, WhatWeDoNotHaveIsNamed) {
              {"type": "ByteLevel", "add_prefix_space": false},
              {"type": "Metaspace", "replacement": "_"}]})",
           "ByteLevel"},
-         {"post_processor", R"({"type": "BertProcessing"})", "BertProcessing"},
+         {"post_processor", R"({"type": "CrossEncoder"})", "CrossEncoder"},
          {"post_processor", R"({"type": "TemplateProcessing", "single": [], "special_tokens": {}})",
           "leaves the text out"},
          {"post_processor", R"({"type": "TemplateProcessing", "special_tokens": {},
@@ -75,7 +75,6 @@ TEST(TokenizerFile, WhatWeDoNotHaveIsNamed) {
              {"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A"}}]},
              {"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A"}}]}]})",
           "second"},
-         {"decoder", "null", "decoder"},
          {"normalizer", R"({"type": "a\nb"})", "a\\x0ab"},
          {"decoder", R"({"type": "CTC"})", "CTC"}});
 }
@@ -119,6 +118,11 @@ TEST(TokenizerFile, DamageIsNamedWithItsPlace) {
          {"pre_tokenizer", R"({"type": "Metaspace", "replacement": "_",
                                "add_prefix_space": false})",
           "prepend_scheme"},
+         {"post_processor", R"({"type": "BertProcessing", "sep": ["a", 9999],
+                                "cls": ["a", 3]})",
+          "9999"},
+         {"post_processor", R"({"type": "RobertaProcessing", "sep": ["a", 3], "cls": ["a"]})",
+          "cls"},
          {"decoder", R"({"type": "Strip", "content": "ab", "start": 1, "stop": 0})", "content"},
          {"decoder", R"({"type": "Strip", "content": "a", "start": -1, "stop": 0})", "start"}});
 }

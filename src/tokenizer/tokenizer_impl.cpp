@@ -70,7 +70,7 @@ Tokenizer::Impl::Impl(const io::Json& json, const io::Json* config)
       pretokenizer(json.find("pre_tokenizer")),
       bpe(json.at("model"), vocabulary, pretokenizer.byte_level()),
       post_processor(json.find("post_processor"), vocabulary),
-      decoder(json.find("decoder"), source, vocabulary),
+      decoder(json.find("decoder"), vocabulary),
       named_tokens(read_named_tokens(config)),
       bos(find_bos()),
       eos(id_of_named("eos_token")) {}
