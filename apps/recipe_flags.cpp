@@ -22,31 +22,12 @@ std::string recipe_help() {
            model::default_recipe_name() + "]";
 }
 
-// True if nothing but the seed, the stored dtype and the calibration text's cut differs.
-bool is_same_method(model::Recipe named, const model::Recipe& recipe) {
-    const model::CalibrationActivations activations = named.calibration.activations;
-    named.rotation.seed = recipe.rotation.seed;
-    named.storage = recipe.storage;
-    named.calibration = recipe.calibration;
-    named.calibration.activations = activations;
-    return model::to_json(named).dump() == model::to_json(recipe).dump();
-}
-
-// The recipe that flags have arrived at, or "custom".
-std::string name_by_settings(const model::Recipe& recipe) {
-    for (const std::string& name : model::recipe_names()) {
-        model::Recipe candidate = recipe;
-        candidate.name = name;
-        if (is_same_method(model::named_recipe(name), candidate)) return name;
-    }
-    return "custom";
-}
-
 }  // namespace
 
 void RecipeFlags::declare(Args& args) {
     args.add({"--recipe", "NAME", recipe_help(), [this](const Given& g) { recipe_ = g.value; },
-              Shown::First});
+              Shown::First})
+        .likely = model::recipe_names();
     declare_widths(args);
     declare_clips(args);
     declare_rotation(args);
@@ -88,22 +69,18 @@ void RecipeFlags::declare_clips(Args& args) {
 
 void RecipeFlags::declare_rotation(Args& args) {
     args.add({"--rotate", "HOW", "hadamard, random (R1 alone) or none",
-              [this](const Given& g) {
-                  rotate_ = as_choice(g, {"hadamard", "random", "none"});
-              },
-              Shown::First});
+              [this](const Given& g) { rotate_ = g.value; }, Shown::First})
+        .choices = {"hadamard", "random", "none"};
     args.add({"--seed", "N", "of the rotation's random numbers [0]", [this](const Given& g) {
                   seed_ =
                       static_cast<uint32_t>(as_integer(g, 0, std::numeric_limits<uint32_t>::max()));
               }});
     args.add({"--dtype", "TYPE", "of rotated tensors not quantized: keep, f32, f16, bf16 [f32]",
-              [this](const Given& g) {
-                  dtype_ = as_choice(g, {"keep", "f32", "f16", "bf16"});
-              }});
+              [this](const Given& g) { dtype_ = g.value; }})
+        .choices = {"keep", "f32", "f16", "bf16"};
     args.add({"--hadamard-dtype", "TYPE", "of the online Hadamards: fp32 or fp16 [fp32]",
-              [this](const Given& g) {
-                  hadamard_dtype_ = as_choice(g, {"fp32", "fp16"});
-              }});
+              [this](const Given& g) { hadamard_dtype_ = g.value; }})
+        .choices = {"fp32", "fp16"};
 }
 
 void RecipeFlags::declare_groups(Args& args) {
@@ -114,26 +91,22 @@ void RecipeFlags::declare_groups(Args& args) {
           group_size_);
     group("--a-group-size", "the same of activations [0]", a_group_size_);
     args.add({"--a-zero", "KIND", "zero points of --a-asym: integer or real [integer]",
-              [this](const Given& g) {
-                  a_zero_ = as_choice(g, {"integer", "real"});
-              }});
+              [this](const Given& g) { a_zero_ = g.value; }})
+        .choices = {"integer", "real"};
 }
 
 void RecipeFlags::declare_method(Args& args) {
     args.add({"--method", "NAME", "how weights are quantized: rtn, or gptq, which needs --calib",
-              [this](const Given& g) {
-                  method_ = as_choice(g, {"rtn", "gptq"});
-              },
-              Shown::First});
+              [this](const Given& g) { method_ = g.value; }, Shown::First})
+        .choices = {"rtn", "gptq"};
     args.add({"--damp", "R", "gptq: share of the Hessian's mean diagonal added to it [0.01]",
               [this](const Given& g) { damp_ = as_number(g, 0.0f, 1.0f); }});
     args.add({"--act-order", "", "gptq: columns with the largest inputs first",
               [this](const Given& g) { act_order_ = as_switch(g); }});
     args.add({"--group-scales", "WHEN",
               "gptq: from updated weights, or as the original from block-start [updated]",
-              [this](const Given& g) {
-                  group_scales_ = as_choice(g, {"updated", "block-start"});
-              }});
+              [this](const Given& g) { group_scales_ = g.value; }})
+        .choices = {"updated", "block-start"};
     args.add({"--smooth-alpha", "R",
               "smooth activations into weights by this power; 0: the best of 0.1 to 0.9",
               [this](const Given& g) { smooth_alpha_ = as_number(g, 0.0f, 1.0f); }});
@@ -145,25 +118,22 @@ void RecipeFlags::declare_calibration(Args& args) {
     args.add({"--seqlen", "N", "tokens of a calibration window [2048, or what the model has]",
               [this](const Given& g) { seqlen_ = as_integer(g, 2, 1 << 20); }});
     args.add({"--calib-windows", "WHICH", "first: from the start on, or random by --seed [random]",
-              [this](const Given& g) {
-                  calib_windows_ = as_choice(g, {"first", "random"});
-              }});
+              [this](const Given& g) { calib_windows_ = g.value; }})
+        .choices = {"first", "random"};
     args.add({"--calib-activations", "HOW",
               "what layers hand on while calibrating: full precision or quantized [full]",
-              [this](const Given& g) {
-                  calib_activations_ = as_choice(g, {"full", "quantized"});
-              }});
+              [this](const Given& g) { calib_activations_ = g.value; }})
+        .choices = {"full", "quantized"};
 }
 
 model::Recipe RecipeFlags::resolve() const {
-    const model::Recipe named =
+    model::Recipe recipe =
         model::named_recipe(recipe_.empty() ? model::default_recipe_name() : recipe_);
-    model::Recipe recipe = named;
     apply_formats(recipe);
     apply_method(recipe);
     apply_rotation(recipe);
     model::check_recipe(recipe);
-    if (!is_same_method(named, recipe)) recipe.name = name_by_settings(recipe);
+    recipe.name = model::name_by_settings(recipe);
     return recipe;
 }
 

@@ -4,6 +4,8 @@
 #include <spdlog/spdlog.h>
 
 #include <memory>
+#include <mutex>
+#include <utility>
 
 namespace quarot {
 
@@ -44,9 +46,28 @@ std::string escaped(const std::string& text) {
     return out;
 }
 
+struct Listener {
+    std::mutex mutex;  // guards callback and its calls
+    LogCallback callback;
+};
+
+Listener& listener() {
+    static Listener instance;
+    return instance;
+}
+
 }  // namespace
 
+void set_log(LogCallback callback) {
+    const std::lock_guard lock(listener().mutex);
+    listener().callback = std::move(callback);
+}
+
 void log_line(LogLevel level, const std::string& message) {
+    {
+        const std::lock_guard lock(listener().mutex);
+        if (listener().callback) return listener().callback(level, escaped(message));
+    }
     const std::string prefix = level == LogLevel::Error     ? "error: "
                                : level == LogLevel::Warning ? "warning: "
                                                             : "";

@@ -1,4 +1,5 @@
-// One line on stderr for people, by level. Threads may log at the same time.
+// One line for people, by level: on stderr, or to whom set_log() named. Threads may log at the same
+// time.
 #pragma once
 
 #include <fmt/format.h>
@@ -6,9 +7,9 @@
 #include <string>
 #include <utility>
 
-namespace quarot {
+#include "quarot/log.h"
 
-enum class LogLevel { Error, Warning, Info };
+namespace quarot {
 
 // Control characters in `message` are escaped.
 void log_line(LogLevel level, const std::string& message);

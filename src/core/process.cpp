@@ -11,6 +11,7 @@
 #include <string>
 
 #include "core/error.h"
+#include "core/watch.h"
 
 namespace quarot {
 
@@ -64,6 +65,7 @@ void install_interrupt_handlers() {
 }
 
 void throw_if_interrupted() {
+    ask_watch();
     if (pending_signal == 0) return;
     if (pending_signal == SIGTERM) throw Error(ErrorCode::Terminated, "terminated by a signal");
     throw Error(ErrorCode::Interrupted, "interrupted");

@@ -18,7 +18,8 @@ std::optional<int64_t> recent_peak_rss_bytes();
 // Installs handlers that remember SIGINT and SIGTERM; a second signal ends the process at once.
 void install_interrupt_handlers();
 
-// Throws Error{Interrupted or Terminated} if a signal came; long loops call it between steps.
+// Throws Error{Interrupted or Terminated} if a signal came or the thread's Watch says so; long
+// loops call it between steps.
 void throw_if_interrupted();
 
 }  // namespace quarot

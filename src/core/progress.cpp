@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/process.h"
+#include "core/watch.h"
 
 namespace quarot {
 
@@ -46,6 +47,7 @@ Progress::~Progress() {
 
 void Progress::advance(int64_t steps) {
     done_ = std::min(done_ + steps, total_);
+    tell_watch(what_, done_, total_);
     if (progress_style == ProgressStyle::None) return;
     const auto now = Clock::now();
     const double elapsed = seconds_between(start_, now);

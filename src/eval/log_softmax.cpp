@@ -5,6 +5,14 @@
 #include <bit>
 #include <cmath>
 
+// One body for several instruction sets; which one runs is chosen when the program is loaded,
+// before a thread sanitizer works.
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+#define QUAROT_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define QUAROT_CLONES
+#endif
+
 namespace quarot::eval {
 
 namespace {
@@ -48,8 +56,7 @@ double sum_of(const std::array<double, N>& lanes) {
 
 }  // namespace
 
-__attribute__((target_clones("avx512f", "avx2", "default"))) double log_sum_exp(
-    std::span<const float> logits) {
+QUAROT_CLONES double log_sum_exp(std::span<const float> logits) {
     const float* x = logits.data();
     const size_t n = logits.size();
     float max = x[0];
@@ -67,8 +74,8 @@ __attribute__((target_clones("avx512f", "avx2", "default"))) double log_sum_exp(
     return shift + std::log(sum);
 }
 
-__attribute__((target_clones("avx512f", "avx2", "default"))) double kl_divergence(
-    std::span<const float> p, double p_log_sum, std::span<const float> q, double q_log_sum) {
+QUAROT_CLONES double kl_divergence(std::span<const float> p, double p_log_sum,
+                                   std::span<const float> q, double q_log_sum) {
     std::array<double, kLanes> lanes{};
     size_t i = 0;
     const auto term = [&](size_t index) {

@@ -177,6 +177,18 @@ const Recipes& recipes() {
     return kList;
 }
 
+// Does nothing but the seed, the stored dtype and the calibration text's cut differ?
+bool has_settings_of(const std::string& name, Recipe recipe) {
+    Recipe named = named_recipe(name);
+    const CalibrationActivations activations = named.calibration.activations;
+    named.rotation.seed = recipe.rotation.seed;
+    named.storage = recipe.storage;
+    named.calibration = recipe.calibration;
+    named.calibration.activations = activations;
+    recipe.name = name;
+    return to_json(named).dump() == to_json(recipe).dump();
+}
+
 }  // namespace
 
 Recipe full_precision_recipe() {
@@ -202,6 +214,14 @@ Recipe named_recipe(const std::string& name) {
         list += (list.empty() ? "" : ", ") + known;
     }
     fail(ErrorCode::Usage, "--recipe {} is unknown, expected one of {}", name, list);
+}
+
+std::string name_by_settings(const Recipe& recipe) {
+    if (has_settings_of(recipe.name, recipe)) return recipe.name;
+    for (const auto& [name, known] : recipes()) {
+        if (has_settings_of(name, recipe)) return name;
+    }
+    return "custom";
 }
 
 }  // namespace quarot::model

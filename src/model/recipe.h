@@ -129,6 +129,10 @@ Recipe full_precision_recipe();
 Recipe named_recipe(const std::string& name);
 std::vector<std::string> recipe_names();
 std::string default_recipe_name();
+// The recipe that settings changed from that of recipe.name have become: the named one if nothing
+// but the seed, the stored dtype and how the calibration text is cut differs, else another with
+// these settings, else "custom".
+std::string name_by_settings(const Recipe& recipe);
 
 // Error{Usage} naming the flag if a setting is out of range or contradicts another;
 // Error{Unsupported} for settings this version does not have.

@@ -26,9 +26,10 @@ void check_tokens(std::span<const int32_t> tokens, int64_t vocab) {
 }  // namespace
 
 Engine::Engine(const model::Weights& weights, kernels::Backend& backend, int64_t n_tokens,
-               int64_t n_sequences)
+               int64_t n_sequences, std::mutex* turn)
     : weights_(weights),
       backend_(backend),
+      turn_(turn),
       kv_(backend.make_kv_store(weights.kv_descriptor(),
                                 pages_for(weights.kv_descriptor(), n_tokens, n_sequences))),
       tables_(kv_->n_pages(), kv_->descriptor().page_tokens),
@@ -36,8 +37,13 @@ Engine::Engine(const model::Weights& weights, kernels::Backend& backend, int64_t
 
 int64_t Engine::step(std::span<const Chunk> chunks) {
     const model::Batch batch = make_batch(chunks);
+    const auto turn = take_turn();
     hidden_ = model::forward(weights_, batch, *kv_, backend_, comm_, state_);
     return hidden_.rows;
+}
+
+std::unique_lock<std::mutex> Engine::take_turn() const {
+    return turn_ == nullptr ? std::unique_lock<std::mutex>() : std::unique_lock(*turn_);
 }
 
 void Engine::check_chunks(std::span<const Chunk> chunks) const {
@@ -87,9 +93,9 @@ model::Batch Engine::make_batch(std::span<const Chunk> chunks) {
 void Engine::logits(int64_t first, int64_t n, std::span<float> out) {
     QUAROT_CHECK(first >= 0 && n >= 0 && first + n <= hidden_.rows);
     QUAROT_CHECK(static_cast<int64_t>(out.size()) == n * weights_.config.vocab);
-    if (n > 0) {
-        model::compute_logits(weights_, hidden_.slice(first, n), backend_, state_, out.data());
-    }
+    if (n == 0) return;
+    const auto turn = take_turn();
+    model::compute_logits(weights_, hidden_.slice(first, n), backend_, state_, out.data());
 }
 
 void prefill(Engine& engine, SequenceId sequence, std::span<const int32_t> tokens, int64_t piece) {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <span>
 
 #include "comm/comm.h"
@@ -21,12 +22,13 @@ struct Chunk {
     LogitsWanted logits = LogitsWanted::None;
 };
 
-// Owns the KV cache of its sequences. Weights and backend must outlive it. Used by one thread.
+// Owns the KV cache of its sequences. Weights and backend must outlive it. Used by one thread;
+// engines of one backend that run on several threads share a `turn`, held while the backend works.
 class Engine {
   public:
     // The cache holds at least n_tokens tokens (rounded up to whole pages) for each of n_sequences.
     Engine(const model::Weights& weights, kernels::Backend& backend, int64_t n_tokens,
-           int64_t n_sequences = 1);
+           int64_t n_sequences = 1, std::mutex* turn = nullptr);
 
     SequenceId add_sequence() { return tables_.add_sequence(); }
     void remove_sequence(SequenceId id) { tables_.remove_sequence(id); }
@@ -44,11 +46,13 @@ class Engine {
     const model::Weights& weights() const { return weights_; }
 
   private:
+    std::unique_lock<std::mutex> take_turn() const;
     void check_chunks(std::span<const Chunk> chunks) const;
     model::Batch make_batch(std::span<const Chunk> chunks);
 
     const model::Weights& weights_;
     kernels::Backend& backend_;
+    std::mutex* turn_;
     comm::SingleComm comm_;
     std::unique_ptr<kernels::KvStore> kv_;
     PageTables tables_;

@@ -1,0 +1,63 @@
+# `cpack -G DEB` in the build folder makes quarot, libquarot0.1 and libquarot-dev.
+set(soname_package libquarot${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
+
+# Debian wants these beside each package; a plain `cmake --install` leaves them out.
+find_program(GZIP gzip)
+set(changelog ${PROJECT_BINARY_DIR}/package/changelog.gz)
+if(GZIP)
+    file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/package)
+    execute_process(COMMAND ${GZIP} -9nc ${PROJECT_SOURCE_DIR}/CHANGELOG.md
+                    OUTPUT_FILE ${changelog} COMMAND_ERROR_IS_FATAL ANY)
+endif()
+foreach(pair program=quarot library=${soname_package} development=libquarot-dev)
+    string(REGEX MATCH "(.+)=(.+)" whole ${pair})
+    install(FILES cmake/package/copyright ${changelog}
+        DESTINATION ${CMAKE_INSTALL_DATAROOTDIR}/doc/${CMAKE_MATCH_2}
+        COMPONENT ${CMAKE_MATCH_1} EXCLUDE_FROM_ALL)
+endforeach()
+
+set(CPACK_GENERATOR DEB)
+set(CPACK_PACKAGE_NAME quarot)
+set(CPACK_PACKAGE_VENDOR "quarot.cpp")
+set(CPACK_PACKAGE_CONTACT "the authors of quarot.cpp <quarot@localhost>")
+set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
+set(CPACK_PACKAGE_DIRECTORY ${PROJECT_BINARY_DIR}/package)
+set(CPACK_STRIP_FILES ON)
+set(CPACK_INSTALL_DEFAULT_DIRECTORY_PERMISSIONS
+    OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)
+set(CPACK_COMPONENTS_ALL program library development)
+set(CPACK_COMPONENTS_GROUPING IGNORE)
+
+set(CPACK_DEB_COMPONENT_INSTALL ON)
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_PACKAGE_PRIORITY optional)
+set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+
+set(CPACK_DEBIAN_PROGRAM_PACKAGE_NAME quarot)
+set(CPACK_DEBIAN_PROGRAM_PACKAGE_SECTION science)
+set(CPACK_DEBIAN_PROGRAM_DESCRIPTION
+    "rotates, quantizes and runs large language models with 4 bits
+ The program takes a model folder as it comes from Hugging Face, rotates it so
+ that outliers vanish, quantizes weights, activations and the KV cache, and runs
+ the result with integer arithmetic.")
+
+set(CPACK_DEBIAN_LIBRARY_PACKAGE_NAME ${soname_package})
+set(CPACK_DEBIAN_LIBRARY_PACKAGE_SECTION libs)
+set(CPACK_DEBIAN_LIBRARY_PACKAGE_CONTROL_EXTRA ${PROJECT_SOURCE_DIR}/cmake/package/triggers)
+set(CPACK_DEBIAN_LIBRARY_DESCRIPTION
+    "4-bit inference of rotated language models, shared library
+ What programs that were built with libquarot-dev need to run.")
+
+set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME libquarot-dev)
+set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SECTION libdevel)
+set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SHLIBDEPS OFF)
+set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS "${soname_package} (= ${PROJECT_VERSION})")
+set(CPACK_DEBIAN_DEVELOPMENT_DESCRIPTION
+    "4-bit inference of rotated language models, headers
+ C++20 headers, the CMake package quarot::quarot and a pkg-config file.")
+if(NOT QUAROT_SHARED)  # the archive is all there is
+    set(CPACK_COMPONENTS_ALL program development)
+    set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS
+        "libfmt-dev, libspdlog-dev, libssl-dev, libopenblas-dev, liblapacke-dev, libxxhash-dev, libpcre2-dev, libutf8proc-dev")
+endif()
+include(CPack)

@@ -1,0 +1,20 @@
+// Where do remarks go that are no failures?
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "quarot/export.h"
+
+namespace quarot {
+
+enum class LogLevel { Error, Warning, Info };
+
+// One line without its newline. Called by any thread of the library, by one at a time; it must not
+// throw or log itself.
+using LogCallback = std::function<void(LogLevel level, const std::string& message)>;
+
+// Of the whole process. An empty one, as at the start, means lines on stderr.
+QUAROT_API void set_log(LogCallback callback);
+
+}  // namespace quarot

@@ -1,0 +1,50 @@
+// A model in memory, ready to run.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "quarot/export.h"
+#include "quarot/progress.h"
+#include "quarot/tokenizer.h"
+
+namespace quarot {
+
+struct LoadOptions {
+    std::string device = "auto";  // "auto", "cpu", or "reference": slow, defines each operation
+    int threads = 0;              // 0: as many as there are physical cores
+    // The longest sequence, in tokens; 0: what the model has, but at most 4096.
+    int64_t context = 0;
+};
+
+// A handle: copies share one model, which never changes. Any number of threads may use it, each
+// with a Session of its own.
+class QUAROT_API Model {
+  public:
+    // folder: as it came from Hugging Face, or quantized.
+    static Model load(const std::string& folder, const LoadOptions& options = {},
+                      const ProgressCallback& on_progress = {});
+    Model(const Model&);
+    Model(Model&&) noexcept;
+    Model& operator=(const Model&);
+    Model& operator=(Model&&) noexcept;
+    ~Model();
+
+    std::string recipe() const;  // its name; "none" if the model is not quantized
+    double bits_per_weight() const;
+    int64_t parameter_count() const;
+    int64_t vocabulary_size() const;
+    int64_t context() const;  // tokens
+
+    Tokenizer tokenizer() const;  // Error{NotFound} if the folder has none
+
+    struct Impl;
+
+  private:
+    explicit Model(std::shared_ptr<const Impl> impl);
+    std::shared_ptr<const Impl> impl_;
+    friend class Session;
+};
+
+}  // namespace quarot

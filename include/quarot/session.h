@@ -1,0 +1,78 @@
+// One user of a model: a cache of its own, for one sequence at a time.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "quarot/export.h"
+#include "quarot/model.h"
+
+namespace quarot {
+
+// Sampling is applied in this order: repetition penalty, temperature, top-k, top-p, min-p.
+struct GenerateOptions {
+    int64_t max_tokens = -1;          // new ones; -1: as many as the context has room for
+    float temperature = 0.0f;         // 0: the most likely token
+    int64_t top_k = 0;                // 0: off
+    float top_p = 1.0f;               // 1: off
+    float min_p = 0.0f;               // 0: off; relative to the best probability
+    float repetition_penalty = 1.0f;  // 1: off
+    uint64_t seed = 0;                // the same seed gives the same text
+    std::vector<std::string> stops;   // the text ends before the first of these
+    bool ignore_end_tokens = false;   // go on after a token that ends texts
+};
+
+enum class FinishReason {
+    Length,     // as many tokens as were asked for, or as fit the context
+    EndToken,   // the model ended its text
+    Stop,       // a stop string
+    Cancelled,  // by the callback
+};
+
+struct GenerateResult {
+    std::string text;          // new text only
+    std::vector<int32_t> ids;  // new tokens only; with a stop string, those up to its end
+    FinishReason finish_reason = FinishReason::Length;
+    int64_t prompt_tokens = 0;
+    double prompt_seconds = 0.0;
+    double decode_seconds = 0.0;
+};
+
+// A piece of new text, whole characters, never empty. Called on the thread that called generate();
+// returning false ends the generation.
+using TextCallback = std::function<bool(std::string_view piece)>;
+
+// Used by one thread at a time. Sessions of one model take turns, token by token. Every call begins
+// with an empty cache; the same call gives the same bits whatever ran before or beside it.
+class QUAROT_API Session {
+  public:
+    explicit Session(const Model& model);
+    Session(Session&&) noexcept;
+    Session& operator=(Session&&) noexcept;
+    ~Session();
+
+    GenerateResult generate(std::string_view prompt, const GenerateOptions& options = {},
+                            const TextCallback& on_text = {});
+    // The prompt as tokens, at least one. Needs a tokenizer all the same, for the text.
+    GenerateResult generate(std::span<const int32_t> prompt, const GenerateOptions& options = {},
+                            const TextCallback& on_text = {});
+
+    // What the model expects after the last of the tokens: [vocabulary_size()].
+    std::vector<float> next_logits(std::span<const int32_t> tokens);
+
+    // exp of the mean negative log-likelihood over consecutive windows of window_tokens tokens,
+    // each from an empty cache; a shorter rest is dropped.
+    double perplexity(std::span<const int32_t> tokens, int64_t window_tokens);
+
+    struct Impl;
+
+  private:
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace quarot

@@ -1,0 +1,27 @@
+#include "facade/arguments.h"
+
+#include "core/error.h"
+#include "core/thread_pool.h"
+
+namespace quarot::facade {
+
+namespace {
+
+constexpr int kMaxThreads = 1024;
+
+}  // namespace
+
+int threads_or_all(int threads) {
+    if (threads == 0) return physical_cores();
+    if (threads < 0 || threads > kMaxThreads) {
+        fail(ErrorCode::Usage, "threads is {}, expected 1 to {}, or 0 for all cores", threads,
+             kMaxThreads);
+    }
+    return threads;
+}
+
+void require_tokens(std::span<const int32_t> tokens) {
+    if (tokens.empty()) fail(ErrorCode::Usage, "no tokens are given, expected at least one");
+}
+
+}  // namespace quarot::facade

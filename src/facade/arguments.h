@@ -1,0 +1,15 @@
+// What callers may pass, checked at the door: below, wrong values count as our own bugs.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+namespace quarot::facade {
+
+// threads as asked for, all physical cores for 0. Error{Usage}.
+int threads_or_all(int threads);
+
+// Error{Usage} if there is none.
+void require_tokens(std::span<const int32_t> tokens);
+
+}  // namespace quarot::facade

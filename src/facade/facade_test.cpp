@@ -1,0 +1,188 @@
+// The installed library as a program outside sees it: the public headers and nothing else. The
+// model folder is made by the test.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <filesystem>
+#include <thread>
+
+#include "quarot/quarot.h"
+#include "support/temp_dir.h"
+#include "support/tiny_model.h"
+
+namespace quarot {
+namespace {
+
+class Facade : public testing::Test {
+  protected:
+    Facade() {
+        test::write_tiny_model(source_);
+        set_log([](LogLevel, const std::string&) {});
+    }
+    ~Facade() override { set_log({}); }
+
+    QuantizeOptions rtn() const {
+        QuantizeOptions options;
+        options.recipe = "quarot-rtn";
+        options.threads = 2;
+        return options;
+    }
+
+    test::TempDir dir_;
+    std::string source_ = dir_.path() + "/model";
+    std::string out_ = dir_.path() + "/out";
+};
+
+template <typename Call>
+ErrorCode code_of(const Call& call) {
+    try {
+        call();
+    } catch (const Error& error) {
+        EXPECT_STRNE(error.what(), "");
+        return error.code();
+    }
+    ADD_FAILURE() << "nothing was thrown";
+    return ErrorCode::Internal;
+}
+
+TEST_F(Facade, QuantizesLoadsAndGenerates) {
+    const QuantizeSummary summary = quantize_folder(source_, out_, rtn());
+    EXPECT_EQ(summary.recipe, "quarot-rtn");
+    EXPECT_GT(summary.bits_per_weight, 4.0);
+    EXPECT_LT(summary.bits_per_weight, 8.0);
+
+    const Model model = Model::load(out_, {.threads = 2});
+    EXPECT_EQ(model.recipe(), "quarot-rtn");
+    EXPECT_EQ(model.vocabulary_size(), 272);
+    EXPECT_EQ(model.context(), 256);
+    Session session(model);
+    std::string pieces;
+    const GenerateResult result =
+        session.generate("abc", {.max_tokens = 8}, [&](std::string_view piece) {
+            pieces += piece;
+            return true;
+        });
+    EXPECT_EQ(result.text, pieces);
+    EXPECT_LE(result.ids.size(), 8u);
+    EXPECT_EQ(result.text, model.tokenizer().decode(result.ids));
+}
+
+TEST_F(Facade, CalibratesOnTheTextThatIsGiven) {
+    QuantizeOptions options;
+    EXPECT_EQ(code_of([&] { quantize_folder(source_, out_, options); }), ErrorCode::Usage);
+    for (int i = 0; i < 200; ++i) options.calibration_text += "some words to look at. ";
+    options.calibration_windows = 2;
+    options.window_tokens = 32;
+    EXPECT_EQ(quantize_folder(source_, out_, options).recipe, "quarot");
+}
+
+TEST_F(Facade, NamesChangedSettingsCustom) {
+    QuantizeOptions options = rtn();
+    options.weight_bits = 5;
+    EXPECT_EQ(quantize_folder(source_, out_, options).recipe, "custom");
+}
+
+TEST_F(Facade, ProgressIsToldAndCanEndTheCall) {
+    int64_t last = 0;
+    quantize_folder(source_, out_, rtn(), [&](const ProgressEvent& event) {
+        EXPECT_LE(event.done, event.total);
+        last = std::max(last, event.done);
+        return true;
+    });
+    EXPECT_GT(last, 1);
+    const std::string other = dir_.path() + "/other";
+    EXPECT_EQ(code_of([&] {
+                  quantize_folder(source_, other, rtn(),
+                                  [](const ProgressEvent& event) { return event.done < 2; });
+              }),
+              ErrorCode::Interrupted);
+    EXPECT_FALSE(std::filesystem::exists(other));
+}
+
+TEST_F(Facade, ACallbackEndsTheText) {
+    Session session(Model::load(source_, {.threads = 1}));
+    int n_pieces = 0;
+    const GenerateResult result =
+        session.generate("abc", {.temperature = 1.0f, .ignore_end_tokens = true},
+                         [&](std::string_view) { return ++n_pieces < 3; });
+    EXPECT_EQ(n_pieces, 3);
+    EXPECT_EQ(result.finish_reason, FinishReason::Cancelled);
+}
+
+TEST_F(Facade, AStopStringEndsTheTextBeforeIt) {
+    Session session(Model::load(source_, {.threads = 1}));
+    GenerateOptions options = {.max_tokens = 40, .temperature = 1.0f, .ignore_end_tokens = true};
+    const std::string whole = session.generate("abc", options).text;
+    ASSERT_GT(whole.size(), 10u);
+    const std::string stop = whole.substr(5, 4);
+    options.stops = {stop};
+    const GenerateResult result = session.generate("abc", options);
+    EXPECT_EQ(result.text, whole.substr(0, whole.find(stop)));
+    EXPECT_EQ(result.finish_reason, FinishReason::Stop);
+}
+
+TEST_F(Facade, SessionsOfOneModelOnManyThreadsGetTheBitsOfOneAlone) {
+    const Model model = Model::load(source_, {.threads = 2});
+    const GenerateOptions options = {
+        .max_tokens = 30, .temperature = 1.0f, .seed = 5, .ignore_end_tokens = true};
+    const std::vector<int32_t> expected = Session(model).generate("abc", options).ids;
+    std::vector<std::vector<int32_t>> found(3);
+    std::vector<std::thread> threads;
+    for (auto& ids : found) {
+        threads.emplace_back([&] { ids = Session(model).generate("abc", options).ids; });
+    }
+    for (std::thread& thread : threads) thread.join();
+    for (const auto& ids : found) EXPECT_EQ(ids, expected);
+}
+
+TEST_F(Facade, LogitsAndPerplexityAgree) {
+    Session session(Model::load(source_, {.threads = 1}));
+    const std::vector<int32_t> tokens = {5, 6, 7};
+    double nll = 0.0;
+    for (size_t n = 1; n < tokens.size(); ++n) {
+        const auto logits = session.next_logits({tokens.data(), n});
+        ASSERT_EQ(logits.size(), 272u);
+        double sum = 0.0;
+        for (const float logit : logits) sum += std::exp(static_cast<double>(logit));
+        nll += std::log(sum) - static_cast<double>(logits[static_cast<size_t>(tokens[n])]);
+    }
+    EXPECT_NEAR(session.perplexity(tokens, 3), std::exp(nll / 2), 1e-3);
+}
+
+TEST_F(Facade, StreamsWhatItDecodesAtOnce) {
+    const Tokenizer tokenizer = Tokenizer::load(source_);
+    const std::vector<int32_t> ids = tokenizer.encode("caf\xc3\xa9 \xe2\x82\xac");
+    StreamDecoder decoder(tokenizer);
+    std::string text;
+    for (const int32_t id : ids) text += decoder.put(id);
+    EXPECT_EQ(text + decoder.finish(), tokenizer.decode(ids));
+}
+
+TEST_F(Facade, WrongArgumentsAreErrorsNotCrashes) {
+    EXPECT_EQ(code_of([&] { Model::load(dir_.path() + "/absent"); }), ErrorCode::NotFound);
+    EXPECT_EQ(code_of([&] { Model::load(source_, {.threads = -1}); }), ErrorCode::Usage);
+    EXPECT_EQ(code_of([&] { Model::load(source_, {.context = 257}); }), ErrorCode::Usage);
+    EXPECT_EQ(code_of([&] { Model::load(source_, {.context = -3}); }), ErrorCode::Usage);
+    QuantizeOptions options = rtn();
+    options.weight_bits = 77;
+    EXPECT_EQ(code_of([&] { quantize_folder(source_, out_, options); }), ErrorCode::Usage);
+    options = rtn();
+    options.recipe = "nothing-like-it";
+    EXPECT_EQ(code_of([&] { quantize_folder(source_, out_, options); }), ErrorCode::Usage);
+
+    Session session(Model::load(source_, {.threads = 1}));
+    EXPECT_EQ(code_of([&] { session.next_logits({}); }), ErrorCode::Usage);
+    EXPECT_EQ(code_of([&] { session.perplexity({}, 1); }), ErrorCode::Usage);
+    EXPECT_EQ(code_of([&] { session.generate("abc", {.max_tokens = -2}); }), ErrorCode::Usage);
+    EXPECT_EQ(code_of([&] { session.generate("abc", {.temperature = -1.0f}); }), ErrorCode::Usage);
+    const std::vector<int32_t> outside = {272};
+    for (int i = 0; i < 3; ++i) {
+        EXPECT_EQ(code_of([&] { session.next_logits(outside); }), ErrorCode::Usage);
+    }
+    EXPECT_EQ(session.next_logits(std::vector<int32_t>{1}).size(), 272u);
+    const std::vector<int32_t> too_long(257, 1);
+    EXPECT_EQ(code_of([&] { session.generate(too_long); }), ErrorCode::Usage);
+}
+
+}  // namespace
+}  // namespace quarot

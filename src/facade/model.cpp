@@ -1,0 +1,80 @@
+#include "quarot/model.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/error.h"
+#include "core/watch.h"
+#include "facade/arguments.h"
+#include "facade/model_impl.h"
+
+namespace quarot {
+
+namespace {
+
+constexpr int64_t kDefaultContext = 4096;
+
+std::optional<Tokenizer> tokenizer_if_any(const std::string& folder) {
+    try {
+        return Tokenizer::load(folder);
+    } catch (const Error& error) {
+        if (error.code() == ErrorCode::NotFound) return std::nullopt;
+        throw;
+    }
+}
+
+}  // namespace
+
+Model Model::load(const std::string& folder, const LoadOptions& options,
+                  const ProgressCallback& on_progress) {
+    const Watch watch(on_progress);
+    const model::SourceModel source = model::SourceModel::open(folder);
+    const int64_t context = options.context != 0
+                                ? options.context
+                                : std::min(source.config().max_positions, kDefaultContext);
+    auto impl = std::make_shared<Impl>();
+    impl->folder = folder;
+    impl->tokenizer = tokenizer_if_any(folder);
+    impl->parameter_count = source.parameter_count();
+    impl->bits_per_weight = source.bits_per_weight();
+    impl->n_threads = facade::threads_or_all(options.threads);
+    impl->backend =
+        kernels::make_backend(options.device, {.n_threads = impl->n_threads, .isa = ""});
+    impl->weights = model::load_weights(source, {}, context, *impl->backend);
+    return Model(std::move(impl));
+}
+
+Model::Model(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
+Model::Model(const Model&) = default;
+Model::Model(Model&&) noexcept = default;
+Model& Model::operator=(const Model&) = default;
+Model& Model::operator=(Model&&) noexcept = default;
+Model::~Model() = default;
+
+std::string Model::recipe() const {
+    return impl_->weights.recipe.name;
+}
+
+double Model::bits_per_weight() const {
+    return impl_->bits_per_weight;
+}
+
+int64_t Model::parameter_count() const {
+    return impl_->parameter_count;
+}
+
+int64_t Model::vocabulary_size() const {
+    return impl_->weights.config.vocab;
+}
+
+int64_t Model::context() const {
+    return impl_->weights.n_positions;
+}
+
+Tokenizer Model::tokenizer() const {
+    if (impl_->tokenizer) return *impl_->tokenizer;
+    fail(ErrorCode::NotFound, "{} has no tokenizer.json, so texts cannot be read or written",
+         impl_->folder);
+}
+
+}  // namespace quarot

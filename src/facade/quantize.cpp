@@ -1,0 +1,74 @@
+#include "quarot/quantize.h"
+
+#include <algorithm>
+
+#include "core/error.h"
+#include "core/watch.h"
+#include "facade/arguments.h"
+#include "model/source_model.h"
+#include "quantize/calibration/calibration_windows.h"
+#include "quantize/quantize_model.h"
+#include "tokenizer/tokenizer.h"
+
+namespace quarot {
+
+namespace {
+
+template <typename To, typename Value>
+void set(To& to, const std::optional<Value>& value) {
+    if (value) to = *value;
+}
+
+model::Recipe recipe_of(const QuantizeOptions& options) {
+    model::Recipe recipe = model::named_recipe(options.recipe);
+    set(recipe.weights.bits, options.weight_bits);
+    set(recipe.weights.method, options.method);
+    set(recipe.weights.group_size, options.group_size);
+    set(recipe.activations.bits, options.activation_bits);
+    set(recipe.activations.group_size, options.activation_group_size);
+    set(recipe.k.bits, options.kv_bits);
+    set(recipe.v.bits, options.kv_bits);
+    set(recipe.head_bits, options.head_bits);
+    set(recipe.rotation.seed, options.seed);
+    set(recipe.calibration.n_samples, options.calibration_windows);
+    set(recipe.calibration.seqlen, options.window_tokens);
+    model::check_recipe(recipe);
+    recipe.name = model::name_by_settings(recipe);
+    return recipe;
+}
+
+// Cut from the text as the recipe says, in windows no longer than the model's context.
+quantize::TokenWindows windows(const std::string& folder, const QuantizeOptions& options,
+                               model::Recipe& recipe) {
+    if (options.calibration_text.empty()) quantize::fail_without_text(recipe);
+    if (!options.window_tokens) {
+        const int64_t context = model::SourceModel::open(folder).config().max_positions;
+        recipe.calibration.seqlen = std::min(recipe.calibration.seqlen, context);
+    }
+    const auto ids = tokenizer::Tokenizer::load(folder).encode(options.calibration_text);
+    return quantize::calibration_windows(ids, recipe.calibration, recipe.rotation.seed);
+}
+
+}  // namespace
+
+QuantizeSummary quantize_folder(const std::string& in, const std::string& out,
+                                const QuantizeOptions& options,
+                                const ProgressCallback& on_progress) {
+    const Watch watch(on_progress);
+    quantize::QuantizeOptions job;
+    job.n_threads = facade::threads_or_all(options.threads);
+    job.recipe = recipe_of(options);
+    if (quantize::needs_calibration(job.recipe)) {
+        job.calibration = windows(in, options, job.recipe);
+    }
+    job.work_folder = options.work_folder;
+    job.resume = options.resume;
+    job.overwrite = options.overwrite;
+    job.how_to_go_on = "the same call with resume goes on";
+    const quantize::QuantizeReport report = quantize::quantize_model(in, out, job);
+    return {.recipe = job.recipe.name,
+            .bits_per_weight = report.bits_per_weight,
+            .seconds = report.seconds};
+}
+
+}  // namespace quarot

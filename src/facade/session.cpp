@@ -1,0 +1,165 @@
+#include "quarot/session.h"
+
+#include <utility>
+
+#include "core/error.h"
+#include "eval/perplexity.h"
+#include "facade/arguments.h"
+#include "facade/model_impl.h"
+#include "facade/tokenizer_impl.h"
+#include "generation/prompt.h"
+#include "generation/text_stream.h"
+#include "runtime/engine.h"
+#include "runtime/generate.h"
+
+namespace quarot {
+
+struct Session::Impl {
+    std::shared_ptr<const Model::Impl> model;
+    std::unique_ptr<runtime::Engine> engine;
+
+    explicit Impl(std::shared_ptr<const Model::Impl> of) : model(std::move(of)) { restart(); }
+
+    void restart() {
+        engine.reset();
+        const std::lock_guard turn(model->turn);
+        engine = std::make_unique<runtime::Engine>(model->weights, *model->backend,
+                                                   model->weights.n_positions, 1, &model->turn);
+    }
+
+    // After a failure the engine still holds the sequence that failed: the next call gets a new
+    // one.
+    template <typename Work>
+    auto run(const Work& work) {
+        try {
+            return work(*engine);
+        } catch (...) {
+            restart();
+            throw;
+        }
+    }
+
+    // It lives as long as the model.
+    const tokenizer::Tokenizer& tokenizer() const {
+        return Model(model).tokenizer().impl_->tokenizer;
+    }
+};
+
+namespace {
+
+constexpr int64_t kPrefillPiece = 512;
+
+runtime::GenerateOptions internal(const GenerateOptions& options, int64_t n_room,
+                                  const std::vector<int32_t>& end_tokens) {
+    if (options.max_tokens < -1) {
+        fail(ErrorCode::Usage,
+             "max_tokens is {}, expected 0 or more, or -1 for all there is room for",
+             options.max_tokens);
+    }
+    runtime::GenerateOptions result;
+    result.max_new_tokens = options.max_tokens < 0 ? n_room : options.max_tokens;
+    result.sampling = {.temperature = options.temperature,
+                       .top_k = options.top_k,
+                       .top_p = options.top_p,
+                       .min_p = options.min_p,
+                       .repetition_penalty = options.repetition_penalty};
+    runtime::check_sampling(result.sampling);
+    result.seed = options.seed;
+    if (!options.ignore_end_tokens) result.end_tokens = end_tokens;
+    return result;
+}
+
+// Gathers the text as tokens come and passes it on.
+class Listener {
+  public:
+    Listener(const tokenizer::Tokenizer& tokenizer, const GenerateOptions& options,
+             const TextCallback& on_text)
+        : stream_(tokenizer, options.stops), on_text_(on_text) {}
+
+    bool take(int32_t id) {
+        add(stream_.put(id));
+        return !stream_.stopped() && !cancelled_;
+    }
+    void finish() { add(stream_.finish()); }
+
+    FinishReason reason(runtime::FinishReason reason) const {
+        if (cancelled_) return FinishReason::Cancelled;
+        if (stream_.stopped()) return FinishReason::Stop;
+        return reason == runtime::FinishReason::Eos ? FinishReason::EndToken : FinishReason::Length;
+    }
+    std::string& text() { return text_; }
+
+  private:
+    void add(const std::string& piece) {
+        if (piece.empty() || cancelled_) return;
+        text_ += piece;
+        cancelled_ = on_text_ && !on_text_(piece);
+    }
+
+    generation::TextStream stream_;
+    const TextCallback& on_text_;
+    std::string text_;
+    bool cancelled_ = false;
+};
+
+}  // namespace
+
+Session::Session(const Model& model) : impl_(std::make_unique<Impl>(model.impl_)) {}
+Session::Session(Session&&) noexcept = default;
+Session& Session::operator=(Session&&) noexcept = default;
+Session::~Session() = default;
+
+GenerateResult Session::generate(std::string_view prompt, const GenerateOptions& options,
+                                 const TextCallback& on_text) {
+    const std::vector<int32_t> ids =
+        generation::encode_prompt(impl_->tokenizer(), prompt, tokenizer::AddBos::Auto);
+    return generate(std::span<const int32_t>(ids), options, on_text);
+}
+
+GenerateResult Session::generate(std::span<const int32_t> prompt, const GenerateOptions& options,
+                                 const TextCallback& on_text) {
+    facade::require_tokens(prompt);
+    const auto n_prompt = std::ssize(prompt);
+    const model::Weights& weights = impl_->model->weights;
+    generation::positions_needed(n_prompt, std::nullopt, weights.n_positions, "");
+    const runtime::GenerateOptions how =
+        internal(options, weights.n_positions - n_prompt, weights.config.eos);
+    Listener listener(impl_->tokenizer(), options, on_text);
+    runtime::GenerateResult made = impl_->run([&](runtime::Engine& engine) {
+        return runtime::generate(engine, prompt, how,
+                                 [&](int32_t id) { return listener.take(id); });
+    });
+    listener.finish();
+    return {.text = std::move(listener.text()),
+            .ids = std::move(made.ids),
+            .finish_reason = listener.reason(made.finish_reason),
+            .prompt_tokens = n_prompt,
+            .prompt_seconds = made.prompt_seconds,
+            .decode_seconds = made.decode_seconds};
+}
+
+std::vector<float> Session::next_logits(std::span<const int32_t> tokens) {
+    facade::require_tokens(tokens);
+    std::vector<float> logits(static_cast<size_t>(impl_->model->weights.config.vocab));
+    impl_->run([&](runtime::Engine& engine) {
+        const runtime::SequenceId sequence = engine.add_sequence();
+        runtime::prefill(engine, sequence, tokens, kPrefillPiece);
+        engine.logits(0, 1, logits);
+        engine.remove_sequence(sequence);
+    });
+    return logits;
+}
+
+double Session::perplexity(std::span<const int32_t> tokens, int64_t window_tokens) {
+    if (window_tokens < 2 || window_tokens > impl_->model->weights.n_positions) {
+        fail(ErrorCode::Usage, "window_tokens is {}, expected 2 to {}, the context", window_tokens,
+             impl_->model->weights.n_positions);
+    }
+    const eval::PerplexityOptions options = {.seqlen = window_tokens,
+                                             .n_threads = impl_->model->n_threads};
+    return impl_->run([&](runtime::Engine& engine) {
+        return eval::perplexity(engine, nullptr, tokens, options).perplexity;
+    });
+}
+
+}  // namespace quarot

@@ -1,0 +1,15 @@
+#include "quarot/version.h"
+
+#include "model/recipe.h"
+
+namespace quarot {
+
+std::string version() {
+    return QUAROT_VERSION;
+}
+
+std::vector<std::string> recipe_names() {
+    return model::recipe_names();
+}
+
+}  // namespace quarot
