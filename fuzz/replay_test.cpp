@@ -50,10 +50,12 @@ TEST_P(FuzzTargetTest, TakesItsSeedsAndDamagedCopiesOfThem) {
     }
 }
 
+std::string name_of(const testing::TestParamInfo<const Target*>& info) {
+    return info.param->name;
+}
+
 INSTANTIATE_TEST_SUITE_P(All, FuzzTargetTest, testing::ValuesIn(targets().begin(), targets().end()),
-                         [](const testing::TestParamInfo<const Target*>& info) {
-                             return info.param->name;
-                         });
+                         name_of);
 
 }  // namespace
 }  // namespace quarot::fuzz

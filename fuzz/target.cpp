@@ -9,7 +9,8 @@ namespace quarot::fuzz {
 
 std::span<const Target* const> targets() {
     static constexpr std::array kTargets = {&kSafetensorsTarget, &kJsonTarget,   &kIndexTarget,
-                                            &kConfigTarget,      &kRecipeTarget, &kJournalTarget};
+                                            &kConfigTarget,      &kRecipeTarget, &kJournalTarget,
+                                            &kTokenizerTarget,   &kTextTarget,   &kStopTarget};
     return kTargets;
 }
 

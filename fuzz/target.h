@@ -45,5 +45,8 @@ extern const Target kIndexTarget;
 extern const Target kConfigTarget;
 extern const Target kRecipeTarget;
 extern const Target kJournalTarget;
+extern const Target kTokenizerTarget;
+extern const Target kTextTarget;
+extern const Target kStopTarget;
 
 }  // namespace quarot::fuzz

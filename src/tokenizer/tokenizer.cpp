@@ -51,10 +51,14 @@ Tokenizer Tokenizer::load(const std::string& folder) {
     const io::Json json = io::Json::parse_file((path / "tokenizer.json").string(), kLimits);
     std::error_code ignored;
     if (!std::filesystem::exists(path / "tokenizer_config.json", ignored)) {
-        return Tokenizer(std::make_unique<Impl>(json, nullptr));
+        return from_json(json, nullptr);
     }
     const auto config = io::Json::parse_file((path / "tokenizer_config.json").string());
-    return Tokenizer(std::make_unique<Impl>(json, &config));
+    return from_json(json, &config);
+}
+
+Tokenizer Tokenizer::from_json(const io::Json& tokenizer, const io::Json* config) {
+    return Tokenizer(std::make_unique<Impl>(tokenizer, config));
 }
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text, AddBos bos,

@@ -10,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "io/json.h"
+
 namespace quarot::tokenizer {
 
 enum class AddBos { Auto, On, Off };  // Auto: what tokenizer.json's post-processor does
@@ -25,6 +27,8 @@ class Tokenizer {
     // Reads tokenizer.json (and tokenizer_config.json for the names of special tokens) of a model
     // folder. Error{NotFound}, Error{Corrupt}, or Error{Unsupported} naming the construct.
     static Tokenizer load(const std::string& folder);
+    // Of what the files hold; `config` may be nullptr.
+    static Tokenizer from_json(const io::Json& tokenizer, const io::Json* config);
     Tokenizer(Tokenizer&&) noexcept;
     ~Tokenizer();
 
