@@ -15,6 +15,8 @@ constexpr Command kCommands[] = {
     {"tokenize", "turn a text into token ids", tokenize_command},
     {"logits", "write the logits of every position of a prompt to a file", logits_command},
     {"version", "tell what this program is and which machine features it uses", version_command},
+    {"completion", "write a script that completes command lines in your shell", completion_command},
+    {"man", "write the manual page", man_command, true},
 };
 
 }  // namespace

@@ -24,9 +24,11 @@ struct Command {
 // In the order in which the overview lists them.
 std::span<const Command> commands();
 
+Work completion_command(Args& args);
 Work generate_command(Args& args);
 Work inspect_command(Args& args);
 Work logits_command(Args& args);
+Work man_command(Args& args);
 Work perplexity_command(Args& args);
 Work plan_command(Args& args);
 Work quantize_command(Args& args);

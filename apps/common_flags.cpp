@@ -23,9 +23,8 @@ void OutputFlags::declare(Args& args) {
     args.add({"--json-errors", "", "print an error as a JSON object",
               [](const Given& g) { as_switch(g); }});
     args.add({"--progress", "HOW", "auto, json (one object a line on stderr) or none [auto]",
-              [this](const Given& g) {
-                  progress_ = as_choice(g, {"auto", "json", "none"});
-              }});
+              [this](const Given& g) { progress_ = g.value; }})
+        .choices = {"auto", "json", "none"};
 }
 
 void OutputFlags::apply() const {
@@ -47,7 +46,8 @@ void add_threads_flag(Args& args, int& n_threads) {
 void MachineFlags::declare(Args& args) {
     add_threads_flag(args, n_threads);
     args.add({"--device", "NAME", "auto, cpu or reference (slow, defines each operation) [auto]",
-              [this](const Given& g) { device = g.value; }, Shown::First});
+              [this](const Given& g) { device = g.value; }, Shown::First})
+        .likely = {"auto", "cpu", "reference"};
 }
 
 std::unique_ptr<kernels::Backend> MachineFlags::make_backend() const {
@@ -100,12 +100,14 @@ model::ActivationOverrides ActivationFlags::overrides() const {
 
 void add_bos_flag(Args& args, tokenizer::AddBos& bos) {
     args.add({"--tokenizer-bos", "HOW",
-              "put <s> in front: auto (as tokenizer.json says), on or off", [&bos](const Given& g) {
-                  const std::string how = as_choice(g, {"auto", "on", "off"});
+              "put <s> in front: auto (as tokenizer.json says), on or off [auto]",
+              [&bos](const Given& g) {
+                  const std::string& how = g.value;
                   bos = how == "on"    ? tokenizer::AddBos::On
                         : how == "off" ? tokenizer::AddBos::Off
                                        : tokenizer::AddBos::Auto;
-              }});
+              }})
+        .choices = {"auto", "on", "off"};
 }
 
 void TextFlags::declare(Args& args, const std::string& file_flag) {

@@ -17,9 +17,8 @@ void JobFlags::declare(Args& args) {
               [this](const Given& g) { calib_ = g.value; }, Shown::First});
     args.add({"--text-format", "FORMAT",
               "of --calib: raw, or wikitext-rows (blank line after each row) [raw]",
-              [this](const Given& g) {
-                  text_format_ = as_choice(g, {"raw", "wikitext-rows"});
-              }});
+              [this](const Given& g) { text_format_ = g.value; }})
+        .choices = {"raw", "wikitext-rows"};
     add_bos_flag(args, bos_);
     args.add({"--work-dir", "FOLDER", "where finished layers wait [OUT.work]",
               [this](const Given& g) { options_.work_folder = g.value; }});
@@ -30,10 +29,9 @@ void JobFlags::declare(Args& args) {
     args.add({"--shard-size", "SIZE", "largest file, such as 500M or 5G [5G]",
               [this](const Given& g) { options_.shard_bytes = as_byte_count(g); }});
     add_threads_flag(args, options_.n_threads);
-    args.add(
-        {"--device", "NAME", "auto or cpu: quantizing runs on the CPU [auto]", [](const Given& g) {
-             as_choice(g, {"auto", "cpu"});
-         }});
+    args.add({"--device", "NAME", "auto or cpu: quantizing runs on the CPU [auto]",
+              [](const Given&) {}})
+        .choices = {"auto", "cpu"};
 }
 
 quantize::QuantizeOptions JobFlags::settings(const std::string& model_folder) const {

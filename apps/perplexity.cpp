@@ -45,13 +45,11 @@ void declare(Args& args, PerplexityFlags& flags) {
     args.add({"--kl-base", "FOLDER", "also compare with this model's predictions",
               [&flags](const Given& g) { flags.base = g.value; }, Shown::First});
     args.add({"--text-format", "FORMAT", "raw, or wikitext-rows (blank line after each row) [raw]",
-              [&flags](const Given& g) {
-                  flags.text_format = as_choice(g, {"raw", "wikitext-rows"});
-              }});
+              [&flags](const Given& g) { flags.text_format = g.value; }})
+        .choices = {"raw", "wikitext-rows"};
     args.add({"--protocol", "NAME", "quarot: separate windows, all tokens but the first [quarot]",
-              [&flags](const Given& g) {
-                  flags.protocol = as_choice(g, {"quarot", "llamacpp", "lmeval"});
-              }});
+              [&flags](const Given& g) { flags.protocol = g.value; }})
+        .choices = {"quarot", "llamacpp", "lmeval"};
     add_bos_flag(args, flags.bos);
     flags.activations.declare(args);
     flags.machine.declare(args);

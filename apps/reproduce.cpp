@@ -77,14 +77,14 @@ void declare_texts(Args& args, ReproduceFlags& flags) {
               Shown::First});
     args.add({"--calib-windows", "WHICH", "first, or random: drawn from --seed [random]",
               [&flags](const Given& g) {
-                  const bool first = as_choice(g, {"first", "random"}) == "first";
+                  const bool first = g.value == "first";
                   flags.plan.calibration.windows =
                       first ? model::CalibrationWindows::First : model::CalibrationWindows::Random;
-              }});
+              }})
+        .choices = {"first", "random"};
     args.add({"--text-format", "FORMAT", "raw, or wikitext-rows (blank line after each row) [raw]",
-              [&flags](const Given& g) {
-                  flags.text_format = as_choice(g, {"raw", "wikitext-rows"});
-              }});
+              [&flags](const Given& g) { flags.text_format = g.value; }})
+        .choices = {"raw", "wikitext-rows"};
 }
 
 void declare(Args& args, ReproduceFlags& flags) {
