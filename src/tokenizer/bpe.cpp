@@ -1,8 +1,8 @@
-// Symbols form a linked list over which a heap of candidate merges works: O(n log n) in the piece.
+// A piece becomes symbols first: tokens of single characters or bytes. Merging them is Merger's
+// work.
 #include "tokenizer/bpe.h"
 
 #include <algorithm>
-#include <limits>
 #include <string>
 
 #include "core/error.h"
@@ -35,16 +35,6 @@ std::array<int32_t, 256> fallback_ids(const Vocabulary& vocabulary) {
     return ids;
 }
 
-bool later(const Bpe::Workspace::Candidate& a, const Bpe::Workspace::Candidate& b) {
-    return a.rank != b.rank ? a.rank > b.rank : a.position > b.position;
-}
-
-void add_symbol(int32_t id, Bpe::Workspace& work) {
-    const auto at = static_cast<int32_t>(work.symbols.size());
-    if (at > 0) work.symbols.back().next = at;
-    work.symbols.push_back({.id = id, .previous = at - 1, .next = -1, .merged_away = false});
-}
-
 }  // namespace
 
 void Bpe::refuse_unsupported(const io::Json& model) {
@@ -61,11 +51,12 @@ void Bpe::refuse_unsupported(const io::Json& model) {
 }
 
 Bpe::Bpe(const io::Json& model, const Vocabulary& vocabulary, bool byte_level)
-    : vocabulary_(&vocabulary), byte_level_(byte_level) {
-    merges_ = MergeTable::parse(model.at("merges"), vocabulary);
+    : vocabulary_(&vocabulary),
+      merger_(MergeTable::parse(model.at("merges"), vocabulary), vocabulary),
+      byte_level_(byte_level) {
     fuse_unknown_ = flag(model, "fuse_unk");
     ignore_merges_ = flag(model, "ignore_merges");
-    if (!byte_level && !ignore_merges_) borders_.emplace(merges_, vocabulary);
+    if (!byte_level && !ignore_merges_) borders_.emplace(merges(), vocabulary);
     if (flag(model, "byte_fallback")) fallback_ = fallback_ids(vocabulary);
     if (const io::Json* unknown = model.find("unk_token")) {
         unknown_ = vocabulary.find_in_model(unknown->as_string());
@@ -84,26 +75,24 @@ Bpe::Bpe(const io::Json& model, const Vocabulary& vocabulary, bool byte_level)
 }
 
 void Bpe::encode(std::string_view piece, Workspace& work, std::vector<int32_t>& ids) const {
-    if (piece.size() > std::numeric_limits<int32_t>::max() / 8) {
+    if (piece.size() > Merger::kMaxSymbols) {
         fail(ErrorCode::Unsupported, "a piece of text has {} bytes, expected at most {}",
-             piece.size(), std::numeric_limits<int32_t>::max() / 8);
+             piece.size(), Merger::kMaxSymbols);
     }
     if (ignore_merges_) {
-        const auto whole = vocabulary_->find_in_model(byte_level_ ? spell_bytes(piece) : std::string(piece));
+        const auto whole =
+            vocabulary_->find_in_model(byte_level_ ? spell_bytes(piece) : std::string(piece));
         if (whole) {
             ids.push_back(*whole);
             return;
         }
     }
     work.symbols.clear();
-    add_symbols(piece, work);
-    merge_symbols(work);
-    for (const auto& symbol : work.symbols) {
-        if (!symbol.merged_away) ids.push_back(symbol.id);
-    }
+    add_symbols(piece, work.symbols);
+    merger_.merge(work.symbols, work.merger, ids);
 }
 
-void Bpe::add_symbols(std::string_view piece, Workspace& work) const {
+void Bpe::add_symbols(std::string_view piece, std::vector<int32_t>& symbols) const {
     bool pending_unknown = false;
     for (size_t at = 0; at < piece.size();) {
         const size_t end = byte_level_ ? at + 1 : character_at(piece, at).end;
@@ -114,69 +103,33 @@ void Bpe::add_symbols(std::string_view piece, Workspace& work) const {
             end == at + 1 ? id_of_byte_[byte] : vocabulary_->find_in_model(spelling).value_or(-1);
         at = end;
         if (id < 0) {
-            add_unknown(spelling, pending_unknown, work);
+            add_unknown(spelling, pending_unknown, symbols);
             continue;
         }
-        if (pending_unknown) add_symbol(*unknown_, work);
+        if (pending_unknown) symbols.push_back(*unknown_);
         pending_unknown = false;
-        add_symbol(id, work);
+        symbols.push_back(id);
     }
-    if (pending_unknown) add_symbol(*unknown_, work);
+    if (pending_unknown) symbols.push_back(*unknown_);
 }
 
 // An unknown token is added only when its run ends, so that a run can become one. Byte tokens do
 // not end a run: with some of the 256 missing, the library whose format this is orders them so too.
-void Bpe::add_unknown(std::string_view spelling, bool& pending, Workspace& work) const {
-    if (fallback_ && add_bytes(spelling, work)) return;
+void Bpe::add_unknown(std::string_view spelling, bool& pending,
+                      std::vector<int32_t>& symbols) const {
+    if (fallback_ && add_bytes(spelling, symbols)) return;
     if (!unknown_) return;
-    if (pending && !fuse_unknown_) add_symbol(*unknown_, work);
+    if (pending && !fuse_unknown_) symbols.push_back(*unknown_);
     pending = true;
 }
 
-bool Bpe::add_bytes(std::string_view spelling, Workspace& work) const {
+bool Bpe::add_bytes(std::string_view spelling, std::vector<int32_t>& symbols) const {
     const auto id_of = [this](char byte) { return (*fallback_)[static_cast<uint8_t>(byte)]; };
     const bool complete =
         std::all_of(spelling.begin(), spelling.end(), [&](char byte) { return id_of(byte) >= 0; });
     if (!complete) return false;
-    for (char byte : spelling) add_symbol(id_of(byte), work);
+    for (char byte : spelling) symbols.push_back(id_of(byte));
     return true;
-}
-
-void Bpe::consider(int32_t left, Workspace& work) const {
-    const auto& symbol = work.symbols[static_cast<size_t>(left)];
-    if (symbol.next < 0) return;
-    const Merge* merge = merges_.find(symbol.id, work.symbols[static_cast<size_t>(symbol.next)].id);
-    if (merge == nullptr) return;
-    work.queue.push_back({.rank = merge->rank, .position = left, .id = merge->id});
-    ++work.candidates;
-}
-
-void Bpe::merge_symbols(Workspace& work) const {
-    auto& [symbols, queue, candidates] = work;
-    queue.clear();
-    for (size_t at = 0; at < symbols.size(); ++at) consider(static_cast<int32_t>(at), work);
-    std::make_heap(queue.begin(), queue.end(), later);
-    while (!queue.empty()) {
-        std::pop_heap(queue.begin(), queue.end(), later);
-        const Workspace::Candidate top = queue.back();
-        queue.pop_back();
-        auto& left = symbols[static_cast<size_t>(top.position)];
-        if (left.merged_away || left.next < 0) continue;
-        auto& right = symbols[static_cast<size_t>(left.next)];
-        const Merge* merge = merges_.find(left.id, right.id);
-        if (merge == nullptr || merge->id != top.id) continue;  // a neighbour has changed since
-
-        left.id = top.id;
-        left.next = right.next;
-        right.merged_away = true;
-        if (left.next >= 0) symbols[static_cast<size_t>(left.next)].previous = top.position;
-        for (int32_t changed : {left.previous, top.position}) {
-            if (changed < 0) continue;
-            const size_t before = queue.size();
-            consider(changed, work);
-            if (queue.size() > before) std::push_heap(queue.begin(), queue.end(), later);
-        }
-    }
 }
 
 }  // namespace quarot::tokenizer

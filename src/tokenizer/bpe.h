@@ -10,6 +10,7 @@
 #include "io/json.h"
 #include "tokenizer/merge_borders.h"
 #include "tokenizer/merge_table.h"
+#include "tokenizer/merger.h"
 #include "tokenizer/vocabulary.h"
 
 namespace quarot::tokenizer {
@@ -25,20 +26,8 @@ class Bpe {
 
     // What encode() keeps between pieces, and how much it has done.
     struct Workspace {
-        struct Symbol {
-            int32_t id;
-            int32_t previous;  // -1 at the beginning
-            int32_t next;      // -1 at the end
-            bool merged_away;
-        };
-        struct Candidate {
-            int32_t rank;
-            int32_t position;
-            int32_t id;
-        };
-        std::vector<Symbol> symbols;
-        std::vector<Candidate> queue;  // heap, lowest rank then lowest position first
-        int64_t candidates = 0;        // all that ever entered a queue
+        std::vector<int32_t> symbols;  // of the piece, before merging
+        Merger::Workspace merger;
     };
 
     // Appends the ids of a piece. Raw bytes, or valid UTF-8 if not byte-level.
@@ -49,17 +38,15 @@ class Bpe {
         return borders_ ? borders_->part_end(piece, at) : piece.size();
     }
 
-    const MergeTable& merges() const { return merges_; }
+    const MergeTable& merges() const { return merger_.merges(); }
 
   private:
-    void add_symbols(std::string_view piece, Workspace& work) const;
-    void add_unknown(std::string_view spelling, bool& pending, Workspace& work) const;
-    bool add_bytes(std::string_view spelling, Workspace& work) const;
-    void merge_symbols(Workspace& work) const;
-    void consider(int32_t left, Workspace& work) const;
+    void add_symbols(std::string_view piece, std::vector<int32_t>& symbols) const;
+    void add_unknown(std::string_view spelling, bool& pending, std::vector<int32_t>& symbols) const;
+    bool add_bytes(std::string_view spelling, std::vector<int32_t>& symbols) const;
 
     const Vocabulary* vocabulary_;
-    MergeTable merges_;
+    Merger merger_;
     std::optional<MergeBorders> borders_;  // only where whole texts are pieces
     bool byte_level_;
     bool fuse_unknown_ = false;

@@ -202,7 +202,7 @@ TEST(Bpe, WorkGrowsLinearlyWithAPiece) {
     constexpr size_t kLetters = size_t{1} << 17;
     const Ids ids = model.encode(std::string(kLetters, 'a'));
     EXPECT_EQ(ids, Ids(kLetters / 8, 3));
-    EXPECT_LE(model.work.candidates, static_cast<int64_t>(3 * kLetters));
+    EXPECT_LE(model.work.merger.candidates, static_cast<int64_t>(3 * kLetters));
 }
 
 }  // namespace

@@ -1,7 +1,9 @@
-// Entries are sorted rather than hashed: no choice of ids in a file can make the search slow.
+// Pairs are hashed, and sorted too: should the ids of a file be chosen such that they crowd in the
+// hash table, it is left empty and the search goes through the sorted ones.
 #include "tokenizer/merge_table.h"
 
 #include <algorithm>
+#include <bit>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -11,6 +13,8 @@
 
 namespace quarot::tokenizer {
 namespace {
+
+constexpr size_t kMaxProbes = 128;  // slots that are looked at for one pair
 
 std::pair<std::string_view, std::string_view> halves(const io::Json& merge) {
     if (merge.is_array()) {
@@ -64,6 +68,13 @@ void sort_and_deduplicate(std::vector<MergeTable::Entry>& entries) {
     entries.erase(std::unique(entries.begin(), entries.end(), same_pair), entries.end());
 }
 
+// Counts are powers of two above one, so that the shift is below 64.
+size_t first_slot(int32_t left, int32_t right, int shift) {
+    const uint64_t pair =
+        uint64_t{static_cast<uint32_t>(left)} << 32 | static_cast<uint32_t>(right);
+    return static_cast<size_t>((pair * 0x9E3779B97F4A7C15U) >> shift);
+}
+
 }  // namespace
 
 MergeTable MergeTable::parse(const io::Json& merges, const Vocabulary& vocabulary) {
@@ -79,10 +90,42 @@ MergeTable MergeTable::parse(const io::Json& merges, const Vocabulary& vocabular
         ++table.first_of_[static_cast<size_t>(entry.left) + 1];
     for (size_t i = 1; i < table.first_of_.size(); ++i)
         table.first_of_[i] += table.first_of_[i - 1];
+    table.fill_slots();
     return table;
 }
 
+void MergeTable::fill_slots() {
+    const size_t count = std::bit_ceil(entries_.size() * 3 / 2 + 2);
+    slots_.assign(count, Entry{.left = -1, .right = -1, .merge = {}});
+    slot_shift_ = 64 - std::countr_zero(count);
+    for (const Entry& entry : entries_) {
+        size_t slot = first_slot(entry.left, entry.right, slot_shift_);
+        size_t probes = 1;
+        for (; slots_[slot].left >= 0 && probes < kMaxProbes; ++probes) {
+            slot = (slot + 1) & (count - 1);
+        }
+        if (slots_[slot].left >= 0) {
+            slots_.clear();
+            return;
+        }
+        slots_[slot] = entry;
+    }
+}
+
+// Ends at a free slot, or after kMaxProbes, behind which no entry was put.
 const Merge* MergeTable::find(int32_t left, int32_t right) const {
+    if (slots_.empty()) return find_sorted(left, right);
+    size_t slot = first_slot(left, right, slot_shift_);
+    for (size_t probes = 0; probes < kMaxProbes; ++probes) {
+        const Entry& entry = slots_[slot];
+        if (entry.left == left && entry.right == right) return &entry.merge;
+        if (entry.left < 0) return nullptr;
+        slot = (slot + 1) & (slots_.size() - 1);
+    }
+    return nullptr;
+}
+
+const Merge* MergeTable::find_sorted(int32_t left, int32_t right) const {
     const auto begin = entries_.begin() + first_of_[static_cast<size_t>(left)];
     const auto end = entries_.begin() + first_of_[static_cast<size_t>(left) + 1];
     const auto found = std::lower_bound(

@@ -20,7 +20,7 @@ class MergeTable {
     // whose parts or result are not in the vocabulary.
     static MergeTable parse(const io::Json& merges, const Vocabulary& vocabulary);
 
-    // nullptr if the pair does not merge.
+    // nullptr if the pair does not merge. `left` and `right` are ids of the vocabulary.
     const Merge* find(int32_t left, int32_t right) const;
 
     struct Entry {
@@ -31,7 +31,12 @@ class MergeTable {
     const std::vector<Entry>& entries() const { return entries_; }
 
   private:
+    void fill_slots();
+    const Merge* find_sorted(int32_t left, int32_t right) const;
+
     std::vector<Entry> entries_;     // by left, then right
+    std::vector<Entry> slots_;       // hashed by the pair; left is -1 where free
+    int slot_shift_ = 0;             // a pair's place is the upper bits of its product
     std::vector<int32_t> first_of_;  // [vocabulary size + 1], where a left token's entries begin
 };
 

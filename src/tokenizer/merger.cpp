@@ -1,0 +1,157 @@
+// Symbols form a linked list over which a heap of candidate merges works. Where text goes on behind
+// the list, a front tells how far its symbols are known to be those of the whole text:
+//
+//     t h e _ q u i c k _ b r o w n|. . .      the last symbol may yet merge with what follows
+//                          front ^
+//
+// The front moves left by one symbol when the highest rank so far passes that of any merge with the
+// symbol on its left, or at once if such a merge is late (merge_order.h). At the end no merge can
+// have crossed the front's right side: what is left of it is as if the text ended there.
+#include "tokenizer/merger.h"
+
+#include <algorithm>
+
+namespace quarot::tokenizer {
+namespace {
+
+bool later(const Merger::Workspace::Candidate& a, const Merger::Workspace::Candidate& b) {
+    return a.rank != b.rank ? a.rank > b.rank : a.position > b.position;
+}
+
+}  // namespace
+
+class Merger::Window {
+  public:
+    Window(const Merger& merger, Workspace& work) : merger_(merger), work_(work) {}
+
+    // Merges the symbols; returns how many of them are known to have become what was appended.
+    size_t merge(std::span<const int32_t> symbols, bool text_goes_on, std::vector<int32_t>& ids);
+
+  private:
+    using Symbol = Workspace::Symbol;
+    Symbol& symbol(int32_t position) { return work_.symbols[static_cast<size_t>(position)]; }
+
+    void fill(std::span<const int32_t> symbols);
+    bool consider(int32_t left);
+    void merge_candidates();
+    void join(int32_t position, int32_t id);
+    void set_front(int32_t position, int32_t rank);
+    void draw_front_back();
+
+    const Merger& merger_;
+    Workspace& work_;
+    int32_t highest_ = -1;  // rank so far
+    bool has_front_ = false;
+    int32_t front_ = -1;       // position of the last symbol that is known, -1: none is
+    int32_t front_limit_ = 0;  // when the highest rank is above this one, it is known no more
+};
+
+size_t Merger::Window::merge(std::span<const int32_t> symbols, bool text_goes_on,
+                             std::vector<int32_t>& ids) {
+    fill(symbols);
+    has_front_ = text_goes_on;
+    if (has_front_) set_front(static_cast<int32_t>(symbols.size()) - 1, 0);
+    merge_candidates();
+    if (has_front_) {
+        highest_ = MergeOrder::kNever;
+        draw_front_back();
+    }
+    size_t known = symbols.size();
+    if (has_front_) {
+        known = front_ < 0 ? 0 : static_cast<size_t>(symbol(front_).next);
+    }
+    for (size_t at = 0; at < known; ++at) {
+        if (!work_.symbols[at].merged_away) ids.push_back(work_.symbols[at].id);
+    }
+    return known;
+}
+
+void Merger::Window::fill(std::span<const int32_t> symbols) {
+    work_.symbols.clear();
+    for (size_t at = 0; at < symbols.size(); ++at) {
+        const auto position = static_cast<int32_t>(at);
+        work_.symbols.push_back({.id = symbols[at],
+                                 .previous = position - 1,
+                                 .next = position + 1,
+                                 .merged_away = false});
+    }
+    work_.queue.clear();
+    for (size_t at = 0; at + 1 < symbols.size(); ++at) consider(static_cast<int32_t>(at));
+    std::make_heap(work_.queue.begin(), work_.queue.end(), later);
+}
+
+bool Merger::Window::consider(int32_t left) {
+    const int32_t right = symbol(left).next;
+    if (right == static_cast<int32_t>(work_.symbols.size())) return false;
+    const Merge* merge = merger_.merges_.find(symbol(left).id, symbol(right).id);
+    if (merge == nullptr) return false;
+    work_.queue.push_back({.rank = merge->rank, .position = left, .id = merge->id});
+    ++work_.candidates;
+    return true;
+}
+
+void Merger::Window::merge_candidates() {
+    auto& queue = work_.queue;
+    while (!queue.empty()) {
+        std::pop_heap(queue.begin(), queue.end(), later);
+        const Workspace::Candidate top = queue.back();
+        queue.pop_back();
+        const Symbol& left = symbol(top.position);
+        if (left.merged_away || left.next == static_cast<int32_t>(work_.symbols.size())) continue;
+        const Merge* merge = merger_.merges_.find(left.id, symbol(left.next).id);
+        if (merge == nullptr || merge->id != top.id) continue;  // a neighbour has changed since
+        highest_ = std::max(highest_, top.rank);
+        if (has_front_) {
+            draw_front_back();
+            if (top.position >= front_) continue;  // reaches beyond what is known
+        }
+        join(top.position, top.id);
+    }
+}
+
+void Merger::Window::join(int32_t position, int32_t id) {
+    Symbol& left = symbol(position);
+    const int32_t right = left.next;
+    left.id = id;
+    left.next = symbol(right).next;
+    symbol(right).merged_away = true;
+    if (left.next < static_cast<int32_t>(work_.symbols.size())) {
+        symbol(left.next).previous = position;
+    }
+    if (has_front_ && right == front_) set_front(position, highest_ + 1);
+    for (int32_t changed : {left.previous, position}) {
+        if (changed >= 0 && consider(changed)) {
+            std::push_heap(work_.queue.begin(), work_.queue.end(), later);
+        }
+    }
+}
+
+// The symbol at `position` is the last known one from the time on when ranks below `rank` are done.
+void Merger::Window::set_front(int32_t position, int32_t rank) {
+    const MergeOrder& order = merger_.order_;
+    while (position >= 0 && order.has_late(symbol(position).id)) {
+        position = symbol(position).previous;
+    }
+    front_ = position;
+    if (position >= 0) front_limit_ = order.next_rank(symbol(position).id, rank);
+}
+
+void Merger::Window::draw_front_back() {
+    while (front_ >= 0 && front_limit_ < highest_) {
+        set_front(symbol(front_).previous, front_limit_ + 1);
+    }
+}
+
+void Merger::merge(std::span<const int32_t> symbols, Workspace& work,
+                   std::vector<int32_t>& ids) const {
+    size_t size = work.window;
+    while (!symbols.empty()) {
+        size = std::min(size, symbols.size());
+        const bool text_goes_on = size < symbols.size();
+        const size_t known = Window(*this, work).merge(symbols.first(size), text_goes_on, ids);
+        symbols = symbols.subspan(known);
+        if (known < size / 2 + 1) size *= 2;  // else many windows could each yield little
+    }
+}
+
+}  // namespace quarot::tokenizer

@@ -1,0 +1,156 @@
+#include "tokenizer/merger.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "io/json.h"
+
+namespace quarot::tokenizer {
+namespace {
+
+using Ids = std::vector<int32_t>;
+
+struct Model {
+    // Ids 0 and on for the letters, then for what the merges make; merges as pairs of tokens.
+    Model(const std::string& letters, const io::Json& merges)
+        : vocabulary(make_vocabulary(letters, merges)),
+          merger(MergeTable::parse(merges, vocabulary), vocabulary) {}
+
+    static Vocabulary make_vocabulary(const std::string& letters, const io::Json& merges) {
+        Vocabulary vocabulary;
+        const auto add = [&](const std::string& token) {
+            if (vocabulary.find(token)) return;
+            vocabulary.add(token, static_cast<int32_t>(vocabulary.size()), "test");
+        };
+        for (char letter : letters) add(std::string(1, letter));
+        for (const io::Json& merge : merges.as_array()) {
+            add(merge.as_array()[0].as_string() + merge.as_array()[1].as_string());
+        }
+        return vocabulary;
+    }
+
+    Ids merge(const Ids& symbols, size_t window) {
+        Ids ids;
+        work.window = window;
+        merger.merge(symbols, work, ids);
+        return ids;
+    }
+
+    Vocabulary vocabulary;
+    Merger merger;
+    Merger::Workspace work;
+};
+
+io::Json pair(const std::string& left, const std::string& right) {
+    return io::Json::Array{left, right};
+}
+
+// Merges in any order, with all ways to make a token in the list if `all_ways`: then some of them
+// come before what makes their parts.
+io::Json random_merges(std::mt19937& random, const std::string& letters, bool all_ways) {
+    std::vector<std::string> tokens;
+    for (char letter : letters) tokens.emplace_back(1, letter);
+    io::Json merges{io::Json::Array{}};
+    for (int i = 0; i < 14; ++i) {
+        const std::string made =
+            tokens[random() % tokens.size()] + tokens[random() % tokens.size()];
+        if (made.size() > 12 || std::find(tokens.begin(), tokens.end(), made) != tokens.end()) {
+            continue;
+        }
+        tokens.push_back(made);
+    }
+    if (all_ways) std::shuffle(tokens.begin(), tokens.end(), random);
+    for (const std::string& made : tokens) {
+        for (size_t at = 1; at < made.size(); ++at) {
+            const std::string left = made.substr(0, at);
+            const std::string right = made.substr(at);
+            const auto known = [&](const std::string& part) {
+                return std::find(tokens.begin(), tokens.end(), part) != tokens.end();
+            };
+            if (!known(left) || !known(right)) continue;
+            merges.push_back(pair(left, right));
+            if (!all_ways) break;
+        }
+    }
+    return merges;
+}
+
+void expect_windows_change_nothing(bool all_ways, uint32_t seed) {
+    std::mt19937 random(seed);
+    for (int round = 0; round < 400; ++round) {
+        const std::string letters = round % 2 == 0 ? "ab" : "abc";
+        const io::Json merges = random_merges(random, letters, all_ways);
+        Model model(letters, merges);
+        for (int text = 0; text < 40; ++text) {
+            Ids symbols(random() % 60);
+            for (int32_t& symbol : symbols) {
+                symbol = static_cast<int32_t>(random() % letters.size());
+            }
+            const Ids whole = model.merge(symbols, symbols.size() + 1);
+            for (size_t window : {2, 3, 4, 7, 12, 20}) {
+                ASSERT_EQ(model.merge(symbols, window), whole)
+                    << merges.dump(-1) << " seed " << seed << " round " << round;
+            }
+        }
+    }
+}
+
+TEST(Merger, WindowsChangeNothingWhereMergesComeAfterThoseOfTheirParts) {
+    expect_windows_change_nothing(false, 30);
+}
+
+TEST(Merger, WindowsChangeNothingWhereMergesComeBeforeThoseOfTheirParts) {
+    expect_windows_change_nothing(true, 31);
+}
+
+TEST(Merger, KnowsWhichMergesComeLate) {
+    // "a" "bc" comes before "b" "c", which makes its right part.
+    const Model model("abc", io::Json::Array{pair("a", "bc"), pair("b", "c"), pair("bc", "a")});
+    const MergeOrder order(model.merger.merges(), model.vocabulary);
+    EXPECT_TRUE(order.has_late(*model.vocabulary.find("a")));
+    EXPECT_FALSE(order.has_late(*model.vocabulary.find("b")));
+    EXPECT_FALSE(order.has_late(*model.vocabulary.find("bc")));
+    EXPECT_EQ(order.next_rank(*model.vocabulary.find("bc"), 0), 2);
+    EXPECT_EQ(order.next_rank(*model.vocabulary.find("bc"), 3), MergeOrder::kNever);
+    EXPECT_EQ(order.next_rank(*model.vocabulary.find("c"), 0), MergeOrder::kNever);
+}
+
+TEST(Merger, MergesWithAPartWithoutTextEnd) {
+    const Model model("ab", io::Json::Array{pair("a", "b")});
+    Vocabulary vocabulary = model.vocabulary;
+    vocabulary.add("", 3, "test");
+    const auto merges = io::Json(io::Json::Array{pair("a", "b"), pair("", "ab"), pair("ab", "")});
+    const Merger merger(MergeTable::parse(merges, vocabulary), vocabulary);
+    Merger::Workspace work{.window = 4};
+    Ids ids;
+    merger.merge(Ids{0, 1, 0, 1, 0, 1, 3, 0, 1}, work, ids);
+    EXPECT_EQ(ids, (Ids{2, 2, 2, 2}));
+}
+
+// Of each window at least half is taken, or the windows become longer; so no symbol is looked at
+// more than four times, and each look adds three candidates at most.
+TEST(Merger, WorkGrowsLinearlyWhateverTheTable) {
+    constexpr size_t kSymbols = size_t{1} << 18;
+    const std::vector<io::Json> tables{
+        io::Json::Array{pair("a", "a"), pair("aa", "aa"), pair("aaaa", "aaaa")},
+        io::Json::Array{pair("b", "a"), pair("a", "ba"), pair("a", "b"), pair("ab", "ab")},
+        io::Json::Array{pair("aa", "b"), pair("a", "aab"), pair("a", "a"), pair("a", "b")}};
+    for (const io::Json& merges : tables) {
+        for (const std::string unit : {"a", "ab", "aab", "aaaaaaab"}) {
+            Model model("ab", merges);
+            Ids symbols(kSymbols);
+            for (size_t i = 0; i < kSymbols; ++i) {
+                symbols[i] = unit[i % unit.size()] == 'a' ? 0 : 1;
+            }
+            model.merge(symbols, Merger::kWindow);
+            EXPECT_LE(model.work.candidates, static_cast<int64_t>(12 * kSymbols)) << unit;
+        }
+    }
+}
+
+}  // namespace
+}  // namespace quarot::tokenizer
