@@ -40,6 +40,7 @@ inline constexpr int64_t kTokenIds = int64_t{1} << 22;
 inline constexpr size_t kPatternBytes = 4096;  // of a regular expression
 inline constexpr int kPatternDepth = 32;       // of its groups
 inline constexpr size_t kPatternWork = 64;     // bytes looked at again per byte of text
+inline constexpr size_t kPatternLeastWork = size_t{1} << 20;  // the same in short texts
 
 // Chat templates
 inline constexpr int64_t kTemplateBytes = 256 << 10;

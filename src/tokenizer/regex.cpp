@@ -117,11 +117,12 @@ void RegexMatcher::begin(std::string_view text) {
     state_->text = text;
     state_->from = 0;
     state_->last_end.reset();
-    state_->budget = limits::kPatternWork * text.size();
+    state_->budget = std::max(limits::kPatternWork * text.size(), limits::kPatternLeastWork);
 }
 
 std::optional<RegexMatcher::Match> RegexMatcher::next() {
     State& state = *state_;
+    if (state.text.empty()) return std::nullopt;
     for (;;) {
         const std::optional<Match> match = search(state.from);
         if (!match) return std::nullopt;

@@ -38,7 +38,7 @@ class RegexMatcher {
     };
 
     // All matches in a valid UTF-8 text, from the left, not overlapping. An empty match right
-    // behind another match is none.
+    // behind another match is none, nor is there one in an empty text.
     template <typename Visit>
     void for_each(std::string_view text, Visit visit) {
         begin(text);

@@ -21,9 +21,9 @@ constexpr Newer kNewer[] = {
 #include "tokenizer/newer_in_patterns.inc"
 };
 
-// Not C and Cn, which shrink from version to version, nor Mc, which has lost a character.
+// Not C and Cn, which shrink from version to version, nor Mn, which has lost a character.
 constexpr std::array<std::string_view, 26> kCategories{
-    "Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Me", "Nd", "Nl", "No", "Pc", "Pd", "Ps",
+    "Lu", "Ll", "Lt", "Lm", "Lo", "Mc", "Me", "Nd", "Nl", "No", "Pc", "Pd", "Ps",
     "Pe", "Pi", "Pf", "Po", "Sm", "Sc", "Sk", "So", "Zs", "Zl", "Zp", "Cc", "Co"};
 constexpr std::string_view kMajorCategories = "LMNPSZ";
 constexpr std::array<std::string_view, 23> kScripts{
@@ -67,12 +67,15 @@ std::string class_of_property(std::string_view name) {
 }
 
 std::string class_of_words() {
+    return class_of_words_in_brackets() + range(0xB2, 0xB3) + range(0xB9, 0xB9) + range(0xBC, 0xBE);
+}
+
+std::string class_of_words_in_brackets() {
     std::string all = "_";
     for (const char* name : {"L", "M", "Nd", "Nl", "Pc"}) all += class_of_property(name);
-    // What has no such category and is in the set nevertheless: fractions and exponents of Latin-1,
-    // circled and squared letters.
-    return all + range(0xB2, 0xB3) + range(0xB9, 0xB9) + range(0xBC, 0xBE) + range(0x24B6, 0x24E9) +
-           range(0x1F130, 0x1F149) + range(0x1F150, 0x1F169) + range(0x1F170, 0x1F189);
+    // Circled and squared letters have no such category.
+    return all + range(0x24B6, 0x24E9) + range(0x1F130, 0x1F149) + range(0x1F150, 0x1F169) +
+           range(0x1F170, 0x1F189);
 }
 
 std::string class_of_spaces() {

@@ -102,7 +102,7 @@ class Translation {
             case '^':
                 return assertion(1, "(?:\\A|(?<=\\n)(?!\\z))");
             case '$':
-                return assertion(1, "(?:\\z|(?=\\n(?!\\z)))");
+                return assertion(1, "(?:\\z|(?=\\n))");
             case '\\':
                 return escape();
             case '*':
@@ -324,10 +324,13 @@ class Translation {
 
     void bracket_set() {
         const bool non_spaces = peek() == 'S';
+        const bool words = peek() == 'w';
         const Set set = take_set();
         if (set.negated && !non_spaces) refuse("a negated set within brackets");
         if (peek() == '-' && !pattern_.substr(at_).starts_with("-]")) refuse("a range from a set");
-        out_ += non_spaces ? class_of_non_spaces() : set.inside;
+        out_ += non_spaces ? class_of_non_spaces()
+                : words    ? class_of_words_in_brackets()
+                           : set.inside;
     }
 
     void check_case(char32_t code, bool negated) const {

@@ -6,9 +6,12 @@
 //   s <ids>                  text of a StreamDecoder; S: with special tokens. A piece that is not
 //                            whole characters ends the program.
 //   n <text>                 the normalized text
+//   c <text>                 the pieces that it is cut into, each with its length and a colon
+//   before
 // A text is its length and its bytes, a list is its length and its numbers.
 #include <cstdio>
 #include <cstdlib>
+#include <deque>
 #include <exception>
 #include <string>
 #include <vector>
@@ -16,6 +19,7 @@
 #include "io/json.h"
 #include "io/text.h"
 #include "tokenizer/normalizer.h"
+#include "tokenizer/pretokenizer.h"
 #include "tokenizer/tokenizer.h"
 
 namespace quarot::tokenizer {
@@ -75,7 +79,18 @@ std::string stream(const Tokenizer& tokenizer, bool skip_special) {
     return text;
 }
 
-void answer(int request, const Tokenizer& tokenizer, const Normalizer& normalizer) {
+std::string pieces_of(const PreTokenizer& pretokenizer, const std::string& text) {
+    std::deque<std::string> owned;
+    std::string all;
+    for (std::string_view piece : pretokenizer.split(text, true, owned)) {
+        all += std::to_string(piece.size()) + ":";
+        all += piece;
+    }
+    return all;
+}
+
+void answer(int request, const Tokenizer& tokenizer, const Normalizer& normalizer,
+            const PreTokenizer& pretokenizer) {
     const auto write_ids = [](const std::vector<int32_t>& ids) {
         write(ids.data(), ids.size(), sizeof(int32_t));
     };
@@ -95,6 +110,8 @@ void answer(int request, const Tokenizer& tokenizer, const Normalizer& normalize
             return write_text(stream(tokenizer, request == 's'));
         case 'n':
             return write_text(normalizer.apply(read_text()));
+        case 'c':
+            return write_text(pieces_of(pretokenizer, read_text()));
         default:
             std::fprintf(stderr, "driver: no such request: %c\n", request);
             std::exit(2);
@@ -105,8 +122,9 @@ int run(const std::string& folder) {
     const Tokenizer tokenizer = Tokenizer::load(folder);
     const io::Json json = io::Json::parse_file(folder + "/tokenizer.json", kLimits);
     const Normalizer normalizer(json.find("normalizer"));
+    const PreTokenizer pretokenizer(json.find("pre_tokenizer"));
     for (int request = std::getchar(); request != EOF; request = std::getchar()) {
-        answer(request, tokenizer, normalizer);
+        answer(request, tokenizer, normalizer, pretokenizer);
     }
     return std::fflush(stdout) == 0 ? 0 : 2;
 }
