@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -14,9 +15,11 @@
 #include "apps/common_flags.h"
 #include "apps/report.h"
 #include "apps/running_model.h"
+#include "apps/sampling_flags.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "generation/prompt.h"
+#include "generation/stop_filter.h"
 #include "generation/text_stream.h"
 
 namespace quarot::apps {
@@ -24,7 +27,6 @@ namespace quarot::apps {
 namespace {
 
 constexpr int64_t kAnyCount = std::numeric_limits<int64_t>::max();
-constexpr float kAnyNumber = std::numeric_limits<float>::max();
 
 struct GenerateFlags {
     std::string model;
@@ -33,34 +35,12 @@ struct GenerateFlags {
     std::optional<int64_t> context;
     bool ignore_eos = false;
     std::vector<std::string> stops;
-    runtime::SamplingOptions sampling;
-    uint64_t seed = 0;
+    SamplingFlags sampling;
     tokenizer::AddBos bos = tokenizer::AddBos::Auto;
     ActivationFlags activations;
     MachineFlags machine;
     OutputFlags output;
 };
-
-void declare_sampling(Args& args, GenerateFlags& flags) {
-    runtime::SamplingOptions& sampling = flags.sampling;
-    args.add({"--temp", "T", "temperature; 0 takes the most likely token [0]",
-              [&](const Given& g) { sampling.temperature = as_number(g, 0.0f, kAnyNumber); },
-              Shown::First});
-    args.add(
-        {"--seed", "N", "of the random choice [0]",
-         [&](const Given& g) { flags.seed = static_cast<uint64_t>(as_integer(g, 0, kAnyCount)); },
-         Shown::First});
-    args.add({"--top-k", "N", "choose among the N most likely, 0: all [0]",
-              [&](const Given& g) { sampling.top_k = as_integer(g, 0, kAnyCount); }});
-    args.add({"--top-p", "P", "choose among those that make up the share P [1]",
-              [&](const Given& g) { sampling.top_p = as_number(g, 0.0f, 1.0f, true); }});
-    args.add({"--min-p", "P", "drop those less likely than P times the best [0]",
-              [&](const Given& g) { sampling.min_p = as_number(g, 0.0f, 1.0f); }});
-    args.add({"--repetition-penalty", "R", "make tokens that came already less likely [1]",
-              [&](const Given& g) {
-                  sampling.repetition_penalty = as_number(g, 0.0f, kAnyNumber, true);
-              }});
-}
 
 // Refused by name, so that nobody takes the result for what was asked.
 void declare_not_yet_there(Args& args) {
@@ -78,7 +58,7 @@ void declare(Args& args, GenerateFlags& flags) {
     flags.prompt.declare(args, "-f,--file");
     args.add({"-n,--max-tokens", "N", "at most N new tokens [to an end token or the context's end]",
               [&](const Given& g) { flags.n_tokens = as_integer(g, 1, kAnyCount); }, Shown::First});
-    declare_sampling(args, flags);
+    flags.sampling.declare(args);
     args.add({"--stop", "TEXT", "end before this text; may be given several times",
               [&](const Given& g) { flags.stops.push_back(g.value); }, Shown::Full,
               Repeated::AllCount});
@@ -172,14 +152,30 @@ std::string at_speed(double tokens_per_second) {
     return std::isfinite(tokens_per_second) ? fmt::format(" at {:.1f}/s", tokens_per_second) : "";
 }
 
+// The shortest number that is this float: 0.8, not 0.800000011920929.
+double as_written(float value) {
+    return std::strtod(fmt::format("{}", value).c_str(), nullptr);
+}
+
+io::Json to_json(const runtime::GenerateOptions& options) {
+    const runtime::SamplingOptions& sampling = options.sampling;
+    return io::Json::Object{{"temperature", as_written(sampling.temperature)},
+                            {"top_k", sampling.top_k},
+                            {"top_p", as_written(sampling.top_p)},
+                            {"min_p", as_written(sampling.min_p)},
+                            {"repetition_penalty", as_written(sampling.repetition_penalty)},
+                            {"seed", static_cast<int64_t>(options.seed)}};
+}
+
 void print_json(const std::vector<int32_t>& prompt, const runtime::GenerateResult& result,
-                const std::string& text) {
+                const std::string& text, const runtime::GenerateOptions& options) {
     const Speeds speed = speeds(result, prompt.size());
     io::Json json = json_document("generate");
     json.set("prompt_ids", io::Json::Array(prompt.begin(), prompt.end()));
     json.set("ids", io::Json::Array(result.ids.begin(), result.ids.end()));
     json.set("text", text);
     json.set("finish_reason", name_of(result.finish_reason));
+    json.set("sampling", to_json(options));
     json.set("prompt_tokens_per_second", speed.prompt);
     json.set("tokens_per_second", speed.decode);
     print_document(json);
@@ -188,7 +184,8 @@ void print_json(const std::vector<int32_t>& prompt, const runtime::GenerateResul
 void work(const GenerateFlags& flags) {
     flags.output.apply();
     require_model(flags.model);
-    runtime::check_sampling(flags.sampling);
+    generation::check_stops(flags.stops);
+    const Sampling sampling = flags.sampling.resolve({});
     const std::string text = flags.prompt.read();
     const model::SourceModel source = model::SourceModel::open(flags.model);
     const tokenizer::Tokenizer tokenizer = tokenizer::Tokenizer::load(flags.model);
@@ -203,8 +200,8 @@ void work(const GenerateFlags& flags) {
 
     runtime::GenerateOptions options;
     options.max_new_tokens = flags.n_tokens.value_or(context);
-    options.sampling = flags.sampling;
-    options.seed = flags.seed;
+    options.sampling = sampling.options;
+    options.seed = flags.sampling.seed;
     if (!flags.ignore_eos) options.end_tokens = source.config().eos;
     Listener listener(tokenizer, flags.stops, !flags.output.json);
     runtime::GenerateResult result =
@@ -212,7 +209,7 @@ void work(const GenerateFlags& flags) {
     listener.finish();
     if (listener.stopped()) result.finish_reason = runtime::FinishReason::Stop;
 
-    if (flags.output.json) return print_json(prompt, result, listener.text());
+    if (flags.output.json) return print_json(prompt, result, listener.text(), options);
     const Speeds speed = speeds(result, prompt.size());
     log_info("{} prompt tokens{}, {} new tokens{}, ended by {}", prompt.size(),
              at_speed(speed.prompt), result.ids.size(), at_speed(speed.decode),

@@ -38,10 +38,11 @@ model::Recipe overridden(model::Recipe recipe, const model::ActivationOverrides&
     return recipe;
 }
 
-void log_run(const kernels::Backend& backend, const model::Recipe& recipe) {
+void log_run(const kernels::Backend& backend, const model::Recipe& recipe,
+             const std::string& more) {
     const kernels::BackendInfo info = backend.info();
-    log_info("backend {}, tier {}, {}, recipe {}", info.name, info.tier,
-             describe_threads(info.n_threads), describe(recipe));
+    log_info("backend {}, tier {}, {}, recipe {}{}{}", info.name, info.tier,
+             describe_threads(info.n_threads), describe(recipe), more.empty() ? "" : ", ", more);
 }
 
 void require_positions(const model::SourceModel& source, const std::string& what,

@@ -17,8 +17,9 @@ std::string describe_threads(int n_threads);  // "1 thread", "2 threads"
 // The recipe with what the run-time flags change.
 model::Recipe overridden(model::Recipe recipe, const model::ActivationOverrides& overrides);
 
-// Says on stderr which backend, tier, threads and recipe a run uses.
-void log_run(const kernels::Backend& backend, const model::Recipe& recipe);
+// Says on stderr which backend, tier, threads and recipe a run uses, and `more` if there is any.
+void log_run(const kernels::Backend& backend, const model::Recipe& recipe,
+             const std::string& more = {});
 
 // Error{Usage} naming both numbers if the model has fewer positions. `what` asks for them.
 void require_positions(const model::SourceModel& source, const std::string& what,

@@ -1,0 +1,30 @@
+// The flags of generate that shape the choice of the next token.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "apps/args.h"
+#include "model/generation_config.h"
+#include "runtime/sampler.h"
+
+namespace quarot::apps {
+
+// What is sampled, and which of it the folder's generation_config.json said.
+struct Sampling {
+    runtime::SamplingOptions options;
+    std::string from_folder;  // "temperature 0.8, top-p 0.95"; empty: nothing
+};
+
+struct SamplingFlags {
+    uint64_t seed = 0;
+    void declare(Args& args);
+    // Every flag that is given, else what the folder proposes, else greedy with all steps off.
+    Sampling resolve(const model::GenerationDefaults& folder) const;
+
+  private:
+    model::GenerationDefaults given_;
+};
+
+}  // namespace quarot::apps
