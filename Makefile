@@ -1,7 +1,7 @@
 # One-word entry points. CMake presets do the building; nothing here is needed to use CMake alone.
 JOBS ?= $(shell nproc)
 
-.PHONY: build demo test test-slow test-asan fuzz clang models oracles format tidy clean dependencies
+.PHONY: build demo test test-slow test-asan test-tsan package test-package fuzz clang models oracles format tidy clean dependencies
 
 build:
 	cmake --preset release
@@ -22,6 +22,23 @@ test-asan: dependencies
 	cmake --preset asan
 	cmake --build --preset asan -j $(JOBS)
 	ctest --preset asan -j $(JOBS) -L 'unit|oracle'
+
+# The tests that use threads, with the thread sanitizer.
+TSAN_TESTS = core_test kernels_test backend_test runtime_test eval_test quantize_test facade_test \
+	same_bits_test e2e_commands_test
+test-tsan: dependencies
+	cmake --preset tsan
+	cmake --build --preset tsan -j $(JOBS) --target $(TSAN_TESTS)
+	tools/test_tsan.sh
+
+# Debian packages of the program, the library and its headers, in build/release/package.
+package: build
+	tools/install_dependencies.sh --package
+	cd build/release && cpack -G DEB
+
+# Installs and uses them in a fresh Debian; needs root.
+test-package: package
+	tools/test_package.sh build/release/package
 
 # Searches for inputs that no parser survives: FUZZ_SECONDS (30) for each target, or FUZZ_RUNS.
 fuzz:
@@ -58,4 +75,4 @@ tidy:
 
 # Keeps build/models, which costs a download.
 clean:
-	rm -rf build/release build/dev build/asan build/clang build/fuzz build/demo
+	rm -rf build/release build/dev build/asan build/tsan build/clang build/fuzz build/demo

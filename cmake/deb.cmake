@@ -19,7 +19,7 @@ endforeach()
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME quarot)
 set(CPACK_PACKAGE_VENDOR "quarot.cpp")
-set(CPACK_PACKAGE_CONTACT "the authors of quarot.cpp <quarot@localhost>")
+set(CPACK_PACKAGE_CONTACT "quarot.cpp maintainers <maintainers@quarot.invalid>")
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_PACKAGE_DIRECTORY ${PROJECT_BINARY_DIR}/package)
 set(CPACK_STRIP_FILES ON)
@@ -32,29 +32,27 @@ set(CPACK_DEB_COMPONENT_INSTALL ON)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_PRIORITY optional)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS ON)
 
 set(CPACK_DEBIAN_PROGRAM_PACKAGE_NAME quarot)
 set(CPACK_DEBIAN_PROGRAM_PACKAGE_SECTION science)
 set(CPACK_DEBIAN_PROGRAM_DESCRIPTION
-    "rotates, quantizes and runs large language models with 4 bits
- The program takes a model folder as it comes from Hugging Face, rotates it so
- that outliers vanish, quantizes weights, activations and the KV cache, and runs
- the result with integer arithmetic.")
+    "The program takes a model folder as it comes from Hugging Face, rotates it so
+that outliers vanish, quantizes weights, activations and the KV cache, and runs
+the result with integer arithmetic.")
 
 set(CPACK_DEBIAN_LIBRARY_PACKAGE_NAME ${soname_package})
 set(CPACK_DEBIAN_LIBRARY_PACKAGE_SECTION libs)
-set(CPACK_DEBIAN_LIBRARY_PACKAGE_CONTROL_EXTRA ${PROJECT_SOURCE_DIR}/cmake/package/triggers)
 set(CPACK_DEBIAN_LIBRARY_DESCRIPTION
-    "4-bit inference of rotated language models, shared library
- What programs that were built with libquarot-dev need to run.")
+    "The shared library, which programs built with libquarot-dev need to run.")
 
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME libquarot-dev)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SECTION libdevel)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SHLIBDEPS OFF)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS "${soname_package} (= ${PROJECT_VERSION})")
 set(CPACK_DEBIAN_DEVELOPMENT_DESCRIPTION
-    "4-bit inference of rotated language models, headers
- C++20 headers, the CMake package quarot::quarot and a pkg-config file.")
+    "What it takes to build programs with the library: C++20 headers, the CMake
+package that gives quarot::quarot, and a pkg-config file.")
 if(NOT QUAROT_SHARED)  # the archive is all there is
     set(CPACK_COMPONENTS_ALL program development)
     set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS

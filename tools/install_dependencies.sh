@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that are missing, and says which; nothing if none is.
-#   tools/install_dependencies.sh [--clang] [--models]
+#   tools/install_dependencies.sh [--clang] [--models] [--package]
 set -euo pipefail
 
 packages=(g++ cmake ninja-build pkg-config make ccache
@@ -11,8 +11,9 @@ for option in "$@"; do
     case $option in
         --clang) packages+=(clang-19) ;;
         --models) packages+=(python3-venv) ;;
+        --package) packages+=(dpkg-dev debootstrap) ;;
         *)
-            echo "install_dependencies: unknown option $option, expected --clang or --models" >&2
+            echo "install_dependencies: unknown option $option, expected --clang, --models or --package" >&2
             exit 2
             ;;
     esac
