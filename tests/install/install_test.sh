@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs a build into an empty folder, moves it, and uses it as a stranger would: only the public
+# Installs a build, all of which is made, into an empty folder, moves it, and uses it as a stranger would: only the public
 # headers are there, each compiles alone, and the example finds the package, builds, quantizes the
 # bundled model and writes a text.
 #   tests/install/install_test.sh SOURCE BUILD
@@ -23,6 +23,10 @@ found=$(cd "$prefix/include" && find . -type f | sed 's|^\./||' | sort)
 if grep -rlE "$build|$source" "$prefix/include" "$prefix"/lib*/cmake "$prefix"/lib*/pkgconfig; then
     fail "these files name the folders they were built from"
 fi
+
+for file in man/man1/quarot.1 bash-completion/completions/quarot; do
+    [[ -s $prefix/share/$file ]] || fail "share/$file is missing"
+done
 
 compilers=()
 for compiler in g++ clang++-19; do
