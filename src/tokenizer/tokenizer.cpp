@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "io/text.h"
+#include "tokenizer/missing_file.h"
 #include "tokenizer/plain_ranges.h"
 #include "tokenizer/tokenizer_impl.h"
 
@@ -14,20 +15,12 @@ namespace {
 
 constexpr io::JsonLimits kLimits{.max_bytes = int64_t{64} << 20, .max_depth = 32};
 
-void refuse_sentencepiece_only(const std::filesystem::path& folder) {
-    std::error_code ignored;
-    if (!std::filesystem::exists(folder / "tokenizer.json", ignored) &&
-        std::filesystem::exists(folder / "tokenizer.model", ignored)) {
-        fail(
-            ErrorCode::Unsupported,
-            "{}: there is a tokenizer.model but no tokenizer.json, expected the latter; convert it",
-            folder.string());
-    }
-}
-
 std::vector<int32_t> prefix_for(const Tokenizer::Impl& impl, AddBos bos) {
     std::vector<int32_t> prefix = impl.post_processor.before();
     const bool has_bos = impl.bos && !prefix.empty() && prefix.front() == *impl.bos;
+    if (bos == AddBos::Auto && impl.config.adds_bos()) {
+        bos = *impl.config.adds_bos() ? AddBos::On : AddBos::Off;
+    }
     if (bos == AddBos::Off && has_bos) prefix.erase(prefix.begin());
     if (bos == AddBos::On && !has_bos) {
         if (!impl.bos) {
@@ -39,6 +32,15 @@ std::vector<int32_t> prefix_for(const Tokenizer::Impl& impl, AddBos bos) {
     return prefix;
 }
 
+std::vector<int32_t> suffix_for(const Tokenizer::Impl& impl) {
+    std::vector<int32_t> suffix = impl.post_processor.after();
+    const bool has_eos = impl.eos && !suffix.empty() && suffix.back() == *impl.eos;
+    const bool wants_eos = impl.config.adds_eos().value_or(has_eos);
+    if (has_eos && !wants_eos) suffix.pop_back();
+    if (wants_eos && !has_eos && impl.eos) suffix.push_back(*impl.eos);
+    return suffix;
+}
+
 }  // namespace
 
 Tokenizer::Tokenizer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -47,7 +49,7 @@ Tokenizer::~Tokenizer() = default;
 
 Tokenizer Tokenizer::load(const std::string& folder) {
     const std::filesystem::path path(folder);
-    refuse_sentencepiece_only(path);
+    refuse_other_tokenizer_files(folder);
     const io::Json json = io::Json::parse_file((path / "tokenizer.json").string(), kLimits);
     std::error_code ignored;
     if (!std::filesystem::exists(path / "tokenizer_config.json", ignored)) {
@@ -71,8 +73,8 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, AddBos bos,
         const RangedText valid = replace_invalid(text, plain);
         impl_->encode_text(valid.text, valid.ranges, ids);
     }
-    const auto& after = impl_->post_processor.after();
-    ids.insert(ids.end(), after.begin(), after.end());
+    const std::vector<int32_t> suffix = suffix_for(*impl_);
+    ids.insert(ids.end(), suffix.begin(), suffix.end());
     return ids;
 }
 
@@ -113,9 +115,7 @@ std::optional<int32_t> Tokenizer::eos() const {
 }
 
 std::optional<std::string> Tokenizer::named_token(std::string_view name) const {
-    const auto found = impl_->named_tokens.find(name);
-    if (found == impl_->named_tokens.end()) return std::nullopt;
-    return found->second;
+    return impl_->config.named_token(name);
 }
 
 }  // namespace quarot::tokenizer

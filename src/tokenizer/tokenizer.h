@@ -14,7 +14,9 @@
 
 namespace quarot::tokenizer {
 
-enum class AddBos { Auto, On, Off };  // Auto: what tokenizer.json's post-processor does
+// Auto: as the model's files say, which is what the post-processor of tokenizer.json does unless
+// add_bos_token in tokenizer_config.json wins (tokenizer_config.h says where).
+enum class AddBos { Auto, On, Off };
 
 // A stretch [begin, end) of a text, in bytes.
 struct TextRange {

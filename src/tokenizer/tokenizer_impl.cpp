@@ -31,27 +31,15 @@ Vocabulary parse_vocabulary(const io::Json& model) {
     return vocabulary;
 }
 
-// A token is named by a string or by an object with the string as its content.
-std::map<std::string, std::string, std::less<>> read_named_tokens(const io::Json* config) {
-    std::map<std::string, std::string, std::less<>> named;
-    for (const char* name : {"bos_token", "eos_token", "unk_token", "pad_token"}) {
-        const io::Json* value = config == nullptr ? nullptr : config->find(name);
-        if (value == nullptr) continue;
-        const io::Json& text = value->is_object() ? value->at("content") : *value;
-        if (!text.as_string().empty()) named.emplace(name, text.as_string());
-    }
-    return named;
-}
-
 }  // namespace
 
 std::optional<int32_t> Tokenizer::Impl::id_of_named(std::string_view name) const {
-    const auto named = named_tokens.find(name);
-    if (named == named_tokens.end()) return std::nullopt;
-    const std::optional<int32_t> id = vocabulary.find(named->second);
+    const std::optional<std::string> token = config.named_token(name);
+    if (!token) return std::nullopt;
+    const std::optional<int32_t> id = vocabulary.find(*token);
     if (!id) {
         fail(ErrorCode::Corrupt, "tokenizer_config.json: {} is \"{}\", which tokenizer.json lacks",
-             name, io::printable(named->second));
+             name, io::printable(*token));
     }
     return id;
 }
@@ -62,7 +50,7 @@ std::optional<int32_t> Tokenizer::Impl::find_bos() const {
     return post_processor.before().front();
 }
 
-Tokenizer::Impl::Impl(const io::Json& json, const io::Json* config)
+Tokenizer::Impl::Impl(const io::Json& json, const io::Json* config_json)
     : source((refuse_other_versions(json), json.place())),
       vocabulary(parse_vocabulary(json.at("model"))),
       normalizer(json.find("normalizer")),
@@ -71,7 +59,7 @@ Tokenizer::Impl::Impl(const io::Json& json, const io::Json* config)
       bpe(json.at("model"), vocabulary, pretokenizer.byte_level()),
       post_processor(json.find("post_processor"), vocabulary),
       decoder(json.find("decoder"), vocabulary),
-      named_tokens(read_named_tokens(config)),
+      config(config_json),
       bos(find_bos()),
       eos(id_of_named("eos_token")) {}
 

@@ -2,8 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
-#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -19,13 +17,14 @@
 #include "tokenizer/post_processor.h"
 #include "tokenizer/pretokenizer.h"
 #include "tokenizer/tokenizer.h"
+#include "tokenizer/tokenizer_config.h"
 #include "tokenizer/vocabulary.h"
 
 namespace quarot::tokenizer {
 
 struct Tokenizer::Impl {
-    // `json` is a whole tokenizer.json, `config` tokenizer_config.json or nullptr.
-    Impl(const io::Json& json, const io::Json* config);
+    // `json` is a whole tokenizer.json, `config_json` tokenizer_config.json or nullptr.
+    Impl(const io::Json& json, const io::Json* config_json);
     Impl(const Impl&) = delete;  // bpe points to vocabulary
     Impl& operator=(const Impl&) = delete;
 
@@ -48,7 +47,7 @@ struct Tokenizer::Impl {
     Bpe bpe;
     PostProcessor post_processor;
     Decoder decoder;
-    std::map<std::string, std::string, std::less<>> named_tokens;  // of tokenizer_config.json
+    TokenizerConfig config;
     std::optional<int32_t> bos;
     std::optional<int32_t> eos;
 };

@@ -101,6 +101,25 @@ TEST(Tokenizer, BosIsAddedAsTheFileSaysOrAsAsked) {
     EXPECT_EQ(without.bos(), 1);
 }
 
+TEST(Tokenizer, TheConfigDecidesOnBosAndEosForThoseClassesThatRebuildTheTemplate) {
+    io::Json json = metaspace();
+    json.set("post_processor", test::parse(kBosInFront));
+    const std::string names = R"("bos_token": "<s>", "eos_token": "</s>", )";
+    const auto ids = [&](const io::Json& file, const std::string& rest) {
+        return test::load(file, "{" + names + rest + "}").encode("a");
+    };
+    const std::string neither = R"("add_bos_token": false, "add_eos_token": false)";
+    const std::string both = R"("add_bos_token": true, "add_eos_token": true)";
+    EXPECT_EQ(ids(json, R"("tokenizer_class": "LlamaTokenizerFast", )" + neither), (Ids{262}));
+    EXPECT_EQ(ids(json, R"("tokenizer_class": "GemmaTokenizer", )" + neither), (Ids{262}));
+    EXPECT_EQ(ids(json, R"("tokenizer_class": "Qwen2Tokenizer", )" + neither), (Ids{1, 262, 2}));
+    EXPECT_EQ(ids(json, neither), (Ids{1, 262, 2}));
+    EXPECT_EQ(ids(json, R"("tokenizer_class": "LlamaTokenizer")"), (Ids{1, 262, 2}));
+    EXPECT_EQ(ids(metaspace(), R"("tokenizer_class": "LlamaTokenizer", )" + both),
+              (Ids{1, 262, 2}));
+    EXPECT_EQ(ids(metaspace(), both), (Ids{262}));
+}
+
 TEST(Tokenizer, BosComesFromTheTemplateIfNothingNamesIt) {
     io::Json json = metaspace();
     json.set("post_processor", test::parse(kBosInFront));

@@ -1,0 +1,71 @@
+// The commands are those of the transformers package, which reads all these files.
+#include "tokenizer/missing_file.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <string_view>
+#include <vector>
+
+#include "core/error.h"
+#include "io/text.h"
+
+namespace quarot::tokenizer {
+namespace {
+
+constexpr size_t kMaxEntries = 4096;  // of a folder that are looked at
+
+std::vector<std::string> names_in(const std::string& folder) {
+    std::vector<std::string> names;
+    std::error_code failed;
+    for (std::filesystem::directory_iterator at(folder, failed), end; !failed && at != end;
+         at.increment(failed)) {
+        names.push_back(at->path().filename().string());
+        if (names.size() == kMaxEntries) break;
+    }
+    std::sort(names.begin(), names.end());
+    return names;
+}
+
+std::string conversion(const std::string& folder, const std::string& more = {}) {
+    return fmt::format(
+        "make one with: python -c \"from transformers import AutoTokenizer; "
+        "AutoTokenizer.from_pretrained('{0}'{1}).save_pretrained('{0}')\"",
+        io::printable(folder), more);
+}
+
+// What to do about a folder with this file, or nothing if the file is no tokenizer.
+std::string advice(const std::string& folder, std::string_view name) {
+    if (name == "tokenizer.model" || name == "vocab.json" || name == "tokenizer.tiktoken") {
+        return conversion(folder);
+    }
+    if (name.ends_with(".gguf")) {
+        return conversion(folder, fmt::format(", gguf_file='{}'", io::printable(name)));
+    }
+    if (name.starts_with("tok") && name.ends_with(".bin")) {
+        return "a vocabulary without merges cannot be converted, so put the tokenizer.model it was "
+               "made from beside it and " +
+               conversion(folder);
+    }
+    return {};
+}
+
+}  // namespace
+
+void refuse_other_tokenizer_files(const std::string& folder) {
+    const std::vector<std::string> names = names_in(folder);
+    if (std::find(names.begin(), names.end(), "tokenizer.json") != names.end()) return;
+    // A .bin file says least about what to do, so it comes last.
+    for (bool bin : {false, true}) {
+        for (const std::string& name : names) {
+            const std::string what_to_do = advice(folder, name);
+            if (what_to_do.empty() || name.ends_with(".bin") != bin) continue;
+            fail(ErrorCode::Unsupported,
+                 "{}: there is {} but no tokenizer.json, which is needed; {}",
+                 io::printable(folder), io::printable(name), what_to_do);
+        }
+    }
+}
+
+}  // namespace quarot::tokenizer
