@@ -30,14 +30,10 @@ struct RenderOptions {
     std::function<int64_t()> clock_ms;  // if given, rendering ends with an error after 200 ms
 };
 
-struct ByteRange {
-    size_t begin = 0;
-    size_t end = 0;  // one past the last byte
-};
-
 struct RenderedChat {
     std::string text;
-    std::vector<ByteRange> user;  // sorted: what came from messages, not from the template
+    std::vector<tokenizer::TextRange>
+        user;  // sorted: what came from messages, not from the template
 };
 
 class ChatTemplate {

@@ -1,0 +1,148 @@
+#include "chat/chat_template.h"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+#include <utility>
+
+#include "chat/template_source.h"
+#include "core/error.h"
+#include "core/limits.h"
+#include "io/text.h"
+#include "jinja/template.h"
+
+namespace quarot::chat {
+namespace {
+
+using jinja::UserText;
+using jinja::Variable;
+
+constexpr std::array<const char*, 7> kTokenNames = {
+    "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"};
+constexpr std::array<const char*, 5> kReservedNames = {"messages", "tools", "documents",
+                                                       "add_generation_prompt", "tokenize"};
+constexpr std::array<const char*, 6> kFunctionNames = {
+    "raise_exception", "strftime_now", "range", "dict", "namespace", "loop"};
+
+template <size_t N>
+bool is_one_of(const std::array<const char*, N>& names, std::string_view name) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+// bos_token and its kin, where tokenizer_config.json names them: a text, or an object with one.
+std::vector<Variable> token_variables(const io::Json& config) {
+    std::vector<Variable> variables;
+    if (!config.is_object()) return variables;
+    for (const char* name : kTokenNames) {
+        const io::Json* token = config.find(name);
+        if (!token) continue;
+        variables.push_back({name, token->is_object() ? token->at("content") : *token});
+        variables.back().value.as_string();  // fails for anything else
+    }
+    return variables;
+}
+
+// Templates build control tokens from roles, so roles are words.
+void check_role(const io::Json& role) {
+    const auto is_word_character = [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+               c == '_' || c == '-';
+    };
+    const bool is_word =
+        role.is_string() && !role.as_string().empty() &&
+        std::all_of(role.as_string().begin(), role.as_string().end(), is_word_character);
+    if (!is_word) {
+        fail(ErrorCode::Usage, "the role of a message is {}, expected a word such as user",
+             io::printable(role.dump(-1), 40));
+    }
+}
+
+void check_messages(const io::Json& messages) {
+    if (!messages.is_array()) fail(ErrorCode::Usage, "the messages are no list");
+    for (const io::Json& message : messages.as_array()) {
+        if (!message.is_object()) fail(ErrorCode::Usage, "a message is no object");
+        if (!message.contains("role")) fail(ErrorCode::Usage, "a message has no role");
+        check_role(message.at("role"));
+    }
+}
+
+void check_extra(const std::string& name, const io::Json& value) {
+    if (is_one_of(kTokenNames, name) || is_one_of(kReservedNames, name) ||
+        is_one_of(kFunctionNames, name)) {
+        fail(ErrorCode::Usage, "the template variable {} cannot be set", name);
+    }
+    if (value.is_array() || value.is_object()) {
+        fail(ErrorCode::Usage, "the template variable {} is no text, number, true or false",
+             io::printable(name, 40));
+    }
+}
+
+void add_extras(std::vector<Variable>& variables, const io::Json& extra) {
+    if (extra.is_null()) return;
+    if (extra.as_object().size() > size_t{limits::kTemplateExtras}) {
+        fail(ErrorCode::Usage, "{} template variables are given, {} are allowed",
+             extra.as_object().size(), limits::kTemplateExtras);
+    }
+    for (const auto& [name, value] : extra.as_object()) {
+        check_extra(name, value);
+        variables.push_back({name, value, UserText::Yes});
+    }
+}
+
+}  // namespace
+
+struct ChatTemplate::Impl {
+    jinja::Template source;
+    std::vector<Variable> tokens;
+};
+
+ChatTemplate::ChatTemplate(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+ChatTemplate::ChatTemplate(ChatTemplate&&) noexcept = default;
+ChatTemplate& ChatTemplate::operator=(ChatTemplate&&) noexcept = default;
+ChatTemplate::~ChatTemplate() = default;
+
+ChatTemplate ChatTemplate::load(const std::string& folder, const std::string& name) {
+    const TemplateSource source = find_template(folder, name);
+    return ChatTemplate(
+        std::make_unique<Impl>(Impl{jinja::Template::parse(source.text, source.place),
+                                    token_variables(source.tokenizer_config)}));
+}
+
+ChatTemplate ChatTemplate::parse(const std::string& source, const io::Json& tokenizer_config) {
+    return ChatTemplate(std::make_unique<Impl>(
+        Impl{jinja::Template::parse(source, "chat template"), token_variables(tokenizer_config)}));
+}
+
+bool ChatTemplate::folder_has_template(const std::string& folder) {
+    return has_template(folder);
+}
+
+RenderedChat ChatTemplate::render(std::span<const Message> messages,
+                                  const RenderOptions& options) const {
+    io::Json::Array list;
+    for (const Message& message : messages) {
+        list.emplace_back(io::Json::Object{{"role", message.role}, {"content", message.content}});
+    }
+    return render(io::Json(std::move(list)), options);
+}
+
+RenderedChat ChatTemplate::render(const io::Json& messages, const RenderOptions& options) const {
+    check_messages(messages);
+    std::vector<Variable> variables = impl_->tokens;
+    add_extras(variables, options.extra);
+    variables.push_back({"messages", messages, UserText::ExceptRoles});
+    variables.push_back({"tools", options.tools, UserText::Yes});
+    variables.push_back({"documents", io::Json()});
+    variables.push_back({"add_generation_prompt", options.add_generation_prompt});
+    const jinja::Text text =
+        impl_->source.render(variables, {.now = options.now, .clock_ms = options.clock_ms});
+    RenderedChat chat{.text = text.bytes()};
+    for (const jinja::Span& span : text.user()) chat.user.push_back({span.begin, span.end});
+    return chat;
+}
+
+std::vector<int32_t> encode(const tokenizer::Tokenizer& tokenizer, const RenderedChat& chat) {
+    return tokenizer.encode(chat.text, tokenizer::AddBos::Off, chat.user);
+}
+
+}  // namespace quarot::chat

@@ -1,0 +1,101 @@
+// Filters that apply other filters and tests to each item.
+#include "core/error.h"
+#include "jinja/compare.h"
+#include "jinja/filters.h"
+#include "jinja/item_key.h"
+#include "jinja/tests.h"
+
+namespace quarot::jinja {
+namespace {
+
+Value iterator_of(Runtime& runtime, std::vector<Value> items) {
+    return make_sequence(runtime.budget, Sequence::Flavor::Iterator, std::move(items));
+}
+
+const std::string& name_in(const Arguments& args, size_t index, const char* filter) {
+    if (index >= args.positional.size()) {
+        fail(ErrorCode::Corrupt, "{} needs a name as its argument", filter);
+    }
+    const Text* name = args.positional[index].text();
+    if (!name) fail(ErrorCode::Corrupt, "{} takes a name, not a value", filter);
+    return name->bytes();
+}
+
+Arguments after(const Arguments& args, size_t count) {
+    Arguments rest = args;
+    rest.positional.erase(rest.positional.begin(),
+                          rest.positional.begin() + static_cast<std::ptrdiff_t>(count));
+    return rest;
+}
+
+Value map_attribute(Runtime& runtime, const Value& input, const Arguments& args) {
+    Value attribute;
+    Value otherwise = Value::none();
+    bool has_default = false;
+    for (const auto& [name, value] : args.named) {
+        if (name == "attribute") {
+            attribute = value;
+        } else if (name == "default") {
+            otherwise = value;
+            has_default = !value.is_none();
+        } else {
+            fail(ErrorCode::Corrupt, "map has no argument {}", name);
+        }
+    }
+    const ItemPath path(runtime.budget, attribute);
+    std::vector<Value> out;
+    for (const Value& item : iterate(runtime.budget, input)->items) {
+        out.push_back(has_default ? path.of(runtime, item, otherwise) : path.of(runtime, item));
+    }
+    return iterator_of(runtime, std::move(out));
+}
+
+Value map(Runtime& runtime, const Value& input, const Arguments& args) {
+    if (!is_true(input)) return iterator_of(runtime, {});
+    if (args.positional.empty() && !args.named.empty()) return map_attribute(runtime, input, args);
+    const std::string& filter = name_in(args, 0, "map");
+    const Arguments rest = after(args, 1);
+    std::vector<Value> out;
+    for (const Value& item : iterate(runtime.budget, input)->items) {
+        const Nesting nesting(runtime.budget);
+        out.push_back(apply_filter(runtime, filter, item, rest));
+    }
+    return iterator_of(runtime, std::move(out));
+}
+
+template <bool ByAttribute, bool Keep>
+Value choose(Runtime& runtime, const Value& input, const Arguments& args) {
+    if (!is_true(input)) return iterator_of(runtime, {});
+    const char* filter = ByAttribute ? "selectattr" : "select";
+    const size_t used = ByAttribute ? 1 : 0;
+    if (args.positional.size() < used) {
+        fail(ErrorCode::Corrupt, "{} needs the name of a member", filter);
+    }
+    const ItemPath path(runtime.budget, ByAttribute ? args.positional[0] : Value());
+    const bool has_test = args.positional.size() > used;
+    const std::string test = has_test ? name_in(args, used, filter) : "";
+    const Arguments rest = has_test ? after(args, used + 1) : Arguments{};
+    std::vector<Value> out;
+    for (const Value& item : iterate(runtime.budget, input)->items) {
+        const Value part = path.of(runtime, item);
+        const bool passes = has_test ? passes_test(runtime, test, part, rest) : is_true(part);
+        if (passes == Keep) out.push_back(item);
+    }
+    return iterator_of(runtime, std::move(out));
+}
+
+constexpr NamedFilter kFilters[] = {
+    {"map", map},
+    {"reject", choose<false, false>},
+    {"rejectattr", choose<true, false>},
+    {"select", choose<false, true>},
+    {"selectattr", choose<true, true>},
+};
+
+}  // namespace
+
+std::span<const NamedFilter> selection_filters() {
+    return kFilters;
+}
+
+}  // namespace quarot::jinja

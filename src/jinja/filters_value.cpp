@@ -1,0 +1,193 @@
+// Filters of numbers, of dicts and of any value.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+
+#include "core/error.h"
+#include "jinja/access.h"
+#include "jinja/arithmetic.h"
+#include "jinja/compare.h"
+#include "jinja/filters.h"
+#include "jinja/methods.h"
+#include "jinja/numbers.h"
+#include "jinja/parameters.h"
+#include "jinja/spell.h"
+
+namespace quarot::jinja {
+namespace {
+
+[[noreturn]] void fail_undefined(const Value& input, const char* filter) {
+    const auto reason = input.get_if<Undefined>()->reason;
+    fail(ErrorCode::Corrupt, "{} of an undefined value: {}", filter,
+         reason ? *reason : "nothing of that name");
+}
+
+Value absolute(Runtime&, const Value& input, const Arguments& args) {
+    const Parameters p("abs", args, {});
+    if (const double* real = input.get_if<double>()) return std::abs(*real);
+    const auto whole = input.integer();
+    if (!whole) fail(ErrorCode::Corrupt, "abs takes a number, not a {}", input.type_name());
+    return *whole < 0 ? negated(*whole) : Value(*whole);
+}
+
+std::optional<int64_t> integer_of_text(const std::string& text, int64_t base) {
+    if (base == 0 || (base >= 2 && base <= 36)) {
+        if (const auto whole = parse_integer(text, static_cast<int>(base))) return whole;
+    }
+    const auto real = parse_float(text);
+    if (!real || !std::isfinite(*real)) return std::nullopt;
+    return whole_part(*real);
+}
+
+Value to_int(Runtime&, const Value& input, const Arguments& args) {
+    const Parameters p("int", args, {"default", "base"});
+    if (input.is_undefined()) fail_undefined(input, "int");
+    if (const auto whole = input.integer()) return *whole;
+    if (const double* real = input.get_if<double>()) {
+        if (!std::isnan(*real)) return whole_part(*real);
+    }
+    if (const Text* text = input.text()) {
+        if (const auto whole = integer_of_text(text->bytes(), p.integer(1, 10))) return *whole;
+    }
+    return p.has(0) ? p[0] : Value(int64_t{0});
+}
+
+Value to_float(Runtime&, const Value& input, const Arguments& args) {
+    const Parameters p("float", args, {"default"});
+    if (input.is_undefined()) fail_undefined(input, "float");
+    if (const auto number = input.number()) return *number;
+    if (const Text* text = input.text()) {
+        if (const auto number = parse_float(text->bytes())) return *number;
+    }
+    return p.has(0) ? p[0] : Value(0.0);
+}
+
+constexpr int64_t kMaxRoundedDigits = 15;
+
+double rounded(double number, int64_t digits) {
+    if (!std::isfinite(number)) return number;
+    if (digits < 0) {
+        const double scale = std::pow(10.0, static_cast<double>(-digits));
+        return std::nearbyint(number / scale) * scale;
+    }
+    char buffer[400];
+    std::snprintf(buffer, sizeof buffer, "%.*f", static_cast<int>(digits), number);
+    return std::strtod(buffer, nullptr);
+}
+
+// To a power of ten, halves to the even neighbour.
+int64_t rounded_integer(int64_t number, int64_t digits) {
+    if (digits >= 0) return number;
+    int64_t scale = 1;
+    for (int64_t i = 0; i < -digits; ++i) scale *= 10;
+    const int64_t rest = ((number % scale) + scale) % scale;
+    const int64_t down = number - rest;
+    const bool is_odd = (down / scale) % 2 != 0;
+    const bool up = rest > scale / 2 || (rest == scale / 2 && is_odd);
+    if (!up) return down;
+    int64_t result = 0;
+    if (__builtin_add_overflow(down, scale, &result)) {
+        fail(ErrorCode::Unsupported, "integers above 64 bits are not supported");
+    }
+    return result;
+}
+
+Value round(Runtime& runtime, const Value& input, const Arguments& args) {
+    const Parameters p("round", args, {"precision", "method"});
+    const std::string method = p.has(1) ? p.text(1).bytes() : "common";
+    const int64_t digits = p.integer(0, 0);
+    if (std::abs(digits) > kMaxRoundedDigits) {
+        fail(ErrorCode::Unsupported, "round to {} digits is not supported", digits);
+    }
+    if (!input.number()) {
+        fail(ErrorCode::Corrupt, "round takes a number, not a {}", input.type_name());
+    }
+    if (method == "common") {
+        if (const double* real = input.get_if<double>()) return rounded(*real, digits);
+        return rounded_integer(*input.integer(), digits);
+    }
+    if (method != "ceil" && method != "floor") {
+        fail(ErrorCode::Corrupt, "round goes \"common\", \"ceil\" or \"floor\"");
+    }
+    const Value scale = compute(runtime.budget, Operator::Power, int64_t{10}, Value(digits));
+    const Value scaled = compute(runtime.budget, Operator::Multiply, input, scale);
+    const Value whole = scaled.is<int64_t>() ? scaled
+                        : method == "ceil"   ? Value(whole_part(std::ceil(*scaled.number())))
+                                             : Value(whole_part(std::floor(*scaled.number())));
+    return compute(runtime.budget, Operator::Divide, whole, scale);
+}
+
+Value default_value(Runtime& runtime, const Value& input, const Arguments& args) {
+    const Parameters p("default", args, {"default_value", "boolean"});
+    const bool replace = input.is_undefined() || (p.flag(1, false) && !is_true(input));
+    if (!replace) return input;
+    return p.has(0) ? p[0] : make_text(runtime.budget, std::string());
+}
+
+Value items(Runtime& runtime, const Value& input, const Arguments& args) {
+    const Parameters p("items", args, {});
+    std::vector<Value> out;
+    if (!input.is_undefined()) {
+        if (!input.dict()) {
+            fail(ErrorCode::Corrupt, "items takes a dict, not a {}", input.type_name());
+        }
+        for (const auto& [key, value] : input.dict()->entries()) {
+            out.push_back(make_tuple(runtime.budget, {key, value}));
+        }
+    }
+    return make_sequence(runtime.budget, Sequence::Flavor::Iterator, std::move(out));
+}
+
+// The attribute and never the member of a dict.
+Value attribute(Runtime& runtime, const Value& input, const Arguments& args) {
+    const Parameters p("attr", args, {"name"}, 1);
+    const std::string& name = p.text(0).bytes();
+    if (!input.dict()) return attribute_of(runtime, input, name);
+    return method_of(runtime, input, name)
+        .value_or(Value::undefined(std::string("a dict has no attribute ").append(name)));
+}
+
+std::optional<std::string> json_indent(const Value& indent) {
+    constexpr int64_t kMaxIndent = 64;
+    if (indent.is_undefined() || indent.is_none()) return std::nullopt;
+    if (const Text* text = indent.text()) return text->bytes();
+    const auto spaces = indent.integer();
+    if (!spaces) fail(ErrorCode::Corrupt, "tojson takes an integer for indent");
+    if (*spaces > kMaxIndent) {
+        fail(ErrorCode::Corrupt, "tojson indents by {} spaces at most", kMaxIndent);
+    }
+    return std::string(static_cast<size_t>(std::max<int64_t>(0, *spaces)), ' ');
+}
+
+Value tojson(Runtime& runtime, const Value& input, const Arguments& args) {
+    const Parameters p("tojson", args, {"ensure_ascii", "indent", "separators", "sort_keys"});
+    JsonStyle style;
+    style.ensure_ascii = p.flag(0, false);
+    style.indent = json_indent(p[1]);
+    style.sort_keys = p.flag(3, false);
+    if (style.indent) style.between_items.pop_back();  // no space before a line end
+    if (p.has(2) && !p[2].is_none()) {
+        const SequencePtr pair = iterate(runtime.budget, p[2]);
+        if (pair->items.size() != 2 || !pair->items[0].text() || !pair->items[1].text()) {
+            fail(ErrorCode::Corrupt, "tojson takes two strings for separators");
+        }
+        style.between_items = pair->items[0].text()->bytes();
+        style.after_key = pair->items[1].text()->bytes();
+    }
+    return make_text(runtime.budget, json_text(runtime.budget, input, style));
+}
+
+constexpr NamedFilter kFilters[] = {
+    {"abs", absolute},          {"attr", attribute}, {"d", default_value},
+    {"default", default_value}, {"float", to_float}, {"int", to_int},
+    {"items", items},           {"round", round},    {"tojson", tojson},
+};
+
+}  // namespace
+
+std::span<const NamedFilter> value_filters() {
+    return kFilters;
+}
+
+}  // namespace quarot::jinja

@@ -1,0 +1,100 @@
+// How macros are made and called.
+#include <algorithm>
+
+#include "core/error.h"
+#include "jinja/inner_scope.h"
+
+namespace quarot::jinja {
+
+Value Interpreter::make_macro(const MacroDefinition& macro) {
+    runtime_.budget.allocate(sizeof(Callable) + sizeof(Scope));
+    captured_.push_back(scope_);
+    Callable callable{.name = macro.name, .is_macro = true};
+    // A weak hold: captured_ keeps the scope while the template runs.
+    const std::weak_ptr<Scope> defined_in = scope_;
+    callable.call = [this, &macro, defined_in](Runtime&, const Arguments& arguments) {
+        return call_macro(macro, defined_in.lock(), arguments);
+    };
+    return std::make_shared<const Callable>(std::move(callable));
+}
+
+Value Interpreter::call_macro(const MacroDefinition& macro, const ScopePtr& defined_in,
+                              const Arguments& arguments) {
+    const int line = line_;
+    Text printed;
+    Text* const outer = std::exchange(out_, &printed);
+    {
+        const InnerScope scope(*this, defined_in);
+        bind_parameters(macro, arguments);
+        execute(macro.body);
+    }
+    out_ = outer;
+    line_ = line;
+    return make_text(runtime_.budget, std::move(printed));
+}
+
+void Interpreter::bind_parameters(const MacroDefinition& macro, const Arguments& arguments) {
+    for (size_t i = 0; i < macro.parameters.size(); ++i) {
+        const Parameter& parameter = macro.parameters[i];
+        const auto named =
+            std::find_if(arguments.named.begin(), arguments.named.end(),
+                         [&](const auto& entry) { return entry.first == parameter.name; });
+        const bool is_named = named != arguments.named.end();
+        if (i < arguments.positional.size()) {
+            if (is_named) {
+                fail(ErrorCode::Corrupt, "macro {} is given {} twice", macro.name, parameter.name);
+            }
+            scope_->set(parameter.name, arguments.positional[i]);
+        } else if (is_named) {
+            scope_->set(parameter.name, named->second);
+        } else if (parameter.otherwise) {
+            scope_->set(parameter.name, evaluate(*parameter.otherwise));
+        } else {
+            scope_->set(parameter.name,
+                        Value::undefined("parameter '" + parameter.name + "' was not given"));
+        }
+    }
+    bind_rest(macro, arguments);
+}
+
+// Arguments without a parameter go to varargs, kwargs and caller if the macro speaks of them.
+void Interpreter::bind_rest(const MacroDefinition& macro, const Arguments& arguments) {
+    const size_t taken = std::min(macro.parameters.size(), arguments.positional.size());
+    if (macro.uses_varargs) {
+        scope_->set("varargs", make_tuple(runtime_.budget, {arguments.positional.begin() +
+                                                                static_cast<std::ptrdiff_t>(taken),
+                                                            arguments.positional.end()}));
+    } else if (taken < arguments.positional.size()) {
+        fail(ErrorCode::Corrupt, "macro {} takes at most {} arguments", macro.name, taken);
+    }
+    Dict rest;
+    if (macro.uses_caller) scope_->set("caller", Value::undefined("no caller was given"));
+    for (const auto& [name, value] : arguments.named) {
+        const bool has_parameter =
+            std::any_of(macro.parameters.begin(), macro.parameters.end(),
+                        [&](const Parameter& parameter) { return parameter.name == name; });
+        if (has_parameter) continue;
+        if (name == "caller" && macro.uses_caller) {
+            scope_->set(name, value);
+        } else if (macro.uses_kwargs) {
+            rest.set(runtime_.budget, make_text(runtime_.budget, name), value);
+        } else {
+            fail(ErrorCode::Corrupt, "macro {} has no parameter {}", macro.name, name);
+        }
+    }
+    if (macro.uses_kwargs) scope_->set("kwargs", make_dict(runtime_.budget, std::move(rest)));
+}
+
+void Interpreter::call_with_block(const Statement& statement) {
+    const Value caller = make_macro(*statement.macro);
+    const Expression& call = *statement.expressions[0];
+    Value callee = evaluate(*call.parts[0]);
+    for (size_t i = 0; i + 1 < call.suffixes.size(); ++i) {
+        callee = apply(call.suffixes[i], callee);
+    }
+    Arguments arguments = evaluate_arguments(call.suffixes.back().arguments);
+    arguments.named.emplace_back("caller", caller);
+    print(runtime_.call(callee, arguments));
+}
+
+}  // namespace quarot::jinja

@@ -1,0 +1,64 @@
+#include "jinja/template.h"
+
+#include "core/error.h"
+#include "core/limits.h"
+#include "io/text.h"
+#include "jinja/interpreter.h"
+#include "jinja/statement_parser.h"
+#include "jinja/value_of_json.h"
+
+namespace quarot::jinja {
+
+struct Template::Impl {
+    std::string name;
+    Block block;
+};
+
+Template::Template(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Template::Template(Template&&) noexcept = default;
+Template& Template::operator=(Template&&) noexcept = default;
+Template::~Template() = default;
+
+Template Template::parse(std::string_view source, std::string name) {
+    if (source.size() > size_t{limits::kTemplateBytes}) {
+        fail(ErrorCode::Corrupt, "{} is {} bytes long, {} are allowed", name, source.size(),
+             limits::kTemplateBytes);
+    }
+    const size_t bad = io::first_non_utf8(source);
+    if (bad < source.size()) fail(ErrorCode::Corrupt, "{} is not UTF-8 at byte {}", name, bad);
+    auto impl = std::make_unique<Impl>();
+    try {
+        impl->block = parse_template(source);
+    } catch (const Error& error) {
+        fail(error.code(), "{}: {}", name, error.what());
+    }
+    impl->name = std::move(name);
+    return Template(std::move(impl));
+}
+
+Text Template::render(const std::vector<Variable>& variables, const Surroundings& around) const {
+    Runtime runtime(Budget(around.clock_ms), around.now);
+    Interpreter interpreter(runtime);
+    try {
+        for (const Variable& variable : variables) {
+            interpreter.set_variable(variable.name,
+                                     value_of_json(runtime.budget, variable.value, variable.user));
+        }
+        return interpreter.render(impl_->block);
+    } catch (const Error& error) {
+        if (error.code() == ErrorCode::Usage) {
+            fail(error.code(), "{} refuses: {}", impl_->name, error.what());
+        }
+        fail(error.code(), "{}: line {}: {}", impl_->name, interpreter.line(), error.what());
+    }
+}
+
+std::string render(std::string_view source, std::string_view json_variables,
+                   const Surroundings& around) {
+    const io::Json json = io::Json::parse(json_variables, "variables");
+    std::vector<Variable> variables;
+    for (const auto& [name, value] : json.as_object()) variables.push_back({name, value});
+    return Template::parse(source).render(variables, around).bytes();
+}
+
+}  // namespace quarot::jinja

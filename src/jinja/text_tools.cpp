@@ -1,0 +1,244 @@
+#include "jinja/text_tools.h"
+
+#include <algorithm>
+#include <set>
+
+#include "core/checked_math.h"
+#include "core/error.h"
+#include "jinja/spell.h"
+#include "jinja/unicode.h"
+
+namespace quarot::jinja {
+namespace {
+
+bool ends_line(int32_t code) {
+    return (code >= 0x0A && code <= 0x0D) || (code >= 0x1C && code <= 0x1E) || code == 0x85 ||
+           code == 0x2028 || code == 0x2029;
+}
+
+size_t count_bytes(std::string_view text, std::string_view needle) {
+    size_t count = 0;
+    for (size_t at = find_bytes(text, needle); at != std::string_view::npos;
+         at = find_bytes(text, needle, at + needle.size())) {
+        ++count;
+    }
+    return count;
+}
+
+// The new text between all characters and at both ends.
+Text interleaved(const Text& text, const Text& to, size_t count) {
+    Text out;
+    size_t at = 0;
+    for (size_t i = 0; i < count; ++i) {
+        out.append(to);
+        if (at == text.size()) break;
+        const size_t next = at + code_point_at(text.bytes(), at).bytes;
+        out.append(text, at, next);
+        at = next;
+    }
+    out.append(text, at, text.size());
+    return out;
+}
+
+void charge_growth(Budget& budget, const Text& text, size_t count, const Text& to) {
+    const auto growth = checked_mul(static_cast<int64_t>(count),
+                                    static_cast<int64_t>(to.size() + to.user().size() * 16));
+    budget.allocate(growth ? static_cast<size_t>(*growth) : SIZE_MAX);
+    budget.allocate(text.size());
+}
+
+std::vector<Text> words_from_left(const Text& text, int64_t max_count) {
+    std::vector<Text> words;
+    const std::string& bytes = text.bytes();
+    size_t at = 0;
+    while (true) {
+        while (at < bytes.size() && is_space(code_point_at(bytes, at).value)) {
+            at += code_point_at(bytes, at).bytes;
+        }
+        if (at == bytes.size()) return words;
+        if (max_count >= 0 && static_cast<int64_t>(words.size()) == max_count) break;
+        const size_t begin = at;
+        while (at < bytes.size() && !is_space(code_point_at(bytes, at).value)) {
+            at += code_point_at(bytes, at).bytes;
+        }
+        words.push_back(text.slice(begin, at));
+    }
+    words.push_back(text.slice(at, bytes.size()));  // with the white space at its end
+    return words;
+}
+
+std::vector<Text> words_from_right(const Text& text, int64_t max_count) {
+    std::vector<Text> words;
+    const std::string& bytes = text.bytes();
+    const auto space_before = [&](size_t at) {
+        return is_space(code_point_at(bytes, previous_character(bytes, at)).value);
+    };
+    size_t at = bytes.size();
+    while (true) {
+        while (at > 0 && space_before(at)) at = previous_character(bytes, at);
+        if (at == 0) break;
+        if (max_count >= 0 && static_cast<int64_t>(words.size()) == max_count) {
+            words.push_back(text.slice(0, at));
+            break;
+        }
+        const size_t end = at;
+        while (at > 0 && !space_before(at)) at = previous_character(bytes, at);
+        words.push_back(text.slice(at, end));
+    }
+    std::reverse(words.begin(), words.end());
+    return words;
+}
+
+std::vector<Text> pieces_from_right(const Text& text, const Text& separator, int64_t max_count) {
+    // All places are found from the left of the mirrored text, so that the cost stays linear.
+    const std::string back(text.bytes().rbegin(), text.bytes().rend());
+    const std::string needle(separator.bytes().rbegin(), separator.bytes().rend());
+    std::vector<Text> pieces;
+    size_t from = 0;
+    while (max_count < 0 || static_cast<int64_t>(pieces.size()) < max_count) {
+        const size_t at = find_bytes(back, needle, from);
+        if (at == std::string::npos) break;
+        pieces.push_back(text.slice(back.size() - at, back.size() - from));
+        from = at + needle.size();
+    }
+    pieces.push_back(text.slice(0, back.size() - from));
+    std::reverse(pieces.begin(), pieces.end());
+    return pieces;
+}
+
+}  // namespace
+
+const Text& plain_text(const Text& text) {
+    if (text.html) {
+        fail(ErrorCode::Unsupported, "an escaped string can only be printed; do it last");
+    }
+    return text;
+}
+
+Text soft_text(Runtime& runtime, const Value& value) {
+    if (value.text()) plain_text(*value.text());
+    return str(runtime.budget, value);
+}
+
+Text stripped(const Text& text, const Text* set, bool left, bool right) {
+    std::set<int32_t> taken;
+    for (size_t at = 0; set && at < set->size();) {
+        const CodePoint c = code_point_at(set->bytes(), at);
+        taken.insert(c.value);
+        at += c.bytes;
+    }
+    const auto goes = [&](int32_t code) { return set ? taken.count(code) > 0 : is_space(code); };
+    const std::string& bytes = text.bytes();
+    size_t begin = 0;
+    while (left && begin < bytes.size()) {
+        const CodePoint c = code_point_at(bytes, begin);
+        if (!goes(c.value)) break;
+        begin += c.bytes;
+    }
+    size_t end = bytes.size();
+    while (right && end > begin) {
+        const size_t before = previous_character(bytes, end);
+        if (!goes(code_point_at(bytes, before).value)) break;
+        end = before;
+    }
+    return text.slice(begin, end);
+}
+
+Text replaced(Budget& budget, const Text& text, const Text& from, const Text& to,
+              int64_t max_count) {
+    budget.scan(text.size() + from.size());
+    const size_t places =
+        from.empty() ? count_characters(text.bytes()) + 1 : count_bytes(text.bytes(), from.bytes());
+    const size_t count = max_count < 0 ? places : std::min(places, static_cast<size_t>(max_count));
+    budget.step(count);
+    charge_growth(budget, text, count, to);
+    if (from.empty()) return interleaved(text, to, count);
+    Text out;
+    size_t at = 0;
+    for (size_t i = 0; i < count; ++i) {
+        const size_t next = find_bytes(text.bytes(), from.bytes(), at);
+        out.append(text, at, next);
+        out.append(to);
+        at = next + from.size();
+    }
+    out.append(text, at, text.size());
+    return out;
+}
+
+Text joined(Budget& budget, const Text& glue, const std::vector<Value>& items) {
+    Text out;
+    for (size_t i = 0; i < items.size(); ++i) {
+        budget.step();
+        if (items[i].text()) plain_text(*items[i].text());
+        if (i > 0) {
+            budget.allocate(glue.size());
+            out.append(glue);
+        }
+        const Text item = str(budget, items[i]);
+        budget.allocate(item.size());
+        out.append(item);
+    }
+    return out;
+}
+
+std::vector<Text> lines_of(const Text& text) {
+    std::vector<Text> lines;
+    const std::string& bytes = text.bytes();
+    size_t begin = 0;
+    for (size_t at = 0; at < bytes.size();) {
+        const CodePoint c = code_point_at(bytes, at);
+        const size_t line_end = at;
+        at += c.bytes;
+        if (!ends_line(c.value)) continue;
+        if (c.value == '\r' && at < bytes.size() && bytes[at] == '\n') ++at;
+        lines.push_back(text.slice(begin, line_end));
+        begin = at;
+    }
+    if (begin < bytes.size()) lines.push_back(text.slice(begin, bytes.size()));
+    return lines;
+}
+
+std::vector<Text> words_of(const Text& text, int64_t max_count, bool from_right) {
+    return from_right ? words_from_right(text, max_count) : words_from_left(text, max_count);
+}
+
+std::vector<Text> pieces_of(const Text& text, const Text& separator, int64_t max_count,
+                            bool from_right) {
+    if (separator.empty()) fail(ErrorCode::Corrupt, "the separator of a split is empty");
+    if (from_right) return pieces_from_right(text, separator, max_count);
+    std::vector<Text> pieces;
+    size_t from = 0;
+    while (max_count < 0 || static_cast<int64_t>(pieces.size()) < max_count) {
+        const size_t at = find_bytes(text.bytes(), separator.bytes(), from);
+        if (at == std::string::npos) break;
+        pieces.push_back(text.slice(from, at));
+        from = at + separator.size();
+    }
+    pieces.push_back(text.slice(from, text.size()));
+    return pieces;
+}
+
+Text aligned(Budget& budget, const Text& text, int64_t width, Align align,
+             const std::string& filler) {
+    const auto have = static_cast<int64_t>(count_characters(text.bytes()));
+    if (width <= have) return text;
+    const int64_t missing = width - have;
+    const auto cost = checked_mul(missing, static_cast<int64_t>(filler.size()));
+    budget.allocate(cost ? static_cast<size_t>(*cost) : SIZE_MAX);
+    int64_t before = 0;
+    if (align == Align::Right) before = missing;
+    if (align == Align::Center) before = missing / 2 + (missing & width & 1);
+    Text out;
+    for (int64_t i = 0; i < before; ++i) out.append(filler);
+    out.append(text);
+    for (int64_t i = before; i < missing; ++i) out.append(filler);
+    return out;
+}
+
+std::vector<Value> as_values(Budget& budget, std::vector<Text> texts) {
+    std::vector<Value> values;
+    for (Text& text : texts) values.push_back(make_text(budget, std::move(text)));
+    return values;
+}
+
+}  // namespace quarot::jinja

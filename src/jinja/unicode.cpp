@@ -1,0 +1,105 @@
+#include "jinja/unicode.h"
+
+#include <utf8proc.h>
+
+#include "core/check.h"
+
+namespace quarot::jinja {
+namespace {
+
+utf8proc_category_t category(int32_t code) {
+    return utf8proc_category(code);
+}
+
+}  // namespace
+
+CodePoint code_point_at(std::string_view text, size_t at) {
+    const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[at + i]); };
+    const unsigned char first = byte(0);
+    if (first < 0x80) return {first, 1};
+    const size_t length = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
+    QUAROT_CHECK(at + length <= text.size(), "a character is cut at byte {}", at);
+    int32_t value = first & (0x7F >> length);
+    for (size_t i = 1; i < length; ++i) value = (value << 6) | (byte(i) & 0x3F);
+    return {value, length};
+}
+
+size_t previous_character(std::string_view text, size_t at) {
+    do --at;
+    while (at > 0 && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80);
+    return at;
+}
+
+size_t count_characters(std::string_view text) {
+    size_t count = 0;
+    for (char c : text) count += (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+    return count;
+}
+
+size_t byte_of_character(std::string_view text, size_t index) {
+    size_t at = 0;
+    for (; at < text.size(); ++at) {
+        if ((static_cast<unsigned char>(text[at]) & 0xC0) == 0x80) continue;
+        if (index-- == 0) return at;
+    }
+    return at;
+}
+
+void append_code_point(std::string& out, int32_t code) {
+    utf8proc_uint8_t bytes[4];
+    const utf8proc_ssize_t length = utf8proc_encode_char(code, bytes);
+    for (utf8proc_ssize_t i = 0; i < length; ++i) out += static_cast<char>(bytes[i]);
+}
+
+bool is_space(int32_t code) {
+    if (code < 0x80) return (code >= 9 && code <= 13) || (code >= 0x1C && code <= 0x20);
+    return code == 0x85 || category(code) == UTF8PROC_CATEGORY_ZS ||
+           category(code) == UTF8PROC_CATEGORY_ZL || category(code) == UTF8PROC_CATEGORY_ZP;
+}
+
+bool is_printable(int32_t code) {
+    if (code == ' ') return true;
+    switch (category(code)) {
+        case UTF8PROC_CATEGORY_CC:
+        case UTF8PROC_CATEGORY_CF:
+        case UTF8PROC_CATEGORY_CS:
+        case UTF8PROC_CATEGORY_CO:
+        case UTF8PROC_CATEGORY_CN:
+        case UTF8PROC_CATEGORY_ZL:
+        case UTF8PROC_CATEGORY_ZP:
+        case UTF8PROC_CATEGORY_ZS:
+            return false;
+        default:
+            return true;
+    }
+}
+
+bool is_lower(int32_t code) {
+    return utf8proc_islower(code);
+}
+bool is_upper(int32_t code) {
+    return utf8proc_isupper(code);
+}
+bool is_cased(int32_t code) {
+    return is_lower(code) || is_upper(code) || category(code) == UTF8PROC_CATEGORY_LT;
+}
+
+bool is_alpha(int32_t code) {
+    const utf8proc_category_t kind = category(code);
+    return kind >= UTF8PROC_CATEGORY_LU && kind <= UTF8PROC_CATEGORY_LO;
+}
+
+bool is_decimal(int32_t code) {
+    return category(code) == UTF8PROC_CATEGORY_ND;
+}
+
+bool is_numeric(int32_t code) {
+    const utf8proc_category_t kind = category(code);
+    return kind >= UTF8PROC_CATEGORY_ND && kind <= UTF8PROC_CATEGORY_NO;
+}
+
+bool is_word(int32_t code) {
+    return code == '_' || is_alpha(code) || is_numeric(code);
+}
+
+}  // namespace quarot::jinja
