@@ -49,8 +49,8 @@ T* not_null(T* pointer) {
     return pointer;
 }
 
-CodePointer compile(const std::string& pattern, const std::string& place) {
-    const std::string translated = to_pcre2(pattern, place);
+CodePointer compile(const std::string& pattern, const std::string& place, bool with_newer) {
+    const std::string translated = to_pcre2(pattern, place, RegexClasses(with_newer));
     const CompileContext context(not_null(pcre2_compile_context_create(nullptr)));
     pcre2_set_newline(context.get(), PCRE2_NEWLINE_LF);
     pcre2_set_parens_nest_limit(context.get(), 4 * limits::kPatternDepth);
@@ -73,10 +73,15 @@ size_t next_character(std::string_view text, size_t at) {
 }  // namespace
 
 struct Regex::Code {
+    // For texts with and without characters that PCRE2 does not know.
+    struct Variant {
+        CodePointer code;
+        const uint8_t* first_bytes = nullptr;  // bits of those that a match begins with, if known
+    };
     std::string pattern;
     std::string place;
-    CodePointer code;
-    const uint8_t* first_bytes = nullptr;  // bits of those that a match can begin with, if known
+    Variant with_newer;
+    Variant without_newer;
     bool may_be_empty = false;
 };
 
@@ -84,10 +89,12 @@ Regex::Regex(const std::string& pattern, const std::string& place) {
     const auto code = std::make_shared<Code>();
     code->pattern = pattern;
     code->place = place;
-    code->code = compile(pattern, place);
+    for (auto* variant : {&code->with_newer, &code->without_newer}) {
+        variant->code = compile(pattern, place, variant == &code->with_newer);
+        pcre2_pattern_info(variant->code.get(), PCRE2_INFO_FIRSTBITMAP, &variant->first_bytes);
+    }
     uint32_t empty = 0;
-    pcre2_pattern_info(code->code.get(), PCRE2_INFO_MATCHEMPTY, &empty);
-    pcre2_pattern_info(code->code.get(), PCRE2_INFO_FIRSTBITMAP, &code->first_bytes);
+    pcre2_pattern_info(code->with_newer.code.get(), PCRE2_INFO_MATCHEMPTY, &empty);
     code->may_be_empty = empty != 0;
     code_ = code;
 }
@@ -100,9 +107,10 @@ struct RegexMatcher::State {
     MatchContext context;
     MatchData data;
     std::string_view text;
-    size_t from = 0;                 // where the next search begins
-    std::optional<size_t> last_end;  // of the last match
-    size_t budget = 0;               // bytes of grown windows that may still be looked at
+    const Regex::Code::Variant* variant = nullptr;  // for this text
+    size_t from = 0;                                // where the next search begins
+    std::optional<size_t> last_end;                 // of the last match
+    size_t budget = 0;  // bytes of grown windows that may still be looked at
 };
 
 RegexMatcher::RegexMatcher(const Regex& regex)
@@ -115,6 +123,7 @@ RegexMatcher::~RegexMatcher() = default;
 
 void RegexMatcher::begin(std::string_view text) {
     state_->text = text;
+    state_->variant = has_newer_characters(text) ? &code_->with_newer : &code_->without_newer;
     state_->from = 0;
     state_->last_end.reset();
     state_->budget = std::max(limits::kPatternWork * text.size(), limits::kPatternLeastWork);
@@ -137,11 +146,12 @@ std::optional<RegexMatcher::Match> RegexMatcher::next() {
 
 std::optional<RegexMatcher::Match> RegexMatcher::search(size_t from) {
     const std::string_view text = state_->text;
+    const uint8_t* const first_bytes = state_->variant->first_bytes;
     for (size_t at = from; at <= text.size(); at = next_character(text, at)) {
-        if (code_->first_bytes != nullptr) {
+        if (first_bytes != nullptr) {
             while (at < text.size()) {
                 const auto byte = static_cast<uint8_t>(text[at]);
-                if ((code_->first_bytes[byte / 8] >> (byte % 8) & 1) != 0) break;
+                if ((first_bytes[byte / 8] >> (byte % 8) & 1) != 0) break;
                 at = next_character(text, at);
             }
         }
@@ -162,7 +172,7 @@ std::optional<RegexMatcher::Match> RegexMatcher::match_at(size_t at) {
         pcre2_set_heap_limit(state_->context.get(), 1024 + size / 2);  // in KiB
         const uint32_t options =
             PCRE2_ANCHORED | PCRE2_NO_UTF_CHECK | (end < text.size() ? PCRE2_PARTIAL_HARD : 0);
-        const int found = pcre2_match(code_->code.get(), units(text), end, at, options,
+        const int found = pcre2_match(state_->variant->code.get(), units(text), end, at, options,
                                       state_->data.get(), state_->context.get());
         if (found >= 0) {
             const PCRE2_SIZE* bounds = pcre2_get_ovector_pointer(state_->data.get());

@@ -9,37 +9,23 @@
 #include "core/error.h"
 #include "core/limits.h"
 #include "io/text.h"
-#include "tokenizer/regex_classes.h"
+#include "tokenizer/regex_reader.h"
 #include "tokenizer/unicode.h"
 
 namespace quarot::tokenizer {
 namespace {
 
-constexpr int kMaxRepeats = 1000;
-
-bool is_digit(char c) {
-    return c >= '0' && c <= '9';
-}
-
-bool is_ascii_letter(char32_t code) {
-    return (code >= 'a' && code <= 'z') || (code >= 'A' && code <= 'Z');
-}
-
-char32_t fold(char32_t code) {
-    return code >= 'A' && code <= 'Z' ? code + ('a' - 'A') : code;
-}
-
 // Letters that together, ignoring case, are also one character (as in U+00DF or U+FB01).
 bool fold_together(char32_t first, char32_t second) {
-    const char32_t a = fold(first);
-    const char32_t b = fold(second);
+    const char32_t a = fold_ascii(first);
+    const char32_t b = fold_ascii(second);
     return (a == 's' && (b == 's' || b == 't')) || (a == 'f' && (b == 'f' || b == 'i' || b == 'l'));
 }
 
-class Translation {
+class Translation : RegexReader {
   public:
-    Translation(std::string_view pattern, const std::string& place)
-        : pattern_(pattern), place_(place) {}
+    Translation(std::string_view pattern, const std::string& place, const RegexClasses& classes)
+        : RegexReader(pattern, place), classes_(classes) {}
 
     std::string all() {
         if (take("(?i)")) {
@@ -52,24 +38,6 @@ class Translation {
     }
 
   private:
-    [[noreturn]] void refuse(std::string_view what) const {
-        fail(ErrorCode::Unsupported, "{}: the expression {} is not supported, at byte {}: {}",
-             place_, io::printable(pattern_), at_, what);
-    }
-
-    bool at_end() const { return at_ == pattern_.size(); }
-    char peek() const { return at_end() ? '\0' : pattern_[at_]; }
-    bool take(std::string_view wanted) {
-        if (!pattern_.substr(at_).starts_with(wanted)) return false;
-        at_ += wanted.size();
-        return true;
-    }
-    char32_t take_character() {
-        const Character next = character_at(pattern_, at_);
-        at_ = next.end;
-        return next.code;
-    }
-
     void alternatives(int depth) {
         if (depth > limits::kPatternDepth) refuse("too many groups within each other");
         for (;;) {
@@ -134,7 +102,7 @@ class Translation {
     bool group(int depth) {
         const bool outer_case = ignore_case_;
         bool repeatable = true;
-        if (!pattern_.substr(at_).starts_with("(?")) {
+        if (!looks_at("(?")) {
             ++at_;
             out_ += "(?:";  // nobody asks what a group has matched
         } else if (take("(?i:")) {
@@ -146,7 +114,7 @@ class Translation {
             out_ += "(?>";
         } else {
             repeatable = false;
-            const size_t length = pattern_.substr(at_).starts_with("(?<") ? 4 : 3;
+            const size_t length = looks_at("(?<") ? 4 : 3;
             const std::string_view opening = pattern_.substr(at_, length);
             if (opening != "(?=" && opening != "(?!" && opening != "(?<=" && opening != "(?<!") {
                 refuse("this kind of group");
@@ -160,50 +128,6 @@ class Translation {
         out_ += ')';
         ignore_case_ = outer_case;
         return repeatable;
-    }
-
-    // The character that \x or \u spells, from behind the letter on.
-    char32_t take_number(char kind) {
-        const bool braces = kind == 'x' && take("{");
-        const size_t most = braces ? 6 : kind == 'x' ? 2 : 4;
-        char32_t code = 0;
-        size_t digits = 0;
-        for (; digits < most && !at_end(); ++digits, ++at_) {
-            const char c = peek();
-            const char32_t folded = fold(static_cast<unsigned char>(c));
-            if (is_digit(c)) {
-                code = code * 16 + static_cast<char32_t>(c - '0');
-            } else if (folded >= 'a' && folded <= 'f') {
-                code = code * 16 + (folded - 'a' + 10);
-            } else {
-                break;
-            }
-        }
-        const bool complete = braces ? digits > 0 && take("}") : digits == most;
-        const bool character = code <= 0x10FFFF && (code < 0xD800 || code > 0xDFFF);
-        if (!complete || !character || (kind == 'x' && !braces && code >= 0x80)) {
-            refuse("a number that is no character");
-        }
-        return code;
-    }
-
-    // The one character that an escape stands for, from behind the backslash on; empty, with
-    // nothing taken, if it stands for something else.
-    std::optional<char32_t> take_escaped_character() {
-        if (at_end()) refuse("a backslash at the end");
-        const char c = peek();
-        constexpr std::string_view kNames = "tnrfave";
-        constexpr std::string_view kCharacters = "\t\n\r\f\a\v\x1B";
-        if (const size_t known = kNames.find(c); known != std::string_view::npos) {
-            ++at_;
-            return static_cast<char32_t>(kCharacters[known]);
-        }
-        if (c == 'x' || c == 'u') {
-            ++at_;
-            return take_number(c);
-        }
-        if (is_digit(c) || is_ascii_letter(static_cast<unsigned char>(c))) return std::nullopt;
-        return take_character();
     }
 
     bool escape() {
@@ -235,7 +159,7 @@ class Translation {
     }
 
     bool word_border(fmt::format_string<const std::string&> meaning) {
-        const std::string words = class_of_words();
+        const std::string words = classes_.words();
         return assertion(1, "(?:" + fmt::format(meaning, words) + ")");
     }
 
@@ -250,15 +174,15 @@ class Translation {
         ++at_;
         switch (kind) {
             case 's':
-                return {class_of_spaces(), false};
+                return {classes_.spaces(), false};
             case 'S':
-                return {class_of_spaces(), true};
+                return {classes_.spaces(), true};
             case 'd':
             case 'D':
-                return {class_of_property("Nd"), kind == 'D'};
+                return {classes_.property("Nd"), kind == 'D'};
             case 'w':
             case 'W':
-                return {class_of_words(), kind == 'W'};
+                return {classes_.words(), kind == 'W'};
             case 'h':
             case 'H':
                 return {"0-9A-Fa-f", kind == 'H'};
@@ -277,7 +201,7 @@ class Translation {
         if (take("^")) negated = !negated;
         const size_t end = pattern_.find('}', at_);
         const std::string inside =
-            end == std::string_view::npos ? "" : class_of_property(pattern_.substr(at_, end - at_));
+            end == std::string_view::npos ? "" : classes_.property(pattern_.substr(at_, end - at_));
         if (inside.empty()) refuse("this property");
         at_ = end + 1;
         return {inside, negated};
@@ -312,7 +236,7 @@ class Translation {
         }
         check_case(*from, negated);
         out_ += escaped(*from);
-        if (peek() != '-' || pattern_.substr(at_).starts_with("-]")) return;
+        if (peek() != '-' || looks_at("-]")) return;
         ++at_;
         if (at_end() || peek() == '[') refuse("a range without an end");
         const auto to = take("\\") ? take_escaped_character() : take_character();
@@ -327,9 +251,9 @@ class Translation {
         const bool words = peek() == 'w';
         const Set set = take_set();
         if (set.negated && !non_spaces) refuse("a negated set within brackets");
-        if (peek() == '-' && !pattern_.substr(at_).starts_with("-]")) refuse("a range from a set");
-        out_ += non_spaces ? class_of_non_spaces()
-                : words    ? class_of_words_in_brackets()
+        if (peek() == '-' && !looks_at("-]")) refuse("a range from a set");
+        out_ += non_spaces ? classes_.non_spaces()
+                : words    ? classes_.words_in_brackets()
                            : set.inside;
     }
 
@@ -379,19 +303,7 @@ class Translation {
         }
     }
 
-    std::optional<int> take_count() {
-        if (!is_digit(peek())) return std::nullopt;
-        int count = 0;
-        for (; is_digit(peek()); ++at_) {
-            count = count * 10 + (peek() - '0');
-            if (count > kMaxRepeats) refuse("a count above 1000");
-        }
-        return count;
-    }
-
-    std::string_view pattern_;
-    const std::string& place_;
-    size_t at_ = 0;
+    RegexClasses classes_;
     std::string out_;
     bool ignore_case_ = false;
     char32_t before_ = 0;  // the literal that the next one follows, 0 if there is none
@@ -399,12 +311,13 @@ class Translation {
 
 }  // namespace
 
-std::string to_pcre2(std::string_view pattern, const std::string& place) {
+std::string to_pcre2(std::string_view pattern, const std::string& place,
+                     const RegexClasses& classes) {
     if (pattern.size() > limits::kPatternBytes) {
         fail(ErrorCode::Unsupported, "{}: the expression has {} bytes, expected at most {}", place,
              pattern.size(), limits::kPatternBytes);
     }
-    return Translation(pattern, place).all();
+    return Translation(pattern, place, classes).all();
 }
 
 }  // namespace quarot::tokenizer
