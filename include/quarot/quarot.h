@@ -3,7 +3,8 @@
 // Everything that fails throws quarot::Error, or std::bad_alloc where memory runs out. Handles are
 // cheap to move; what a handle refers to lives as long as one of them. Texts are UTF-8, folders are
 // paths as the operating system takes them, sizes named bytes are bytes, tokens are counted in
-// tokens. Nothing is read from the environment and no signal handler is installed.
+// tokens. Nothing is read from the environment and no signal handler is installed; but OpenBLAS, of
+// which a process has one, is set to one thread: the order of its sums would follow the number.
 #pragma once
 
 #include "quarot/error.h"
