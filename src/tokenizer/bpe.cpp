@@ -87,21 +87,31 @@ void Bpe::encode(std::string_view piece, Workspace& work, std::vector<int32_t>& 
             return;
         }
     }
+    Reading reading{piece};
+    size_t wanted = work.window;
     work.symbols.clear();
-    add_symbols(piece, work.symbols);
-    merger_.merge(work.symbols, work.merger, ids);
+    do {
+        add_symbols(reading, wanted, work.symbols);
+        const bool goes_on = !reading.rest.empty();
+        const size_t settled = merger_.merge(work.symbols, goes_on, work.merger, ids);
+        // Else many windows could each yield little.
+        if (settled <= work.symbols.size() / 2) wanted *= 2;
+        work.symbols.erase(work.symbols.begin(),
+                           work.symbols.begin() + static_cast<int64_t>(settled));
+    } while (!reading.rest.empty() || !work.symbols.empty());
 }
 
-void Bpe::add_symbols(std::string_view piece, std::vector<int32_t>& symbols) const {
-    bool pending_unknown = false;
-    for (size_t at = 0; at < piece.size();) {
-        const size_t end = byte_level_ ? at + 1 : character_at(piece, at).end;
-        const auto byte = static_cast<uint8_t>(piece[at]);
+// Until `wanted` symbols are there or the piece ends.
+void Bpe::add_symbols(Reading& reading, size_t wanted, std::vector<int32_t>& symbols) const {
+    auto& [rest, pending_unknown] = reading;
+    while (!rest.empty() && symbols.size() < wanted) {
+        const size_t end = byte_level_ ? 1 : character_at(rest, 0).end;
+        const auto byte = static_cast<uint8_t>(rest[0]);
         const std::string_view spelling =
-            byte_level_ ? character_of_byte(byte) : piece.substr(at, end - at);
+            byte_level_ ? character_of_byte(byte) : rest.substr(0, end);
         const int32_t id =
-            end == at + 1 ? id_of_byte_[byte] : vocabulary_->find_in_model(spelling).value_or(-1);
-        at = end;
+            end == 1 ? id_of_byte_[byte] : vocabulary_->find_in_model(spelling).value_or(-1);
+        rest.remove_prefix(end);
         if (id < 0) {
             add_unknown(spelling, pending_unknown, symbols);
             continue;
@@ -110,7 +120,10 @@ void Bpe::add_symbols(std::string_view piece, std::vector<int32_t>& symbols) con
         pending_unknown = false;
         symbols.push_back(id);
     }
-    if (pending_unknown) symbols.push_back(*unknown_);
+    if (rest.empty() && pending_unknown) {
+        symbols.push_back(*unknown_);
+        pending_unknown = false;
+    }
 }
 
 // An unknown token is added only when its run ends, so that a run can become one. Byte tokens do

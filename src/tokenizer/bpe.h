@@ -26,11 +26,15 @@ class Bpe {
 
     // What encode() keeps between pieces, and how much it has done.
     struct Workspace {
-        std::vector<int32_t> symbols;  // of the piece, before merging
+        std::vector<int32_t> symbols;  // of the piece's part that is worked on, before merging
         Merger::Workspace merger;
+        size_t window = kWindow;  // smaller ones make sense in tests only
     };
+    static constexpr size_t kWindow = 4096;
 
-    // Appends the ids of a piece. Raw bytes, or valid UTF-8 if not byte-level.
+    // Appends the ids of a piece. Raw bytes, or valid UTF-8 if not byte-level. A long piece goes
+    // through in windows of so many symbols, each beginning where the one before it is settled. So
+    // what is worked on stays in the cache, and the time for a byte does not grow with the piece.
     void encode(std::string_view piece, Workspace& work, std::vector<int32_t>& ids) const;
 
     // The end of the part of a piece that begins at `at`: parts can be encoded one by one.
@@ -41,7 +45,11 @@ class Bpe {
     const MergeTable& merges() const { return merger_.merges(); }
 
   private:
-    void add_symbols(std::string_view piece, std::vector<int32_t>& symbols) const;
+    struct Reading {  // of a piece
+        std::string_view rest;
+        bool pending_unknown = false;
+    };
+    void add_symbols(Reading& reading, size_t wanted, std::vector<int32_t>& symbols) const;
     void add_unknown(std::string_view spelling, bool& pending, std::vector<int32_t>& symbols) const;
     bool add_bytes(std::string_view spelling, std::vector<int32_t>& symbols) const;
 

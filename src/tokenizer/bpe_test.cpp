@@ -195,14 +195,45 @@ TEST(Bpe, PartsGiveTheIdsOfTheWhole) {
     }
 }
 
-// Each merge takes one symbol away and adds two candidates at most.
-TEST(Bpe, WorkGrowsLinearlyWithAPiece) {
-    Model model(R"({"vocab": {"a": 0, "aa": 1, "aaaa": 2, "aaaaaaaa": 3},
-                    "merges": ["a a", "aa aa", "aaaa aaaa"]})");
-    constexpr size_t kLetters = size_t{1} << 17;
-    const Ids ids = model.encode(std::string(kLetters, 'a'));
-    EXPECT_EQ(ids, Ids(kLetters / 8, 3));
-    EXPECT_LE(model.work.merger.candidates, static_cast<int64_t>(3 * kLetters));
+TEST(Bpe, WindowsChangeNothing) {
+    constexpr uint32_t kSeed = 23;
+    std::mt19937 random(kSeed);
+    Model model(R"({"unk_token": "?", "fuse_unk": true, "byte_fallback": true,
+        "vocab": {"?": 0, "a": 1, "b": 2, "_": 3, "_a": 4, "ab": 5, "ba": 6, "_ab": 7, "?b": 8,
+                  "<0x78>": 9, "aba": 10},
+        "merges": ["a ba", "a b", "_ a", "_ ab", "b a", "? b", "ab a"]})");
+    const std::string letters = "ab_?xyy";
+    for (int round = 0; round < 3000; ++round) {
+        std::string piece(random() % 40, ' ');
+        for (char& letter : piece) letter = letters[random() % letters.size()];
+        model.work.window = Bpe::kWindow;
+        const Ids whole = model.encode(piece);
+        for (size_t window : {2, 3, 5, 9}) {
+            model.work.window = window;
+            ASSERT_EQ(model.encode(piece), whole) << piece << " seed " << kSeed;
+        }
+    }
+}
+
+// Of each window at least half is settled, or the windows become twice as long: each symbol is
+// looked at no more than four times on average, and each look adds three candidates at most.
+TEST(Bpe, WorkGrowsLinearlyWithAPieceWhateverTheMerges) {
+    constexpr size_t kLetters = size_t{1} << 18;
+    for (const char* merges :
+         {R"(["a a", "aa aa", "aaaa aaaa"])", R"(["a ba", "a b", "b a", "ab ab"])",
+          R"(["aa b", "a aab", "a a", "a b"])", R"([])"}) {
+        Model model(std::string(R"({"vocab": {"a": 0, "b": 1, "aa": 2, "aaaa": 3, "aaaaaaaa": 4,
+            "ab": 5, "ba": 6, "aba": 7, "abab": 8, "aab": 9, "aaab": 10}, "merges": )") +
+                    merges + "}");
+        for (const std::string unit : {"a", "ab", "aab", "aaaaaaab"}) {
+            std::string piece;
+            while (piece.size() < kLetters) piece += unit;
+            model.work.merger.candidates = 0;
+            model.encode(piece);
+            EXPECT_LE(model.work.merger.candidates, static_cast<int64_t>(12 * piece.size()))
+                << merges << " " << unit;
+        }
+    }
 }
 
 }  // namespace

@@ -25,7 +25,7 @@ class Merger::Window {
     Window(const Merger& merger, Workspace& work) : merger_(merger), work_(work) {}
 
     // Merges the symbols; returns how many of them are known to have become what was appended.
-    size_t merge(std::span<const int32_t> symbols, bool text_goes_on, std::vector<int32_t>& ids);
+    size_t merge(std::span<const int32_t> symbols, bool piece_goes_on, std::vector<int32_t>& ids);
 
   private:
     using Symbol = Workspace::Symbol;
@@ -46,10 +46,10 @@ class Merger::Window {
     int32_t front_limit_ = 0;  // when the highest rank is above this one, it is known no more
 };
 
-size_t Merger::Window::merge(std::span<const int32_t> symbols, bool text_goes_on,
+size_t Merger::Window::merge(std::span<const int32_t> symbols, bool piece_goes_on,
                              std::vector<int32_t>& ids) {
     fill(symbols);
-    has_front_ = text_goes_on;
+    has_front_ = piece_goes_on;
     if (has_front_) set_front(static_cast<int32_t>(symbols.size()) - 1, 0);
     merge_candidates();
     if (has_front_) {
@@ -142,16 +142,9 @@ void Merger::Window::draw_front_back() {
     }
 }
 
-void Merger::merge(std::span<const int32_t> symbols, Workspace& work,
-                   std::vector<int32_t>& ids) const {
-    size_t size = work.window;
-    while (!symbols.empty()) {
-        size = std::min(size, symbols.size());
-        const bool text_goes_on = size < symbols.size();
-        const size_t known = Window(*this, work).merge(symbols.first(size), text_goes_on, ids);
-        symbols = symbols.subspan(known);
-        if (known < size / 2 + 1) size *= 2;  // else many windows could each yield little
-    }
+size_t Merger::merge(std::span<const int32_t> symbols, bool piece_goes_on, Workspace& work,
+                     std::vector<int32_t>& ids) const {
+    return Window(*this, work).merge(symbols, piece_goes_on, ids);
 }
 
 }  // namespace quarot::tokenizer

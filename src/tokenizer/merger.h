@@ -13,10 +13,7 @@
 
 namespace quarot::tokenizer {
 
-// Again and again the pair of the lowest rank, the leftmost among equals, becomes one symbol. A
-// long piece goes through in windows: of each, those symbols are taken that no symbols behind the
-// window can change, and the next window begins behind them. So memory that is worked on stays in
-// the cache, and the time for each byte does not grow with the piece.
+// Again and again the pair of the lowest rank, the leftmost among equals, becomes one symbol.
 class Merger {
   public:
     Merger(MergeTable merges, const Vocabulary& vocabulary)
@@ -40,13 +37,15 @@ class Merger {
         std::vector<Symbol> symbols;
         std::vector<Candidate> queue;  // heap, lowest rank then lowest position first
         int64_t candidates = 0;        // all that ever entered a queue
-        size_t window = kWindow;       // of symbols; smaller ones make sense in tests only
     };
-    static constexpr size_t kWindow = 4096;
 
-    // Appends the ids of a piece of at most kMaxSymbols.
+    // Appends the ids of the symbols, at most kMaxSymbols. If the piece goes on behind them, it
+    // appends only those that cannot change whatever follows, perhaps none. Returns how many of the
+    // symbols have become what was appended; the rest is to be merged with what follows, as if a
+    // piece began there.
     static constexpr size_t kMaxSymbols = INT32_MAX / 8;
-    void merge(std::span<const int32_t> symbols, Workspace& work, std::vector<int32_t>& ids) const;
+    size_t merge(std::span<const int32_t> symbols, bool piece_goes_on, Workspace& work,
+                 std::vector<int32_t>& ids) const;
 
   private:
     class Window;

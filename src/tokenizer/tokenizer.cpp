@@ -15,6 +15,8 @@ namespace {
 
 constexpr io::JsonLimits kLimits{.max_bytes = int64_t{64} << 20, .max_depth = 32};
 
+constexpr size_t kBytesPerId = 4;  // usual ones; others cost a longer list
+
 std::vector<int32_t> prefix_for(const Tokenizer::Impl& impl, AddBos bos) {
     std::vector<int32_t> prefix = impl.post_processor.before();
     const bool has_bos = impl.bos && !prefix.empty() && prefix.front() == *impl.bos;
@@ -67,6 +69,7 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, AddBos bos,
                                        std::span<const TextRange> plain) const {
     check_ranges(plain, text.size());
     std::vector<int32_t> ids = prefix_for(*impl_, bos);
+    ids.reserve(ids.size() + text.size() / kBytesPerId);
     if (io::first_non_utf8(text) == text.size()) {
         impl_->encode_text(text, plain, ids);
     } else {
