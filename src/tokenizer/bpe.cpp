@@ -3,6 +3,7 @@
 #include "tokenizer/bpe.h"
 
 #include <algorithm>
+#include <iterator>
 #include <string>
 
 #include "core/error.h"
@@ -27,12 +28,25 @@ void refuse_unless_empty(const io::Json& model, std::string_view key) {
     }
 }
 
-std::array<int32_t, 256> fallback_ids(const Vocabulary& vocabulary) {
+std::optional<std::array<int32_t, 256>> fallback_ids(const io::Json& model,
+                                                     const Vocabulary& vocabulary) {
+    if (!flag(model, "byte_fallback")) return std::nullopt;
     std::array<int32_t, 256> ids{};
     for (size_t byte = 0; byte < ids.size(); ++byte) {
         ids[byte] = vocabulary.find_in_model(byte_token(static_cast<uint8_t>(byte))).value_or(-1);
     }
     return ids;
+}
+
+std::optional<int32_t> unknown_id(const io::Json& model, const Vocabulary& vocabulary) {
+    const io::Json* unknown = model.find("unk_token");
+    if (unknown == nullptr) return std::nullopt;
+    const std::optional<int32_t> id = vocabulary.find_in_model(unknown->as_string());
+    if (!id) {
+        fail(ErrorCode::Corrupt, "{} is \"{}\", which the vocabulary lacks", unknown->place(),
+             io::printable(unknown->as_string()));
+    }
+    return id;
 }
 
 }  // namespace
@@ -52,19 +66,13 @@ void Bpe::refuse_unsupported(const io::Json& model) {
 
 Bpe::Bpe(const io::Json& model, const Vocabulary& vocabulary, bool byte_level)
     : vocabulary_(&vocabulary),
-      merger_(MergeTable::parse(model.at("merges"), vocabulary), vocabulary),
-      byte_level_(byte_level) {
-    fuse_unknown_ = flag(model, "fuse_unk");
-    ignore_merges_ = flag(model, "ignore_merges");
+      byte_level_(byte_level),
+      fuse_unknown_(flag(model, "fuse_unk")),
+      ignore_merges_(flag(model, "ignore_merges")),
+      unknown_(unknown_id(model, vocabulary)),
+      fallback_(fallback_ids(model, vocabulary)),
+      merger_(MergeTable::parse(model.at("merges"), vocabulary), vocabulary, long_symbols()) {
     if (!byte_level && !ignore_merges_) borders_.emplace(merges(), vocabulary);
-    if (flag(model, "byte_fallback")) fallback_ = fallback_ids(vocabulary);
-    if (const io::Json* unknown = model.find("unk_token")) {
-        unknown_ = vocabulary.find_in_model(unknown->as_string());
-        if (!unknown_) {
-            fail(ErrorCode::Corrupt, "{} is \"{}\", which the vocabulary lacks", unknown->place(),
-                 io::printable(unknown->as_string()));
-        }
-    }
     id_of_byte_.fill(-1);
     for (int byte = 0; byte < (byte_level ? 256 : 128); ++byte) {
         const char character = static_cast<char>(byte);
@@ -72,6 +80,14 @@ Bpe::Bpe(const io::Json& model, const Vocabulary& vocabulary, bool byte_level)
                                                      : std::string_view(&character, 1);
         id_of_byte_[static_cast<size_t>(byte)] = vocabulary.find_in_model(spelling).value_or(-1);
     }
+}
+
+std::vector<int32_t> Bpe::long_symbols() const {
+    std::vector<int32_t> symbols;
+    if (unknown_) symbols.push_back(*unknown_);
+    if (fallback_) std::copy(fallback_->begin(), fallback_->end(), std::back_inserter(symbols));
+    std::erase(symbols, -1);
+    return symbols;
 }
 
 void Bpe::encode(std::string_view piece, Workspace& work, std::vector<int32_t>& ids) const {

@@ -45,6 +45,7 @@ class Bpe {
     const MergeTable& merges() const { return merger_.merges(); }
 
   private:
+    std::vector<int32_t> long_symbols() const;
     struct Reading {  // of a piece
         std::string_view rest;
         bool pending_unknown = false;
@@ -54,14 +55,14 @@ class Bpe {
     bool add_bytes(std::string_view spelling, std::vector<int32_t>& symbols) const;
 
     const Vocabulary* vocabulary_;
-    Merger merger_;
     std::optional<MergeBorders> borders_;  // only where whole texts are pieces
     bool byte_level_;
-    bool fuse_unknown_ = false;
-    bool ignore_merges_ = false;
+    bool fuse_unknown_;
+    bool ignore_merges_;
     std::optional<int32_t> unknown_;
     std::array<int32_t, 256> id_of_byte_{};  // byte-level: of every byte; else of ASCII. -1: none
     std::optional<std::array<int32_t, 256>> fallback_;  // id of <0x00>..<0xFF>, -1: none
+    Merger merger_;                                     // knows the two above as symbols
 };
 
 }  // namespace quarot::tokenizer

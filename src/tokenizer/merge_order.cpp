@@ -1,8 +1,12 @@
-// A token's last rank is the highest one that making it can need. Parts are shorter than what they
-// make, so going through the merges by length finds them in one walk.
+// Making a token can need many merges: when the highest rank is below the first of its two limits
+// it cannot be there yet, above the second it cannot become new. Parts are shorter than what they
+// make, so going through the merges by length finds both in one walk.
 #include "tokenizer/merge_order.h"
 
 #include <algorithm>
+#include <string>
+
+#include "tokenizer/unicode.h"
 
 namespace quarot::tokenizer {
 namespace {
@@ -17,14 +21,31 @@ std::vector<MergeTable::Entry> by_length(const MergeTable& merges, const Vocabul
     return sorted;
 }
 
-std::vector<int32_t> last_ranks(const MergeTable& merges, const Vocabulary& vocabulary) {
-    std::vector<int32_t> last(static_cast<size_t>(vocabulary.size()), -1);
-    for (const auto& [left, right, merge] : by_length(merges, vocabulary)) {
-        int32_t& own = last[static_cast<size_t>(merge.id)];
-        own = std::max(
-            {own, merge.rank, last[static_cast<size_t>(left)], last[static_cast<size_t>(right)]});
+struct Making {
+    int32_t first = MergeOrder::kNever;
+    int32_t last = -1;
+};
+
+bool is_character(const std::string& token) {
+    return !token.empty() && character_at(token, 0).end == token.size();
+}
+
+std::vector<Making> makings(const MergeTable& merges, const Vocabulary& vocabulary,
+                            std::span<const int32_t> symbols) {
+    std::vector<Making> found(static_cast<size_t>(vocabulary.size()));
+    for (int64_t id = 0; id < vocabulary.size(); ++id) {
+        const std::string* token = vocabulary.token(id);
+        if (token != nullptr && is_character(*token)) found[static_cast<size_t>(id)].first = -1;
     }
-    return last;
+    for (int32_t id : symbols) found[static_cast<size_t>(id)].first = -1;
+    for (const auto& [left, right, merge] : by_length(merges, vocabulary)) {
+        const Making& a = found[static_cast<size_t>(left)];
+        const Making& b = found[static_cast<size_t>(right)];
+        Making& own = found[static_cast<size_t>(merge.id)];
+        own.first = std::min(own.first, std::max({merge.rank, a.first, b.first}));
+        own.last = std::max({own.last, merge.rank, a.last, b.last});
+    }
+    return found;
 }
 
 // A part without text is as long as what it makes, and makes it again and again.
@@ -34,20 +55,23 @@ bool has_empty_part(const MergeTable::Entry& entry, const Vocabulary& vocabulary
 
 }  // namespace
 
-MergeOrder::MergeOrder(const MergeTable& merges, const Vocabulary& vocabulary)
-    : late_(static_cast<size_t>(vocabulary.size())),
+MergeOrder::MergeOrder(const MergeTable& merges, const Vocabulary& vocabulary,
+                       std::span<const int32_t> symbols)
+    : late_from_(static_cast<size_t>(vocabulary.size()), kNever),
       first_of_(static_cast<size_t>(vocabulary.size()) + 1) {
-    const std::vector<int32_t> last = last_ranks(merges, vocabulary);
+    const std::vector<Making> making = makings(merges, vocabulary, symbols);
     bool all_late = false;
     for (const MergeTable::Entry& entry : merges.entries()) {
         const auto left = static_cast<size_t>(entry.left);
-        const auto right = static_cast<size_t>(entry.right);
+        const Making& right = making[static_cast<size_t>(entry.right)];
         all_late = all_late || has_empty_part(entry, vocabulary);
-        if (entry.merge.rank <= std::max(last[left], last[right])) late_[left] = true;
+        if (entry.merge.rank <= std::max(making[left].last, right.last)) {
+            late_from_[left] = std::min(late_from_[left], std::max(entry.merge.rank, right.first));
+        }
         ranks_.push_back(entry.merge.rank);
         ++first_of_[left + 1];
     }
-    if (all_late) late_.assign(late_.size(), true);
+    if (all_late) late_from_.assign(late_from_.size(), -1);
     for (size_t i = 1; i < first_of_.size(); ++i) {
         first_of_[i] += first_of_[i - 1];
         std::sort(ranks_.begin() + first_of_[i - 1], ranks_.begin() + first_of_[i]);

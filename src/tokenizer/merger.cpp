@@ -5,8 +5,9 @@
 //                          front ^
 //
 // The front moves left by one symbol when the highest rank so far passes that of any merge with the
-// symbol on its left, or at once if such a merge is late (merge_order.h). At the end no merge can
-// have crossed the front's right side: what is left of it is as if the text ended there.
+// symbol on its left, or if such a merge can come late (merge_order.h). At the end no merge can
+// have crossed the front's right side: what is left of it is as if the text ended there. Merges of
+// one rank go from left to right, so those that end the front's time come after those before it.
 #include "tokenizer/merger.h"
 
 #include <algorithm>
@@ -129,11 +130,13 @@ void Merger::Window::join(int32_t position, int32_t id) {
 // The symbol at `position` is the last known one from the time on when ranks below `rank` are done.
 void Merger::Window::set_front(int32_t position, int32_t rank) {
     const MergeOrder& order = merger_.order_;
-    while (position >= 0 && order.has_late(symbol(position).id)) {
+    while (position >= 0 && order.late_from(symbol(position).id) <= highest_) {
         position = symbol(position).previous;
     }
     front_ = position;
-    if (position >= 0) front_limit_ = order.next_rank(symbol(position).id, rank);
+    if (position < 0) return;
+    const int32_t id = symbol(position).id;
+    front_limit_ = std::min(order.next_rank(id, rank), order.late_from(id));
 }
 
 void Merger::Window::draw_front_back() {

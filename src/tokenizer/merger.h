@@ -16,8 +16,9 @@ namespace quarot::tokenizer {
 // Again and again the pair of the lowest rank, the leftmost among equals, becomes one symbol.
 class Merger {
   public:
-    Merger(MergeTable merges, const Vocabulary& vocabulary)
-        : merges_(std::move(merges)), order_(merges_, vocabulary) {}
+    // `symbols` are those of more than one character that merge() may get.
+    Merger(MergeTable merges, const Vocabulary& vocabulary, std::span<const int32_t> symbols)
+        : merges_(std::move(merges)), order_(merges_, vocabulary, symbols) {}
 
     const MergeTable& merges() const { return merges_; }
 

@@ -19,7 +19,7 @@ struct Model {
     // Ids 0 and on for the letters, then for what the merges make; merges as pairs of tokens.
     Model(const std::string& letters, const io::Json& merges)
         : vocabulary(make_vocabulary(letters, merges)),
-          merger(MergeTable::parse(merges, vocabulary), vocabulary) {}
+          merger(MergeTable::parse(merges, vocabulary), vocabulary, {}) {}
 
     static Vocabulary make_vocabulary(const std::string& letters, const io::Json& merges) {
         Vocabulary vocabulary;
@@ -113,16 +113,19 @@ TEST(Merger, WindowsChangeNothingWhereMergesComeBeforeThoseOfTheirParts) {
     expect_windows_change_nothing(true, 31);
 }
 
-TEST(Merger, KnowsWhichMergesComeLate) {
+TEST(Merger, KnowsWhenMergesComeLate) {
     // "a" "bc" comes before "b" "c", which makes its right part.
     const Model model("abc", io::Json::Array{pair("a", "bc"), pair("b", "c"), pair("bc", "a")});
-    const MergeOrder order(model.merger.merges(), model.vocabulary);
-    EXPECT_TRUE(order.has_late(*model.vocabulary.find("a")));
-    EXPECT_FALSE(order.has_late(*model.vocabulary.find("b")));
-    EXPECT_FALSE(order.has_late(*model.vocabulary.find("bc")));
-    EXPECT_EQ(order.next_rank(*model.vocabulary.find("bc"), 0), 2);
-    EXPECT_EQ(order.next_rank(*model.vocabulary.find("bc"), 3), MergeOrder::kNever);
-    EXPECT_EQ(order.next_rank(*model.vocabulary.find("c"), 0), MergeOrder::kNever);
+    const auto id = [&](const char* token) { return *model.vocabulary.find(token); };
+    const MergeOrder order(model.merger.merges(), model.vocabulary, {});
+    EXPECT_EQ(order.late_from(id("a")), 1);
+    EXPECT_EQ(order.late_from(id("b")), MergeOrder::kNever);
+    EXPECT_EQ(order.late_from(id("bc")), MergeOrder::kNever);
+    EXPECT_EQ(order.next_rank(id("bc"), 0), 2);
+    EXPECT_EQ(order.next_rank(id("bc"), 3), MergeOrder::kNever);
+    EXPECT_EQ(order.next_rank(id("c"), 0), MergeOrder::kNever);
+    const MergeOrder there(model.merger.merges(), model.vocabulary, std::vector{id("bc")});
+    EXPECT_EQ(there.late_from(id("a")), 0);
 }
 
 TEST(Merger, MergesWithAPartWithoutTextEnd) {
@@ -130,7 +133,7 @@ TEST(Merger, MergesWithAPartWithoutTextEnd) {
     Vocabulary vocabulary = model.vocabulary;
     vocabulary.add("", 3, "test");
     const auto merges = io::Json(io::Json::Array{pair("a", "b"), pair("", "ab"), pair("ab", "")});
-    const Merger merger(MergeTable::parse(merges, vocabulary), vocabulary);
+    const Merger merger(MergeTable::parse(merges, vocabulary), vocabulary, {});
     Merger::Workspace work;
     Ids ids;
     EXPECT_EQ(merger.merge(Ids{0, 1, 0, 1}, true, work, ids), 0U);
