@@ -8,9 +8,9 @@
 namespace quarot::fuzz {
 
 std::span<const Target* const> targets() {
-    static constexpr std::array kTargets = {&kSafetensorsTarget, &kJsonTarget,   &kIndexTarget,
-                                            &kConfigTarget,      &kRecipeTarget, &kJournalTarget,
-                                            &kTokenizerTarget,   &kTextTarget,   &kStopTarget};
+    static constexpr std::array kTargets = {
+        &kSafetensorsTarget, &kJsonTarget,      &kIndexTarget, &kConfigTarget, &kRecipeTarget,
+        &kJournalTarget,     &kTokenizerTarget, &kTextTarget,  &kStopTarget,   &kCommandTarget};
     return kTargets;
 }
 

@@ -48,5 +48,6 @@ extern const Target kJournalTarget;
 extern const Target kTokenizerTarget;
 extern const Target kTextTarget;
 extern const Target kStopTarget;
+extern const Target kCommandTarget;
 
 }  // namespace quarot::fuzz
