@@ -1,5 +1,5 @@
 # Run by CPack before it packs: Debian wants manual pages compressed.
-file(GLOB_RECURSE pages ${CPACK_TEMPORARY_INSTALL_DIRECTORY}/*/share/man/*.1)
+file(GLOB_RECURSE pages ${CPACK_TEMPORARY_INSTALL_DIRECTORY}/quarot*.1)
 foreach(page IN LISTS pages)
     execute_process(COMMAND gzip -9nf ${page} COMMAND_ERROR_IS_FATAL ANY)
 endforeach()
