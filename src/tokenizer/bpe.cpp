@@ -111,7 +111,7 @@ void Bpe::encode(std::string_view piece, Workspace& work, std::vector<int32_t>& 
         const bool goes_on = !reading.rest.empty();
         const size_t settled = merger_.merge(work.symbols, goes_on, work.merger, ids);
         // Else many windows could each yield little.
-        if (settled <= work.symbols.size() / 2) wanted *= 2;
+        if (settled <= work.symbols.size() / 2) wanted *= 4;
         work.symbols.erase(work.symbols.begin(),
                            work.symbols.begin() + static_cast<int64_t>(settled));
     } while (!reading.rest.empty() || !work.symbols.empty());

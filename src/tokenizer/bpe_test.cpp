@@ -215,7 +215,26 @@ TEST(Bpe, WindowsChangeNothing) {
     }
 }
 
-// Of each window at least half is settled, or the windows become twice as long: each symbol is
+// A word so long that its candidates go into buckets, with merges that keep it from being settled.
+TEST(Bpe, OnePieceOfManySymbolsGivesWhatTheDefinitionGives) {
+    constexpr uint32_t kSeed = 24;
+    std::mt19937 random(kSeed);
+    Model model(R"({"vocab": {"a": 0, "b": 1, "ab": 2, "aab": 3, "ba": 4, "abab": 5},
+                    "merges": ["a ab", "a b", "b a", "ab ab"]})");
+    model.work.window = size_t{1} << 20;
+    std::string piece(size_t{1} << 15, 'a');
+    for (char& letter : piece) letter = random() % 3 == 0 ? 'b' : 'a';
+    const Ids whole = model.encode(piece);
+    model.work.window = 64;
+    EXPECT_EQ(model.encode(piece), whole);
+    Ids letters;
+    for (char letter : piece.substr(0, 3000)) letters.push_back(letter - 'a');
+    const Ids naive = merge_naively(model.bpe.merges(), letters);
+    const auto settled = static_cast<int64_t>(naive.size()) - 10;
+    EXPECT_TRUE(std::equal(naive.begin(), naive.begin() + settled, whole.begin()));
+}
+
+// Of each window at least half is settled, or the windows become four times as long: each symbol is
 // looked at no more than four times on average, and each look adds three candidates at most.
 TEST(Bpe, WorkGrowsLinearlyWithAPieceWhateverTheMerges) {
     constexpr size_t kLetters = size_t{1} << 18;

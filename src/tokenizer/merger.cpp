@@ -1,5 +1,5 @@
-// Symbols form a linked list over which a heap of candidate merges works. Where text goes on behind
-// the list, a front tells how far its symbols are known to be those of the whole text:
+// Symbols form a linked list over which a queue of candidate merges works. Where text goes on
+// behind the list, a front tells how far its symbols are known to be those of the whole text:
 //
 //     t h e _ q u i c k _ b r o w n|. . .      the last symbol may yet merge with what follows
 //                          front ^
@@ -13,14 +13,6 @@
 #include <algorithm>
 
 namespace quarot::tokenizer {
-namespace {
-
-bool later(const Merger::Workspace::Candidate& a, const Merger::Workspace::Candidate& b) {
-    return a.rank != b.rank ? a.rank > b.rank : a.position > b.position;
-}
-
-}  // namespace
-
 class Merger::Window {
   public:
     Window(const Merger& merger, Workspace& work) : merger_(merger), work_(work) {}
@@ -33,7 +25,7 @@ class Merger::Window {
     Symbol& symbol(int32_t position) { return work_.symbols[static_cast<size_t>(position)]; }
 
     void fill(std::span<const int32_t> symbols);
-    bool consider(int32_t left);
+    void consider(int32_t left);
     void merge_candidates();
     void join(int32_t position, int32_t id);
     void set_front(int32_t position, int32_t rank);
@@ -54,7 +46,7 @@ size_t Merger::Window::merge(std::span<const int32_t> symbols, bool piece_goes_o
     if (has_front_) set_front(static_cast<int32_t>(symbols.size()) - 1, 0);
     merge_candidates();
     if (has_front_) {
-        highest_ = MergeOrder::kNever;
+        highest_ = MergeOrder::kNever - 1;  // all that can ever come
         draw_front_back();
     }
     size_t known = symbols.size();
@@ -62,43 +54,38 @@ size_t Merger::Window::merge(std::span<const int32_t> symbols, bool piece_goes_o
         known = front_ < 0 ? 0 : static_cast<size_t>(symbol(front_).next);
     }
     for (size_t at = 0; at < known; ++at) {
-        if (!work_.symbols[at].merged_away) ids.push_back(work_.symbols[at].id);
+        if (work_.symbols[at].id != Workspace::kMerged) ids.push_back(work_.symbols[at].id);
     }
     return known;
 }
 
 void Merger::Window::fill(std::span<const int32_t> symbols) {
     work_.symbols.clear();
+    work_.symbols.reserve(symbols.size());
     for (size_t at = 0; at < symbols.size(); ++at) {
         const auto position = static_cast<int32_t>(at);
-        work_.symbols.push_back({.id = symbols[at],
-                                 .previous = position - 1,
-                                 .next = position + 1,
-                                 .merged_away = false});
+        work_.symbols.push_back(
+            {.id = symbols[at], .previous = position - 1, .next = position + 1});
     }
-    work_.queue.clear();
+    work_.queue.clear(symbols.size());
     for (size_t at = 0; at + 1 < symbols.size(); ++at) consider(static_cast<int32_t>(at));
-    std::make_heap(work_.queue.begin(), work_.queue.end(), later);
 }
 
-bool Merger::Window::consider(int32_t left) {
+void Merger::Window::consider(int32_t left) {
     const int32_t right = symbol(left).next;
-    if (right == static_cast<int32_t>(work_.symbols.size())) return false;
+    if (right == static_cast<int32_t>(work_.symbols.size())) return;
     const Merge* merge = merger_.merges_.find(symbol(left).id, symbol(right).id);
-    if (merge == nullptr) return false;
-    work_.queue.push_back({.rank = merge->rank, .position = left, .id = merge->id});
+    if (merge == nullptr) return;
+    work_.queue.push({.rank = merge->rank, .position = left, .id = merge->id});
     ++work_.candidates;
-    return true;
 }
 
 void Merger::Window::merge_candidates() {
-    auto& queue = work_.queue;
-    while (!queue.empty()) {
-        std::pop_heap(queue.begin(), queue.end(), later);
-        const Workspace::Candidate top = queue.back();
-        queue.pop_back();
+    while (!work_.queue.empty()) {
+        const MergeCandidate top = work_.queue.pop();
         const Symbol& left = symbol(top.position);
-        if (left.merged_away || left.next == static_cast<int32_t>(work_.symbols.size())) continue;
+        const bool is_last = left.next == static_cast<int32_t>(work_.symbols.size());
+        if (left.id == Workspace::kMerged || is_last) continue;
         const Merge* merge = merger_.merges_.find(left.id, symbol(left.next).id);
         if (merge == nullptr || merge->id != top.id) continue;  // a neighbour has changed since
         highest_ = std::max(highest_, top.rank);
@@ -115,15 +102,13 @@ void Merger::Window::join(int32_t position, int32_t id) {
     const int32_t right = left.next;
     left.id = id;
     left.next = symbol(right).next;
-    symbol(right).merged_away = true;
+    symbol(right).id = Workspace::kMerged;
     if (left.next < static_cast<int32_t>(work_.symbols.size())) {
         symbol(left.next).previous = position;
     }
     if (has_front_ && right == front_) set_front(position, highest_ + 1);
     for (int32_t changed : {left.previous, position}) {
-        if (changed >= 0 && consider(changed)) {
-            std::push_heap(work_.queue.begin(), work_.queue.end(), later);
-        }
+        if (changed >= 0) consider(changed);
     }
 }
 

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "tokenizer/candidate_queue.h"
 #include "tokenizer/merge_order.h"
 #include "tokenizer/merge_table.h"
 #include "tokenizer/vocabulary.h"
@@ -24,20 +25,15 @@ class Merger {
 
     // What merge() keeps between pieces, and how much it has done.
     struct Workspace {
+        static constexpr int32_t kMerged = -1;
         struct Symbol {
-            int32_t id;
+            int32_t id;        // kMerged if it has become a part of a symbol before it
             int32_t previous;  // -1 at the beginning
-            int32_t next;      // -1 at the end
-            bool merged_away;
-        };
-        struct Candidate {
-            int32_t rank;
-            int32_t position;
-            int32_t id;
+            int32_t next;      // the number of symbols at the end
         };
         std::vector<Symbol> symbols;
-        std::vector<Candidate> queue;  // heap, lowest rank then lowest position first
-        int64_t candidates = 0;        // all that ever entered a queue
+        CandidateQueue queue;
+        int64_t candidates = 0;  // all that ever entered a queue
     };
 
     // Appends the ids of the symbols, at most kMaxSymbols. If the piece goes on behind them, it

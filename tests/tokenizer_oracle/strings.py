@@ -35,6 +35,8 @@ class Strings:
                       self.mixed, self.alphabet, self.alphabet, self.alphabet]
 
     def next(self):
+        if self.random.random() < 0.003:
+            return self.long()
         return self.random.choice(self.kinds)()
 
     def length(self):
@@ -96,6 +98,16 @@ class Strings:
     def mixed(self):
         return "".join(self.random.choice((self.any_unicode, self.slice, self.code, self.runs,
                                            self.with_tokens))()[:40] for _ in range(3))
+
+    def long(self):
+        """A word or run so long that it is not merged in one go."""
+        length = self.random.choice((5000, 9000, 20000))
+        text = self.random.choice(self.texts)
+        begin = self.random.randrange(len(text))
+        words = "".join(text[begin:begin + length].split())
+        letters = "".join(self.random.choices("etaoinshrdlu", k=length))
+        run = self.random.choice("a \n1=-#e\u0301🙂中") * length
+        return self.random.choice((words, letters, run, words[:3000] + run + words))
 
     def alphabet_character(self):
         return self.random.choice(self.random.choice(list(ALPHABETS.values())))
