@@ -72,6 +72,16 @@ int64_t kv_cache_bytes(const Weights& weights) {
         .value_or(std::numeric_limits<int64_t>::max());
 }
 
+// Before the first allocation whose size the files or a flag decide.
+void require_memory(const SourceModel& source, const Recipe& recipe, int64_t n_positions) {
+    Weights empty;
+    empty.config = source.config();
+    empty.recipe = recipe;
+    empty.n_positions = n_positions;
+    require_host_bytes({loaded_bytes(source, n_positions), kv_cache_bytes(empty)},
+                       available_host_bytes(), source.folder());
+}
+
 class Loader {
   public:
     Loader(const SourceModel& source, const Recipe& recipe, Backend& backend)
@@ -160,10 +170,9 @@ Weights load_weights(const SourceModel& source, const ActivationOverrides& overr
         fail(ErrorCode::Usage, "a context of {} tokens is wanted, and {} is made for 1 to {}",
              n_positions, source.folder(), config.max_positions);
     }
-    Weights weights = weights_frame(config, overridden(source.recipe(), overrides), source.folder(),
-                                    n_positions, backend);
-    require_host_bytes({loaded_bytes(source, n_positions), kv_cache_bytes(weights)},
-                       available_host_bytes(), weights.name);
+    const Recipe recipe = overridden(source.recipe(), overrides);
+    require_memory(source, recipe, n_positions);
+    Weights weights = weights_frame(config, recipe, source.folder(), n_positions, backend);
     if (source.is_quantized() && !source.has_digests()) {
         log_warning(
             "{} has no quarot.json, so its tensors cannot be compared with what was written",

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "core/error.h"
+#include "core/limits.h"
 #include "quantize/calibration/python_random.h"
 
 namespace quarot::quantize {
@@ -10,6 +11,12 @@ namespace {
 
 // The recipe's limits keep n_samples * seqlen far from overflow.
 void check_length(int64_t n_tokens, const model::CalibrationSpec& spec) {
+    if (spec.n_samples * spec.seqlen > limits::kCalibrationTokens) {
+        fail(ErrorCode::Usage,
+             "{} calibration windows of {} tokens are wanted, expected at most {} tokens together; "
+             "use a smaller --nsamples or --seqlen",
+             spec.n_samples, spec.seqlen, limits::kCalibrationTokens);
+    }
     const bool first = spec.windows == model::CalibrationWindows::First;
     const int64_t needed = first ? spec.n_samples * spec.seqlen : spec.seqlen + 1;
     if (n_tokens >= needed) return;
