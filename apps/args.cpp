@@ -105,7 +105,9 @@ std::vector<Args::Values> Args::split_words(const Values& words) const {
         fail(ErrorCode::Usage, "{}; see quarot {} --help", text.substr(0, text.find('\n')),
              command_);
     }
-    check_leftovers(app.remaining());
+    Values leftovers = app.remaining();
+    std::erase(leftovers, "--");  // which ends the flags, and is none
+    check_leftovers(leftovers);
     std::vector<Values> values;
     for (const CLI::Option* option : options) values.push_back(option->results());
     return values;

@@ -11,6 +11,7 @@
 #include <optional>
 
 #include "apps/arg_values.h"
+#include "apps/chat_prompt.h"
 #include "apps/commands.h"
 #include "apps/common_flags.h"
 #include "apps/report.h"
@@ -21,6 +22,7 @@
 #include "generation/prompt.h"
 #include "generation/stop_filter.h"
 #include "generation/text_stream.h"
+#include "model/generation_config.h"
 
 namespace quarot::apps {
 
@@ -31,6 +33,8 @@ constexpr int64_t kAnyCount = std::numeric_limits<int64_t>::max();
 struct GenerateFlags {
     std::string model;
     TextFlags prompt;
+    bool chat = false;
+    std::optional<std::string> system;
     std::optional<int64_t> n_tokens;
     std::optional<int64_t> context;
     bool ignore_eos = false;
@@ -42,20 +46,13 @@ struct GenerateFlags {
     OutputFlags output;
 };
 
-// Refused by name, so that nobody takes the result for what was asked.
-void declare_not_yet_there(Args& args) {
-    const auto refuse = [](const Given& g) {
-        fail(ErrorCode::Unsupported,
-             "{} is given, but chat templates are not in this version of quarot; leave it out",
-             g.source);
-    };
-    args.add({"--chat", "", "", refuse, Shown::Hidden});
-    args.add({"--system", "TEXT", "", refuse, Shown::Hidden});
-}
-
 void declare(Args& args, GenerateFlags& flags) {
     add_model_flag(args, flags.model);
     flags.prompt.declare(args, "-f,--file");
+    args.add({"--chat", "", "the text is a user's message; sampled as the model's maker says",
+              [&](const Given& g) { flags.chat = as_switch(g); }, Shown::First});
+    args.add({"--system", "TEXT", "with --chat: the message before it, how to answer",
+              [&](const Given& g) { flags.system = g.value; }});
     args.add({"-n,--max-tokens", "N", "at most N new tokens [to an end token or the context's end]",
               [&](const Given& g) { flags.n_tokens = as_integer(g, 1, kAnyCount); }, Shown::First});
     flags.sampling.declare(args);
@@ -70,11 +67,31 @@ void declare(Args& args, GenerateFlags& flags) {
     flags.activations.declare(args);
     flags.machine.declare(args);
     flags.output.declare(args);
-    declare_not_yet_there(args);
     args.example("quarot generate -m out/tiny-w4 -p \"It was a dark\" -n 50",
                  "the likeliest words");
     args.example("quarot generate -m out/tiny-w4 -f story.txt --temp 0.8 --top-p 0.95 --seed 7",
                  "a random continuation, the same for the same seed");
+    args.example("quarot generate -m CHAT_MODEL --chat --system \"Be brief.\" -p \"Who are you?\"",
+                 "an answer, by the model's chat template and generation_config.json");
+}
+
+void check(const GenerateFlags& flags) {
+    require_model(flags.model);
+    generation::check_stops(flags.stops);
+    if (flags.system && !flags.chat) {
+        fail(ErrorCode::Usage, "--system is given without --chat, expected both or neither");
+    }
+    if (flags.chat && flags.bos != tokenizer::AddBos::Auto) {
+        fail(ErrorCode::Usage,
+             "--tokenizer-bos is given with --chat, expected one of them: the chat template writes "
+             "the special tokens");
+    }
+}
+
+std::vector<int32_t> prompt_ids(const GenerateFlags& flags, const tokenizer::Tokenizer& tokenizer,
+                                const std::string& text) {
+    if (flags.chat) return encode_chat(flags.model, tokenizer, flags.system, text);
+    return generation::encode_prompt(tokenizer, text, flags.bos);
 }
 
 // Positions the run may use: what the model has, --ctx, and no more than prompt and -n need.
@@ -183,18 +200,20 @@ void print_json(const std::vector<int32_t>& prompt, const runtime::GenerateResul
 
 void work(const GenerateFlags& flags) {
     flags.output.apply();
-    require_model(flags.model);
-    generation::check_stops(flags.stops);
-    const Sampling sampling = flags.sampling.resolve({});
+    check(flags);
+    const Sampling sampling = flags.sampling.resolve(
+        flags.chat ? model::generation_defaults_of(flags.model) : model::GenerationDefaults());
     const std::string text = flags.prompt.read();
     const model::SourceModel source = model::SourceModel::open(flags.model);
     const tokenizer::Tokenizer tokenizer = tokenizer::Tokenizer::load(flags.model);
-    const std::vector<int32_t> prompt = generation::encode_prompt(tokenizer, text, flags.bos);
+    const std::vector<int32_t> prompt = prompt_ids(flags, tokenizer, text);
     const int64_t context = context_length(source, flags, static_cast<int64_t>(prompt.size()));
 
     const auto backend = flags.machine.make_backend();
     const model::ActivationOverrides overrides = flags.activations.overrides();
-    log_run(*backend, overridden(source.recipe(), overrides));
+    const std::string& proposed = sampling.from_folder;
+    log_run(*backend, overridden(source.recipe(), overrides),
+            proposed.empty() ? "" : proposed + " from generation_config.json");
     const model::Weights weights = model::load_weights(source, overrides, context, *backend);
     runtime::Engine engine(weights, *backend, context);
 

@@ -1,0 +1,34 @@
+// The table of command lines: what is given by flag, environment and file, and what must come out.
+#pragma once
+
+#include <map>
+#include <ostream>
+#include <string>
+#include <vector>
+
+namespace quarot::test {
+
+// Words in capitals stand for paths: MODEL and TEXT are fine, QUANTIZED is MODEL quantized, DAMAGED
+// is that with a changed byte, BROKEN has a config.json that is none, HOT has weights that
+// overflow, HUGE wants more memory than there is, CONFIG holds `config`, OUT and MISSING are not
+// there.
+struct CommandLine {
+    const char* name;
+    std::vector<std::string> arguments;
+    int exit_code = 0;
+    std::vector<std::string> out = {};  // stdout has these words; none: it is empty
+    std::vector<std::string> err = {};  // stderr has these words
+    std::map<std::string, std::string> environment = {};
+    std::string config = {};  // a TOML file, in place of CONFIG
+};
+
+inline void PrintTo(const CommandLine& line, std::ostream* out) {
+    *out << line.name;
+}
+
+std::vector<CommandLine> precedence_lines();
+std::vector<CommandLine> value_lines();      // how values are written, repeated and refused
+std::vector<CommandLine> exit_code_lines();  // every code that can be brought about
+std::vector<CommandLine> screen_lines();     // help, versions, completion, what comes near
+
+}  // namespace quarot::test
