@@ -6,7 +6,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <iterator>
+#include <numeric>
 #include <vector>
 
 #include "core/check.h"
@@ -63,8 +65,21 @@ void decompose(char32_t code, NormalForm form, Codes& codes) {
     codes.insert(codes.end(), parts.begin(), parts.begin() + count);
 }
 
-// Runs of marks in the order of their classes, those of one class as they were.
+// By class, those of one class in the order they had; counting, so that time is linear.
+void order_run(Codes::iterator begin, Codes::iterator end) {
+    std::array<size_t, 257> places{};
+    for (auto at = begin; at != end; ++at) ++places[combining_class(*at) + size_t{1}];
+    std::partial_sum(places.begin(), places.end(), places.begin());
+    const Codes run(begin, end);
+    for (const utf8proc_int32_t code : run) {
+        begin[static_cast<std::ptrdiff_t>(places[combining_class(code)]++)] = code;
+    }
+}
+
 void order_marks(Codes& codes) {
+    const auto lower = [](utf8proc_int32_t a, utf8proc_int32_t b) {
+        return combining_class(a) < combining_class(b);
+    };
     for (auto at = codes.begin(); at != codes.end();) {
         if (combining_class(*at) == 0) {
             ++at;
@@ -72,10 +87,7 @@ void order_marks(Codes& codes) {
         }
         const auto end = std::find_if(
             at, codes.end(), [](utf8proc_int32_t code) { return combining_class(code) == 0; });
-        const auto lower = [](utf8proc_int32_t a, utf8proc_int32_t b) {
-            return combining_class(a) < combining_class(b);
-        };
-        if (!std::is_sorted(at, end, lower)) std::stable_sort(at, end, lower);
+        if (!std::is_sorted(at, end, lower)) order_run(at, end);
         at = end;
     }
 }

@@ -14,7 +14,7 @@ enum class NormalForm : uint8_t { C, D, KC, KD };
 size_t growth(NormalForm form);
 
 // Of a valid UTF-8 text. Characters newer than the package's Unicode stay as they are and where
-// they are. Time is linear in the text but for the sorting of runs of combining marks.
+// they are. Time is linear in the text.
 std::string normalize(std::string_view text, NormalForm form);
 
 }  // namespace quarot::tokenizer

@@ -38,35 +38,41 @@ class Translation : RegexReader {
     }
 
   private:
-    void alternatives(int depth) {
+    // Whether what is taken may match nothing.
+    bool alternatives(int depth) {
         if (depth > limits::kPatternDepth) refuse("too many groups within each other");
-        for (;;) {
-            while (!at_end() && peek() != '|' && peek() != ')') item(depth);
+        for (bool may_be_empty = false;;) {
+            bool all_empty = true;
+            while (!at_end() && peek() != '|' && peek() != ')') {
+                if (!item(depth)) all_empty = false;
+            }
             before_ = 0;
-            if (!take("|")) return;
+            may_be_empty = may_be_empty || all_empty;
+            if (!take("|")) return may_be_empty;
             out_ += '|';
         }
     }
 
-    void item(int depth) {
+    bool item(int depth) {
         const size_t begin = out_.size();
-        const bool repeatable = atom(depth);
-        quantifier(begin, repeatable);
+        const Atom kind = atom(depth);
+        return quantifier(begin, kind) || kind != Atom::Text;
     }
 
-    // Whether it may be repeated.
-    bool atom(int depth) {
+    enum class Atom { Text, MayBeEmpty, Assertion };
+
+    Atom atom(int depth) {
         switch (peek()) {
             case '(':
                 return group(depth);
             case '[':
                 bracket();
-                return true;
+                return Atom::Text;
             case '.':
                 ++at_;
                 before_ = 0;
                 out_ += "[^\\n]";
-                return true;
+                return Atom::Text;
             case '^':
                 return assertion(1, "(?:\\A|(?<=\\n)(?!\\z))");
             case '$':
@@ -80,15 +86,15 @@ class Translation : RegexReader {
                 refuse("a repetition of nothing");
             default:
                 literal(take_character());
-                return true;
+                return Atom::Text;
         }
     }
 
-    bool assertion(size_t length, std::string_view meaning) {
+    Atom assertion(size_t length, std::string_view meaning) {
         at_ += length;
         before_ = 0;
         out_ += meaning;
-        return false;
+        return Atom::Assertion;
     }
 
     void literal(char32_t code) {
@@ -99,9 +105,9 @@ class Translation : RegexReader {
         out_ += escaped(code);
     }
 
-    bool group(int depth) {
+    Atom group(int depth) {
         const bool outer_case = ignore_case_;
-        bool repeatable = true;
+        bool looks_around = false;
         if (!looks_at("(?")) {
             ++at_;
             out_ += "(?:";  // nobody asks what a group has matched
@@ -113,7 +119,7 @@ class Translation : RegexReader {
         } else if (take("(?>")) {
             out_ += "(?>";
         } else {
-            repeatable = false;
+            looks_around = true;
             const size_t length = looks_at("(?<") ? 4 : 3;
             const std::string_view opening = pattern_.substr(at_, length);
             if (opening != "(?=" && opening != "(?!" && opening != "(?<=" && opening != "(?<!") {
@@ -123,18 +129,19 @@ class Translation : RegexReader {
             out_ += opening;
         }
         before_ = 0;
-        alternatives(depth + 1);
+        const bool may_be_empty = alternatives(depth + 1);
         if (!take(")")) refuse("a parenthesis that is never closed");
         out_ += ')';
         ignore_case_ = outer_case;
-        return repeatable;
+        if (looks_around) return Atom::Assertion;
+        return may_be_empty ? Atom::MayBeEmpty : Atom::Text;
     }
 
-    bool escape() {
+    Atom escape() {
         ++at_;
         if (const auto code = take_escaped_character()) {
             literal(*code);
-            return true;
+            return Atom::Text;
         }
         switch (peek()) {
             case 'A':
@@ -155,10 +162,10 @@ class Translation : RegexReader {
         out_ += set.negated ? "[^" : "[";
         out_ += set.inside;
         out_ += ']';
-        return true;
+        return Atom::Text;
     }
 
-    bool word_border(fmt::format_string<const std::string&> meaning) {
+    Atom word_border(fmt::format_string<const std::string&> meaning) {
         const std::string words = classes_.words();
         return assertion(1, "(?:" + fmt::format(meaning, words) + ")");
     }
@@ -264,13 +271,17 @@ class Translation : RegexReader {
         }
     }
 
-    void quantifier(size_t begin, bool repeatable) {
+    // Whether it allows for none.
+    bool quantifier(size_t begin, Atom kind) {
         const char c = peek();
-        if (at_end() || (c != '*' && c != '+' && c != '?' && c != '{')) return;
-        if (!repeatable) refuse("a repeated assertion");
+        if (at_end() || (c != '*' && c != '+' && c != '?' && c != '{')) return false;
+        if (kind == Atom::Assertion) refuse("a repeated assertion");
         before_ = 0;
+        bool none = c == '*' || c == '?';
         if (c == '{') {
-            interval(begin);
+            // Engines disagree on when to stop repeating nothing.
+            if (kind == Atom::MayBeEmpty) refuse("a counted group that may be empty");
+            none = interval(begin);
         } else {
             ++at_;
             out_ += c;
@@ -280,11 +291,13 @@ class Translation : RegexReader {
         if (!at_end() && (next == '*' || next == '+' || next == '?' || next == '{')) {
             refuse("a repetition of a repetition");
         }
+        return none;
     }
 
     // {n}, {n,}, {n,m} and {,m}. A plus behind it repeats the whole, it does not make it
     // possessive.
-    void interval(size_t begin) {
+    // Whether it allows for none.
+    bool interval(size_t begin) {
         ++at_;
         const std::optional<int> least = take_count();
         const bool open = take(",");
@@ -301,6 +314,7 @@ class Translation : RegexReader {
             out_.insert(begin, "(?:");
             out_ += ")+";
         }
+        return least.value_or(0) == 0;
     }
 
     RegexClasses classes_;

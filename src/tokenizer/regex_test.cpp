@@ -38,6 +38,10 @@ TEST(Regex, APlusBehindACountRepeatsTheWhole) {
     EXPECT_EQ(matches("a{,2}b", "aaab"), (Bounds{{1, 4}}));
 }
 
+TEST(Regex, WhatBehindARepetitionMayNeedItsTextGetsIt) {
+    EXPECT_EQ(matches(R"(a{0,2}(?i:k)?+\S+?)", "a"), (Bounds{{0, 1}}));
+}
+
 TEST(Regex, SetsAreThoseOfTheFilesUnicode) {
     EXPECT_EQ(matches(R"(\s)", "\u180E\u2003"), (Bounds{{3, 6}}));
     EXPECT_EQ(matches(R"(\w)", "\u00BD\u0301\u203F\u2160\u2044").size(), 4U);

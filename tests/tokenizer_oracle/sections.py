@@ -5,6 +5,7 @@ Each case is a small tokenizer.json with one construct in it; ids, pieces, norma
 texts must be the package's. Ends with 1 at the first sign of a difference, after a list of the
 cases that differ."""
 import argparse
+import contextlib
 import json
 import os
 import pathlib
@@ -198,6 +199,48 @@ REFUSED += [("pre_tokenizer", split("Regex", expression)) for expression in (
     "a{x", r"\101", "(?<n>a)")]
 
 
+def random_expression(rng, depth=1):
+    """Of the constructs that we take, over the letters of random_text()."""
+    def atom():
+        kinds = ["a", "b", "x", " ", "é", "中", r"\n", ".", r"\s", r"\S", r"\w", r"\W", r"\d", r"\D",
+                 r"\p{L}", r"\p{Lu}", r"\P{L}", r"\p{N}", r"\p{M}", "[ab]", "[^a\\n]", r"[\w ]", "[a-c1-9]",
+                 r"[^\s\p{L}]", r"\p{Han}", "(?i:k)", "(?i:[sb])"]
+        if depth == 0 or rng.random() < 0.6:
+            return rng.choice(kinds)
+        opening = rng.choice(("(", "(?:", "(?:", "(?>"))
+        return opening + random_expression(rng, depth - 1) + ")"
+
+    def item():
+        if rng.random() < 0.12:
+            around = rng.choice(("(?=", "(?!", "(?<=", "(?<!"))
+            inside = rng.choice(("a", "b", r"\s", r"\S", r"\w", r"\p{L}", "[ab]", "é"))
+            return rng.choice((around + inside + ")", "^", "$", r"\b", r"\B", r"\A", r"\z", r"\Z"))
+        repeats = ("", "", "", "", "*", "+", "?", "*?", "+?", "??", "*+", "++", "?+", "{2}", "{1,2}",
+                   "{,2}", "{2,}", "{1,2}?", "{1,2}+")
+        return atom() + rng.choice(repeats)
+
+    branches = ["".join(item() for _ in range(rng.randrange(1, 4)))
+                for _ in range(rng.choice((1, 1, 2, 3)))]
+    return "|".join(branches)
+
+
+def compile_expressions(rng, count):
+    """Random ones that the package takes: it refuses some repetitions."""
+    found = []
+    while len(found) < count:
+        expression = random_expression(rng)
+        try:
+            tokenizers.Regex(expression)
+        except Exception:  # pylint: disable=broad-except
+            continue
+        found.append(expression)
+    return found
+
+
+def random_text(rng):
+    return "".join(rng.choice("aabbxé1 \n中K\u017f\u212a\u0301-") for _ in range(rng.randrange(14)))
+
+
 def model(byte_level):
     """Single characters, and merges of pairs of the most common ones, so that ids tell pieces."""
     common = "▁ _abthe'1-.é" if not byte_level else "ĠabtheĊ'1-.ÃĠ©äă"
@@ -250,33 +293,37 @@ def pieces_of(package, text, byte_level):
     return b"".join(b"%d:" % len(piece) + piece for piece in raw).decode(errors="surrogateescape")
 
 
-def decoded(package, lists, skip_special):
-    """The texts; None where the package aborts, as its Strip does on tokens shorter than `stop`."""
-    def one(ids):
-        try:
-            return package.decode(ids, skip_special_tokens=skip_special)
-        except BaseException as error:  # pylint: disable=broad-except
-            if type(error).__name__ != "PanicException":
-                raise
-            return None
-
-    own = os.dup(2)  # aborting, the package prints a page
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+@contextlib.contextmanager
+def quiet():
+    """Where the package aborts, it prints a page."""
+    own, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
-        return [one(ids) for ids in lists]
+        yield
     finally:
         os.dup2(own, 2)
         os.close(own)
         os.close(nowhere)
 
 
+def or_none(function, *arguments, **named):
+    """None where the package aborts, as its Strip does on tokens shorter than `stop`, and its
+    expressions where they take too long."""
+    try:
+        return function(*arguments, **named)
+    except BaseException as error:  # pylint: disable=broad-except
+        if type(error).__name__ != "PanicException":
+            raise
+        return None
+
+
 class Sections:
-    def __init__(self, program, folder, texts, seed):
+    def __init__(self, program, folder, texts, seed, expressions=0):
+        self.seed, self.expressions = seed, expressions
         self.program, self.folder = program, pathlib.Path(folder)
         self.texts, self.random = texts, random.Random(seed)
         self.models = {level: model(level) for level in (False, True)}
-        self.cases = self.answers = 0
+        self.cases = self.answers = self.refused = 0
         self.wrong = []
 
     def write(self, sections):
@@ -311,6 +358,30 @@ class Sections:
         except Failed as reason:
             self.fail(f"{result.name}: FAILED: {reason}")
             return
+        self.close(result)
+
+    def compare_random(self, rng, expression):
+        """A random expression may take too much work, or count what may be empty."""
+        value = split("Regex", expression, rng.choice(BEHAVIORS), rng.random() < 0.3)
+        package = tokenizers.Tokenizer.from_str(self.write({"pre_tokenizer": value}))
+        texts = [random_text(rng) for _ in range(200)]
+        result = Comparison(json.dumps(value, ensure_ascii=False))
+        self.cases += 1
+        try:
+            given = list(Driver(self.program, self.folder).answers([("c", t) for t in texts]))
+        except Failed as reason:
+            self.refused += 1
+            if "too much work" not in str(reason) and "may be empty" not in str(reason):
+                self.fail(f"{result.name}: FAILED: {reason}")
+            return
+        for text, answer in zip(texts, given):
+            with quiet():
+                right = or_none(pieces_of, package, text, False)
+            if right is not None:
+                result.check("c", answer, right, text)
+        self.close(result)
+
+    def close(self, result):
         self.answers += sum(result.asked.values())
         if result.wrong:
             self.fail(result.name + "\n" + "\n".join(result.examples))
@@ -343,7 +414,9 @@ class Sections:
             for letters_, skip in (("ds", True), ("DS", False)):
                 for letter in letters_:
                     requests += [(letter, ids) for ids in lists]
-                wanted += 2 * decoded(package, lists, skip)
+                with quiet():
+                    wanted += 2 * [or_none(package.decode, ids, skip_special_tokens=skip)
+                                   for ids in lists]
         return requests, wanted
 
     def id_lists(self, size, of_texts):
@@ -374,6 +447,9 @@ def run(sections):
         sections.compare({"normalizer": value, "pre_tokenizer": first}, letters="e")
     for section, value in REFUSED:
         sections.refuse(section, value)
+    rng = random.Random(sections.seed)
+    for expression in compile_expressions(rng, sections.expressions):
+        sections.compare_random(rng, expression)
     everything = list(over_all_characters())
     for form in FORMS + ("Lowercase",):
         sections.compare({"normalizer": {"type": form}}, everything, "n")
@@ -388,6 +464,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("driver")
     parser.add_argument("--strings", type=int, default=60, help="drawn for each construct")
+    parser.add_argument("--expressions", type=int, default=80, help="random ones")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     if tokenizers.__version__ != VERSION:
@@ -398,10 +475,12 @@ def main():
         novel.write_text(TEXT)
         source = strings.Strings(arguments.seed, [novel], ["<s>", "<add>"])
         drawn = [source.next() for _ in range(arguments.strings)]
-        sections = Sections(arguments.driver, folder, SPECIAL + [TEXT] + drawn, arguments.seed)
+        sections = Sections(arguments.driver, folder, SPECIAL + [TEXT] + drawn, arguments.seed,
+                            arguments.expressions)
         run(sections)
     print(f"tokenizers {VERSION}, seed {arguments.seed}: {sections.cases} files, "
-          f"{sections.answers} answers, {len(sections.wrong)} files with differences")
+          f"{sections.answers} answers, {len(sections.wrong)} files with differences; "
+          f"{sections.refused} random expressions refused for their work or for counting nothing")
     sys.exit(1 if sections.wrong else 0)
 
 
