@@ -2,6 +2,7 @@
 #include "tokenizer/added_tokens.h"
 
 #include <algorithm>
+#include <iterator>
 #include <string_view>
 #include <utility>
 
@@ -60,10 +61,13 @@ AddedTokens::AddedTokens(const io::Json* json, const Normalizer& normalizer,
     }
     find_left_out(raw, normalized, vocabulary);
     // Of equal forms that of a special token counts, as in the library whose format this is.
-    const auto is_special = [](const AddedToken& token) { return token.special; };
-    std::stable_partition(normalized.begin(), normalized.end(), is_special);
+    std::vector<AddedToken> special_first;
+    for (bool special : {true, false}) {
+        std::copy_if(normalized.begin(), normalized.end(), std::back_inserter(special_first),
+                     [special](const AddedToken& token) { return token.special == special; });
+    }
     raw_ = TokenFinder(std::move(raw));
-    normalized_ = TokenFinder(std::move(normalized));
+    normalized_ = TokenFinder(std::move(special_first));
 }
 
 void AddedTokens::find_left_out(const std::vector<AddedToken>& raw,
