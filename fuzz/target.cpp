@@ -8,9 +8,10 @@
 namespace quarot::fuzz {
 
 std::span<const Target* const> targets() {
-    static constexpr std::array kTargets = {
-        &kSafetensorsTarget, &kJsonTarget,      &kIndexTarget, &kConfigTarget, &kRecipeTarget,
-        &kJournalTarget,     &kTokenizerTarget, &kTextTarget,  &kStopTarget,   &kCommandTarget};
+    static constexpr std::array kTargets = {&kSafetensorsTarget, &kJsonTarget,    &kIndexTarget,
+                                            &kConfigTarget,      &kRecipeTarget,  &kJournalTarget,
+                                            &kTokenizerTarget,   &kTextTarget,    &kStopTarget,
+                                            &kCommandTarget,     &kTemplateTarget};
     return kTargets;
 }
 

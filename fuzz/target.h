@@ -49,5 +49,6 @@ extern const Target kTokenizerTarget;
 extern const Target kTextTarget;
 extern const Target kStopTarget;
 extern const Target kCommandTarget;
+extern const Target kTemplateTarget;
 
 }  // namespace quarot::fuzz

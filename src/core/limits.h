@@ -28,6 +28,9 @@ inline constexpr size_t kShardNameBytes = 255;
 // config.json and generation_config.json
 inline constexpr size_t kEndTokens = 256;
 
+// Texts of --text and --calib
+inline constexpr int64_t kEvaluationTextBytes = int64_t{1} << 30;
+
 // What quantizing leaves beside the weights, and its unfinished work.
 inline constexpr int64_t kProvenanceBytes = int64_t{64} << 20;  // quarot.json
 inline constexpr int64_t kJobBytes = int64_t{1} << 20;          // job.json

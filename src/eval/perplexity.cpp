@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "core/limits.h"
 #include "core/process.h"
 #include "core/progress.h"
 #include "core/thread_pool.h"
@@ -17,7 +18,6 @@ namespace {
 
 constexpr int64_t kPrefillPiece = 512;
 constexpr int64_t kLogitRows = 128;  // rows of logits in memory at once
-constexpr int64_t kMaxTextBytes = int64_t{1} << 30;
 
 class Stopwatch {
   public:
@@ -160,7 +160,7 @@ PerplexityResult perplexity(runtime::Engine& engine, runtime::Engine* base,
 }
 
 std::string read_evaluation_text(const std::string& path, const std::string& format) {
-    const std::string text = io::read_text(path, kMaxTextBytes);
+    const std::string text = io::read_text(path, limits::kEvaluationTextBytes);
     if (format == "raw") return text;
     if (format != "wikitext-rows") {
         fail(ErrorCode::Usage, "--text-format is {}, expected raw or wikitext-rows", format);

@@ -1,7 +1,5 @@
 #include "quantize/layer_report.h"
 
-#include <limits>
-
 namespace quarot::quantize {
 
 io::Json to_json(const QuantizedLayerReport& report) {
@@ -22,7 +20,7 @@ io::Json to_json(const QuantizedLayerReport& report) {
 }
 
 QuantizedLayerReport layer_report_from_json(const io::Json& json) {
-    constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
+    constexpr int64_t kMax = int64_t{1} << 48;  // sums over a model stay within 63 bits
     QuantizedLayerReport report;
     report.name = json.at("name").as_string();
     report.bits = static_cast<int>(json.at("bits").as_int(2, 16));

@@ -2,15 +2,20 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <fstream>
 #include <limits>
+#include <sstream>
 #include <string>
 #include <vector>
 
 #include "core/error.h"
+#include "io/seal.h"
 #include "model/source_model.h"
 #include "quantize/file_limit_for_tests.h"
 #include "quantize/folder_fixture_for_tests.h"
+#include "quantize/job/layer_file.h"
 #include "quantize/quantize_model.h"
+#include "quantize/quantized_tensors.h"
 
 namespace quarot::quantize {
 namespace {
@@ -75,6 +80,64 @@ TEST_F(QuantizeFailures, AFullDiskKeepsFinishedLayersToGoOnWith) {
     quantize_model(in, out, options);
     EXPECT_TRUE(files_of(out) == expected);
     EXPECT_FALSE(std::filesystem::exists(out + ".work"));
+}
+
+// The work folder with its first layer exchanged for `tensors`, all digests right.
+void forge_layer(const std::string& work, const std::vector<NamedTensor>& tensors) {
+    const std::string layer = work + "/layer-00000.safetensors";
+    fs::remove(layer);
+    write_layer_file(layer, tensors);
+    std::istringstream lines(files_of(work).at("journal.jsonl"));
+    std::string forged;
+    for (std::string line; std::getline(lines, line);) {
+        io::Json json = io::Json::parse(line, "journal");
+        std::erase_if(json.as_object(), [](const auto& pair) { return pair.first == "digest"; });
+        if (json.at("layer").as_int() == 0) {
+            json.set("bytes", static_cast<int64_t>(fs::file_size(layer)));
+            json.set("xxh3_128", digest_of_file(layer));
+        }
+        forged += io::sealed(json.dump(-1)) + "\n";
+    }
+    std::ofstream(work + "/journal.jsonl") << forged;
+}
+
+TEST_F(QuantizeFailures, AForgedLayerIsRefusedWhateverItHolds) {
+    write({.vocab = 4096});
+    const std::string work = out + ".work";
+    quantize_model(in, dir / "whole", with_recipe("quarot-rtn"));
+    {
+        const FileLimit limit(payload_bytes(dir / "whole/model.safetensors"));
+        EXPECT_EQ(code_of(in, out, with_recipe("quarot-rtn")), ErrorCode::Io);
+    }
+    const std::vector<NamedTensor> good = read_layer_file(work + "/layer-00000.safetensors");
+    const auto copy = [&](size_t begin) {
+        std::vector<NamedTensor> tensors;
+        for (size_t i = begin; i < good.size(); ++i) {
+            tensors.push_back({good[i].name, copy_of(good[i].tensor)});
+        }
+        return tensors;
+    };
+    std::vector<NamedTensor> foreign = copy(0);
+    foreign.push_back({"foreign", Tensor(DType::F32, {1})});
+    std::vector<NamedTensor> reshaped = copy(1);
+    reshaped.push_back({good[0].name, Tensor(DType::I32, {1, 1})});
+    QuantizeOptions options = with_recipe("quarot-rtn");
+    options.resume = true;
+    std::vector<NamedTensor> incomplete = copy(1);
+    fs::rename(work, dir / "kept");
+    for (const auto* tensors : {&foreign, &reshaped, &incomplete}) {
+        fs::remove_all(work);
+        fs::copy(dir / "kept", work);
+        forge_layer(work, *tensors);
+        std::string message;
+        EXPECT_EQ(code_of(in, out, options, &message), ErrorCode::Corrupt);
+        EXPECT_NE(message.find("layer 0"), std::string::npos) << message;
+    }
+    fs::remove_all(work);
+    fs::copy(dir / "kept", work);
+    forge_layer(work, copy(0));
+    quantize_model(in, out, options);
+    EXPECT_TRUE(files_of(out) == files_of(dir / "whole"));
 }
 
 // As a kill leaves it between the output's appearance and the work folder's removal.

@@ -14,6 +14,7 @@
 #include "io/output_folder.h"
 #include "kernels/backend.h"
 #include "model/source_model.h"
+#include "quantize/finished_layer.h"
 #include "quantize/job/job_identity.h"
 #include "quantize/job/job_plan.h"
 #include "quantize/job/work_folder.h"
@@ -97,7 +98,7 @@ void quantize_layers(const QuantizeContext& context, const QuantizeOptions& opti
                              backend.get(), progress);
     for (int64_t layer = 0; layer < n_layers; ++layer) {
         if (layer < work.finished_layers()) {
-            if (calibrated) quantizer.pass(layer, work.read_layer(layer));
+            if (calibrated) quantizer.pass(layer, read_finished_layer(context, work, layer));
             progress.advance(std::ssize(model::kLayerRoles));
             continue;
         }
@@ -132,7 +133,8 @@ std::vector<QuantizedLayerReport> assemble(const QuantizeContext& context, const
     ShardWriter shards(context.plan, folder);
     Progress progress("writing", source.config().n_layers + 2);
     const auto read_layer = [&](int64_t layer) {
-        return work == nullptr ? std::vector<NamedTensor>{} : work->read_layer(layer);
+        return work == nullptr ? std::vector<NamedTensor>{}
+                               : read_finished_layer(context, *work, layer);
     };
     ModelWriter writer(context, read_layer, shards, progress);
     writer.write();

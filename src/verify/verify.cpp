@@ -17,6 +17,7 @@
 #include "io/hash.h"
 #include "io/shard_index.h"
 #include "io/text.h"
+#include "model/host_memory.h"
 #include "model/source_model.h"
 #include "model/tensor_plan.h"
 #include "model/value_checks.h"
@@ -64,6 +65,12 @@ std::vector<std::string> regular_files(const std::string& folder) {
     return names;
 }
 
+// What is no fault of the folder.
+bool ends_the_work(ErrorCode code) {
+    return code == ErrorCode::Interrupted || code == ErrorCode::Terminated ||
+           code == ErrorCode::OutOfMemory || code == ErrorCode::Internal;
+}
+
 class Verifier {
   public:
     explicit Verifier(const std::string& folder)
@@ -92,10 +99,7 @@ class Verifier {
             check();
             return true;
         } catch (const Error& error) {
-            if (error.code() == ErrorCode::Interrupted || error.code() == ErrorCode::Terminated ||
-                error.code() == ErrorCode::Internal) {
-                throw;
-            }
+            if (ends_the_work(error.code())) throw;
             if (std::find(findings_.problems.begin(), findings_.problems.end(), error.what()) ==
                 findings_.problems.end()) {
                 findings_.problems.emplace_back(error.what());
@@ -208,6 +212,9 @@ class Verifier {
     }
 
     void check_tensor(const std::string& name) {
+        // A file may be larger than memory without a byte of it stored.
+        model::require_host_bytes({.weights = checkpoint_->info(name).bytes},
+                                  model::available_host_bytes(), io::printable(name));
         const Tensor tensor = checkpoint_->read(name);
         const std::string& file = checkpoint_->file_of(name);
         digests_.verify(name, file, {tensor.data(), static_cast<size_t>(tensor.bytes())});

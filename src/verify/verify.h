@@ -21,7 +21,8 @@ struct Findings {
 
 // Structure of every file, shapes against config.json, finite values, digests of tensors and files
 // as quarot.json records them, and whether the tokenizer loads. Error{NotFound} if there is no such
-// folder; everything else that is wrong is a problem.
+// folder, Error{OutOfMemory} if a tensor is larger than memory; everything else that is wrong is a
+// problem.
 Findings verify_folder(const std::string& folder);
 
 }  // namespace quarot::verify
