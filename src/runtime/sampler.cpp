@@ -109,9 +109,10 @@ void keep_top_p(std::vector<Item>& items, double p) {
     for (size_t n_sorted = 0; kept < items.size() && (kept == 0 || sum < wanted);) {
         if (kept == n_sorted) {
             n_sorted = std::min(items.size(), std::max<size_t>(256, 4 * n_sorted));
-            std::partial_sort(items.begin() + static_cast<std::ptrdiff_t>(kept),
-                              items.begin() + static_cast<std::ptrdiff_t>(n_sorted), items.end(),
-                              is_likelier);
+            const auto first = items.begin() + static_cast<std::ptrdiff_t>(kept);
+            const auto last = items.begin() + static_cast<std::ptrdiff_t>(n_sorted);
+            std::nth_element(first, last - 1, items.end(), is_likelier);
+            std::sort(first, last, is_likelier);
         }
         sum += items[kept++].weight;
     }
