@@ -1,0 +1,72 @@
+// quarot verify from outside: what it prints, and the exit code that scripts ask for.
+#include <gtest/gtest.h>
+
+#include "e2e/expectations.h"
+#include "e2e/model_surgery.h"
+#include "e2e/program.h"
+#include "support/temp_dir.h"
+#include "support/tiny_model.h"
+
+namespace quarot::test {
+namespace {
+
+constexpr int kCheckFailed = 9;
+
+class VerifyCommand : public testing::Test {
+  protected:
+    void SetUp() override {
+        write_tiny_model(model_);
+        expect_success(run_program({"quantize", model_, quantized_, "--recipe", "quarot-rtn"}));
+    }
+
+    const TempDir dir_;
+    const std::string model_ = dir_ / "model";
+    const std::string quantized_ = dir_ / "w4";
+};
+
+TEST_F(VerifyCommand, TellsOfEveryFileWhetherItIsAsRecorded) {
+    const Outcome outcome = run_program({"verify", quantized_, "--json"});
+    expect_success(outcome);
+    const io::Json json = outcome.json();
+    expect_document(json, "verify", {"ok", "files", "problems", "notes"});
+    EXPECT_TRUE(json.at("ok").as_bool());
+    EXPECT_TRUE(json.at("problems").as_array().empty());
+    for (const io::Json& file : json.at("files").as_array()) {
+        EXPECT_EQ(file.at("sha256").as_string().size(), 64u);
+        if (file.at("name").as_string() == "quarot.json") continue;
+        EXPECT_TRUE(file.at("as_recorded").as_bool()) << file.at("name").as_string();
+    }
+}
+
+TEST_F(VerifyCommand, TakesAPlainFolderAndSaysThatNothingIsRecorded) {
+    const Outcome outcome = run_program({"verify", model_});
+    expect_success(outcome);
+    EXPECT_NE(outcome.out.find("not recorded"), std::string::npos);
+    EXPECT_NE(outcome.out.find("no problems"), std::string::npos);
+}
+
+TEST_F(VerifyCommand, EndsWithNineAndAllProblemsOnStdout) {
+    write_bytes(quantized_ + "/tokenizer.json", "{}");
+    write_bytes(quantized_ + "/generation_config.json", "[]");
+    const Outcome outcome = run_program({"verify", quantized_, "--json"});
+    EXPECT_EQ(outcome.exit_code, kCheckFailed);
+    const io::Json json = outcome.json();
+    EXPECT_FALSE(json.at("ok").as_bool());
+    // Changed since it was recorded and no tokenizer; an unrecorded file and no object.
+    EXPECT_EQ(json.at("problems").as_array().size(), 3u) << outcome.out;
+    EXPECT_TRUE(outcome.err.starts_with("quarot: error: ")) << outcome.err;
+    EXPECT_NE(outcome.err.find("3 problems"), std::string::npos) << outcome.err;
+
+    const Outcome text = run_program({"verify", quantized_});
+    EXPECT_EQ(text.exit_code, kCheckFailed);
+    EXPECT_NE(text.out.find("CHANGED"), std::string::npos) << text.out;
+    EXPECT_NE(text.out.find("problem: "), std::string::npos) << text.out;
+}
+
+TEST_F(VerifyCommand, AFolderThatIsNotThereIsNotAFailedCheck) {
+    expect_failure(run_program({"verify", dir_ / "nothing", "--json"}), 3, {"nothing"});
+    expect_failure(run_program({"verify"}), 2, {"-m"});
+}
+
+}  // namespace
+}  // namespace quarot::test
