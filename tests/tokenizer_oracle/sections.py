@@ -404,7 +404,8 @@ class Sections:
         requests, wanted = [], []
         for letter in (letter for letter in letters if letter in kinds):
             requests += [(letter, text) for text in texts]
-            wanted += [kinds[letter](text) for text in texts]
+            with quiet():
+                wanted += [or_none(kinds[letter], text) for text in texts]
         if "e" in letters:
             requests += [("e", text) for text in INVALID]
             wanted += [kinds["e"](text.decode(errors="replace")) for text in INVALID]
@@ -474,7 +475,7 @@ def main():
         novel = pathlib.Path(folder) / "text"
         novel.write_text(TEXT)
         source = strings.Strings(arguments.seed, [novel], ["<s>", "<add>"])
-        drawn = [source.next() for _ in range(arguments.strings)]
+        drawn = [source.next()[:600] for _ in range(arguments.strings)]
         sections = Sections(arguments.driver, folder, SPECIAL + [TEXT] + drawn, arguments.seed,
                             arguments.expressions)
         run(sections)
