@@ -155,7 +155,7 @@ bool contains(Budget& budget, const Value& container, const Value& item) {
         return find_bytes(text->bytes(), item.text()->bytes()) != std::string::npos;
     }
     if (const Dict* dict = container.dict()) return dict->find(budget, item) != nullptr;
-    for (const Value& member : iterate(budget, container)->items) {
+    for (const SequencePtr all = iterate(budget, container); const Value& member : all->items) {
         if (equal(budget, member, item)) return true;
     }
     return false;

@@ -112,7 +112,7 @@ Value sort(Runtime& runtime, const Value& input, const Arguments& args) {
         paths.emplace_back(runtime.budget, p[2]);
     }
     std::vector<Keyed> items;
-    for (const Value& item : iterate(runtime.budget, input)->items) {
+    for (const SequencePtr all = iterate(runtime.budget, input); const Value& item : all->items) {
         items.push_back({sort_key(runtime, paths, item, p.flag(1, false)), item});
     }
     return make_list(runtime.budget, sorted(runtime, std::move(items), p.flag(0, false)));
@@ -164,7 +164,7 @@ Value unique(Runtime& runtime, const Value& input, const Arguments& args) {
     const ItemPath path(runtime.budget, p[1]);
     std::set<std::string> seen;
     std::vector<Value> out;
-    for (const Value& item : iterate(runtime.budget, input)->items) {
+    for (const SequencePtr all = iterate(runtime.budget, input); const Value& item : all->items) {
         const Value part = path.of(runtime, item);
         const Value key = p.flag(0, false) ? part : without_case(runtime, part);
         if (seen.insert(hash_key(runtime.budget, key)).second) out.push_back(item);
@@ -177,7 +177,7 @@ Value sum(Runtime& runtime, const Value& input, const Arguments& args) {
     if (p[1].text()) fail(ErrorCode::Corrupt, "sum cannot add strings; use the filter join");
     const ItemPath path(runtime.budget, p[0]);
     Value total = p.has(1) ? p[1] : Value(int64_t{0});
-    for (const Value& item : iterate(runtime.budget, input)->items) {
+    for (const SequencePtr all = iterate(runtime.budget, input); const Value& item : all->items) {
         total = compute(runtime.budget, Operator::Add, total, path.of(runtime, item));
     }
     return total;

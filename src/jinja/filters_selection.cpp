@@ -44,7 +44,7 @@ Value map_attribute(Runtime& runtime, const Value& input, const Arguments& args)
     }
     const ItemPath path(runtime.budget, attribute);
     std::vector<Value> out;
-    for (const Value& item : iterate(runtime.budget, input)->items) {
+    for (const SequencePtr all = iterate(runtime.budget, input); const Value& item : all->items) {
         out.push_back(has_default ? path.of(runtime, item, otherwise) : path.of(runtime, item));
     }
     return iterator_of(runtime, std::move(out));
@@ -56,7 +56,7 @@ Value map(Runtime& runtime, const Value& input, const Arguments& args) {
     const std::string& filter = name_in(args, 0, "map");
     const Arguments rest = after(args, 1);
     std::vector<Value> out;
-    for (const Value& item : iterate(runtime.budget, input)->items) {
+    for (const SequencePtr all = iterate(runtime.budget, input); const Value& item : all->items) {
         const Nesting nesting(runtime.budget);
         out.push_back(apply_filter(runtime, filter, item, rest));
     }
@@ -76,7 +76,7 @@ Value choose(Runtime& runtime, const Value& input, const Arguments& args) {
     const std::string test = has_test ? name_in(args, used, filter) : "";
     const Arguments rest = has_test ? after(args, used + 1) : Arguments{};
     std::vector<Value> out;
-    for (const Value& item : iterate(runtime.budget, input)->items) {
+    for (const SequencePtr all = iterate(runtime.budget, input); const Value& item : all->items) {
         const Value part = path.of(runtime, item);
         const bool passes = has_test ? passes_test(runtime, test, part, rest) : is_true(part);
         if (passes == Keep) out.push_back(item);

@@ -42,7 +42,7 @@ void add_entries(Runtime& runtime, Dict& dict, const Value& source) {
         }
         return;
     }
-    for (const Value& pair : iterate(runtime.budget, source)->items) {
+    for (const SequencePtr all = iterate(runtime.budget, source); const Value& pair : all->items) {
         const SequencePtr parts = iterate(runtime.budget, pair);
         if (parts->items.size() != 2) fail(ErrorCode::Corrupt, "dict takes pairs");
         dict.set(runtime.budget, parts->items[0], parts->items[1]);
