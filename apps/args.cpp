@@ -11,6 +11,7 @@
 #include "apps/report.h"
 #include "core/error.h"
 #include "core/log.h"
+#include "io/text.h"
 
 namespace quarot::apps {
 
@@ -99,11 +100,11 @@ std::vector<Args::Values> Args::split_words(const Values& words) const {
     } catch (const CLI::ArgumentMismatch& error) {
         const std::string text = error.what();
         fail(ErrorCode::Usage, "{} is given without a value; see quarot {} --help",
-             text.substr(0, text.find(':')), command_);
+             io::printable(text.substr(0, text.find(':'))), command_);
     } catch (const CLI::ParseError& error) {
         const std::string text = error.what();
-        fail(ErrorCode::Usage, "{}; see quarot {} --help", text.substr(0, text.find('\n')),
-             command_);
+        fail(ErrorCode::Usage, "{}; see quarot {} --help",
+             io::printable(text.substr(0, text.find('\n'))), command_);
     }
     Values leftovers = app.remaining();
     std::erase(leftovers, "--");  // which ends the flags, and is none
@@ -130,7 +131,7 @@ void Args::take(const Flag& flag, const Found& found) const {
     if (values.empty()) return;
     if (flag.repeated == Repeated::Refused && values.size() > 1) {
         fail(ErrorCode::Usage, "{} is given twice, '{}' and '{}', expected one",
-             config_key(flag.names), values[0], values[1]);
+             config_key(flag.names), io::printable(values[0]), io::printable(values[1]));
     }
     if (flag.repeated != Repeated::AllCount) values = {values.back()};
     for (const std::string& value : values) {
@@ -144,8 +145,8 @@ void Args::check_leftovers(const Values& leftovers) const {
     if (leftovers.empty()) return;
     const std::string& word = leftovers.front();
     if (!word.starts_with("-")) {
-        fail(ErrorCode::Usage, "argument '{}' was not expected; see quarot {} --help", word,
-             command_);
+        fail(ErrorCode::Usage, "argument '{}' was not expected; see quarot {} --help",
+             io::printable(word), command_);
     }
     std::vector<std::string> known;
     for (const Flag& flag : flags_) {
@@ -153,7 +154,7 @@ void Args::check_leftovers(const Values& leftovers) const {
         for (const std::string& name : split_names(flag.names)) known.push_back(name);
     }
     const std::string flag = word.substr(0, word.find('='));
-    fail(ErrorCode::Usage, "quarot {} has no flag {}; {}", command_, flag,
+    fail(ErrorCode::Usage, "quarot {} has no flag {}; {}", command_, io::printable(flag),
          advice(command_, near_miss(flag, known)));
 }
 
