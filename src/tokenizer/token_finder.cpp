@@ -1,6 +1,6 @@
 // An Aho-Corasick automaton of the reversed tokens reads the text from its end: where it stands at
 // a byte tells the longest token that begins there, however long the tokens are. A second pass from
-// the left then takes the first, and goes on behind it.
+// the left then takes the first, and goes on behind it. Both go through a block of text at a time.
 #include "tokenizer/token_finder.h"
 
 #include <algorithm>
@@ -12,6 +12,8 @@
 
 namespace quarot::tokenizer {
 namespace {
+
+constexpr size_t kBlock = size_t{1} << 16;  // bytes whose starts are in memory together
 
 size_t skip_spaces_left(std::string_view text, size_t at, size_t limit) {
     while (at > limit) {
@@ -112,6 +114,10 @@ TokenFinder::TokenFinder(std::vector<AddedToken> tokens) : tokens_(std::move(tok
     Builder builder(*this);
     for (size_t i = 0; i < tokens_.size(); ++i) builder.insert(static_cast<int32_t>(i));
     builder.finish();
+    for (size_t byte = 0; byte < from_root_.size(); ++byte) {
+        from_root_[byte] = child(0, static_cast<uint8_t>(byte));
+    }
+    for (const AddedToken& token : tokens_) longest_ = std::max(longest_, token.content.size());
 }
 
 bool TokenFinder::has_special() const {
@@ -127,26 +133,24 @@ int32_t TokenFinder::child(int32_t node, uint8_t byte) const {
     return found != end && found->byte == byte ? found->target : -1;
 }
 
-// From the last to the first.
-std::vector<TokenFinder::Start> TokenFinder::starts(std::string_view text, int64_t& steps) const {
-    std::vector<Start> found;
-    std::array<int32_t, 256> from_root;
-    for (size_t byte = 0; byte < 256; ++byte)
-        from_root[byte] = child(0, static_cast<uint8_t>(byte));
+// Those within [begin, end), from the last to the first. What is more than the longest token behind
+// `end` does not matter.
+void TokenFinder::find_starts(std::string_view text, size_t begin, size_t end,
+                              std::vector<Start>& found, int64_t& steps) const {
+    found.clear();
     int32_t node = 0;
-    for (size_t at = text.size(); at-- > 0;) {
+    for (size_t at = std::min(text.size(), end + longest_); at-- > begin;) {
         const auto byte = static_cast<uint8_t>(text[at]);
-        int32_t next = node == 0 ? from_root[byte] : child(node, byte);
+        int32_t next = node == 0 ? from_root_[byte] : child(node, byte);
         for (++steps; next < 0 && node != 0; ++steps) {
             node = nodes_[static_cast<size_t>(node)].fallback;
-            next = node == 0 ? from_root[byte] : child(node, byte);
+            next = node == 0 ? from_root_[byte] : child(node, byte);
         }
         node = std::max(next, 0);
         const Node& entry = nodes_[static_cast<size_t>(node)];
         const int32_t longest = entry.token >= 0 ? node : entry.shorter;
-        if (longest >= 0) found.push_back({at, longest});
+        if (longest >= 0 && at < end) found.push_back({at, longest});
     }
-    return found;
 }
 
 const AddedToken* TokenFinder::permitted(const Start& start, PlainRanges& plain) const {
@@ -167,21 +171,25 @@ std::vector<Segment> TokenFinder::segments(std::string_view text,
         if (done < end) found.push_back({text.substr(done, end - done), std::nullopt});
     };
     int64_t steps = 0;
-    std::vector<Start> starts = empty() ? std::vector<Start>() : this->starts(text, steps);
+    std::vector<Start> starts;
     PlainRanges ranges(plain);
     size_t behind = 0;  // the last token found
-    for (; !starts.empty(); starts.pop_back()) {
-        const size_t at = starts.back().at;
-        if (at < behind) continue;
-        const AddedToken* token = permitted(starts.back(), ranges);
-        if (token == nullptr) continue;
+    const auto take = [&](const Start& start) {
+        const size_t at = start.at;
+        if (at < behind) return;
+        const AddedToken* token = permitted(start, ranges);
+        if (token == nullptr) return;
         behind = at + token->content.size();
-        if (token->single_word && !stands_alone(text, at, behind)) continue;
+        if (token->single_word && !stands_alone(text, at, behind)) return;
         const size_t begin = token->lstrip ? skip_spaces_left(text, at, done) : at;
         add_text(begin);
         // What an earlier token swallowed is whitespace and need not be looked at again.
         done = token->rstrip ? skip_spaces_right(text, std::max(behind, done)) : behind;
         if (begin < done) found.push_back({text.substr(begin, done - begin), token->id});
+    };
+    for (size_t begin = 0; begin < text.size() && !empty(); begin += kBlock) {
+        find_starts(text, begin, std::min(begin + kBlock, text.size()), starts, steps);
+        std::for_each(starts.rbegin(), starts.rend(), take);
     }
     add_text(text.size());
     return found;
@@ -189,7 +197,10 @@ std::vector<Segment> TokenFinder::segments(std::string_view text,
 
 int64_t TokenFinder::steps(std::string_view text) const {
     int64_t steps = 0;
-    starts(text, steps);
+    std::vector<Start> starts;
+    for (size_t begin = 0; begin < text.size(); begin += kBlock) {
+        find_starts(text, begin, std::min(begin + kBlock, text.size()), starts, steps);
+    }
     return steps;
 }
 
