@@ -165,8 +165,8 @@ void Args::check_config_keys(const ConfigFile& config) const {
     }
     for (const auto& [key, values] : config) {
         if (std::find(known.begin(), known.end(), key) != known.end()) continue;
-        fail(ErrorCode::Usage, "{}: quarot {} has no flag --{}; {}", config_path_, command_, key,
-             advice(command_, near_miss(key, known)));
+        fail(ErrorCode::Usage, "{}: quarot {} has no flag --{}; {}", config_path_, command_,
+             io::printable(key), advice(command_, near_miss(key, known)));
     }
 }
 

@@ -70,6 +70,8 @@ std::vector<std::string> seeds() {
         "{% filter upper %}x{% endfilter %}{% call f() %}{% endcall %}{% include 'x' %}",
         "{% generation %}x{% endgeneration %}{{ x.__class__.__mro__ }}",
         "{{ [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]] }}",
+        "{{ 'cab' | sort | join }}{{ nothing | sort }}{{ 'abc' | map('upper') | list }}",
+        "{{ 'cab' | unique | list }}{{ 'abc' | select | list }}{{ dict([('a', 1)]) }}",
         "{% if 1 %}",
         "{{ 'unfinished }}",
         "{% endfor %}",
