@@ -66,8 +66,13 @@ Subject subject(io::Json model, const std::string& sections, bool lossless) {
     }
     json.set("added_tokens", std::move(tokens));
     json.set("model", std::move(model));
-    return {std::make_unique<tokenizer::Tokenizer>(tokenizer::Tokenizer::from_json(json, nullptr)),
+    try {
+        return {
+            std::make_unique<tokenizer::Tokenizer>(tokenizer::Tokenizer::from_json(json, nullptr)),
             lossless};
+    } catch (const Error& error) {
+        throw Finding(error.what());  // else every input would count as refused
+    }
 }
 
 const std::vector<Subject>& subjects() {
@@ -94,7 +99,7 @@ const std::vector<Subject>& subjects() {
         all.push_back(subject(model(byte_vocabulary(), merges, ""),
                               split(R"(\\p{Lu}+\\p{Ll}*|[aeiou]+(?=x)|\\s+)"), true));
         all.push_back(subject(
-            model(spaced_vocabulary(), {{"▁", "t"}, {"▁t", "h"}, {"▁", "▁"}, {"a", "b"}},
+            model(spaced_vocabulary(), {{"▁", "t"}, {"▁t", "h"}, {"▁", "▁"}, {"b", "c"}},
                   R"(,"unk_token":"<unk>","byte_fallback":true,"fuse_unk":true)"),
             R"("normalizer":{"type":"Sequence","normalizers":[{"type":"Prepend","prepend":"▁"},)"
             R"({"type":"Replace","pattern":{"String":" "},"content":"▁"}]},)"

@@ -9,6 +9,16 @@
 
 namespace quarot::jinja {
 
+namespace {
+
+// What failed may quote the template or what a user typed.
+std::string printable(const Error& error) {
+    constexpr size_t kMaxBytes = 500;
+    return io::printable(error.what(), kMaxBytes);
+}
+
+}  // namespace
+
 struct Template::Impl {
     std::string name;
     Block block;
@@ -30,7 +40,7 @@ Template Template::parse(std::string_view source, std::string name) {
     try {
         impl->block = parse_template(source);
     } catch (const Error& error) {
-        fail(error.code(), "{}: {}", name, error.what());
+        fail(error.code(), "{}: {}", name, printable(error));
     }
     impl->name = std::move(name);
     return Template(std::move(impl));
@@ -47,9 +57,9 @@ Text Template::render(const std::vector<Variable>& variables, const Surroundings
         return interpreter.render(impl_->block);
     } catch (const Error& error) {
         if (error.code() == ErrorCode::Usage) {
-            fail(error.code(), "{} refuses: {}", impl_->name, error.what());
+            fail(error.code(), "{} refuses: {}", impl_->name, printable(error));
         }
-        fail(error.code(), "{}: line {}: {}", impl_->name, interpreter.line(), error.what());
+        fail(error.code(), "{}: line {}: {}", impl_->name, interpreter.line(), printable(error));
     }
 }
 
