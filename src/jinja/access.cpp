@@ -9,6 +9,7 @@
 #include "io/text.h"
 #include "jinja/compare.h"
 #include "jinja/methods.h"
+#include "jinja/text_tools.h"
 #include "jinja/unicode.h"
 
 namespace quarot::jinja {
@@ -94,6 +95,9 @@ std::optional<Value> named_member(Runtime& runtime, const Value& value, const st
         if (name == "start") return range->start;
         if (name == "stop") return range->stop;
         if (name == "step") return range->step;
+        if (name == "count" || name == "index") {
+            fail(ErrorCode::Unsupported, "the method {} of a range is not supported", name);
+        }
     }
     return method_of(runtime, value, name);
 }
@@ -105,6 +109,7 @@ std::optional<int64_t> position(int64_t index, int64_t size) {
 }
 
 std::optional<Value> character_at(Runtime& runtime, const Text& text, int64_t index) {
+    plain_text(text);
     runtime.budget.scan(text.size());
     const auto size = static_cast<int64_t>(count_characters(text.bytes()));
     const auto at = position(index, size);
@@ -183,6 +188,7 @@ std::vector<size_t> character_borders(const std::string& bytes) {
 }
 
 Value slice_text(Runtime& runtime, const Text& text, const std::array<Value, 3>& parts) {
+    plain_text(text);
     runtime.budget.allocate(text.size() * sizeof(size_t));
     const std::vector<size_t> borders = character_borders(text.bytes());
     const Slice slice = resolve(parts, static_cast<int64_t>(borders.size()) - 1);
@@ -242,7 +248,8 @@ Value slice_of(Runtime& runtime, const Value& value, const std::array<Value, 3>&
     const Sequence* list = value.sequence();
     if (!list ||
         (list->flavor != Sequence::Flavor::List && list->flavor != Sequence::Flavor::Tuple)) {
-        return Value::undefined(fmt::format("a {} has no slices", value.type_name()));
+        // jinja2 fails, or goes on with an undefined value where it folds constants.
+        fail(ErrorCode::Unsupported, "a slice of a {} is not supported", value.type_name());
     }
     const Slice slice = resolve(parts, static_cast<int64_t>(list->items.size()));
     runtime.budget.step(static_cast<size_t>(slice.count));

@@ -187,7 +187,7 @@ std::optional<Value> repeated(Budget& budget, const Value& value, const Value& c
 Value percent(Budget& budget, const Text& pattern, const Value& values) {
     const Sequence* list = values.sequence();
     if (list && list->flavor == Sequence::Flavor::Tuple) {
-        return format_percent(budget, pattern, list->items, Value());
+        return format_percent(budget, pattern, list->items, Value::none());
     }
     return format_percent(budget, pattern, {values}, values);
 }

@@ -107,7 +107,10 @@ Value indent(Runtime& runtime, const Value& input, const Arguments& args) {
 Value truncate(Runtime& runtime, const Value& input, const Arguments& args) {
     const Parameters p("truncate", args, {"length", "killwords", "end", "leeway"});
     constexpr int64_t kLeeway = 5;  // jinja2's default policy
-    const Text& text = required_text(input, "truncate");
+    if (!input.text() && !input.is_undefined() && length_of(runtime.budget, input)) {
+        fail(ErrorCode::Unsupported, "truncate of a {} is not supported", input.type_name());
+    }
+    const Text text = input.is_undefined() ? Text() : required_text(input, "truncate");
     const Text end = p.has(2) ? p.text(2) : Text("...");
     const int64_t length = p.integer(0, 255);
     const int64_t leeway = p.optional_integer(3).value_or(kLeeway);
@@ -147,7 +150,7 @@ Value format(Runtime& runtime, const Value& input, const Arguments& args) {
         names.set(runtime.budget, make_text(runtime.budget, name), value);
     }
     const Value by_name =
-        args.named.empty() ? Value() : make_dict(runtime.budget, std::move(names));
+        args.named.empty() ? Value::none() : make_dict(runtime.budget, std::move(names));
     return format_percent(runtime.budget, soft_text(runtime, input), args.positional, by_name);
 }
 

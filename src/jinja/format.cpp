@@ -220,6 +220,13 @@ Text formatted(Budget& budget, const Directive& d, const Value& value) {
     }
 }
 
+// Python checks for left-over values only what cannot hold values by name or index.
+bool may_have_names(const Value& names) {
+    const Sequence* list = names.sequence();
+    return names.dict() || names.is_undefined() || names.is<Range>() ||
+           (list && list->flavor == Sequence::Flavor::List);
+}
+
 }  // namespace
 
 Value format_percent(Budget& budget, const Text& pattern, const std::vector<Value>& values,
@@ -251,7 +258,7 @@ Value format_percent(Budget& budget, const Text& pattern, const std::vector<Valu
         }
         budget.allocate(out.size() > bytes.size() ? 16 : 0);
     }
-    if (next < values.size() && !by_name && !names.dict()) {
+    if (next < values.size() && !by_name && !may_have_names(names)) {
         fail(ErrorCode::Corrupt, "a format has too many values");
     }
     return make_text(budget, std::move(out));

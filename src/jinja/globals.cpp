@@ -24,7 +24,8 @@ Value range(Runtime&, const Arguments& args) {
     if (range.step == 0) fail(ErrorCode::Corrupt, "the step of a range is 0");
     for (int64_t bound : {range.start, range.stop, range.step}) {
         if (bound > kMaxRangeBound || bound < -kMaxRangeBound) {
-            fail(ErrorCode::Corrupt, "a range reaches to {}, {} is allowed", bound, kMaxRangeBound);
+            fail(ErrorCode::Unsupported, "a range reaches to {}, {} is allowed", bound,
+                 kMaxRangeBound);
         }
     }
     if (range.size() > limits::kTemplateRange) {
@@ -36,6 +37,7 @@ Value range(Runtime&, const Arguments& args) {
 
 // The pairs of a list of pairs, or the entries of another dict.
 void add_entries(Runtime& runtime, Dict& dict, const Value& source) {
+    if (source.is_undefined()) fail(ErrorCode::Corrupt, "dict is made from an undefined value");
     if (source.dict()) {
         for (const auto& [key, value] : source.dict()->entries()) {
             dict.set(runtime.budget, key, value);

@@ -184,7 +184,10 @@ std::string hash_key(Budget& budget, const Value& value) {
     if (const Range* range = value.get_if<Range>()) {
         return fmt::format("r{},{},{}", range->start, range->size(), range->step);
     }
-    fail(ErrorCode::Corrupt, "a {} cannot be a key", value.type_name());
+    // Python refuses what can change; the rest would be keys by their address.
+    const bool is_refused = value.dict() || (list && list->flavor == Sequence::Flavor::List);
+    fail(is_refused ? ErrorCode::Corrupt : ErrorCode::Unsupported, "a {} cannot be a key",
+         value.type_name());
 }
 
 }  // namespace quarot::jinja

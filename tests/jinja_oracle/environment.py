@@ -1,0 +1,59 @@
+"""jinja2 set up as the transformers library sets it up for chat templates."""
+import datetime
+import json
+
+import jinja2
+import jinja2.ext
+import jinja2.nodes
+import jinja2.sandbox
+
+NOW = datetime.datetime(2026, 3, 5, 7, 8, 9)
+NOW_NUMBERS = [2026, 3, 5, 7, 8, 9, NOW.isoweekday() % 7, NOW.timetuple().tm_yday]
+
+
+class Raised(Exception):
+    """raise_exception was called."""
+
+
+class Generation(jinja2.ext.Extension):
+    """{% generation %} ... {% endgeneration %}: prints its body."""
+
+    tags = {"generation"}
+
+    def parse(self, parser):
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(["name:endgeneration"], drop_needle=True)
+        call = self.call_method("_print")
+        return jinja2.nodes.CallBlock(call, [], [], body).set_lineno(line)
+
+    def _print(self, caller):
+        return caller()
+
+
+def _raise_exception(message):
+    raise Raised(str(message))
+
+
+def _tojson(value, ensure_ascii=False, indent=None, separators=None, sort_keys=False):
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators,
+                      sort_keys=sort_keys)
+
+
+def make_environment():
+    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True,
+        extensions=[Generation, jinja2.ext.loopcontrols])
+    environment.filters["tojson"] = _tojson
+    environment.globals["raise_exception"] = _raise_exception
+    environment.globals["strftime_now"] = NOW.strftime
+    return environment
+
+
+def render(environment, source, variables):
+    """{"text": ...} or {"error": kind, "message": ...}."""
+    try:
+        return {"text": environment.from_string(source).render(**variables)}
+    except Raised as error:
+        return {"error": "raised", "message": str(error)}
+    except Exception as error:  # whatever a template can make Python do
+        return {"error": "failed", "message": f"{type(error).__name__}: {error}"}
