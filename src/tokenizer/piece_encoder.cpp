@@ -27,7 +27,7 @@ void PieceEncoder::add_part(std::string_view part) {
     const size_t begin = ids_->size();
     bpe_->encode(part, work_, *ids_);
     if (part.size() <= kMaxKnownBytes && known_.size() < kMaxKnown) {
-        known_.emplace(part, Span{begin, ids_->size() - begin});
+        known_.emplace(parts_.emplace_back(part), Span{begin, ids_->size() - begin});
     }
 }
 

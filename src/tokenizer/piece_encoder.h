@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
+#include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
@@ -10,7 +12,7 @@
 
 namespace quarot::tokenizer {
 
-// Lives as long as one encode(); the pieces must live as long as it.
+// Lives as long as one encode().
 class PieceEncoder {
   public:
     // Appends to `ids`.
@@ -27,6 +29,7 @@ class PieceEncoder {
 
     const Bpe* bpe_;
     Bpe::Workspace work_;
+    std::deque<std::string> parts_;  // those that are known
     std::unordered_map<std::string_view, Span> known_;
     std::vector<int32_t>* ids_;
 };

@@ -1,7 +1,10 @@
-// Every step cuts or changes each piece of the step before it.
+// Every step cuts or changes each piece of the step before it, and hands what it gets from it to
+// the step behind it before it goes on.
 #include "tokenizer/pretokenizer.h"
 
 #include <concepts>
+#include <functional>
+#include <type_traits>
 
 #include "core/error.h"
 #include "io/text.h"
@@ -17,22 +20,9 @@ bool flag(const io::Json& step, std::string_view key, bool otherwise) {
 }
 
 template <typename Step>
-constexpr bool kCuts = requires(const Pieces& pieces, const Step& step, Pieces& finer) {
-    cut(pieces, step, finer);
+constexpr bool kCuts = requires(const Step& step, const PutPiece& put) {
+    cut(std::string_view(), step, put);
 };
-
-void run(const auto& step, TextPieces& text) {
-    if constexpr (kCuts<std::remove_cvref_t<decltype(step)>>) {
-        const char* begin = text.pieces.empty() ? nullptr : text.pieces.front().data();
-        Pieces finer;
-        finer.reserve(text.pieces.size());
-        cut(text.pieces, step, finer);
-        text.pieces = std::move(finer);
-        text.first = text.first && !text.pieces.empty() && text.pieces.front().data() == begin;
-    } else {
-        change(step, text);
-    }
-}
 
 }  // namespace
 
@@ -129,14 +119,39 @@ void PreTokenizer::add_metaspace(const io::Json& step) {
     }
 }
 
-std::vector<std::string_view> PreTokenizer::split(std::string_view text, bool first,
-                                                  std::deque<std::string>& owned) const {
-    TextPieces result{.pieces = {}, .first = first, .owned = &owned};
-    if (!text.empty()) result.pieces.push_back(text);
-    for (const Step& step : steps_) {
-        std::visit([&](const auto& kind) { run(kind, result); }, step);
+PreTokenizer::Cutter::Stage::Stage(const Step& of) : step(&of) {
+    if (const auto* split = std::get_if<RegexSplit>(step)) matcher.emplace(split->pattern);
+}
+
+PreTokenizer::Cutter::Cutter(const PreTokenizer& pretokenizer, const PutPiece& put) : put_(&put) {
+    for (const Step& step : pretokenizer.steps_) stages_.emplace_back(step);
+}
+
+void PreTokenizer::Cutter::cut(std::string_view stretch, bool first) {
+    if (!stretch.empty()) pass(stretch, first, 0);
+}
+
+void PreTokenizer::Cutter::pass(std::string_view piece, bool first, size_t stage) {
+    if (stage == stages_.size()) {
+        (*put_)(piece);
+        return;
     }
-    return std::move(result.pieces);
+    Stage& at = stages_[stage];
+    const auto pass_on = [&](std::string_view part) {
+        pass(part, first && part.data() == piece.data(), stage + 1);
+    };
+    const auto run = [&](const auto& step) {
+        using Kind = std::remove_cvref_t<decltype(step)>;
+        const PutPiece put = std::ref(pass_on);  // a reference needs no memory
+        if constexpr (std::same_as<Kind, RegexSplit>) {
+            tokenizer::cut(piece, step, *at.matcher, put);
+        } else if constexpr (kCuts<Kind>) {
+            tokenizer::cut(piece, step, put);
+        } else {
+            pass(changed(piece, step, first, at.made), first, stage + 1);
+        }
+    };
+    std::visit(run, *at.step);
 }
 
 }  // namespace quarot::tokenizer

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <deque>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -22,10 +23,7 @@ class PreTokenizer {
     // Whether pieces are to be encoded as bytes.
     bool byte_level() const { return byte_level_; }
 
-    // Pieces of a valid UTF-8 text, in order, none empty. `first`: whether the text is what the
-    // whole text begins with. Pieces are views into `text` and into what is appended to `owned`.
-    std::vector<std::string_view> split(std::string_view text, bool first,
-                                        std::deque<std::string>& owned) const;
+    class Cutter;
 
   private:
     using Step = std::variant<CharacterSplit, WordSplit, LiteralSplit, RegexSplit, KnownSplit,
@@ -41,6 +39,30 @@ class PreTokenizer {
     size_t growth_ = 1;
     bool byte_level_ = false;
     bool spelled_ = false;  // steps behind ByteLevel see its alphabet
+};
+
+// The steps at work on the stretches of one text. Each hands on a piece as soon as it has it, so
+// that none but the pieces that are being cut are in memory.
+class PreTokenizer::Cutter {
+  public:
+    // Both must live as long as this.
+    Cutter(const PreTokenizer& pretokenizer, const PutPiece& put);
+
+    // Puts the pieces of valid UTF-8, in order, none empty; they live until the call ends. `first`:
+    // whether the stretch is what the whole text begins with.
+    void cut(std::string_view stretch, bool first);
+
+  private:
+    struct Stage {
+        explicit Stage(const Step& of);
+        const Step* step;
+        std::optional<RegexMatcher> matcher;  // of a RegexSplit
+        std::string made;                     // what the current piece has been changed to
+    };
+    void pass(std::string_view piece, bool first, size_t stage);
+
+    std::deque<Stage> stages_;  // a RegexMatcher stays where it is
+    const PutPiece* put_;
 };
 
 }  // namespace quarot::tokenizer

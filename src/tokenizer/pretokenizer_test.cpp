@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <deque>
 #include <string>
 #include <vector>
 
@@ -15,12 +14,10 @@ using Texts = std::vector<std::string>;
 
 Texts split(const std::string& steps, std::string_view text, bool first = true) {
     const io::Json json = test::parse(R"({"type": "Sequence", "pretokenizers": [)" + steps + "]}");
-    std::deque<std::string> owned;
     const PreTokenizer pretokenizer(&json);
     Texts result;
-    for (std::string_view piece : pretokenizer.split(text, first, owned)) {
-        result.emplace_back(piece);
-    }
+    const PutPiece put = [&](std::string_view piece) { result.emplace_back(piece); };
+    PreTokenizer::Cutter(pretokenizer, put).cut(text, first);
     return result;
 }
 

@@ -26,13 +26,13 @@ void Splitter::match(size_t begin, size_t end) {
 
 void Splitter::finish() {
     if (done_ < text_.size()) add(done_, text_.size(), invert_);
-    put();
+    put_piece();
 }
 
 void Splitter::add(size_t begin, size_t end, bool match) {
     if (behavior_ == Behavior::Removed && match) return;
     if (!growing_ || !joins(match)) {
-        put();
+        put_piece();
         begin_ = begin;
         growing_ = true;
     }
@@ -54,8 +54,8 @@ bool Splitter::joins(bool match) const {
     }
 }
 
-void Splitter::put() {
-    if (growing_ && begin_ < end_) pieces_->push_back(text_.substr(begin_, end_ - begin_));
+void Splitter::put_piece() {
+    if (growing_ && begin_ < end_) (*put_)(text_.substr(begin_, end_ - begin_));
     growing_ = false;
 }
 

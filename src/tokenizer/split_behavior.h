@@ -3,8 +3,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string_view>
-#include <vector>
 
 #include "io/json.h"
 
@@ -20,12 +20,13 @@ enum class Behavior : uint8_t {
 
 Behavior parse_behavior(const io::Json& value);
 
+using PutPiece = std::function<void(std::string_view)>;
+
 // Cuts one text. With `invert` what does not match counts as a match and the other way round.
 class Splitter {
   public:
-    Splitter(std::string_view text, Behavior behavior, bool invert,
-             std::vector<std::string_view>& pieces)
-        : text_(text), pieces_(&pieces), behavior_(behavior), invert_(invert) {}
+    Splitter(std::string_view text, Behavior behavior, bool invert, const PutPiece& put)
+        : text_(text), put_(&put), behavior_(behavior), invert_(invert) {}
 
     // In order, not overlapping.
     void match(size_t begin, size_t end);
@@ -34,10 +35,10 @@ class Splitter {
   private:
     void add(size_t begin, size_t end, bool match);
     bool joins(bool match) const;
-    void put();
+    void put_piece();
 
     std::string_view text_;
-    std::vector<std::string_view>* pieces_;
+    const PutPiece* put_;
     Behavior behavior_;
     bool invert_;
     size_t done_ = 0;   // end of the last match

@@ -52,69 +52,59 @@ Kind kind_of(char32_t code) {
 
 }  // namespace
 
-void cut(const Pieces& pieces, const CharacterSplit& step, Pieces& finer) {
-    for (std::string_view piece : pieces) {
-        Splitter splitter(piece, step.behavior, false, finer);
-        for (size_t at = 0; at < piece.size();) {
-            const Character next = character_at(piece, at);
-            if (is_of(step, next.code)) splitter.match(at, next.end);
-            at = next.end;
-        }
-        splitter.finish();
+void cut(std::string_view piece, const CharacterSplit& step, const PutPiece& put) {
+    Splitter splitter(piece, step.behavior, false, put);
+    for (size_t at = 0; at < piece.size();) {
+        const Character next = character_at(piece, at);
+        if (is_of(step, next.code)) splitter.match(at, next.end);
+        at = next.end;
     }
+    splitter.finish();
 }
 
-void cut(const Pieces& pieces, const WordSplit&, Pieces& finer) {
-    for (std::string_view piece : pieces) {
-        size_t begin = 0;
-        Kind kind = Kind::Space;
-        const auto put = [&](size_t end) {
-            if (kind != Kind::Space) finer.push_back(piece.substr(begin, end - begin));
-        };
-        for (size_t at = 0; at < piece.size();) {
-            const Character next = character_at(piece, at);
-            const Kind found = kind_of(next.code);
-            if (found != kind) {
-                put(at);
-                begin = at;
-                kind = found;
-            }
-            at = next.end;
+void cut(std::string_view piece, const WordSplit&, const PutPiece& put) {
+    size_t begin = 0;
+    Kind kind = Kind::Space;
+    const auto put_until = [&](size_t end) {
+        if (kind != Kind::Space) put(piece.substr(begin, end - begin));
+    };
+    for (size_t at = 0; at < piece.size();) {
+        const Character next = character_at(piece, at);
+        const Kind found = kind_of(next.code);
+        if (found != kind) {
+            put_until(at);
+            begin = at;
+            kind = found;
         }
-        put(piece.size());
+        at = next.end;
     }
+    put_until(piece.size());
 }
 
-void cut(const Pieces& pieces, const LiteralSplit& step, Pieces& finer) {
-    for (std::string_view piece : pieces) {
-        Splitter splitter(piece, step.behavior, step.invert, finer);
-        for (size_t at = piece.find(step.pattern); at != std::string_view::npos;
-             at = piece.find(step.pattern, at + step.pattern.size())) {
-            splitter.match(at, at + step.pattern.size());
-        }
-        splitter.finish();
+void cut(std::string_view piece, const LiteralSplit& step, const PutPiece& put) {
+    Splitter splitter(piece, step.behavior, step.invert, put);
+    for (size_t at = piece.find(step.pattern); at != std::string_view::npos;
+         at = piece.find(step.pattern, at + step.pattern.size())) {
+        splitter.match(at, at + step.pattern.size());
     }
+    splitter.finish();
 }
 
-void cut(const Pieces& pieces, const RegexSplit& step, Pieces& finer) {
-    RegexMatcher matcher(step.pattern);
-    for (std::string_view piece : pieces) {
-        Splitter splitter(piece, step.behavior, step.invert, finer);
-        matcher.for_each(piece, [&](size_t begin, size_t end) { splitter.match(begin, end); });
-        splitter.finish();
-    }
+void cut(std::string_view piece, const RegexSplit& step, RegexMatcher& matcher,
+         const PutPiece& put) {
+    Splitter splitter(piece, step.behavior, step.invert, put);
+    matcher.for_each(piece, [&](size_t begin, size_t end) { splitter.match(begin, end); });
+    splitter.finish();
 }
 
-void cut(const Pieces& pieces, const KnownSplit& step, Pieces& finer) {
-    for (std::string_view piece : pieces) {
-        Splitter splitter(piece, step.behavior, step.invert, finer);
-        for (size_t at = 0; at < piece.size();) {
-            const size_t end = step.pattern.match(piece, at);
-            splitter.match(at, end);
-            at = end;
-        }
-        splitter.finish();
+void cut(std::string_view piece, const KnownSplit& step, const PutPiece& put) {
+    Splitter splitter(piece, step.behavior, step.invert, put);
+    for (size_t at = 0; at < piece.size();) {
+        const size_t end = step.pattern.match(piece, at);
+        splitter.match(at, end);
+        at = end;
     }
+    splitter.finish();
 }
 
 }  // namespace quarot::tokenizer

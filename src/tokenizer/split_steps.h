@@ -3,7 +3,6 @@
 
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "tokenizer/regex.h"
 #include "tokenizer/split_behavior.h"
@@ -40,13 +39,12 @@ struct KnownSplit {
     bool invert;
 };
 
-using Pieces = std::vector<std::string_view>;
-
-// The pieces of valid UTF-8 texts, appended to `finer` in order, none empty.
-void cut(const Pieces& pieces, const CharacterSplit& step, Pieces& finer);
-void cut(const Pieces& pieces, const WordSplit& step, Pieces& finer);
-void cut(const Pieces& pieces, const LiteralSplit& step, Pieces& finer);
-void cut(const Pieces& pieces, const RegexSplit& step, Pieces& finer);
-void cut(const Pieces& pieces, const KnownSplit& step, Pieces& finer);
+// Puts the pieces of a valid UTF-8 text, in order, none empty.
+void cut(std::string_view piece, const CharacterSplit& step, const PutPiece& put);
+void cut(std::string_view piece, const WordSplit& step, const PutPiece& put);
+void cut(std::string_view piece, const LiteralSplit& step, const PutPiece& put);
+void cut(std::string_view piece, const RegexSplit& step, RegexMatcher& matcher,
+         const PutPiece& put);  // `matcher` is one for step.pattern
+void cut(std::string_view piece, const KnownSplit& step, const PutPiece& put);
 
 }  // namespace quarot::tokenizer

@@ -2,10 +2,8 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <string>
 #include <string_view>
-#include <vector>
 
 namespace quarot::tokenizer {
 
@@ -24,17 +22,15 @@ struct PrependSpace {};
 struct SpellPieces {};
 struct UnspellPieces {};
 
-// Pieces and where the changed ones are kept. `first`: whether pieces.front() is what the whole
-// text begins with.
-struct TextPieces {
-    std::vector<std::string_view> pieces;
-    bool first;
-    std::deque<std::string>* owned;
-};
-
-void change(const MarkSpaces& step, TextPieces& text);
-void change(const PrependSpace& step, TextPieces& text);
-void change(const SpellPieces& step, TextPieces& text);
-void change(const UnspellPieces& step, TextPieces& text);
+// What a piece becomes: itself, or a new text in `made`, which may hold anything before. `first`:
+// whether the piece is what the whole text begins with.
+std::string_view changed(std::string_view piece, const MarkSpaces& step, bool first,
+                         std::string& made);
+std::string_view changed(std::string_view piece, const PrependSpace& step, bool first,
+                         std::string& made);
+std::string_view changed(std::string_view piece, const SpellPieces& step, bool first,
+                         std::string& made);
+std::string_view changed(std::string_view piece, const UnspellPieces& step, bool first,
+                         std::string& made);
 
 }  // namespace quarot::tokenizer

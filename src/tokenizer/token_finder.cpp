@@ -163,12 +163,11 @@ const AddedToken* TokenFinder::permitted(const Start& start, PlainRanges& plain)
     return nullptr;
 }
 
-std::vector<Segment> TokenFinder::segments(std::string_view text,
-                                           std::span<const TextRange> plain) const {
-    std::vector<Segment> found;
+void TokenFinder::for_each_segment(std::string_view text, std::span<const TextRange> plain,
+                                   const std::function<void(const Segment&)>& visit) const {
     size_t done = 0;
     const auto add_text = [&](size_t end) {
-        if (done < end) found.push_back({text.substr(done, end - done), std::nullopt});
+        if (done < end) visit({text.substr(done, end - done), std::nullopt});
     };
     int64_t steps = 0;
     std::vector<Start> starts;
@@ -185,14 +184,13 @@ std::vector<Segment> TokenFinder::segments(std::string_view text,
         add_text(begin);
         // What an earlier token swallowed is whitespace and need not be looked at again.
         done = token->rstrip ? skip_spaces_right(text, std::max(behind, done)) : behind;
-        if (begin < done) found.push_back({text.substr(begin, done - begin), token->id});
+        if (begin < done) visit({text.substr(begin, done - begin), token->id});
     };
     for (size_t begin = 0; begin < text.size() && !empty(); begin += kBlock) {
         find_starts(text, begin, std::min(begin + kBlock, text.size()), starts, steps);
         std::for_each(starts.rbegin(), starts.rend(), take);
     }
     add_text(text.size());
-    return found;
 }
 
 int64_t TokenFinder::steps(std::string_view text) const {

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -37,12 +38,13 @@ class TokenFinder {
     bool empty() const { return tokens_.empty(); }
     bool has_special() const;
 
-    // The whole text as segments, in order; no stretch of text is empty. A special token that
-    // overlaps one of the plain ranges (ascending, disjoint) is no token there.
-    std::vector<Segment> segments(std::string_view text,
-                                  std::span<const TextRange> plain = {}) const;
+    // Visits the whole text as segments, in order; no stretch of text is empty. A special token
+    // that overlaps one of the plain ranges (ascending, disjoint) is no token there.
+    void for_each_segment(std::string_view text, std::span<const TextRange> plain,
+                          const std::function<void(const Segment&)>& visit) const;
 
-    // How often segments() moves in the automaton for this text: at most 2.2 times its bytes.
+    // How often for_each_segment() moves in the automaton for this text: at most 2.2 times its
+    // bytes.
     int64_t steps(std::string_view text) const;
 
   private:

@@ -1,7 +1,6 @@
 // The order of work on a text: added tokens, normalizer, added tokens again, pieces, merges.
 #include "tokenizer/tokenizer_impl.h"
 
-#include <deque>
 #include <utility>
 
 #include "core/error.h"
@@ -63,44 +62,45 @@ Tokenizer::Impl::Impl(const io::Json& json, const io::Json* config_json)
       bos(find_bos()),
       eos(id_of_named("eos_token")) {}
 
+// The two searches for added tokens hand each stretch between tokens to the step behind them as
+// soon as they have it: nothing here grows with the text but the ids.
 void Tokenizer::Impl::encode_text(std::string_view text, std::span<const TextRange> plain,
                                   std::vector<int32_t>& ids) const {
-    std::deque<std::string> normalized;  // pieces point into these and into the text
     PieceEncoder encoder(bpe, ids);
+    const PutPiece put = [&](std::string_view piece) { encoder.add(piece); };
+    PreTokenizer::Cutter cutter(pretokenizer, put);
     PlainRanges ranges(plain);
     const bool special_later = added.in_normalized_text().has_special();
-    for (const Segment& raw : added.in_raw_text().segments(text, plain)) {
+    added.in_raw_text().for_each_segment(text, plain, [&](const Segment& raw) {
         if (raw.id) {
             encoder.add(*raw.id);
-            continue;
+            return;
         }
-        std::string_view stretch = raw.text;
-        bool keeps_start = true;
-        std::vector<TextRange> own;
-        if (special_later) {
-            const auto begin = static_cast<size_t>(stretch.data() - text.data());
-            own = ranges.within(begin, begin + stretch.size());
-        }
-        if (!normalizer.changes_nothing()) {
-            own = moved_ranges(stretch, own, [this](std::string part) {
-                return normalizer.apply(std::move(part));
+        const auto begin = static_cast<size_t>(raw.text.data() - text.data());
+        Stretch stretch{.text = raw.text, .plain = {}, .changed = {}, .first = begin == 0};
+        if (special_later) stretch.plain = ranges.within(begin, begin + raw.text.size());
+        normalize(stretch);
+        added.in_normalized_text().for_each_segment(
+            stretch.text, stretch.plain, [&](const Segment& segment) {
+                if (segment.id) {
+                    encoder.add(*segment.id);
+                    return;
+                }
+                const bool first = stretch.first && segment.text.data() == stretch.text.data();
+                cutter.cut(segment.text, first);
             });
-            auto changed = normalizer.normalize(std::string(raw.text));
-            stretch = normalized.emplace_back(std::move(changed.text));
-            keeps_start = changed.keeps_start;
-        }
-        for (const Segment& segment : added.in_normalized_text().segments(stretch, own)) {
-            if (segment.id) {
-                encoder.add(*segment.id);
-                continue;
-            }
-            const bool first = keeps_start && raw.text.data() == text.data() &&
-                               segment.text.data() == stretch.data();
-            for (std::string_view piece : pretokenizer.split(segment.text, first, normalized)) {
-                encoder.add(piece);
-            }
-        }
-    }
+    });
+}
+
+void Tokenizer::Impl::normalize(Stretch& stretch) const {
+    if (normalizer.changes_nothing()) return;
+    stretch.plain = moved_ranges(stretch.text, stretch.plain, [this](std::string part) {
+        return normalizer.apply(std::move(part));
+    });
+    auto changed = normalizer.normalize(std::string(stretch.text));
+    stretch.changed = std::move(changed.text);
+    stretch.text = stretch.changed;
+    stretch.first = stretch.first && changed.keeps_start;
 }
 
 const std::string* Tokenizer::Impl::token_to_decode(int32_t id, bool skip_special) const {

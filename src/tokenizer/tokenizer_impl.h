@@ -32,6 +32,15 @@ struct Tokenizer::Impl {
     void encode_text(std::string_view text, std::span<const TextRange> plain,
                      std::vector<int32_t>& ids) const;
 
+    // What stands between added tokens.
+    struct Stretch {
+        std::string_view text;
+        std::vector<TextRange> plain;  // of special tokens that are yet to be looked for
+        std::string changed;           // what `text` is a view of, once it has been changed
+        bool first;                    // whether the whole text begins with it
+    };
+    void normalize(Stretch& stretch) const;
+
     // The token that decoding sees; nullptr for ids that have none and, if asked, special ones.
     const std::string* token_to_decode(int32_t id, bool skip_special) const;
 

@@ -11,7 +11,6 @@
 // A text is its length and its bytes, a list is its length and its numbers.
 #include <cstdio>
 #include <cstdlib>
-#include <deque>
 #include <exception>
 #include <string>
 #include <vector>
@@ -80,12 +79,12 @@ std::string stream(const Tokenizer& tokenizer, bool skip_special) {
 }
 
 std::string pieces_of(const PreTokenizer& pretokenizer, const std::string& text) {
-    std::deque<std::string> owned;
     std::string all;
-    for (std::string_view piece : pretokenizer.split(text, true, owned)) {
+    const PutPiece put = [&](std::string_view piece) {
         all += std::to_string(piece.size()) + ":";
         all += piece;
-    }
+    };
+    PreTokenizer::Cutter(pretokenizer, put).cut(text, true);
     return all;
 }
 
