@@ -1,7 +1,8 @@
 // How fast is text encoded, and does ten times the text take ten times as long? Prints, for each
 // tokenizer folder and kind of text, the speed on 1 MB and on 10 MB and the ratio of the times,
-// medians of processor time over interleaved runs on one thread:
-//   bench_tokenizer [--runs N] [--text FILE]... FOLDER...
+// medians of processor time over interleaved runs on one thread. With --bar, rows of a higher ratio
+// are marked, and the exit code is 1 if there are any:
+//   bench_tokenizer [--runs N] [--bar RATIO] [--text FILE]... FOLDER...
 #include <fmt/format.h>
 #include <sys/resource.h>
 
@@ -9,6 +10,7 @@
 #include <cstdio>
 #include <ctime>
 #include <exception>
+#include <limits>
 #include <random>
 #include <string>
 #include <string_view>
@@ -26,6 +28,7 @@ constexpr size_t kLarge = 10 * kMegabyte;
 
 struct Options {
     int runs = 3;
+    double bar = std::numeric_limits<double>::infinity();
     std::vector<std::string> texts;
     std::vector<std::string> folders;
 };
@@ -103,7 +106,8 @@ double median(std::vector<double> values) {
     return values[values.size() / 2];
 }
 
-void measure(const Options& options, const std::string& folder) {
+// Gives false if a row is above the bar.
+bool measure(const Options& options, const std::string& folder) {
     const Tokenizer tokenizer = Tokenizer::load(folder);
     const std::vector<Input> all = inputs(options, tokenizer);
     std::vector<std::vector<double>> small(all.size());
@@ -115,17 +119,22 @@ void measure(const Options& options, const std::string& folder) {
         }
     }
     fmt::print("{}\n{:<24}{:>12}{:>12}{:>8}\n", folder, "", "1 MB, MB/s", "10 MB, MB/s", "times");
+    bool is_below_bar = true;
     for (size_t i = 0; i < all.size(); ++i) {
         const double first = median(small[i]);
         const double second = median(large[i]);
-        fmt::print("{:<24}{:>12.1f}{:>12.1f}{:>8.1f}\n", all[i].name,
+        const bool is_above = second / first > options.bar;
+        is_below_bar = is_below_bar && !is_above;
+        fmt::print("{:<24}{:>12.1f}{:>12.1f}{:>8.1f}{}\n", all[i].name,
                    static_cast<double>(kSmall) / kMegabyte / first,
-                   static_cast<double>(kLarge) / kMegabyte / second, second / first);
+                   static_cast<double>(kLarge) / kMegabyte / second, second / first,
+                   is_above ? "  above the bar" : "");
     }
     rusage usage{};
     getrusage(RUSAGE_SELF, &usage);
     fmt::print("peak memory {} MB\n\n", usage.ru_maxrss / 1024);
     std::fflush(stdout);
+    return is_below_bar;
 }
 
 Options parse(int count, char** arguments) {
@@ -134,6 +143,8 @@ Options parse(int count, char** arguments) {
         const std::string_view argument = arguments[i];
         if (argument == "--runs" && i + 1 < count) {
             options.runs = std::max(1, std::stoi(arguments[++i]));
+        } else if (argument == "--bar" && i + 1 < count) {
+            options.bar = std::stod(arguments[++i]);
         } else if (argument == "--text" && i + 1 < count) {
             options.texts.emplace_back(arguments[++i]);
         } else {
@@ -149,12 +160,13 @@ Options parse(int count, char** arguments) {
 int main(int count, char** arguments) {
     try {
         const auto options = quarot::tokenizer::parse(count, arguments);
+        bool is_below_bar = true;
         for (const std::string& folder : options.folders) {
-            quarot::tokenizer::measure(options, folder);
+            is_below_bar = quarot::tokenizer::measure(options, folder) && is_below_bar;
         }
+        return is_below_bar ? 0 : 1;
     } catch (const std::exception& error) {
         fmt::print(stderr, "bench_tokenizer: {}\n", error.what());
         return 1;
     }
-    return 0;
 }
