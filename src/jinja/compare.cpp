@@ -166,6 +166,7 @@ SequencePtr iterate(Budget& budget, const Value& value) {
         return *make_list(budget, std::move(items)).get_if<SequencePtr>();
     };
     if (const SequencePtr* list = value.get_if<SequencePtr>()) {
+        budget.step((*list)->items.size());  // whoever asks will look at them
         if ((*list)->flavor != Sequence::Flavor::Iterator) return *list;
         const auto from = static_cast<std::ptrdiff_t>((*list)->used);
         (*list)->used = (*list)->items.size();

@@ -105,7 +105,7 @@ Value sort(Runtime& runtime, const Value& input, const Arguments& args) {
     const Parameters p("sort", args, {"reverse", "case_sensitive", "attribute"});
     std::vector<ItemPath> paths;
     if (p[2].text()) {
-        for (const Text& part : pieces_of(*p[2].text(), Text(","), -1, false)) {
+        for (const Text& part : pieces_of(runtime.budget, *p[2].text(), Text(","), -1, false)) {
             paths.emplace_back(runtime.budget, make_text(runtime.budget, part));
         }
     } else {

@@ -88,7 +88,7 @@ Value indent(Runtime& runtime, const Value& input, const Arguments& args) {
     text.append("\n");
     const Text indentation = indentation_of(runtime, p);
     const bool blank = p.flag(2, false);
-    const std::vector<Text> lines = lines_of(text);
+    const std::vector<Text> lines = lines_of(runtime.budget, text);
     Text out;
     if (p.flag(1, false)) out.append(indentation);
     for (size_t i = 0; i < lines.size(); ++i) {
@@ -122,7 +122,7 @@ Value truncate(Runtime& runtime, const Value& input, const Arguments& args) {
     if (size <= leeway || size - leeway <= length) return input;
     const auto kept = static_cast<size_t>(length - end_length);
     Text out = text.slice(0, byte_of_character(text.bytes(), kept));
-    if (!p.flag(1, false)) out = pieces_of(out, Text(" "), 1, true).front();
+    if (!p.flag(1, false)) out = pieces_of(runtime.budget, out, Text(" "), 1, true).front();
     out.append(end);
     return make_text(runtime.budget, std::move(out));
 }
@@ -167,6 +167,7 @@ Value escape(Runtime& runtime, const Value& input, const Arguments& args) {
     str(runtime.budget, input).for_each_stretch([&](std::string_view stretch, bool user) {
         std::string escaped;
         for (char c : stretch) {
+            runtime.budget.allocate(sizeof "&amp;" - 1);
             switch (c) {
                 case '&':
                     escaped += "&amp;";

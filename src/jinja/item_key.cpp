@@ -16,7 +16,7 @@ ItemPath::ItemPath(Budget& budget, const Value& attribute) {
         parts_.push_back(attribute);
         return;
     }
-    for (const Text& part : pieces_of(*attribute.text(), Text("."), -1, false)) {
+    for (const Text& part : pieces_of(budget, *attribute.text(), Text("."), -1, false)) {
         const bool is_index =
             !part.empty() && part.bytes().find_first_not_of("0123456789") == std::string::npos;
         if (is_index) {

@@ -66,7 +66,6 @@ class JsonWriter {
 
     void write(const Value& value) {
         budget_.step();
-        const size_t before = out_.size();
         if (const Text* text = value.text()) {
             write_string(*text);
         } else if (const Sequence* list = value.sequence()) {
@@ -74,9 +73,10 @@ class JsonWriter {
         } else if (const Dict* dict = value.dict()) {
             write_dict(*dict);
         } else {
-            out_.append(scalar(value));
+            const std::string spelled = scalar(value);
+            budget_.allocate(spelled.size());
+            out_.append(spelled);
         }
-        if (!value.sequence() && !value.dict()) budget_.allocate(out_.size() - before);
     }
     Text take() { return std::move(out_); }
 
@@ -95,7 +95,9 @@ class JsonWriter {
             std::string escaped;
             for (size_t at = 0; at < stretch.size();) {
                 const CodePoint c = code_point_at(stretch, at);
+                const size_t before = escaped.size();
                 append_escaped(escaped, stretch, c, at, style_.ensure_ascii);
+                budget_.allocate(escaped.size() - before);
                 at += c.bytes;
             }
             out_.append(escaped, user);

@@ -32,7 +32,7 @@ std::string escaped_character(int32_t code) {
     return fmt::format("\\U{:08x}", code);
 }
 
-void append_quoted(Text& out, const Text& text) {
+void append_quoted(Budget& budget, Text& out, const Text& text) {
     if (text.html) fail(ErrorCode::Unsupported, "repr of an escaped string is not supported");
     const bool has_single = text.bytes().find('\'') != std::string::npos;
     const bool has_double = text.bytes().find('"') != std::string::npos;
@@ -43,7 +43,9 @@ void append_quoted(Text& out, const Text& text) {
         for (size_t at = 0; at < stretch.size();) {
             const CodePoint c = code_point_at(stretch, at);
             if (c.value == quote) escaped += '\\';
-            escaped += escaped_character(c.value);
+            const std::string character = escaped_character(c.value);
+            budget.allocate(character.size());
+            escaped += character;
             at += c.bytes;
         }
         out.append(escaped, user);
@@ -59,8 +61,7 @@ class Speller {
         budget_.step();
         const size_t before = out_.size();
         if (const Text* text = value.text()) {
-            append_quoted(out_, *text);
-            budget_.allocate(out_.size() - before);
+            append_quoted(budget_, out_, *text);
         } else if (const Sequence* list = value.sequence()) {
             write_sequence(*list);
         } else if (const Dict* dict = value.dict()) {
@@ -145,7 +146,7 @@ class Speller {
         for (const std::string& name : space.order) {
             if (!first) out_.append(", ");
             first = false;
-            append_quoted(out_, Text(name));
+            append_quoted(budget_, out_, Text(name));
             out_.append(": ");
             write(space.members.find(name)->second);
         }

@@ -38,15 +38,16 @@ Value split(Runtime& runtime, const Text& self, const Arguments& args) {
     const Parameters p("split", args, {"sep", "maxsplit"});
     const Text* separator = p.optional_text(0);
     const int64_t max_count = p.integer(1, -1);
-    std::vector<Text> parts = separator ? pieces_of(self, *separator, max_count, FromRight)
-                                        : words_of(self, max_count, FromRight);
+    std::vector<Text> parts =
+        separator ? pieces_of(runtime.budget, self, *separator, max_count, FromRight)
+                  : words_of(runtime.budget, self, max_count, FromRight);
     return make_list(runtime.budget, as_values(runtime.budget, std::move(parts)));
 }
 
 Value splitlines(Runtime& runtime, const Text& self, const Arguments& args) {
     const Parameters p("splitlines", args, {"keepends"});
     if (p.flag(0, false)) fail(ErrorCode::Unsupported, "splitlines(keepends) is not supported");
-    return make_list(runtime.budget, as_values(runtime.budget, lines_of(self)));
+    return make_list(runtime.budget, as_values(runtime.budget, lines_of(runtime.budget, self)));
 }
 
 template <bool FromRight>
@@ -54,7 +55,7 @@ Value partition(Runtime& runtime, const Text& self, const Arguments& args) {
     no_keywords("partition", args);
     const Parameters p("partition", args, {"sep"}, 1);
     const Text& separator = p.text(0);
-    std::vector<Text> pieces = pieces_of(self, separator, 1, FromRight);
+    std::vector<Text> pieces = pieces_of(runtime.budget, self, separator, 1, FromRight);
     if (pieces.size() == 2) {
         pieces.insert(pieces.begin() + 1, separator);
     } else {

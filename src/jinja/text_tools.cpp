@@ -11,6 +11,27 @@
 namespace quarot::jinja {
 namespace {
 
+// Parts of a text, paid for one by one: a long text can have as many as it has bytes.
+class Parts {
+  public:
+    Parts(Budget& budget, const Text& text) : budget_(budget), text_(text) {}
+    void add(size_t begin, size_t end) {
+        budget_.allocate(sizeof(Text) + end - begin);
+        all_.push_back(text_.slice(begin, end));
+    }
+    int64_t count() const { return static_cast<int64_t>(all_.size()); }
+    std::vector<Text> take() { return std::move(all_); }
+    std::vector<Text> take_reversed() {
+        std::reverse(all_.begin(), all_.end());
+        return take();
+    }
+
+  private:
+    Budget& budget_;
+    const Text& text_;
+    std::vector<Text> all_;
+};
+
 bool ends_line(int32_t code) {
     return (code >= 0x0A && code <= 0x0D) || (code >= 0x1C && code <= 0x1E) || code == 0x85 ||
            code == 0x2028 || code == 0x2029;
@@ -47,28 +68,28 @@ void charge_growth(Budget& budget, const Text& text, size_t count, const Text& t
     budget.allocate(text.size());
 }
 
-std::vector<Text> words_from_left(const Text& text, int64_t max_count) {
-    std::vector<Text> words;
+std::vector<Text> words_from_left(Budget& budget, const Text& text, int64_t max_count) {
+    Parts words(budget, text);
     const std::string& bytes = text.bytes();
     size_t at = 0;
     while (true) {
         while (at < bytes.size() && is_space(code_point_at(bytes, at).value)) {
             at += code_point_at(bytes, at).bytes;
         }
-        if (at == bytes.size()) return words;
-        if (max_count >= 0 && static_cast<int64_t>(words.size()) == max_count) break;
+        if (at == bytes.size()) return words.take();
+        if (max_count >= 0 && words.count() == max_count) break;
         const size_t begin = at;
         while (at < bytes.size() && !is_space(code_point_at(bytes, at).value)) {
             at += code_point_at(bytes, at).bytes;
         }
-        words.push_back(text.slice(begin, at));
+        words.add(begin, at);
     }
-    words.push_back(text.slice(at, bytes.size()));  // with the white space at its end
-    return words;
+    words.add(at, bytes.size());  // with the white space at its end
+    return words.take();
 }
 
-std::vector<Text> words_from_right(const Text& text, int64_t max_count) {
-    std::vector<Text> words;
+std::vector<Text> words_from_right(Budget& budget, const Text& text, int64_t max_count) {
+    Parts words(budget, text);
     const std::string& bytes = text.bytes();
     const auto space_before = [&](size_t at) {
         return is_space(code_point_at(bytes, previous_character(bytes, at)).value);
@@ -77,33 +98,32 @@ std::vector<Text> words_from_right(const Text& text, int64_t max_count) {
     while (true) {
         while (at > 0 && space_before(at)) at = previous_character(bytes, at);
         if (at == 0) break;
-        if (max_count >= 0 && static_cast<int64_t>(words.size()) == max_count) {
-            words.push_back(text.slice(0, at));
+        if (max_count >= 0 && words.count() == max_count) {
+            words.add(0, at);
             break;
         }
         const size_t end = at;
         while (at > 0 && !space_before(at)) at = previous_character(bytes, at);
-        words.push_back(text.slice(at, end));
+        words.add(at, end);
     }
-    std::reverse(words.begin(), words.end());
-    return words;
+    return words.take_reversed();
 }
 
-std::vector<Text> pieces_from_right(const Text& text, const Text& separator, int64_t max_count) {
+std::vector<Text> pieces_from_right(Budget& budget, const Text& text, const Text& separator,
+                                    int64_t max_count) {
     // All places are found from the left of the mirrored text, so that the cost stays linear.
     const std::string back(text.bytes().rbegin(), text.bytes().rend());
     const std::string needle(separator.bytes().rbegin(), separator.bytes().rend());
-    std::vector<Text> pieces;
+    Parts pieces(budget, text);
     size_t from = 0;
-    while (max_count < 0 || static_cast<int64_t>(pieces.size()) < max_count) {
+    while (max_count < 0 || pieces.count() < max_count) {
         const size_t at = find_bytes(back, needle, from);
         if (at == std::string::npos) break;
-        pieces.push_back(text.slice(back.size() - at, back.size() - from));
+        pieces.add(back.size() - at, back.size() - from);
         from = at + needle.size();
     }
-    pieces.push_back(text.slice(0, back.size() - from));
-    std::reverse(pieces.begin(), pieces.end());
-    return pieces;
+    pieces.add(0, back.size() - from);
+    return pieces.take_reversed();
 }
 
 }  // namespace
@@ -181,8 +201,8 @@ Text joined(Budget& budget, const Text& glue, const std::vector<Value>& items) {
     return out;
 }
 
-std::vector<Text> lines_of(const Text& text) {
-    std::vector<Text> lines;
+std::vector<Text> lines_of(Budget& budget, const Text& text) {
+    Parts lines(budget, text);
     const std::string& bytes = text.bytes();
     size_t begin = 0;
     for (size_t at = 0; at < bytes.size();) {
@@ -191,31 +211,32 @@ std::vector<Text> lines_of(const Text& text) {
         at += c.bytes;
         if (!ends_line(c.value)) continue;
         if (c.value == '\r' && at < bytes.size() && bytes[at] == '\n') ++at;
-        lines.push_back(text.slice(begin, line_end));
+        lines.add(begin, line_end);
         begin = at;
     }
-    if (begin < bytes.size()) lines.push_back(text.slice(begin, bytes.size()));
-    return lines;
+    if (begin < bytes.size()) lines.add(begin, bytes.size());
+    return lines.take();
 }
 
-std::vector<Text> words_of(const Text& text, int64_t max_count, bool from_right) {
-    return from_right ? words_from_right(text, max_count) : words_from_left(text, max_count);
+std::vector<Text> words_of(Budget& budget, const Text& text, int64_t max_count, bool from_right) {
+    return from_right ? words_from_right(budget, text, max_count)
+                      : words_from_left(budget, text, max_count);
 }
 
-std::vector<Text> pieces_of(const Text& text, const Text& separator, int64_t max_count,
-                            bool from_right) {
+std::vector<Text> pieces_of(Budget& budget, const Text& text, const Text& separator,
+                            int64_t max_count, bool from_right) {
     if (separator.empty()) fail(ErrorCode::Corrupt, "the separator of a split is empty");
-    if (from_right) return pieces_from_right(text, separator, max_count);
-    std::vector<Text> pieces;
+    if (from_right) return pieces_from_right(budget, text, separator, max_count);
+    Parts pieces(budget, text);
     size_t from = 0;
-    while (max_count < 0 || static_cast<int64_t>(pieces.size()) < max_count) {
+    while (max_count < 0 || pieces.count() < max_count) {
         const size_t at = find_bytes(text.bytes(), separator.bytes(), from);
         if (at == std::string::npos) break;
-        pieces.push_back(text.slice(from, at));
+        pieces.add(from, at);
         from = at + separator.size();
     }
-    pieces.push_back(text.slice(from, text.size()));
-    return pieces;
+    pieces.add(from, text.size());
+    return pieces.take();
 }
 
 Text aligned(Budget& budget, const Text& text, int64_t width, Align align,

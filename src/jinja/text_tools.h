@@ -15,11 +15,11 @@ Text replaced(Budget& budget, const Text& text, const Text& from, const Text& to
               int64_t max_count);  // max_count < 0: all
 Text joined(Budget& budget, const Text& glue, const std::vector<Value>& items);  // by their str()
 // At universal line ends, which are left out.
-std::vector<Text> lines_of(const Text& text);
+std::vector<Text> lines_of(Budget& budget, const Text& text);
 // At runs of white space, at most max_count cuts (< 0: all), from the left or from the right.
-std::vector<Text> words_of(const Text& text, int64_t max_count, bool from_right);
-std::vector<Text> pieces_of(const Text& text, const Text& separator, int64_t max_count,
-                            bool from_right);
+std::vector<Text> words_of(Budget& budget, const Text& text, int64_t max_count, bool from_right);
+std::vector<Text> pieces_of(Budget& budget, const Text& text, const Text& separator,
+                            int64_t max_count, bool from_right);
 // Spaces around, so that the text has `width` characters.
 enum class Align { Left, Right, Center };
 Text aligned(Budget& budget, const Text& text, int64_t width, Align align,

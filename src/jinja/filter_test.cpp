@@ -1,0 +1,87 @@
+// Filters and string methods; the oracle tests compare them with jinja2 at large.
+#include "jinja/render_for_tests.h"
+
+namespace quarot::jinja {
+namespace {
+
+TEST(Filter, JsonIsSpelledAsByPython) {
+    const char* variables = R"({"v": {"b": [1, 2.0, null, true], "a": "é<&>\"\n\u0001", "e": {}}})";
+    EXPECT_EQ(printed("{{ v | tojson }}", variables),
+              R"({"b": [1, 2.0, null, true], "a": "é<&>\"\n\u0001", "e": {}})");
+    EXPECT_EQ(printed("{{ v | tojson(sort_keys=true, ensure_ascii=true) }}", variables),
+              R"({"a": "\u00e9<&>\"\n\u0001", "b": [1, 2.0, null, true], "e": {}})");
+    EXPECT_EQ(printed("{{ [1, {'k': []}] | tojson(indent=2) }}"),
+              "[\n  1,\n  {\n    \"k\": []\n  }\n]");
+    expect_failure(ErrorCode::Corrupt, {"JSON"}, "{{ nothing | tojson }}");
+}
+
+TEST(Filter, CaseFollowsUnicode) {
+    EXPECT_EQ(printed("{{ 'straße ŉ' | upper }}|{{ 'ΑΣ ΑΣΑ' | lower }}|{{ 'ǆ ß' | capitalize }}"),
+              "STRASSE ʼN|ας ασα|ǅ ß");
+    EXPECT_EQ(printed("{{ 'the cat-hat (x)' | title }}|{{ \"it's a\".title() }}"),
+              "The Cat-Hat (X)|It'S A");
+}
+
+TEST(Filter, SelectionsGoByAttributeAndTest) {
+    const char* variables = R"({"ms": [{"r": "u", "n": 2}, {"r": "a", "n": 1}, {"n": 3}]})";
+    EXPECT_EQ(
+        printed("{{ ms | selectattr('r', 'equalto', 'u') | map(attribute='n') | list }}"
+                "{{ ms | rejectattr('r') | list }}{{ ms | map(attribute='r', default='-') | join }}"
+                "{{ ms | sort(attribute='n') | map(attribute='n') | list }}",
+                variables),
+        "[2][{'n': 3}]ua-[1, 2, 3]");
+}
+
+TEST(Filter, IteratorsAreUsedUp) {
+    EXPECT_EQ(
+        printed("{% set m = [1, 2] | map('string') %}{{ m | first }}{{ m | list }}{{ m | list }}"),
+        "1['2'][]");
+    expect_failure(ErrorCode::Corrupt, {"no length"}, "{{ [1] | map('string') | length }}");
+    expect_failure(ErrorCode::Unsupported, {"generator"}, "{{ [1] | map('string') }}");
+}
+
+TEST(Filter, NumbersAreReadAndRoundedAsByPython) {
+    EXPECT_EQ(printed("{{ '12.9' | int }} {{ 'x' | int(7) }} {{ '0x1F' | int(base=16) }} "
+                      "{{ '1_0' | float }} {{ 2.5 | round }} {{ 0.125 | round(2) }} "
+                      "{{ 1.1 | round(0, 'ceil') }} {{ 25 | round(-1) }}"),
+              "12 7 31 10.0 2.0 0.12 2.0 20");
+}
+
+TEST(Filter, EscapedStringsCanOnlyBePrinted) {
+    EXPECT_EQ(printed("{{ '<a>&\"' | e }}"), "&lt;a&gt;&amp;&#34;");
+    expect_failure(ErrorCode::Unsupported, {"escaped"}, "{{ ('<' | e) ~ 'x' }}");
+    expect_failure(ErrorCode::Unsupported, {"escaped"}, "{{ ('<' | safe).upper() }}");
+    expect_failure(ErrorCode::Unsupported, {"escaped"}, "{{ ('<' | safe)[0] }}");
+}
+
+TEST(Filter, TextIsCutReplacedAndIndented) {
+    EXPECT_EQ(
+        printed("{{ 'a,b,,c'.split(',', 2) }}{{ ' a  b '.split() }}{{ 'a-b-c'.rsplit('-', 1) }}"),
+        "['a', 'b', ',c']['a', 'b']['a-b', 'c']");
+    EXPECT_EQ(printed("{{ 'aaa'.replace('a', 'bb', 2) }}{{ 'ab' | replace('', '-') }}"),
+              "bbbba-a-b-");
+    EXPECT_EQ(printed("{{ 'a\n\nb' | indent(2) }}|{{ 'a\nb' | indent('>', true) }}"),
+              "a\n\n  b|>a\n>b");
+    EXPECT_EQ(printed("{{ '  x\u3000'.strip() }}{{ 'xyx'.lstrip('x') }}{{ 'a b c' | truncate(4, "
+                      "true, '.', 0) }}"),
+              "xyxa b.");
+}
+
+TEST(Filter, PatternsAreFilledIn) {
+    EXPECT_EQ(printed("{{ '%s|%05d|%.2f|%x|%%|%r' % ('a', 42, 1.005, 255, 'q') }}"),
+              "a|00042|1.00|ff|%|'q'");
+    EXPECT_EQ(printed("{{ '%(k)s' % {'k': 1} }}{{ '{} {1} {x}'.format(1, 2, x=3) }}"), "11 2 3");
+    expect_failure(ErrorCode::Corrupt, {"too few"}, "{{ '%s %s' % 'a' }}");
+    expect_failure(ErrorCode::Corrupt, {"wider"}, "{{ '%999999999d' % 1 }}");
+    expect_failure(ErrorCode::Unsupported, {"{0.__class__}"}, "{{ '{0.__class__}'.format(1) }}");
+}
+
+TEST(Filter, ArgumentsAreChecked) {
+    expect_failure(ErrorCode::Corrupt, {"replace", "needs"}, "{{ 'a' | replace('a') }}");
+    expect_failure(ErrorCode::Corrupt, {"trim", "at most"}, "{{ 'a' | trim('a', 'b') }}");
+    expect_failure(ErrorCode::Corrupt, {"join", "no argument"}, "{{ [] | join(sep=',') }}");
+    expect_failure(ErrorCode::Corrupt, {"twice"}, "{{ 1 | default(2, default_value=3) }}");
+}
+
+}  // namespace
+}  // namespace quarot::jinja
