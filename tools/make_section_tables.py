@@ -12,8 +12,8 @@ import pathlib
 
 import tokenizers
 from tokenizers import Regex, normalizers, pre_tokenizers
+from unicode_oracle import CODE_POINTS, members
 
-CODE_POINTS = [code for code in range(0x110000) if not 0xD800 <= code < 0xE000]
 CATEGORIES = ("Lu Ll Lt Lm Lo Mn Mc Me Nd Nl No Pc Pd Ps Pe Pi Pf Po Sm Sc Sk So Zs Zl Zp "
               "Cc Cf Cn Co").split()
 SCRIPTS = ("Arabic Armenian Bengali Cyrillic Devanagari Georgian Greek Gujarati Gurmukhi Han "
@@ -73,18 +73,6 @@ class Pcre2:
         self.library.pcre2_match_data_free_8(data)
         self.library.pcre2_code_free_8(code)
         return found
-
-
-def members(step):
-    """The code points that a pre-tokenizer step with behaviour `removed` takes out."""
-    found = set()
-    for begin in range(0, len(CODE_POINTS), 4096):
-        chunk = CODE_POINTS[begin:begin + 4096]
-        kept = set()
-        for _, (first, end) in step.pre_tokenize_str("".join(map(chr, chunk))):
-            kept.update(range(first, end))
-        found.update(code for at, code in enumerate(chunk) if at not in kept)
-    return found
 
 
 def ranges(codes):
