@@ -142,7 +142,7 @@ RenderedChat ChatTemplate::render(const io::Json& messages, const RenderOptions&
 }
 
 std::vector<int32_t> encode(const tokenizer::Tokenizer& tokenizer, const RenderedChat& chat) {
-    return tokenizer.encode(chat.text, tokenizer::AddBos::Off, chat.user);
+    return tokenizer.encode(chat.text, tokenizer::AddBos::None, chat.user);
 }
 
 }  // namespace quarot::chat

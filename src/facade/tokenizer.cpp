@@ -19,7 +19,7 @@ Tokenizer::~Tokenizer() = default;
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text, SpecialTokens special) const {
     return impl_->tokenizer.encode(
-        text, special == SpecialTokens::Add ? tokenizer::AddBos::Auto : tokenizer::AddBos::Off);
+        text, special == SpecialTokens::Add ? tokenizer::AddBos::Auto : tokenizer::AddBos::None);
 }
 
 std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special) const {

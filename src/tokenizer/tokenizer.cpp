@@ -68,7 +68,8 @@ Tokenizer Tokenizer::from_json(const io::Json& tokenizer, const io::Json* config
 std::vector<int32_t> Tokenizer::encode(std::string_view text, AddBos bos,
                                        std::span<const TextRange> plain) const {
     check_ranges(plain, text.size());
-    std::vector<int32_t> ids = prefix_for(*impl_, bos);
+    std::vector<int32_t> ids;
+    if (bos != AddBos::None) ids = prefix_for(*impl_, bos);
     ids.reserve(ids.size() + text.size() / kBytesPerId);
     if (io::first_non_utf8(text) == text.size()) {
         impl_->encode_text(text, plain, ids);
@@ -76,8 +77,10 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, AddBos bos,
         const RangedText valid = replace_invalid(text, plain);
         impl_->encode_text(valid.text, valid.ranges, ids);
     }
-    const std::vector<int32_t> suffix = suffix_for(*impl_);
-    ids.insert(ids.end(), suffix.begin(), suffix.end());
+    if (bos != AddBos::None) {
+        const std::vector<int32_t> suffix = suffix_for(*impl_);
+        ids.insert(ids.end(), suffix.begin(), suffix.end());
+    }
     return ids;
 }
 

@@ -15,8 +15,10 @@
 namespace quarot::tokenizer {
 
 // Auto: as the model's files say, which is what the post-processor of tokenizer.json does unless
-// add_bos_token in tokenizer_config.json wins (tokenizer_config.h says where).
-enum class AddBos { Auto, On, Off };
+// add_bos_token in tokenizer_config.json wins (tokenizer_config.h says where). On and Off decide on
+// bos alone and leave the rest to the files. None: nothing is added on either side, as for a prompt
+// that spells its special tokens itself.
+enum class AddBos { Auto, On, Off, None };
 
 // A stretch [begin, end) of a text, in bytes.
 struct TextRange {
@@ -34,8 +36,8 @@ class Tokenizer {
     Tokenizer(Tokenizer&&) noexcept;
     ~Tokenizer();
 
-    // Any bytes; invalid UTF-8 is replaced by U+FFFD. With AddBos::Auto the post-processor's
-    // special tokens are added. In the plain ranges (ascending, disjoint, within the text; else
+    // Any bytes; invalid UTF-8 is replaced by U+FFFD. What is added to them is said at
+    // AddBos. In the plain ranges (ascending, disjoint, within the text; else
     // Error{Usage}) special tokens are not recognised, nor where they overlap one: that is how
     // text of a user goes into a prompt. Nothing else changes at their borders.
     std::vector<int32_t> encode(std::string_view text, AddBos bos = AddBos::Auto,

@@ -101,6 +101,28 @@ TEST(Tokenizer, BosIsAddedAsTheFileSaysOrAsAsked) {
     EXPECT_EQ(without.bos(), 1);
 }
 
+TEST(Tokenizer, NothingIsAddedIfNoneIsAskedFor) {
+    const std::string special = R"("special_tokens": {
+        "<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]},
+        "</s>": {"id": "</s>", "ids": [2], "tokens": ["</s>"]}})";
+    const std::string start = R"({"SpecialToken": {"id": "<s>", "type_id": 0}})";
+    const std::string text = R"({"Sequence": {"id": "A", "type_id": 0}})";
+    const std::string end = R"({"SpecialToken": {"id": "</s>", "type_id": 0}})";
+    io::Json json = metaspace();
+    for (const std::string& items :
+         {text + "," + end, start + "," + text + "," + end, end + "," + start + "," + text}) {
+        json.set("post_processor", test::parse(R"({"type": "TemplateProcessing", "single": [)" +
+                                               items + R"(], "pair": [], )" + special + "}"));
+        EXPECT_GT(test::load(json).encode("a").size(), 1U);
+        EXPECT_EQ(test::load(json).encode("a", AddBos::None), (Ids{262}));
+    }
+    const Tokenizer rebuilding =
+        test::load(metaspace(), R"({"bos_token": "<s>", "eos_token": "</s>",
+            "tokenizer_class": "LlamaTokenizer", "add_bos_token": true, "add_eos_token": true})");
+    EXPECT_EQ(rebuilding.encode("a"), (Ids{1, 262, 2}));
+    EXPECT_EQ(rebuilding.encode("a", AddBos::None), (Ids{262}));
+}
+
 TEST(Tokenizer, TheConfigDecidesOnBosAndEosForThoseClassesThatRebuildTheTemplate) {
     io::Json json = metaspace();
     json.set("post_processor", test::parse(kBosInFront));
