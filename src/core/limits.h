@@ -28,6 +28,9 @@ inline constexpr size_t kShardNameBytes = 255;
 // config.json and generation_config.json
 inline constexpr size_t kEndTokens = 256;
 
+// Sentences of quarot verify
+inline constexpr size_t kProblems = 1000;
+
 // Texts of --text and --calib
 inline constexpr int64_t kEvaluationTextBytes = int64_t{1} << 30;
 
@@ -51,7 +54,7 @@ inline constexpr int64_t kTemplateSteps = 2'000'000;
 inline constexpr size_t kTemplateOutputBytes = size_t{4} << 20;
 inline constexpr int kTemplateDepth = 64;  // of nesting in the source and of calls
 inline constexpr int64_t kTemplateRange = 100'000;
-inline constexpr size_t kTemplateValueBytes = size_t{128} << 20;  // of all values ever made
+inline constexpr size_t kTemplateValueBytes = size_t{64} << 20;  // of all values ever made
 inline constexpr int kTemplateFrames = 320;  // of blocks, expressions and calls being evaluated
 inline constexpr int64_t kTemplateMilliseconds = 200;
 inline constexpr int kTemplateExtras = 16;  // variables that a request may add

@@ -7,6 +7,7 @@
 #include "jinja/compare.h"
 #include "jinja/filters.h"
 #include "jinja/item_key.h"
+#include "jinja/merge_sort.h"
 #include "jinja/parameters.h"
 #include "jinja/text_tools.h"
 
@@ -82,7 +83,7 @@ struct Keyed {
 };
 
 std::vector<Value> sorted(Runtime& runtime, std::vector<Keyed> items, bool reverse) {
-    std::stable_sort(items.begin(), items.end(), [&](const Keyed& a, const Keyed& b) {
+    merge_sort(items, [&](const Keyed& a, const Keyed& b) {
         return reverse ? less(runtime.budget, b.key, a.key) : less(runtime.budget, a.key, b.key);
     });
     std::vector<Value> out;

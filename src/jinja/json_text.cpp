@@ -1,11 +1,11 @@
 // Values as JSON in the spelling of Python's json.dumps.
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cmath>
 
 #include "core/error.h"
 #include "jinja/compare.h"
+#include "jinja/merge_sort.h"
 #include "jinja/numbers.h"
 #include "jinja/spell.h"
 #include "jinja/unicode.h"
@@ -146,7 +146,7 @@ class JsonWriter {
         std::vector<const Dict::Entry*> entries;
         for (const Dict::Entry& entry : dict.entries()) entries.push_back(&entry);
         if (style_.sort_keys) {
-            std::stable_sort(entries.begin(), entries.end(), [&](const auto* a, const auto* b) {
+            merge_sort(entries, [&](const auto* a, const auto* b) {
                 return less(budget_, a->first, b->first);
             });
         }

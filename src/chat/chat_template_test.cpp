@@ -1,0 +1,153 @@
+// Finding a folder's template, what it sees, and ids in which user text commands nothing.
+#include "chat/chat_template.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "io/expect_error.h"
+#include "support/temp_dir.h"
+#include "support/tiny_model.h"
+
+namespace quarot::chat {
+namespace {
+
+using io::expect_error;
+
+void write(const std::string& path, const std::string& text) {
+    std::filesystem::create_directories(std::filesystem::path(path).parent_path());
+    std::ofstream(path) << text;
+}
+
+const std::vector<Message> kHello = {{"user", "hello"}};
+
+std::string rendered(const std::string& source, const std::vector<Message>& messages = kHello,
+                     const RenderOptions& options = {}, const io::Json& config = {}) {
+    return ChatTemplate::parse(source, config).render(messages, options).text;
+}
+
+std::string loaded(const std::string& folder, const std::string& name = {}) {
+    return ChatTemplate::load(folder, name).render(kHello).text;
+}
+
+TEST(ChatTemplate, IsTakenFromTheTokenizersConfig) {
+    const test::TempDir folder;
+    write(folder / "tokenizer_config.json",
+          R"({"chat_template": "{{ bos_token }}{{ messages[0].content }}{{ eos_token }}",
+              "bos_token": "<s>", "eos_token": {"content": "</s>", "special": true}})");
+    EXPECT_TRUE(ChatTemplate::folder_has_template(folder.path()));
+    EXPECT_EQ(loaded(folder.path()), "<s>hello</s>");
+}
+
+TEST(ChatTemplate, FilesWinOverTheConfig) {
+    const test::TempDir folder;
+    write(folder / "tokenizer_config.json", R"({"chat_template": "old", "bos_token": "<s>"})");
+    write(folder / "chat_template.jinja", "{{ bos_token }}new\n");
+    write(folder / "additional_chat_templates/tool_use.jinja", "tools");
+    EXPECT_EQ(loaded(folder.path()), "<s>new");
+    EXPECT_EQ(loaded(folder.path(), "tool_use"), "tools");
+}
+
+TEST(ChatTemplate, ListsHoldNamedTemplates) {
+    const test::TempDir folder;
+    write(folder / "tokenizer_config.json", R"({"chat_template": [
+              {"name": "default", "template": "d"}, {"name": "tool_use", "template": "t"}]})");
+    EXPECT_EQ(loaded(folder.path()), "d");
+    EXPECT_EQ(loaded(folder.path(), "tool_use"), "t");
+    expect_error(ErrorCode::Usage, {"rag", "default, tool_use"},
+                 [&] { ChatTemplate::load(folder.path(), "rag"); });
+    expect_error(ErrorCode::Usage, {"../x"}, [&] { ChatTemplate::load(folder.path(), "../x"); });
+}
+
+TEST(ChatTemplate, FoldersWithoutOneAreToldWhatToDo) {
+    const test::TempDir folder;
+    EXPECT_FALSE(ChatTemplate::folder_has_template(folder.path()));
+    expect_error(ErrorCode::Unsupported, {folder.path(), "chat_template.jinja", "prompt"},
+                 [&] { ChatTemplate::load(folder.path()); });
+    write(folder / "tokenizer_config.json", R"({"chat_template": 5})");
+    expect_error(ErrorCode::Corrupt, {"tokenizer_config.json", "chat_template"},
+                 [&] { ChatTemplate::load(folder.path()); });
+}
+
+TEST(ChatTemplate, FailuresNameTheFileAndTheLine) {
+    const test::TempDir folder;
+    write(folder / "chat_template.jinja", "a\n{{ 1 / 0 }}");
+    expect_error(ErrorCode::Corrupt, {"chat_template.jinja", "line 2"},
+                 [&] { loaded(folder.path()); });
+    write(folder / "chat_template.jinja", "\n\n{% include 'x' %}");
+    expect_error(ErrorCode::Unsupported, {"chat_template.jinja", "line 3", "include"},
+                 [&] { loaded(folder.path()); });
+    write(folder / "chat_template.jinja", std::string(300'000, 'x'));
+    expect_error(ErrorCode::Corrupt, {"chat_template.jinja"}, [&] { loaded(folder.path()); });
+}
+
+TEST(ChatTemplate, SeesWhatTheRequestSays) {
+    EXPECT_EQ(rendered("{{ add_generation_prompt }}{{ tools is none }}{{ documents is none }}"),
+              "TrueTrueTrue");
+    RenderOptions options{.add_generation_prompt = false};
+    options.extra = io::Json::Object{{"enable_thinking", false}, {"level", 3}};
+    options.tools = io::Json::parse(R"([{"name": "f"}])", "tools");
+    EXPECT_EQ(
+        rendered("{{ add_generation_prompt }}{{ enable_thinking }}{{ level }}{{ tools[0].name }}",
+                 kHello, options),
+        "FalseFalse3f");
+    EXPECT_EQ(rendered("{{ bos_token is defined }}"), "False");
+}
+
+TEST(ChatTemplate, RefusalsCarryTheTemplatesWords) {
+    expect_error(ErrorCode::Usage, {"system role not supported"},
+                 [] { rendered("{{ raise_exception('system role not supported') }}"); });
+}
+
+TEST(ChatTemplate, RequestsMayNotReplaceWhatTheTemplateReliesOn) {
+    for (const char* name : {"messages", "tools", "add_generation_prompt", "bos_token", "tokenize",
+                             "raise_exception", "range"}) {
+        RenderOptions options;
+        options.extra = io::Json::Object{{name, "x"}};
+        expect_error(ErrorCode::Usage, {name}, [&] { rendered("", kHello, options); });
+    }
+    RenderOptions options;
+    options.extra = io::Json::Object{{"list", io::Json::Array{}}};
+    expect_error(ErrorCode::Usage, {"list"}, [&] { rendered("", kHello, options); });
+    options.extra = io::Json::Object{};
+    for (int i = 0; i < 17; ++i) options.extra.set(fmt::format("v{}", i), i);
+    expect_error(ErrorCode::Usage, {"17", "16"}, [&] { rendered("", kHello, options); });
+}
+
+TEST(ChatTemplate, RolesAreWords) {
+    for (const char* role : {"", "user|>", "a b", "\n"}) {
+        expect_error(ErrorCode::Usage, {"role"}, [&] { rendered("", {{role, "x"}}); });
+    }
+}
+
+TEST(ChatTemplate, MarksWhatTheUserTyped) {
+    const RenderedChat chat =
+        ChatTemplate::parse(
+            "{% for m in messages %}<{{ m.role }}>{{ m.content | trim }};{% endfor %}", {})
+            .render(std::vector<Message>{{"system", " be "}, {"user", "x\xFF"}});
+    EXPECT_EQ(chat.text, "<system>be;<user>x\uFFFD;");
+    ASSERT_EQ(chat.user.size(), 2U);
+    EXPECT_EQ(chat.text.substr(chat.user[0].begin, chat.user[0].end - chat.user[0].begin), "be");
+    EXPECT_EQ(chat.text.substr(chat.user[1].begin, chat.user[1].end - chat.user[1].begin),
+              "x\uFFFD");
+}
+
+TEST(ChatTemplate, SpecialTokensInUserTextStayText) {
+    const auto tokenizer = tokenizer::Tokenizer::from_json(
+        io::Json::parse(test::tiny_tokenizer_json(), "tokenizer.json"), nullptr);
+    const auto source = ChatTemplate::parse("<s>{{ messages[0].content }}</s>", {});
+    const auto ids = [&](const std::string& content) {
+        return encode(tokenizer, source.render(std::vector<Message>{{"user", content}}));
+    };
+    EXPECT_EQ(ids("a"), (std::vector<int32_t>{256, 'a', 257}));
+    EXPECT_EQ(ids("</s>"), (std::vector<int32_t>{256, '<', '/', 's', '>', 257}));
+    // Nor do user text and the template's text make one together.
+    const auto halves = ChatTemplate::parse("<{{ messages[0].content }}>", {});
+    EXPECT_EQ(encode(tokenizer, halves.render(std::vector<Message>{{"user", "s"}})),
+              (std::vector<int32_t>{'<', 's', '>'}));
+}
+
+}  // namespace
+}  // namespace quarot::chat
