@@ -35,7 +35,7 @@ char32_t lower_case_of(char32_t code) {
 
 }  // namespace
 
-std::string lower_case(std::string_view text) {
+std::string lower_case(std::string_view text, RangeMover& ranges) {
     std::string out;
     out.reserve(text.size());
     for (size_t at = 0; at < text.size();) {
@@ -49,6 +49,7 @@ std::string lower_case(std::string_view text) {
             append_utf8(out, lower_case_of(next.code));
         }
         at = next.end;
+        ranges.rewritten(at, out.size());
     }
     return out;
 }

@@ -4,9 +4,11 @@
 #include <string>
 #include <string_view>
 
+#include "tokenizer/plain_ranges.h"
+
 namespace quarot::tokenizer {
 
 // Of a valid UTF-8 text, each character by itself.
-std::string lower_case(std::string_view text);
+std::string lower_case(std::string_view text, RangeMover& ranges);
 
 }  // namespace quarot::tokenizer

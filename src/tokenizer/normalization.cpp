@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <iterator>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 #include "core/check.h"
@@ -92,9 +93,8 @@ void order_marks(Codes& codes) {
     }
 }
 
-// Appends what is collected in `codes`, and empties it.
-void flush(NormalForm form, Codes& codes, std::string& out) {
-    if (codes.empty()) return;
+// Appends the form of what is decomposed in `codes`, and empties them.
+void append_form(Codes& codes, NormalForm form, std::string& out) {
     order_marks(codes);
     auto count = static_cast<utf8proc_ssize_t>(codes.size());
     if (composes(form)) {
@@ -109,32 +109,79 @@ void flush(NormalForm form, Codes& codes, std::string& out) {
     codes.clear();
 }
 
+void decompose_all(std::string_view text, NormalForm form, Codes& codes) {
+    for (size_t at = 0; at < text.size();) {
+        const Character next = character_at(text, at);
+        decompose(next.code, form, codes);
+        at = next.end;
+    }
+}
+
+bool is_within_character(std::string_view text, size_t at) {
+    return (static_cast<uint8_t>(text[at]) & 0xC0) == 0x80;
+}
+
+// Characters that may compose have one form together, so a border among them has a place in it only
+// if both sides by themselves have the same form as together, or one of the same length.
+void move_borders(std::string_view text, size_t begin, size_t end, NormalForm form,
+                  size_t new_begin, size_t new_end, RangeMover& ranges) {
+    std::vector<size_t> borders = ranges.borders_before(end);
+    borders.push_back(end);
+    std::vector<std::pair<size_t, size_t>> ends;  // of the parts, in both texts
+    Codes codes;
+    std::string part;
+    size_t done = begin;
+    size_t new_done = new_begin;
+    for (const size_t border : borders) {
+        if (border <= done || (border < end && is_within_character(text, border))) continue;
+        decompose_all(text.substr(done, border - done), form, codes);
+        part.clear();
+        append_form(codes, form, part);
+        done = border;
+        new_done += part.size();
+        ends.emplace_back(done, new_done);
+    }
+    if (new_done == new_end) {
+        for (const auto& [old_border, new_border] : ends) ranges.rewritten(old_border, new_border);
+    }
+    ranges.rewritten(end, new_end);
+}
+
 }  // namespace
 
 size_t growth(NormalForm form) {
     return is_compatible(form) ? 11 : 3;
 }
 
-std::string normalize(std::string_view text, NormalForm form) {
+std::string normalize(std::string_view text, NormalForm form, RangeMover& ranges) {
     const char32_t changed = first_changed(form);
     std::string out;
     out.reserve(text.size());
-    Codes codes;  // from a character on with which later ones may compose
+    Codes codes;       // from a character on with which later ones may compose
+    size_t begin = 0;  // of what they come from
+    const auto flush = [&](size_t end) {
+        if (codes.empty()) return;
+        const size_t new_begin = out.size();
+        append_form(codes, form, out);
+        move_borders(text, begin, end, form, new_begin, out.size(), ranges);
+    };
     for (size_t at = 0; at < text.size();) {
         const Character next = character_at(text, at);
         const bool newer = is_newer(next.code);
         const bool plain = next.code < changed;
         // Neither kind takes part in what stands before it.
-        if (newer || plain) flush(form, codes, out);
+        if (newer || plain) flush(at);
         const bool alone = next.end == text.size() || character_at(text, next.end).code < changed;
         if (newer || (plain && alone)) {
             out += text.substr(at, next.end - at);
+            ranges.copied(next.end, out.size());
         } else {
+            if (codes.empty()) begin = at;
             decompose(next.code, form, codes);
         }
         at = next.end;
     }
-    flush(form, codes, out);
+    flush(text.size());
     return out;
 }
 

@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "tokenizer/plain_ranges.h"
+
 namespace quarot::tokenizer {
 
 enum class NormalForm : uint8_t { C, D, KC, KD };
@@ -15,6 +17,6 @@ size_t growth(NormalForm form);
 
 // Of a valid UTF-8 text. Characters newer than the package's Unicode stay as they are and where
 // they are. Time is linear in the text.
-std::string normalize(std::string_view text, NormalForm form);
+std::string normalize(std::string_view text, NormalForm form, RangeMover& ranges);
 
 }  // namespace quarot::tokenizer

@@ -56,57 +56,72 @@ void Normalizer::add(const io::Json& step) {
     check_growth(growth_, step.place());
 }
 
-Normalizer::Normalized Normalizer::normalize(std::string text) const {
-    Normalized result{.text = std::move(text)};
+Normalizer::Normalized Normalizer::normalize(std::string text, std::vector<TextRange> plain) const {
+    Normalized result{.text = std::move(text), .plain = std::move(plain)};
     for (const Step& step : steps_) {
-        std::visit([&](const auto& kind) { change(kind, result); }, step);
+        RangeMover ranges(result.plain);
+        std::visit([&](const auto& kind) { change(kind, result, ranges); }, step);
+        result.range_steps += ranges.steps();
     }
     return result;
 }
 
-void Normalizer::change(const Prepend& step, Normalized& text) {
-    if (!text.text.empty()) text.text.insert(0, step.text);
+void Normalizer::change(const Prepend& step, Normalized& text, RangeMover& ranges) {
+    if (text.text.empty()) return;
+    text.text.insert(0, step.text);
+    ranges.rewritten(0, step.text.size());
+    ranges.copied(text.text.size() - step.text.size(), text.text.size());
 }
 
-void Normalizer::change(const Replace& step, Normalized& text) {
+void Normalizer::change(const Replace& step, Normalized& text, RangeMover& ranges) {
     bool keeps_start = true;
-    text.text = step.apply(text.text, &keeps_start);
+    text.text = step.apply(text.text, keeps_start, ranges);
     text.keeps_start = text.keeps_start && keeps_start;
 }
 
-void Normalizer::change(const Strip& step, Normalized& text) {
+void Normalizer::change(const Strip& step, Normalized& text, RangeMover& ranges) {
     std::string& all = text.text;
-    if (step.right) {
-        size_t end = all.size();
-        while (end > 0) {
-            const size_t last = last_character(std::string_view(all).substr(0, end));
-            if (!is_space(character_at(all, last).code)) break;
-            end = last;
-        }
-        all.resize(end);
+    const size_t size = all.size();
+    size_t begin = 0;
+    size_t end = size;
+    while (step.right && end > 0) {
+        const size_t last = last_character(std::string_view(all).substr(0, end));
+        if (!is_space(character_at(all, last).code)) break;
+        end = last;
     }
-    if (step.left) {
-        size_t begin = 0;
-        while (begin < all.size()) {
-            const Character next = character_at(all, begin);
-            if (!is_space(next.code)) break;
-            begin = next.end;
-        }
-        text.keeps_start = text.keeps_start && begin == 0;
-        all.erase(0, begin);
+    while (step.left && begin < end) {
+        const Character next = character_at(all, begin);
+        if (!is_space(next.code)) break;
+        begin = next.end;
     }
+    text.keeps_start = text.keeps_start && begin == 0;
+    all.resize(end);
+    all.erase(0, begin);
+    ranges.rewritten(begin, 0);
+    ranges.copied(end, end - begin);
+    ranges.rewritten(size, end - begin);
 }
 
-void Normalizer::change(const LowerCase&, Normalized& text) {
-    text.text = lower_case(text.text);
+void Normalizer::change(const LowerCase&, Normalized& text, RangeMover& ranges) {
+    text.text = lower_case(text.text, ranges);
 }
 
-void Normalizer::change(const SpellBytes&, Normalized& text) {
-    text.text = spell_bytes(text.text);
+void Normalizer::change(const SpellBytes&, Normalized& text, RangeMover& ranges) {
+    const std::string_view old = text.text;
+    size_t done = 0;
+    size_t size = 0;
+    for (const size_t border : ranges.borders_before(old.size())) {
+        for (; done < border; ++done)
+            size += character_of_byte(static_cast<uint8_t>(old[done])).size();
+        ranges.rewritten(done, size);
+    }
+    std::string spelled = spell_bytes(old);
+    ranges.rewritten(old.size(), spelled.size());
+    text.text = std::move(spelled);
 }
 
-void Normalizer::change(NormalForm step, Normalized& text) {
-    text.text = tokenizer::normalize(text.text, step);
+void Normalizer::change(NormalForm step, Normalized& text, RangeMover& ranges) {
+    text.text = tokenizer::normalize(text.text, step, ranges);
 }
 
 }  // namespace quarot::tokenizer

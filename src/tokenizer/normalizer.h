@@ -7,6 +7,7 @@
 
 #include "io/json.h"
 #include "tokenizer/normalization.h"
+#include "tokenizer/plain_ranges.h"
 #include "tokenizer/replace.h"
 
 namespace quarot::tokenizer {
@@ -20,10 +21,13 @@ class Normalizer {
     struct Normalized {
         std::string text;
         bool keeps_start = true;  // what it begins with comes from the original's first character
+        std::vector<TextRange> plain = {};  // where the ranges of the original are now
+        size_t range_steps = 0;             // that moving them has taken
     };
 
     bool changes_nothing() const { return steps_.empty(); }
-    Normalized normalize(std::string text) const;
+    // `plain`: ranges of the text, ascending and disjoint.
+    Normalized normalize(std::string text, std::vector<TextRange> plain = {}) const;
     std::string apply(std::string text) const { return normalize(std::move(text)).text; }
 
   private:
@@ -39,12 +43,12 @@ class Normalizer {
     using Step = std::variant<Prepend, Replace, Strip, LowerCase, SpellBytes, NormalForm>;
 
     void add(const io::Json& step);
-    static void change(const Prepend& step, Normalized& text);
-    static void change(const Replace& step, Normalized& text);
-    static void change(const Strip& step, Normalized& text);
-    static void change(const LowerCase& step, Normalized& text);
-    static void change(const SpellBytes& step, Normalized& text);
-    static void change(NormalForm step, Normalized& text);
+    static void change(const Prepend& step, Normalized& text, RangeMover& ranges);
+    static void change(const Replace& step, Normalized& text, RangeMover& ranges);
+    static void change(const Strip& step, Normalized& text, RangeMover& ranges);
+    static void change(const LowerCase& step, Normalized& text, RangeMover& ranges);
+    static void change(const SpellBytes& step, Normalized& text, RangeMover& ranges);
+    static void change(NormalForm step, Normalized& text, RangeMover& ranges);
 
     std::vector<Step> steps_;
     size_t growth_ = 1;

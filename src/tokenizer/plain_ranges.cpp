@@ -55,15 +55,35 @@ RangedText replace_invalid(std::string_view bytes, std::span<const TextRange> ra
     return result;
 }
 
-std::vector<TextRange> moved_ranges(std::string_view text, std::span<const TextRange> ranges,
-                                    const std::function<std::string(std::string)>& change) {
-    std::vector<TextRange> moved;
-    const auto place = [&](size_t at) { return change(std::string(text.substr(0, at))).size(); };
-    for (const TextRange& range : ranges) {
-        const size_t begin = place(range.begin);
-        moved.push_back({begin, std::max(begin, place(range.end))});
+size_t& RangeMover::border(size_t index) const {
+    TextRange& range = (*ranges_)[index / 2];
+    return index % 2 == 0 ? range.begin : range.end;
+}
+
+std::vector<size_t> RangeMover::borders_before(size_t old_end) const {
+    std::vector<size_t> borders;
+    for (size_t i = next_; i < 2 * ranges_->size() && border(i) < old_end; ++i) {
+        borders.push_back(border(i));
     }
-    return moved;
+    return borders;
+}
+
+void RangeMover::pass(size_t old_end, size_t new_end, bool copied) {
+    ++steps_;
+    for (; next_ < 2 * ranges_->size() && border(next_) <= old_end; ++next_, ++steps_) {
+        size_t& at = border(next_);
+        if (copied || at == old_end_) {
+            at = new_end_ + (at - old_end_);
+        } else if (at == old_end) {
+            at = new_end;
+        } else {
+            at = next_ % 2 == 0 ? new_end_ : new_end;
+        }
+        // The range before it may have grown over it.
+        if (next_ > 0) at = std::max(at, border(next_ - 1));
+    }
+    old_end_ = old_end;
+    new_end_ = new_end;
 }
 
 }  // namespace quarot::tokenizer

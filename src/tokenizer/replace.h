@@ -6,6 +6,7 @@
 #include <variant>
 
 #include "io/json.h"
+#include "tokenizer/plain_ranges.h"
 #include "tokenizer/regex.h"
 
 namespace quarot::tokenizer {
@@ -21,10 +22,11 @@ class Replace {
         return {std::move(pattern), std::move(content)};
     }
 
-    // All occurrences, from the left, not overlapping. The content is literal. `keeps_start`, if
-    // given, becomes false where the result begins with what does not come from the text's first
-    // character.
-    std::string apply(std::string_view text, bool* keeps_start = nullptr) const;
+    // All occurrences, from the left, not overlapping. The content is literal.
+    std::string apply(std::string_view text) const;
+    // `keeps_start` becomes false where the result begins with what does not come from the text's
+    // first character.
+    std::string apply(std::string_view text, bool& keeps_start, RangeMover& ranges) const;
 
     // No text becomes longer than this many times its length.
     size_t growth() const;
@@ -37,6 +39,10 @@ class Replace {
     using Pattern = std::variant<std::string, Regex>;  // not empty
     Replace(Pattern pattern, std::string content)
         : pattern_(std::move(pattern)), content_(std::move(content)) {}
+
+    // Calls put(begin, end) with the bounds of each.
+    template <typename Put>
+    void for_each(std::string_view text, const Put& put) const;
 
     Pattern pattern_;
     std::string content_;

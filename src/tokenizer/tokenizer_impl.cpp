@@ -94,10 +94,8 @@ void Tokenizer::Impl::encode_text(std::string_view text, std::span<const TextRan
 
 void Tokenizer::Impl::normalize(Stretch& stretch) const {
     if (normalizer.changes_nothing()) return;
-    stretch.plain = moved_ranges(stretch.text, stretch.plain, [this](std::string part) {
-        return normalizer.apply(std::move(part));
-    });
-    auto changed = normalizer.normalize(std::string(stretch.text));
+    auto changed = normalizer.normalize(std::string(stretch.text), std::move(stretch.plain));
+    stretch.plain = std::move(changed.plain);
     stretch.changed = std::move(changed.text);
     stretch.text = stretch.changed;
     stretch.first = stretch.first && changed.keeps_start;
