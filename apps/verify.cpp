@@ -46,6 +46,7 @@ void print_json(const verify::Findings& findings) {
     for (const verify::FileState& file : findings.files) files.push_back(to_json(file));
     json.set("files", std::move(files));
     json.set("problems", io::Json::Array(findings.problems.begin(), findings.problems.end()));
+    json.set("more_problems", findings.n_more_problems);
     json.set("notes", io::Json::Array(findings.notes.begin(), findings.notes.end()));
     print_document(json);
 }
@@ -66,6 +67,8 @@ void print_text(const verify::Findings& findings) {
     for (const std::string& problem : findings.problems) {
         text += fmt::format("problem: {}\n", problem);
     }
+    if (findings.n_more_problems > 0)
+        text += fmt::format("and {} more\n", findings.n_more_problems);
     if (findings.problems.empty()) text += "no problems\n";
     print_result(text);
 }
@@ -76,9 +79,9 @@ void work(const VerifyFlags& flags) {
     const verify::Findings findings = verify::verify_folder(flags.model);
     flags.output.json ? print_json(findings) : print_text(findings);
     if (findings.problems.empty()) return;
-    fail(ErrorCode::CheckFailed, "{} has {} problem{}, the first: {}", flags.model,
-         findings.problems.size(), findings.problems.size() == 1 ? "" : "s",
-         findings.problems.front());
+    const int64_t n_problems = std::ssize(findings.problems) + findings.n_more_problems;
+    fail(ErrorCode::CheckFailed, "{} has {} problem{}, the first: {}", flags.model, n_problems,
+         n_problems == 1 ? "" : "s", findings.problems.front());
 }
 
 }  // namespace

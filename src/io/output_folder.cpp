@@ -17,6 +17,7 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "io/file.h"
+#include "io/file_names.h"
 #include "io/output_file.h"
 
 namespace quarot::io {
@@ -79,7 +80,7 @@ bool check_free_or_replaceable(const std::string& path, bool overwrite) {
         fail(ErrorCode::Usage, "{} exists; choose another name or give --overwrite", path);
     }
     const bool is_folder = status.type() == fs::file_type::directory;
-    const bool is_ours = is_folder && fs::is_regular_file(fs::path(path) / "quarot.json", error);
+    const bool is_ours = is_folder && fs::is_regular_file(fs::path(path) / kProvenanceFile, error);
     if (!is_ours && !(is_folder && fs::is_empty(path, error))) {
         fail(ErrorCode::Usage,
              "{} is not a folder made by quarot quantize; remove it yourself or choose another "

@@ -4,19 +4,14 @@
 
 #include "core/error.h"
 #include "core/limits.h"
+#include "io/file_names.h"
 #include "io/hash.h"
 #include "io/text.h"
 
 namespace quarot::model {
 
-namespace {
-
-constexpr const char* kFileName = "quarot.json";
-
-}  // namespace
-
 TensorHashes TensorHashes::of_folder(const std::string& folder) {
-    const std::filesystem::path path = std::filesystem::path(folder) / kFileName;
+    const std::filesystem::path path = std::filesystem::path(folder) / io::kProvenanceFile;
     std::error_code error;
     if (!std::filesystem::exists(path, error)) return {};
     return from_json(io::Json::parse_file(path.string(), {.max_bytes = limits::kProvenanceBytes}));
@@ -40,14 +35,14 @@ void TensorHashes::verify(const std::string& name, const std::string& file,
     const auto recorded = hashes_.find(name);
     if (recorded == hashes_.end()) {
         fail(ErrorCode::Corrupt, "{}: tensor {} has no digest in {}, expected one for every tensor",
-             file, name, kFileName);
+             file, name, io::kProvenanceFile);
     }
     const std::string found = io::xxh3_128(bytes);
     if (found == recorded->second) return;
     fail(ErrorCode::Corrupt,
          "{}: tensor {} has digest {}, expected {} from {}; the file has changed since it was "
          "written",
-         file, name, found, io::printable(recorded->second), kFileName);
+         file, name, found, io::printable(recorded->second), io::kProvenanceFile);
 }
 
 }  // namespace quarot::model

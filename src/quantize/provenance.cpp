@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/process.h"
+#include "io/file_names.h"
 #include "io/hash.h"
 #include "io/seal.h"
 
@@ -133,7 +134,7 @@ void write_provenance(const Provenance& provenance, io::OutputFolder& folder, Th
     json.set("outputs", hash_files(out, files_in(out), pool));
     json.set("layers", to_json(provenance.layers));
     json.set("tensors", std::move(tensors));
-    folder.write_text("quarot.json", io::sealed(json.dump()) + "\n");
+    folder.write_text(io::kProvenanceFile, io::sealed(json.dump()) + "\n");
 }
 
 }  // namespace quarot::quantize

@@ -5,15 +5,18 @@
 #include <algorithm>
 #include <filesystem>
 #include <map>
+#include <new>
 #include <set>
 #include <utility>
 
+#include "chat/chat_template.h"
 #include "core/error.h"
 #include "core/limits.h"
 #include "core/process.h"
 #include "core/progress.h"
 #include "io/checkpoint.h"
 #include "io/file.h"
+#include "io/file_names.h"
 #include "io/hash.h"
 #include "io/shard_index.h"
 #include "io/text.h"
@@ -22,6 +25,7 @@
 #include "model/tensor_plan.h"
 #include "model/value_checks.h"
 #include "tokenizer/tokenizer.h"
+#include "verify/problem_list.h"
 #include "verify/recorded_files.h"
 
 namespace quarot::verify {
@@ -30,7 +34,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kProvenance = "quarot.json";
 constexpr const char* kIndex = "model.safetensors.index.json";
 constexpr int64_t kStepBytes = int64_t{1} << 20;  // of progress
 
@@ -65,10 +68,10 @@ std::vector<std::string> regular_files(const std::string& folder) {
     return names;
 }
 
-// What is no fault of the folder.
+// What is no fault of the folder. One check that runs out of memory or work is: it ends alone.
 bool ends_the_work(ErrorCode code) {
     return code == ErrorCode::Interrupted || code == ErrorCode::Terminated ||
-           code == ErrorCode::OutOfMemory || code == ErrorCode::Internal;
+           code == ErrorCode::Internal;
 }
 
 class Verifier {
@@ -87,6 +90,9 @@ class Verifier {
         check_tensors();
         check_model();
         check_tokenizer();
+        check_chat_template();
+        findings_.problems = problems_.sentences();
+        findings_.n_more_problems = problems_.n_more();
         return std::move(findings_);
     }
 
@@ -100,12 +106,11 @@ class Verifier {
             return true;
         } catch (const Error& error) {
             if (ends_the_work(error.code())) throw;
-            if (std::find(findings_.problems.begin(), findings_.problems.end(), error.what()) ==
-                findings_.problems.end()) {
-                findings_.problems.emplace_back(error.what());
-            }
-            return false;
+            problems_.add(error.what());
+        } catch (const std::bad_alloc&) {
+            problems_.add(fmt::format("a check of {} needs more memory than there is", folder_));
         }
+        return false;
     }
 
     std::string path_of(const std::string& name) const { return in_folder(folder_, name); }
@@ -121,13 +126,13 @@ class Verifier {
     }
 
     void read_record() {
-        if (!is_there(path_of(kProvenance))) {
-            findings_.notes.emplace_back(
-                "there is no quarot.json, so no digests are recorded to compare with");
+        const std::string path = path_of(io::kProvenanceFile);
+        if (!is_there(path)) {
+            findings_.notes.push_back(fmt::format(
+                "there is no {}, so no digests are recorded to compare with", io::kProvenanceFile));
             return;
         }
-        recorded_ =
-            read_recorded_files(io::read_text(path_of(kProvenance), limits::kProvenanceBytes));
+        recorded_ = read_recorded_files(path);
     }
 
     void hash_files(bool has_record) {
@@ -141,10 +146,11 @@ class Verifier {
             if (recorded != recorded_.end()) state.recorded = recorded->second;
             try_to([&] { state.sha256 = io::sha256_of_file(path_of(name)); });
             if (state.recorded && !state.sha256.empty() && *state.recorded != state.sha256) {
-                findings_.problems.push_back(
-                    fmt::format("{} has SHA-256 {}, expected {} from quarot.json; it has changed "
-                                "since it was written",
-                                path_of(name), state.sha256, io::printable(*state.recorded)));
+                problems_.add(
+                    fmt::format("{} has SHA-256 {}, expected {} from {}; it has changed since it "
+                                "was written",
+                                path_of(name), state.sha256, io::printable(*state.recorded),
+                                io::kProvenanceFile));
             }
             findings_.files.push_back(std::move(state));
             progress_.advance(steps_of(file_bytes(path_of(name))));
@@ -159,9 +165,9 @@ class Verifier {
             config_ = std::move(config);
         });
         const bool is_ours = config_ && config_->recipe.name != "none";
-        if (is_ours && !is_there(path_of(kProvenance))) {
-            findings_.problems.push_back(fmt::format(
-                "{} is missing, which every quantized folder has", path_of(kProvenance)));
+        if (is_ours && !is_there(path_of(io::kProvenanceFile))) {
+            problems_.add(fmt::format("{} is missing, which every quantized folder has",
+                                      path_of(io::kProvenanceFile)));
         }
     }
 
@@ -199,10 +205,11 @@ class Verifier {
     void check_tensors() {
         if (!checkpoint_) return;
         if (config_) {
-            const auto problems = model::tensor_problems(
-                model::plan_tensors(*config_->family, config_->model, config_->recipe),
-                *checkpoint_);
-            findings_.problems.insert(findings_.problems.end(), problems.begin(), problems.end());
+            for (std::string& problem : model::tensor_problems(
+                     model::plan_tensors(*config_->family, config_->model, config_->recipe),
+                     *checkpoint_)) {
+                problems_.add(std::move(problem));
+            }
         }
         try_to([&] { digests_ = model::TensorHashes::of_folder(folder_); });
         for (const std::string& name : checkpoint_->names()) {
@@ -223,7 +230,7 @@ class Verifier {
 
     // Codes, scales, zero points and orders mean something only in a folder that is else in order.
     void check_model() {
-        if (!config_ || !checkpoint_ || !findings_.problems.empty()) return;
+        if (!config_ || !checkpoint_ || !problems_.empty()) return;
         std::optional<model::SourceModel> source;
         if (!try_to([&] { source = model::SourceModel::open(folder_); })) return;
         for (int64_t layer = 0; layer < config_->model.n_layers; ++layer) {
@@ -257,10 +264,27 @@ class Verifier {
         });
     }
 
+    // A template that asks for what only other programs have is their template still.
+    void check_chat_template() {
+        try_to([&] {
+            if (!chat::ChatTemplate::folder_has_template(folder_)) return;
+            try {
+                chat::ChatTemplate::load(folder_);
+            } catch (const Error& error) {
+                const bool is_ours_to_lack =
+                    error.code() == ErrorCode::Unsupported || error.code() == ErrorCode::Usage;
+                if (!is_ours_to_lack) throw;
+                findings_.notes.push_back(
+                    fmt::format("generate --chat cannot use this folder: {}", error.what()));
+            }
+        });
+    }
+
     const std::string& folder_;
     std::vector<std::string> names_;
     Progress progress_;
     Findings findings_;
+    ProblemList problems_;
     std::map<std::string, std::string> recorded_;
     io::Json config_json_;
     std::optional<model::FolderConfig> config_;

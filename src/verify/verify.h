@@ -1,6 +1,7 @@
 // Is a model folder whole, and still what was written? Every check there is, with all that fails.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -16,13 +17,14 @@ struct FileState {
 struct Findings {
     std::vector<FileState> files;  // of the folder, by name, recorded ones that are gone included
     std::vector<std::string> problems;  // one sentence each; none: all is well
+    int64_t n_more_problems = 0;        // that are not listed, beyond limits::kProblems
     std::vector<std::string> notes;     // what could not be checked, and why
 };
 
 // Structure of every file, shapes against config.json, finite values, digests of tensors and files
-// as quarot.json records them, and whether the tokenizer loads. Error{NotFound} if there is no such
-// folder, Error{OutOfMemory} if a tensor is larger than memory; everything else that is wrong is a
-// problem.
+// as quarot.json records them, and whether the tokenizer and the chat template load.
+// Error{NotFound} if there is no such folder; everything else that is wrong is a problem, a check
+// that needs more memory or work than it may have included.
 Findings verify_folder(const std::string& folder);
 
 }  // namespace quarot::verify

@@ -4,6 +4,7 @@
 #include "e2e/expectations.h"
 #include "e2e/model_surgery.h"
 #include "e2e/program.h"
+#include "io/seal.h"
 #include "support/temp_dir.h"
 #include "support/tiny_model.h"
 
@@ -28,7 +29,7 @@ TEST_F(VerifyCommand, TellsOfEveryFileWhetherItIsAsRecorded) {
     const Outcome outcome = run_program({"verify", quantized_, "--json"});
     expect_success(outcome);
     const io::Json json = outcome.json();
-    expect_document(json, "verify", {"ok", "files", "problems", "notes"});
+    expect_document(json, "verify", {"ok", "files", "problems", "more_problems", "notes"});
     EXPECT_TRUE(json.at("ok").as_bool());
     EXPECT_TRUE(json.at("problems").as_array().empty());
     for (const io::Json& file : json.at("files").as_array()) {
@@ -61,6 +62,44 @@ TEST_F(VerifyCommand, EndsWithNineAndAllProblemsOnStdout) {
     EXPECT_EQ(text.exit_code, kCheckFailed);
     EXPECT_NE(text.out.find("CHANGED"), std::string::npos) << text.out;
     EXPECT_NE(text.out.find("problem: "), std::string::npos) << text.out;
+}
+
+TEST_F(VerifyCommand, ACheckThatAsksForTooMuchIsAProblemAndNotTheEnd) {
+    edit_json(model_ + "/tokenizer.json", [](io::Json& json) {
+        json.set("normalizer",
+                 io::Json::Object{{"type", "Replace"},
+                                  {"pattern", io::Json::Object{{"Regex", "(a|aa)+b"}}},
+                                  {"content", ""}});
+        json.set("added_tokens",
+                 io::Json::Array{io::Json::Object{{"id", 258},
+                                                  {"content", std::string(2000, 'a')},
+                                                  {"normalized", true},
+                                                  {"special", false}}});
+    });
+    const Outcome outcome = run_program({"verify", model_, "--json"});
+    EXPECT_EQ(outcome.exit_code, kCheckFailed) << outcome.err;
+    const io::Json json = outcome.json();
+    const io::Json::Array& problems = json.at("problems").as_array();
+    ASSERT_EQ(problems.size(), 1u) << outcome.out;
+    EXPECT_NE(problems[0].as_string().find("too much work"), std::string::npos) << outcome.out;
+}
+
+TEST_F(VerifyCommand, CountsTheProblemsThatAreMoreThanAnybodyReads) {
+    io::Json::Object outputs;
+    for (int i = 0; i < 1500; ++i) outputs.emplace_back("gone" + std::to_string(i), "");
+    const io::Json record =
+        io::Json::Object{{"schema", "quarot.provenance/1"}, {"outputs", std::move(outputs)}};
+    write_bytes(model_ + "/quarot.json", io::sealed(record.dump()) + "\n");
+    const Outcome outcome = run_program({"verify", model_, "--json"});
+    EXPECT_EQ(outcome.exit_code, kCheckFailed) << outcome.err;
+    const io::Json json = outcome.json();
+    EXPECT_EQ(json.at("problems").as_array().size(), 1000u);
+    const int64_t n_more = json.at("more_problems").as_int();
+    EXPECT_GE(n_more, 500);
+    EXPECT_NE(outcome.err.find(std::to_string(1000 + n_more) + " problems"), std::string::npos)
+        << outcome.err;
+    const Outcome text = run_program({"verify", model_});
+    EXPECT_NE(text.out.find("and " + std::to_string(n_more) + " more\n"), std::string::npos);
 }
 
 TEST_F(VerifyCommand, AFolderThatIsNotThereIsNotAFailedCheck) {

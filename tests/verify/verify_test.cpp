@@ -147,6 +147,32 @@ TEST_F(VerifyTest, FindsIdsThatTheModelHasNoRowFor) {
     EXPECT_TRUE(mentions(verify_folder(folder).problems, "vocab_size"));
 }
 
+TEST_F(VerifyTest, TellsWhatIsWrongWithAChatTemplate) {
+    const std::string path = plain_ + "/chat_template.jinja";
+    write(path, "{% for m in messages %}{{ m.content }}{% endfor %}");
+    EXPECT_EQ(verify_folder(plain_).problems, std::vector<std::string>());
+    for (const std::string& bad : {std::string("{% if %}"), std::string("{{ 'open"),
+                                   std::string(300 << 10, ' '), std::string("{% for m in x %}")}) {
+        write(path, bad);
+        const Findings findings = verify_folder(plain_);
+        EXPECT_EQ(findings.problems.size(), 1u) << bad.substr(0, 40);
+        EXPECT_TRUE(mentions(findings.problems, "chat_template.jinja")) << bad.substr(0, 40);
+    }
+}
+
+TEST_F(VerifyTest, NotesATemplateThatOtherProgramsCanUse) {
+    write(plain_ + "/chat_template.jinja", "{% include 'other' %}");
+    Findings findings = verify_folder(plain_);
+    EXPECT_EQ(findings.problems, std::vector<std::string>());
+    EXPECT_TRUE(mentions(findings.notes, "include"));
+    std::filesystem::remove(plain_ + "/chat_template.jinja");
+    write(plain_ + "/tokenizer_config.json",
+          R"({"chat_template": [{"name": "tools", "template": "x"}]})");
+    findings = verify_folder(plain_);
+    EXPECT_EQ(findings.problems, std::vector<std::string>());
+    EXPECT_TRUE(mentions(findings.notes, "default"));
+}
+
 TEST_F(VerifyTest, MissesTheRecordOfAQuantizedFolder) {
     std::filesystem::remove(quantized_ + "/quarot.json");
     EXPECT_TRUE(mentions(verify_folder(quantized_).problems, "quarot.json is missing"));
@@ -159,10 +185,11 @@ TEST(RecordedFiles, RefusesNamesThatLeaveTheFolder) {
                        R"(":""}})") +
             "\n";
         try {
-            read_recorded_files(text);
+            parse_recorded_files(text, "here/quarot.json");
             ADD_FAILURE() << name << " was accepted";
         } catch (const Error& error) {
-            EXPECT_NE(std::string(error.what()).find("outputs names"), std::string::npos) << name;
+            EXPECT_TRUE(std::string(error.what()).starts_with("here/quarot.json: outputs names"))
+                << error.what();
         }
     }
 }
