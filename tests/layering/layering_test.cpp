@@ -37,6 +37,28 @@ Layers read_layers() {
     return read_layers(file);
 }
 
+// The rows "| `folder` | question | `what it may include` |" of docs/architecture.md, "-" for none.
+Layers read_table(std::istream& page) {
+    const std::string cell = "` | ";
+    Layers layers;
+    std::string line;
+    bool in_table = false;
+    while (std::getline(page, line)) {
+        if (line.starts_with("| folder |")) in_table = true;
+        if (line.empty()) in_table = false;
+        const size_t end = line.find(cell);
+        if (!in_table || !line.starts_with("| `") || end == std::string::npos) continue;
+        const std::string folder = line.substr(3, end - 3);
+        std::string last = line.substr(line.find(" | ", end + cell.size()) + 3);
+        std::erase_if(last, [](char c) { return c == '`' || c == '|' || c == '-'; });
+        std::istringstream allowed(last);
+        std::string name;
+        layers[folder].insert(folder);
+        while (allowed >> name) layers[folder].insert(name);
+    }
+    return layers;
+}
+
 // Folders of the library and the program; a file's folder is its first component below src/.
 std::vector<Include> all_includes() {
     std::vector<Include> found;
@@ -110,6 +132,11 @@ TEST(Layering, LayersListEveryFolderOfTheSource) {
         const std::string file = include.file.substr(std::string("src/").size());
         EXPECT_TRUE(layers.contains(file.substr(0, file.find('/')))) << include.place();
     }
+}
+
+TEST(Layering, TheArchitecturePageHasTheSameRows) {
+    std::ifstream page(kSource + "/docs/architecture.md");
+    EXPECT_EQ(read_table(page), read_layers());
 }
 
 TEST(Layering, NoFolderMayIncludeOneThatMayIncludeIt) {
