@@ -140,6 +140,15 @@ TEST_F(Chat, RefusesAProposalOutOfRange) {
     expect_success(run({"-p", "hi"}));
 }
 
+TEST_F(Chat, EndsATemplateThatLoopsForEverInOneSentence) {
+    // Each turn writes little and looks at much, so the clock or the count of steps ends it.
+    write_bytes(model_ + "/chat_template.jinja",
+                "{% macro again(n) %}{% for i in range(n) %}{% for j in range(n) %}"
+                "{% if 'a' * 100 == 'b' %}{% endif %}{% endfor %}{% endfor %}{% endmacro %}"
+                "{{ again(100000) }}");
+    expect_failure(run({"--chat", "-p", "hi"}), 5, {"chat_template.jinja", "loop for ever?"});
+}
+
 TEST_F(Chat, RefusesWhatCannotBeAChat) {
     expect_failure(run({"--system", "be", "-p", "hi"}), 2, {"--system", "--chat"});
     write_bytes(model_ + "/chat_template.jinja",
