@@ -1,3 +1,4 @@
+// Loading a folder, and what is known of a model once it is loaded.
 #include "quarot/model.h"
 
 #include <algorithm>
@@ -71,10 +72,14 @@ int64_t Model::context() const {
     return impl_->weights.n_positions;
 }
 
-Tokenizer Model::tokenizer() const {
-    if (impl_->tokenizer) return *impl_->tokenizer;
+const Tokenizer& Model::Impl::required_tokenizer() const {
+    if (tokenizer) return *tokenizer;
     fail(ErrorCode::NotFound, "{} has no tokenizer.json, so texts cannot be read or written",
-         impl_->folder);
+         folder);
+}
+
+Tokenizer Model::tokenizer() const {
+    return impl_->required_tokenizer();
 }
 
 }  // namespace quarot

@@ -23,6 +23,9 @@ struct Model::Impl {
     std::unique_ptr<kernels::Backend> backend;
     model::Weights weights;   // in the backend's memory
     mutable std::mutex turn;  // guards the backend
+
+    // Error{NotFound} if the folder has none.
+    const Tokenizer& required_tokenizer() const;
 };
 
 }  // namespace quarot

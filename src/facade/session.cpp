@@ -1,3 +1,5 @@
+// One engine at a time serves a session: made for the first call, and again after a call that
+// failed.
 #include "quarot/session.h"
 
 #include <utility>
@@ -18,30 +20,29 @@ struct Session::Impl {
     std::shared_ptr<const Model::Impl> model;
     std::unique_ptr<runtime::Engine> engine;
 
-    explicit Impl(std::shared_ptr<const Model::Impl> of) : model(std::move(of)) { restart(); }
+    explicit Impl(std::shared_ptr<const Model::Impl> of) : model(std::move(of)) { start(); }
 
-    void restart() {
-        engine.reset();
+    void start() {
         const std::lock_guard turn(model->turn);
         engine = std::make_unique<runtime::Engine>(model->weights, *model->backend,
                                                    model->weights.n_positions, 1, &model->turn);
     }
 
-    // After a failure the engine still holds the sequence that failed: the next call gets a new
-    // one.
+    // After a failure the engine still holds the sequence that failed: it goes, and the next call
+    // makes a new one.
     template <typename Work>
     auto run(const Work& work) {
+        if (!engine) start();
         try {
             return work(*engine);
         } catch (...) {
-            restart();
+            engine.reset();
             throw;
         }
     }
 
-    // It lives as long as the model.
     const tokenizer::Tokenizer& tokenizer() const {
-        return Model(model).tokenizer().impl_->tokenizer;
+        return model->required_tokenizer().impl_->tokenizer;
     }
 };
 
