@@ -19,6 +19,7 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "core/process.h"
+#include "io/text.h"
 
 namespace quarot::apps {
 
@@ -32,7 +33,7 @@ using Words = std::vector<std::string>;
         if (!command.is_hidden) names.emplace_back(command.name);
     }
     const std::string near = near_miss(name, names);
-    fail(ErrorCode::Usage, "'{}' is not a command of quarot; {}", name,
+    fail(ErrorCode::Usage, "'{}' is not a command of quarot; {}", io::printable(name),
          near.empty() ? "see quarot --help" : "did you mean " + near + "?");
 }
 

@@ -299,6 +299,7 @@ std::vector<CommandLine> screen_lines() {
         {"HelpBeatsMissingArguments", {"quantize", "--help"}, 0, {"usage: quarot quantize IN OUT"}},
         {"NothingAtAll", {}, 2, {}, {"no command is given; see quarot --help"}},
         {"CommandMistyped", {"genrate"}, 2, {}, {"did you mean generate?"}},
+        {"CommandWithControlCharacters", {"\x1b[31m\n"}, 2, {}, {"'\\x1b[31m\\x0a'"}},
         {"HiddenCommandsAreNotProposed", {"mann"}, 2, {}, {"see quarot --help"}},
         {"FlagMistyped", generate({"--tmep", "1"}), 2, {}, {"did you mean --temp?"}},
         {"FlagOfAnotherCommand", {"inspect", "MODEL", "--temp", "1"}, 2, {}, {"no flag --temp"}},
