@@ -28,12 +28,13 @@ Words plan(const Words& flags) {
     return words;
 }
 
+constexpr const char* kSixteen = "seqlen = 16\nwindows = 2\n";
+
 }  // namespace
 
 // A flag beats a variable, which beats a file, which beats the default: for numbers, texts,
 // switches, choices, sizes and lists.
-std::vector<CommandLine> precedence_lines() {
-    const std::string sixteen = "seqlen = 16\nwindows = 2\n";
+std::vector<CommandLine> number_precedence_lines() {
     return {
         {"DefaultsAreTold",
          generate({"-v"}),
@@ -46,21 +47,21 @@ std::vector<CommandLine> precedence_lines() {
          {"\"seqlen\": 16"},
          {"--seqlen is 16, from ", "/config: seqlen"},
          {},
-         sixteen},
+         kSixteen},
         {"NumberFromTheEnvironmentBeatsTheFile",
          perplexity({"--config", "CONFIG"}),
          0,
          {"\"seqlen\": 32", "\"windows\": 2"},
          {"--seqlen is 32, from QUAROT_SEQLEN"},
          {{"QUAROT_SEQLEN", "32"}},
-         sixteen},
+         kSixteen},
         {"NumberFromTheFlagBeatsBoth",
          perplexity({"--config", "CONFIG", "--seqlen", "64"}),
          0,
          {"\"seqlen\": 64"},
          {"--seqlen is 64, from the command line"},
          {{"QUAROT_SEQLEN", "32"}},
-         sixteen},
+         kSixteen},
         {"ShortNameBeatsTheVariableOfTheLongOne",
          generate({"-t", "1"}),
          0,
@@ -73,7 +74,12 @@ std::vector<CommandLine> precedence_lines() {
          {"\"seqlen\": 16"},
          {},
          {{"QUAROT_CONFIG", "CONFIG"}},
-         sixteen},
+         kSixteen},
+    };
+}
+
+std::vector<CommandLine> choice_precedence_lines() {
+    return {
         {"SwitchFromTheFile",
          {"version", "--config", "CONFIG"},
          0,
@@ -109,6 +115,11 @@ std::vector<CommandLine> precedence_lines() {
          {"--text-format is raw, from QUAROT_TEXT_FORMAT"},
          {{"QUAROT_TEXT_FORMAT", "raw"}},
          "text-format = \"wikitext-rows\"\n"},
+    };
+}
+
+std::vector<CommandLine> text_precedence_lines() {
+    return {
         {"FractionFromTheFile",
          generate({"--config", "CONFIG"}),
          0,
@@ -144,7 +155,7 @@ std::vector<CommandLine> precedence_lines() {
          {"\"seqlen\": 16"},
          {},
          {{"QUAROT_SEQLEN", ""}},
-         sixteen},
+         kSixteen},
         {"VariablesOfOtherFlagsAreNobodysBusiness",
          {"version"},
          0,
@@ -155,7 +166,7 @@ std::vector<CommandLine> precedence_lines() {
     };
 }
 
-std::vector<CommandLine> value_lines() {
+std::vector<CommandLine> spelling_lines() {
     return {
         {"ValueAfterAnEqualsSign", perplexity({"--seqlen=16"}), 0, {"\"seqlen\": 16"}},
         {"ValueThatHoldsEqualsSigns", tokenize({"--prompt=a=b"}), 0, {"97", "61", "98"}},
@@ -175,6 +186,11 @@ std::vector<CommandLine> value_lines() {
         {"DoubleDashEndsTheFlags", {"inspect", "--json", "--", "MODEL"}, 0, {"quarot.inspect/1"}},
         {"DoubleDashMakesAFlagAFolder", {"inspect", "--", "--json"}, 3, {}, {"--json"}},
         {"TooManyWords", {"inspect", "MODEL", "TEXT"}, 2, {}, {"argument ", "was not expected"}},
+    };
+}
+
+std::vector<CommandLine> number_lines() {
+    return {
         {"NumberWithALetter", perplexity({"--seqlen", "64k"}), 2, {}, {"--seqlen is '64k'"}},
         {"NumberWithASpace", perplexity({"--seqlen", " 64"}), 2, {}, {"--seqlen is ' 64'"}},
         {"NumberWithAPlus", perplexity({"--seqlen", "+64"}), 2, {}, {"--seqlen is '+64'"}},
@@ -194,6 +210,11 @@ std::vector<CommandLine> value_lines() {
          2,
          {},
          {"--repetition-penalty is '11'"}},
+    };
+}
+
+std::vector<CommandLine> source_lines() {
+    return {
         {"BadValueOfAVariable",
          generate({}),
          2,
@@ -222,6 +243,11 @@ std::vector<CommandLine> value_lines() {
          {},
          "[model]\nseqlen = 3\n"},
         {"FileThatIsNoToml", perplexity({"--config", "MODEL/model.safetensors"}), 2, {}, {"model"}},
+    };
+}
+
+std::vector<CommandLine> limit_lines() {
+    return {
         {"StopStringTooLong",
          generate({"--stop", std::string(257, 'x')}),
          2,

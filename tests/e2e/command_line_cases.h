@@ -26,8 +26,15 @@ inline void PrintTo(const CommandLine& line, std::ostream* out) {
     *out << line.name;
 }
 
-std::vector<CommandLine> precedence_lines();
-std::vector<CommandLine> value_lines();      // how values are written, repeated and refused
+// A flag beats a variable, which beats a file, which beats the default.
+std::vector<CommandLine> number_precedence_lines();
+std::vector<CommandLine> choice_precedence_lines();  // and switches
+std::vector<CommandLine> text_precedence_lines();    // fractions, texts, lists, what is no value
+// Values
+std::vector<CommandLine> spelling_lines();   // how they are written and repeated
+std::vector<CommandLine> number_lines();     // that are none, or out of range
+std::vector<CommandLine> source_lines();     // bad ones of variables and files
+std::vector<CommandLine> limit_lines();      // too large, or as much as there is
 std::vector<CommandLine> exit_code_lines();  // every code that can be brought about
 std::vector<CommandLine> screen_lines();     // help, versions, completion, what comes near
 
