@@ -1,8 +1,10 @@
+// The flags that several commands share, declared and checked once.
 #include "apps/common_flags.h"
 
 #include "apps/arg_values.h"
 #include "apps/flag_names.h"
 #include "core/error.h"
+#include "core/limits.h"
 #include "core/progress.h"
 #include "core/thread_pool.h"
 #include "io/file.h"
@@ -12,7 +14,6 @@ namespace quarot::apps {
 namespace {
 
 constexpr int64_t kMaxThreads = 1024;
-constexpr int64_t kMaxTextBytes = int64_t{64} << 20;
 
 }  // namespace
 
@@ -123,7 +124,7 @@ std::string TextFlags::read() const {
         fail(ErrorCode::Usage, "both --prompt and {} are given, expected one text", file_flag_);
     }
     if (text_) return *text_;
-    if (file_) return io::read_text(*file_, kMaxTextBytes);
+    if (file_) return io::read_text(*file_, limits::kPromptBytes);
     fail(ErrorCode::Usage, "no text is given; use -p TEXT or {} FILE", file_flag_);
 }
 

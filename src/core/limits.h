@@ -26,12 +26,22 @@ inline constexpr size_t kShards = 10'000;
 inline constexpr size_t kShardNameBytes = 255;
 
 // config.json and generation_config.json
+inline constexpr int64_t kHiddenSize = int64_t{1} << 20;
+inline constexpr int64_t kIntermediateSize = int64_t{1} << 22;
+inline constexpr int64_t kLayers = 1024;
+inline constexpr int64_t kHeads = 4096;
+inline constexpr int64_t kHeadDim = 1024;
+inline constexpr int64_t kVocabulary = int64_t{1} << 22;
+inline constexpr int64_t kPositions = int64_t{1} << 24;
+inline constexpr double kLeastNormEpsilon = 1e-30;
+inline constexpr double kNormEpsilon = 0.1;
 inline constexpr size_t kEndTokens = 256;
 
 // Sentences of quarot verify
 inline constexpr size_t kProblems = 1000;
 
-// Texts of --text and --calib
+// Texts of --file, and of --text and --calib
+inline constexpr int64_t kPromptBytes = int64_t{64} << 20;
 inline constexpr int64_t kEvaluationTextBytes = int64_t{1} << 30;
 
 // What quantizing leaves beside the weights, and its unfinished work.
@@ -45,8 +55,10 @@ inline constexpr int64_t kTokenizerBytes = int64_t{64} << 20;
 inline constexpr int64_t kTokenIds = int64_t{1} << 22;
 inline constexpr size_t kPatternBytes = 4096;  // of a regular expression
 inline constexpr int kPatternDepth = 32;       // of its groups
-inline constexpr size_t kPatternWork = 64;     // bytes looked at again per byte of text
-inline constexpr size_t kPatternLeastWork = size_t{1} << 20;  // the same in short texts
+inline constexpr uint32_t kPatternFirstCalls = 16;  // of its matcher at a place; more are work
+inline constexpr size_t kPatternWork = 64;          // of searches, per byte of text
+inline constexpr size_t kPatternLeastWork = 4096;   // the same in short texts
+inline constexpr uint32_t kPatternHeapKiB = 64 << 10;
 
 // Chat templates
 inline constexpr int64_t kTemplateBytes = 256 << 10;

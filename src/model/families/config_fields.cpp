@@ -12,14 +12,14 @@ namespace quarot::model {
 
 namespace {
 
-constexpr IntRange kWidth = {1, int64_t{1} << 20};
-constexpr IntRange kFfn = {1, int64_t{1} << 22};
-constexpr IntRange kLayers = {1, 1024};
-constexpr IntRange kHeads = {1, 4096};
-constexpr IntRange kHeadDim = {2, 1024};
-constexpr IntRange kVocab = {1, int64_t{1} << 22};
-constexpr IntRange kPositions = {1, int64_t{1} << 24};
-constexpr RealRange kEps = {1e-30, 0.1};
+constexpr IntRange kWidth = {1, limits::kHiddenSize};
+constexpr IntRange kFfn = {1, limits::kIntermediateSize};
+constexpr IntRange kLayers = {1, limits::kLayers};
+constexpr IntRange kHeads = {1, limits::kHeads};
+constexpr IntRange kHeadDim = {2, limits::kHeadDim};
+constexpr IntRange kVocab = {1, limits::kVocabulary};
+constexpr IntRange kPositions = {1, limits::kPositions};
+constexpr RealRange kEps = {limits::kLeastNormEpsilon, limits::kNormEpsilon};
 
 void check_activation_function(const io::Json& config) {
     const io::Json* act = config.find("hidden_act");
