@@ -1,3 +1,4 @@
+// What does the text of a flag mean as a number, a switch or a list, and which texts are none?
 #include "apps/arg_values.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// How do the words of a command line become the values of its flags?
 #include "apps/args.h"
 
 #include <CLI/CLI.hpp>

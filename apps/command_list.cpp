@@ -1,3 +1,4 @@
+// Which flags does each command that is shown have? All are declared, and none is run.
 #include "apps/command_list.h"
 
 #include <utility>

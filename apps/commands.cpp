@@ -1,3 +1,4 @@
+// Which commands are there? The one table; help, completion and the manual page follow it.
 #include "apps/commands.h"
 
 namespace quarot::apps {

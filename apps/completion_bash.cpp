@@ -1,3 +1,4 @@
+// Completion for bash: a function of the flags as declared.
 #include <fmt/format.h>
 
 #include <string>

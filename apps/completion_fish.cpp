@@ -1,3 +1,4 @@
+// Completion for fish: one `complete` line for each flag as declared.
 #include <fmt/format.h>
 
 #include "apps/command_list.h"

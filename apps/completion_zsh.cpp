@@ -1,3 +1,4 @@
+// Completion for zsh: an _arguments specification of the flags as declared.
 #include <fmt/format.h>
 
 #include "apps/command_list.h"

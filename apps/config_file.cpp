@@ -1,3 +1,4 @@
+// What does the file of --config say about each flag?
 #include "apps/config_file.h"
 
 #include <CLI/CLI.hpp>

@@ -1,3 +1,4 @@
+// How are a flag, its variable in the environment and its key in a file called?
 #include "apps/flag_names.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// The screens of --help, from the commands and flags as declared.
 #include "apps/help.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// What do the flags of quantize and plan say of the job: its recipe, texts and places?
 #include "apps/job_flags.h"
 
 #include <algorithm>

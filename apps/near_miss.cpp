@@ -1,3 +1,4 @@
+// Which name did somebody mean who typed this one?
 #include "apps/near_miss.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// The flags that choose a recipe and change single numbers of it.
 #include "apps/recipe_flags.h"
 
 #include <limits>

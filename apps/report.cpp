@@ -1,3 +1,4 @@
+// How do results reach stdout, whole or as an error, and when does nobody read them?
 #include "apps/report.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// What does a person read about the rotations of a folder?
 #include "apps/rotation_lines.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// What runs: recipe, backend and threads in one line. And does the model have room for it?
 #include "apps/running_model.h"
 
 #include "core/error.h"

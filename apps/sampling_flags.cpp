@@ -1,3 +1,4 @@
+// How is the next token chosen: by the flags, else by the folder, else greedily?
 #include "apps/sampling_flags.h"
 
 #include <fmt/format.h>

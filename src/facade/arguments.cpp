@@ -1,3 +1,4 @@
+// Which arguments of the public functions are refused before any work begins?
 #include "facade/arguments.h"
 
 #include "core/error.h"

@@ -1,3 +1,4 @@
+// The public quantize(): its options as a recipe and a job, its result as numbers.
 #include "quarot/quantize.h"
 
 #include <algorithm>

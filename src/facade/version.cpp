@@ -1,3 +1,4 @@
+// Which version of the library is this?
 #include "quarot/version.h"
 
 #include "model/recipe.h"

@@ -1,3 +1,4 @@
+// Which ids does a prompt begin with, and is there room for them and for what follows?
 #include "generation/prompt.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Several stop strings found in one pass over the text, whatever they share.
 #include "generation/stop_automaton.h"
 
 #include <algorithm>

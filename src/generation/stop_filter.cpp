@@ -1,3 +1,4 @@
+// Text is held back only as long as it may still become a stop string.
 #include "generation/stop_filter.h"
 
 #include <utility>

@@ -1,3 +1,4 @@
+// A document that carries the digest of its own text.
 #include "io/seal.h"
 
 #include <span>

@@ -1,3 +1,4 @@
+// Which shard holds which tensor, as model.safetensors.index.json says?
 #include "io/shard_index.h"
 
 #include <algorithm>

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs a build, all of which is made, into an empty folder, moves it, and uses it as a stranger would: only the public
-# headers are there, each compiles alone, and the example finds the package, builds, quantizes the
-# bundled model and writes a text.
+# Installs a build, all of which is made, into an empty folder, moves it, and uses it as a stranger
+# would: only the public headers are there, each compiles alone, and the example finds the package,
+# builds, quantizes the bundled model and writes a text.
 #   tests/install/install_test.sh SOURCE BUILD
 set -euo pipefail
 source=$1 build=$2
