@@ -57,7 +57,7 @@ inline constexpr size_t kPatternBytes = 4096;  // of a regular expression
 inline constexpr int kPatternDepth = 32;       // of its groups
 inline constexpr uint32_t kPatternFirstCalls = 16;  // of its matcher at a place; more are work
 inline constexpr size_t kPatternWork = 64;          // of searches, per byte of text
-inline constexpr size_t kPatternLeastWork = 4096;   // the same in short texts
+inline constexpr size_t kPatternLeastWork = size_t{1} << 20;  // the same in short texts
 inline constexpr uint32_t kPatternHeapKiB = 64 << 10;
 
 // Chat templates

@@ -24,7 +24,7 @@ class Regex {
 };
 
 // Searches texts, one after another; one per thread. All its work is bounded by a multiple of the
-// texts' length: Error{OutOfMemory} where an expression needs more.
+// texts' length together: Error{OutOfMemory} where an expression needs more.
 class RegexMatcher {
   public:
     explicit RegexMatcher(const Regex& regex);
@@ -51,7 +51,7 @@ class RegexMatcher {
     std::optional<Match> next();
     std::optional<Match> search(size_t from);
     std::optional<Match> match_at(size_t at);
-    void spend(size_t bytes);
+    int run(size_t at, size_t window, bool counting);
     [[noreturn]] void give_up(std::string_view what) const;
 
     const Regex::Code* code_;

@@ -76,6 +76,45 @@ TEST(Regex, EndlessWorkEndsWithAnError) {
     }
 }
 
+TEST(Regex, WorkIsCountedOverAllPlacesOfAText) {
+    std::string text(1 << 20, 'a');
+    for (const char* pattern :
+         {"a{0,50}a{0,50}c", "(?:a*+b|a)*c", "a*+b|a*+c|a*+d", "(?=a{0,60}b)a|(?=a{0,60}c)a",
+          "((((a)?a)?a)?a)*?b", "(?:(?>a*)b|a)+c"}) {
+        SCOPED_TRACE(pattern);
+        io::expect_error(ErrorCode::OutOfMemory, {pattern, "work"},
+                         [&] { matches(pattern, text); });
+    }
+    // Of many texts as well: what one leaves is there for the next, but no more.
+    const Regex regex("a{0,50}a{0,50}[cd]", "here");
+    RegexMatcher matcher(regex);
+    const auto search_all = [&] {
+        for (size_t at = 0; at < text.size(); at += 128) {
+            matcher.for_each(std::string_view(text).substr(at, 128), [](size_t, size_t) {});
+        }
+    };
+    io::expect_error(ErrorCode::OutOfMemory, {"work"}, search_all);
+}
+
+TEST(Regex, HonestExpressionsHaveWorkToSpare) {
+    const std::string spaces(1 << 20, ' ');
+    EXPECT_EQ(matches(R"(\s*[\r\n]+|\s+(?!\S)|\s+)", spaces), (Bounds{{0, spaces.size()}}));
+    std::string mixed;
+    while (mixed.size() < (1 << 19)) {
+        mixed += "The year 1234567890: don't!!!  \u4F60\u597D\n\n" + std::string(70, '=') + "\t" +
+                 std::string(100, ' ') + "x";
+    }
+    size_t done = 0;
+    for (
+        const auto& [begin, end] : matches(
+            R"([!-/:-~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\p{N}{1,3}|\s*[\r\n]+|\s+(?!\S)|\s+)",
+            mixed)) {
+        ASSERT_EQ(begin, done);
+        done = end;
+    }
+    EXPECT_EQ(done, mixed.size());
+}
+
 TEST(Regex, WhatMeansSomethingElseElsewhereIsRefused) {
     for (const char* pattern : {R"((a)\1)",
                                 R"((?<n>a)\k<n>)",
