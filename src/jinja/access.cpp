@@ -1,3 +1,4 @@
+// How are members, items and slices of values looked up?
 #include "jinja/access.h"
 
 #include <fmt/format.h>
@@ -210,7 +211,7 @@ Value slice_text(Runtime& runtime, const Text& text, const std::array<Value, 3>&
 Value slice_range(const Range& range, const std::array<Value, 3>& parts) {
     const Slice slice = resolve(parts, range.size());
     const auto step = checked_mul(range.step, slice.step);
-    if (!step || std::abs(*step) > kMaxRangeBound) {
+    if (!step || *step > kMaxRangeBound || *step < -kMaxRangeBound) {
         fail(ErrorCode::Unsupported, "a range with so long steps is not supported");
     }
     return Range{range.at(slice.start), range.at(slice.stop), *step};
@@ -220,6 +221,7 @@ Value slice_range(const Range& range, const std::array<Value, 3>& parts) {
 
 Value attribute_of(Runtime& runtime, const Value& value, const std::string& name) {
     runtime.budget.step();
+    runtime.budget.scan(name.size());
     refuse_undefined(value);
     refuse_internal(name);
     if (auto member = named_member(runtime, value, name)) return *member;
@@ -236,6 +238,7 @@ Value item_of(Runtime& runtime, const Value& value, const Value& key) {
     if (!key.text()) {
         return Value::undefined(fmt::format("a {} has no such item", value.type_name()));
     }
+    runtime.budget.scan(key.text()->size());
     refuse_internal(key.text()->bytes());
     if (auto member = named_member(runtime, value, key.text()->bytes())) return *member;
     return missing_member(value, key.text()->bytes());

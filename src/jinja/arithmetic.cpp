@@ -1,3 +1,4 @@
+// What do + - * / // % ** give for numbers, texts and lists?
 #include "jinja/arithmetic.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// When has a rendering cost too much?
 #include "jinja/budget.h"
 
 #include <algorithm>

@@ -21,7 +21,11 @@ class Budget {
         if (steps_ >= next_check_) check_steps();
     }
     // Bytes that are looked at but not kept cost a fraction of a step.
-    void scan(size_t bytes) { step(bytes / kScannedBytesPerStep); }
+    void scan(size_t bytes) {
+        unpaid_bytes_ += bytes;
+        step(unpaid_bytes_ / kScannedBytesPerStep);
+        unpaid_bytes_ %= kScannedBytesPerStep;
+    }
     // Bytes of a value about to be made; they are never given back.
     void allocate(size_t bytes);
 
@@ -39,6 +43,7 @@ class Budget {
     size_t steps_ = 0;
     size_t next_check_ = 0;
     size_t bytes_ = 0;
+    size_t unpaid_bytes_ = 0;  // looked at, less than a step costs
     int depth_ = 0;
 };
 

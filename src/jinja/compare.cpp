@@ -1,3 +1,4 @@
+// How are two values compared, and what does a loop over one visit?
 #include "jinja/compare.h"
 
 #include <algorithm>
@@ -55,7 +56,7 @@ bool is_ordered_pair(const Sequence* a, const Sequence* b) {
            (a->flavor == Sequence::Flavor::List || a->flavor == Sequence::Flavor::Tuple);
 }
 
-// -1, 0, 1; nullopt if one is not a number.
+// a < b, or a <= b; Error{Corrupt} if their types have no order.
 bool ordered(Budget& budget, const Value& a, const Value& b, bool or_equal) {
     budget.step();
     const auto x = exact_number(a);

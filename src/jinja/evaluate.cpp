@@ -7,8 +7,8 @@
 #include "jinja/filters.h"
 #include "jinja/interpreter.h"
 #include "jinja/spell.h"
-#include "jinja/tests.h"
 #include "jinja/text_tools.h"
+#include "jinja/value_tests.h"
 
 namespace quarot::jinja {
 
@@ -50,6 +50,7 @@ Value Interpreter::evaluate(const Expression& expression) {
 }
 
 Value Interpreter::evaluate_name(const Expression& expression) {
+    runtime_.budget.scan(expression.name.size());
     const Value* found = scope_->find(expression.name);
     return found ? *found : Value::undefined(fmt::format("'{}' is undefined", expression.name));
 }
@@ -189,14 +190,16 @@ Arguments Interpreter::evaluate_arguments(const CallArguments& arguments) {
         runtime_.budget.allocate(rest->items.size() * sizeof(Value));
         out.positional.insert(out.positional.end(), rest->items.begin(), rest->items.end());
     }
-    for (const auto& [name, part] : arguments.named) out.named.emplace_back(name, evaluate(*part));
+    for (const auto& [name, part] : arguments.named) {
+        out.named.emplace_back(Text(name), evaluate(*part));
+    }
     if (!arguments.named_rest) return out;
     const Value rest = evaluate(*arguments.named_rest);
     if (!rest.dict()) fail(ErrorCode::Corrupt, "** takes a dict, not a {}", rest.type_name());
     for (const auto& [key, value] : rest.dict()->entries()) {
         if (!key.text()) fail(ErrorCode::Corrupt, "** takes names as keys");
         runtime_.budget.allocate(key.text()->size() + sizeof(Value));
-        out.named.emplace_back(key.text()->bytes(), value);
+        out.named.emplace_back(*key.text(), value);
     }
     return out;
 }

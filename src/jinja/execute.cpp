@@ -14,8 +14,12 @@ Interpreter::Interpreter(Runtime& runtime) : runtime_(runtime) {
 }
 
 Interpreter::~Interpreter() {
-    // Macros and namespaces may hold each other in circles.
+    // Macros, namespaces and loops may hold each other in circles.
     for (const auto& space : namespaces_) space->members.clear();
+    for (const auto& loop : loops_) {
+        loop->items.reset();
+        loop->last_changed.reset();
+    }
     for (const ScopePtr& scope : captured_) scope->clear();
     scope_->clear();
 }
@@ -104,8 +108,10 @@ SequencePtr Interpreter::items_of(const Statement& loop) {
 }
 
 Interpreter::Flow Interpreter::execute_for(const Statement& statement) {
+    runtime_.budget.allocate(sizeof(Loop) + sizeof(std::shared_ptr<Loop>));
     const auto loop = std::make_shared<Loop>();
     loop->items = items_of(statement);
+    loops_.push_back(loop);
     // As in jinja2, a body that always breaks or continues counts as not run.
     bool completed = false;
     for (size_t i = 0; i < loop->items->items.size(); ++i) {
@@ -118,8 +124,6 @@ Interpreter::Flow Interpreter::execute_for(const Statement& statement) {
         if (flow == Flow::Break) break;
         if (flow == Flow::Normal) completed = true;
     }
-    // Values of the loop may hold the loop itself.
-    loop->last_changed.reset();
     if (completed) return Flow::Normal;
     return execute_in_scope(statement.otherwise);
 }
@@ -184,7 +188,7 @@ void Interpreter::assign_member(const Target& target, const Value& value) {
              target.name, target.member);
     }
     runtime_.budget.allocate(sizeof(Value));
-    (*space)->set(target.member, value);
+    (*space)->set(Text(target.member), value);
 }
 
 }  // namespace quarot::jinja

@@ -1,3 +1,4 @@
+// How do the tokens of an expression become a tree?
 #include "jinja/expression_parser.h"
 
 #include <algorithm>

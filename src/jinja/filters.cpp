@@ -1,3 +1,4 @@
+// Which filter has this name?
 #include "jinja/filters.h"
 
 #include "core/error.h"

@@ -3,7 +3,7 @@
 #include "jinja/compare.h"
 #include "jinja/filters.h"
 #include "jinja/item_key.h"
-#include "jinja/tests.h"
+#include "jinja/value_tests.h"
 
 namespace quarot::jinja {
 namespace {
@@ -33,13 +33,13 @@ Value map_attribute(Runtime& runtime, const Value& input, const Arguments& args)
     Value otherwise = Value::none();
     bool has_default = false;
     for (const auto& [name, value] : args.named) {
-        if (name == "attribute") {
+        if (name.bytes() == "attribute") {
             attribute = value;
-        } else if (name == "default") {
+        } else if (name.bytes() == "default") {
             otherwise = value;
             has_default = !value.is_none();
         } else {
-            fail(ErrorCode::Corrupt, "map has no argument {}", name);
+            fail(ErrorCode::Corrupt, "map has no argument {}", name.bytes());
         }
     }
     const ItemPath path(runtime.budget, attribute);

@@ -30,6 +30,7 @@ bool begins_word(int32_t code) {
 Value title(Runtime& runtime, const Value& input, const Arguments& args) {
     const Parameters p("title", args, {});
     const Text text = soft_text(runtime, input);
+    runtime.budget.allocate(text.size());
     Text out;
     for (size_t at = 0; at < text.size();) {
         const CodePoint c = code_point_at(text.bytes(), at);
@@ -52,7 +53,8 @@ Value title(Runtime& runtime, const Value& input, const Arguments& args) {
 Value trim(Runtime& runtime, const Value& input, const Arguments& args) {
     const Parameters p("trim", args, {"chars"});
     const Text* set = p.optional_text(0);
-    return make_text(runtime.budget, stripped(soft_text(runtime, input), set, true, true));
+    return make_text(runtime.budget,
+                     stripped(runtime.budget, soft_text(runtime, input), set, true, true));
 }
 
 Value replace(Runtime& runtime, const Value& input, const Arguments& args) {
@@ -112,6 +114,7 @@ Value truncate(Runtime& runtime, const Value& input, const Arguments& args) {
     }
     const Text text = input.is_undefined() ? Text() : required_text(input, "truncate");
     const Text end = p.has(2) ? p.text(2) : Text("...");
+    runtime.budget.scan(text.size() + end.size());
     const int64_t length = p.integer(0, 255);
     const int64_t leeway = p.optional_integer(3).value_or(kLeeway);
     const auto end_length = static_cast<int64_t>(count_characters(end.bytes()));

@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "core/error.h"
+#include "io/text.h"
 #include "jinja/access.h"
 #include "jinja/arithmetic.h"
 #include "jinja/compare.h"
@@ -40,7 +41,7 @@ std::optional<int64_t> integer_of_text(const std::string& text, int64_t base) {
     return whole_part(*real);
 }
 
-Value to_int(Runtime&, const Value& input, const Arguments& args) {
+Value to_int(Runtime& runtime, const Value& input, const Arguments& args) {
     const Parameters p("int", args, {"default", "base"});
     if (input.is_undefined()) fail_undefined(input, "int");
     if (const auto whole = input.integer()) return *whole;
@@ -48,16 +49,18 @@ Value to_int(Runtime&, const Value& input, const Arguments& args) {
         if (!std::isnan(*real)) return whole_part(*real);
     }
     if (const Text* text = input.text()) {
+        runtime.budget.scan(text->size());
         if (const auto whole = integer_of_text(text->bytes(), p.integer(1, 10))) return *whole;
     }
     return p.has(0) ? p[0] : Value(int64_t{0});
 }
 
-Value to_float(Runtime&, const Value& input, const Arguments& args) {
+Value to_float(Runtime& runtime, const Value& input, const Arguments& args) {
     const Parameters p("float", args, {"default"});
     if (input.is_undefined()) fail_undefined(input, "float");
     if (const auto number = input.number()) return *number;
     if (const Text* text = input.text()) {
+        runtime.budget.scan(text->size());
         if (const auto number = parse_float(text->bytes())) return *number;
     }
     return p.has(0) ? p[0] : Value(0.0);
@@ -82,12 +85,10 @@ int64_t rounded_integer(int64_t number, int64_t digits) {
     int64_t scale = 1;
     for (int64_t i = 0; i < -digits; ++i) scale *= 10;
     const int64_t rest = ((number % scale) + scale) % scale;
-    const int64_t down = number - rest;
-    const bool is_odd = (down / scale) % 2 != 0;
-    const bool up = rest > scale / 2 || (rest == scale / 2 && is_odd);
-    if (!up) return down;
+    const int64_t below = number / scale - (number % scale < 0 ? 1 : 0);  // in units of scale
+    const bool up = rest > scale / 2 || (rest == scale / 2 && below % 2 != 0);
     int64_t result = 0;
-    if (__builtin_add_overflow(down, scale, &result)) {
+    if (__builtin_add_overflow(number, up ? scale - rest : -rest, &result)) {
         fail(ErrorCode::Unsupported, "integers above 64 bits are not supported");
     }
     return result;
@@ -97,8 +98,9 @@ Value round(Runtime& runtime, const Value& input, const Arguments& args) {
     const Parameters p("round", args, {"precision", "method"});
     const std::string method = p.has(1) ? p.text(1).bytes() : "common";
     const int64_t digits = p.integer(0, 0);
-    if (std::abs(digits) > kMaxRoundedDigits) {
-        fail(ErrorCode::Unsupported, "round to {} digits is not supported", digits);
+    if (digits > kMaxRoundedDigits || digits < -kMaxRoundedDigits) {
+        fail(ErrorCode::Unsupported, "round to {} digits is not supported, only up to {}", digits,
+             kMaxRoundedDigits);
     }
     if (!input.number()) {
         fail(ErrorCode::Corrupt, "round takes a number, not a {}", input.type_name());
@@ -108,7 +110,8 @@ Value round(Runtime& runtime, const Value& input, const Arguments& args) {
         return rounded_integer(*input.integer(), digits);
     }
     if (method != "ceil" && method != "floor") {
-        fail(ErrorCode::Corrupt, "round goes \"common\", \"ceil\" or \"floor\"");
+        fail(ErrorCode::Corrupt, "the method of round is \"{}\", expected common, ceil or floor",
+             io::printable(method, 40));
     }
     const Value scale = compute(runtime.budget, Operator::Power, int64_t{10}, Value(digits));
     const Value scaled = compute(runtime.budget, Operator::Multiply, input, scale);
@@ -148,16 +151,16 @@ Value attribute(Runtime& runtime, const Value& input, const Arguments& args) {
         .value_or(Value::undefined(std::string("a dict has no attribute ").append(name)));
 }
 
-std::optional<std::string> json_indent(const Value& indent) {
+std::optional<Text> json_indent(const Value& indent) {
     constexpr int64_t kMaxIndent = 64;
     if (indent.is_undefined() || indent.is_none()) return std::nullopt;
-    if (const Text* text = indent.text()) return text->bytes();
+    if (const Text* text = indent.text()) return *text;
     const auto spaces = indent.integer();
     if (!spaces) fail(ErrorCode::Corrupt, "tojson takes an integer for indent");
     if (*spaces > kMaxIndent) {
         fail(ErrorCode::Corrupt, "tojson indents by {} spaces at most", kMaxIndent);
     }
-    return std::string(static_cast<size_t>(std::max<int64_t>(0, *spaces)), ' ');
+    return Text(std::string(static_cast<size_t>(std::max<int64_t>(0, *spaces)), ' '));
 }
 
 Value tojson(Runtime& runtime, const Value& input, const Arguments& args) {
@@ -166,14 +169,14 @@ Value tojson(Runtime& runtime, const Value& input, const Arguments& args) {
     style.ensure_ascii = p.flag(0, false);
     style.indent = json_indent(p[1]);
     style.sort_keys = p.flag(3, false);
-    if (style.indent) style.between_items.pop_back();  // no space before a line end
+    if (style.indent) style.between_items = Text(",");  // no space before a line end
     if (p.has(2) && !p[2].is_none()) {
         const SequencePtr pair = iterate(runtime.budget, p[2]);
         if (pair->items.size() != 2 || !pair->items[0].text() || !pair->items[1].text()) {
             fail(ErrorCode::Corrupt, "tojson takes two strings for separators");
         }
-        style.between_items = pair->items[0].text()->bytes();
-        style.after_key = pair->items[1].text()->bytes();
+        style.between_items = *pair->items[0].text();
+        style.after_key = *pair->items[1].text();
     }
     return make_text(runtime.budget, json_text(runtime.budget, input, style));
 }

@@ -1,7 +1,10 @@
+// How do %-directives and {}-fields turn into text?
 #include "jinja/format.h"
 
 #include <algorithm>
 #include <cstdio>
+#include <map>
+#include <string_view>
 
 #include "core/checked_math.h"
 #include "core/error.h"
@@ -220,6 +223,12 @@ Text formatted(Budget& budget, const Directive& d, const Value& value) {
     }
 }
 
+// What a pattern becomes can be far longer than the pattern.
+void append_paid(Budget& budget, Text& out, const Text& part) {
+    budget.allocate(part.size());
+    out.append(part);
+}
+
 // Python checks for left-over values only what cannot hold values by name or index.
 bool may_have_names(const Value& names) {
     const Sequence* list = names.sequence();
@@ -249,14 +258,14 @@ Value format_percent(Budget& budget, const Text& pattern, const std::vector<Valu
         } else if (d.name) {
             by_name = true;
             if (!names.dict()) fail(ErrorCode::Corrupt, "a format with names takes a dict");
+            budget.scan(d.name->size());
             const Value* value = names.dict()->find(*d.name);
             if (!value) fail(ErrorCode::Corrupt, "a format names {}, which is not there", *d.name);
-            out.append(formatted(budget, d, *value));
+            append_paid(budget, out, formatted(budget, d, *value));
         } else {
             if (next == values.size()) fail(ErrorCode::Corrupt, "a format has too few values");
-            out.append(formatted(budget, d, values[next++]));
+            append_paid(budget, out, formatted(budget, d, values[next++]));
         }
-        budget.allocate(out.size() > bytes.size() ? 16 : 0);
     }
     if (next < values.size() && !by_name && !may_have_names(names)) {
         fail(ErrorCode::Corrupt, "a format has too many values");
@@ -266,25 +275,45 @@ Value format_percent(Budget& budget, const Text& pattern, const std::vector<Valu
 
 namespace {
 
-// The value that stands for what is between { and }.
-const Value& replacement(const Arguments& args, const std::string& field, size_t& next) {
-    if (field.find_first_of(".[!:") != std::string::npos) {
-        fail(ErrorCode::Unsupported, "the format field {{{}}} is not supported", field);
+// The values that stand for what is between { and }.
+class Fields {
+  public:
+    Fields(Budget& budget, const Arguments& args) : budget_(budget), args_(args) {
+        for (const auto& [name, value] : args.named) {
+            budget_.step();
+            budget_.scan(name.size());
+            named_.emplace(name.bytes(), &value);
+        }
     }
-    const bool is_number =
-        field.find_first_not_of("0123456789") == std::string::npos && field.size() < 10;
-    if (is_number) {
-        const size_t index = field.empty() ? next++ : std::stoul(field);
-        if (index >= args.positional.size()) {
+
+    const Value& find(const std::string& field) {
+        budget_.scan(field.size());
+        if (field.find_first_of(".[!:") != std::string::npos) {
+            fail(ErrorCode::Unsupported, "the format field {{{}}} is not supported", field);
+        }
+        const bool is_number =
+            field.find_first_not_of("0123456789") == std::string::npos && field.size() < 10;
+        if (is_number) return by_position(field.empty() ? next_++ : std::stoul(field));
+        const auto found = named_.find(field);
+        if (found == named_.end()) {
+            fail(ErrorCode::Corrupt, "a format names {}, which is not there", field);
+        }
+        return *found->second;
+    }
+
+  private:
+    const Value& by_position(size_t index) const {
+        if (index >= args_.positional.size()) {
             fail(ErrorCode::Corrupt, "a format has no value number {}", index);
         }
-        return args.positional[index];
+        return args_.positional[index];
     }
-    for (const auto& [name, value] : args.named) {
-        if (name == field) return value;
-    }
-    fail(ErrorCode::Corrupt, "a format names {}, which is not there", field);
-}
+
+    Budget& budget_;
+    const Arguments& args_;
+    std::map<std::string_view, const Value*> named_;
+    size_t next_ = 0;
+};
 
 }  // namespace
 
@@ -292,7 +321,7 @@ Value format_braces(Budget& budget, const Text& pattern, const Arguments& args) 
     const std::string_view bytes = pattern.bytes();
     budget.scan(bytes.size());
     Text out;
-    size_t next = 0;
+    Fields fields(budget, args);
     for (size_t at = 0; at < bytes.size();) {
         const size_t brace = std::min(bytes.find_first_of("{}", at), bytes.size());
         out.append(pattern, at, brace);
@@ -308,9 +337,8 @@ Value format_braces(Budget& budget, const Text& pattern, const Arguments& args) 
             fail(ErrorCode::Corrupt, "a format has a single brace");
         }
         const std::string field(bytes.substr(brace + 1, close - brace - 1));
-        const Text value = str(budget, replacement(args, field, next));
-        budget.allocate(value.size());
-        out.append(value);
+        const Text value = str(budget, fields.find(field));
+        append_paid(budget, out, value);
         at = close + 1;
     }
     return make_text(budget, std::move(out));

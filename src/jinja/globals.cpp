@@ -1,3 +1,4 @@
+// What do the functions do that every template knows?
 #include "jinja/globals.h"
 
 #include <algorithm>
@@ -72,7 +73,7 @@ Value make_namespace(Runtime& runtime, const Arguments& args, Namespaces& namesp
     const Dict members = dict_from(runtime, args, "namespace");
     for (const auto& [key, value] : members.entries()) {
         if (!key.text()) fail(ErrorCode::Unsupported, "a namespace takes names as keys");
-        space->set(key.text()->bytes(), value);
+        space->set(*key.text(), value);
     }
     runtime.budget.allocate(sizeof(Namespace));
     namespaces.push_back(space);
@@ -106,7 +107,8 @@ Value strftime_now(Runtime& runtime, const Arguments& args) {
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
     out.resize(std::strftime(out.data(), out.size(), format.c_str(), &now));
 #pragma GCC diagnostic pop
-    return make_text(runtime.budget, std::move(out));
+    const bool user = !p.text(0).user().empty();
+    return make_text(runtime.budget, std::move(out), user);
 }
 
 Value named(const std::string& name, std::function<Value(Runtime&, const Arguments&)> call) {

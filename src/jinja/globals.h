@@ -9,7 +9,7 @@
 
 namespace quarot::jinja {
 
-// Namespaces can hold themselves; whoever keeps this list empties them in the end.
+// Whoever keeps this list empties the namespaces in the end.
 using Namespaces = std::vector<std::shared_ptr<Namespace>>;
 
 // range, dict, namespace, raise_exception; strftime_now if there is a clock. `namespaces` must

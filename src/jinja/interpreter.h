@@ -27,6 +27,7 @@ class Interpreter {
     enum class Flow { Normal, Break, Continue };
     using ScopePtr = std::shared_ptr<Scope>;
     class InnerScope;
+    class NamedArguments;
 
     // execute.cpp
     Flow execute(const Block& block);
@@ -48,7 +49,8 @@ class Interpreter {
     Value call_macro(const MacroDefinition& macro, const ScopePtr& defined_in,
                      const Arguments& arguments);
     void bind_parameters(const MacroDefinition& macro, const Arguments& arguments);
-    void bind_rest(const MacroDefinition& macro, const Arguments& arguments);
+    void bind_rest(const MacroDefinition& macro, const Arguments& arguments,
+                   const NamedArguments& left);
 
     // evaluate.cpp
     Value evaluate(const Expression& expression);
@@ -68,6 +70,7 @@ class Interpreter {
 
     Runtime& runtime_;
     Namespaces namespaces_;
+    std::vector<std::shared_ptr<Loop>> loops_;
     std::vector<ScopePtr> captured_;  // by macros, which their scopes may hold in turn
     ScopePtr scope_;
     Text* out_ = nullptr;

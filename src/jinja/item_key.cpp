@@ -1,3 +1,4 @@
+// How is an attribute path such as a.b.0 followed?
 #include "jinja/item_key.h"
 
 #include <algorithm>

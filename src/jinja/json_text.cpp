@@ -107,10 +107,9 @@ class JsonWriter {
 
     void new_line() {
         if (!style_.indent) return;
-        std::string line = "\n";
         budget_.allocate(style_.indent->size() * level_ + 1);
-        for (size_t i = 0; i < level_; ++i) line += *style_.indent;
-        out_.append(line);
+        out_.append("\n");
+        for (size_t i = 0; i < level_; ++i) out_.append(*style_.indent);
     }
 
     template <typename Each>

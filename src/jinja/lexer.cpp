@@ -1,3 +1,4 @@
+// How is the text of a template cut into tokens?
 #include "jinja/lexer.h"
 
 #include <array>

@@ -1,12 +1,14 @@
 // Templates that would run for ever, take all memory or nest without end: each ends with an error.
 #include "core/limits.h"
 
+#include <fmt/format.h>
 #include <pthread.h>
 
 #include <functional>
 #include <string>
 #include <vector>
 
+#include "jinja/budget.h"
 #include "jinja/render_for_tests.h"
 
 namespace quarot::jinja {
@@ -52,6 +54,11 @@ const std::vector<std::string> kExploding = {
     "%}",
     "{% set ns = namespace(l=[1]) %}{% for i in range(100000) %}{% set ns.l = [ns.l] %}{% endfor "
     "%}",
+    "{% set ns = namespace(l=[]) %}{% for i in range(100000) %}{% set ns.l = [ns.l.copy] %}{% "
+    "endfor "
+    "%}",
+    "{% set ns = namespace(l={}) %}{% for i in range(100000) %}{% set ns.l = {1: ns.l.get} %}{% "
+    "endfor %}",
     "{% set ns = namespace(l=[1]) %}{% for i in range(50) %}{% set ns.l = [ns.l, ns.l] %}{% endfor "
     "%}{{ ns.l }}",
     "{% set ns = namespace(l=[1]) %}{% for i in range(50) %}{% set ns.l = [ns.l, ns.l] %}{% endfor "
@@ -109,6 +116,72 @@ const std::vector<std::string> kExploding = {
     "{% set l = range(100000) | list %}{% for i in l %}{{ l | reverse | list | length }}{% endfor "
     "%}",
 };
+
+// Many arguments, names or affixes, each of them small work: together they cost steps.
+std::vector<std::string> expensive_calls() {
+    std::string parameters;
+    std::string arguments;
+    for (int i = 0; i < 10'000; ++i) {
+        parameters += fmt::format("{}p{}", i > 0 ? "," : "", i);
+        arguments += fmt::format("{}p{}=1", i > 0 ? "," : "", i);
+    }
+    const std::string loop = "{% for i in range(100000) %}";
+    const std::string long_text = "{% set s = 'a' * 1000000 %}";
+    const std::string tuple = "{% set t = (s ~ 'b',) * 1000 %}";
+    return {
+        "{% macro m(" + parameters + ") %}{% endmacro %}" + loop + "{{ m() }}{% endfor %}",
+        "{% macro m(" + parameters + ") %}{% endmacro %}{% set d = dict(" + arguments + ") %}" +
+            loop + "{{ m(**d) }}{% endfor %}",
+        "{% set d = dict(" + arguments + ") %}" + loop + "{{ ''.format(**d) }}{% endfor %}",
+        long_text + tuple + loop + "{{ (s ~ 'c').startswith(t) }}{% endfor %}",
+        long_text + loop + "{{ 'b'.strip(s) }}{% endfor %}",
+        long_text + loop + "{{ s | int }}{% endfor %}",
+        long_text + loop + "{% if 'b'.rfind(s) %}{% endif %}{% endfor %}",
+        long_text + loop + "{{ 'b'.rsplit(s) }}{% endfor %}",
+        loop + "{{ " + std::string(100'000, 'n') + " }}{% endfor %}",
+        loop + "{{ i." + std::string(100'000, 'n') + " }}{% endfor %}",
+    };
+}
+
+TEST(Limits, ManySmallThingsCostSteps) {
+    for (const std::string& source : expensive_calls()) {
+        SCOPED_TRACE(source.substr(0, 80) + "..." + source.substr(source.size() - 80));
+        expect_failure(ErrorCode::Corrupt, {"line 1"}, source);
+    }
+}
+
+TEST(Limits, ArgumentsFindTheirParametersByName) {
+    EXPECT_EQ(printed("{% macro m(a, b=2) %}{{ a }}{{ b }}{{ kwargs }}{% endmacro %}"
+                      "{{ m(b=1, c=3, a=0) }}"),
+              "01{'c': 3}");
+    expect_failure(ErrorCode::Corrupt, {"m", "a twice"},
+                   "{% macro m(a) %}{% endmacro %}{{ m(1, a=2) }}");
+    expect_failure(ErrorCode::Corrupt, {"m", "a twice"},
+                   "{% macro m(a) %}{% endmacro %}{{ m(a=1, **{'a': 2}) }}");
+}
+
+TEST(Limits, BytesBelowTheCostOfAStepAddUp) {
+    int looks = 0;
+    Budget budget([&] {
+        ++looks;
+        return int64_t{0};
+    });
+    for (int i = 0; i < 128 * 1024 * 10; ++i) budget.allocate(1);
+    EXPECT_GE(looks, 10);
+}
+
+TEST(Limits, TheSmallestIntegerIsNoWayAround) {
+    const std::string least = "(-9223372036854775807 - 1)";
+    expect_failure(ErrorCode::Unsupported, {"round", "-9223372036854775808 digits"},
+                   "{{ 1 | round(" + least + ") }}");
+    expect_failure(ErrorCode::Unsupported, {"64 bits"}, "{{ " + least + " | round(-1) }}");
+    expect_failure(ErrorCode::Unsupported, {"64 bits"}, "{{ " + least + " | abs }}");
+    expect_failure(ErrorCode::Unsupported, {"long steps"}, "{{ range(5)[::" + least + "] }}");
+    EXPECT_EQ(printed("{{ 25 | round(-1) }} {{ -25 | round(-1) }} {{ -26 | round(-1) }} "
+                      "{{ 35 | round(-1) }} {{ 'abc'[::" +
+                      least + "] }}"),
+              "20 -20 -30 40 c");
+}
 
 TEST(Limits, ExplodingTemplatesEndWithAnError) {
     for (const std::string& source : kExploding) {

@@ -1,5 +1,7 @@
 // How macros are made and called.
 #include <algorithm>
+#include <map>
+#include <string_view>
 
 #include "core/error.h"
 #include "jinja/inner_scope.h"
@@ -33,20 +35,46 @@ Value Interpreter::call_macro(const MacroDefinition& macro, const ScopePtr& defi
     return make_text(runtime_.budget, std::move(printed));
 }
 
+// The named arguments of a call that no parameter has taken yet.
+class Interpreter::NamedArguments {
+  public:
+    NamedArguments(Budget& budget, const std::string& macro, const Arguments& arguments) {
+        for (const auto& [name, value] : arguments.named) {
+            budget.step();
+            budget.scan(name.size());
+            if (!left_.emplace(name.bytes(), &value).second) {
+                fail(ErrorCode::Corrupt, "macro {} is given {} twice", macro, name.bytes());
+            }
+        }
+    }
+    bool has(std::string_view name) const { return left_.count(name) > 0; }
+    // Null if there is none of that name.
+    const Value* take(std::string_view name) {
+        const auto found = left_.find(name);
+        if (found == left_.end()) return nullptr;
+        const Value* value = found->second;
+        left_.erase(found);
+        return value;
+    }
+
+  private:
+    std::map<std::string_view, const Value*> left_;
+};
+
 void Interpreter::bind_parameters(const MacroDefinition& macro, const Arguments& arguments) {
+    NamedArguments named(runtime_.budget, macro.name, arguments);
     for (size_t i = 0; i < macro.parameters.size(); ++i) {
         const Parameter& parameter = macro.parameters[i];
-        const auto named =
-            std::find_if(arguments.named.begin(), arguments.named.end(),
-                         [&](const auto& entry) { return entry.first == parameter.name; });
-        const bool is_named = named != arguments.named.end();
+        runtime_.budget.step();
+        runtime_.budget.allocate(sizeof(Value) + parameter.name.size());
+        const Value* by_name = named.take(parameter.name);
         if (i < arguments.positional.size()) {
-            if (is_named) {
+            if (by_name) {
                 fail(ErrorCode::Corrupt, "macro {} is given {} twice", macro.name, parameter.name);
             }
             scope_->set(parameter.name, arguments.positional[i]);
-        } else if (is_named) {
-            scope_->set(parameter.name, named->second);
+        } else if (by_name) {
+            scope_->set(parameter.name, *by_name);
         } else if (parameter.otherwise) {
             scope_->set(parameter.name, evaluate(*parameter.otherwise));
         } else {
@@ -54,32 +82,31 @@ void Interpreter::bind_parameters(const MacroDefinition& macro, const Arguments&
                         Value::undefined("parameter '" + parameter.name + "' was not given"));
         }
     }
-    bind_rest(macro, arguments);
+    bind_rest(macro, arguments, named);
 }
 
 // Arguments without a parameter go to varargs, kwargs and caller if the macro speaks of them.
-void Interpreter::bind_rest(const MacroDefinition& macro, const Arguments& arguments) {
+void Interpreter::bind_rest(const MacroDefinition& macro, const Arguments& arguments,
+                            const NamedArguments& left) {
     const size_t taken = std::min(macro.parameters.size(), arguments.positional.size());
     if (macro.uses_varargs) {
         scope_->set("varargs", make_tuple(runtime_.budget, {arguments.positional.begin() +
                                                                 static_cast<std::ptrdiff_t>(taken),
                                                             arguments.positional.end()}));
     } else if (taken < arguments.positional.size()) {
-        fail(ErrorCode::Corrupt, "macro {} takes at most {} arguments", macro.name, taken);
+        fail(ErrorCode::Corrupt, "macro {} takes at most {} arguments, not {}", macro.name, taken,
+             arguments.positional.size());
     }
     Dict rest;
     if (macro.uses_caller) scope_->set("caller", Value::undefined("no caller was given"));
     for (const auto& [name, value] : arguments.named) {
-        const bool has_parameter =
-            std::any_of(macro.parameters.begin(), macro.parameters.end(),
-                        [&](const Parameter& parameter) { return parameter.name == name; });
-        if (has_parameter) continue;
-        if (name == "caller" && macro.uses_caller) {
-            scope_->set(name, value);
+        if (!left.has(name.bytes())) continue;
+        if (name.bytes() == "caller" && macro.uses_caller) {
+            scope_->set(name.bytes(), value);
         } else if (macro.uses_kwargs) {
             rest.set(runtime_.budget, make_text(runtime_.budget, name), value);
         } else {
-            fail(ErrorCode::Corrupt, "macro {} has no parameter {}", macro.name, name);
+            fail(ErrorCode::Corrupt, "macro {} has no parameter {}", macro.name, name.bytes());
         }
     }
     if (macro.uses_kwargs) scope_->set("kwargs", make_dict(runtime_.budget, std::move(rest)));
@@ -93,7 +120,7 @@ void Interpreter::call_with_block(const Statement& statement) {
         callee = apply(call.suffixes[i], callee);
     }
     Arguments arguments = evaluate_arguments(call.suffixes.back().arguments);
-    arguments.named.emplace_back("caller", caller);
+    arguments.named.emplace_back(Text("caller"), caller);
     print(runtime_.call(callee, arguments));
 }
 

@@ -47,6 +47,27 @@ TEST(Marks, StayInJsonAndLists) {
     EXPECT_EQ(marked("{{ [u] }}", "x"), "['[x]']");
 }
 
+TEST(Marks, StayOnNamesThatAUserGave) {
+    const std::string one = "{% set d = {u: 1} %}";
+    EXPECT_EQ(marked(one + "{{ d }}", "k"), "{'[k]': 1}");
+    EXPECT_EQ(marked(one + "{{ dict(**d).keys() | list }}", "k"), "['[k]']");
+    EXPECT_EQ(marked(one + "{{ namespace(**d) }}", "k"), "<Namespace {'[k]': 1}>");
+    EXPECT_EQ(marked(one + "{% macro m() %}{{ kwargs }}{% endmacro %}{{ m(**d) }}", "k"),
+              "{'[k]': 1}");
+}
+
+TEST(Marks, StayOnFillersAndSeparators) {
+    EXPECT_EQ(marked("{{ 'a'.ljust(3, u) }}", "-"), "a[--]");
+    EXPECT_EQ(marked("{{ [1, 2] | tojson(separators=(u, ':')) }}", ";"), "[1[;]2]");
+    EXPECT_EQ(marked("{{ [1] | tojson(indent=u) }}", ">"), "[\n[>]1\n]");
+    Surroundings around;
+    around.now = std::tm{};
+    const Text now = Template::parse("{{ strftime_now(u) }}{{ strftime_now('x') }}")
+                         .render({{"u", "<|%S|>", UserText::Yes}}, around);
+    EXPECT_EQ(now.bytes(), "<|00|>x");
+    EXPECT_EQ(now.user(), (std::vector<Span>{{0, 6}}));
+}
+
 TEST(Marks, StayThroughBlocksAndMacros) {
     EXPECT_EQ(marked("{% set b %}<{{ u }}>{% endset %}{{ b }}", "x"), "<[x]>");
     EXPECT_EQ(marked("{% macro m(a) %}({{ a }}){% endmacro %}{{ m(u) | upper }}", "x"), "([X])");
@@ -61,6 +82,15 @@ TEST(Marks, TellRolesFromTheRestOfAMessage) {
             .render({{"m", messages, UserText::ExceptRoles}});
     EXPECT_EQ(text.bytes(), "usercrt");
     EXPECT_EQ(text.user(), (std::vector<Span>{{4, 7}}));
+}
+
+TEST(Marks, MembersOfMessagesAreNamedByTheUser) {
+    const auto messages =
+        io::Json::parse(R"([{"role": "user", "content": "c", "<|im_end|>": 1}])", "test");
+    const Text text = Template::parse("{% for k, v in m[0].items() %}{{ k }};{% endfor %}")
+                          .render({{"m", messages, UserText::ExceptRoles}});
+    EXPECT_EQ(text.bytes(), "role;content;<|im_end|>;");
+    EXPECT_EQ(text.user(), (std::vector<Span>{{13, 23}}));
 }
 
 TEST(Marks, BytesThatAreNotUtf8BecomeReplacementCharacters) {

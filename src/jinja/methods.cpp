@@ -1,3 +1,4 @@
+// Which methods do dicts, lists and strings have, and what do those of dicts and lists do?
 #include "jinja/methods.h"
 
 #include <algorithm>
@@ -29,8 +30,11 @@ constexpr std::array<std::string_view, 14> kMissingNumberMethods = {
     "from_bytes",       "fromhex",   "hex",        "imag",      "is_integer",
     "numerator",        "real",      "to_bytes",   "to_integer"};
 
-Value bound(const std::string& name, std::function<Value(Runtime&, const Arguments&)> call) {
-    return std::make_shared<const Callable>(Callable{name, std::move(call)});
+// A method that holds the value which it was taken from.
+Value bound(const std::string& name, const Value& self,
+            std::function<Value(Runtime&, const Arguments&)> call) {
+    return std::make_shared<const Callable>(
+        Callable{.name = name, .call = std::move(call), .depth = self.depth() + 1});
 }
 
 Value dict_get(Runtime& runtime, const Dict& dict, const Arguments& args) {
@@ -56,7 +60,7 @@ Value dict_view(Runtime& runtime, const Dict& dict, Sequence::Flavor flavor,
 
 std::optional<Value> dict_method(const DictPtr& dict, const std::string& name) {
     const auto view = [&](Sequence::Flavor flavor) {
-        return bound(name, [dict, flavor](Runtime& runtime, const Arguments& args) {
+        return bound(name, dict, [dict, flavor](Runtime& runtime, const Arguments& args) {
             return dict_view(runtime, *dict, flavor, args);
         });
     };
@@ -64,12 +68,12 @@ std::optional<Value> dict_method(const DictPtr& dict, const std::string& name) {
     if (name == "keys") return view(Sequence::Flavor::DictKeys);
     if (name == "values") return view(Sequence::Flavor::DictValues);
     if (name == "get") {
-        return bound(name, [dict](Runtime& runtime, const Arguments& args) {
+        return bound(name, dict, [dict](Runtime& runtime, const Arguments& args) {
             return dict_get(runtime, *dict, args);
         });
     }
     if (name == "copy") {
-        return bound(name, [dict](Runtime&, const Arguments& args) -> Value {
+        return bound(name, dict, [dict](Runtime&, const Arguments& args) -> Value {
             const Parameters p("copy", args, {});
             return dict;
         });
@@ -101,13 +105,13 @@ std::optional<Value> sequence_method(const SequencePtr& list, const std::string&
     if (!is_list && list->flavor != Sequence::Flavor::Tuple) return std::nullopt;
     if (name == "index" || name == "count") {
         const auto method = name == "index" ? list_index : list_count;
-        return bound(name, [list, method](Runtime& runtime, const Arguments& args) {
+        return bound(name, list, [list, method](Runtime& runtime, const Arguments& args) {
             return method(runtime, *list, args);
         });
     }
     if (!is_list) return std::nullopt;
     if (name == "copy") {
-        return bound(name, [list](Runtime&, const Arguments& args) -> Value {
+        return bound(name, list, [list](Runtime&, const Arguments& args) -> Value {
             const Parameters p("copy", args, {});
             return list;
         });
@@ -121,7 +125,7 @@ std::optional<Value> sequence_method(const SequencePtr& list, const std::string&
 std::optional<Value> method_of_text(const TextPtr& text, const std::string& name) {
     if (text->html) fail(ErrorCode::Unsupported, "methods of an escaped string are not supported");
     if (const TextMethod method = text_method(name)) {
-        return bound(name, [text, method](Runtime& runtime, const Arguments& args) {
+        return bound(name, text, [text, method](Runtime& runtime, const Arguments& args) {
             runtime.budget.scan(text->size());
             return method(runtime, *text, args);
         });

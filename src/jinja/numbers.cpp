@@ -1,7 +1,9 @@
+// How are numbers read from text and written as Python writes them?
 #include "jinja/numbers.h"
 
 #include <fmt/format.h>
 
+#include <cctype>
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
@@ -33,6 +35,10 @@ bool is_digit(char c) {
     return c >= '0' && c <= '9';
 }
 
+bool is_alphanumeric(char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) != 0;
+}
+
 // Without underscores; empty if one stands elsewhere than between digits.
 std::optional<std::string> without_underscores(std::string_view text) {
     std::string out;
@@ -42,8 +48,8 @@ std::optional<std::string> without_underscores(std::string_view text) {
             continue;
         }
         const bool between = i > 0 && i + 1 < text.size() && text[i - 1] != '_' &&
-                             text[i + 1] != '_' && std::isalnum(text[i - 1]) &&
-                             std::isalnum(text[i + 1]);
+                             text[i + 1] != '_' && is_alphanumeric(text[i - 1]) &&
+                             is_alphanumeric(text[i + 1]);
         if (!between) return std::nullopt;
     }
     return out;

@@ -1,3 +1,4 @@
+// How are arguments bound to the names of parameters?
 #include "jinja/parameters.h"
 
 #include <algorithm>
@@ -17,12 +18,12 @@ Parameters::Parameters(std::string function, const Arguments& arguments,
     }
     for (size_t i = 0; i < arguments.positional.size(); ++i) values_[i] = arguments.positional[i];
     for (const auto& [name, value] : arguments.named) {
-        const auto found = std::find(names_.begin(), names_.end(), std::string_view(name));
+        const auto found = std::find(names_.begin(), names_.end(), std::string_view(name.bytes()));
         if (found == names_.end()) {
-            fail(ErrorCode::Corrupt, "{} has no argument {}", function_, name);
+            fail(ErrorCode::Corrupt, "{} has no argument {}", function_, name.bytes());
         }
         auto& place = values_[static_cast<size_t>(found - names_.begin())];
-        if (place) fail(ErrorCode::Corrupt, "{} is given {} twice", function_, name);
+        if (place) fail(ErrorCode::Corrupt, "{} is given {} twice", function_, name.bytes());
         place = value;
     }
     for (size_t i = 0; i < required; ++i) {
@@ -31,8 +32,12 @@ Parameters::Parameters(std::string function, const Arguments& arguments,
 }
 
 void Parameters::fail_type(size_t index, const char* expected) const {
-    fail(ErrorCode::Corrupt, "{} takes {} for {}, not a {}", function_, expected, names_[index],
-         values_[index] ? values_[index]->type_name() : "missing argument");
+    if (!values_[index]) {
+        fail(ErrorCode::Corrupt, "{} needs {} for {} (argument {}), none is given", function_,
+             expected, names_[index], index + 1);
+    }
+    fail(ErrorCode::Corrupt, "{} takes {} for {} (argument {}), not a {}", function_, expected,
+         names_[index], index + 1, values_[index]->type_name());
 }
 
 const Value& Parameters::operator[](size_t index) const {

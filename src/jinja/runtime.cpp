@@ -1,3 +1,4 @@
+// How is a value called?
 #include "jinja/runtime.h"
 
 #include "core/error.h"

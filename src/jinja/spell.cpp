@@ -1,3 +1,4 @@
+// How do values of each type look as str() and repr()?
 #include "jinja/spell.h"
 
 #include <fmt/format.h>
@@ -143,12 +144,12 @@ class Speller {
         const Nesting nesting(budget_);
         out_.append("<Namespace {");
         bool first = true;
-        for (const std::string& name : space.order) {
+        for (const Text& name : space.order) {
             if (!first) out_.append(", ");
             first = false;
-            append_quoted(budget_, out_, Text(name));
+            append_quoted(budget_, out_, name);
             out_.append(": ");
-            write(space.members.find(name)->second);
+            write(space.members.find(name.bytes())->second);
         }
         out_.append("}>");
     }

@@ -15,9 +15,9 @@ Text repr(Budget& budget, const Value& value);
 struct JsonStyle {
     bool ensure_ascii = false;
     bool sort_keys = false;
-    std::optional<std::string> indent;  // of one level
-    std::string between_items = ", ";
-    std::string after_key = ": ";
+    std::optional<Text> indent;  // of one level
+    Text between_items = Text(", ");
+    Text after_key = Text(": ");
 };
 // Keys keep their order; nothing is escaped for HTML.
 Text json_text(Budget& budget, const Value& value, const JsonStyle& style);

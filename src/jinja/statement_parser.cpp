@@ -1,3 +1,4 @@
+// How do the tokens of a template become statements?
 #include "jinja/statement_parser.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// What do the escapes of a string literal stand for?
 #include "jinja/string_literal.h"
 
 #include <cstdint>

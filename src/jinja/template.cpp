@@ -1,3 +1,4 @@
+// How is a template parsed and rendered, and how do its failures name their place?
 #include "jinja/template.h"
 
 #include "core/error.h"
@@ -61,14 +62,6 @@ Text Template::render(const std::vector<Variable>& variables, const Surroundings
         }
         fail(error.code(), "{}: line {}: {}", impl_->name, interpreter.line(), printable(error));
     }
-}
-
-std::string render(std::string_view source, std::string_view json_variables,
-                   const Surroundings& around) {
-    const io::Json json = io::Json::parse(json_variables, "variables");
-    std::vector<Variable> variables;
-    for (const auto& [name, value] : json.as_object()) variables.push_back({name, value});
-    return Template::parse(source).render(variables, around).bytes();
 }
 
 }  // namespace quarot::jinja

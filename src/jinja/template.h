@@ -52,8 +52,4 @@ class Template {
     std::unique_ptr<Impl> impl_;
 };
 
-// Both at once, from two texts: a template and a JSON object of its variables.
-std::string render(std::string_view source, std::string_view json_variables,
-                   const Surroundings& around = {});
-
 }  // namespace quarot::jinja

@@ -1,3 +1,4 @@
+// How do marks stay with their bytes while texts are joined and cut?
 #include "jinja/text.h"
 
 #include <algorithm>

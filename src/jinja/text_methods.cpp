@@ -30,7 +30,8 @@ template <bool Left, bool Right>
 Value strip(Runtime& runtime, const Text& self, const Arguments& args) {
     no_keywords("strip", args);
     const Parameters p("strip", args, {"chars"});
-    return make_text(runtime.budget, stripped(self, p.optional_text(0), Left, Right));
+    return make_text(runtime.budget,
+                     stripped(runtime.budget, self, p.optional_text(0), Left, Right));
 }
 
 template <bool FromRight>
@@ -89,7 +90,7 @@ int64_t position_of(Runtime& runtime, const Text& self, const Arguments& args) {
     no_keywords("find", args);
     const Parameters p("find", args, {"sub", "start", "end"}, 1);
     const std::string& needle = p.text(0).bytes();
-    runtime.budget.scan(self.size());
+    runtime.budget.scan(self.size() + needle.size());
     const Window window = window_of(self, p, 1);
     if (!window.valid) return -1;
     const std::string_view searched =
@@ -141,6 +142,7 @@ Value starts(Runtime& runtime, const Text& self, const Arguments& args) {
         std::string_view(self.bytes()).substr(window.begin, window.end - window.begin);
     const auto fits = [&](const Text& affix) {
         if (!window.valid) return false;
+        runtime.budget.scan(std::min(part.size(), affix.size()));
         return AtEnd ? part.ends_with(affix.bytes()) : part.starts_with(affix.bytes());
     };
     const Sequence* several = p[0].sequence();
@@ -189,8 +191,10 @@ template <Align Side>
 Value align(Runtime& runtime, const Text& self, const Arguments& args) {
     no_keywords("ljust", args);
     const Parameters p("ljust", args, {"width", "fillchar"}, 1);
-    const std::string filler = p.has(1) ? p.text(1).bytes() : " ";
-    if (count_characters(filler) != 1) fail(ErrorCode::Corrupt, "fillchar is no single character");
+    const Text filler = p.has(1) ? p.text(1) : Text(" ");
+    if (count_characters(filler.bytes()) != 1) {
+        fail(ErrorCode::Corrupt, "fillchar is no single character");
+    }
     return make_text(runtime.budget, aligned(runtime.budget, self, p.integer(0, 0), Side, filler));
 }
 
@@ -201,7 +205,7 @@ Value zfill(Runtime& runtime, const Text& self, const Arguments& args) {
     Text out = self.slice(0, has_sign ? 1 : 0);
     const int64_t width = std::max<int64_t>(0, p.integer(0, 0)) - (has_sign ? 1 : 0);
     out.append(aligned(runtime.budget, self.slice(has_sign ? 1 : 0, self.size()), width,
-                       Align::Right, "0"));
+                       Align::Right, Text("0")));
     return make_text(runtime.budget, std::move(out));
 }
 

@@ -1,3 +1,4 @@
+// How are texts cut, searched and joined in linear time and for a price?
 #include "jinja/text_tools.h"
 
 #include <algorithm>
@@ -140,7 +141,9 @@ Text soft_text(Runtime& runtime, const Value& value) {
     return str(runtime.budget, value);
 }
 
-Text stripped(const Text& text, const Text* set, bool left, bool right) {
+Text stripped(Budget& budget, const Text& text, const Text* set, bool left, bool right) {
+    constexpr size_t kSetBytesPerStep = 8;
+    if (set) budget.step(set->size() / kSetBytesPerStep);
     std::set<int32_t> taken;
     for (size_t at = 0; set && at < set->size();) {
         const CodePoint c = code_point_at(set->bytes(), at);
@@ -226,6 +229,7 @@ std::vector<Text> words_of(Budget& budget, const Text& text, int64_t max_count, 
 std::vector<Text> pieces_of(Budget& budget, const Text& text, const Text& separator,
                             int64_t max_count, bool from_right) {
     if (separator.empty()) fail(ErrorCode::Corrupt, "the separator of a split is empty");
+    budget.scan(text.size() + separator.size());
     if (from_right) return pieces_from_right(budget, text, separator, max_count);
     Parts pieces(budget, text);
     size_t from = 0;
@@ -239,12 +243,12 @@ std::vector<Text> pieces_of(Budget& budget, const Text& text, const Text& separa
     return pieces.take();
 }
 
-Text aligned(Budget& budget, const Text& text, int64_t width, Align align,
-             const std::string& filler) {
+Text aligned(Budget& budget, const Text& text, int64_t width, Align align, const Text& filler) {
     const auto have = static_cast<int64_t>(count_characters(text.bytes()));
     if (width <= have) return text;
     const int64_t missing = width - have;
-    const auto cost = checked_mul(missing, static_cast<int64_t>(filler.size()));
+    const auto cost = checked_mul(
+        missing, static_cast<int64_t>(filler.size() + filler.user().size() * sizeof(Span)));
     budget.allocate(cost ? static_cast<size_t>(*cost) : SIZE_MAX);
     int64_t before = 0;
     if (align == Align::Right) before = missing;

@@ -10,7 +10,7 @@
 namespace quarot::jinja {
 
 // Which characters strip() takes away: those of `set`, white space if null.
-Text stripped(const Text& text, const Text* set, bool left, bool right);
+Text stripped(Budget& budget, const Text& text, const Text* set, bool left, bool right);
 Text replaced(Budget& budget, const Text& text, const Text& from, const Text& to,
               int64_t max_count);  // max_count < 0: all
 Text joined(Budget& budget, const Text& glue, const std::vector<Value>& items);  // by their str()
@@ -23,7 +23,7 @@ std::vector<Text> pieces_of(Budget& budget, const Text& text, const Text& separa
 // Spaces around, so that the text has `width` characters.
 enum class Align { Left, Right, Center };
 Text aligned(Budget& budget, const Text& text, int64_t width, Align align,
-             const std::string& filler = " ");
+             const Text& filler = Text(" "));
 std::vector<Value> as_values(Budget& budget, std::vector<Text> texts);
 
 // The string itself; Error{Unsupported} if it is marked as HTML.

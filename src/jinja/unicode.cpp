@@ -1,3 +1,4 @@
+// How is UTF-8 walked, and what kind of character is this?
 #include "jinja/unicode.h"
 
 #include <utf8proc.h>

@@ -1,3 +1,4 @@
+// How are values made, paid for and told apart?
 #include "jinja/value.h"
 
 #include <fmt/format.h>
@@ -98,6 +99,7 @@ std::string Value::type_name() const {
 int Value::depth() const {
     if (const Sequence* list = sequence()) return list->depth;
     if (const Dict* map = dict()) return map->depth();
+    if (const auto* callable = get_if<std::shared_ptr<const Callable>>()) return (*callable)->depth;
     return 0;
 }
 
@@ -123,8 +125,8 @@ void Dict::set(Budget& budget, Value key, Value value) {
     }
 }
 
-void Namespace::set(const std::string& name, Value value) {
-    const auto [place, is_new] = members.insert_or_assign(name, std::move(value));
+void Namespace::set(const Text& name, Value value) {
+    const auto [place, is_new] = members.insert_or_assign(name.bytes(), std::move(value));
     if (is_new) order.push_back(name);
 }
 

@@ -51,7 +51,8 @@ template <typename T, typename... Alternatives>
 struct IsAlternative<T, std::variant<Alternatives...>>
     : std::bool_constant<(std::is_same_v<T, Alternatives> || ...)> {};
 
-// Values do not change once made, namespaces and loops excepted; copying one is cheap.
+// Values do not change once made, namespaces and loops excepted; copying one is cheap. What does
+// change can come to hold itself, so its maker keeps a list of it and empties it in the end.
 class Value {
   public:
     using Data = std::variant<Undefined, None, bool, int64_t, double, TextPtr, SequencePtr, DictPtr,
@@ -86,7 +87,7 @@ class Value {
     std::optional<double> number() const;
     // As Python calls the type: "str", "NoneType".
     std::string type_name() const;
-    int depth() const;  // of containers in containers
+    int depth() const;  // of containers in containers, what methods are bound to included
 
   private:
     Data data_;
@@ -118,14 +119,14 @@ class Dict {
 
 struct Namespace {
     std::map<std::string, Value, std::less<>> members;
-    std::vector<std::string> order;  // in which they were first set
-    void set(const std::string& name, Value value);
+    std::vector<Text> order;  // in which they were first set
+    void set(const Text& name, Value value);
 };
 
 // What stands in the parentheses of a call.
 struct Arguments {
     std::vector<Value> positional;
-    std::vector<std::pair<std::string, Value>> named;
+    std::vector<std::pair<Text, Value>> named;  // names can come from a user's dict
 };
 
 class Runtime;
@@ -133,6 +134,7 @@ struct Callable {
     std::string name;
     std::function<Value(Runtime&, const Arguments&)> call;
     bool is_macro = false;
+    int depth = 0;  // one more than that of the value which `call` holds
 };
 
 // The variable `loop` inside a for.

@@ -1,3 +1,4 @@
+// How does JSON become values, and which of their strings did a user type?
 #include "jinja/value_of_json.h"
 
 #include "io/text.h"
@@ -22,8 +23,10 @@ Value object_value(Budget& budget, const io::Json& json, UserText user) {
     for (const auto& [name, member] : json.as_object()) {
         const bool is_role = user == UserText::ExceptRoles && name == "role" && member.is_string();
         const UserText inside = user == UserText::No || is_role ? UserText::No : UserText::Yes;
-        // Names are marked, too: tools and their arguments are named by the user.
-        const bool marks_name = user == UserText::Yes;
+        // Names are marked, too: tools, their arguments and members of messages are named by the
+        // user, but for the two names that every message has.
+        const bool is_ours = user == UserText::ExceptRoles && (name == "role" || name == "content");
+        const bool marks_name = user != UserText::No && !is_ours;
         Value value = value_of_json(budget, member, inside);
         dict.set(budget, make_text(budget, well_formed(name), marks_name), std::move(value));
     }
