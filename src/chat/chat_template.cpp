@@ -1,3 +1,4 @@
+// How is a conversation checked, handed to its template and made into ids?
 #include "chat/chat_template.h"
 
 #include <algorithm>
@@ -42,8 +43,12 @@ std::vector<Variable> token_variables(const io::Json& config) {
     return variables;
 }
 
+std::string shown(const io::Json& json) {
+    return io::printable(json.dump(-1), 40);
+}
+
 // Templates build control tokens from roles, so roles are words.
-void check_role(const io::Json& role) {
+void check_role(size_t index, const io::Json& role) {
     const auto is_word_character = [](char c) {
         return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
                c == '_' || c == '-';
@@ -52,17 +57,26 @@ void check_role(const io::Json& role) {
         role.is_string() && !role.as_string().empty() &&
         std::all_of(role.as_string().begin(), role.as_string().end(), is_word_character);
     if (!is_word) {
-        fail(ErrorCode::Usage, "the role of a message is {}, expected a word such as user",
-             io::printable(role.dump(-1), 40));
+        fail(ErrorCode::Usage, "the role of message {} is {}, expected a word such as user", index,
+             shown(role));
     }
 }
 
 void check_messages(const io::Json& messages) {
-    if (!messages.is_array()) fail(ErrorCode::Usage, "the messages are no list");
-    for (const io::Json& message : messages.as_array()) {
-        if (!message.is_object()) fail(ErrorCode::Usage, "a message is no object");
-        if (!message.contains("role")) fail(ErrorCode::Usage, "a message has no role");
-        check_role(message.at("role"));
+    if (!messages.is_array()) {
+        fail(ErrorCode::Usage, "the messages are {}, expected a list of objects", shown(messages));
+    }
+    for (size_t i = 0; i < messages.as_array().size(); ++i) {
+        const io::Json& message = messages.as_array()[i];
+        if (!message.is_object()) {
+            fail(ErrorCode::Usage, "message {} is {}, expected an object with role and content", i,
+                 shown(message));
+        }
+        if (!message.contains("role")) {
+            fail(ErrorCode::Usage, "message {} is {}, expected a member role such as user", i,
+                 shown(message));
+        }
+        check_role(i, message.at("role"));
     }
 }
 

@@ -122,6 +122,18 @@ TEST(ChatTemplate, RolesAreWords) {
     }
 }
 
+TEST(ChatTemplate, BadConversationsAreToldWhere) {
+    const auto render = [](const char* messages) {
+        ChatTemplate::parse("", {}).render(io::Json::parse(messages, "messages"));
+    };
+    expect_error(ErrorCode::Usage, {"messages", "5", "list"}, [&] { render("5"); });
+    expect_error(ErrorCode::Usage, {"message 1", "7", "object"},
+                 [&] { render(R"([{"role": "user"}, 7])"); });
+    expect_error(ErrorCode::Usage, {"message 0", "content", "role"},
+                 [&] { render(R"([{"content": "x"}])"); });
+    expect_error(ErrorCode::Usage, {"message 0", "a b"}, [&] { render(R"([{"role": "a b"}])"); });
+}
+
 TEST(ChatTemplate, MarksWhatTheUserTyped) {
     const RenderedChat chat =
         ChatTemplate::parse(
@@ -143,6 +155,12 @@ TEST(ChatTemplate, SpecialTokensInUserTextStayText) {
     };
     EXPECT_EQ(ids("a"), (std::vector<int32_t>{256, 'a', 257}));
     EXPECT_EQ(ids("</s>"), (std::vector<int32_t>{256, '<', '/', 's', '>', 257}));
+    const auto all = ChatTemplate::parse(
+        "<s>{% for k, v in messages[0].items() %}{{ k }}{{ v }}{% endfor %}", {});
+    const auto named = encode(
+        tokenizer, all.render(io::Json::parse(R"([{"role": "r", "</s>": "</s>"}])", "messages")));
+    EXPECT_EQ(named, (std::vector<int32_t>{256, 'r', 'o', 'l', 'e', 'r', '<', '/', 's', '>', '<',
+                                           '/', 's', '>'}));
     // Nor do user text and the template's text make one together.
     const auto halves = ChatTemplate::parse("<{{ messages[0].content }}>", {});
     EXPECT_EQ(encode(tokenizer, halves.render(std::vector<Message>{{"user", "s"}})),

@@ -1,3 +1,4 @@
+// How is the text of a folder's chat template found?
 #include "chat/template_source.h"
 
 #include <algorithm>
