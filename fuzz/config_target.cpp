@@ -2,6 +2,7 @@
 #include "core/error.h"
 #include "fuzz/target.h"
 #include "model/folder_config.h"
+#include "model/generation_config.h"
 #include "model/tensor_plan.h"
 
 namespace quarot::fuzz {
@@ -21,6 +22,14 @@ void check_config(const model::ModelConfig& config) {
     expect(config.bos >= -1 && config.bos < config.vocab, "bos is no token");
 }
 
+void check_generation(const io::Json& generation) {
+    const model::GenerationDefaults defaults = model::read_generation_defaults(generation);
+    expect(defaults.temperature.value_or(0) >= 0 && defaults.top_k.value_or(0) >= 0 &&
+               defaults.top_p.value_or(1) > 0 && defaults.min_p.value_or(0) >= 0 &&
+               defaults.repetition_penalty.value_or(1) > 0,
+           "a way to sample that no flag could ask for");
+}
+
 void run(std::string_view input) {
     const io::Json json = io::Json::parse(take_segment(input), "config.json");
     model::FolderConfig config = model::read_folder_config(json);
@@ -31,7 +40,9 @@ void run(std::string_view input) {
         expect(!plan.empty(), "a model without tensors");
     }
     if (input.empty()) return;
-    model::add_end_tokens(io::Json::parse(input, "generation_config.json"), config.model);
+    const io::Json generation = io::Json::parse(input, "generation_config.json");
+    model::add_end_tokens(generation, config.model);
+    check_generation(generation);
 }
 
 constexpr const char* kSmall = R"("hidden_size":32,"intermediate_size":48,"num_hidden_layers":2,)"
@@ -46,6 +57,10 @@ std::vector<std::string> seeds() {
     return {config(R"("num_key_value_heads":2,"head_dim":8,"tie_word_embeddings":true)"),
             join_segments({config(R"("bos_token_id":1,"eos_token_id":2)"),
                            R"({"eos_token_id":[2,3,4],"temperature":0.6,"top_p":0.9})"}),
+            join_segments({config(R"("bos_token_id":1)"),
+                           R"({"do_sample":false,"top_k":50,"min_p":0.1,)"
+                           R"("repetition_penalty":1.1})"}),
+            join_segments({config(R"("bos_token_id":1)"), R"({"temperature":1e39})"}),
             config(R"("rope_theta":500000.0,"rope_scaling":{"factor":8.0,"low_freq_factor":1.0,)"
                    R"("high_freq_factor":4.0,"original_max_position_embeddings":8192,)"
                    R"("rope_type":"llama3"})"),
@@ -86,6 +101,10 @@ std::vector<std::string> words() {
             "\"bos_token_id\":",
             "\"quantization_config\":",
             "\"tie_word_embeddings\":",
+            "\"temperature\":",
+            "\"do_sample\":",
+            "\"top_k\":",
+            "\"repetition_penalty\":",
             "MistralForCausalLM",
             "null",
             "-1",
