@@ -56,10 +56,11 @@ class Translation : RegexReader {
     bool item(int depth) {
         const size_t begin = out_.size();
         const Atom kind = atom(depth);
-        return quantifier(begin, kind) || kind != Atom::Text;
+        const bool not_empty = kind == Atom::Character || kind == Atom::Text;
+        return quantifier(begin, kind) || !not_empty;
     }
 
-    enum class Atom { Text, MayBeEmpty, Assertion };
+    enum class Atom { Character, Text, MayBeEmpty, Assertion };
 
     Atom atom(int depth) {
         switch (peek()) {
@@ -67,12 +68,12 @@ class Translation : RegexReader {
                 return group(depth);
             case '[':
                 bracket();
-                return Atom::Text;
+                return Atom::Character;
             case '.':
                 ++at_;
                 before_ = 0;
                 out_ += "[^\\n]";
-                return Atom::Text;
+                return Atom::Character;
             case '^':
                 return assertion(1, "(?:\\A|(?<=\\n)(?!\\z))");
             case '$':
@@ -86,7 +87,7 @@ class Translation : RegexReader {
                 refuse("a repetition of nothing");
             default:
                 literal(take_character());
-                return Atom::Text;
+                return Atom::Character;
         }
     }
 
@@ -141,7 +142,7 @@ class Translation : RegexReader {
         ++at_;
         if (const auto code = take_escaped_character()) {
             literal(*code);
-            return Atom::Text;
+            return Atom::Character;
         }
         switch (peek()) {
             case 'A':
@@ -162,7 +163,7 @@ class Translation : RegexReader {
         out_ += set.negated ? "[^" : "[";
         out_ += set.inside;
         out_ += ']';
-        return Atom::Text;
+        return Atom::Character;
     }
 
     Atom word_border(fmt::format_string<const std::string&> meaning) {
@@ -281,7 +282,7 @@ class Translation : RegexReader {
         if (c == '{') {
             // Engines disagree on when to stop repeating nothing.
             if (kind == Atom::MayBeEmpty) refuse("a counted group that may be empty");
-            none = interval(begin);
+            none = interval(begin, kind);
         } else {
             ++at_;
             out_ += c;
@@ -294,10 +295,10 @@ class Translation : RegexReader {
         return none;
     }
 
-    // {n}, {n,}, {n,m} and {,m}. A plus behind it repeats the whole, it does not make it
-    // possessive.
-    // Whether it allows for none.
-    bool interval(size_t begin) {
+    // {n}, {n,}, {n,m} and {,m}: whether it allows for none. A plus behind it repeats the whole, it
+    // does not make it possessive.
+    bool interval(size_t begin, Atom kind) {
+        const size_t end = out_.size();
         ++at_;
         const std::optional<int> least = take_count();
         const bool open = take(",");
@@ -309,8 +310,15 @@ class Translation : RegexReader {
         if (open && most) out_ += std::to_string(*most);
         out_ += '}';
         if (peek() == '?' && !open) refuse("a lazy exact count");
-        if (take("?")) out_ += '?';
-        if (take("+")) {
+        const bool lazy = take("?");
+        if (lazy) out_ += '?';
+        if (!take("+")) return least.value_or(0) == 0;
+        if (kind == Atom::Character && !lazy && least.value_or(0) <= 1 && most != 0) {
+            // The same ends in the same order, but each in one way only: searching through all ways
+            // to add up counts takes exponential time.
+            out_.resize(end);
+            out_ += least == 1 ? '+' : '*';
+        } else {
             out_.insert(begin, "(?:");
             out_ += ")+";
         }

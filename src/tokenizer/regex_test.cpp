@@ -36,6 +36,18 @@ TEST(Regex, AssertionsSeeTheWholeText) {
 TEST(Regex, APlusBehindACountRepeatsTheWhole) {
     EXPECT_EQ(matches("a{2}+", "aaaaa"), (Bounds{{0, 4}}));
     EXPECT_EQ(matches("a{,2}b", "aaab"), (Bounds{{1, 4}}));
+    EXPECT_EQ(matches("a{1,2}+b", "aaab b"), (Bounds{{0, 4}}));
+    EXPECT_EQ(matches("(?:ba{,2}+b)", "bb baaab"), (Bounds{{0, 2}, {3, 8}}));
+    EXPECT_EQ(matches("a{2,3}+", "aaaa"), (Bounds{{0, 3}}));  // not all ends, nor from the longest
+    EXPECT_EQ(matches("ba{0}+", "ba"), (Bounds{{0, 1}}));
+    EXPECT_EQ(matches("a{1,2}?+b", "aaab"), (Bounds{{0, 4}}));
+}
+
+TEST(Regex, APlusBehindACountOfCharactersTakesLittleWork) {
+    const std::string word(500, 'a');
+    EXPECT_EQ(matches("a{1,2}+b", word), Bounds{});
+    EXPECT_EQ(matches("a{1,2}+b", word + "\nb"), Bounds{});
+    EXPECT_EQ(matches(R"(\w{,3}+-|[a-z]{1,}+!)", word), Bounds{});
 }
 
 TEST(Regex, WhatBehindARepetitionMayNeedItsTextGetsIt) {
