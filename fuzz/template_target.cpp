@@ -1,5 +1,6 @@
-// A Jinja template, then a JSON object of its variables. The clock jumps at every look, so that a
-// template which would loop for ever ends soon.
+// A Jinja template, then a JSON object of its variables. For sources of an even length a clock
+// jumps at every look, so that renderings end in the middle; the others go on to their end or a
+// limit.
 #include <optional>
 
 #include "core/limits.h"
@@ -42,9 +43,11 @@ void run(std::string_view input) {
     const jinja::Template parsed = jinja::Template::parse(source, "chat_template");
     jinja::Surroundings around;
     around.now = std::tm{};
-    around.clock_ms = [now = int64_t{0}]() mutable {
-        return now += limits::kTemplateMilliseconds / 2 + 1;
-    };
+    if (source.size() % 2 == 0) {
+        around.clock_ms = [now = int64_t{0}]() mutable {
+            return now += limits::kTemplateMilliseconds / 2 + 1;
+        };
+    }
     check_text(parsed.render(variables_of(input.empty() ? kVariables : input), around));
 }
 

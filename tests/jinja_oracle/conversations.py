@@ -97,3 +97,24 @@ def all_conversations():
     for variables in out:
         variables.update({"bos_token": "<s>", "eos_token": "</s>", "documents": None})
     return out
+
+
+def _private(value, role=False):
+    if isinstance(value, str):
+        return value if role else "".join(chr(0xE000 + (ord(c) & 0xFFF)) for c in value)
+    if isinstance(value, list):
+        return [_private(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _private(item, key in ("role", "type")) for key, item in value.items()}
+    return value
+
+
+def in_private_characters(variables):
+    """The variables with every text that a user typed in characters which no template holds, and
+    whether they have more members than roles and contents."""
+    out = dict(variables)
+    for name in ("messages", "tools"):
+        if name in out:
+            out[name] = _private(out[name])
+    names = {name for message in out["messages"] for name in message}
+    return out, bool(out.get("tools")) or not names <= {"role", "content"}

@@ -1,7 +1,9 @@
 // The template interpreter behind a pipe, for comparisons with jinja2: each line of standard input
 // is a JSON object {"template": text, "variables": object}, each line of standard output the JSON
-// object {"text": text} or {"error": kind, "message": text}. An optional "now" is a list: year,
-// month, day, hour, minute, second, day of the week from Sunday, day of the year from 1.
+// object {"text": text, "user": [[begin, end], ...]} in bytes or {"error": kind, "message": text}.
+// An optional "now" is a list: year, month, day, hour, minute, second, day of the week from Sunday,
+// day of the year from 1. All strings of the variables are a user's but roles and those of the
+// variables whose names end in _token.
 #include <cstdio>
 #include <iostream>
 #include <string>
@@ -47,10 +49,18 @@ io::Json answer(const io::Json& request) {
         if (const io::Json* now = request.find("now")) around.now = time_of(*now);
         std::vector<Variable> variables;
         for (const auto& [name, value] : request.at("variables").as_object()) {
-            variables.push_back({name, value, UserText::ExceptRoles});
+            variables.push_back(
+                {name, value, name.ends_with("_token") ? UserText::No : UserText::ExceptRoles});
         }
         const Template parsed = Template::parse(request.at("template").as_string());
-        out.set("text", parsed.render(variables, around).bytes());
+        const Text text = parsed.render(variables, around);
+        io::Json::Array marks;
+        for (const Span& span : text.user()) {
+            marks.emplace_back(io::Json::Array{io::Json(static_cast<int64_t>(span.begin)),
+                                               io::Json(static_cast<int64_t>(span.end))});
+        }
+        out.set("text", text.bytes());
+        out.set("user", io::Json(std::move(marks)));
     } catch (const Error& error) {
         out.set("error", kind_of(error.code()));
         out.set("message", error.what());

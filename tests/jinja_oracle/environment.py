@@ -1,12 +1,25 @@
 """jinja2 set up as the transformers library sets it up for chat templates."""
 import datetime
 import json
+import os
+import re
 
 import jinja2
 import jinja2.ext
 import jinja2.nodes
 import jinja2.sandbox
 
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def _check_version():
+    with open(HERE + "/../../tools/requirements-oracles.txt", encoding="utf-8") as file:
+        pinned = re.search(r"(?im)^jinja2==(\S+)", file.read()).group(1)
+    if jinja2.__version__ != pinned:
+        raise SystemExit(f"jinja2 is {jinja2.__version__}, expected {pinned}; run make oracles")
+
+
+_check_version()
 NOW = datetime.datetime(2026, 3, 5, 7, 8, 9)
 NOW_NUMBERS = [2026, 3, 5, 7, 8, 9, NOW.isoweekday() % 7, NOW.timetuple().tm_yday]
 
