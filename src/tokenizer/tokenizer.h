@@ -54,10 +54,6 @@ class Tokenizer {
     std::optional<int32_t> bos() const;
     std::optional<int32_t> eos() const;
 
-    // What tokenizer_config.json gives as "bos_token", "eos_token", "unk_token" or "pad_token", the
-    // names by which chat templates ask; empty if it names none.
-    std::optional<std::string> named_token(std::string_view name) const;
-
     struct Impl;
 
   private:

@@ -7,8 +7,7 @@
 namespace quarot::tokenizer {
 namespace {
 
-constexpr std::array<std::string_view, 4> kNames{"bos_token", "eos_token", "unk_token",
-                                                 "pad_token"};
+constexpr std::array<std::string_view, 2> kNames{"bos_token", "eos_token"};
 constexpr std::array<std::string_view, 4> kRebuilding{"Llama", "CodeLlama", "Gemma", "Cohere"};
 
 bool rebuilds_post_processor(const io::Json& config) {

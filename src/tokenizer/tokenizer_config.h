@@ -1,4 +1,4 @@
-// What tokenizer_config.json adds to tokenizer.json: the names of tokens, and whether bos and eos
+// What tokenizer_config.json adds to tokenizer.json: which tokens are bos and eos, and whether they
 // are added to a text.
 #pragma once
 
@@ -17,7 +17,7 @@ class TokenizerConfig {
     // nullptr for a folder without the file.
     explicit TokenizerConfig(const io::Json* json);
 
-    // The text of "bos_token", "eos_token", "unk_token" or "pad_token".
+    // The text of "bos_token" or "eos_token".
     std::optional<std::string> named_token(std::string_view name) const;
 
     // add_bos_token and add_eos_token where they win over the post-processor of tokenizer.json:
