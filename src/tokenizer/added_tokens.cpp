@@ -7,12 +7,11 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/limits.h"
 #include "io/text.h"
 
 namespace quarot::tokenizer {
 namespace {
-
-constexpr size_t kMaxContent = 1024;  // bytes
 
 bool flag(const io::Json& token, std::string_view key, bool otherwise) {
     const io::Json* value = token.find(key);
@@ -28,11 +27,27 @@ AddedToken parse_token(const io::Json& json) {
                      .lstrip = flag(json, "lstrip", false),
                      .rstrip = flag(json, "rstrip", false),
                      .single_word = flag(json, "single_word", false)};
-    if (token.content.empty() || token.content.size() > kMaxContent) {
+    if (token.content.empty() || token.content.size() > limits::kAddedTokenBytes) {
         fail(ErrorCode::Corrupt, "{} has {} bytes, expected 1 to {}", json.at("content").place(),
-             token.content.size(), kMaxContent);
+             token.content.size(), limits::kAddedTokenBytes);
     }
     return token;
+}
+
+std::string normalized_form(const AddedToken& token, const Normalizer& normalizer,
+                            const std::string& place) {
+    std::string form = normalizer.apply(token.content);
+    if (form.empty()) {
+        fail(ErrorCode::Unsupported, "{}: added token \"{}\" is normalized to nothing", place,
+             io::printable(token.content));
+    }
+    if (form.size() > limits::kAddedTokenBytes) {
+        fail(ErrorCode::Unsupported,
+             "{}: added token \"{}\" is normalized to {} bytes, expected at "
+             "most {}",
+             place, io::printable(token.content), form.size(), limits::kAddedTokenBytes);
+    }
+    return form;
 }
 
 }  // namespace
@@ -42,22 +57,22 @@ AddedTokens::AddedTokens(const io::Json* json, const Normalizer& normalizer,
     if (json == nullptr) return;
     std::vector<AddedToken> raw;
     std::vector<AddedToken> normalized;
+    size_t bytes = 0;
     for (const io::Json& item : json->as_array()) {
         AddedToken token = parse_token(item);
         vocabulary.add(token.content, token.id, item.place());
         if (token.special) special_.insert(token.id);
         if (token.normalized) {
-            std::string form = normalizer.apply(token.content);
-            if (form.empty()) {
-                fail(ErrorCode::Unsupported, "{}: added token \"{}\" is normalized to nothing",
-                     item.place(), io::printable(token.content));
-            }
+            std::string form = normalized_form(token, normalizer, item.place());
             if (form != token.content) forms_[token.id] = form;
             token.content = std::move(form);
-            normalized.push_back(std::move(token));
-        } else {
-            raw.push_back(std::move(token));
         }
+        bytes += token.content.size();
+        if (bytes > limits::kAddedTokensBytes) {
+            fail(ErrorCode::Unsupported, "{}: the added tokens have more than {} bytes together",
+                 json->place(), limits::kAddedTokensBytes);
+        }
+        (token.normalized ? normalized : raw).push_back(std::move(token));
     }
     find_left_out(raw, normalized, vocabulary);
     // Of equal forms that of a special token counts, as in the library whose format this is.

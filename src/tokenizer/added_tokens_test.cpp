@@ -59,6 +59,39 @@ TEST(AddedTokens, ASpecialTokenIsLeftOutIfItsNormalizedFormIsSpecial) {
     EXPECT_EQ(tokenizer.decode(std::vector<int32_t>{259, 260, 261}), "a-x");
 }
 
+TEST(AddedTokens, OnesTooLongAreRefused) {
+    io::Json json = test::metaspace_model({"a"});
+    json.set("added_tokens", io::Json::Array{test::added_token(std::string(4096, '-'), 260)});
+    test::load(json);
+    json.set("added_tokens", io::Json::Array{test::added_token(std::string(4097, '-'), 260)});
+    io::expect_error(ErrorCode::Corrupt, {"added_tokens", "4097", "4096"},
+                     [&] { test::load(json); });
+    json.set("normalizer", test::parse(R"({"type": "Replace", "pattern": {"String": "-"},
+                                           "content": "+++"})"));
+    io::Json token = test::added_token(std::string(2000, '-'), 260);
+    token.set("normalized", true);
+    json.set("added_tokens", io::Json::Array{token});
+    io::expect_error(ErrorCode::Unsupported, {"added_tokens", "6000", "4096"},
+                     [&] { test::load(json); });
+}
+
+TEST(AddedTokens, TooManyBytesTogetherAreRefused) {
+    io::Json json = test::metaspace_model({"a"});
+    io::Json::Array tokens;
+    for (int32_t id = 260; tokens.size() < 1025; ++id) {
+        std::string content(4096, '-');
+        content.replace(0, 4, std::to_string(1000 + tokens.size()));
+        tokens.push_back(test::added_token(content, id));
+    }
+    json.set("added_tokens", tokens);
+    io::expect_error(ErrorCode::Unsupported, {"added_tokens", "4194304 bytes together"},
+                     [&] { test::load(json); });
+    tokens.pop_back();
+    json.set("added_tokens", tokens);
+    const Tokenizer tokenizer = test::load(json);
+    EXPECT_EQ(tokenizer.encode(tokenizer.token(1283)), std::vector<int32_t>{1283});
+}
+
 TEST(AddedTokens, ConflictsWithTheVocabularyAreRefused) {
     for (const auto& [content, id] : {std::pair("</s>", 259), std::pair("new", 1)}) {
         io::Json json = test::metaspace_model({"a"});

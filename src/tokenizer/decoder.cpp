@@ -2,6 +2,7 @@
 #include "tokenizer/decoder.h"
 
 #include "core/error.h"
+#include "core/limits.h"
 #include "io/text.h"
 #include "tokenizer/byte_token.h"
 #include "tokenizer/character_field.h"
@@ -9,8 +10,6 @@
 
 namespace quarot::tokenizer {
 namespace {
-
-constexpr int64_t kMaxStrip = 1 << 20;
 
 // Other readers differ on what such a token means, so we take neither side.
 void refuse_odd_byte_tokens(const Vocabulary& vocabulary) {
@@ -79,8 +78,8 @@ void Decoder::add_replace(const io::Json& step) {
 
 void Decoder::add_strip(const io::Json& step) {
     const char32_t content = parse_character(step.at("content"));
-    const auto start = static_cast<size_t>(step.at("start").as_int(0, kMaxStrip));
-    const auto stop = static_cast<size_t>(step.at("stop").as_int(0, kMaxStrip));
+    const auto start = static_cast<size_t>(step.at("start").as_int(0, limits::kStripped));
+    const auto stop = static_cast<size_t>(step.at("stop").as_int(0, limits::kStripped));
     if (fused_) {
         steps_.emplace_back(StripText{.content = content, .start = start, .stop = stop});
     } else {

@@ -20,12 +20,13 @@ void check_ranges(std::span<const TextRange> ranges, size_t text_bytes) {
     }
 }
 
-bool PlainRanges::overlap(size_t begin, size_t end) {
+size_t PlainRanges::room(size_t begin) {
     const auto passed = [begin](const TextRange& range) {
         return range.end <= begin || range.begin == range.end;
     };
     while (!ranges_.empty() && passed(ranges_.front())) ranges_ = ranges_.subspan(1);
-    return !ranges_.empty() && ranges_.front().begin < end;
+    if (ranges_.empty()) return std::string_view::npos;
+    return ranges_.front().begin > begin ? ranges_.front().begin - begin : 0;
 }
 
 std::vector<TextRange> PlainRanges::within(size_t begin, size_t end) {

@@ -18,7 +18,9 @@ class PlainRanges {
   public:
     explicit PlainRanges(std::span<const TextRange> ranges) : ranges_(ranges) {}
 
-    bool overlap(size_t begin, size_t end);
+    bool overlap(size_t begin, size_t end) { return room(begin) < end - begin; }
+    // How many bytes from here on are in no range.
+    size_t room(size_t begin);
     // Those of the stretch [begin, end), counted from its begin and cut at its ends.
     std::vector<TextRange> within(size_t begin, size_t end);
 

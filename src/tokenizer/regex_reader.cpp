@@ -2,13 +2,12 @@
 #include "tokenizer/regex_reader.h"
 
 #include "core/error.h"
+#include "core/limits.h"
 #include "io/text.h"
 #include "tokenizer/unicode.h"
 
 namespace quarot::tokenizer {
 namespace {
-
-constexpr int kMaxRepeats = 1000;
 
 bool is_digit(char c) {
     return c >= '0' && c <= '9';
@@ -88,7 +87,7 @@ std::optional<int> RegexReader::take_count() {
     int count = 0;
     for (; is_digit(peek()); ++at_) {
         count = count * 10 + (peek() - '0');
-        if (count > kMaxRepeats) refuse("a count above 1000");
+        if (count > limits::kPatternRepeats) refuse("a count too high");
     }
     return count;
 }

@@ -1,18 +1,13 @@
-// Limits stand beside the code that reads what they limit.
+// Also what bounds a chain of such replacements.
 #include "tokenizer/replace.h"
 
 #include <algorithm>
 
 #include "core/error.h"
+#include "core/limits.h"
 #include "tokenizer/unicode.h"
 
 namespace quarot::tokenizer {
-namespace {
-
-constexpr size_t kMaxSteps = 16;
-constexpr size_t kMaxGrowth = 64;
-
-}  // namespace
 
 Replace Replace::parse(const io::Json& step) {
     const io::Json& pattern = step.at("pattern");
@@ -79,24 +74,25 @@ size_t Replace::growth() const {
 
 const std::string& parse_added_text(const io::Json& value) {
     const std::string& text = value.as_string();
-    if (text.size() > kMaxAddedBytes) {
+    if (text.size() > limits::kStepBytes) {
         fail(ErrorCode::Unsupported, "{} has {} bytes, expected at most {}", value.place(),
-             text.size(), kMaxAddedBytes);
+             text.size(), limits::kStepBytes);
     }
     return text;
 }
 
 void check_step_count(size_t steps, const std::string& place) {
-    if (steps > kMaxSteps) {
-        fail(ErrorCode::Unsupported, "{}: the chain has more than {} steps", place, kMaxSteps);
+    if (steps > limits::kTextSteps) {
+        fail(ErrorCode::Unsupported, "{}: the chain has more than {} steps", place,
+             limits::kTextSteps);
     }
 }
 
 void check_growth(size_t growth, const std::string& place) {
-    if (growth > kMaxGrowth) {
+    if (growth > limits::kTextGrowth) {
         fail(ErrorCode::Unsupported,
              "{}: the replacements make texts up to {} times as long, expected at most {}", place,
-             growth, kMaxGrowth);
+             growth, limits::kTextGrowth);
     }
 }
 

@@ -11,9 +11,6 @@
 
 namespace quarot::tokenizer {
 
-// A text that a file adds to ours may not be longer than this, so that it cannot flood memory.
-constexpr size_t kMaxAddedBytes = 64;
-
 class Replace {
   public:
     // {"pattern": {"String": ...} or {"Regex": ...}, "content": ...}
@@ -48,14 +45,16 @@ class Replace {
     std::string content_;
 };
 
-// A text of the file, at most kMaxAddedBytes long.
+// A text that the file adds to ours; Error{Unsupported} above limits::kStepBytes, so that it cannot
+// flood memory.
 const std::string& parse_added_text(const io::Json& value);
 
-// A chain of steps has a bounded cost; Error{Unsupported} naming `place` above 16.
+// A chain of steps has a bounded cost; Error{Unsupported} naming `place` above
+// limits::kTextSteps.
 void check_step_count(size_t steps, const std::string& place);
 
 // Neither may the replacements of a chain together make a text too many times longer;
-// Error{Unsupported} naming `place` above 64.
+// Error{Unsupported} naming `place` above limits::kTextGrowth.
 void check_growth(size_t growth, const std::string& place);
 
 }  // namespace quarot::tokenizer

@@ -4,10 +4,11 @@
 #include "tokenizer/token_finder.h"
 
 #include <algorithm>
-#include <array>
-#include <map>
+#include <cstdint>
+#include <numeric>
 #include <utility>
 
+#include "core/check.h"
 #include "tokenizer/unicode.h"
 
 namespace quarot::tokenizer {
@@ -42,78 +43,120 @@ bool stands_alone(std::string_view text, size_t begin, size_t end) {
 
 }  // namespace
 
+// Makes the nodes level by level, so that the fallback of each is there before it. A node is a
+// stretch of the reversed tokens in sorted order: those that begin with its string.
 class TokenFinder::Builder {
   public:
-    explicit Builder(TokenFinder& finder) : finder_(&finder) {}
-    void insert(int32_t token);
-    void finish();  // makes edges_ and the fallbacks
+    explicit Builder(TokenFinder& finder);
+    void build();
 
   private:
-    void link(int32_t parent, uint8_t byte, int32_t node);
+    struct Stretch {
+        size_t begin;
+        size_t end;
+    };
+    void expand(int32_t node, Stretch stretch, size_t depth);
+    void add_child(int32_t node, uint8_t byte, Stretch stretch, size_t depth);
+    int32_t fallback(int32_t parent, uint8_t byte) const;
+    void link(int32_t token, int32_t shorter);
+    uint8_t byte_at(size_t place, size_t depth) const;  // of a sorted token, counted from its end
+    size_t size_at(size_t place) const { return finder_->size_of(sorted_[place]); }
 
     TokenFinder* finder_;
-    std::vector<std::map<uint8_t, int32_t>> children_{1};
-    std::vector<int32_t> tokens_{-1};
+    std::vector<int32_t> sorted_;  // indices of tokens
+    std::vector<Stretch> next_level_;
 };
 
-void TokenFinder::Builder::insert(int32_t token) {
-    const std::string& content = finder_->tokens_[static_cast<size_t>(token)].content;
-    size_t node = 0;
-    for (size_t at = content.size(); at-- > 0;) {
-        const auto next = static_cast<int32_t>(children_.size());
-        const auto [edge, is_new] =
-            children_[node].emplace(static_cast<uint8_t>(content[at]), next);
-        node = static_cast<size_t>(edge->second);
-        if (!is_new) continue;
-        children_.emplace_back();
-        tokens_.push_back(-1);
-    }
-    if (tokens_[node] < 0) tokens_[node] = token;
+TokenFinder::Builder::Builder(TokenFinder& finder) : finder_(&finder) {
+    const std::vector<AddedToken>& tokens = finder.tokens_;
+    size_t bytes = 0;
+    for (const AddedToken& token : tokens) bytes += token.content.size();
+    QUAROT_CHECK(bytes < INT32_MAX);
+    finder.nodes_.reserve(bytes + 1);
+    finder.links_.resize(tokens.size());
+    sorted_.resize(tokens.size());
+    std::iota(sorted_.begin(), sorted_.end(), 0);
+    std::stable_sort(sorted_.begin(), sorted_.end(), [&](int32_t left, int32_t right) {
+        const std::string& a = tokens[static_cast<size_t>(left)].content;
+        const std::string& b = tokens[static_cast<size_t>(right)].content;
+        const auto before = [](char x, char y) {
+            return static_cast<uint8_t>(x) < static_cast<uint8_t>(y);
+        };
+        return std::lexicographical_compare(a.rbegin(), a.rend(), b.rbegin(), b.rend(), before);
+    });
 }
 
-void TokenFinder::Builder::finish() {
+void TokenFinder::Builder::build() {
+    finder_->nodes_.emplace_back();
+    std::vector<Stretch> level{{0, sorted_.size()}};
+    for (size_t depth = 0; !level.empty(); ++depth) {
+        auto node = static_cast<int32_t>(finder_->nodes_.size() - level.size());
+        next_level_.clear();
+        for (const Stretch& stretch : level) expand(node++, stretch, depth);
+        level.swap(next_level_);
+    }
+}
+
+void TokenFinder::Builder::expand(int32_t node, Stretch stretch, size_t depth) {
+    auto& entry = finder_->nodes_[static_cast<size_t>(node)];
+    entry.first_child = static_cast<int32_t>(finder_->nodes_.size());
+    size_t at = stretch.begin;
+    while (at < stretch.end && size_at(at) == depth) ++at;
+    while (at < stretch.end) {
+        const uint8_t byte = byte_at(at, depth);
+        const size_t begin = at;
+        while (at < stretch.end && byte_at(at, depth) == byte) ++at;
+        add_child(node, byte, {begin, at}, depth + 1);
+    }
+}
+
+void TokenFinder::Builder::add_child(int32_t node, uint8_t byte, Stretch stretch, size_t depth) {
     std::vector<Node>& nodes = finder_->nodes_;
-    std::vector<Edge>& edges = finder_->edges_;
-    nodes.resize(children_.size());
-    std::vector<int32_t> order{0};  // breadth first, so that a fallback is known before its users
-    for (size_t i = 0; i < order.size(); ++i) {
-        const int32_t node = order[i];
-        auto& entry = nodes[static_cast<size_t>(node)];
-        entry.first_edge = static_cast<int32_t>(edges.size());
-        entry.edge_count = static_cast<int32_t>(children_[static_cast<size_t>(node)].size());
-        entry.token = tokens_[static_cast<size_t>(node)];
-        for (const auto& [byte, target] : children_[static_cast<size_t>(node)]) {
-            edges.push_back({byte, target});
-            order.push_back(target);
-        }
+    Node child;
+    child.byte = byte;
+    child.fallback = fallback(node, byte);
+    child.token = nodes[static_cast<size_t>(child.fallback)].token;
+    if (size_at(stretch.begin) == depth) {
+        const int32_t token = sorted_[stretch.begin];
+        link(token, child.token);
+        child.token = token;
     }
-    for (int32_t node : order) {
-        for (const auto& [byte, target] : children_[static_cast<size_t>(node)]) {
-            link(node, byte, target);
-        }
-    }
+    ++nodes[static_cast<size_t>(node)].children;
+    nodes.push_back(child);
+    next_level_.push_back(stretch);
 }
 
-void TokenFinder::Builder::link(int32_t parent, uint8_t byte, int32_t node) {
-    auto& nodes = finder_->nodes_;
-    int32_t fallback = 0;
+int32_t TokenFinder::Builder::fallback(int32_t parent, uint8_t byte) const {
     while (parent != 0) {
-        parent = nodes[static_cast<size_t>(parent)].fallback;
+        parent = finder_->nodes_[static_cast<size_t>(parent)].fallback;
         const int32_t target = finder_->child(parent, byte);
-        if (target < 0) continue;
-        fallback = target;
-        break;
+        if (target >= 0) return target;
     }
-    auto& entry = nodes[static_cast<size_t>(node)];
-    entry.fallback = fallback;
-    const auto& suffix = nodes[static_cast<size_t>(fallback)];
-    entry.shorter = suffix.token >= 0 ? fallback : suffix.shorter;
+    return 0;
+}
+
+// Jumps grow as in a skew-binary number, so that a logarithm of them leads to any token of the way.
+void TokenFinder::Builder::link(int32_t token, int32_t shorter) {
+    const auto link_of = [&](int32_t index) {
+        return index < 0 ? Link{} : finder_->links_[static_cast<size_t>(index)];
+    };
+    const auto at = static_cast<size_t>(token);
+    const Link next = link_of(shorter);
+    const Link far = link_of(next.jump);
+    const bool even = next.depth - far.depth == far.depth - link_of(far.jump).depth;
+    finder_->links_[at] = {.shorter = shorter,
+                           .ordinary = finder_->tokens_[at].special ? next.ordinary : token,
+                           .jump = even ? far.jump : shorter,
+                           .depth = next.depth + 1};
+}
+
+uint8_t TokenFinder::Builder::byte_at(size_t place, size_t depth) const {
+    const std::string& content = finder_->tokens_[static_cast<size_t>(sorted_[place])].content;
+    return static_cast<uint8_t>(content[content.size() - 1 - depth]);
 }
 
 TokenFinder::TokenFinder(std::vector<AddedToken> tokens) : tokens_(std::move(tokens)) {
-    Builder builder(*this);
-    for (size_t i = 0; i < tokens_.size(); ++i) builder.insert(static_cast<int32_t>(i));
-    builder.finish();
+    Builder(*this).build();
     for (size_t byte = 0; byte < from_root_.size(); ++byte) {
         from_root_[byte] = child(0, static_cast<uint8_t>(byte));
     }
@@ -126,11 +169,11 @@ bool TokenFinder::has_special() const {
 
 int32_t TokenFinder::child(int32_t node, uint8_t byte) const {
     const Node& entry = nodes_[static_cast<size_t>(node)];
-    const auto begin = edges_.begin() + entry.first_edge;
-    const auto end = begin + entry.edge_count;
+    const auto begin = nodes_.begin() + entry.first_child;
+    const auto end = begin + entry.children;
     const auto found = std::lower_bound(
-        begin, end, byte, [](const Edge& edge, uint8_t wanted) { return edge.byte < wanted; });
-    return found != end && found->byte == byte ? found->target : -1;
+        begin, end, byte, [](const Node& one, uint8_t wanted) { return one.byte < wanted; });
+    return found != end && found->byte == byte ? static_cast<int32_t>(found - nodes_.begin()) : -1;
 }
 
 // Those within [begin, end), from the last to the first. What is more than the longest token behind
@@ -147,20 +190,23 @@ void TokenFinder::find_starts(std::string_view text, size_t begin, size_t end,
             next = node == 0 ? from_root_[byte] : child(node, byte);
         }
         node = std::max(next, 0);
-        const Node& entry = nodes_[static_cast<size_t>(node)];
-        const int32_t longest = entry.token >= 0 ? node : entry.shorter;
+        const int32_t longest = nodes_[static_cast<size_t>(node)].token;
         if (longest >= 0 && at < end) found.push_back({at, longest});
     }
 }
 
+// The longest that ends before the next plain range, or a longer one that is not special.
 const AddedToken* TokenFinder::permitted(const Start& start, PlainRanges& plain) const {
-    for (int32_t node = start.node; node >= 0; node = nodes_[static_cast<size_t>(node)].shorter) {
-        const int32_t index = nodes_[static_cast<size_t>(node)].token;
-        const AddedToken& token = tokens_[static_cast<size_t>(index)];
-        const size_t end = start.at + token.content.size();
-        if (!token.special || !plain.overlap(start.at, end)) return &token;
+    const size_t room = plain.room(start.at);
+    int32_t found = start.token;
+    while (found >= 0 && size_of(found) > room) {
+        const Link& link = links_[static_cast<size_t>(found)];
+        const bool far = link.jump >= 0 && size_of(link.jump) > room;
+        found = far ? link.jump : link.shorter;
     }
-    return nullptr;
+    const int32_t ordinary = links_[static_cast<size_t>(start.token)].ordinary;
+    if (ordinary >= 0 && (found < 0 || size_of(ordinary) > size_of(found))) found = ordinary;
+    return found < 0 ? nullptr : &tokens_[static_cast<size_t>(found)];
 }
 
 void TokenFinder::for_each_segment(std::string_view text, std::span<const TextRange> plain,

@@ -44,34 +44,40 @@ class TokenFinder {
                           const std::function<void(const Segment&)>& visit) const;
 
     // How often for_each_segment() moves in the automaton for this text: at most 2.2 times its
-    // bytes.
+    // bytes, as no token has more than limits::kAddedTokenBytes.
     int64_t steps(std::string_view text) const;
 
   private:
     struct Node {
-        int32_t first_edge = 0;  // into edges_, sorted by byte
-        int32_t edge_count = 0;
-        int32_t fallback = 0;  // node of the longest proper suffix that is a node
-        int32_t token = -1;    // index into tokens_ that ends here
-        int32_t shorter = -1;  // the next node with a token on the way of fallbacks
+        int32_t first_child = 0;  // they are one after another, sorted by byte
+        int32_t fallback = 0;     // node of the longest proper suffix that is a node
+        int32_t token = -1;       // the longest that ends here, index into tokens_
+        uint16_t children = 0;
+        uint8_t byte = 0;  // that leads here
     };
-    struct Edge {
-        uint8_t byte;
-        int32_t target;
+    // The ways from a token to those that it begins with, as indices into tokens_ or -1.
+    struct Link {
+        int32_t shorter = -1;   // the longest of them
+        int32_t ordinary = -1;  // the longest that is not special, or the token itself
+        int32_t jump = -1;      // one further on the way of `shorter`
+        int32_t depth = 0;      // how many tokens are on that way, with itself
     };
     struct Start {
-        size_t at;     // where in the text
-        int32_t node;  // of the longest token that begins there
+        size_t at;      // where in the text
+        int32_t token;  // the longest that begins there
     };
     class Builder;
     int32_t child(int32_t node, uint8_t byte) const;
     void find_starts(std::string_view text, size_t begin, size_t end, std::vector<Start>& found,
                      int64_t& steps) const;
     const AddedToken* permitted(const Start& start, PlainRanges& plain) const;
+    size_t size_of(int32_t token) const {
+        return tokens_[static_cast<size_t>(token)].content.size();
+    }
 
     std::vector<AddedToken> tokens_;
-    std::vector<Node> nodes_;  // node 0 is the root
-    std::vector<Edge> edges_;
+    std::vector<Link> links_;             // of each token
+    std::vector<Node> nodes_;             // node 0 is the root
     std::array<int32_t, 256> from_root_;  // children of the root
     size_t longest_ = 0;                  // bytes of a token
 };

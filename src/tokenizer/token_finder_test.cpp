@@ -3,11 +3,14 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "core/limits.h"
 
 namespace quarot::tokenizer {
 namespace {
@@ -30,9 +33,10 @@ std::vector<Segment> segments(const TokenFinder& finder, std::string_view text,
 }
 
 // Segments as readable text: "[id]" for a token.
-std::string found(const std::vector<AddedToken>& tokens, const std::string& text) {
+std::string found(const std::vector<AddedToken>& tokens, const std::string& text,
+                  std::span<const TextRange> plain = {}) {
     std::string result;
-    for (const Segment& segment : segments(TokenFinder(tokens), text)) {
+    for (const Segment& segment : segments(TokenFinder(tokens), text, plain)) {
         result += segment.id ? fmt::format("[{}]", *segment.id) : fmt::format("({})", segment.text);
     }
     return result;
@@ -105,8 +109,9 @@ TEST(TokenFinder, SpecialTokensThatOverlapPlainRangesAreNotFound) {
     EXPECT_EQ(found_in("<o><x>", {{0, 6}}), "[3]<x>");
 }
 
-// The longest token that begins at each place, by trying them all.
-std::string found_naively(const std::vector<AddedToken>& tokens, std::string_view text) {
+// The longest permitted token that begins at each place, by trying them all.
+std::string found_naively(const std::vector<AddedToken>& tokens, std::string_view text,
+                          std::span<const TextRange> ranges = {}) {
     std::string result;
     std::string_view waiting = text.substr(0, 0);
     const auto flush = [&] {
@@ -115,7 +120,12 @@ std::string found_naively(const std::vector<AddedToken>& tokens, std::string_vie
     for (size_t at = 0; at < text.size();) {
         const AddedToken* best = nullptr;
         for (const AddedToken& token : tokens) {
-            if (!text.substr(at).starts_with(token.content)) continue;
+            const size_t end = at + token.content.size();
+            const bool overlaps = std::any_of(
+                ranges.begin(), ranges.end(),
+                [&](const TextRange& range) { return range.begin < end && at < range.end; });
+            if (!text.substr(at).starts_with(token.content) || (token.special && overlaps))
+                continue;
             if (best == nullptr || token.content.size() > best->content.size()) best = &token;
         }
         if (best == nullptr) {
@@ -137,7 +147,7 @@ TEST(TokenFinder, AgreesWithTryingAllTokensEverywhere) {
     std::mt19937 random(kSeed);
     const auto word = [&](size_t longest) {
         std::string letters(1 + random() % longest, 'a');
-        for (char& letter : letters) letter = static_cast<char>('a' + random() % 2);
+        for (char& letter : letters) letter = random() % 2 == 0 ? 'a' : '\xE9';
         return letters;
     };
     for (int round = 0; round < 2000; ++round) {
@@ -146,6 +156,39 @@ TEST(TokenFinder, AgreesWithTryingAllTokensEverywhere) {
         const std::string text = word(40);
         ASSERT_EQ(found(tokens, text), found_naively(tokens, text)) << text << " seed " << kSeed;
     }
+}
+
+TEST(TokenFinder, AgreesWithTryingAllTokensThatBeginWithEachOther) {
+    constexpr uint32_t kSeed = 23;
+    std::mt19937 random(kSeed);
+    std::vector<AddedToken> tokens;
+    for (int32_t id = 0; id < 60; ++id) {
+        tokens.push_back(plain(id, std::string(1 + random() % 200, 'a')));
+        tokens.back().special = random() % 8 != 0;
+    }
+    for (int round = 0; round < 100; ++round) {
+        std::string text(400, 'a');
+        std::vector<TextRange> ranges;
+        for (size_t at = random() % 250; at < 380; at += random() % 250) {
+            ranges.push_back({at, at + 1 + random() % 19});
+            at = ranges.back().end;
+        }
+        text[random() % text.size()] = 'b';
+        ASSERT_EQ(found(tokens, text, ranges), found_naively(tokens, text, ranges))
+            << "round " << round << " seed " << kSeed;
+    }
+}
+
+TEST(TokenFinder, ManyTokensThatBeginWithEachOtherCostLittleBeforePlainRanges) {
+    std::vector<AddedToken> tokens;
+    for (int32_t id = 1; id <= 2800; ++id) {
+        tokens.push_back(plain(id, std::string(static_cast<size_t>(id), 'a')));
+    }
+    const TokenFinder finder(tokens);
+    const std::string text(size_t{1} << 20, 'a');
+    std::vector<TextRange> ranges;
+    for (size_t at = 1; at < text.size(); at += 2) ranges.push_back({at, at + 1});
+    EXPECT_EQ(segments(finder, text, ranges).size(), text.size());
 }
 
 TEST(TokenFinder, FindsTokensAcrossTheBordersOfBlocks) {
@@ -165,7 +208,7 @@ TEST(TokenFinder, FindsTokensAcrossTheBordersOfBlocks) {
 }
 
 TEST(TokenFinder, TakesTwoStepsAByteHoweverLongTheTokensAre) {
-    const std::string almost(1023, 'a');
+    const std::string almost(limits::kAddedTokenBytes - 1, 'a');
     const TokenFinder finder(
         {plain(1, almost + "b"), plain(2, "b" + almost), plain(3, "a"), plain(4, almost)});
     for (const std::string& unit : {std::string("a"), almost + "c", almost + "b", "ab" + almost}) {

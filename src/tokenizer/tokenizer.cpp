@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/limits.h"
 #include "io/text.h"
 #include "tokenizer/missing_file.h"
 #include "tokenizer/plain_ranges.h"
@@ -13,7 +14,7 @@
 namespace quarot::tokenizer {
 namespace {
 
-constexpr io::JsonLimits kLimits{.max_bytes = int64_t{64} << 20, .max_depth = 32};
+constexpr io::JsonLimits kLimits{.max_bytes = limits::kTokenizerBytes};
 
 constexpr size_t kBytesPerId = 4;  // usual ones; others cost a longer list
 
@@ -118,10 +119,6 @@ std::optional<int32_t> Tokenizer::bos() const {
 
 std::optional<int32_t> Tokenizer::eos() const {
     return impl_->eos;
-}
-
-std::optional<std::string> Tokenizer::named_token(std::string_view name) const {
-    return impl_->config.named_token(name);
 }
 
 }  // namespace quarot::tokenizer

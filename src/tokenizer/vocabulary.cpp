@@ -2,6 +2,7 @@
 #include "tokenizer/vocabulary.h"
 
 #include "core/error.h"
+#include "core/limits.h"
 #include "io/text.h"
 
 namespace quarot::tokenizer {
@@ -44,7 +45,7 @@ const std::string* Vocabulary::token(int64_t id) const {
 }
 
 int32_t parse_id(const io::Json& value) {
-    return static_cast<int32_t>(value.as_int(0, kMaxIds - 1));
+    return static_cast<int32_t>(value.as_int(0, limits::kTokenIds - 1));
 }
 
 }  // namespace quarot::tokenizer

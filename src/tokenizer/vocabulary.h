@@ -14,8 +14,6 @@
 
 namespace quarot::tokenizer {
 
-constexpr int64_t kMaxIds = int64_t{1} << 22;
-
 class Vocabulary {
   public:
     // Adds a token; Error{Corrupt} naming `place` if the token or the id is there with another
@@ -39,7 +37,7 @@ class Vocabulary {
     std::optional<size_t> model_tokens_;
 };
 
-// An id as the file has it: Error{Corrupt} outside [0, kMaxIds).
+// An id as the file has it: Error{Corrupt} outside [0, limits::kTokenIds).
 int32_t parse_id(const io::Json& value);
 
 }  // namespace quarot::tokenizer
