@@ -28,25 +28,37 @@ std::vector<std::string> names_in(const std::string& folder) {
     return names;
 }
 
-std::string conversion(const std::string& folder, const std::string& more = {}) {
+// Whether a name may stand in a command that people copy: shells and Python read it as it is.
+bool is_harmless(std::string_view name) {
+    const auto is_plain = [](char c) {
+        return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+               c == '.' || c == '_' || c == '-';
+    };
+    return !name.starts_with('-') && std::all_of(name.begin(), name.end(), is_plain);
+}
+
+// The command names no folder, so that nobody's name for one gets into a shell.
+std::string conversion(const std::string& more = {}) {
     return fmt::format(
-        "make one with: python -c \"from transformers import AutoTokenizer; "
-        "AutoTokenizer.from_pretrained('{0}'{1}).save_pretrained('{0}')\"",
-        io::printable(folder), more);
+        "make one in that folder with: python -c \"from transformers import AutoTokenizer; "
+        "AutoTokenizer.from_pretrained('.'{}).save_pretrained('.')\"",
+        more);
 }
 
 // What to do about a folder with this file, or nothing if the file is no tokenizer.
-std::string advice(const std::string& folder, std::string_view name) {
+std::string advice(std::string_view name) {
     if (name == "tokenizer.model" || name == "vocab.json" || name == "tokenizer.tiktoken") {
-        return conversion(folder);
+        return conversion();
     }
     if (name.ends_with(".gguf")) {
-        return conversion(folder, fmt::format(", gguf_file='{}'", io::printable(name)));
+        if (is_harmless(name)) return conversion(fmt::format(", gguf_file='{}'", name));
+        return "make one with AutoTokenizer of the transformers package, which reads that file as "
+               "its gguf_file";
     }
     if (name.starts_with("tok") && name.ends_with(".bin")) {
         return "a vocabulary without merges cannot be converted, so put the tokenizer.model it was "
                "made from beside it and " +
-               conversion(folder);
+               conversion();
     }
     return {};
 }
@@ -59,7 +71,7 @@ void refuse_other_tokenizer_files(const std::string& folder) {
     // A .bin file says least about what to do, so it comes last.
     for (bool bin : {false, true}) {
         for (const std::string& name : names) {
-            const std::string what_to_do = advice(folder, name);
+            const std::string what_to_do = advice(name);
             if (what_to_do.empty() || name.ends_with(".bin") != bin) continue;
             fail(ErrorCode::Unsupported,
                  "{}: there is {} but no tokenizer.json, which is needed; {}",

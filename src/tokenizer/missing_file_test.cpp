@@ -2,8 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <string>
 
+#include "core/error.h"
 #include "io/expect_error.h"
 #include "support/temp_dir.h"
 #include "tokenizer/test_model.h"
@@ -28,6 +30,32 @@ TEST(MissingFile, AGgufFileIsNamedInItsCommand) {
     test::write(folder / "a.gguf", "");
     io::expect_error(ErrorCode::Unsupported, {"gguf_file='a.gguf'"},
                      [&] { refuse_other_tokenizer_files(folder.path()); });
+}
+
+TEST(MissingFile, NoNameThatAShellCouldMistakeGetsIntoACommand) {
+    for (const std::string name : {"$(touch x).gguf", "-c.gguf", "a b.gguf", "a'.gguf", "a`.gguf",
+                                   "a\".gguf", "a;b.gguf", "\u00E9.gguf", "a\n.gguf"}) {
+        const quarot::test::TempDir folder;
+        const std::string inside = folder / "$(touch x)'\"";
+        std::filesystem::create_directory(inside);
+        test::write(inside + "/" + name, "");
+        const auto refused = [&] {
+            try {
+                refuse_other_tokenizer_files(inside);
+            } catch (const Error& error) {
+                return std::string(error.what());
+            }
+            return std::string();
+        };
+        EXPECT_NE(refused().find("gguf_file"), std::string::npos) << name;
+        EXPECT_EQ(refused().find("python"), std::string::npos) << name;
+        test::write(inside + "/tokenizer.model", "");
+        std::filesystem::remove(inside + "/" + name);
+        const std::string message = refused();
+        const size_t command = message.find("python");
+        ASSERT_NE(command, std::string::npos);
+        EXPECT_EQ(message.find("touch", command), std::string::npos);
+    }
 }
 
 TEST(MissingFile, AVocabularyWithoutMergesComesLast) {
