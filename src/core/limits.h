@@ -52,6 +52,7 @@ inline constexpr size_t kRecipeNameBytes = 64;
 
 // tokenizer.json
 inline constexpr int64_t kTokenizerBytes = int64_t{64} << 20;
+inline constexpr size_t kFolderEntries = 4096;  // looked at where there is no tokenizer.json
 inline constexpr int64_t kTokenIds = int64_t{1} << 22;
 inline constexpr size_t kAddedTokenBytes = 4096;              // also when it is normalized
 inline constexpr size_t kAddedTokensBytes = size_t{4} << 20;  // of all together, normalized

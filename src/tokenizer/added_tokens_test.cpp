@@ -1,3 +1,4 @@
+// Which added tokens are found, left out and refused, and what do they decode to?
 #include "tokenizer/added_tokens.h"
 
 #include <gtest/gtest.h>

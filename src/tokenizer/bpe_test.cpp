@@ -1,3 +1,4 @@
+// Do merges give the ids that their definition gives, in work that grows linearly with a piece?
 #include "tokenizer/bpe.h"
 
 #include <gtest/gtest.h>

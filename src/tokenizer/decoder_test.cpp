@@ -1,3 +1,4 @@
+// What text do tokens make, all at once and one by one?
 #include <gtest/gtest.h>
 
 #include <random>

@@ -1,3 +1,4 @@
+// Do windows change nothing about merges?
 #include "tokenizer/merger.h"
 
 #include <gtest/gtest.h>

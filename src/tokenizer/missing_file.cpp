@@ -9,12 +9,11 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/limits.h"
 #include "io/text.h"
 
 namespace quarot::tokenizer {
 namespace {
-
-constexpr size_t kMaxEntries = 4096;  // of a folder that are looked at
 
 std::vector<std::string> names_in(const std::string& folder) {
     std::vector<std::string> names;
@@ -22,7 +21,7 @@ std::vector<std::string> names_in(const std::string& folder) {
     for (std::filesystem::directory_iterator at(folder, failed), end; !failed && at != end;
          at.increment(failed)) {
         names.push_back(at->path().filename().string());
-        if (names.size() == kMaxEntries) break;
+        if (names.size() == limits::kFolderEntries) break;
     }
     std::sort(names.begin(), names.end());
     return names;

@@ -1,3 +1,4 @@
+// What does a folder without tokenizer.json say about the files that it has instead?
 #include "tokenizer/missing_file.h"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// What does each kind of normalizer make of a text?
 #include "tokenizer/normalizer.h"
 
 #include <gtest/gtest.h>

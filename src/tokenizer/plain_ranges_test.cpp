@@ -1,3 +1,4 @@
+// Do ranges without special tokens stay where their text goes?
 #include "tokenizer/plain_ranges.h"
 
 #include <gtest/gtest.h>
@@ -107,7 +108,8 @@ TEST(PlainRanges, AreMovedInOneWalkHoweverManyTheyAre) {
         ranges.push_back({at, at + 3});
     }
     const io::Json json = test::parse(R"({"type": "Sequence", "normalizers": [
-        {"type": "NFC"}, {"type": "Lowercase"}, {"type": "ByteLevel"}, {"type": "Prepend", "prepend": "_"},
+        {"type": "NFC"}, {"type": "Lowercase"}, {"type": "ByteLevel"},
+        {"type": "Prepend", "prepend": "_"},
         {"type": "Replace", "pattern": {"String": "a"}, "content": "bb"}]})");
     const auto result = Normalizer(&json).normalize(text, ranges);
     ASSERT_EQ(result.plain.size(), ranges.size());

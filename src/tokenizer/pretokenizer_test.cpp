@@ -1,3 +1,4 @@
+// Where does each kind of pre-tokenizer cut?
 #include "tokenizer/pretokenizer.h"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// What do expressions match, which are refused, and is their work bounded?
 #include "tokenizer/regex.h"
 
 #include <gtest/gtest.h>
@@ -117,10 +118,10 @@ TEST(Regex, HonestExpressionsHaveWorkToSpare) {
                  std::string(100, ' ') + "x";
     }
     size_t done = 0;
-    for (
-        const auto& [begin, end] : matches(
-            R"([!-/:-~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\p{N}{1,3}|\s*[\r\n]+|\s+(?!\S)|\s+)",
-            mixed)) {
+    for (const auto& [begin, end] :
+         matches(R"([!-/:-~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*)"
+                 R"(|\p{N}{1,3}|\s*[\r\n]+|\s+(?!\S)|\s+)",
+                 mixed)) {
         ASSERT_EQ(begin, done);
         done = end;
     }

@@ -1,3 +1,4 @@
+// Are added tokens found as if each were tried at every place, but in linear work?
 #include "tokenizer/token_finder.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// From text to ids and back: what does a whole tokenizer do with small files?
 #include "tokenizer/tokenizer.h"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// Are characters read, repaired and classed as the oracle classes them?
 #include "tokenizer/unicode.h"
 
 #include <gtest/gtest.h>
