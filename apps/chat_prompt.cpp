@@ -1,7 +1,6 @@
 // A template is a program from a stranger's folder: it sees the date, and a clock ends it.
 #include "apps/chat_prompt.h"
 
-#include <chrono>
 #include <ctime>
 
 #include "chat/chat_template.h"
@@ -19,9 +18,11 @@ std::tm local_time() {
     return time;
 }
 
-int64_t steady_milliseconds() {
-    const auto now = std::chrono::steady_clock::now().time_since_epoch();
-    return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+// Of processor time, so that a busy machine ends no honest template.
+int64_t thread_milliseconds() {
+    std::timespec spent{};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent);
+    return int64_t{spent.tv_sec} * 1000 + spent.tv_nsec / 1'000'000;
 }
 
 }  // namespace
@@ -35,7 +36,7 @@ std::vector<int32_t> encode_chat(const std::string& folder, const tokenizer::Tok
     messages.push_back({"user", user});
     chat::RenderOptions options;
     options.now = local_time();
-    options.clock_ms = steady_milliseconds;
+    options.clock_ms = thread_milliseconds;
     const chat::RenderedChat rendered = chat_template.render(messages, options);
     std::vector<int32_t> ids = chat::encode(tokenizer, rendered);
     if (ids.empty())

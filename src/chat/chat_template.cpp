@@ -83,11 +83,15 @@ void check_messages(const io::Json& messages) {
 void check_extra(const std::string& name, const io::Json& value) {
     if (is_one_of(kTokenNames, name) || is_one_of(kReservedNames, name) ||
         is_one_of(kFunctionNames, name)) {
-        fail(ErrorCode::Usage, "the template variable {} cannot be set", name);
+        fail(ErrorCode::Usage,
+             "the template variable {} cannot be set, because templates rely on it; take another "
+             "name",
+             name);
     }
     if (value.is_array() || value.is_object()) {
-        fail(ErrorCode::Usage, "the template variable {} is no text, number, true or false",
-             io::printable(name, 40));
+        fail(ErrorCode::Usage,
+             "the template variable {} is {}, expected a text, a number, true or false",
+             io::printable(name, 40), shown(value));
     }
 }
 

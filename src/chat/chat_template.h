@@ -27,7 +27,7 @@ struct RenderOptions {
     io::Json tools;                     // null: none; else an array of function descriptions
     io::Json extra;                     // null, or an object of <= 16 scalars ("enable_thinking")
     std::optional<std::tm> now;         // for strftime_now; absent: the template sees no clock
-    std::function<int64_t()> clock_ms;  // if given, rendering ends with an error after 200 ms
+    std::function<int64_t()> clock_ms;  // if given, rendering ends with an error after 200 ms of it
 };
 
 struct RenderedChat {

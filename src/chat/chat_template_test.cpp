@@ -64,7 +64,7 @@ TEST(ChatTemplate, ListsHoldNamedTemplates) {
 TEST(ChatTemplate, FoldersWithoutOneAreToldWhatToDo) {
     const test::TempDir folder;
     EXPECT_FALSE(ChatTemplate::folder_has_template(folder.path()));
-    expect_error(ErrorCode::Unsupported, {folder.path(), "chat_template.jinja", "prompt"},
+    expect_error(ErrorCode::Unsupported, {folder.path(), "chat_template.jinja", "without --chat"},
                  [&] { ChatTemplate::load(folder.path()); });
     write(folder / "tokenizer_config.json", R"({"chat_template": 5})");
     expect_error(ErrorCode::Corrupt, {"tokenizer_config.json", "chat_template"},
@@ -110,7 +110,7 @@ TEST(ChatTemplate, RequestsMayNotReplaceWhatTheTemplateReliesOn) {
     }
     RenderOptions options;
     options.extra = io::Json::Object{{"list", io::Json::Array{}}};
-    expect_error(ErrorCode::Usage, {"list"}, [&] { rendered("", kHello, options); });
+    expect_error(ErrorCode::Usage, {"list is []", "expected a text"}, [&] { rendered("", kHello, options); });
     options.extra = io::Json::Object{};
     for (int i = 0; i < 17; ++i) options.extra.set(fmt::format("v{}", i), i);
     expect_error(ErrorCode::Usage, {"17", "16"}, [&] { rendered("", kHello, options); });

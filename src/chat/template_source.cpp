@@ -60,11 +60,11 @@ const std::string& named_text(const io::Json& list, const std::string& name) {
 }
 
 [[noreturn]] void fail_without_template(const std::string& folder) {
-    fail(
-        ErrorCode::Unsupported,
-        "{} has no chat template (chat_template.jinja, or chat_template in tokenizer_config.json); "
-        "write the whole prompt yourself, or take a model that was trained to chat",
-        folder);
+    fail(ErrorCode::Unsupported,
+         "{} has no chat template (chat_template.jinja, or chat_template in "
+         "tokenizer_config.json); run it without --chat and write the whole prompt yourself, or "
+         "take a model that was trained to chat",
+         folder);
 }
 
 }  // namespace
