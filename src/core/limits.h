@@ -74,10 +74,15 @@ inline constexpr int64_t kTemplateSteps = 2'000'000;
 inline constexpr size_t kTemplateOutputBytes = size_t{4} << 20;
 inline constexpr int kTemplateDepth = 64;  // of nesting in the source and of calls
 inline constexpr int64_t kTemplateRange = 100'000;
+inline constexpr int64_t kTemplateRangeBound = int64_t{1} << 40;  // no index of it overflows
+inline constexpr int64_t kTemplateWidth = 4096;  // of a format directive, to align columns
+inline constexpr int64_t kTemplatePrecision = 512;
+inline constexpr int64_t kTemplateRoundedDigits = 15;
+inline constexpr int64_t kTemplateIndent = 64;                   // of tojson
 inline constexpr size_t kTemplateValueBytes = size_t{64} << 20;  // of all values ever made
 inline constexpr int kTemplateFrames = 320;  // of blocks, expressions and calls being evaluated
-inline constexpr int64_t kTemplateMilliseconds = 200;
-inline constexpr int kTemplateExtras = 16;  // variables that a request may add
+inline constexpr int64_t kTemplateMilliseconds = 200;  // on the clock that the caller gives
+inline constexpr int kTemplateExtras = 16;             // variables that a request may add
 
 // Sampling and stop strings, whether flags or generation_config.json ask for them
 inline constexpr float kMaxTemperature = 10.0f;

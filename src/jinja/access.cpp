@@ -211,7 +211,7 @@ Value slice_text(Runtime& runtime, const Text& text, const std::array<Value, 3>&
 Value slice_range(const Range& range, const std::array<Value, 3>& parts) {
     const Slice slice = resolve(parts, range.size());
     const auto step = checked_mul(range.step, slice.step);
-    if (!step || *step > kMaxRangeBound || *step < -kMaxRangeBound) {
+    if (!step || *step > limits::kTemplateRangeBound || *step < -limits::kTemplateRangeBound) {
         fail(ErrorCode::Unsupported, "a range with so long steps is not supported");
     }
     return Range{range.at(slice.start), range.at(slice.stop), *step};

@@ -146,7 +146,7 @@ Value joined(Budget& budget, const Value& a, const Value& b) {
         if (a.text()->html || b.text()->html) {
             fail(ErrorCode::Unsupported, "an escaped string can only be printed; do it last");
         }
-        budget.scan(a.text()->size());
+        budget.require(a.text()->memory() + b.text()->memory());
         Text both = *a.text();
         both.append(*b.text());
         return make_text(budget, std::move(both));
@@ -154,7 +154,7 @@ Value joined(Budget& budget, const Value& a, const Value& b) {
     if (!a.sequence() || !b.sequence() || !can_be_joined(*a.sequence(), *b.sequence())) {
         fail_types(Operator::Add, a, b);
     }
-    budget.allocate((a.sequence()->items.size() + b.sequence()->items.size()) * sizeof(Value));
+    budget.require((a.sequence()->items.size() + b.sequence()->items.size()) * sizeof(Value));
     std::vector<Value> items = a.sequence()->items;
     items.insert(items.end(), b.sequence()->items.begin(), b.sequence()->items.end());
     return make_sequence(budget, a.sequence()->flavor, std::move(items));
@@ -170,7 +170,7 @@ std::optional<Value> repeated(Budget& budget, const Value& value, const Value& c
         budget.allocate(total ? static_cast<size_t>(*total) : SIZE_MAX);
     };
     if (const Text* text = value.text()) {
-        charge(text->size() + text->user().size() * sizeof(Span));
+        charge(text->memory());
         Text out;
         for (int64_t i = 0; i < n && !text->empty(); ++i) out.append(*text);
         return make_text(budget, std::move(out));

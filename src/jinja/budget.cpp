@@ -26,11 +26,15 @@ void Budget::check_steps() {
     if (clock_ms_) next_check_ = std::min(next_check_, steps_ + kStepsBetweenLooksAtClock);
 }
 
-void Budget::allocate(size_t bytes) {
+void Budget::require(size_t bytes) const {
     if (bytes > limits::kTemplateValueBytes - bytes_) {
         fail(ErrorCode::Corrupt, "its values take more than {} MiB in all",
              limits::kTemplateValueBytes >> 20);
     }
+}
+
+void Budget::allocate(size_t bytes) {
+    require(bytes);
     bytes_ += bytes;
     scan(bytes);
 }

@@ -28,6 +28,9 @@ class Budget {
     }
     // Bytes of a value about to be made; they are never given back.
     void allocate(size_t bytes);
+    // Error if so many bytes could not be allocated any more. For what is made before its maker
+    // charges for it.
+    void require(size_t bytes) const;
 
     // One level of evaluation; see Nesting.
     void enter();

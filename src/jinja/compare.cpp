@@ -86,7 +86,8 @@ std::vector<Value> characters(Budget& budget, const Text& text) {
     return items;
 }
 
-std::vector<Value> keys_of(const Dict& dict) {
+std::vector<Value> keys_of(Budget& budget, const Dict& dict) {
+    budget.require(dict.entries().size() * sizeof(Value));
     std::vector<Value> keys;
     for (const auto& [key, value] : dict.entries()) keys.push_back(key);
     return keys;
@@ -125,7 +126,6 @@ bool equal(Budget& budget, const Value& a, const Value& b) {
         return a.text()->bytes() == b.text()->bytes();
     }
     if (const Sequence* list = a.sequence()) {
-        if (list == b.sequence() && list->flavor == Sequence::Flavor::Iterator) return true;
         if (compares_by_identity(list->flavor)) return list == b.sequence();
         if (is_set_like(list->flavor)) {
             fail(ErrorCode::Unsupported, "comparing views of a dict is not supported");
@@ -170,12 +170,13 @@ SequencePtr iterate(Budget& budget, const Value& value) {
         budget.step((*list)->items.size());  // whoever asks will look at them
         if ((*list)->flavor != Sequence::Flavor::Iterator) return *list;
         const auto from = static_cast<std::ptrdiff_t>((*list)->used);
+        budget.require(((*list)->items.size() - (*list)->used) * sizeof(Value));
         (*list)->used = (*list)->items.size();
         return list_of({(*list)->items.begin() + from, (*list)->items.end()});
     }
     if (value.is_undefined()) return list_of({});
     if (const Text* text = value.text()) return list_of(characters(budget, *text));
-    if (const Dict* dict = value.dict()) return list_of(keys_of(*dict));
+    if (const Dict* dict = value.dict()) return list_of(keys_of(budget, *dict));
     if (const Range* range = value.get_if<Range>()) return list_of(numbers_of(budget, *range));
     fail(ErrorCode::Corrupt, "a {} cannot be iterated over", value.type_name());
 }

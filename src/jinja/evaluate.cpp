@@ -1,4 +1,4 @@
-// The value of an expression.
+// What is the value of an expression?
 #include <fmt/format.h>
 
 #include "core/error.h"
@@ -86,7 +86,7 @@ Value Interpreter::evaluate_concat(const Expression& expression) {
     Text all;
     for (const ExpressionPtr& part : expression.parts) {
         const Text text = soft_text(runtime_, evaluate(*part));
-        runtime_.budget.allocate(text.size());
+        runtime_.budget.allocate(text.memory());
         all.append(text);
     }
     return make_text(runtime_.budget, std::move(all));
@@ -198,7 +198,7 @@ Arguments Interpreter::evaluate_arguments(const CallArguments& arguments) {
     if (!rest.dict()) fail(ErrorCode::Corrupt, "** takes a dict, not a {}", rest.type_name());
     for (const auto& [key, value] : rest.dict()->entries()) {
         if (!key.text()) fail(ErrorCode::Corrupt, "** takes names as keys");
-        runtime_.budget.allocate(key.text()->size() + sizeof(Value));
+        runtime_.budget.allocate(key.text()->memory() + sizeof(Value));
         out.named.emplace_back(*key.text(), value);
     }
     return out;

@@ -1,4 +1,4 @@
-// What a statement does.
+// What does a statement print and set?
 #include "core/error.h"
 #include "jinja/compare.h"
 #include "jinja/filters.h"
@@ -161,7 +161,7 @@ void Interpreter::print(const Text& text) {
     if (text.size() > limits::kTemplateOutputBytes - out_->size()) {
         fail(ErrorCode::Corrupt, "it prints more than {} MiB", limits::kTemplateOutputBytes >> 20);
     }
-    runtime_.budget.allocate(text.size());
+    runtime_.budget.allocate(text.memory());
     out_->append(text);
 }
 

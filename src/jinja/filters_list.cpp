@@ -1,4 +1,4 @@
-// Filters that look at lists or make lists of lists.
+// What do the filters give that look at lists or make lists of lists?
 #include <algorithm>
 #include <set>
 
@@ -50,14 +50,20 @@ Value last(Runtime& runtime, const Value& input, const Arguments& args) {
     return items->items.empty() ? Value::undefined("there is no last item") : items->items.back();
 }
 
+std::vector<Value> copied_items(Budget& budget, const Value& value) {
+    const SequencePtr all = iterate(budget, value);
+    budget.require(all->items.size() * sizeof(Value));
+    return all->items;
+}
+
 Value list(Runtime& runtime, const Value& input, const Arguments& args) {
     const Parameters p("list", args, {});
-    return make_list(runtime.budget, iterate(runtime.budget, input)->items);
+    return make_list(runtime.budget, copied_items(runtime.budget, input));
 }
 
 Value reverse(Runtime& runtime, const Value& input, const Arguments& args) {
     const Parameters p("reverse", args, {});
-    std::vector<Value> items = iterate(runtime.budget, input)->items;
+    std::vector<Value> items = copied_items(runtime.budget, input);
     std::reverse(items.begin(), items.end());
     if (!input.text()) {
         const Sequence* from = input.sequence();
@@ -71,7 +77,7 @@ Value reverse(Runtime& runtime, const Value& input, const Arguments& args) {
 Value join(Runtime& runtime, const Value& input, const Arguments& args) {
     const Parameters p("join", args, {"d", "attribute"});
     const Text glue = soft_text(runtime, p[0]);
-    std::vector<Value> items = iterate(runtime.budget, input)->items;
+    std::vector<Value> items = copied_items(runtime.budget, input);
     const ItemPath path(runtime.budget, p[1]);
     for (Value& item : items) item = path.of(runtime, item);
     return make_text(runtime.budget, joined(runtime.budget, glue, items));
@@ -168,7 +174,9 @@ Value unique(Runtime& runtime, const Value& input, const Arguments& args) {
     for (const SequencePtr all = iterate(runtime.budget, input); const Value& item : all->items) {
         const Value part = path.of(runtime, item);
         const Value key = p.flag(0, false) ? part : without_case(runtime, part);
-        if (seen.insert(hash_key(runtime.budget, key)).second) out.push_back(item);
+        std::string hash = hash_key(runtime.budget, key);
+        runtime.budget.allocate(sizeof hash + hash.size());
+        if (seen.insert(std::move(hash)).second) out.push_back(item);
     }
     return iterator_of(runtime, std::move(out));
 }

@@ -1,4 +1,4 @@
-// Filters that apply other filters and tests to each item.
+// What do the filters give that apply other filters and tests to each item?
 #include "core/error.h"
 #include "jinja/compare.h"
 #include "jinja/filters.h"
@@ -21,7 +21,9 @@ const std::string& name_in(const Arguments& args, size_t index, const char* filt
     return name->bytes();
 }
 
-Arguments after(const Arguments& args, size_t count) {
+Arguments after(Budget& budget, const Arguments& args, size_t count) {
+    budget.step(args.positional.size() + args.named.size());
+    for (const auto& [name, value] : args.named) budget.scan(name.memory());
     Arguments rest = args;
     rest.positional.erase(rest.positional.begin(),
                           rest.positional.begin() + static_cast<std::ptrdiff_t>(count));
@@ -54,7 +56,7 @@ Value map(Runtime& runtime, const Value& input, const Arguments& args) {
     if (!is_true(input)) return iterator_of(runtime, {});
     if (args.positional.empty() && !args.named.empty()) return map_attribute(runtime, input, args);
     const std::string& filter = name_in(args, 0, "map");
-    const Arguments rest = after(args, 1);
+    const Arguments rest = after(runtime.budget, args, 1);
     std::vector<Value> out;
     for (const SequencePtr all = iterate(runtime.budget, input); const Value& item : all->items) {
         const Nesting nesting(runtime.budget);
@@ -74,7 +76,7 @@ Value choose(Runtime& runtime, const Value& input, const Arguments& args) {
     const ItemPath path(runtime.budget, ByAttribute ? args.positional[0] : Value());
     const bool has_test = args.positional.size() > used;
     const std::string test = has_test ? name_in(args, used, filter) : "";
-    const Arguments rest = has_test ? after(args, used + 1) : Arguments{};
+    const Arguments rest = has_test ? after(runtime.budget, args, used + 1) : Arguments{};
     std::vector<Value> out;
     for (const SequencePtr all = iterate(runtime.budget, input); const Value& item : all->items) {
         const Value part = path.of(runtime, item);

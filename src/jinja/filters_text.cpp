@@ -1,4 +1,4 @@
-// Filters that make texts of texts.
+// What do the filters make of texts?
 #include <string_view>
 
 #include "core/error.h"
@@ -97,7 +97,7 @@ Value indent(Runtime& runtime, const Value& input, const Arguments& args) {
         if (i > 0) {
             out.append("\n");
             if (blank || !lines[i].empty()) {
-                runtime.budget.allocate(indentation.size());
+                runtime.budget.allocate(indentation.memory());
                 out.append(indentation);
             }
         }

@@ -1,4 +1,4 @@
-// Filters of numbers, of dicts and of any value.
+// What do the filters give of numbers, of dicts and of any value?
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -66,8 +66,6 @@ Value to_float(Runtime& runtime, const Value& input, const Arguments& args) {
     return p.has(0) ? p[0] : Value(0.0);
 }
 
-constexpr int64_t kMaxRoundedDigits = 15;
-
 double rounded(double number, int64_t digits) {
     if (!std::isfinite(number)) return number;
     if (digits < 0) {
@@ -98,9 +96,9 @@ Value round(Runtime& runtime, const Value& input, const Arguments& args) {
     const Parameters p("round", args, {"precision", "method"});
     const std::string method = p.has(1) ? p.text(1).bytes() : "common";
     const int64_t digits = p.integer(0, 0);
-    if (digits > kMaxRoundedDigits || digits < -kMaxRoundedDigits) {
+    if (digits > limits::kTemplateRoundedDigits || digits < -limits::kTemplateRoundedDigits) {
         fail(ErrorCode::Unsupported, "round to {} digits is not supported, only up to {}", digits,
-             kMaxRoundedDigits);
+             limits::kTemplateRoundedDigits);
     }
     if (!input.number()) {
         fail(ErrorCode::Corrupt, "round takes a number, not a {}", input.type_name());
@@ -146,19 +144,23 @@ Value items(Runtime& runtime, const Value& input, const Arguments& args) {
 Value attribute(Runtime& runtime, const Value& input, const Arguments& args) {
     const Parameters p("attr", args, {"name"}, 1);
     const std::string& name = p.text(0).bytes();
+    runtime.budget.scan(name.size());
     if (!input.dict()) return attribute_of(runtime, input, name);
-    return method_of(runtime, input, name)
-        .value_or(Value::undefined(std::string("a dict has no attribute ").append(name)));
+    if (auto method = method_of(runtime, input, name)) return *method;
+    return Value::undefined(std::string("a dict has no attribute ") + io::printable(name, 40));
 }
 
 std::optional<Text> json_indent(const Value& indent) {
-    constexpr int64_t kMaxIndent = 64;
     if (indent.is_undefined() || indent.is_none()) return std::nullopt;
     if (const Text* text = indent.text()) return *text;
     const auto spaces = indent.integer();
-    if (!spaces) fail(ErrorCode::Corrupt, "tojson takes an integer for indent");
-    if (*spaces > kMaxIndent) {
-        fail(ErrorCode::Corrupt, "tojson indents by {} spaces at most", kMaxIndent);
+    if (!spaces) {
+        fail(ErrorCode::Corrupt, "tojson takes an integer for indent, not a {}",
+             indent.type_name());
+    }
+    if (*spaces > limits::kTemplateIndent) {
+        fail(ErrorCode::Corrupt, "tojson indents by {} spaces at most, not {}",
+             limits::kTemplateIndent, *spaces);
     }
     return Text(std::string(static_cast<size_t>(std::max<int64_t>(0, *spaces)), ' '));
 }

@@ -8,15 +8,13 @@
 
 #include "core/checked_math.h"
 #include "core/error.h"
+#include "core/limits.h"
 #include "jinja/numbers.h"
 #include "jinja/spell.h"
 #include "jinja/unicode.h"
 
 namespace quarot::jinja {
 namespace {
-
-constexpr int64_t kMaxWidth = 4096;  // of a directive; honest ones align columns
-constexpr int64_t kMaxPrecision = 512;
 
 struct Directive {
     std::optional<std::string> name;
@@ -44,10 +42,10 @@ class DirectiveReader {
             at_ = close + 1;
         }
         while (read_flag(d)) ++at_;
-        d.width = read_number(kMaxWidth);
+        d.width = read_number(limits::kTemplateWidth);
         if (peek() == '.') {
             ++at_;
-            d.precision = read_number(kMaxPrecision);
+            d.precision = read_number(limits::kTemplatePrecision);
         }
         while (peek() == 'l' || peek() == 'h' || peek() == 'L') ++at_;
         d.kind = peek();
@@ -134,7 +132,7 @@ std::string float_digits(const Directive& d, double number) {
                             '\0'};
     const int precision = static_cast<int>(d.precision.value_or(6));
     const double magnitude = std::signbit(number) ? -number : number;
-    char buffer[1024];  // 309 digits, a point and kMaxPrecision more
+    char buffer[320 + limits::kTemplatePrecision];  // 309 digits, a point and the precision
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
     std::snprintf(buffer, sizeof buffer, pattern, precision, magnitude);
@@ -225,7 +223,7 @@ Text formatted(Budget& budget, const Directive& d, const Value& value) {
 
 // What a pattern becomes can be far longer than the pattern.
 void append_paid(Budget& budget, Text& out, const Text& part) {
-    budget.allocate(part.size());
+    budget.allocate(part.memory());
     out.append(part);
 }
 

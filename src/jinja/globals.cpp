@@ -24,9 +24,9 @@ Value range(Runtime&, const Arguments& args) {
     range.step = p.integer(2, 1);
     if (range.step == 0) fail(ErrorCode::Corrupt, "the step of a range is 0");
     for (int64_t bound : {range.start, range.stop, range.step}) {
-        if (bound > kMaxRangeBound || bound < -kMaxRangeBound) {
+        if (bound > limits::kTemplateRangeBound || bound < -limits::kTemplateRangeBound) {
             fail(ErrorCode::Unsupported, "a range reaches to {}, {} is allowed", bound,
-                 kMaxRangeBound);
+                 limits::kTemplateRangeBound);
         }
     }
     if (range.size() > limits::kTemplateRange) {

@@ -1,4 +1,4 @@
-// Values as JSON in the spelling of Python's json.dumps.
+// How does a value look as JSON, in the spelling of Python's json.dumps?
 #include <fmt/format.h>
 
 #include <cmath>
@@ -90,6 +90,7 @@ class JsonWriter {
     }
 
     void write_string(const Text& text) {
+        budget_.allocate(text.user().size() * sizeof(Span));
         out_.append("\"");
         text.for_each_stretch([&](std::string_view stretch, bool user) {
             std::string escaped;
@@ -107,7 +108,7 @@ class JsonWriter {
 
     void new_line() {
         if (!style_.indent) return;
-        budget_.allocate(style_.indent->size() * level_ + 1);
+        budget_.allocate(style_.indent->memory() * level_ + 1);
         out_.append("\n");
         for (size_t i = 0; i < level_; ++i) out_.append(*style_.indent);
     }
@@ -118,7 +119,7 @@ class JsonWriter {
         ++level_;
         for (size_t i = 0; i < count; ++i) {
             if (i > 0) {
-                budget_.allocate(style_.between_items.size());
+                budget_.allocate(style_.between_items.memory());
                 out_.append(style_.between_items);
             }
             new_line();
@@ -151,7 +152,7 @@ class JsonWriter {
         }
         write_container("{", "}", entries.size(), [&](size_t i) {
             write_key(entries[i]->first);
-            budget_.allocate(style_.after_key.size());
+            budget_.allocate(style_.after_key.memory());
             out_.append(style_.after_key);
             write(entries[i]->second);
         });

@@ -1,4 +1,4 @@
-// Upper, lower and title case of whole texts, as Python's str methods give them.
+// How do whole texts look in upper, lower and title case? As Python's str methods give them.
 #include <utf8proc.h>
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// How macros are made and called.
+// How are macros made and called?
 #include <algorithm>
 #include <map>
 #include <string_view>

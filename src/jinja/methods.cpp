@@ -47,6 +47,7 @@ Value dict_get(Runtime& runtime, const Dict& dict, const Arguments& args) {
 Value dict_view(Runtime& runtime, const Dict& dict, Sequence::Flavor flavor,
                 const Arguments& args) {
     const Parameters p("a view of a dict", args, {});
+    runtime.budget.step(dict.entries().size());
     std::vector<Value> items;
     for (const auto& [key, value] : dict.entries()) {
         if (flavor == Sequence::Flavor::DictKeys) items.push_back(key);

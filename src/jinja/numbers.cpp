@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <cctype>
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
@@ -35,8 +34,12 @@ bool is_digit(char c) {
     return c >= '0' && c <= '9';
 }
 
+char lower(char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+}
+
 bool is_alphanumeric(char c) {
-    return std::isalnum(static_cast<unsigned char>(c)) != 0;
+    return is_digit(c) || (lower(c) >= 'a' && lower(c) <= 'z');
 }
 
 // Without underscores; empty if one stands elsewhere than between digits.
@@ -74,15 +77,15 @@ bool looks_like_decimal(std::string_view text) {
 }
 
 std::optional<double> parse_special(std::string_view text) {
-    std::string lower;
-    for (char c : text) lower += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    std::string word;
+    for (char c : text) word += lower(c);
     double sign = 1;
-    if (!lower.empty() && (lower[0] == '+' || lower[0] == '-')) {
-        if (lower[0] == '-') sign = -1;
-        lower.erase(0, 1);
+    if (!word.empty() && (word[0] == '+' || word[0] == '-')) {
+        if (word[0] == '-') sign = -1;
+        word.erase(0, 1);
     }
-    if (lower == "inf" || lower == "infinity") return sign * HUGE_VAL;
-    if (lower == "nan") return std::nan("");
+    if (word == "inf" || word == "infinity") return sign * HUGE_VAL;
+    if (word == "nan") return std::nan("");
     return std::nullopt;
 }
 
@@ -97,7 +100,7 @@ int digit_value(char c) {
 bool take_prefix(std::string_view& digits, int& base) {
     const auto takes = [&](char letter, int of) {
         if (digits.size() < 2 || digits[0] != '0' || (base != of && base != 0)) return false;
-        if (std::tolower(static_cast<unsigned char>(digits[1])) != letter) return false;
+        if (lower(digits[1]) != letter) return false;
         digits.remove_prefix(2);
         if (!digits.empty() && digits[0] == '_') digits.remove_prefix(1);
         base = of;

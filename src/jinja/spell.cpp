@@ -38,6 +38,7 @@ void append_quoted(Budget& budget, Text& out, const Text& text) {
     const bool has_single = text.bytes().find('\'') != std::string::npos;
     const bool has_double = text.bytes().find('"') != std::string::npos;
     const char quote = has_single && !has_double ? '"' : '\'';
+    budget.allocate(text.user().size() * sizeof(Span));
     out.append(std::string(1, quote));
     text.for_each_stretch([&](std::string_view stretch, bool user) {
         std::string escaped;
@@ -58,13 +59,15 @@ class Speller {
   public:
     explicit Speller(Budget& budget) : budget_(budget) {}
 
+    // Namespaces can hold themselves, so the nesting is counted while writing.
     void write(const Value& value) {
+        const Nesting nesting(budget_);
         budget_.step();
         const size_t before = out_.size();
         if (const Text* text = value.text()) {
             append_quoted(budget_, out_, *text);
         } else if (const Sequence* list = value.sequence()) {
-            write_sequence(*list);
+            write_sequence(*list, value.type_name());
         } else if (const Dict* dict = value.dict()) {
             write_dict(*dict);
         } else if (const auto* space = value.get_if<std::shared_ptr<Namespace>>()) {
@@ -104,7 +107,7 @@ class Speller {
         }
     }
 
-    void write_sequence(const Sequence& list) {
+    void write_sequence(const Sequence& list, const std::string& type) {
         switch (list.flavor) {
             case Sequence::Flavor::Tuple:
                 out_.append("(");
@@ -120,7 +123,7 @@ class Speller {
                 out_.append("]");
                 return;
             default:
-                out_.append(Value(std::make_shared<const Sequence>(list)).type_name() + "([");
+                out_.append(type + "([");
                 write_items(list.items);
                 out_.append("])");
         }
@@ -139,9 +142,7 @@ class Speller {
         out_.append("}");
     }
 
-    // Namespaces can hold themselves, so their nesting is counted while writing.
     void write_namespace(const Namespace& space) {
-        const Nesting nesting(budget_);
         out_.append("<Namespace {");
         bool first = true;
         for (const Text& name : space.order) {

@@ -103,5 +103,15 @@ TEST(Statement, NamespacesAndMacrosMayHoldThemselves) {
                    "{% set ns = namespace() %}{% set ns.me = ns %}{{ ns }}");
 }
 
+TEST(Statement, ArgumentsFindTheirParametersByName) {
+    EXPECT_EQ(printed("{% macro m(a, b=2) %}{{ a }}{{ b }}{{ kwargs }}{% endmacro %}"
+                      "{{ m(b=1, c=3, a=0) }}"),
+              "01{'c': 3}");
+    expect_failure(ErrorCode::Corrupt, {"m", "a twice"},
+                   "{% macro m(a) %}{% endmacro %}{{ m(1, a=2) }}");
+    expect_failure(ErrorCode::Corrupt, {"m", "a twice"},
+                   "{% macro m(a) %}{% endmacro %}{{ m(a=1, **{'a': 2}) }}");
+}
+
 }  // namespace
 }  // namespace quarot::jinja

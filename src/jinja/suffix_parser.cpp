@@ -1,4 +1,4 @@
-// What follows a value: members, slices, calls, filters and tests.
+// What follows a value? Members, slices, calls, filters and tests.
 #include "jinja/expression_parser.h"
 
 namespace quarot::jinja {

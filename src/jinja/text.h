@@ -25,6 +25,8 @@ class Text {
     const std::vector<Span>& user() const { return user_; }
     size_t size() const { return bytes_.size(); }
     bool empty() const { return bytes_.empty(); }
+    // Bytes that it takes, marks included.
+    size_t memory() const { return bytes_.size() + user_.size() * sizeof(Span); }
 
     void append(std::string_view bytes, bool user = false);
     void append(const Text& other) { append(other, 0, other.size()); }

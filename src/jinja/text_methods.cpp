@@ -1,4 +1,4 @@
-// The methods of strings, as Python's str has them.
+// What do the methods of strings give? What those of Python's str give.
 #include <algorithm>
 #include <iterator>
 #include <string_view>

@@ -63,8 +63,7 @@ Text interleaved(const Text& text, const Text& to, size_t count) {
 }
 
 void charge_growth(Budget& budget, const Text& text, size_t count, const Text& to) {
-    const auto growth = checked_mul(static_cast<int64_t>(count),
-                                    static_cast<int64_t>(to.size() + to.user().size() * 16));
+    const auto growth = checked_mul(static_cast<int64_t>(count), static_cast<int64_t>(to.memory()));
     budget.allocate(growth ? static_cast<size_t>(*growth) : SIZE_MAX);
     budget.allocate(text.size());
 }
@@ -194,11 +193,11 @@ Text joined(Budget& budget, const Text& glue, const std::vector<Value>& items) {
         budget.step();
         if (items[i].text()) plain_text(*items[i].text());
         if (i > 0) {
-            budget.allocate(glue.size());
+            budget.allocate(glue.memory());
             out.append(glue);
         }
         const Text item = str(budget, items[i]);
-        budget.allocate(item.size());
+        budget.allocate(item.memory());
         out.append(item);
     }
     return out;
@@ -247,8 +246,7 @@ Text aligned(Budget& budget, const Text& text, int64_t width, Align align, const
     const auto have = static_cast<int64_t>(count_characters(text.bytes()));
     if (width <= have) return text;
     const int64_t missing = width - have;
-    const auto cost = checked_mul(
-        missing, static_cast<int64_t>(filler.size() + filler.user().size() * sizeof(Span)));
+    const auto cost = checked_mul(missing, static_cast<int64_t>(filler.memory()));
     budget.allocate(cost ? static_cast<size_t>(*cost) : SIZE_MAX);
     int64_t before = 0;
     if (align == Align::Right) before = missing;

@@ -1,4 +1,4 @@
-// The expression parser as a stream of tokens.
+// Which token comes next, and is it the one that must stand here?
 #include <algorithm>
 
 #include "core/error.h"

@@ -131,7 +131,7 @@ void Namespace::set(const Text& name, Value value) {
 }
 
 Value make_text(Budget& budget, Text text) {
-    budget.allocate(text.size() + text.user().size() * sizeof(Span) + kBytesPerObject);
+    budget.allocate(text.memory() + kBytesPerObject);
     return std::make_shared<const Text>(std::move(text));
 }
 

@@ -30,9 +30,6 @@ struct Undefined {
 
 struct None {};
 
-// Ranges reach so far at most, so that no index computed from them overflows.
-inline constexpr int64_t kMaxRangeBound = int64_t{1} << 40;
-
 struct Range {
     int64_t start = 0;
     int64_t stop = 0;
