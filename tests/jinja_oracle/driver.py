@@ -23,5 +23,6 @@ def render_all(driver, cases):
     status = process.wait()
     if status != 0 or len(answers) != len(cases):
         shown = repr(cases[len(answers)]) if len(answers) < len(cases) else ""
-        raise SystemExit(f"the driver ended with {status} after {len(answers)} of {len(cases)}: {shown}")
+        raise SystemExit(f"the driver ended with {status} after {len(answers)} of {len(cases)}: "
+                         f"{shown}")
     return answers
