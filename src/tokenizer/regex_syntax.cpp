@@ -313,7 +313,8 @@ class Translation : RegexReader {
         const bool lazy = take("?");
         if (lazy) out_ += '?';
         if (!take("+")) return least.value_or(0) == 0;
-        if (kind == Atom::Character && !lazy && least.value_or(0) <= 1 && most != 0) {
+        const bool all_ends = least == 1 || (least.value_or(0) == 0 && !lazy && most != 0);
+        if (kind == Atom::Character && all_ends) {
             // The same ends in the same order, but each in one way only: searching through all ways
             // to add up counts takes exponential time.
             out_.resize(end);
