@@ -20,9 +20,10 @@ ALPHABETS = {
 }
 CONTRACTIONS = ["'s", "'S", "'t", "'re", "'RE", "'ve", "'vE", "'m", "'ll", "'LL", "'l", "'d", "'ſ",
                 "’s", "''", "I", "we", "it", "can", "n't", " "]
-CODE = ["def f(x):\n", "    return x\n", "\t\tif (a != b) {\r\n", "}", ";", "//", "->", "::", "0x1F",
-        "snake_case", "camelCase", "HTTPServer", "a/b/c\n", "\"str\\n\"", "<div>", "</div>", "&amp;",
-        "#include <a>\n", "1e-5", "3.14", "[]", "()", "   ", "\n\n\n", "== ", "!=", "***", "---\n"]
+CODE = ["def f(x):\n", "    return x\n", "\t\tif (a != b) {\r\n", "}", ";", "//", "->", "::",
+        "0x1F", "snake_case", "camelCase", "HTTPServer", "a/b/c\n", "\"str\\n\"", "<div>",
+        "</div>", "&amp;", "#include <a>\n", "1e-5", "3.14", "[]", "()", "   ", "\n\n\n", "== ",
+        "!=", "***", "---\n"]
 
 
 class Strings:

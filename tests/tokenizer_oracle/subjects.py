@@ -1,8 +1,13 @@
 """Which tokenizers are compared, and a tokenizer.json for those that come without one."""
 import json
 import pathlib
+import sys
 
-import gguf
+try:
+    import gguf
+except ImportError:
+    print("MISSING the gguf package (make oracles): nothing was compared")
+    sys.exit(77)
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 SHARED = REPOSITORY.parent / "shared"
@@ -139,8 +144,9 @@ def with_flags(base, contents):
 
 
 OVERLAPPING = ["<a>", "<a", "a>", "<a><b>", "<b>", "b><", "Qq", "qQ", "Qa ", " Qb", "  ", "   ",
-               "\n\n", "word", "words", "Qword", "über", "\u0301", "e\u0301", "_x", "x_", "12", "123",
-               "[INST]", "[/INST]", "<|q|>", "<|Q|>", "<|Q", "Q|>", " <a>", "<a> ", "don't", "'",
+               "\n\n", "word", "words", "Qword", "über", "\u0301", "e\u0301", "_x", "x_", "12",
+               "123", "[INST]", "[/INST]", "<|q|>", "<|Q|>", "<|Q", "Q|>", " <a>", "<a> ",
+               "don't", "'",
                "中", "中文", "🙂", "🙂🙂", "\u200d", "\u00a0", "A\u030a", "…", "....", "--", "-q-"]
 
 
