@@ -74,7 +74,7 @@ WITH_TOOLS = [
      assistant("Adding.", tool_calls=[call("add", {"a": 1, "b": 2.5}, id="call00001"),
                                       call("add", {"a": -3, "b": 1e20}, id="call00002")]),
      tool("3", name="add", tool_call_id="call00001"),
-      tool("7", name="add", tool_call_id="call00002"),
+     tool("7", name="add", tool_call_id="call00002"),
      user("thanks"), assistant("Welcome.")],
     [user("as text"), assistant("", tool_calls=[call("add", "{\"a\": 1}")]), tool("1")],
     [user("odd"), assistant(None, tool_calls=[
