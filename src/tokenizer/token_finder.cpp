@@ -4,6 +4,7 @@
 #include "tokenizer/token_finder.h"
 
 #include <algorithm>
+#include <compare>
 #include <cstdint>
 #include <numeric>
 #include <utility>
@@ -76,13 +77,15 @@ TokenFinder::Builder::Builder(TokenFinder& finder) : finder_(&finder) {
     finder.links_.resize(tokens.size());
     sorted_.resize(tokens.size());
     std::iota(sorted_.begin(), sorted_.end(), 0);
-    std::stable_sort(sorted_.begin(), sorted_.end(), [&](int32_t left, int32_t right) {
+    const auto in_order = [](char x, char y) {
+        return static_cast<uint8_t>(x) <=> static_cast<uint8_t>(y);
+    };
+    std::sort(sorted_.begin(), sorted_.end(), [&](int32_t left, int32_t right) {
         const std::string& a = tokens[static_cast<size_t>(left)].content;
         const std::string& b = tokens[static_cast<size_t>(right)].content;
-        const auto before = [](char x, char y) {
-            return static_cast<uint8_t>(x) < static_cast<uint8_t>(y);
-        };
-        return std::lexicographical_compare(a.rbegin(), a.rend(), b.rbegin(), b.rend(), before);
+        const auto order = std::lexicographical_compare_three_way(a.rbegin(), a.rend(), b.rbegin(),
+                                                                  b.rend(), in_order);
+        return order == 0 ? left < right : order < 0;
     });
 }
 
