@@ -110,7 +110,8 @@ TEST(ChatTemplate, RequestsMayNotReplaceWhatTheTemplateReliesOn) {
     }
     RenderOptions options;
     options.extra = io::Json::Object{{"list", io::Json::Array{}}};
-    expect_error(ErrorCode::Usage, {"list is []", "expected a text"}, [&] { rendered("", kHello, options); });
+    expect_error(ErrorCode::Usage, {"list is []", "expected a text"},
+                 [&] { rendered("", kHello, options); });
     options.extra = io::Json::Object{};
     for (int i = 0; i < 17; ++i) options.extra.set(fmt::format("v{}", i), i);
     expect_error(ErrorCode::Usage, {"17", "16"}, [&] { rendered("", kHello, options); });
