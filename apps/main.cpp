@@ -108,5 +108,6 @@ int run(const Words& words) {
 int main(int argc, char** argv) {
     const std::span<char*> all(argv, static_cast<size_t>(argc));
     const size_t skipped = std::min<size_t>(1, all.size());
-    return quarot::apps::run({all.begin() + static_cast<std::ptrdiff_t>(skipped), all.end()});
+    quarot::end_process(
+        quarot::apps::run({all.begin() + static_cast<std::ptrdiff_t>(skipped), all.end()}));
 }

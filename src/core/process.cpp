@@ -7,11 +7,16 @@
 
 #include <charconv>
 #include <csignal>
+#include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <string>
 
 #include "core/error.h"
 #include "core/watch.h"
+
+// Of the address sanitizer, which asks at the end of a process that end_process() leaves out.
+extern "C" __attribute__((weak)) void __lsan_do_leak_check();
 
 namespace quarot {
 
@@ -62,6 +67,12 @@ void install_interrupt_handlers() {
     sigaction(SIGTERM, &action, nullptr);
     std::signal(SIGXFSZ, SIG_IGN);  // a file size limit becomes a write error with a message
     std::signal(SIGPIPE, SIG_IGN);
+}
+
+void end_process(int exit_code) {
+    std::fflush(nullptr);
+    if (__lsan_do_leak_check != nullptr) __lsan_do_leak_check();
+    std::_Exit(exit_code);
 }
 
 void throw_if_interrupted() {

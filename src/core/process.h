@@ -18,6 +18,10 @@ std::optional<int64_t> recent_peak_rss_bytes();
 // Installs handlers that remember SIGINT and SIGTERM; a second signal ends the process at once.
 void install_interrupt_handlers();
 
+// Ends the process with an exit code; streams are flushed, but no library's own ending is run, since
+// OpenBLAS waits in its one for threads that may never have got memory to begin with.
+[[noreturn]] void end_process(int exit_code);
+
 // Throws Error{Interrupted or Terminated} if a signal came or the thread's Watch says so; long
 // loops call it between steps.
 void throw_if_interrupted();

@@ -5,12 +5,12 @@
 #include <bit>
 #include <cmath>
 #include <filesystem>
-#include <set>
 
 #include "core/checked_math.h"
 #include "core/error.h"
 #include "core/limits.h"
 #include "io/json.h"
+#include "io/model_folder.h"
 #include "io/shard_index.h"
 #include "io/text.h"
 #include "tensor/float_convert.h"
@@ -21,32 +21,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kIndexName = "model.safetensors.index.json";
-constexpr const char* kSingleName = "model.safetensors";
-
 bool is_there(const fs::path& path) {
     std::error_code error;
     return fs::exists(path, error);
-}
-
-// What else lies in a folder without safetensors decides the advice.
-[[noreturn]] void fail_no_weights(const std::string& folder) {
-    static const std::set<std::string> kForeign = {".bin",  ".pt",   ".pth",
-                                                   ".ckpt", ".gguf", ".ggml"};
-    std::set<std::string> foreign;
-    std::error_code error;
-    for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
-        if (kForeign.contains(it->path().extension().string())) {
-            foreign.insert(it->path().filename().string());
-        }
-    }
-    if (!foreign.empty()) {
-        fail(ErrorCode::Unsupported,
-             "{} holds {} and no safetensors, which is the only format read; convert the model "
-             "first, for example with transformers' save_pretrained(safe_serialization=True)",
-             folder, printable(*foreign.begin()));
-    }
-    fail(ErrorCode::NotFound, "{} has neither {} nor {}", folder, kSingleName, kIndexName);
 }
 
 std::string text_of(const Shape& shape) {
@@ -56,20 +33,18 @@ std::string text_of(const Shape& shape) {
 }  // namespace
 
 Checkpoint Checkpoint::open(const std::string& folder) {
-    std::error_code error;
-    if (!fs::is_directory(folder, error)) {
-        fail(ErrorCode::NotFound, "{} is not a folder that can be read, expected a model folder",
-             folder);
-    }
+    expect_folder(folder);
+    refuse_other_weights(folder);
     Checkpoint checkpoint;
     checkpoint.folder_ = folder;
     const fs::path base(folder);
-    if (is_there(base / kIndexName)) {
-        checkpoint.open_shards((base / kIndexName).string());
-    } else if (is_there(base / kSingleName)) {
-        checkpoint.add_file((base / kSingleName).string());
+    if (is_there(base / kShardIndexName)) {
+        checkpoint.open_shards((base / kShardIndexName).string());
+    } else if (is_there(base / kWeightsName)) {
+        checkpoint.add_file((base / kWeightsName).string());
     } else {
-        fail_no_weights(folder);
+        fail(ErrorCode::NotFound, "{} has neither {} nor {}", folder, kWeightsName,
+             kShardIndexName);
     }
     return checkpoint;
 }

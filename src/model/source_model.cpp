@@ -5,6 +5,7 @@
 
 #include "core/check.h"
 #include "core/error.h"
+#include "io/model_folder.h"
 #include "io/text.h"
 #include "model/folder_config.h"
 #include "model/tensor_plan.h"
@@ -18,11 +19,10 @@ namespace {
 namespace fs = std::filesystem;
 
 io::Json read_config_json(const std::string& folder) {
+    io::expect_folder(folder);
     std::error_code error;
-    if (!fs::is_directory(folder, error)) {
-        fail(ErrorCode::NotFound, "{} is not a folder that can be read, expected a model folder",
-             folder);
-    }
+    // A folder with nothing but a .gguf file is what people download.
+    if (!fs::exists(fs::path(folder) / "config.json", error)) io::refuse_other_weights(folder);
     return io::Json::parse_file((fs::path(folder) / "config.json").string());
 }
 

@@ -4,6 +4,7 @@
 
 #include "core/check.h"
 #include "core/error.h"
+#include "io/model_folder.h"
 #include "quantize/calibration/smoothing.h"
 
 namespace quarot::quantize {
@@ -148,7 +149,7 @@ std::vector<ShardPlan> pack(std::vector<Unit> units, int64_t shard_bytes) {
 
 void name_shards(std::vector<ShardPlan>& shards) {
     if (shards.size() == 1) {
-        shards.front().file = "model.safetensors";
+        shards.front().file = io::kWeightsName;
         return;
     }
     for (size_t i = 0; i < shards.size(); ++i) {

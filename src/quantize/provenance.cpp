@@ -9,6 +9,7 @@
 #include "core/process.h"
 #include "io/file_names.h"
 #include "io/hash.h"
+#include "io/model_folder.h"
 #include "io/seal.h"
 
 namespace quarot::quantize {
@@ -86,9 +87,10 @@ std::vector<std::string> input_files(const model::SourceModel& source) {
     names.emplace_back("config.json");
     const std::vector<std::string> shards = source.checkpoint().files();
     for (const std::string& path : shards) names.push_back(fs::path(path).filename().string());
-    const std::string index = "model.safetensors.index.json";
     std::error_code error;
-    if (fs::exists(fs::path(source.folder()) / index, error)) names.push_back(index);
+    if (fs::exists(fs::path(source.folder()) / io::kShardIndexName, error)) {
+        names.emplace_back(io::kShardIndexName);
+    }
     std::sort(names.begin(), names.end());
     return names;
 }

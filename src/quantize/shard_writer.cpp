@@ -2,6 +2,7 @@
 
 #include "core/check.h"
 #include "io/json.h"
+#include "io/model_folder.h"
 
 namespace quarot::quantize {
 
@@ -53,7 +54,7 @@ void ShardWriter::write_index() {
     io::Json index;
     index.set("metadata", std::move(metadata));
     index.set("weight_map", std::move(weight_map));
-    folder_.write_text("model.safetensors.index.json", index.dump() + "\n");
+    folder_.write_text(io::kShardIndexName, index.dump() + "\n");
 }
 
 }  // namespace quarot::quantize

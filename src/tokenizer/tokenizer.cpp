@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "core/limits.h"
+#include "io/model_folder.h"
 #include "io/text.h"
 #include "tokenizer/missing_file.h"
 #include "tokenizer/plain_ranges.h"
@@ -52,6 +53,7 @@ Tokenizer::~Tokenizer() = default;
 
 Tokenizer Tokenizer::load(const std::string& folder) {
     const std::filesystem::path path(folder);
+    io::expect_folder(folder);
     refuse_other_tokenizer_files(folder);
     const io::Json json = io::Json::parse_file((path / "tokenizer.json").string(), kLimits);
     std::error_code ignored;

@@ -18,6 +18,7 @@
 #include "io/file.h"
 #include "io/file_names.h"
 #include "io/hash.h"
+#include "io/model_folder.h"
 #include "io/shard_index.h"
 #include "io/text.h"
 #include "model/host_memory.h"
@@ -34,7 +35,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kIndex = "model.safetensors.index.json";
 constexpr int64_t kStepBytes = int64_t{1} << 20;  // of progress
 
 std::string in_folder(const std::string& folder, const std::string& name) {
@@ -192,11 +192,12 @@ class Verifier {
 
     std::vector<std::string> shards() {
         std::vector<std::string> shards;
-        if (!is_there(path_of(kIndex))) return shards;
+        if (!is_there(path_of(io::kShardIndexName))) return shards;
         try_to([&] {
-            const io::ShardIndex index = io::parse_shard_index(
-                io::Json::parse_file(path_of(kIndex), {.max_bytes = limits::kIndexBytes}),
-                path_of(kIndex));
+            const io::ShardIndex index =
+                io::parse_shard_index(io::Json::parse_file(path_of(io::kShardIndexName),
+                                                           {.max_bytes = limits::kIndexBytes}),
+                                      path_of(io::kShardIndexName));
             shards.assign(index.shards.begin(), index.shards.end());
         });
         return shards;

@@ -78,6 +78,14 @@ const std::vector<BrokenModel> kBrokenWeights = {
      [](const std::string& f) { only_file(f, "model.gguf"); },
      kUnsupported,
      {"gguf"}},
+    {"NothingButGguf",
+     [](const std::string& f) {
+         only_file(f, "tiny.Q4_0.gguf");
+         std::filesystem::remove(f + "/config.json");
+         std::filesystem::remove(f + "/tokenizer.json");
+     },
+     kUnsupported,
+     {"tiny.Q4_0.gguf", "gguf_file"}},
     {"FileEmpty", text_file("model.safetensors", ""), kCorrupt, {"model.safetensors"}},
     {"FileOfSevenBytes",
      text_file("model.safetensors", "1234567"),

@@ -1,0 +1,55 @@
+// What is said to somebody who brings no folder, or a model in another format?
+#include "io/model_folder.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "io/checkpoint.h"
+#include "io/expect_error.h"
+#include "support/temp_dir.h"
+
+namespace quarot::io {
+namespace {
+
+void touch(const std::string& path) {
+    std::ofstream(path) << "x";
+}
+
+TEST(ModelFolder, WhatIsNoFolderIsNotFound) {
+    const test::TempDir dir;
+    touch(dir / "file");
+    for (const char* name : {"missing", "file", "missing.gguf"}) {
+        const std::string path = dir / name;
+        expect_error(ErrorCode::NotFound, {path, "folder"}, [&] { expect_folder(path); });
+        expect_error(ErrorCode::NotFound, {path, "folder"}, [&] { Checkpoint::open(path); });
+    }
+    expect_folder(dir.path());
+}
+
+TEST(ModelFolder, AFileOfWeightsIsUnsupportedWithAdvice) {
+    const test::TempDir dir;
+    touch(dir / "m.gguf");
+    expect_error(ErrorCode::Unsupported, {dir / "m.gguf", "folder", "gguf_file"},
+                 [&] { expect_folder(dir / "m.gguf"); });
+    touch(dir / "m.safetensors");
+    expect_error(ErrorCode::Unsupported, {dir / "m.safetensors", "folder that it is in"},
+                 [&] { expect_folder(dir / "m.safetensors"); });
+}
+
+TEST(ModelFolder, OtherWeightFormatsAreUnsupportedWithAdvice) {
+    for (const char* name : {"pytorch_model.bin", "pytorch_model-00001-of-00002.bin",
+                             "consolidated.00.pth", "model.pt", "llama.Q4_0.gguf"}) {
+        const test::TempDir dir;
+        refuse_other_weights(dir.path());
+        touch(dir / name);
+        expect_error(ErrorCode::Unsupported, {dir.path(), name, "safetensors", "convert"},
+                     [&] { refuse_other_weights(dir.path()); });
+        expect_error(ErrorCode::Unsupported, {name}, [&] { Checkpoint::open(dir.path()); });
+        touch(dir / kWeightsName);
+        refuse_other_weights(dir.path());
+    }
+}
+
+}  // namespace
+}  // namespace quarot::io
