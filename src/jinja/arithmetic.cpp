@@ -2,6 +2,7 @@
 #include "jinja/arithmetic.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 #include "core/checked_math.h"
@@ -160,6 +161,16 @@ Value joined(Budget& budget, const Value& a, const Value& b) {
     return make_sequence(budget, a.sequence()->flavor, std::move(items));
 }
 
+// By doubling, since a text may be one byte and wanted millions of times.
+Text repeated(const Text& text, int64_t n) {
+    Text out;
+    for (uint64_t bit = std::bit_floor(static_cast<uint64_t>(n)); bit != 0; bit /= 2) {
+        out.append(Text(out));
+        if ((static_cast<uint64_t>(n) & bit) != 0) out.append(text);
+    }
+    return out;
+}
+
 // Empty if one of them is no repeatable container or the other no count.
 std::optional<Value> repeated(Budget& budget, const Value& value, const Value& count) {
     const auto times = count.integer();
@@ -171,9 +182,7 @@ std::optional<Value> repeated(Budget& budget, const Value& value, const Value& c
     };
     if (const Text* text = value.text()) {
         charge(text->memory());
-        Text out;
-        for (int64_t i = 0; i < n && !text->empty(); ++i) out.append(*text);
-        return make_text(budget, std::move(out));
+        return make_text(budget, text->empty() ? Text() : repeated(*text, n));
     }
     const Sequence* list = value.sequence();
     if (!list || !can_be_joined(*list, *list)) return std::nullopt;
