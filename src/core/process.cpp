@@ -1,3 +1,4 @@
+// Memory from getrusage and /proc; signals are remembered, since a handler may do little.
 #include "core/process.h"
 
 #include <fcntl.h>

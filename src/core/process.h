@@ -18,7 +18,7 @@ std::optional<int64_t> recent_peak_rss_bytes();
 // Installs handlers that remember SIGINT and SIGTERM; a second signal ends the process at once.
 void install_interrupt_handlers();
 
-// Ends the process with an exit code; streams are flushed, but no library's own ending is run, since
+// Ends the process with an exit code; streams are flushed, but no library's own ending is run:
 // OpenBLAS waits in its one for threads that may never have got memory to begin with.
 [[noreturn]] void end_process(int exit_code);
 

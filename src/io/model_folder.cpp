@@ -1,3 +1,4 @@
+// People bring what the hub offers: a lone .gguf file, pickled weights, weights under other names.
 #include "io/model_folder.h"
 
 #include <fmt/format.h>
@@ -16,9 +17,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::array<std::string_view, 3> kWeightEndings = {".safetensors", ".gguf", ".ggml"};
-constexpr std::array<std::string_view, 6> kOtherEndings = {".gguf", ".ggml", ".bin",
-                                                           ".pt",   ".pth",  ".ckpt"};
+constexpr std::string_view kOurEnding = ".safetensors";
+constexpr std::array<std::string_view, 6> kForeignEndings = {".gguf", ".ggml", ".bin",
+                                                             ".pt",   ".pth",  ".ckpt"};
+// What training leaves beside the weights.
+constexpr std::array<std::string_view, 6> kNoWeights = {"training_args.bin", "optimizer.bin",
+                                                        "optimizer.pt",      "scheduler.bin",
+                                                        "scheduler.pt",      "rng_state.pth"};
 
 bool is_there(const fs::path& path) {
     std::error_code error;
@@ -26,18 +31,26 @@ bool is_there(const fs::path& path) {
 }
 
 template <size_t size>
-bool ends_in(const fs::path& path, const std::array<std::string_view, size>& endings) {
-    return std::find(endings.begin(), endings.end(), path.extension().string()) != endings.end();
+bool is_one_of(const std::array<std::string_view, size>& list, const fs::path& name) {
+    return std::find(list.begin(), list.end(), name.string()) != list.end();
+}
+
+bool is_ours(const fs::path& name) {
+    return name.extension() == kOurEnding;
+}
+
+bool is_foreign(const fs::path& name) {
+    return is_one_of(kForeignEndings, name.extension()) && !is_one_of(kNoWeights, name);
 }
 
 // The first in order of names, or empty.
-fs::path other_weights_in(const std::string& folder) {
+fs::path first_in(const std::string& folder, bool (*is_wanted)(const fs::path&)) {
     fs::path first;
     size_t seen = 0;
     std::error_code error;
     for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
         const fs::path name = it->path().filename();
-        if (ends_in(name, kOtherEndings) && (first.empty() || name < first)) first = name;
+        if (is_wanted(name) && (first.empty() || name < first)) first = name;
         if (++seen == limits::kFolderEntries) break;
     }
     return first;
@@ -58,13 +71,12 @@ void expect_folder(const std::string& path) {
     std::error_code error;
     if (fs::is_directory(path, error)) return;
     const fs::path name = fs::path(path).filename();
-    if (is_there(path) && ends_in(name, kWeightEndings)) {
+    if (is_there(path) && (is_ours(name) || is_foreign(name))) {
         fail(ErrorCode::Unsupported,
              "{} is a file, expected the folder of a model: config.json, tokenizer.json and "
              "weights in safetensors; {}",
              printable(path),
-             name.extension() == ".safetensors" ? "give the folder that it is in"
-                                                : conversion_of(name));
+             is_ours(name) ? "give the folder that it is in" : conversion_of(name));
     }
     fail(ErrorCode::NotFound, "{} is not a folder that can be read, expected a model folder",
          printable(path));
@@ -73,7 +85,14 @@ void expect_folder(const std::string& path) {
 void refuse_other_weights(const std::string& folder) {
     const fs::path base(folder);
     if (is_there(base / kShardIndexName) || is_there(base / kWeightsName)) return;
-    const fs::path other = other_weights_in(folder);
+    if (const fs::path ours = first_in(folder, is_ours); !ours.empty()) {
+        fail(ErrorCode::NotFound,
+             "{} holds {}, but neither {} nor {}, which names the shards; is this a folder as the "
+             "transformers "
+             "package writes it?",
+             printable(folder), printable(ours.string()), kWeightsName, kShardIndexName);
+    }
+    const fs::path other = first_in(folder, is_foreign);
     if (other.empty()) return;
     fail(ErrorCode::Unsupported,
          "{} holds {} and no safetensors, which is the only format read; {}", printable(folder),

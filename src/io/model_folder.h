@@ -12,8 +12,8 @@ inline constexpr const char* kShardIndexName = "model.safetensors.index.json";
 // weights.
 void expect_folder(const std::string& path);
 
-// Error{Unsupported} with advice if the weights of a folder without safetensors are in a format
-// that is not read (.gguf, .bin, .pth and the like).
+// Error{Unsupported} with advice if the weights of a folder are in a format that is not read
+// (.gguf, .bin, .pth and the like); Error{NotFound} if they are in safetensors under other names.
 void refuse_other_weights(const std::string& folder);
 
 }  // namespace quarot::io

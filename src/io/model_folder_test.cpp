@@ -32,6 +32,9 @@ TEST(ModelFolder, AFileOfWeightsIsUnsupportedWithAdvice) {
     touch(dir / "m.gguf");
     expect_error(ErrorCode::Unsupported, {dir / "m.gguf", "folder", "gguf_file"},
                  [&] { expect_folder(dir / "m.gguf"); });
+    touch(dir / "m.bin");
+    expect_error(ErrorCode::Unsupported, {dir / "m.bin", "folder", "convert"},
+                 [&] { expect_folder(dir / "m.bin"); });
     touch(dir / "m.safetensors");
     expect_error(ErrorCode::Unsupported, {dir / "m.safetensors", "folder that it is in"},
                  [&] { expect_folder(dir / "m.safetensors"); });
@@ -49,6 +52,16 @@ TEST(ModelFolder, OtherWeightFormatsAreUnsupportedWithAdvice) {
         touch(dir / kWeightsName);
         refuse_other_weights(dir.path());
     }
+}
+
+TEST(ModelFolder, SafetensorsUnderOtherNamesAreNamedRatherThanWhatLiesBesideThem) {
+    const test::TempDir dir;
+    touch(dir / "training_args.bin");
+    refuse_other_weights(dir.path());
+    touch(dir / "optimizer.bin.bin");
+    touch(dir / "consolidated.safetensors");
+    expect_error(ErrorCode::NotFound, {"consolidated.safetensors", kWeightsName},
+                 [&] { refuse_other_weights(dir.path()); });
 }
 
 }  // namespace
