@@ -34,7 +34,7 @@ AddedToken parse_token(const io::Json& json) {
     return token;
 }
 
-std::string normalized_form(const AddedToken& token, const Normalizer& normalizer,
+std::string normalized_form(const AddedToken& token, Normalizer::Worker& normalizer,
                             const std::string& place) {
     std::string form = normalizer.apply(token.content);
     if (form.empty()) {
@@ -57,13 +57,14 @@ AddedTokens::AddedTokens(const io::Json* json, const Normalizer& normalizer,
     if (json == nullptr) return;
     std::vector<AddedToken> raw;
     std::vector<AddedToken> normalized;
+    Normalizer::Worker worker(normalizer);
     size_t bytes = 0;
     for (const io::Json& item : json->as_array()) {
         AddedToken token = parse_token(item);
         vocabulary.add(token.content, token.id, item.place());
         if (token.special) special_.insert(token.id);
         if (token.normalized) {
-            std::string form = normalized_form(token, normalizer, item.place());
+            std::string form = normalized_form(token, worker, item.place());
             if (form != token.content) forms_[token.id] = form;
             token.content = std::move(form);
         }

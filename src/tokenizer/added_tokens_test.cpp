@@ -37,6 +37,39 @@ TEST(AddedTokens, ThoseThatNormalizingLeavesNothingOfAreRefused) {
     io::expect_error(ErrorCode::Unsupported, {"nothing"}, [&] { test::load(json); });
 }
 
+// Costs about a hundred thousand steps on as many a as one text below has.
+const char* const kCostly = R"({"type": "Replace", "pattern": {"Regex": "a{0,50}a{0,50}[cd]"},
+                                "content": "-"})";
+
+TEST(AddedTokens, TheirNormalizingHasABoundForAllOfThem) {
+    const auto load = [](int32_t count) {
+        io::Json json = test::metaspace_model({"a"});
+        json.set("normalizer", test::parse(kCostly));
+        io::Json::Array tokens;
+        for (int32_t i = 0; i < count; ++i) {
+            tokens.push_back(test::added_token(std::string(128, 'a') + std::to_string(i), 260 + i));
+            tokens.back().set("normalized", true);
+        }
+        json.set("added_tokens", tokens);
+        return test::load(json);
+    };
+    EXPECT_EQ(load(1).encode(std::string(128, 'a') + "0"), (std::vector<int32_t>{260}));
+    io::expect_error(ErrorCode::OutOfMemory, {"normalizer", "work"}, [&] { load(100); });
+}
+
+TEST(AddedTokens, WhatStandsBetweenThemHasABoundTogether) {
+    io::Json json = test::metaspace_model({"a"});
+    json.set("normalizer", test::parse(kCostly));
+    json.set("added_tokens", io::Json::Array{test::added_token("<x>", 260)});
+    const Tokenizer tokenizer = test::load(json);
+    const std::string unit = std::string(128, 'a') + "<x>";
+    EXPECT_EQ(tokenizer.encode(unit).back(), 260);
+    std::string text;
+    for (int i = 0; i < 100; ++i) text += unit;
+    io::expect_error(ErrorCode::OutOfMemory, {"normalizer", "work"},
+                     [&] { tokenizer.encode(text); });
+}
+
 TEST(AddedTokens, AreNoSymbolsOfTheModel) {
     io::Json token = test::added_token("é", 260);
     token.set("single_word", true);

@@ -138,6 +138,15 @@ TEST(Decoder, ExpressionsAreReplacedInEachToken) {
               "aab-b-");
 }
 
+TEST(Decoder, WhatExpressionsCostIsBoundedOverAllTokens) {
+    const char* const costly =
+        R"({"type": "Replace", "pattern": {"Regex": "a{0,50}a{0,50}[cd]"}, "content": "-"})";
+    const std::string token(128, 'a');
+    EXPECT_EQ(decode(costly, {token}), token);
+    io::expect_error(ErrorCode::OutOfMemory, {"Regex", "work"},
+                     [&] { decode(costly, Tokens(100, token)); });
+}
+
 TEST(Decoder, ChainsThatCannotBeGivenOutInPartsAreRefused) {
     for (const char* steps :
          {R"({"type": "Fuse"}, {"type": "ByteFallback"})",

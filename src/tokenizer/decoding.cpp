@@ -34,6 +34,10 @@ std::string_view strip_stop(std::string_view text, char32_t content, size_t most
     return text;
 }
 
+std::string replaced(const Replace& literal, std::string_view text) {
+    return Replace::Worker(literal).apply(text);
+}
+
 // How much of a text's end may be the beginning of `wanted`.
 size_t begun_at_end(std::string_view text, std::string_view wanted) {
     size_t length = std::min(text.size(), wanted.size() - 1);
@@ -45,8 +49,12 @@ size_t begun_at_end(std::string_view text, std::string_view wanted) {
 
 Decoding::Decoding(const Decoder& decoder) : decoder_(&decoder), states_(decoder.steps().size()) {
     for (size_t step = 0; step < states_.size(); ++step) {
-        const auto* strip = std::get_if<Decoder::StripText>(&decoder.steps()[step]);
-        if (strip != nullptr) states_[step].may_strip = strip->start;
+        const Decoder::Step& kind = decoder.steps()[step];
+        if (const auto* strip = std::get_if<Decoder::StripText>(&kind)) {
+            states_[step].may_strip = strip->start;
+        } else if (const auto* replace = std::get_if<Replace>(&kind)) {
+            states_[step].replace.emplace(*replace);
+        }
     }
 }
 
@@ -95,8 +103,8 @@ void Decoding::end(const Decoder::ByteFallback&, size_t step, std::string& out) 
     for (size_t i = 0; i < run.size(); ++i) feed(step + 1, kReplacement, out);
 }
 
-void Decoding::take(const Replace& kind, size_t step, std::string_view token, std::string& out) {
-    feed(step + 1, kind.apply(token), out);
+void Decoding::take(const Replace&, size_t step, std::string_view token, std::string& out) {
+    feed(step + 1, states_[step].replace->apply(token), out);
 }
 
 void Decoding::take(const Decoder::StripToken& kind, size_t step, std::string_view token,
@@ -109,7 +117,7 @@ void Decoding::take(const Decoder::StripToken& kind, size_t step, std::string_vi
 void Decoding::take(const Decoder::MarksToSpaces& kind, size_t step, std::string_view token,
                     std::string& out) {
     const bool first = !std::exchange(states_[step].begun, true);
-    feed(step + 1, (first ? kind.first : kind.others).apply(token), out);
+    feed(step + 1, replaced(first ? kind.first : kind.others, token), out);
 }
 
 // Whether a token is the last one is known when the next one comes.
@@ -117,13 +125,13 @@ void Decoding::take(const Decoder::EndsOfWords& kind, size_t step, std::string_v
                     std::string& out) {
     State& state = states_[step];
     const std::string before = std::exchange(state.held, std::string(token));
-    if (std::exchange(state.begun, true)) feed(step + 1, kind.others.apply(before), out);
+    if (std::exchange(state.begun, true)) feed(step + 1, replaced(kind.others, before), out);
 }
 
 void Decoding::end(const Decoder::EndsOfWords& kind, size_t step, std::string& out) {
     State& state = states_[step];
     const std::string last = std::exchange(state.held, {});
-    if (std::exchange(state.begun, false)) feed(step + 1, kind.last.apply(last), out);
+    if (std::exchange(state.begun, false)) feed(step + 1, replaced(kind.last, last), out);
 }
 
 void Decoding::take(const Decoder::Join&, size_t step, std::string_view token, std::string& out) {
@@ -171,7 +179,7 @@ void Decoding::take(const Decoder::ReplaceText& kind, size_t step, std::string_v
     }
     const size_t certain = held.size() - begun_at_end(std::string_view(held).substr(done), wanted);
     if (certain > 0) {
-        feed(step + 1, kind.replace.apply(std::string_view(held).substr(0, certain)), out);
+        feed(step + 1, replaced(kind.replace, std::string_view(held).substr(0, certain)), out);
     }
     held.erase(0, certain);
 }

@@ -1,6 +1,7 @@
 // A text that is decoded in parts: what do the tokens so far spell for certain?
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,9 +20,10 @@ class Decoding {
 
   private:
     struct State {
-        std::string held;      // whose meaning later tokens decide
-        bool begun = false;    // whether a token has come
-        size_t may_strip = 0;  // StripText: characters still to leave out
+        std::string held;                        // whose meaning later tokens decide
+        bool begun = false;                      // whether a token has come
+        size_t may_strip = 0;                    // StripText: characters still to leave out
+        std::optional<Replace::Worker> replace;  // of such a step
     };
     void feed(size_t step, std::string_view token, std::string& out);
     void take(const Decoder::ByteFallback& kind, size_t step, std::string_view token,

@@ -1,8 +1,10 @@
 // Steps run in the order of the file, each over the whole stretch.
 #include "tokenizer/normalizer.h"
 
+#include <concepts>
 #include <optional>
 #include <string_view>
+#include <type_traits>
 
 #include "core/error.h"
 #include "io/text.h"
@@ -56,11 +58,28 @@ void Normalizer::add(const io::Json& step) {
     check_growth(growth_, step.place());
 }
 
-Normalizer::Normalized Normalizer::normalize(std::string text, std::vector<TextRange> plain) const {
+Normalizer::Worker::Worker(const Normalizer& normalizer)
+    : steps_(&normalizer.steps_), replaces_(normalizer.steps_.size()) {
+    for (size_t i = 0; i < steps_->size(); ++i) {
+        if (const auto* replace = std::get_if<Replace>(&(*steps_)[i])) {
+            replaces_[i].emplace(*replace);
+        }
+    }
+}
+
+Normalizer::Normalized Normalizer::Worker::normalize(std::string text,
+                                                     std::vector<TextRange> plain) {
     Normalized result{.text = std::move(text), .plain = std::move(plain)};
-    for (const Step& step : steps_) {
+    for (size_t i = 0; i < steps_->size(); ++i) {
         RangeMover ranges(result.plain);
-        std::visit([&](const auto& kind) { change(kind, result, ranges); }, step);
+        const auto run = [&](const auto& step) {
+            if constexpr (std::same_as<std::remove_cvref_t<decltype(step)>, Replace>) {
+                change(*replaces_[i], result, ranges);
+            } else {
+                change(step, result, ranges);
+            }
+        };
+        std::visit(run, (*steps_)[i]);
         result.range_steps += ranges.steps();
     }
     return result;
@@ -73,9 +92,9 @@ void Normalizer::change(const Prepend& step, Normalized& text, RangeMover& range
     ranges.copied(text.text.size() - step.text.size(), text.text.size());
 }
 
-void Normalizer::change(const Replace& step, Normalized& text, RangeMover& ranges) {
+void Normalizer::change(Replace::Worker& replace, Normalized& text, RangeMover& ranges) {
     bool keeps_start = true;
-    text.text = step.apply(text.text, keeps_start, ranges);
+    text.text = replace.apply(text.text, keeps_start, ranges);
     text.keeps_start = text.keeps_start && keeps_start;
 }
 

@@ -1,6 +1,7 @@
 // What happens to a stretch of text before it is split: the normalizer of tokenizer.json.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -26,9 +27,7 @@ class Normalizer {
     };
 
     bool changes_nothing() const { return steps_.empty(); }
-    // `plain`: ranges of the text, ascending and disjoint.
-    Normalized normalize(std::string text, std::vector<TextRange> plain = {}) const;
-    std::string apply(std::string text) const { return normalize(std::move(text)).text; }
+    class Worker;
 
   private:
     struct Prepend {
@@ -44,7 +43,7 @@ class Normalizer {
 
     void add(const io::Json& step);
     static void change(const Prepend& step, Normalized& text, RangeMover& ranges);
-    static void change(const Replace& step, Normalized& text, RangeMover& ranges);
+    static void change(Replace::Worker& replace, Normalized& text, RangeMover& ranges);
     static void change(const Strip& step, Normalized& text, RangeMover& ranges);
     static void change(const LowerCase& step, Normalized& text, RangeMover& ranges);
     static void change(const SpellBytes& step, Normalized& text, RangeMover& ranges);
@@ -52,6 +51,21 @@ class Normalizer {
 
     std::vector<Step> steps_;
     size_t growth_ = 1;
+};
+
+// The steps at work on texts, one after another; one per thread. What expressions may cost is
+// bounded over all of them together.
+class Normalizer::Worker {
+  public:
+    explicit Worker(const Normalizer& normalizer);  // which must live as long as this
+
+    // `plain`: ranges of the text, ascending and disjoint.
+    Normalized normalize(std::string text, std::vector<TextRange> plain = {});
+    std::string apply(std::string text) { return normalize(std::move(text)).text; }
+
+  private:
+    const std::vector<Step>* steps_;
+    std::vector<std::optional<Replace::Worker>> replaces_;  // of those steps that are a Replace
 };
 
 }  // namespace quarot::tokenizer

@@ -13,7 +13,8 @@ namespace {
 
 Normalizer::Normalized normalized(std::string_view step, const std::string& text) {
     const io::Json json = test::parse(step);
-    return Normalizer(&json).normalize(text);
+    const Normalizer normalizer(&json);
+    return Normalizer::Worker(normalizer).normalize(text);
 }
 
 std::string normalize(std::string_view step, const std::string& text) {

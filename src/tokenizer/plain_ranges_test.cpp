@@ -57,8 +57,10 @@ TEST(PlainRanges, FollowTheTextThroughTheNormalizer) {
 std::string moved(std::string_view normalizer, std::string_view text,
                   const std::vector<TextRange>& ranges) {
     const io::Json json = test::parse(normalizer);
-    const auto result = Normalizer(&json).normalize(std::string(text), ranges);
-    EXPECT_EQ(result.text, Normalizer(&json).apply(std::string(text)));
+    const Normalizer rules(&json);
+    Normalizer::Worker worker(rules);
+    const auto result = worker.normalize(std::string(text), ranges);
+    EXPECT_EQ(result.text, worker.apply(std::string(text)));
     const std::string_view all = result.text;
     std::string marked;
     size_t done = 0;
@@ -111,7 +113,8 @@ TEST(PlainRanges, AreMovedInOneWalkHoweverManyTheyAre) {
         {"type": "NFC"}, {"type": "Lowercase"}, {"type": "ByteLevel"},
         {"type": "Prepend", "prepend": "_"},
         {"type": "Replace", "pattern": {"String": "a"}, "content": "bb"}]})");
-    const auto result = Normalizer(&json).normalize(text, ranges);
+    const Normalizer normalizer(&json);
+    const auto result = Normalizer::Worker(normalizer).normalize(text, ranges);
     ASSERT_EQ(result.plain.size(), ranges.size());
     EXPECT_EQ(result.plain.back().end, result.text.size() - std::string("\u0120").size());
     EXPECT_LE(result.range_steps, 5 * (text.size() + 2 * 2 * ranges.size()));

@@ -22,38 +22,43 @@ Replace Replace::parse(const io::Json& step) {
     return {literal.as_string(), parse_added_text(step.at("content"))};
 }
 
+Replace::Worker::Worker(const Replace& replace) : replace_(&replace) {
+    if (const auto* regex = std::get_if<Regex>(&replace.pattern_)) matcher_.emplace(*regex);
+}
+
 template <typename Put>
-void Replace::for_each(std::string_view text, const Put& put) const {
-    if (const auto* regex = std::get_if<Regex>(&pattern_)) {
-        RegexMatcher(*regex).for_each(text, put);
+void Replace::Worker::for_each(std::string_view text, const Put& put) {
+    if (matcher_) {
+        matcher_->for_each(text, put);
         return;
     }
-    const std::string& wanted = std::get<std::string>(pattern_);
+    const std::string& wanted = *replace_->literal_pattern();
     for (size_t at = text.find(wanted); at != std::string_view::npos;
          at = text.find(wanted, at + wanted.size())) {
         put(at, at + wanted.size());
     }
 }
 
-std::string Replace::apply(std::string_view text) const {
+std::string Replace::Worker::apply(std::string_view text) {
     bool keeps_start = true;
     std::vector<TextRange> none;
     RangeMover ranges(none);
     return apply(text, keeps_start, ranges);
 }
 
-std::string Replace::apply(std::string_view text, bool& keeps_start, RangeMover& ranges) const {
+std::string Replace::Worker::apply(std::string_view text, bool& keeps_start, RangeMover& ranges) {
+    const std::string& content = replace_->content();
     std::string result;
     result.reserve(text.size());
     size_t copied = 0;
     for_each(text, [&](size_t begin, size_t end) {
         if (begin == 0 && end > 0) {
             // What replaces a match counts as coming from the match's last character.
-            keeps_start = character_at(text, 0).end == end && !content_.empty();
+            keeps_start = character_at(text, 0).end == end && !content.empty();
         }
         result += text.substr(copied, begin - copied);
         ranges.copied(begin, result.size());
-        result += content_;
+        result += content;
         ranges.rewritten(end, result.size());
         copied = end;
     });

@@ -1,6 +1,7 @@
 // One text for what a pattern matches, as normalizers and decoders of tokenizer.json ask for it.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -19,11 +20,7 @@ class Replace {
         return {std::move(pattern), std::move(content)};
     }
 
-    // All occurrences, from the left, not overlapping. The content is literal.
-    std::string apply(std::string_view text) const;
-    // `keeps_start` becomes false where the result begins with what does not come from the text's
-    // first character.
-    std::string apply(std::string_view text, bool& keeps_start, RangeMover& ranges) const;
+    class Worker;
 
     // No text becomes longer than this many times its length.
     size_t growth() const;
@@ -37,12 +34,29 @@ class Replace {
     Replace(Pattern pattern, std::string content)
         : pattern_(std::move(pattern)), content_(std::move(content)) {}
 
-    // Calls put(begin, end) with the bounds of each.
-    template <typename Put>
-    void for_each(std::string_view text, const Put& put) const;
-
     Pattern pattern_;
     std::string content_;
+};
+
+// A replacement at work on texts, one after another; one per thread. What an expression may cost is
+// bounded over all of them together.
+class Replace::Worker {
+  public:
+    explicit Worker(const Replace& replace);  // which must live as long as this
+
+    // All occurrences, from the left, not overlapping. The content is literal.
+    std::string apply(std::string_view text);
+    // `keeps_start` becomes false where the result begins with what does not come from the text's
+    // first character.
+    std::string apply(std::string_view text, bool& keeps_start, RangeMover& ranges);
+
+  private:
+    // Calls put(begin, end) with the bounds of each.
+    template <typename Put>
+    void for_each(std::string_view text, const Put& put);
+
+    const Replace* replace_;
+    std::optional<RegexMatcher> matcher_;  // if it is a regular expression
 };
 
 // A text that the file adds to ours; Error{Unsupported} above limits::kStepBytes, so that it cannot

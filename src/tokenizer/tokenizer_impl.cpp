@@ -68,6 +68,7 @@ void Tokenizer::Impl::encode_text(std::string_view text, std::span<const TextRan
                                   std::vector<int32_t>& ids) const {
     PieceEncoder encoder(bpe, ids);
     const PutPiece put = [&](std::string_view piece) { encoder.add(piece); };
+    Normalizer::Worker worker(normalizer);
     PreTokenizer::Cutter cutter(pretokenizer, put);
     PlainRanges ranges(plain);
     const bool special_later = added.in_normalized_text().has_special();
@@ -79,7 +80,7 @@ void Tokenizer::Impl::encode_text(std::string_view text, std::span<const TextRan
         const auto begin = static_cast<size_t>(raw.text.data() - text.data());
         Stretch stretch{.text = raw.text, .plain = {}, .changed = {}, .first = begin == 0};
         if (special_later) stretch.plain = ranges.within(begin, begin + raw.text.size());
-        normalize(stretch);
+        normalize(stretch, worker);
         added.in_normalized_text().for_each_segment(
             stretch.text, stretch.plain, [&](const Segment& segment) {
                 if (segment.id) {
@@ -92,9 +93,9 @@ void Tokenizer::Impl::encode_text(std::string_view text, std::span<const TextRan
     });
 }
 
-void Tokenizer::Impl::normalize(Stretch& stretch) const {
+void Tokenizer::Impl::normalize(Stretch& stretch, Normalizer::Worker& worker) const {
     if (normalizer.changes_nothing()) return;
-    auto changed = normalizer.normalize(std::string(stretch.text), std::move(stretch.plain));
+    auto changed = worker.normalize(std::string(stretch.text), std::move(stretch.plain));
     stretch.plain = std::move(changed.plain);
     stretch.changed = std::move(changed.text);
     stretch.text = stretch.changed;

@@ -39,7 +39,7 @@ struct Tokenizer::Impl {
         std::string changed;           // what `text` is a view of, once it has been changed
         bool first;                    // whether the whole text begins with it
     };
-    void normalize(Stretch& stretch) const;
+    void normalize(Stretch& stretch, Normalizer::Worker& worker) const;
 
     // The token that decoding sees; nullptr for ids that have none and, if asked, special ones.
     const std::string* token_to_decode(int32_t id, bool skip_special) const;

@@ -108,7 +108,7 @@ void answer(int request, const Tokenizer& tokenizer, const Normalizer& normalize
         case 'S':
             return write_text(stream(tokenizer, request == 's'));
         case 'n':
-            return write_text(normalizer.apply(read_text()));
+            return write_text(Normalizer::Worker(normalizer).apply(read_text()));
         case 'c':
             return write_text(pieces_of(pretokenizer, read_text()));
         default:
