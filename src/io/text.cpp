@@ -1,9 +1,11 @@
-// Table 3-7 of the Unicode standard as code, and what follows from it.
+// UTF-8 as in table 3-7 of the Unicode standard, and what follows from it; searches by memmem,
+// which reads neither text twice.
 #include "io/text.h"
 
 #include <fmt/format.h>
 
 #include <cstdint>
+#include <cstring>
 
 namespace quarot::io {
 
@@ -47,6 +49,15 @@ size_t first_non_utf8(std::string_view text) {
         at += length;
     }
     return at;
+}
+
+size_t find_bytes(std::string_view text, std::string_view needle, size_t from) {
+    if (from > text.size()) return std::string_view::npos;
+    if (needle.empty()) return from;
+    // std::string::find would take the product of the lengths on hostile texts.
+    const void* at = ::memmem(text.data() + from, text.size() - from, needle.data(), needle.size());
+    if (at == nullptr) return std::string_view::npos;
+    return static_cast<size_t>(static_cast<const char*>(at) - text.data());
 }
 
 bool has_control_characters(std::string_view text) {

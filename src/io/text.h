@@ -1,4 +1,5 @@
-// Text from files made safe to judge and to show: UTF-8 validity and printable excerpts.
+// Text from files made safe to judge, to search and to show: UTF-8 validity, linear searches and
+// printable excerpts.
 #pragma once
 
 #include <cstddef>
@@ -13,6 +14,10 @@ size_t utf8_length_at(std::string_view text, size_t at);
 
 // Offset of the first byte that is not UTF-8; text.size() if all is well.
 size_t first_non_utf8(std::string_view text);
+
+// First place at or after `from` where needle stands in text; npos if none. Linear in both lengths,
+// whatever they hold.
+size_t find_bytes(std::string_view text, std::string_view needle, size_t from = 0);
 
 // C0 and C1 controls and DEL.
 bool has_control_characters(std::string_view text);

@@ -2,7 +2,6 @@
 #include "jinja/text.h"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 namespace quarot::jinja {
@@ -40,15 +39,6 @@ Text Text::slice(size_t begin, size_t end) const {
     Text part;
     part.append(*this, begin, end);
     return part;
-}
-
-size_t find_bytes(std::string_view text, std::string_view needle, size_t from) {
-    if (from > text.size()) return std::string_view::npos;
-    if (needle.empty()) return from;
-    // std::string::find would take the product of the lengths on hostile texts.
-    const void* at = ::memmem(text.data() + from, text.size() - from, needle.data(), needle.size());
-    if (!at) return std::string_view::npos;
-    return static_cast<size_t>(static_cast<const char*>(at) - text.data());
 }
 
 size_t find_last_bytes(std::string_view text, std::string_view needle, size_t end) {

@@ -6,6 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "io/text.h"
+
 namespace quarot::jinja {
 
 struct Span {
@@ -56,10 +58,8 @@ class Text {
     std::vector<Span> user_;
 };
 
-// First place at or after `from` where needle stands in text; npos if none. Linear in both lengths,
-// whatever they hold.
-size_t find_bytes(std::string_view text, std::string_view needle, size_t from = 0);
-// Last place where needle begins and ends at or before `end`; npos if none. Linear as well.
+using io::find_bytes;
+// Last place where needle begins and ends at or before `end`; npos if none. Linear in both lengths.
 size_t find_last_bytes(std::string_view text, std::string_view needle, size_t end);
 
 }  // namespace quarot::jinja

@@ -90,11 +90,7 @@ void PreTokenizer::add_split(const io::Json& step) {
         }
         return;
     }
-    const io::Json& literal = pattern.at("String");
-    if (literal.as_string().empty()) {
-        fail(ErrorCode::Unsupported, "{} is empty, expected a text to split at", literal.place());
-    }
-    steps_.emplace_back(LiteralSplit{literal.as_string(), behavior, invert});
+    steps_.emplace_back(LiteralSplit{parse_literal(pattern.at("String")), behavior, invert});
 }
 
 void PreTokenizer::add_byte_level(const io::Json& step) {

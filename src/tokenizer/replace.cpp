@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "core/limits.h"
+#include "io/text.h"
 #include "tokenizer/unicode.h"
 
 namespace quarot::tokenizer {
@@ -15,11 +16,8 @@ Replace Replace::parse(const io::Json& step) {
         return {Regex(expression->as_string(), expression->place()),
                 parse_added_text(step.at("content"))};
     }
-    const io::Json& literal = pattern.at("String");
-    if (literal.as_string().empty()) {
-        fail(ErrorCode::Corrupt, "{} is empty, expected a text to replace", literal.place());
-    }
-    return {literal.as_string(), parse_added_text(step.at("content"))};
+    const std::string& literal = parse_literal(pattern.at("String"));
+    return {literal, parse_added_text(step.at("content"))};
 }
 
 Replace::Worker::Worker(const Replace& replace) : replace_(&replace) {
@@ -33,8 +31,8 @@ void Replace::Worker::for_each(std::string_view text, const Put& put) {
         return;
     }
     const std::string& wanted = *replace_->literal_pattern();
-    for (size_t at = text.find(wanted); at != std::string_view::npos;
-         at = text.find(wanted, at + wanted.size())) {
+    for (size_t at = io::find_bytes(text, wanted); at != std::string_view::npos;
+         at = io::find_bytes(text, wanted, at + wanted.size())) {
         put(at, at + wanted.size());
     }
 }
@@ -75,6 +73,16 @@ size_t Replace::growth() const {
     }
     const size_t size = std::get<std::string>(pattern_).size();
     return std::max<size_t>(1, (content_.size() + size - 1) / size);
+}
+
+const std::string& parse_literal(const io::Json& value) {
+    const std::string& text = value.as_string();
+    if (text.empty()) fail(ErrorCode::Unsupported, "{} is empty, expected a text", value.place());
+    if (text.size() > limits::kPatternBytes) {
+        fail(ErrorCode::Unsupported, "{} has {} bytes, expected at most {}", value.place(),
+             text.size(), limits::kPatternBytes);
+    }
+    return text;
 }
 
 const std::string& parse_added_text(const io::Json& value) {

@@ -59,6 +59,9 @@ class Replace::Worker {
     std::optional<RegexMatcher> matcher_;  // if it is a regular expression
 };
 
+// A text that is looked for: not empty, or Error{Unsupported}, as above limits::kPatternBytes.
+const std::string& parse_literal(const io::Json& value);
+
 // A text that the file adds to ours; Error{Unsupported} above limits::kStepBytes, so that it cannot
 // flood memory.
 const std::string& parse_added_text(const io::Json& value);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "io/text.h"
 #include "tokenizer/unicode.h"
 
 namespace quarot::tokenizer {
@@ -83,8 +84,8 @@ void cut(std::string_view piece, const WordSplit&, const PutPiece& put) {
 
 void cut(std::string_view piece, const LiteralSplit& step, const PutPiece& put) {
     Splitter splitter(piece, step.behavior, step.invert, put);
-    for (size_t at = piece.find(step.pattern); at != std::string_view::npos;
-         at = piece.find(step.pattern, at + step.pattern.size())) {
+    for (size_t at = io::find_bytes(piece, step.pattern); at != std::string_view::npos;
+         at = io::find_bytes(piece, step.pattern, at + step.pattern.size())) {
         splitter.match(at, at + step.pattern.size());
     }
     splitter.finish();

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "core/limits.h"
 #include "io/expect_error.h"
 #include "support/temp_dir.h"
 #include "tokenizer/test_model.h"
@@ -105,8 +106,6 @@ TEST(TokenizerFile, DamageIsNamedWithItsPlace) {
          {"added_tokens", R"([{"id": 300, "content": ""}])", "content"},
          {"added_tokens", R"([{"id": -3, "content": "x"}])", "-3"},
          {"normalizer", R"({"prepend": "_"})", "type"},
-         {"normalizer", R"({"type": "Replace", "pattern": {"String": ""}, "content": "x"})",
-          "String"},
          {"post_processor", R"({"type": "TemplateProcessing", "special_tokens": {},
              "single": [{"SpecialToken": {"id": "<s>"}}, {"Sequence": {"id": "A"}}]})",
           "<s>"},
@@ -140,6 +139,28 @@ TEST(TokenizerFile, LongChainsAreRefused) {
         steps = R"({"type": "Sequence", "normalizers": [)" + steps + "," + steps + "]}";
     }
     expect_each(ErrorCode::Unsupported, {{"normalizer", steps.c_str(), "steps"}});
+}
+
+TEST(TokenizerFile, LiteralsThatAreEmptyOrEndlessAreRefused) {
+    const auto replace = [](size_t bytes) {
+        return R"({"type": "Replace", "content": "x", "pattern": {"String": ")" +
+               std::string(bytes, 'a') + R"("}})";
+    };
+    const auto split = [](size_t bytes) {
+        return R"({"type": "Split", "behavior": "Isolated", "pattern": {"String": ")" +
+               std::string(bytes, 'a') + R"("}})";
+    };
+    for (const size_t bytes : {size_t{0}, limits::kPatternBytes + 1}) {
+        const std::string replaced = replace(bytes);
+        const std::string cut = split(bytes);
+        expect_each(ErrorCode::Unsupported, {{"normalizer", replaced.c_str(), "String"},
+                                             {"decoder", replaced.c_str(), "String"},
+                                             {"pre_tokenizer", cut.c_str(), "String"}});
+    }
+    io::Json json = test::metaspace_model({"a"});
+    json.set("normalizer", test::parse(replace(limits::kPatternBytes)));
+    json.set("pre_tokenizer", test::parse(split(limits::kPatternBytes)));
+    test::load(json);
 }
 
 TEST(TokenizerFile, AnUnknownBosNameIsDamage) {
