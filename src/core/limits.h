@@ -70,8 +70,10 @@ inline constexpr uint32_t kPatternHeapKiB = 64 << 10;
 
 // Chat templates
 inline constexpr int64_t kTemplateBytes = 256 << 10;
+inline constexpr size_t kTemplateNameBytes = 256;  // of variables, members, filters
 inline constexpr int64_t kTemplateSteps = 2'000'000;
 inline constexpr size_t kTemplateOutputBytes = size_t{4} << 20;
+inline constexpr size_t kConversationBytes = size_t{2} << 20;  // of messages and tools
 inline constexpr int kTemplateDepth = 64;  // of nesting in the source and of calls
 inline constexpr int64_t kTemplateRange = 100'000;
 inline constexpr int64_t kTemplateRangeBound = int64_t{1} << 40;  // no index of it overflows

@@ -23,9 +23,9 @@ void refuse_undefined(const Value& value) {
          missing->reason ? *missing->reason : "the value is undefined");
 }
 
-Value missing_member(const Value& value, const std::string& name) {
-    return Value::undefined(
-        fmt::format("a {} has no member '{}'", value.type_name(), io::printable(name, 40)));
+Value missing_member(Budget& budget, const Value& value, const std::string& name) {
+    return make_undefined(
+        budget, fmt::format("a {} has no member '{}'", value.type_name(), io::printable(name, 40)));
 }
 
 void refuse_internal(const std::string& name) {
@@ -46,14 +46,15 @@ Value loop_changed(Runtime& runtime, Loop& loop, const Arguments& args) {
     return !same;
 }
 
-Value neighbour(const Loop& loop, int64_t index, const char* which) {
+Value neighbour(Budget& budget, const Loop& loop, int64_t index, const char* which) {
     if (index < 0 || index >= static_cast<int64_t>(loop.items->items.size())) {
-        return Value::undefined(fmt::format("there is no {} item", which));
+        return make_undefined(budget, fmt::format("there is no {} item", which));
     }
     return loop.items->items[static_cast<size_t>(index)];
 }
 
-std::optional<Value> loop_member(const std::shared_ptr<Loop>& loop, const std::string& name) {
+std::optional<Value> loop_member(Budget& budget, const std::shared_ptr<Loop>& loop,
+                                 const std::string& name) {
     const auto length = static_cast<int64_t>(loop->items->items.size());
     if (name == "index") return loop->index0 + 1;
     if (name == "index0") return loop->index0;
@@ -64,8 +65,8 @@ std::optional<Value> loop_member(const std::shared_ptr<Loop>& loop, const std::s
     if (name == "length") return length;
     if (name == "depth") return int64_t{1};  // only recursive loops are deeper
     if (name == "depth0") return int64_t{0};
-    if (name == "previtem") return neighbour(*loop, loop->index0 - 1, "previous");
-    if (name == "nextitem") return neighbour(*loop, loop->index0 + 1, "next");
+    if (name == "previtem") return neighbour(budget, *loop, loop->index0 - 1, "previous");
+    if (name == "nextitem") return neighbour(budget, *loop, loop->index0 + 1, "next");
     const auto bind = [&](auto function) -> Value {
         return std::make_shared<const Callable>(Callable{name, function});
     };
@@ -86,7 +87,9 @@ std::optional<Value> named_member(Runtime& runtime, const Value& value, const st
         if (found == (*space)->members.end()) return std::nullopt;
         return found->second;
     }
-    if (const auto* loop = value.get_if<std::shared_ptr<Loop>>()) return loop_member(*loop, name);
+    if (const auto* loop = value.get_if<std::shared_ptr<Loop>>()) {
+        return loop_member(runtime.budget, *loop, name);
+    }
     if (const auto* callable = value.get_if<std::shared_ptr<const Callable>>()) {
         if ((*callable)->is_macro && name == "name") {
             return make_text(runtime.budget, (*callable)->name);
@@ -228,7 +231,7 @@ Value attribute_of(Runtime& runtime, const Value& value, const std::string& name
     if (const Dict* dict = value.dict()) {
         if (const Value* found = dict->find(name)) return *found;
     }
-    return missing_member(value, name);
+    return missing_member(runtime.budget, value, name);
 }
 
 Value item_of(Runtime& runtime, const Value& value, const Value& key) {
@@ -236,12 +239,13 @@ Value item_of(Runtime& runtime, const Value& value, const Value& key) {
     refuse_undefined(value);
     if (auto item = stored_item(runtime, value, key)) return *item;
     if (!key.text()) {
-        return Value::undefined(fmt::format("a {} has no such item", value.type_name()));
+        return make_undefined(runtime.budget,
+                              fmt::format("a {} has no such item", value.type_name()));
     }
     runtime.budget.scan(key.text()->size());
     refuse_internal(key.text()->bytes());
     if (auto member = named_member(runtime, value, key.text()->bytes())) return *member;
-    return missing_member(value, key.text()->bytes());
+    return missing_member(runtime.budget, value, key.text()->bytes());
 }
 
 Value slice_of(Runtime& runtime, const Value& value, const std::array<Value, 3>& parts) {

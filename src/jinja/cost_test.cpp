@@ -83,10 +83,40 @@ TEST(Cost, LookingThroughTextsCostsSteps) {
     expect_cost(7'000, kLongText, "{{ {} | attr(s) }}");
 }
 
-TEST(Cost, LongNamesCostSteps) {
-    const std::string name(100'000, 'n');
-    expect_cost(14'000, "", "{% for i in range(20) %}{{ " + name + " }}{% endfor %}");
-    expect_cost(14'000, "", "{% for i in range(20) %}{{ i." + name + " }}{% endfor %}");
+TEST(Cost, QuestionsAboutTextsCostSteps) {
+    expect_cost(7'000, kLongText, "{{ 'b' in s }}");
+    expect_cost(7'000, kLongText, "{{ s | length }}");
+    expect_cost(7'000, kLongText, "{{ s[999] }}");
+    expect_cost(7'000, kLongText, "{{ s == s }}");
+    expect_cost(14'000, kLongText, "{{ s.count('b') }}");
+    expect_cost(7'000, kLongText, "{{ s.startswith('b') }}");
+}
+
+TEST(Cost, LookingThroughListsCostsSteps) {
+    const std::string list = "{% set l = range(100000) | list %}";
+    expect_cost(100'000, list, "{{ 'x' in l }}");
+    expect_cost(100'000, list, "{{ l | sum }}");
+    expect_cost(99'999, list, "{% set m = l[1:] %}");
+    expect_cost(200'000, list, "{% set m = l | reverse | list %}");
+}
+
+// A name is kept wherever it is said again, and so is the reason of a value that is undefined.
+TEST(Cost, EveryKeptNameCostsBytes) {
+    const std::string name(limits::kTemplateNameBytes, 'n');
+    for (const char* pattern : {"{{% set {} = 1 %}}", "{{% set ns.{} = 1 %}}", "{{% set x = {} %}}",
+                                "{{% set x = i.{} %}}", "{{% set x = dict({}=1) %}}",
+                                "{{% macro {}() %}}{{% endmacro %}}",
+                                "{{% macro m({}) %}}{{% endmacro %}}{{{{ m() }}}}"}) {
+        const auto repeated = [&](const std::string& with) {
+            return "{% set ns = namespace() %}{% for i in range(1000) %}" +
+                   fmt::format(fmt::runtime(pattern), with) + "{% endfor %}";
+        };
+        const bool is_shortened = std::string(pattern).find("i.{}") != std::string::npos;
+        const int64_t kept = is_shortened ? 40 : static_cast<int64_t>(name.size()) - 1;
+        EXPECT_GE(steps_of(repeated(name)) - steps_of(repeated("n")), 1000 * kept / 128) << pattern;
+    }
+    expect_cost(10'000 * 100 / 128, "{% set l = ['a'] * 10000 %}",
+                "{% set m = l | map(attribute='x') | list %}");
 }
 
 // A text in which every second letter is a user's takes 17 bytes for two letters, and each work

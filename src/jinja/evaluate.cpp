@@ -52,7 +52,8 @@ Value Interpreter::evaluate(const Expression& expression) {
 Value Interpreter::evaluate_name(const Expression& expression) {
     runtime_.budget.scan(expression.name.size());
     const Value* found = scope_->find(expression.name);
-    return found ? *found : Value::undefined(fmt::format("'{}' is undefined", expression.name));
+    if (found) return *found;
+    return make_undefined(runtime_.budget, fmt::format("'{}' is undefined", expression.name));
 }
 
 Value Interpreter::evaluate_items(const Expression& expression) {
@@ -140,7 +141,7 @@ Value Interpreter::evaluate_logical(const Expression& expression) {
 Value Interpreter::evaluate_conditional(const Expression& expression) {
     if (is_true(evaluate(*expression.parts[0]))) return evaluate(*expression.parts[1]);
     if (expression.parts[2]) return evaluate(*expression.parts[2]);
-    return Value::undefined("the inline if has no else");
+    return make_undefined(runtime_.budget, "the inline if has no else");
 }
 
 Value Interpreter::evaluate_chain(const Expression& expression) {
@@ -191,6 +192,7 @@ Arguments Interpreter::evaluate_arguments(const CallArguments& arguments) {
         out.positional.insert(out.positional.end(), rest->items.begin(), rest->items.end());
     }
     for (const auto& [name, part] : arguments.named) {
+        runtime_.budget.allocate(sizeof(Text) + name.size());
         out.named.emplace_back(Text(name), evaluate(*part));
     }
     if (!arguments.named_rest) return out;

@@ -66,6 +66,7 @@ Interpreter::Flow Interpreter::execute(const Statement& statement) {
         case Statement::Kind::FilterBlock:
             return execute_captured(statement);
         case Statement::Kind::Macro:
+            runtime_.budget.allocate(Scope::memory_of(statement.macro->name));
             scope_->set(statement.macro->name, make_macro(*statement.macro));
             return Flow::Normal;
         case Statement::Kind::CallBlock:
@@ -169,7 +170,7 @@ void Interpreter::assign(const Target& target, const Value& value) {
     line_ = target.line;
     if (!target.member.empty()) return assign_member(target, value);
     if (!target.is_tuple) {
-        runtime_.budget.allocate(sizeof(Value));
+        runtime_.budget.allocate(Scope::memory_of(target.name));
         return scope_->set(target.name, value);
     }
     const SequencePtr items = iterate(runtime_.budget, value);
@@ -187,7 +188,7 @@ void Interpreter::assign_member(const Target& target, const Value& value) {
         fail(ErrorCode::Corrupt, "{} is no namespace, so {}.{} cannot be set", target.name,
              target.name, target.member);
     }
-    runtime_.budget.allocate(sizeof(Value));
+    runtime_.budget.allocate(sizeof(Text) + 2 * Scope::memory_of(target.member));
     (*space)->set(Text(target.member), value);
 }
 

@@ -30,10 +30,11 @@ Value first(Runtime& runtime, const Value& input, const Arguments& args) {
     const Sequence* list = input.sequence();
     if (list && list->flavor == Sequence::Flavor::Iterator) {
         if (list->used < list->items.size()) return list->items[list->used++];
-        return Value::undefined("there is no first item");
+        return make_undefined(runtime.budget, "there is no first item");
     }
     const SequencePtr items = iterate(runtime.budget, input);
-    return items->items.empty() ? Value::undefined("there is no first item") : items->items[0];
+    if (!items->items.empty()) return items->items[0];
+    return make_undefined(runtime.budget, "there is no first item");
 }
 
 void refuse_iterator(const Value& input, const char* filter) {
@@ -47,7 +48,8 @@ Value last(Runtime& runtime, const Value& input, const Arguments& args) {
     const Parameters p("last", args, {});
     refuse_iterator(input, "last");
     const SequencePtr items = iterate(runtime.budget, input);
-    return items->items.empty() ? Value::undefined("there is no last item") : items->items.back();
+    if (!items->items.empty()) return items->items.back();
+    return make_undefined(runtime.budget, "there is no last item");
 }
 
 std::vector<Value> copied_items(Budget& budget, const Value& value) {
@@ -147,7 +149,7 @@ template <bool Largest>
 Value extreme(Runtime& runtime, const Value& input, const Arguments& args) {
     const Parameters p(Largest ? "max" : "min", args, {"case_sensitive", "attribute"});
     const SequencePtr items = iterate(runtime.budget, input);
-    if (items->items.empty()) return Value::undefined("the sequence has no items");
+    if (items->items.empty()) return make_undefined(runtime.budget, "the sequence has no items");
     const ItemPath path(runtime.budget, p[1]);
     const auto key_of = [&](const Value& item) {
         const Value part = path.of(runtime, item);

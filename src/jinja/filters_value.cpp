@@ -147,7 +147,7 @@ Value attribute(Runtime& runtime, const Value& input, const Arguments& args) {
     runtime.budget.scan(name.size());
     if (!input.dict()) return attribute_of(runtime, input, name);
     if (auto method = method_of(runtime, input, name)) return *method;
-    return Value::undefined(std::string("a dict has no attribute ") + io::printable(name, 40));
+    return make_undefined(runtime.budget, "a dict has no attribute " + io::printable(name, 40));
 }
 
 std::optional<Text> json_indent(const Value& indent) {

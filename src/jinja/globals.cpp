@@ -73,6 +73,7 @@ Value make_namespace(Runtime& runtime, const Arguments& args, Namespaces& namesp
     const Dict members = dict_from(runtime, args, "namespace");
     for (const auto& [key, value] : members.entries()) {
         if (!key.text()) fail(ErrorCode::Unsupported, "a namespace takes names as keys");
+        runtime.budget.allocate(2 * (sizeof(Text) + key.text()->memory()));
         space->set(*key.text(), value);
     }
     runtime.budget.allocate(sizeof(Namespace));

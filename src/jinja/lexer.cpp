@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "core/error.h"
+#include "core/limits.h"
 #include "jinja/numbers.h"
 #include "jinja/string_literal.h"
 #include "jinja/unicode.h"
@@ -288,6 +289,10 @@ class Lexer {
         size_t size = 0;
         while (size < rest().size() && (is_name_start(rest()[size]) || is_digit(rest()[size]))) {
             ++size;
+        }
+        if (size > limits::kTemplateNameBytes) {
+            fail(ErrorCode::Unsupported, "line {}: a name is {} bytes long, {} are allowed", line_,
+                 size, limits::kTemplateNameBytes);
         }
         add(Token::Kind::Name, std::string(rest().substr(0, size)));
         advance(size);

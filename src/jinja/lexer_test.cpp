@@ -1,6 +1,7 @@
 // Whitespace, comments, raw blocks and literals.
 #include "jinja/lexer.h"
 
+#include "core/limits.h"
 #include "jinja/render_for_tests.h"
 
 namespace quarot::jinja {
@@ -62,6 +63,15 @@ TEST(Lexer, WhatDoesNotEndIsNamedWithItsLine) {
 TEST(Lexer, NumbersAbove64BitsAreUnsupported) {
     EXPECT_EQ(printed("{{ 9223372036854775807 }}"), "9223372036854775807");
     expect_failure(ErrorCode::Unsupported, {"64 bits"}, "{{ 9223372036854775808 }}");
+}
+
+TEST(Lexer, LongNamesAreUnsupported) {
+    const std::string name(limits::kTemplateNameBytes, 'n');
+    EXPECT_EQ(printed("{% set " + name + " = 1 %}{{ " + name + " }}"), "1");
+    for (const char* before : {"{% set ", "{% macro ", "{{ ", "{{ x.", "{{ 1 | ", "{{ f("}) {
+        expect_failure(ErrorCode::Unsupported, {"line 2", "257 bytes", "256"},
+                       std::string("\n").append(before).append(name).append("n"));
+    }
 }
 
 TEST(Lexer, SourcesThatAreNotUtf8AreRefused) {

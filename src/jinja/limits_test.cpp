@@ -30,19 +30,6 @@ const std::vector<std::string> kEndless = {
     "{% set ns.m = [ns.m, ns.m] %}{% endfor %}{{ ns.l == ns.m }}",
     "{% macro m(n) %}{% if n < 40 %}{{ m(n + 1) }}{{ m(n + 1) }}{% endif %}{% endmacro %}"
     "{{ m(0) }}",
-    "{% set s = 'a' * 1000 * 1000 %}{% for i in range(100000) %}{% if 'b' in s %}{% endif %}"
-    "{% endfor %}",
-    "{% set s = 'a' * 1000 * 1000 %}{% for i in range(100000) %}{{ s | length }}{% endfor %}",
-    "{% set s = 'a' * 1000 * 1000 %}{% for i in range(100000) %}{{ s[999] }}{% endfor %}",
-    "{% set s = 'a' * 1000 * 1000 %}{% for i in range(100000) %}{{ s == s }}{% endfor %}",
-    "{% set s = 'a' * 1000 * 1000 %}{% for i in range(100000) %}{{ s.count('b') }}{% endfor %}",
-    "{% set s = 'a' * 1000 * 1000 %}{% for i in range(100000) %}{% if s.startswith('b') %}"
-    "{% endif %}{% endfor %}",
-    "{% set l = range(100000) | list %}{% for i in l %}{% if 'x' in l %}{% endif %}{% endfor %}",
-    "{% set l = range(100000) | list %}{% for i in l %}{{ l | sum }}{% endfor %}",
-    "{% set l = range(100000) | list %}{% for i in l %}{{ l[1:] | length }}{% endfor %}",
-    "{% set l = range(100000) | list %}{% for i in l %}{{ l | reverse | list | length }}"
-    "{% endfor %}",
 };
 
 // Ended by the bytes of all values.

@@ -9,7 +9,7 @@
 namespace quarot::jinja {
 
 Value Interpreter::make_macro(const MacroDefinition& macro) {
-    runtime_.budget.allocate(sizeof(Callable) + sizeof(Scope));
+    runtime_.budget.allocate(sizeof(Callable) + macro.name.size() + sizeof(Scope));
     captured_.push_back(scope_);
     Callable callable{.name = macro.name, .is_macro = true};
     // A weak hold: captured_ keeps the scope while the template runs.
@@ -66,7 +66,7 @@ void Interpreter::bind_parameters(const MacroDefinition& macro, const Arguments&
     for (size_t i = 0; i < macro.parameters.size(); ++i) {
         const Parameter& parameter = macro.parameters[i];
         runtime_.budget.step();
-        runtime_.budget.allocate(sizeof(Value) + parameter.name.size());
+        runtime_.budget.allocate(Scope::memory_of(parameter.name));
         const Value* by_name = named.take(parameter.name);
         if (i < arguments.positional.size()) {
             if (by_name) {
@@ -79,7 +79,8 @@ void Interpreter::bind_parameters(const MacroDefinition& macro, const Arguments&
             scope_->set(parameter.name, evaluate(*parameter.otherwise));
         } else {
             scope_->set(parameter.name,
-                        Value::undefined("parameter '" + parameter.name + "' was not given"));
+                        make_undefined(runtime_.budget,
+                                       "parameter '" + parameter.name + "' was not given"));
         }
     }
     bind_rest(macro, arguments, named);
@@ -98,7 +99,9 @@ void Interpreter::bind_rest(const MacroDefinition& macro, const Arguments& argum
              arguments.positional.size());
     }
     Dict rest;
-    if (macro.uses_caller) scope_->set("caller", Value::undefined("no caller was given"));
+    if (macro.uses_caller) {
+        scope_->set("caller", make_undefined(runtime_.budget, "no caller was given"));
+    }
     for (const auto& [name, value] : arguments.named) {
         if (!left.has(name.bytes())) continue;
         if (name.bytes() == "caller" && macro.uses_caller) {

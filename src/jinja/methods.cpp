@@ -59,7 +59,7 @@ Value dict_view(Runtime& runtime, const Dict& dict, Sequence::Flavor flavor,
     return make_sequence(runtime.budget, flavor, std::move(items));
 }
 
-std::optional<Value> dict_method(const DictPtr& dict, const std::string& name) {
+std::optional<Value> dict_method(Budget& budget, const DictPtr& dict, const std::string& name) {
     const auto view = [&](Sequence::Flavor flavor) {
         return bound(name, dict, [dict, flavor](Runtime& runtime, const Arguments& args) {
             return dict_view(runtime, *dict, flavor, args);
@@ -81,7 +81,7 @@ std::optional<Value> dict_method(const DictPtr& dict, const std::string& name) {
     }
     if (name == "fromkeys") fail(ErrorCode::Unsupported, "dict.fromkeys is not supported");
     if (is_one_of(kChangingDictMethods, name)) {
-        return Value::undefined("the method " + name + " would change its dict");
+        return make_undefined(budget, "the method " + name + " would change its dict");
     }
     return std::nullopt;
 }
@@ -101,7 +101,8 @@ Value list_count(Runtime& runtime, const Sequence& list, const Arguments& args) 
     return count;
 }
 
-std::optional<Value> sequence_method(const SequencePtr& list, const std::string& name) {
+std::optional<Value> sequence_method(Budget& budget, const SequencePtr& list,
+                                     const std::string& name) {
     const bool is_list = list->flavor == Sequence::Flavor::List;
     if (!is_list && list->flavor != Sequence::Flavor::Tuple) return std::nullopt;
     if (name == "index" || name == "count") {
@@ -118,7 +119,7 @@ std::optional<Value> sequence_method(const SequencePtr& list, const std::string&
         });
     }
     if (is_one_of(kChangingListMethods, name)) {
-        return Value::undefined("the method " + name + " would change its list");
+        return make_undefined(budget, "the method " + name + " would change its list");
     }
     return std::nullopt;
 }
@@ -142,8 +143,12 @@ std::optional<Value> method_of_text(const TextPtr& text, const std::string& name
 std::optional<Value> method_of(Runtime& runtime, const Value& value, const std::string& name) {
     runtime.budget.step();
     if (const TextPtr* text = value.get_if<TextPtr>()) return method_of_text(*text, name);
-    if (const DictPtr* dict = value.get_if<DictPtr>()) return dict_method(*dict, name);
-    if (const SequencePtr* list = value.get_if<SequencePtr>()) return sequence_method(*list, name);
+    if (const DictPtr* dict = value.get_if<DictPtr>()) {
+        return dict_method(runtime.budget, *dict, name);
+    }
+    if (const SequencePtr* list = value.get_if<SequencePtr>()) {
+        return sequence_method(runtime.budget, *list, name);
+    }
     if (value.number() && is_one_of(kMissingNumberMethods, name)) {
         fail(ErrorCode::Unsupported, "the member {} of numbers is not supported", name);
     }

@@ -26,6 +26,8 @@ class Scope {
     }
     // In this scope, whatever stands around it.
     void set(const std::string& name, Value value) { variables_[name] = std::move(value); }
+    // Bytes that a variable of this name takes.
+    static size_t memory_of(const std::string& name) { return sizeof(Value) + name.size(); }
     void clear() { variables_.clear(); }
 
   private:

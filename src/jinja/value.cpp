@@ -58,10 +58,6 @@ int64_t Range::size() const {
     return 0;
 }
 
-Value Value::undefined(std::string reason) {
-    return Undefined{std::make_shared<const std::string>(std::move(reason))};
-}
-
 const Text* Value::text() const {
     const TextPtr* text = get_if<TextPtr>();
     return text ? text->get() : nullptr;
@@ -128,6 +124,11 @@ void Dict::set(Budget& budget, Value key, Value value) {
 void Namespace::set(const Text& name, Value value) {
     const auto [place, is_new] = members.insert_or_assign(name.bytes(), std::move(value));
     if (is_new) order.push_back(name);
+}
+
+Value make_undefined(Budget& budget, std::string reason) {
+    budget.allocate(sizeof reason + reason.size() + kBytesPerObject);
+    return Undefined{std::make_shared<const std::string>(std::move(reason))};
 }
 
 Value make_text(Budget& budget, Text text) {

@@ -60,7 +60,6 @@ class Value {
     requires IsAlternative<T, Data>::value Value(T data)
         : data_(std::in_place_type<T>, std::move(data)) {}  // NOLINT
     static Value none() { return None{}; }
-    static Value undefined(std::string reason);
 
     template <typename T>
     bool is() const {
@@ -142,6 +141,7 @@ struct Loop {
 };
 
 // Makers that charge the budget and hold containers to a depth.
+Value make_undefined(Budget& budget, std::string reason);
 Value make_text(Budget& budget, Text text);
 Value make_text(Budget& budget, std::string bytes, bool user = false);
 Value make_sequence(Budget& budget, Sequence::Flavor flavor, std::vector<Value> items);
