@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "chat/template_source.h"
+#include "chat/word.h"
 #include "core/error.h"
 #include "core/limits.h"
 #include "io/text.h"
@@ -49,17 +50,9 @@ std::string shown(const io::Json& json) {
 
 // Templates build control tokens from roles, so roles are words.
 void check_role(size_t index, const io::Json& role) {
-    const auto is_word_character = [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-               c == '_' || c == '-';
-    };
-    const bool is_word =
-        role.is_string() && !role.as_string().empty() &&
-        std::all_of(role.as_string().begin(), role.as_string().end(), is_word_character);
-    if (!is_word) {
-        fail(ErrorCode::Usage, "the role of message {} is {}, expected a word such as user", index,
-             shown(role));
-    }
+    if (role.is_string() && is_word(role.as_string())) return;
+    fail(ErrorCode::Usage, "the role of message {} is {}, expected a word such as user", index,
+         shown(role));
 }
 
 void check_messages(const io::Json& messages) {
@@ -80,6 +73,50 @@ void check_messages(const io::Json& messages) {
     }
 }
 
+// Bytes that do not belong to UTF-8 become characters of three bytes.
+size_t bytes_as_text(const std::string& text) {
+    constexpr size_t kReplacementBytes = 3;
+    if (io::first_non_utf8(text) == text.size()) return text.size();
+    size_t total = 0;
+    for (size_t at = 0; at < text.size();) {
+        const size_t bytes = io::utf8_length_at(text, at);
+        total += bytes > 0 ? bytes : kReplacementBytes;
+        at += bytes > 0 ? bytes : 1;
+    }
+    return total;
+}
+
+size_t text_bytes(const io::Json& json) {
+    size_t total = 0;
+    if (json.is_string()) total = bytes_as_text(json.as_string());
+    if (json.is_array()) {
+        for (const io::Json& item : json.as_array()) total += text_bytes(item);
+    }
+    if (json.is_object()) {
+        for (const auto& [name, member] : json.as_object()) {
+            total += bytes_as_text(name) + text_bytes(member);
+        }
+    }
+    return total;
+}
+
+// Below what a template may print, so that a long text is not blamed on the template.
+void check_size(const io::Json& messages, const io::Json& tools) {
+    static_assert(limits::kConversationBytes < limits::kTemplateOutputBytes);
+    const size_t bytes = text_bytes(messages) + text_bytes(tools);
+    if (bytes > limits::kConversationBytes) {
+        fail(ErrorCode::OutOfMemory,
+             "the messages and tools of a chat are {} bytes long, {} are allowed; shorten them",
+             bytes, limits::kConversationBytes);
+    }
+}
+
+void check_tools(const io::Json& tools) {
+    if (tools.is_null() || tools.is_array()) return;
+    fail(ErrorCode::Usage, "the tools are {}, expected a list of function descriptions",
+         shown(tools));
+}
+
 void check_extra(const std::string& name, const io::Json& value) {
     if (is_one_of(kTokenNames, name) || is_one_of(kReservedNames, name) ||
         is_one_of(kFunctionNames, name)) {
@@ -97,6 +134,9 @@ void check_extra(const std::string& name, const io::Json& value) {
 
 void add_extras(std::vector<Variable>& variables, const io::Json& extra) {
     if (extra.is_null()) return;
+    if (!extra.is_object()) {
+        fail(ErrorCode::Usage, "the template variables are {}, expected an object", shown(extra));
+    }
     if (extra.as_object().size() > size_t{limits::kTemplateExtras}) {
         fail(ErrorCode::Usage, "{} template variables are given, {} are allowed",
              extra.as_object().size(), limits::kTemplateExtras);
@@ -146,6 +186,8 @@ RenderedChat ChatTemplate::render(std::span<const Message> messages,
 
 RenderedChat ChatTemplate::render(const io::Json& messages, const RenderOptions& options) const {
     check_messages(messages);
+    check_tools(options.tools);
+    check_size(messages, options.tools);
     std::vector<Variable> variables = impl_->tokens;
     add_extras(variables, options.extra);
     variables.push_back({"messages", messages, UserText::ExceptRoles});

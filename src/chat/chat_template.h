@@ -33,7 +33,7 @@ struct RenderOptions {
 struct RenderedChat {
     std::string text;
     std::vector<tokenizer::TextRange>
-        user;  // sorted: what came from messages, not from the template
+        user;  // sorted: what came from messages, tools and extra, not from the template
 };
 
 class ChatTemplate {
@@ -52,6 +52,7 @@ class ChatTemplate {
     ~ChatTemplate();
 
     // Error{Usage} if the template refuses the conversation (raise_exception) or an option is bad,
+    // Error{OutOfMemory} if the messages and tools are longer than limits::kConversationBytes,
     // Error{Corrupt} if the template fails or exceeds its limits.
     RenderedChat render(std::span<const Message> messages, const RenderOptions& options = {}) const;
     // Messages as objects with more members (tool_calls, reasoning_content).

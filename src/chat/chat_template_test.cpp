@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "core/limits.h"
 #include "io/expect_error.h"
 #include "support/temp_dir.h"
 #include "support/tiny_model.h"
@@ -59,6 +60,26 @@ TEST(ChatTemplate, ListsHoldNamedTemplates) {
     expect_error(ErrorCode::Usage, {"rag", "default, tool_use"},
                  [&] { ChatTemplate::load(folder.path(), "rag"); });
     expect_error(ErrorCode::Usage, {"../x"}, [&] { ChatTemplate::load(folder.path(), "../x"); });
+}
+
+TEST(ChatTemplate, AMissingNameIsToldWhatThereIs) {
+    const test::TempDir folder;
+    write(folder / "additional_chat_templates/tool_use.jinja", "t");
+    write(folder / "additional_chat_templates/notes.txt", "n");
+    expect_error(ErrorCode::Usage, {folder.path(), "named default", "only: tool_use"},
+                 [&] { ChatTemplate::load(folder.path()); });
+    write(folder / "chat_template.jinja", "d");
+    expect_error(ErrorCode::Usage, {folder.path(), "named rag", "only: default, tool_use"},
+                 [&] { ChatTemplate::load(folder.path(), "rag"); });
+    std::filesystem::remove_all(folder / "additional_chat_templates");
+    expect_error(ErrorCode::Usage, {folder.path(), "named rag", "only: default"},
+                 [&] { ChatTemplate::load(folder.path(), "rag"); });
+    std::filesystem::remove(folder / "chat_template.jinja");
+    write(folder / "tokenizer_config.json", R"({"chat_template": "d"})");
+    expect_error(ErrorCode::Usage, {folder.path(), "named rag", "only: default"},
+                 [&] { ChatTemplate::load(folder.path(), "rag"); });
+    expect_error(ErrorCode::Usage, {"a b", "letters, digits, _ and -"},
+                 [&] { ChatTemplate::load(folder.path(), "a b"); });
 }
 
 TEST(ChatTemplate, FoldersWithoutOneAreToldWhatToDo) {
@@ -115,6 +136,33 @@ TEST(ChatTemplate, RequestsMayNotReplaceWhatTheTemplateReliesOn) {
     options.extra = io::Json::Object{};
     for (int i = 0; i < 17; ++i) options.extra.set(fmt::format("v{}", i), i);
     expect_error(ErrorCode::Usage, {"17", "16"}, [&] { rendered("", kHello, options); });
+}
+
+TEST(ChatTemplate, OptionsOfAnotherTypeAreRefused) {
+    RenderOptions options;
+    options.extra = 5;
+    expect_error(ErrorCode::Usage, {"template variables are 5", "an object"},
+                 [&] { rendered("", kHello, options); });
+    options.extra = {};
+    options.tools = io::Json::parse(R"({"name": "f"})", "tools");
+    expect_error(ErrorCode::Usage, {R"(tools are {"name":"f"})", "a list"},
+                 [&] { rendered("", kHello, options); });
+}
+
+TEST(ChatTemplate, TooLongConversationsAreALimitAndNotTheTemplatesFault) {
+    const std::string source =
+        "{% for m in messages %}{{ '<' + m.role + '>' + m.content | trim + '\\n' }}{% endfor %}";
+    // Two bytes of white space and one that is no UTF-8 and becomes three.
+    const std::string most(limits::kConversationBytes - 4 - 3 - 11 - 2, 'x');
+    EXPECT_EQ(rendered(source, {{"user", " " + most + "\xFF "}}).size(), most.size() + 3 + 7);
+    expect_error(ErrorCode::OutOfMemory, {"messages", "2097153 bytes", "2097152 are allowed"}, [&] {
+        rendered(source, {{"user", " " + most + "x\xFF "}});
+    });
+    RenderOptions options;
+    options.tools = io::Json::Array{std::string(20, 't')};
+    expect_error(ErrorCode::OutOfMemory, {"2097172 bytes"}, [&] {
+        rendered(source, {{"user", " " + most + "\xFF "}}, options);
+    });
 }
 
 TEST(ChatTemplate, RolesAreWords) {

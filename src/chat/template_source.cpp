@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <vector>
 
+#include "chat/word.h"
 #include "core/error.h"
 #include "core/limits.h"
 #include "io/file.h"
@@ -14,6 +15,7 @@ namespace quarot::chat {
 namespace {
 
 constexpr const char* kDefaultName = "default";
+constexpr const char* kExtension = ".jinja";
 
 bool exists(const std::string& path) {
     std::error_code ignored;
@@ -23,20 +25,19 @@ bool exists(const std::string& path) {
 std::string template_path(const std::string& folder) {
     return folder + "/chat_template.jinja";
 }
+std::string additional_folder(const std::string& folder) {
+    return folder + "/additional_chat_templates";
+}
 std::string config_path(const std::string& folder) {
     return folder + "/tokenizer_config.json";
 }
 
 // Names become file names, so they hold nothing that could lead elsewhere.
 void check_name(const std::string& name) {
-    const bool is_plain = std::all_of(name.begin(), name.end(), [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-               c == '_' || c == '-';
-    });
-    if (!is_plain) {
-        fail(ErrorCode::Usage, "the name of a chat template is \"{}\", expected letters and digits",
-             io::printable(name, 40));
-    }
+    if (name.empty() || is_word(name)) return;
+    fail(ErrorCode::Usage,
+         "the name of a chat template is \"{}\", expected letters, digits, _ and -",
+         io::printable(name, 40));
 }
 
 std::string joined(const std::vector<std::string>& names) {
@@ -48,18 +49,52 @@ std::string joined(const std::vector<std::string>& names) {
     return list;
 }
 
-// The text of that name from [{"name": ..., "template": ...}, ...].
-const std::string& named_text(const io::Json& list, const std::string& name) {
-    std::vector<std::string> names;
-    for (const io::Json& entry : list.as_array()) {
-        names.push_back(entry.at("name").as_string());
-        if (names.back() == name) return entry.at("template").as_string();
+// The text of that name: the only one of tokenizer_config.json, or one of its list
+// [{"name": ..., "template": ...}, ...]. Null if there is none.
+const io::Json* configured_text(const io::Json* given, const std::string& name) {
+    if (!given) return nullptr;
+    if (!given->is_array()) return name == kDefaultName ? given : nullptr;
+    for (const io::Json& entry : given->as_array()) {
+        if (entry.at("name").as_string() == name) return &entry.at("template");
     }
-    fail(ErrorCode::Usage, "{} has no template named {}, only: {}", list.place(), name,
-         joined(names));
+    return nullptr;
 }
 
-[[noreturn]] void fail_without_template(const std::string& folder) {
+// Names of the templates in files of their own.
+std::vector<std::string> file_names(const std::string& folder) {
+    std::vector<std::string> names;
+    std::error_code ignored;
+    size_t seen = 0;
+    std::filesystem::directory_iterator entry(additional_folder(folder), ignored);
+    for (; entry != std::filesystem::directory_iterator() && seen < limits::kFolderEntries;
+         entry.increment(ignored), ++seen) {
+        const std::filesystem::path& path = entry->path();
+        if (path.extension() == kExtension) names.push_back(path.stem().string());
+    }
+    std::sort(names.begin(), names.end());
+    return names;
+}
+
+std::vector<std::string> all_names(const std::string& folder, const io::Json* given) {
+    std::vector<std::string> names;
+    if (exists(template_path(folder))) names.push_back(kDefaultName);
+    for (std::string& name : file_names(folder)) names.push_back(std::move(name));
+    if (given && given->is_array()) {
+        for (const io::Json& entry : given->as_array()) {
+            names.push_back(entry.at("name").as_string());
+        }
+    } else if (given) {
+        names.push_back(kDefaultName);
+    }
+    return names;
+}
+
+[[noreturn]] void fail_without_template(const std::string& folder, const std::string& name,
+                                        const std::vector<std::string>& names) {
+    if (!names.empty()) {
+        fail(ErrorCode::Usage, "{} has no chat template named {}, only: {}", folder, name,
+             joined(names));
+    }
     fail(ErrorCode::Unsupported,
          "{} has no chat template (chat_template.jinja, or chat_template in "
          "tokenizer_config.json); run it without --chat and write the whole prompt yourself, or "
@@ -74,9 +109,10 @@ TemplateSource find_template(const std::string& folder, const std::string& name)
     TemplateSource source;
     const std::string config = config_path(folder);
     if (exists(config)) source.tokenizer_config = io::Json::parse_file(config);
-    const bool wants_default = name.empty() || name == kDefaultName;
-    std::string path = template_path(folder);
-    if (!wants_default) path = folder + "/additional_chat_templates/" + name + ".jinja";
+    const std::string wanted = name.empty() ? kDefaultName : name;
+    const std::string path = wanted == kDefaultName
+                                 ? template_path(folder)
+                                 : additional_folder(folder) + "/" + wanted + kExtension;
     if (exists(path)) {
         source.text = io::read_text(path, limits::kTemplateBytes);
         source.place = path;
@@ -85,15 +121,10 @@ TemplateSource find_template(const std::string& folder, const std::string& name)
     const io::Json* given = source.tokenizer_config.is_object()
                                 ? source.tokenizer_config.find("chat_template")
                                 : nullptr;
-    if (!given) fail_without_template(folder);
+    const io::Json* text = configured_text(given, wanted);
+    if (!text) fail_without_template(folder, wanted, all_names(folder, given));
+    source.text = text->as_string();
     source.place = given->place();
-    if (given->is_array()) {
-        source.text = named_text(*given, wants_default ? kDefaultName : name);
-    } else if (wants_default) {
-        source.text = given->as_string();
-    } else {
-        fail(ErrorCode::Usage, "{} has one template only, none named {}", folder, name);
-    }
     return source;
 }
 

@@ -1,7 +1,6 @@
 // Where in a model folder does its chat template stand?
 #pragma once
 
-#include <optional>
 #include <string>
 
 #include "io/json.h"
