@@ -16,6 +16,7 @@ CONFIGS = {
     "Qwen3": HERE + "/../../../shared/data/tokenizers/qwen3/tokenizer_config.json",
 }
 
+FEWEST_TEXTS = 20  # of a template, for a comparison that says something
 
 # The private characters of in_private_characters(), as they are or as repr and JSON escape them.
 PRIVATE = re.compile(r"(?:[\ue000-\uefff]|\\ue[0-9a-f]{3})+")
@@ -90,12 +91,15 @@ def main():
                 print(f"DIFFERENT {name}: {variables}\n  jinja2 {theirs}\n  ours   {ours}")
         print(f"{name}: {len(conversations)} conversations, {kinds['text']} texts, "
               f"{kinds['raised']} raised, {kinds['failed']} failed")
-        if kinds["text"] < 20:
+        if kinds["text"] < FEWEST_TEXTS:
             print(f"TOO FEW texts of {name} to compare")
             differences += 1
         wrong, compared = differences_in_marks(name, source, sys.argv[1])
         differences += wrong
         print(f"{name}: marks of {compared} texts")
+        if compared < FEWEST_TEXTS:
+            print(f"TOO FEW texts of {name} hold what a user typed")
+            differences += 1
     print(f"{differences} differences, {missing} templates missing")
     return 1 if differences else 77 if missing else 0
 
