@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "core/limits.h"
 #include "io/expect_error.h"
 #include "io/text.h"
 #include "tokenizer/decoding.h"
@@ -105,6 +106,32 @@ TEST(Decoder, OfAWholeTextOccurrencesAcrossTokensAreReplaced) {
     EXPECT_EQ(decode(aba, {"a", "b", "a", "b", "a"}), "-ba");
     EXPECT_EQ(decode(aba, {"x", "aab", "a", "ab"}), "xa-ab");
     EXPECT_EQ(parts(aba, {"ca", "c"}), (Tokens{"c", "ac", ""}));
+}
+
+TEST(Decoder, OfAWholeTextNoMoreIsStrippedThanAskedHoweverItIsCut) {
+    for (const std::string content : {"a", "\u00E9", "\U0001F600"}) {
+        const std::string strip = chain(R"({"type": "Fuse"}, {"type": "Strip", "content": ")" +
+                                        content + R"(", "start": 1, "stop": 3})");
+        const auto many = [&](size_t count, std::string text = "") {
+            for (size_t i = 0; i < count; ++i) text += content;
+            return text;
+        };
+        EXPECT_EQ(parts(strip, {many(3), many(2), many(1), "x", many(2)}),
+                  (Tokens{"", many(1), many(1), many(3) + "x", "", ""}));
+        EXPECT_EQ(parts(strip, {many(5, "x"), many(5)}), (Tokens{many(2, "x"), many(5), ""}));
+        EXPECT_EQ(parts(strip, {many(9), many(1, many(2) + "x"), many(1), "y"}),
+                  (Tokens{many(5), many(5) + "x", "", many(2) + "y", ""}));
+    }
+}
+
+// The product of what is held and of the tokens is out of reach.
+TEST(Decoder, StrippingALotFromTheEndLooksAtEachTokenOnce) {
+    const std::string most = std::to_string(limits::kStripped);
+    const std::string strip = chain(R"({"type": "Fuse"}, {"type": "Strip", "content": "a",
+                                        "start": 0, "stop": )" +
+                                    most + "}");
+    const size_t count = limits::kStripped;
+    EXPECT_EQ(decode(strip, Tokens(2 * count, "a")), std::string(count, 'a'));
 }
 
 TEST(Decoder, MetaspaceLeavesOutTheMarksOfTheFirstToken) {

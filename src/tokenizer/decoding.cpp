@@ -155,17 +155,26 @@ void Decoding::end(const Decoder::ByteLevel&, size_t step, std::string& out) {
     if (!rest.empty()) feed(step + 1, replace_invalid(rest), out);
 }
 
-// What may be the text's end is held; if it is, it is dropped.
+// What may be the text's end is held; if it is, it is dropped. It is one character many times, so
+// that none but the new token need be looked at.
 void Decoding::take(const Decoder::StripText& kind, size_t step, std::string_view token,
                     std::string& out) {
     State& state = states_[step];
     token = strip_start(token, kind.content, state.may_strip);
     if (token.empty()) return;
     state.may_strip = 0;
-    state.held += token;
-    const size_t certain = strip_stop(state.held, kind.content, kind.stop).size();
-    if (certain > 0) feed(step + 1, std::string_view(state.held).substr(0, certain), out);
-    state.held.erase(0, certain);
+    const std::string_view before = strip_stop(token, kind.content, kind.stop);
+    const std::string_view end = token.substr(before.size());
+    if (!before.empty()) {
+        feed(step + 1, std::exchange(state.held, {}), out);
+        feed(step + 1, before, out);
+    }
+    state.held += end;
+    if (state.held.empty()) return;
+    const size_t most = kind.stop * character_at(state.held, 0).end;
+    if (state.held.size() <= most) return;
+    feed(step + 1, std::string_view(state.held).substr(most), out);
+    state.held.resize(most);
 }
 
 void Decoding::take(const Decoder::ReplaceText& kind, size_t step, std::string_view token,

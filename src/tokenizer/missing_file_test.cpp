@@ -7,6 +7,7 @@
 #include <string>
 
 #include "core/error.h"
+#include "core/limits.h"
 #include "io/expect_error.h"
 #include "support/temp_dir.h"
 #include "tokenizer/test_model.h"
@@ -78,6 +79,22 @@ TEST(MissingFile, FoldersWithATokenizerOrWithoutAnyPass) {
                      [&] { Tokenizer::load(folder.path()); });
     test::write(folder / "tokenizer.model", "");
     test::write(folder / "tokenizer.json", "");
+    refuse_other_tokenizer_files(folder.path());
+}
+
+// Which entries of a folder come first is up to the system: often the oldest or the newest.
+TEST(MissingFile, ATokenizerIsFoundAmongAnyNumberOfFiles) {
+    const quarot::test::TempDir folder;
+    const std::string tokenizer = folder / "tokenizer.json";
+    test::write(tokenizer, "");
+    const std::string other = folder / "other.gguf";
+    test::write(other, "");
+    for (size_t i = 0; i < 2 * limits::kFolderEntries; ++i) {
+        std::filesystem::create_hard_link(other, folder / std::to_string(i) + ".gguf");
+    }
+    refuse_other_tokenizer_files(folder.path());
+    std::filesystem::remove(tokenizer);
+    test::write(tokenizer, "");
     refuse_other_tokenizer_files(folder.path());
 }
 

@@ -199,10 +199,11 @@ void TokenFinder::find_starts(std::string_view text, size_t begin, size_t end,
 }
 
 // The longest that ends before the next plain range, or a longer one that is not special.
-const AddedToken* TokenFinder::permitted(const Start& start, PlainRanges& plain) const {
+const AddedToken* TokenFinder::permitted(const Start& start, PlainRanges& plain,
+                                         int64_t& steps) const {
     const size_t room = plain.room(start.at);
     int32_t found = start.token;
-    while (found >= 0 && size_of(found) > room) {
+    for (; found >= 0 && size_of(found) > room; ++steps) {
         const Link& link = links_[static_cast<size_t>(found)];
         const bool far = link.jump >= 0 && size_of(link.jump) > room;
         found = far ? link.jump : link.shorter;
@@ -212,8 +213,8 @@ const AddedToken* TokenFinder::permitted(const Start& start, PlainRanges& plain)
     return found < 0 ? nullptr : &tokens_[static_cast<size_t>(found)];
 }
 
-void TokenFinder::for_each_segment(std::string_view text, std::span<const TextRange> plain,
-                                   const std::function<void(const Segment&)>& visit) const {
+int64_t TokenFinder::for_each_segment(std::string_view text, std::span<const TextRange> plain,
+                                      const std::function<void(const Segment&)>& visit) const {
     size_t done = 0;
     const auto add_text = [&](size_t end) {
         if (done < end) visit({text.substr(done, end - done), std::nullopt});
@@ -225,14 +226,17 @@ void TokenFinder::for_each_segment(std::string_view text, std::span<const TextRa
     const auto take = [&](const Start& start) {
         const size_t at = start.at;
         if (at < behind) return;
-        const AddedToken* token = permitted(start, ranges);
+        const AddedToken* token = permitted(start, ranges, steps);
         if (token == nullptr) return;
         behind = at + token->content.size();
         if (token->single_word && !stands_alone(text, at, behind)) return;
         const size_t begin = token->lstrip ? skip_spaces_left(text, at, done) : at;
+        steps += static_cast<int64_t>(at - begin);
         add_text(begin);
         // What an earlier token swallowed is whitespace and need not be looked at again.
-        done = token->rstrip ? skip_spaces_right(text, std::max(behind, done)) : behind;
+        const size_t unseen = token->rstrip ? std::max(behind, done) : behind;
+        done = token->rstrip ? skip_spaces_right(text, unseen) : behind;
+        steps += static_cast<int64_t>(done - unseen);
         if (begin < done) visit({text.substr(begin, done - begin), token->id});
     };
     for (size_t begin = 0; begin < text.size() && !empty(); begin += kBlock) {
@@ -240,14 +244,6 @@ void TokenFinder::for_each_segment(std::string_view text, std::span<const TextRa
         std::for_each(starts.rbegin(), starts.rend(), take);
     }
     add_text(text.size());
-}
-
-int64_t TokenFinder::steps(std::string_view text) const {
-    int64_t steps = 0;
-    std::vector<Start> starts;
-    for (size_t begin = 0; begin < text.size(); begin += kBlock) {
-        find_starts(text, begin, std::min(begin + kBlock, text.size()), starts, steps);
-    }
     return steps;
 }
 

@@ -39,13 +39,12 @@ class TokenFinder {
     bool has_special() const;
 
     // Visits the whole text as segments, in order; no stretch of text is empty. A special token
-    // that overlaps one of the plain ranges (ascending, disjoint) is no token there.
-    void for_each_segment(std::string_view text, std::span<const TextRange> plain,
-                          const std::function<void(const Segment&)>& visit) const;
-
-    // How often for_each_segment() moves in the automaton for this text: at most 2.2 times its
-    // bytes, as no token has more than limits::kAddedTokenBytes.
-    int64_t steps(std::string_view text) const;
+    // that overlaps one of the plain ranges (ascending, disjoint) is no token there. Returns how
+    // much work that took, in moves within the automaton and between tokens that begin with each
+    // other and in spaces looked at: at most 2.2 times the bytes without plain ranges and
+    // stripping, as no token has more than limits::kAddedTokenBytes.
+    int64_t for_each_segment(std::string_view text, std::span<const TextRange> plain,
+                             const std::function<void(const Segment&)>& visit) const;
 
   private:
     struct Node {
@@ -70,7 +69,7 @@ class TokenFinder {
     int32_t child(int32_t node, uint8_t byte) const;
     void find_starts(std::string_view text, size_t begin, size_t end, std::vector<Start>& found,
                      int64_t& steps) const;
-    const AddedToken* permitted(const Start& start, PlainRanges& plain) const;
+    const AddedToken* permitted(const Start& start, PlainRanges& plain, int64_t& steps) const;
     size_t size_of(int32_t token) const {
         return tokens_[static_cast<size_t>(token)].content.size();
     }
