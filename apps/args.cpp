@@ -49,7 +49,7 @@ std::string default_of(const Flag& flag) {
 
 Args::Args(std::string command, std::string summary)
     : command_(std::move(command)), summary_(std::move(summary)) {
-    add({"--config", "FILE", "take flags that are not given from a TOML file",
+    add({"--config", "FILE", "take flags that are not given from a TOML file (see below)",
          [this](const Given& given) { config_path_ = given.value; }});
     add({"-v,--verbose", "", "say on stderr where each flag's value came from",
          [this](const Given& given) { verbose_ = as_switch(given); }});
@@ -77,6 +77,7 @@ bool Args::parse(const std::vector<std::string>& words) {
     }
     const ConfigFile config = config_path_.empty() ? ConfigFile() : read_config_file(config_path_);
     check_config_keys(config);
+    take(flags_[kVerbose], find(flags_[kVerbose], on_command_line[kVerbose], config));
     for (size_t i = kBuiltIn; i < flags_.size(); ++i) {
         const Found found = find(flags_[i], on_command_line[i], config);
         const bool told = verbose_ && (flags_[i].shown != Shown::Hidden || !found.values.empty());
@@ -123,8 +124,16 @@ Args::Found Args::find(const Flag& flag, const Values& on_command_line,
     const std::string value = environment(variable);
     if (!value.empty()) return {variable, {value}};
     const auto entry = config.find(config_key(flag.names));
-    if (entry != config.end()) return {config_path_ + ": " + entry->first, entry->second};
-    return {};
+    if (entry == config.end()) return {};
+    return {config_path_ + ": " + entry->first, values_in(entry->second, flag)};
+}
+
+Args::Values Args::values_in(const ConfigValue& value, const Flag& flag) const {
+    if (value.is_list && flag.repeated != Repeated::AllCount) {
+        fail(ErrorCode::Usage, "{}: {} is a list, expected one value", config_path_,
+             config_key(flag.names));
+    }
+    return value.texts;
 }
 
 void Args::take(const Flag& flag, const Found& found) const {
@@ -160,11 +169,18 @@ void Args::check_leftovers(const Values& leftovers) const {
 }
 
 void Args::check_config_keys(const ConfigFile& config) const {
+    const std::vector<std::string> too_late = {"config", "h", "help", "version", "json-errors"};
     std::vector<std::string> known;
     for (const Flag& flag : flags_) {
-        if (long_name(flag.names).starts_with("-")) known.push_back(config_key(flag.names));
+        const std::string key = config_key(flag.names);
+        const bool is_key = std::count(too_late.begin(), too_late.end(), key) == 0;
+        if (is_key && long_name(flag.names).starts_with("-")) known.push_back(key);
     }
-    for (const auto& [key, values] : config) {
+    for (const auto& [key, value] : config) {
+        if (std::count(too_late.begin(), too_late.end(), key) > 0) {
+            fail(ErrorCode::Usage, "{}: {} cannot be set in a file, only on the command line",
+                 config_path_, key);
+        }
         if (std::find(known.begin(), known.end(), key) != known.end()) continue;
         fail(ErrorCode::Usage, "{}: quarot {} has no flag --{}; {}", config_path_, command_,
              io::printable(key), advice(command_, near_miss(key, known)));

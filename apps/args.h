@@ -69,11 +69,13 @@ class Args {
     };
     enum class Help { None, Short, Full };
     static constexpr size_t kBuiltIn = 4;  // --config, -v, -h, --help come first
+    static constexpr size_t kVerbose = 1;
 
     std::vector<Values> split_words(const Values& words) const;  // by flag
     Found find(const Flag& flag, const Values& on_command_line, const ConfigFile& config) const;
     void take(const Flag& flag, const Found& found) const;
     void check_leftovers(const Values& leftovers) const;
+    Values values_in(const ConfigValue& value, const Flag& flag) const;
     void check_config_keys(const ConfigFile& config) const;
 
     std::string command_;

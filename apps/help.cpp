@@ -65,6 +65,8 @@ std::string help_text(const Args& args, bool full) {
     text += "\nmore:\n" + flag_lines(args.flags(), Shown::Full);
     text +=
         "\nEvery flag may be set as QUAROT_<FLAG> in the environment, as in QUAROT_THREADS=2.\n"
+        "A file of --config is TOML without sections; its lines name flags without their dashes,\n"
+        "as in threads = 2, method = \"gptq\", json = true or stop = [\"one\", \"two\"].\n"
         "QUAROT_ISA=scalar, avx2 or avx512vnni chooses the instructions of the cpu device.\n"
         "\nexamples:\n";
     for (const Example& example : args.examples()) {

@@ -67,6 +67,16 @@ std::string exit_status() {
     return text;
 }
 
+std::string files_section() {
+    return ".SH FILES\n" +
+           entry("FILE of --config",
+                 "TOML without sections, of at most 1 MiB. A line is the name of a flag without "
+                 "its dashes, =, and a text in quotes, a number, true, false, or a list of these "
+                 "in brackets for a flag that may be given several times: threads = 2, method = "
+                 "\"gptq\", json = true, stop = [\"one\", \"two\"]. Flags and variables of the "
+                 "environment come before it.");
+}
+
 std::string environment_section() {
     return ".SH ENVIRONMENT\n" +
            entry("QUAROT_<FLAG>",
@@ -87,7 +97,7 @@ std::string manual_page() {
         ".SH COMMANDS\n",
         QUAROT_VERSION);
     for (const auto& args : declared_commands()) text += command_section(*args);
-    return text + exit_status() + environment_section();
+    return text + exit_status() + environment_section() + files_section();
 }
 
 Work man_command(Args& args) {

@@ -68,8 +68,7 @@ void declare(apps::Args& args) {
 }
 
 void run(std::string_view input) {
-    std::istringstream toml{std::string(take_segment(input))};
-    apps::parse_config_file(toml, "run.toml");
+    apps::parse_config_file(take_segment(input), "run.toml");
     apps::Args args("generate", "Continue a prompt.");
     declare(args);
     args.parse(words_of(input));
@@ -83,6 +82,19 @@ std::vector<std::string> seeds() {
             "threads = [1, 2\n# comment\n",
             "x.y = 1\n",
             "= = =\n",
+            "prompt = \"a # b\"  # c\n",
+            "prompt = \"unclosed",
+            "prompt = '''\na\tb'''\nother = \"\\u0041\\n\\u0000\"",
+            "a = bare",
+            "[=]",
+            "[[#]]",
+            "a = 1\na = 2",
+            "a = [[1], {b = 2}]",
+            "a = 1979-05-27T07:32:00Z\nb = inf",
+            "a = 1e400\nb = 99999999999999999999\nc = 0xFF\nd = 1_000\ne = -0.0",
+            "[[a]]\n[a.b]\n\"\".c = {}",
+            "\xef\xbb\xbf"
+            "a = \"\xff\"",
             line("model\n-t\n2\n--temp=0.7\n--no-json\n--w-bits\n4"),
             line("--shard-size\n5G\n--ids\n1,2,3\n--stop\na\n--stop\nb\n--method\nrtn"),
             line("--shard-size\n99999999999T"),
@@ -111,6 +123,8 @@ std::vector<std::string> words() {
             "--method",
             "threads = ",
             "stop = [",
+            " = true",
+            "1979-05-27",
             "[[x]]",
             "\"\"\"",
             "'",

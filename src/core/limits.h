@@ -40,6 +40,9 @@ inline constexpr size_t kEndTokens = 256;
 // Sentences of quarot verify
 inline constexpr size_t kProblems = 1000;
 
+// Files of --config
+inline constexpr int64_t kFlagFileBytes = int64_t{1} << 20;
+
 // Texts of --file, and of --text and --calib
 inline constexpr int64_t kPromptBytes = int64_t{64} << 20;
 inline constexpr int64_t kEvaluationTextBytes = int64_t{1} << 30;

@@ -213,39 +213,6 @@ std::vector<CommandLine> number_lines() {
     };
 }
 
-std::vector<CommandLine> source_lines() {
-    return {
-        {"BadValueOfAVariable",
-         generate({}),
-         2,
-         {},
-         {"QUAROT_TOP_K is 'all'"},
-         {{"QUAROT_TOP_K", "all"}}},
-        {"BadValueOfAFile",
-         generate({"--config", "CONFIG"}),
-         2,
-         {},
-         {"/config: top-k is 'all'"},
-         {},
-         "top-k = \"all\"\n"},
-        {"UnknownKey",
-         perplexity({"--config", "CONFIG"}),
-         2,
-         {},
-         {"no flag --windws; did you mean windows?"},
-         {},
-         "windws = 3\n"},
-        {"SectionInTheFile",
-         perplexity({"--config", "CONFIG"}),
-         2,
-         {},
-         {"section [model]"},
-         {},
-         "[model]\nseqlen = 3\n"},
-        {"FileThatIsNoToml", perplexity({"--config", "MODEL/model.safetensors"}), 2, {}, {"model"}},
-    };
-}
-
 std::vector<CommandLine> limit_lines() {
     return {
         {"StopStringTooLong",

@@ -34,6 +34,7 @@ std::vector<CommandLine> text_precedence_lines();    // fractions, texts, lists,
 std::vector<CommandLine> spelling_lines();   // how they are written and repeated
 std::vector<CommandLine> number_lines();     // that are none, or out of range
 std::vector<CommandLine> source_lines();     // bad ones of variables and files
+std::vector<CommandLine> toml_lines();       // what a file of --config may hold, and what not
 std::vector<CommandLine> limit_lines();      // too large, or as much as there is
 std::vector<CommandLine> exit_code_lines();  // every code that can be brought about
 std::vector<CommandLine> screen_lines();     // help, versions, completion, what comes near

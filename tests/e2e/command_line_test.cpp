@@ -131,7 +131,7 @@ std::vector<CommandLine> all_lines() {
     std::vector<CommandLine> all;
     for (const auto lines :
          {number_precedence_lines, choice_precedence_lines, text_precedence_lines, spelling_lines,
-          number_lines, source_lines, limit_lines, exit_code_lines, screen_lines}) {
+          number_lines, source_lines, toml_lines, limit_lines, exit_code_lines, screen_lines}) {
         for (CommandLine& line : lines()) all.push_back(std::move(line));
     }
     return all;
