@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "jinja/arithmetic.h"
+#include "jinja/compare.h"
 #include "jinja/value.h"
 
 namespace quarot::jinja {
@@ -30,8 +31,6 @@ struct Suffix {
     std::vector<ExpressionPtr> parts;  // Item: the key; Slice: start, stop, step (may be null)
     CallArguments arguments;           // of a call, filter or test
 };
-
-enum class Comparison { Equal, Unequal, Less, LessOrEqual, Greater, GreaterOrEqual, In, NotIn };
 
 // Chains of equal rank (a + b - c, a.b.c, a and b and c) are one node, so that the tree is no
 // deeper than the source is nested.

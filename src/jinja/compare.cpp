@@ -162,6 +162,28 @@ bool contains(Budget& budget, const Value& container, const Value& item) {
     return false;
 }
 
+bool compares(Budget& budget, Comparison comparison, const Value& a, const Value& b) {
+    switch (comparison) {
+        case Comparison::Equal:
+            return equal(budget, a, b);
+        case Comparison::Unequal:
+            return !equal(budget, a, b);
+        case Comparison::Less:
+            return less(budget, a, b);
+        case Comparison::LessOrEqual:
+            return less_or_equal(budget, a, b);
+        case Comparison::Greater:
+            return less(budget, b, a);
+        case Comparison::GreaterOrEqual:
+            return less_or_equal(budget, b, a);
+        case Comparison::In:
+            return contains(budget, b, a);
+        case Comparison::NotIn:
+            break;
+    }
+    return !contains(budget, b, a);
+}
+
 SequencePtr iterate(Budget& budget, const Value& value) {
     const auto list_of = [&](std::vector<Value> items) {
         return *make_list(budget, std::move(items)).get_if<SequencePtr>();

@@ -12,6 +12,9 @@ bool less(Budget& budget, const Value& a, const Value& b);
 bool less_or_equal(Budget& budget, const Value& a, const Value& b);
 bool contains(Budget& budget, const Value& container, const Value& item);
 
+enum class Comparison { Equal, Unequal, Less, LessOrEqual, Greater, GreaterOrEqual, In, NotIn };
+bool compares(Budget& budget, Comparison comparison, const Value& a, const Value& b);
+
 // What a for loop visits; a used iterator is used up. Error{Corrupt} if the value is not iterable.
 SequencePtr iterate(Budget& budget, const Value& value);
 bool is_iterable(const Value& value);

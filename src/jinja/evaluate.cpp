@@ -93,35 +93,12 @@ Value Interpreter::evaluate_concat(const Expression& expression) {
     return make_text(runtime_.budget, std::move(all));
 }
 
-bool Interpreter::compare(Comparison comparison, const Value& a, const Value& b) {
-    Budget& budget = runtime_.budget;
-    switch (comparison) {
-        case Comparison::Equal:
-            return equal(budget, a, b);
-        case Comparison::Unequal:
-            return !equal(budget, a, b);
-        case Comparison::Less:
-            return less(budget, a, b);
-        case Comparison::LessOrEqual:
-            return less_or_equal(budget, a, b);
-        case Comparison::Greater:
-            return less(budget, b, a);
-        case Comparison::GreaterOrEqual:
-            return less_or_equal(budget, b, a);
-        case Comparison::In:
-            return contains(budget, b, a);
-        case Comparison::NotIn:
-            break;
-    }
-    return !contains(budget, b, a);
-}
-
 // a < b < c asks for both, and stops at the first that fails.
 Value Interpreter::evaluate_compare(const Expression& expression) {
     Value left = evaluate(*expression.parts[0]);
     for (size_t i = 0; i < expression.comparisons.size(); ++i) {
         Value right = evaluate(*expression.parts[i + 1]);
-        if (!compare(expression.comparisons[i], left, right)) return false;
+        if (!compares(runtime_.budget, expression.comparisons[i], left, right)) return false;
         left = std::move(right);
     }
     return true;
@@ -199,7 +176,10 @@ Arguments Interpreter::evaluate_arguments(const CallArguments& arguments) {
     const Value rest = evaluate(*arguments.named_rest);
     if (!rest.dict()) fail(ErrorCode::Corrupt, "** takes a dict, not a {}", rest.type_name());
     for (const auto& [key, value] : rest.dict()->entries()) {
-        if (!key.text()) fail(ErrorCode::Corrupt, "** takes names as keys");
+        if (!key.text()) {
+            fail(ErrorCode::Corrupt, "** takes a dict with a {} as key, expected strings",
+                 key.type_name());
+        }
         runtime_.budget.allocate(key.text()->memory() + sizeof(Value));
         out.named.emplace_back(*key.text(), value);
     }

@@ -88,6 +88,16 @@ TEST(Expression, MissingFiltersTestsAndMethodsAreNamed) {
     expect_failure(ErrorCode::Unsupported, {"second if"}, "{{ 1 if 2 if 3 }}");
 }
 
+TEST(Expression, ArgumentsOutOfOrderAreToldWhatMayStandThere) {
+    expect_failure(ErrorCode::Corrupt, {"found *", "one * argument"}, "{{ f(*a, *b) }}");
+    for (const char* source : {"{{ f(**a, **b) }}", "{{ f(**a, b=1) }}", "{{ f(**a, *b) }}"}) {
+        expect_failure(ErrorCode::Corrupt, {"line 1", "found", ") after the **"}, source);
+    }
+    expect_failure(ErrorCode::Corrupt, {"found is", "one test"}, "{{ 1 is number is number }}");
+    expect_failure(ErrorCode::Corrupt, {"**", "int as key"}, "{{ dict(**{1: 2}) }}");
+    expect_failure(ErrorCode::Corrupt, {"3 values", "pairs"}, "{{ dict([(1, 2, 3)]) }}");
+}
+
 TEST(Expression, DictsTakeEqualNumbersAsOneKey) {
     EXPECT_EQ(printed("{{ {1: 'a', 1.0: 'b', true: 'c'} }}{{ {'1': 0, 1: 1}[1] }}"), "{1: 'c'}1");
     expect_failure(ErrorCode::Corrupt, {"cannot be a key"}, "{{ {[1]: 2} }}");

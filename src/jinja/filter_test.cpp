@@ -71,9 +71,47 @@ TEST(Filter, PatternsAreFilledIn) {
     EXPECT_EQ(printed("{{ '%s|%05d|%.2f|%x|%%|%r' % ('a', 42, 1.005, 255, 'q') }}"),
               "a|00042|1.00|ff|%|'q'");
     EXPECT_EQ(printed("{{ '%(k)s' % {'k': 1} }}{{ '{} {1} {x}'.format(1, 2, x=3) }}"), "11 2 3");
-    expect_failure(ErrorCode::Corrupt, {"too few"}, "{{ '%s %s' % 'a' }}");
+    expect_failure(ErrorCode::Corrupt, {"too few values: 1"}, "{{ '%s %s' % 'a' }}");
+    expect_failure(ErrorCode::Corrupt, {"too many values: 2 for 1"}, "{{ '%s' % ('a', 'b') }}");
+    expect_failure(ErrorCode::Unsupported, {"%a"}, "{{ '%a' % 'a' }}");
     expect_failure(ErrorCode::Corrupt, {"wider"}, "{{ '%999999999d' % 1 }}");
     expect_failure(ErrorCode::Unsupported, {"{0.__class__}"}, "{{ '{0.__class__}'.format(1) }}");
+}
+
+TEST(Filter, FailuresNameWhatWasCalled) {
+    for (const char* method :
+         {"startswith",   "endswith",  "strip", "lstrip", "rstrip",  "partition",
+          "rpartition",   "find",      "rfind", "index",  "rindex",  "removeprefix",
+          "removesuffix", "ljust",     "rjust", "center", "isalpha", "isdigit",
+          "islower",      "isupper",   "upper", "lower",  "title",   "split",
+          "rsplit",       "capitalize"}) {
+        expect_failure(ErrorCode::Corrupt, {std::string(": ") + method + " "},
+                       "{{ 'a'." + std::string(method) + "(1, 2, 3, 4, 5) }}");
+    }
+    for (const char* filter : {"length", "count", "upper", "lower", "capitalize", "d", "default",
+                               "e", "escape", "min", "max"}) {
+        expect_failure(ErrorCode::Corrupt, {std::string(": ") + filter + " takes at most"},
+                       "{{ 'a' | " + std::string(filter) + "(1, 2, 3) }}");
+    }
+    for (const char* filter : {"select", "reject"}) {
+        expect_failure(ErrorCode::Corrupt, {std::string(": ") + filter + " takes a name"},
+                       "{{ [1] | " + std::string(filter) + "(1) | list }}");
+        expect_failure(ErrorCode::Corrupt, {std::string(": ") + filter + "attr needs"},
+                       "{{ [1] | " + std::string(filter) + "attr | list }}");
+    }
+    for (const char* test : {"defined", "string", "eq", "ge", "gt", "le", "lt", "ne", "lower",
+                             "upper", "equalto", "in"}) {
+        expect_failure(ErrorCode::Corrupt, {std::string(": ") + test + " takes at most"},
+                       "{{ 1 is " + std::string(test) + "(1, 2) }}");
+    }
+    expect_failure(ErrorCode::Corrupt, {"rindex does not find"}, "{{ 'a'.rindex('b') }}");
+    expect_failure(ErrorCode::Corrupt, {"endswith takes strings"}, "{{ 'a'.endswith((1,)) }}");
+    expect_failure(ErrorCode::Corrupt, {"fillchar of rjust", "2 characters", "expected 1"},
+                   "{{ 'a'.rjust(3, 'bc') }}");
+    expect_failure(ErrorCode::Corrupt, {": keys takes"}, "{{ {}.keys(1) }}");
+    expect_failure(ErrorCode::Corrupt, {"dictsort goes by \"x\""}, "{{ {} | dictsort(by='x') }}");
+    expect_failure(ErrorCode::Corrupt, {"separators", "1 values"},
+                   "{{ 1 | tojson(separators=[',']) }}");
 }
 
 TEST(Filter, ArgumentsAreChecked) {

@@ -6,11 +6,11 @@
 
 namespace quarot::jinja {
 
-Filter find_filter(const std::string& name) {
+const NamedFilter* find_filter(const std::string& name) {
     for (const auto filters :
          {text_filters(), list_filters(), selection_filters(), value_filters()}) {
         for (const NamedFilter& entry : filters) {
-            if (name == entry.name) return entry.filter;
+            if (name == entry.name) return &entry;
         }
     }
     return nullptr;
@@ -19,12 +19,12 @@ Filter find_filter(const std::string& name) {
 Value apply_filter(Runtime& runtime, const std::string& name, const Value& input,
                    const Arguments& args) {
     runtime.budget.step();
-    const Filter filter = find_filter(name);
+    const NamedFilter* filter = find_filter(name);
     if (!filter) {
         fail(ErrorCode::Unsupported, "the filter {} is not supported", io::printable(name, 40));
     }
     if (input.text()) runtime.budget.scan(input.text()->size());
-    return filter(runtime, input, args);
+    return filter->filter(runtime, filter->name, input, args);
 }
 
 }  // namespace quarot::jinja

@@ -8,7 +8,8 @@
 
 namespace quarot::jinja {
 
-using Filter = Value (*)(Runtime&, const Value& input, const Arguments&);
+// `called` is the filter's name, for messages: some filters share a function.
+using Filter = Value (*)(Runtime&, const char* called, const Value& input, const Arguments&);
 
 struct NamedFilter {
     const char* name;
@@ -22,7 +23,7 @@ std::span<const NamedFilter> selection_filters();
 std::span<const NamedFilter> value_filters();
 
 // Null if we have none of that name.
-Filter find_filter(const std::string& name);
+const NamedFilter* find_filter(const std::string& name);
 // Error{Unsupported} naming the filter if we lack it.
 Value apply_filter(Runtime& runtime, const std::string& name, const Value& input,
                    const Arguments& args);

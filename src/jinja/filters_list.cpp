@@ -3,6 +3,7 @@
 #include <set>
 
 #include "core/error.h"
+#include "io/text.h"
 #include "jinja/arithmetic.h"
 #include "jinja/compare.h"
 #include "jinja/filters.h"
@@ -14,19 +15,15 @@
 namespace quarot::jinja {
 namespace {
 
-Value iterator_of(Runtime& runtime, std::vector<Value> items) {
-    return make_sequence(runtime.budget, Sequence::Flavor::Iterator, std::move(items));
-}
-
-Value length(Runtime& runtime, const Value& input, const Arguments& args) {
-    const Parameters p("length", args, {});
+Value length(Runtime& runtime, const char* called, const Value& input, const Arguments& args) {
+    const Parameters p(called, args, {});
     const auto count = length_of(runtime.budget, input);
     if (!count) fail(ErrorCode::Corrupt, "a {} has no length", input.type_name());
     return *count;
 }
 
-Value first(Runtime& runtime, const Value& input, const Arguments& args) {
-    const Parameters p("first", args, {});
+Value first(Runtime& runtime, const char* called, const Value& input, const Arguments& args) {
+    const Parameters p(called, args, {});
     const Sequence* list = input.sequence();
     if (list && list->flavor == Sequence::Flavor::Iterator) {
         if (list->used < list->items.size()) return list->items[list->used++];
@@ -44,9 +41,9 @@ void refuse_iterator(const Value& input, const char* filter) {
     }
 }
 
-Value last(Runtime& runtime, const Value& input, const Arguments& args) {
-    const Parameters p("last", args, {});
-    refuse_iterator(input, "last");
+Value last(Runtime& runtime, const char* called, const Value& input, const Arguments& args) {
+    const Parameters p(called, args, {});
+    refuse_iterator(input, called);
     const SequencePtr items = iterate(runtime.budget, input);
     if (!items->items.empty()) return items->items.back();
     return make_undefined(runtime.budget, "there is no last item");
@@ -58,26 +55,26 @@ std::vector<Value> copied_items(Budget& budget, const Value& value) {
     return all->items;
 }
 
-Value list(Runtime& runtime, const Value& input, const Arguments& args) {
-    const Parameters p("list", args, {});
+Value list(Runtime& runtime, const char* called, const Value& input, const Arguments& args) {
+    const Parameters p(called, args, {});
     return make_list(runtime.budget, copied_items(runtime.budget, input));
 }
 
-Value reverse(Runtime& runtime, const Value& input, const Arguments& args) {
-    const Parameters p("reverse", args, {});
+Value reverse(Runtime& runtime, const char* called, const Value& input, const Arguments& args) {
+    const Parameters p(called, args, {});
     std::vector<Value> items = copied_items(runtime.budget, input);
     std::reverse(items.begin(), items.end());
     if (!input.text()) {
         const Sequence* from = input.sequence();
         const bool was_iterator = from && from->flavor == Sequence::Flavor::Iterator;
         return was_iterator ? make_list(runtime.budget, std::move(items))
-                            : iterator_of(runtime, std::move(items));
+                            : make_iterator(runtime.budget, std::move(items));
     }
     return make_text(runtime.budget, joined(runtime.budget, Text(), items));
 }
 
-Value join(Runtime& runtime, const Value& input, const Arguments& args) {
-    const Parameters p("join", args, {"d", "attribute"});
+Value join(Runtime& runtime, const char* called, const Value& input, const Arguments& args) {
+    const Parameters p(called, args, {"d", "attribute"});
     const Text glue = soft_text(runtime, p[0]);
     std::vector<Value> items = copied_items(runtime.budget, input);
     const ItemPath path(runtime.budget, p[1]);
@@ -110,8 +107,8 @@ Value sort_key(Runtime& runtime, const std::vector<ItemPath>& paths, const Value
     return make_list(runtime.budget, std::move(parts));
 }
 
-Value sort(Runtime& runtime, const Value& input, const Arguments& args) {
-    const Parameters p("sort", args, {"reverse", "case_sensitive", "attribute"});
+Value sort(Runtime& runtime, const char* called, const Value& input, const Arguments& args) {
+    const Parameters p(called, args, {"reverse", "case_sensitive", "attribute"});
     std::vector<ItemPath> paths;
     if (p[2].text()) {
         for (const Text& part : pieces_of(runtime.budget, *p[2].text(), Text(","), -1, false)) {
@@ -127,11 +124,12 @@ Value sort(Runtime& runtime, const Value& input, const Arguments& args) {
     return make_list(runtime.budget, sorted(runtime, std::move(items), p.flag(0, false)));
 }
 
-Value dictsort(Runtime& runtime, const Value& input, const Arguments& args) {
-    const Parameters p("dictsort", args, {"case_sensitive", "by", "reverse"});
+Value dictsort(Runtime& runtime, const char* called, const Value& input, const Arguments& args) {
+    const Parameters p(called, args, {"case_sensitive", "by", "reverse"});
     const std::string by = p.has(1) ? p.text(1).bytes() : "key";
     if (by != "key" && by != "value") {
-        fail(ErrorCode::Corrupt, "dictsort goes by \"key\" or \"value\"");
+        fail(ErrorCode::Corrupt, "{} goes by \"{}\", expected \"key\" or \"value\"", called,
+             io::printable(by, 40));
     }
     if (!input.dict()) {
         fail(ErrorCode::Corrupt, "dictsort takes a dict, not a {}", input.type_name());
@@ -146,8 +144,8 @@ Value dictsort(Runtime& runtime, const Value& input, const Arguments& args) {
 }
 
 template <bool Largest>
-Value extreme(Runtime& runtime, const Value& input, const Arguments& args) {
-    const Parameters p(Largest ? "max" : "min", args, {"case_sensitive", "attribute"});
+Value extreme(Runtime& runtime, const char* called, const Value& input, const Arguments& args) {
+    const Parameters p(called, args, {"case_sensitive", "attribute"});
     const SequencePtr items = iterate(runtime.budget, input);
     if (items->items.empty()) return make_undefined(runtime.budget, "the sequence has no items");
     const ItemPath path(runtime.budget, p[1]);
@@ -168,8 +166,8 @@ Value extreme(Runtime& runtime, const Value& input, const Arguments& args) {
     return best;
 }
 
-Value unique(Runtime& runtime, const Value& input, const Arguments& args) {
-    const Parameters p("unique", args, {"case_sensitive", "attribute"});
+Value unique(Runtime& runtime, const char* called, const Value& input, const Arguments& args) {
+    const Parameters p(called, args, {"case_sensitive", "attribute"});
     const ItemPath path(runtime.budget, p[1]);
     std::set<std::string> seen;
     std::vector<Value> out;
@@ -180,11 +178,11 @@ Value unique(Runtime& runtime, const Value& input, const Arguments& args) {
         runtime.budget.allocate(sizeof hash + hash.size());
         if (seen.insert(std::move(hash)).second) out.push_back(item);
     }
-    return iterator_of(runtime, std::move(out));
+    return make_iterator(runtime.budget, std::move(out));
 }
 
-Value sum(Runtime& runtime, const Value& input, const Arguments& args) {
-    const Parameters p("sum", args, {"attribute", "start"});
+Value sum(Runtime& runtime, const char* called, const Value& input, const Arguments& args) {
+    const Parameters p(called, args, {"attribute", "start"});
     if (p[1].text()) fail(ErrorCode::Corrupt, "sum cannot add strings; use the filter join");
     const ItemPath path(runtime.budget, p[0]);
     Value total = p.has(1) ? p[1] : Value(int64_t{0});
@@ -201,9 +199,9 @@ int64_t part_count(const Parameters& p, const char* filter) {
 }
 
 // Rows of `linecount` items, the last one filled up.
-Value batch(Runtime& runtime, const Value& input, const Arguments& args) {
-    const Parameters p("batch", args, {"linecount", "fill_with"}, 1);
-    const auto width = static_cast<size_t>(part_count(p, "batch"));
+Value batch(Runtime& runtime, const char* called, const Value& input, const Arguments& args) {
+    const Parameters p(called, args, {"linecount", "fill_with"}, 1);
+    const auto width = static_cast<size_t>(part_count(p, called));
     const SequencePtr kept = iterate(runtime.budget, input);
     const std::vector<Value>& items = kept->items;
     std::vector<Value> rows;
@@ -220,13 +218,13 @@ Value batch(Runtime& runtime, const Value& input, const Arguments& args) {
         rows.push_back(make_list(runtime.budget, std::move(row)));
         if (items.size() - at <= width) break;
     }
-    return iterator_of(runtime, std::move(rows));
+    return make_iterator(runtime.budget, std::move(rows));
 }
 
 // The items in `slices` columns whose lengths differ by one at most.
-Value slice(Runtime& runtime, const Value& input, const Arguments& args) {
-    const Parameters p("slice", args, {"slices", "fill_with"}, 1);
-    const auto slices = static_cast<size_t>(part_count(p, "slice"));
+Value slice(Runtime& runtime, const char* called, const Value& input, const Arguments& args) {
+    const Parameters p(called, args, {"slices", "fill_with"}, 1);
+    const auto slices = static_cast<size_t>(part_count(p, called));
     const SequencePtr kept = iterate(runtime.budget, input);
     const std::vector<Value>& items = kept->items;
     const size_t each = items.size() / slices;
@@ -241,7 +239,7 @@ Value slice(Runtime& runtime, const Value& input, const Arguments& args) {
         columns.push_back(make_list(runtime.budget, std::move(column)));
         at = end;
     }
-    return iterator_of(runtime, std::move(columns));
+    return make_iterator(runtime.budget, std::move(columns));
 }
 
 constexpr NamedFilter kFilters[] = {

@@ -8,10 +8,6 @@
 namespace quarot::jinja {
 namespace {
 
-Value iterator_of(Runtime& runtime, std::vector<Value> items) {
-    return make_sequence(runtime.budget, Sequence::Flavor::Iterator, std::move(items));
-}
-
 const std::string& name_in(const Arguments& args, size_t index, const char* filter) {
     if (index >= args.positional.size()) {
         fail(ErrorCode::Corrupt, "{} needs a name as its argument", filter);
@@ -49,33 +45,32 @@ Value map_attribute(Runtime& runtime, const Value& input, const Arguments& args)
     for (const SequencePtr all = iterate(runtime.budget, input); const Value& item : all->items) {
         out.push_back(has_default ? path.of(runtime, item, otherwise) : path.of(runtime, item));
     }
-    return iterator_of(runtime, std::move(out));
+    return make_iterator(runtime.budget, std::move(out));
 }
 
-Value map(Runtime& runtime, const Value& input, const Arguments& args) {
-    if (!is_true(input)) return iterator_of(runtime, {});
+Value map(Runtime& runtime, const char* called, const Value& input, const Arguments& args) {
+    if (!is_true(input)) return make_iterator(runtime.budget, {});
     if (args.positional.empty() && !args.named.empty()) return map_attribute(runtime, input, args);
-    const std::string& filter = name_in(args, 0, "map");
+    const std::string& filter = name_in(args, 0, called);
     const Arguments rest = after(runtime.budget, args, 1);
     std::vector<Value> out;
     for (const SequencePtr all = iterate(runtime.budget, input); const Value& item : all->items) {
         const Nesting nesting(runtime.budget);
         out.push_back(apply_filter(runtime, filter, item, rest));
     }
-    return iterator_of(runtime, std::move(out));
+    return make_iterator(runtime.budget, std::move(out));
 }
 
 template <bool ByAttribute, bool Keep>
-Value choose(Runtime& runtime, const Value& input, const Arguments& args) {
-    if (!is_true(input)) return iterator_of(runtime, {});
-    const char* filter = ByAttribute ? "selectattr" : "select";
+Value choose(Runtime& runtime, const char* called, const Value& input, const Arguments& args) {
+    if (!is_true(input)) return make_iterator(runtime.budget, {});
     const size_t used = ByAttribute ? 1 : 0;
     if (args.positional.size() < used) {
-        fail(ErrorCode::Corrupt, "{} needs the name of a member", filter);
+        fail(ErrorCode::Corrupt, "{} needs the name of a member", called);
     }
     const ItemPath path(runtime.budget, ByAttribute ? args.positional[0] : Value());
     const bool has_test = args.positional.size() > used;
-    const std::string test = has_test ? name_in(args, used, filter) : "";
+    const std::string test = has_test ? name_in(args, used, called) : "";
     const Arguments rest = has_test ? after(runtime.budget, args, used + 1) : Arguments{};
     std::vector<Value> out;
     for (const SequencePtr all = iterate(runtime.budget, input); const Value& item : all->items) {
@@ -83,7 +78,7 @@ Value choose(Runtime& runtime, const Value& input, const Arguments& args) {
         const bool passes = has_test ? passes_test(runtime, test, part, rest) : is_true(part);
         if (passes == Keep) out.push_back(item);
     }
-    return iterator_of(runtime, std::move(out));
+    return make_iterator(runtime.budget, std::move(out));
 }
 
 constexpr NamedFilter kFilters[] = {

@@ -14,8 +14,8 @@ namespace quarot::jinja {
 namespace {
 
 template <Text (*Change)(const Text&)>
-Value changed(Runtime& runtime, const Value& input, const Arguments& args) {
-    const Parameters p("a filter of case", args, {});
+Value changed(Runtime& runtime, const char* called, const Value& input, const Arguments& args) {
+    const Parameters p(called, args, {});
     const Text text = soft_text(runtime, input);
     runtime.budget.allocate(text.size());
     return make_text(runtime.budget, Change(text));
@@ -27,8 +27,8 @@ bool begins_word(int32_t code) {
 }
 
 // Every word in upper case at its first character and lower case after it.
-Value title(Runtime& runtime, const Value& input, const Arguments& args) {
-    const Parameters p("title", args, {});
+Value title(Runtime& runtime, const char* called, const Value& input, const Arguments& args) {
+    const Parameters p(called, args, {});
     const Text text = soft_text(runtime, input);
     runtime.budget.allocate(text.size());
     Text out;
@@ -50,15 +50,15 @@ Value title(Runtime& runtime, const Value& input, const Arguments& args) {
     return make_text(runtime.budget, std::move(out));
 }
 
-Value trim(Runtime& runtime, const Value& input, const Arguments& args) {
-    const Parameters p("trim", args, {"chars"});
+Value trim(Runtime& runtime, const char* called, const Value& input, const Arguments& args) {
+    const Parameters p(called, args, {"chars"});
     const Text* set = p.optional_text(0);
     return make_text(runtime.budget,
                      stripped(runtime.budget, soft_text(runtime, input), set, true, true));
 }
 
-Value replace(Runtime& runtime, const Value& input, const Arguments& args) {
-    const Parameters p("replace", args, {"old", "new", "count"}, 2);
+Value replace(Runtime& runtime, const char* called, const Value& input, const Arguments& args) {
+    const Parameters p(called, args, {"old", "new", "count"}, 2);
     const Text text = soft_text(runtime, input);
     const Text from = soft_text(runtime, p[0]);
     const Text to = soft_text(runtime, p[1]);
@@ -66,8 +66,8 @@ Value replace(Runtime& runtime, const Value& input, const Arguments& args) {
     return make_text(runtime.budget, replaced(runtime.budget, text, from, to, count));
 }
 
-Value center(Runtime& runtime, const Value& input, const Arguments& args) {
-    const Parameters p("center", args, {"width"});
+Value center(Runtime& runtime, const char* called, const Value& input, const Arguments& args) {
+    const Parameters p(called, args, {"width"});
     return make_text(runtime.budget, aligned(runtime.budget, soft_text(runtime, input),
                                              p.integer(0, 80), Align::Center));
 }
@@ -84,9 +84,9 @@ Text indentation_of(Runtime& runtime, const Parameters& p) {
     return aligned(runtime.budget, Text(), p.integer(0, 4), Align::Left);
 }
 
-Value indent(Runtime& runtime, const Value& input, const Arguments& args) {
-    const Parameters p("indent", args, {"width", "first", "blank"});
-    Text text = required_text(input, "indent");
+Value indent(Runtime& runtime, const char* called, const Value& input, const Arguments& args) {
+    const Parameters p(called, args, {"width", "first", "blank"});
+    Text text = required_text(input, called);
     text.append("\n");
     const Text indentation = indentation_of(runtime, p);
     const bool blank = p.flag(2, false);
@@ -106,13 +106,13 @@ Value indent(Runtime& runtime, const Value& input, const Arguments& args) {
     return make_text(runtime.budget, std::move(out));
 }
 
-Value truncate(Runtime& runtime, const Value& input, const Arguments& args) {
-    const Parameters p("truncate", args, {"length", "killwords", "end", "leeway"});
+Value truncate(Runtime& runtime, const char* called, const Value& input, const Arguments& args) {
+    const Parameters p(called, args, {"length", "killwords", "end", "leeway"});
     constexpr int64_t kLeeway = 5;  // jinja2's default policy
     if (!input.text() && !input.is_undefined() && length_of(runtime.budget, input)) {
         fail(ErrorCode::Unsupported, "truncate of a {} is not supported", input.type_name());
     }
-    const Text text = input.is_undefined() ? Text() : required_text(input, "truncate");
+    const Text text = input.is_undefined() ? Text() : required_text(input, called);
     const Text end = p.has(2) ? p.text(2) : Text("...");
     runtime.budget.scan(text.size() + end.size());
     const int64_t length = p.integer(0, 255);
@@ -130,8 +130,8 @@ Value truncate(Runtime& runtime, const Value& input, const Arguments& args) {
     return make_text(runtime.budget, std::move(out));
 }
 
-Value wordcount(Runtime& runtime, const Value& input, const Arguments& args) {
-    const Parameters p("wordcount", args, {});
+Value wordcount(Runtime& runtime, const char* called, const Value& input, const Arguments& args) {
+    const Parameters p(called, args, {});
     const Text text = soft_text(runtime, input);
     int64_t words = 0;
     bool inside = false;
@@ -144,7 +144,7 @@ Value wordcount(Runtime& runtime, const Value& input, const Arguments& args) {
     return words;
 }
 
-Value format(Runtime& runtime, const Value& input, const Arguments& args) {
+Value format(Runtime& runtime, const char*, const Value& input, const Arguments& args) {
     if (!args.named.empty() && !args.positional.empty()) {
         fail(ErrorCode::Corrupt, "format takes values by position or by name, not both");
     }
@@ -157,14 +157,14 @@ Value format(Runtime& runtime, const Value& input, const Arguments& args) {
     return format_percent(runtime.budget, soft_text(runtime, input), args.positional, by_name);
 }
 
-Value string(Runtime& runtime, const Value& input, const Arguments& args) {
-    const Parameters p("string", args, {});
+Value string(Runtime& runtime, const char* called, const Value& input, const Arguments& args) {
+    const Parameters p(called, args, {});
     if (input.text()) return input;
     return make_text(runtime.budget, str(runtime.budget, input));
 }
 
-Value escape(Runtime& runtime, const Value& input, const Arguments& args) {
-    const Parameters p("escape", args, {});
+Value escape(Runtime& runtime, const char* called, const Value& input, const Arguments& args) {
+    const Parameters p(called, args, {});
     if (input.text() && input.text()->html) return input;
     Text out;
     str(runtime.budget, input).for_each_stretch([&](std::string_view stretch, bool user) {
@@ -197,8 +197,8 @@ Value escape(Runtime& runtime, const Value& input, const Arguments& args) {
     return make_text(runtime.budget, std::move(out));
 }
 
-Value safe(Runtime& runtime, const Value& input, const Arguments& args) {
-    const Parameters p("safe", args, {});
+Value safe(Runtime& runtime, const char* called, const Value& input, const Arguments& args) {
+    const Parameters p(called, args, {});
     Text out = str(runtime.budget, input);
     out.html = true;
     return make_text(runtime.budget, std::move(out));

@@ -24,8 +24,8 @@ namespace {
          reason ? *reason : "nothing of that name");
 }
 
-Value absolute(Runtime&, const Value& input, const Arguments& args) {
-    const Parameters p("abs", args, {});
+Value absolute(Runtime&, const char* called, const Value& input, const Arguments& args) {
+    const Parameters p(called, args, {});
     if (const double* real = input.get_if<double>()) return std::abs(*real);
     const auto whole = input.integer();
     if (!whole) fail(ErrorCode::Corrupt, "abs takes a number, not a {}", input.type_name());
@@ -41,9 +41,9 @@ std::optional<int64_t> integer_of_text(const std::string& text, int64_t base) {
     return whole_part(*real);
 }
 
-Value to_int(Runtime& runtime, const Value& input, const Arguments& args) {
-    const Parameters p("int", args, {"default", "base"});
-    if (input.is_undefined()) fail_undefined(input, "int");
+Value to_int(Runtime& runtime, const char* called, const Value& input, const Arguments& args) {
+    const Parameters p(called, args, {"default", "base"});
+    if (input.is_undefined()) fail_undefined(input, called);
     if (const auto whole = input.integer()) return *whole;
     if (const double* real = input.get_if<double>()) {
         if (!std::isnan(*real)) return whole_part(*real);
@@ -55,9 +55,9 @@ Value to_int(Runtime& runtime, const Value& input, const Arguments& args) {
     return p.has(0) ? p[0] : Value(int64_t{0});
 }
 
-Value to_float(Runtime& runtime, const Value& input, const Arguments& args) {
-    const Parameters p("float", args, {"default"});
-    if (input.is_undefined()) fail_undefined(input, "float");
+Value to_float(Runtime& runtime, const char* called, const Value& input, const Arguments& args) {
+    const Parameters p(called, args, {"default"});
+    if (input.is_undefined()) fail_undefined(input, called);
     if (const auto number = input.number()) return *number;
     if (const Text* text = input.text()) {
         runtime.budget.scan(text->size());
@@ -92,8 +92,8 @@ int64_t rounded_integer(int64_t number, int64_t digits) {
     return result;
 }
 
-Value round(Runtime& runtime, const Value& input, const Arguments& args) {
-    const Parameters p("round", args, {"precision", "method"});
+Value round(Runtime& runtime, const char* called, const Value& input, const Arguments& args) {
+    const Parameters p(called, args, {"precision", "method"});
     const std::string method = p.has(1) ? p.text(1).bytes() : "common";
     const int64_t digits = p.integer(0, 0);
     if (digits > limits::kTemplateRoundedDigits || digits < -limits::kTemplateRoundedDigits) {
@@ -119,15 +119,16 @@ Value round(Runtime& runtime, const Value& input, const Arguments& args) {
     return compute(runtime.budget, Operator::Divide, whole, scale);
 }
 
-Value default_value(Runtime& runtime, const Value& input, const Arguments& args) {
-    const Parameters p("default", args, {"default_value", "boolean"});
+Value default_value(Runtime& runtime, const char* called, const Value& input,
+                    const Arguments& args) {
+    const Parameters p(called, args, {"default_value", "boolean"});
     const bool replace = input.is_undefined() || (p.flag(1, false) && !is_true(input));
     if (!replace) return input;
     return p.has(0) ? p[0] : make_text(runtime.budget, std::string());
 }
 
-Value items(Runtime& runtime, const Value& input, const Arguments& args) {
-    const Parameters p("items", args, {});
+Value items(Runtime& runtime, const char* called, const Value& input, const Arguments& args) {
+    const Parameters p(called, args, {});
     std::vector<Value> out;
     if (!input.is_undefined()) {
         if (!input.dict()) {
@@ -137,12 +138,12 @@ Value items(Runtime& runtime, const Value& input, const Arguments& args) {
             out.push_back(make_tuple(runtime.budget, {key, value}));
         }
     }
-    return make_sequence(runtime.budget, Sequence::Flavor::Iterator, std::move(out));
+    return make_iterator(runtime.budget, std::move(out));
 }
 
 // The attribute and never the member of a dict.
-Value attribute(Runtime& runtime, const Value& input, const Arguments& args) {
-    const Parameters p("attr", args, {"name"}, 1);
+Value attribute(Runtime& runtime, const char* called, const Value& input, const Arguments& args) {
+    const Parameters p(called, args, {"name"}, 1);
     const std::string& name = p.text(0).bytes();
     runtime.budget.scan(name.size());
     if (!input.dict()) return attribute_of(runtime, input, name);
@@ -165,8 +166,8 @@ std::optional<Text> json_indent(const Value& indent) {
     return Text(std::string(static_cast<size_t>(std::max<int64_t>(0, *spaces)), ' '));
 }
 
-Value tojson(Runtime& runtime, const Value& input, const Arguments& args) {
-    const Parameters p("tojson", args, {"ensure_ascii", "indent", "separators", "sort_keys"});
+Value tojson(Runtime& runtime, const char* called, const Value& input, const Arguments& args) {
+    const Parameters p(called, args, {"ensure_ascii", "indent", "separators", "sort_keys"});
     JsonStyle style;
     style.ensure_ascii = p.flag(0, false);
     style.indent = json_indent(p[1]);
@@ -175,7 +176,8 @@ Value tojson(Runtime& runtime, const Value& input, const Arguments& args) {
     if (p.has(2) && !p[2].is_none()) {
         const SequencePtr pair = iterate(runtime.budget, p[2]);
         if (pair->items.size() != 2 || !pair->items[0].text() || !pair->items[1].text()) {
-            fail(ErrorCode::Corrupt, "tojson takes two strings for separators");
+            fail(ErrorCode::Corrupt, "{} takes two strings for separators, not {} values{}", called,
+                 pair->items.size(), pair->items.size() == 2 ? " of other types" : "");
         }
         style.between_items = *pair->items[0].text();
         style.after_key = *pair->items[1].text();

@@ -146,7 +146,7 @@ Text padded(Budget& budget, const Directive& d, const std::string& sign, const T
     const size_t missing =
         static_cast<size_t>(std::max<int64_t>(0, d.width - static_cast<int64_t>(have)));
     budget.allocate(missing);
-    const bool numeric = d.kind != 's' && d.kind != 'r' && d.kind != 'a' && d.kind != 'c';
+    const bool numeric = d.kind != 's' && d.kind != 'r' && d.kind != 'c';
     Text out;
     if (!d.left && !(d.zero && numeric)) out.append(std::string(missing, ' '));
     out.append(sign);
@@ -216,6 +216,8 @@ Text formatted(Budget& budget, const Directive& d, const Value& value) {
             const bool negative = std::signbit(*number) && !std::isnan(*number);
             return padded(budget, d, sign_of(d, negative), Text(float_digits(d, *number)));
         }
+        case 'a':
+            fail(ErrorCode::Unsupported, "the format directive %a is not supported");
         default:
             fail(ErrorCode::Corrupt, "there is no format directive %{}", d.kind);
     }
@@ -261,12 +263,16 @@ Value format_percent(Budget& budget, const Text& pattern, const std::vector<Valu
             if (!value) fail(ErrorCode::Corrupt, "a format names {}, which is not there", *d.name);
             append_paid(budget, out, formatted(budget, d, *value));
         } else {
-            if (next == values.size()) fail(ErrorCode::Corrupt, "a format has too few values");
+            if (next == values.size()) {
+                fail(ErrorCode::Corrupt, "a format has too few values: {}, and directives for more",
+                     values.size());
+            }
             append_paid(budget, out, formatted(budget, d, values[next++]));
         }
     }
     if (next < values.size() && !by_name && !may_have_names(names)) {
-        fail(ErrorCode::Corrupt, "a format has too many values");
+        fail(ErrorCode::Corrupt, "a format has too many values: {} for {} directives",
+             values.size(), next);
     }
     return make_text(budget, std::move(out));
 }

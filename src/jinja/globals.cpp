@@ -47,7 +47,10 @@ void add_entries(Runtime& runtime, Dict& dict, const Value& source) {
     }
     for (const SequencePtr all = iterate(runtime.budget, source); const Value& pair : all->items) {
         const SequencePtr parts = iterate(runtime.budget, pair);
-        if (parts->items.size() != 2) fail(ErrorCode::Corrupt, "dict takes pairs");
+        if (parts->items.size() != 2) {
+            fail(ErrorCode::Corrupt, "dict is made from an item of {} values, expected pairs",
+                 parts->items.size());
+        }
         dict.set(runtime.budget, parts->items[0], parts->items[1]);
     }
 }

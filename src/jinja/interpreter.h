@@ -63,7 +63,6 @@ class Interpreter {
     Value evaluate_logical(const Expression& expression);
     Value evaluate_conditional(const Expression& expression);
     Value evaluate_chain(const Expression& expression);
-    bool compare(Comparison comparison, const Value& a, const Value& b);
     Value apply(const Suffix& suffix, const Value& value);
     Value apply_slice(const Suffix& suffix, const Value& value);
     Arguments evaluate_arguments(const CallArguments& arguments);

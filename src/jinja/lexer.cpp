@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "core/limits.h"
+#include "io/text.h"
 #include "jinja/numbers.h"
 #include "jinja/string_literal.h"
 #include "jinja/unicode.h"
@@ -13,11 +14,13 @@
 namespace quarot::jinja {
 namespace {
 
-bool is_digit(char c) {
-    return c >= '0' && c <= '9';
-}
 bool is_name_start(char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+}
+
+// Bytes of white space from there on.
+size_t spaces_in(std::string_view text, size_t from) {
+    return stretch_without(text.substr(from), is_space, true, false).begin;
 }
 
 // Line ends become \n, and one at the very end is dropped.
@@ -64,15 +67,7 @@ class Lexer {
         tokens_.push_back({.kind = kind, .line = line_, .text = std::move(text)});
     }
 
-    size_t spaces_at(size_t at) const {
-        const size_t begin = at;
-        while (at < source_.size()) {
-            const CodePoint c = code_point_at(source_, at);
-            if (!is_space(c.value)) break;
-            at += c.bytes;
-        }
-        return at - begin;
-    }
+    size_t spaces_at(size_t at) const { return spaces_in(source_, at); }
 
     // Text up to the next tag, then the tag.
     void read_data() {
@@ -111,30 +106,16 @@ class Lexer {
     // stands between the line's begin and the block.
     void add_stripped_data(std::string text, char sign, bool is_block) {
         if (sign == '-') {
-            size_t end = text.size();
-            while (end > 0) {
-                const size_t before = previous_character(text, end);
-                if (!is_space(code_point_at(text, before).value)) break;
-                end = before;
-            }
-            text.resize(end);
+            text.resize(stretch_without(text, is_space, false, true).end);
         } else if (sign != '+' && is_block) {
             const size_t newline = text.rfind('\n');
             const size_t line_begin = newline == std::string::npos ? 0 : newline + 1;
-            if ((line_begin > 0 || at_line_begin_) && is_blank(text, line_begin)) {
+            if ((line_begin > 0 || at_line_begin_) &&
+                line_begin + spaces_in(text, line_begin) == text.size()) {
                 text.resize(line_begin);
             }
         }
         if (!text.empty()) add(Token::Kind::Data, std::move(text));
-    }
-
-    static bool is_blank(const std::string& text, size_t from) {
-        while (from < text.size()) {
-            const CodePoint c = code_point_at(text, from);
-            if (!is_space(c.value)) return false;
-            from += c.bytes;
-        }
-        return true;
     }
 
     // What follows the end of a block or comment goes with it: white space after "-", else one line
@@ -262,11 +243,23 @@ class Lexer {
         }
         const size_t size = integer_size();
         Token token{.kind = Token::Kind::Integer, .line = line_};
-        const auto value = parse_integer(rest().substr(0, size), 0);
-        if (!value) fail_here("a number is malformed");
-        token.integer = *value;
+        token.integer = integer_of(rest().substr(0, size));
         tokens_.push_back(std::move(token));
         advance(size);
+    }
+
+    int64_t integer_of(std::string_view digits) const {
+        std::optional<int64_t> value;
+        try {
+            value = parse_integer(digits, 0);
+        } catch (const Error& error) {
+            fail(error.code(), "line {}: {}", line_, error.what());
+        }
+        if (!value) {
+            fail(ErrorCode::Corrupt, "line {}: found {}, expected an integer", line_,
+                 io::printable(digits, 40));
+        }
+        return *value;
     }
 
     size_t integer_size() const {
@@ -322,7 +315,9 @@ class Lexer {
             fail(ErrorCode::Unsupported,
                  "line {}: names with letters beyond ASCII are not supported", line_);
         }
-        fail_here("a character has no meaning in a tag");
+        fail(ErrorCode::Corrupt,
+             "line {}: found {} in a tag, expected a name, a value or an operator", line_,
+             io::printable(rest().substr(0, c.bytes), 40));
     }
 
     void balance(std::string_view sign) {
@@ -331,7 +326,11 @@ class Lexer {
         if (sign == "{") open_brackets_ += '}';
         if (sign != ")" && sign != "]" && sign != "}") return;
         if (open_brackets_.empty() || open_brackets_.back() != sign[0]) {
-            fail_here("a bracket is closed that was not opened");
+            const std::string_view expected =
+                open_brackets_.empty()
+                    ? "no bracket, for none is open"
+                    : std::string_view(open_brackets_).substr(open_brackets_.size() - 1);
+            fail(ErrorCode::Corrupt, "line {}: found {}, expected {}", line_, sign, expected);
         }
         open_brackets_.pop_back();
     }

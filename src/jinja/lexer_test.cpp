@@ -57,12 +57,14 @@ TEST(Lexer, WhatDoesNotEndIsNamedWithItsLine) {
     expect_failure(ErrorCode::Corrupt, {"line 1", "raw"}, "{% raw %} {{");
     expect_failure(ErrorCode::Corrupt, {"line 3", "string"}, "\n\n{{ 'abc }}");
     expect_failure(ErrorCode::Corrupt, {"line 1", "inside a tag"}, "{{ 1 ");
-    expect_failure(ErrorCode::Corrupt, {"line 1", "bracket"}, "{{ (1] }}");
+    expect_failure(ErrorCode::Corrupt, {"line 1", "found ]", "expected )"}, "{{ (1] }}");
+    expect_failure(ErrorCode::Corrupt, {"line 1", "found }", "none is open"}, "{{ 1 } }}");
+    expect_failure(ErrorCode::Corrupt, {"line 2", "found ?", "expected a name"}, "\n{{ 1 ? }}");
 }
 
 TEST(Lexer, NumbersAbove64BitsAreUnsupported) {
     EXPECT_EQ(printed("{{ 9223372036854775807 }}"), "9223372036854775807");
-    expect_failure(ErrorCode::Unsupported, {"64 bits"}, "{{ 9223372036854775808 }}");
+    expect_failure(ErrorCode::Unsupported, {"line 2", "64 bits"}, "\n{{ 9223372036854775808 }}");
 }
 
 TEST(Lexer, LongNamesAreUnsupported) {

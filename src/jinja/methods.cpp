@@ -25,10 +25,10 @@ constexpr std::array<std::string_view, 5> kChangingDictMethods = {"clear", "pop"
 constexpr std::array<std::string_view, 10> kMissingTextMethods = {
     "casefold",    "encode",  "expandtabs", "format_map", "isidentifier",
     "isprintable", "istitle", "maketrans",  "swapcase",   "translate"};
-constexpr std::array<std::string_view, 14> kMissingNumberMethods = {
+constexpr std::array<std::string_view, 13> kMissingNumberMethods = {
     "as_integer_ratio", "bit_count", "bit_length", "conjugate", "denominator",
     "from_bytes",       "fromhex",   "hex",        "imag",      "is_integer",
-    "numerator",        "real",      "to_bytes",   "to_integer"};
+    "numerator",        "real",      "to_bytes"};
 
 // A method that holds the value which it was taken from.
 Value bound(const std::string& name, const Value& self,
@@ -44,9 +44,9 @@ Value dict_get(Runtime& runtime, const Dict& dict, const Arguments& args) {
     return p.has(1) ? p[1] : Value::none();
 }
 
-Value dict_view(Runtime& runtime, const Dict& dict, Sequence::Flavor flavor,
-                const Arguments& args) {
-    const Parameters p("a view of a dict", args, {});
+Value dict_view(Runtime& runtime, const std::string& called, const Dict& dict,
+                Sequence::Flavor flavor, const Arguments& args) {
+    const Parameters p(called, args, {});
     runtime.budget.step(dict.entries().size());
     std::vector<Value> items;
     for (const auto& [key, value] : dict.entries()) {
@@ -61,8 +61,8 @@ Value dict_view(Runtime& runtime, const Dict& dict, Sequence::Flavor flavor,
 
 std::optional<Value> dict_method(Budget& budget, const DictPtr& dict, const std::string& name) {
     const auto view = [&](Sequence::Flavor flavor) {
-        return bound(name, dict, [dict, flavor](Runtime& runtime, const Arguments& args) {
-            return dict_view(runtime, *dict, flavor, args);
+        return bound(name, dict, [name, dict, flavor](Runtime& runtime, const Arguments& args) {
+            return dict_view(runtime, name, *dict, flavor, args);
         });
     };
     if (name == "items") return view(Sequence::Flavor::DictItems);
@@ -126,10 +126,10 @@ std::optional<Value> sequence_method(Budget& budget, const SequencePtr& list,
 
 std::optional<Value> method_of_text(const TextPtr& text, const std::string& name) {
     if (text->html) fail(ErrorCode::Unsupported, "methods of an escaped string are not supported");
-    if (const TextMethod method = text_method(name)) {
+    if (const TextMethod* method = text_method(name)) {
         return bound(name, text, [text, method](Runtime& runtime, const Arguments& args) {
             runtime.budget.scan(text->size());
-            return method(runtime, *text, args);
+            return method->call(runtime, method->name, *text, args);
         });
     }
     if (is_one_of(kMissingTextMethods, name)) {

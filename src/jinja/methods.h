@@ -12,8 +12,12 @@ namespace quarot::jinja {
 // type has no such method. Error{Unsupported} if Python's type has one that we lack.
 std::optional<Value> method_of(Runtime& runtime, const Value& value, const std::string& name);
 
-using TextMethod = Value (*)(Runtime&, const Text& self, const Arguments&);
+struct TextMethod {
+    const char* name;
+    // `called` is this name, for messages: some methods share a function.
+    Value (*call)(Runtime&, const char* called, const Text& self, const Arguments&);
+};
 // Null if we have none of that name.
-TextMethod text_method(const std::string& name);
+const TextMethod* text_method(const std::string& name);
 
 }  // namespace quarot::jinja

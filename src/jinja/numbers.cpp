@@ -14,26 +14,6 @@
 namespace quarot::jinja {
 namespace {
 
-std::string_view trimmed(std::string_view text) {
-    size_t begin = 0;
-    while (begin < text.size()) {
-        const CodePoint c = code_point_at(text, begin);
-        if (!is_space(c.value)) break;
-        begin += c.bytes;
-    }
-    size_t end = text.size();
-    while (end > begin) {
-        const size_t at = previous_character(text, end);
-        if (!is_space(code_point_at(text, at).value)) break;
-        end = at;
-    }
-    return text.substr(begin, end - begin);
-}
-
-bool is_digit(char c) {
-    return c >= '0' && c <= '9';
-}
-
 char lower(char c) {
     return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
 }
@@ -89,13 +69,6 @@ std::optional<double> parse_special(std::string_view text) {
     return std::nullopt;
 }
 
-int digit_value(char c) {
-    if (is_digit(c)) return c - '0';
-    if (c >= 'a' && c <= 'z') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'Z') return c - 'A' + 10;
-    return 99;
-}
-
 // Removes 0x, 0o or 0b where the base allows it; base 0 is decided by the prefix.
 bool take_prefix(std::string_view& digits, int& base) {
     const auto takes = [&](char letter, int of) {
@@ -110,6 +83,17 @@ bool take_prefix(std::string_view& digits, int& base) {
 }
 
 }  // namespace
+
+bool is_digit(char c) {
+    return c >= '0' && c <= '9';
+}
+
+int digit_value(char c) {
+    if (is_digit(c)) return c - '0';
+    if (c >= 'a' && c <= 'z') return c - 'a' + 10;
+    if (c >= 'A' && c <= 'Z') return c - 'A' + 10;
+    return 99;
+}
 
 std::string float_text(double number) {
     if (std::isnan(number)) return "nan";
@@ -142,14 +126,14 @@ std::string float_text(double number) {
 }
 
 std::optional<double> parse_float(std::string_view text) {
-    const auto clean = without_underscores(trimmed(text));
+    const auto clean = without_underscores(without_spaces(text));
     if (!clean) return std::nullopt;
     if (!looks_like_decimal(*clean)) return parse_special(*clean);
     return std::strtod(clean->c_str(), nullptr);
 }
 
 std::optional<int64_t> parse_integer(std::string_view text, int base) {
-    std::string_view digits = trimmed(text);
+    std::string_view digits = without_spaces(text);
     bool negative = false;
     if (!digits.empty() && (digits[0] == '+' || digits[0] == '-')) {
         negative = digits[0] == '-';

@@ -233,7 +233,7 @@ class StatementParser {
 
     Statement jump(Statement::Kind kind) {
         Statement out = make(kind);
-        if (loops_ == 0) in_.fail_unexpected("it inside a loop");
+        if (loops_ == 0) in_.fail_unexpected("a statement that may stand outside a loop");
         in_.next();
         return out;
     }

@@ -23,8 +23,8 @@ TEST(Statement, BreakAndContinueLeaveTheBody) {
     EXPECT_EQ(printed("{% for x in range(9) %}{% if x == 1 %}{% continue %}{% endif %}"
                       "{% if x == 4 %}{% break %}{% endif %}{{ x }}{% endfor %}"),
               "023");
-    expect_failure(ErrorCode::Corrupt, {"line 1", "inside a loop"}, "{% break %}");
-    expect_failure(ErrorCode::Corrupt, {"inside a loop"},
+    expect_failure(ErrorCode::Corrupt, {"line 1", "found break", "outside a loop"}, "{% break %}");
+    expect_failure(ErrorCode::Corrupt, {"found break"},
                    "{% for x in [1] %}{% macro m() %}{% break %}{% endmacro %}{% endfor %}");
 }
 

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "core/error.h"
+#include "jinja/numbers.h"
 #include "jinja/unicode.h"
 
 namespace quarot::jinja {
@@ -33,13 +34,6 @@ std::optional<char> simple_escape(char letter) {
         default:
             return std::nullopt;
     }
-}
-
-int digit_value(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return 99;
 }
 
 class Unescaper {

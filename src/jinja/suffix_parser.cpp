@@ -77,19 +77,19 @@ CallArguments ExpressionParser::call_arguments() {
     CallArguments arguments;
     expect_operator("(");
     while (!current().is_operator(")")) {
-        if (skip_operator("*")) {
-            if (arguments.rest || arguments.named_rest) fail_unexpected("an argument");
+        if (arguments.named_rest) fail_unexpected(") after the ** argument");
+        if (current().is_operator("*")) {
+            if (arguments.rest) fail_unexpected("one * argument only");
+            next();
             arguments.rest = expression();
         } else if (skip_operator("**")) {
-            if (arguments.named_rest) fail_unexpected("an argument");
             arguments.named_rest = expression();
         } else if (current().kind == Token::Kind::Name && following().is_operator("=")) {
-            if (arguments.named_rest) fail_unexpected("no named argument here");
             std::string name = take_name("a name");
             next();
             arguments.named.emplace_back(std::move(name), expression());
         } else {
-            if (arguments.rest || arguments.named_rest || !arguments.named.empty()) {
+            if (arguments.rest || !arguments.named.empty()) {
                 fail_unexpected("a named argument");
             }
             arguments.positional.push_back(expression());
@@ -138,7 +138,7 @@ Suffix ExpressionParser::test() {
     if (current().is_operator("(")) {
         suffix.arguments = call_arguments();
     } else if (starts_test_argument()) {
-        if (current().is_name("is")) fail_unexpected("no second test");
+        if (current().is_name("is")) fail_unexpected("one test only, or brackets around the first");
         ExpressionPtr argument = primary();
         postfix(argument);
         suffix.arguments.positional.push_back(std::move(argument));

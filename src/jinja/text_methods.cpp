@@ -20,23 +20,23 @@ void no_keywords(const char* method, const Arguments& args) {
 }
 
 template <Text (*Change)(const Text&)>
-Value changed(Runtime& runtime, const Text& self, const Arguments& args) {
-    const Parameters p("a change of case", args, {});
+Value changed(Runtime& runtime, const char* called, const Text& self, const Arguments& args) {
+    const Parameters p(called, args, {});
     runtime.budget.allocate(self.size());
     return make_text(runtime.budget, Change(self));
 }
 
 template <bool Left, bool Right>
-Value strip(Runtime& runtime, const Text& self, const Arguments& args) {
-    no_keywords("strip", args);
-    const Parameters p("strip", args, {"chars"});
+Value strip(Runtime& runtime, const char* called, const Text& self, const Arguments& args) {
+    no_keywords(called, args);
+    const Parameters p(called, args, {"chars"});
     return make_text(runtime.budget,
                      stripped(runtime.budget, self, p.optional_text(0), Left, Right));
 }
 
 template <bool FromRight>
-Value split(Runtime& runtime, const Text& self, const Arguments& args) {
-    const Parameters p("split", args, {"sep", "maxsplit"});
+Value split(Runtime& runtime, const char* called, const Text& self, const Arguments& args) {
+    const Parameters p(called, args, {"sep", "maxsplit"});
     const Text* separator = p.optional_text(0);
     const int64_t max_count = p.integer(1, -1);
     std::vector<Text> parts =
@@ -45,16 +45,16 @@ Value split(Runtime& runtime, const Text& self, const Arguments& args) {
     return make_list(runtime.budget, as_values(runtime.budget, std::move(parts)));
 }
 
-Value splitlines(Runtime& runtime, const Text& self, const Arguments& args) {
-    const Parameters p("splitlines", args, {"keepends"});
-    if (p.flag(0, false)) fail(ErrorCode::Unsupported, "splitlines(keepends) is not supported");
+Value splitlines(Runtime& runtime, const char* called, const Text& self, const Arguments& args) {
+    const Parameters p(called, args, {"keepends"});
+    if (p.flag(0, false)) fail(ErrorCode::Unsupported, "{}(keepends) is not supported", called);
     return make_list(runtime.budget, as_values(runtime.budget, lines_of(runtime.budget, self)));
 }
 
 template <bool FromRight>
-Value partition(Runtime& runtime, const Text& self, const Arguments& args) {
-    no_keywords("partition", args);
-    const Parameters p("partition", args, {"sep"}, 1);
+Value partition(Runtime& runtime, const char* called, const Text& self, const Arguments& args) {
+    no_keywords(called, args);
+    const Parameters p(called, args, {"sep"}, 1);
     const Text& separator = p.text(0);
     std::vector<Text> pieces = pieces_of(runtime.budget, self, separator, 1, FromRight);
     if (pieces.size() == 2) {
@@ -86,9 +86,9 @@ Window window_of(const Text& self, const Parameters& p, size_t first) {
 }
 
 template <bool FromRight>
-int64_t position_of(Runtime& runtime, const Text& self, const Arguments& args) {
-    no_keywords("find", args);
-    const Parameters p("find", args, {"sub", "start", "end"}, 1);
+int64_t position_of(Runtime& runtime, const char* called, const Text& self, const Arguments& args) {
+    no_keywords(called, args);
+    const Parameters p(called, args, {"sub", "start", "end"}, 1);
     const std::string& needle = p.text(0).bytes();
     runtime.budget.scan(self.size() + needle.size());
     const Window window = window_of(self, p, 1);
@@ -103,20 +103,20 @@ int64_t position_of(Runtime& runtime, const Text& self, const Arguments& args) {
 }
 
 template <bool FromRight>
-Value find(Runtime& runtime, const Text& self, const Arguments& args) {
-    return position_of<FromRight>(runtime, self, args);
+Value find(Runtime& runtime, const char* called, const Text& self, const Arguments& args) {
+    return position_of<FromRight>(runtime, called, self, args);
 }
 
 template <bool FromRight>
-Value index(Runtime& runtime, const Text& self, const Arguments& args) {
-    const int64_t at = position_of<FromRight>(runtime, self, args);
-    if (at < 0) fail(ErrorCode::Corrupt, "index does not find the string");
+Value index(Runtime& runtime, const char* called, const Text& self, const Arguments& args) {
+    const int64_t at = position_of<FromRight>(runtime, called, self, args);
+    if (at < 0) fail(ErrorCode::Corrupt, "{} does not find the string", called);
     return at;
 }
 
-Value count(Runtime& runtime, const Text& self, const Arguments& args) {
-    no_keywords("count", args);
-    const Parameters p("count", args, {"sub", "start", "end"}, 1);
+Value count(Runtime& runtime, const char* called, const Text& self, const Arguments& args) {
+    no_keywords(called, args);
+    const Parameters p(called, args, {"sub", "start", "end"}, 1);
     const Window window = window_of(self, p, 1);
     if (!window.valid) return int64_t{0};
     const std::string_view all = std::string_view(self.bytes()).substr(0, window.end);
@@ -134,9 +134,9 @@ Value count(Runtime& runtime, const Text& self, const Arguments& args) {
 }
 
 template <bool AtEnd>
-Value starts(Runtime& runtime, const Text& self, const Arguments& args) {
-    no_keywords("startswith", args);
-    const Parameters p(AtEnd ? "endswith" : "startswith", args, {"affix", "start", "end"}, 1);
+Value starts(Runtime& runtime, const char* called, const Text& self, const Arguments& args) {
+    no_keywords(called, args);
+    const Parameters p(called, args, {"affix", "start", "end"}, 1);
     const Window window = window_of(self, p, 1);
     const std::string_view part =
         std::string_view(self.bytes()).substr(window.begin, window.end - window.begin);
@@ -150,7 +150,7 @@ Value starts(Runtime& runtime, const Text& self, const Arguments& args) {
     for (const Value& affix : several->items) {
         runtime.budget.step();
         if (!affix.text()) {
-            fail(ErrorCode::Corrupt, "startswith takes strings, not a {}", affix.type_name());
+            fail(ErrorCode::Corrupt, "{} takes strings, not a {}", called, affix.type_name());
         }
         if (fits(*affix.text())) return true;
     }
@@ -158,9 +158,9 @@ Value starts(Runtime& runtime, const Text& self, const Arguments& args) {
 }
 
 template <bool AtEnd>
-Value remove_affix(Runtime& runtime, const Text& self, const Arguments& args) {
-    no_keywords("removeprefix", args);
-    const Parameters p("removeprefix", args, {"affix"}, 1);
+Value remove_affix(Runtime& runtime, const char* called, const Text& self, const Arguments& args) {
+    no_keywords(called, args);
+    const Parameters p(called, args, {"affix"}, 1);
     const std::string& affix = p.text(0).bytes();
     const bool fits = AtEnd ? self.bytes().ends_with(affix) : self.bytes().starts_with(affix);
     const size_t cut = fits ? affix.size() : 0;
@@ -168,39 +168,39 @@ Value remove_affix(Runtime& runtime, const Text& self, const Arguments& args) {
                      AtEnd ? self.slice(0, self.size() - cut) : self.slice(cut, self.size()));
 }
 
-Value replace(Runtime& runtime, const Text& self, const Arguments& args) {
-    no_keywords("replace", args);
-    const Parameters p("replace", args, {"old", "new", "count"}, 2);
+Value replace(Runtime& runtime, const char* called, const Text& self, const Arguments& args) {
+    no_keywords(called, args);
+    const Parameters p(called, args, {"old", "new", "count"}, 2);
     return make_text(runtime.budget,
                      replaced(runtime.budget, self, p.text(0), p.text(1), p.integer(2, -1)));
 }
 
-Value join(Runtime& runtime, const Text& self, const Arguments& args) {
-    no_keywords("join", args);
-    const Parameters p("join", args, {"iterable"}, 1);
+Value join(Runtime& runtime, const char* called, const Text& self, const Arguments& args) {
+    no_keywords(called, args);
+    const Parameters p(called, args, {"iterable"}, 1);
     const SequencePtr items = iterate(runtime.budget, p[0]);
     for (const Value& item : items->items) {
         if (!item.text()) {
-            fail(ErrorCode::Corrupt, "join takes strings, not a {}", item.type_name());
+            fail(ErrorCode::Corrupt, "{} takes strings, not a {}", called, item.type_name());
         }
     }
     return make_text(runtime.budget, joined(runtime.budget, self, items->items));
 }
 
 template <Align Side>
-Value align(Runtime& runtime, const Text& self, const Arguments& args) {
-    no_keywords("ljust", args);
-    const Parameters p("ljust", args, {"width", "fillchar"}, 1);
+Value align(Runtime& runtime, const char* called, const Text& self, const Arguments& args) {
+    no_keywords(called, args);
+    const Parameters p(called, args, {"width", "fillchar"}, 1);
     const Text filler = p.has(1) ? p.text(1) : Text(" ");
-    if (count_characters(filler.bytes()) != 1) {
-        fail(ErrorCode::Corrupt, "fillchar is no single character");
+    if (const size_t count = count_characters(filler.bytes()); count != 1) {
+        fail(ErrorCode::Corrupt, "the fillchar of {} has {} characters, expected 1", called, count);
     }
     return make_text(runtime.budget, aligned(runtime.budget, self, p.integer(0, 0), Side, filler));
 }
 
-Value zfill(Runtime& runtime, const Text& self, const Arguments& args) {
-    no_keywords("zfill", args);
-    const Parameters p("zfill", args, {"width"}, 1);
+Value zfill(Runtime& runtime, const char* called, const Text& self, const Arguments& args) {
+    no_keywords(called, args);
+    const Parameters p(called, args, {"width"}, 1);
     const bool has_sign = !self.empty() && (self.bytes()[0] == '-' || self.bytes()[0] == '+');
     Text out = self.slice(0, has_sign ? 1 : 0);
     const int64_t width = std::max<int64_t>(0, p.integer(0, 0)) - (has_sign ? 1 : 0);
@@ -209,13 +209,13 @@ Value zfill(Runtime& runtime, const Text& self, const Arguments& args) {
     return make_text(runtime.budget, std::move(out));
 }
 
-Value format(Runtime& runtime, const Text& self, const Arguments& args) {
+Value format(Runtime& runtime, const char*, const Text& self, const Arguments& args) {
     return format_braces(runtime.budget, self, args);
 }
 
 template <bool (*Has)(int32_t)>
-Value every_character(Runtime&, const Text& self, const Arguments& args) {
-    const Parameters p("a question about a string", args, {});
+Value every_character(Runtime&, const char* called, const Text& self, const Arguments& args) {
+    const Parameters p(called, args, {});
     for (size_t at = 0; at < self.size();) {
         const CodePoint c = code_point_at(self.bytes(), at);
         if (!Has(c.value)) return false;
@@ -228,16 +228,16 @@ bool is_alphanumeric(int32_t code) {
     return is_alpha(code) || is_numeric(code);
 }
 
-Value isascii(Runtime&, const Text& self, const Arguments& args) {
-    const Parameters p("isascii", args, {});
+Value isascii(Runtime&, const char* called, const Text& self, const Arguments& args) {
+    const Parameters p(called, args, {});
     return std::all_of(self.bytes().begin(), self.bytes().end(),
                        [](char c) { return static_cast<unsigned char>(c) < 0x80; });
 }
 
 // All cased characters are of this case, and there is one.
 template <bool (*Wanted)(int32_t)>
-Value has_case(Runtime&, const Text& self, const Arguments& args) {
-    const Parameters p("a question about a string", args, {});
+Value has_case(Runtime&, const char* called, const Text& self, const Arguments& args) {
+    const Parameters p(called, args, {});
     bool any = false;
     for (size_t at = 0; at < self.size();) {
         const CodePoint c = code_point_at(self.bytes(), at);
@@ -248,12 +248,7 @@ Value has_case(Runtime&, const Text& self, const Arguments& args) {
     return any;
 }
 
-struct Named {
-    const char* name;
-    TextMethod method;
-};
-
-constexpr Named kMethods[] = {
+constexpr TextMethod kMethods[] = {
     {"capitalize", changed<capitalized>},
     {"center", align<Align::Center>},
     {"count", count},
@@ -295,10 +290,10 @@ constexpr Named kMethods[] = {
 
 }  // namespace
 
-TextMethod text_method(const std::string& name) {
+const TextMethod* text_method(const std::string& name) {
     const auto* found = std::find_if(std::begin(kMethods), std::end(kMethods),
-                                     [&](const Named& entry) { return name == entry.name; });
-    return found == std::end(kMethods) ? nullptr : found->method;
+                                     [&](const TextMethod& entry) { return name == entry.name; });
+    return found == std::end(kMethods) ? nullptr : found;
 }
 
 }  // namespace quarot::jinja

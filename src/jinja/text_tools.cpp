@@ -150,20 +150,8 @@ Text stripped(Budget& budget, const Text& text, const Text* set, bool left, bool
         at += c.bytes;
     }
     const auto goes = [&](int32_t code) { return set ? taken.count(code) > 0 : is_space(code); };
-    const std::string& bytes = text.bytes();
-    size_t begin = 0;
-    while (left && begin < bytes.size()) {
-        const CodePoint c = code_point_at(bytes, begin);
-        if (!goes(c.value)) break;
-        begin += c.bytes;
-    }
-    size_t end = bytes.size();
-    while (right && end > begin) {
-        const size_t before = previous_character(bytes, end);
-        if (!goes(code_point_at(bytes, before).value)) break;
-        end = before;
-    }
-    return text.slice(begin, end);
+    const Span kept = stretch_without(text.bytes(), goes, left, right);
+    return text.slice(kept.begin, kept.end);
 }
 
 Text replaced(Budget& budget, const Text& text, const Text& from, const Text& to,

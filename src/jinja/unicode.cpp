@@ -58,6 +58,11 @@ bool is_space(int32_t code) {
            category(code) == UTF8PROC_CATEGORY_ZL || category(code) == UTF8PROC_CATEGORY_ZP;
 }
 
+std::string_view without_spaces(std::string_view text) {
+    const Span kept = stretch_without(text, is_space, true, true);
+    return text.substr(kept.begin, kept.end - kept.begin);
+}
+
 bool is_printable(int32_t code) {
     if (code == ' ') return true;
     switch (category(code)) {

@@ -25,6 +25,24 @@ size_t byte_of_character(std::string_view text, size_t index);
 void append_code_point(std::string& out, int32_t code);
 
 bool is_space(int32_t code);
+// The bytes that are left when characters that go are taken from the left or right end.
+template <typename Goes>
+Span stretch_without(std::string_view text, Goes goes, bool left, bool right) {
+    Span kept{.begin = 0, .end = text.size()};
+    while (left && kept.begin < text.size()) {
+        const CodePoint c = code_point_at(text, kept.begin);
+        if (!goes(c.value)) break;
+        kept.begin += c.bytes;
+    }
+    while (right && kept.end > kept.begin) {
+        const size_t before = previous_character(text, kept.end);
+        if (!goes(code_point_at(text, before).value)) break;
+        kept.end = before;
+    }
+    return kept;
+}
+std::string_view without_spaces(std::string_view text);
+
 bool is_printable(int32_t code);
 bool is_cased(int32_t code);
 bool is_lower(int32_t code);

@@ -153,6 +153,10 @@ Value make_tuple(Budget& budget, std::vector<Value> items) {
     return make_sequence(budget, Sequence::Flavor::Tuple, std::move(items));
 }
 
+Value make_iterator(Budget& budget, std::vector<Value> items) {
+    return make_sequence(budget, Sequence::Flavor::Iterator, std::move(items));
+}
+
 Value make_dict(Budget& budget, Dict dict) {
     budget.allocate(kBytesPerObject);
     return std::make_shared<const Dict>(std::move(dict));

@@ -48,8 +48,9 @@ template <typename T, typename... Alternatives>
 struct IsAlternative<T, std::variant<Alternatives...>>
     : std::bool_constant<(std::is_same_v<T, Alternatives> || ...)> {};
 
-// Values do not change once made, namespaces and loops excepted; copying one is cheap. What does
-// change can come to hold itself, so its maker keeps a list of it and empties it in the end.
+// Values do not change once made, but for namespaces, loops and how far an iterator was used;
+// copying one is cheap. Namespaces and loops can come to hold themselves, so its maker keeps a list
+// of it and empties it in the end.
 class Value {
   public:
     using Data = std::variant<Undefined, None, bool, int64_t, double, TextPtr, SequencePtr, DictPtr,
@@ -147,6 +148,7 @@ Value make_text(Budget& budget, std::string bytes, bool user = false);
 Value make_sequence(Budget& budget, Sequence::Flavor flavor, std::vector<Value> items);
 Value make_list(Budget& budget, std::vector<Value> items);
 Value make_tuple(Budget& budget, std::vector<Value> items);
+Value make_iterator(Budget& budget, std::vector<Value> items);
 Value make_dict(Budget& budget, Dict dict);
 
 // Equal keys of a dict have equal hash keys; Error{Corrupt} if the value is not hashable.

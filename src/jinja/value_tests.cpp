@@ -16,12 +16,13 @@
 namespace quarot::jinja {
 namespace {
 
-using Test = bool (*)(Runtime&, const Value&, const Arguments&);
+// The test's name is for messages: some tests share a function.
+using Test = bool (*)(Runtime&, const char* called, const Value&, const Arguments&);
 using Question = bool (*)(const Value&);
 
 template <Question Ask>
-bool about_value(Runtime&, const Value& value, const Arguments& args) {
-    const Parameters p("a test", args, {});
+bool about_value(Runtime&, const char* called, const Value& value, const Arguments& args) {
+    const Parameters p(called, args, {});
     return Ask(value);
 }
 
@@ -78,24 +79,24 @@ bool remainder_is(Runtime& runtime, const Value& value, int64_t divisor, int64_t
     return equal(runtime.budget, rest, expected);
 }
 
-bool odd(Runtime& runtime, const Value& value, const Arguments& args) {
-    const Parameters p("odd", args, {});
+bool odd(Runtime& runtime, const char* called, const Value& value, const Arguments& args) {
+    const Parameters p(called, args, {});
     return remainder_is(runtime, value, 2, 1);
 }
 
-bool even(Runtime& runtime, const Value& value, const Arguments& args) {
-    const Parameters p("even", args, {});
+bool even(Runtime& runtime, const char* called, const Value& value, const Arguments& args) {
+    const Parameters p(called, args, {});
     return remainder_is(runtime, value, 2, 0);
 }
 
-bool divisibleby(Runtime& runtime, const Value& value, const Arguments& args) {
-    const Parameters p("divisibleby", args, {"num"}, 1);
+bool divisibleby(Runtime& runtime, const char* called, const Value& value, const Arguments& args) {
+    const Parameters p(called, args, {"num"}, 1);
     return equal(runtime.budget, compute(runtime.budget, Operator::Modulo, value, p[0]),
                  int64_t{0});
 }
 
-bool same_as(Runtime& runtime, const Value& value, const Arguments& args) {
-    const Parameters p("sameas", args, {"other"}, 1);
+bool same_as(Runtime& runtime, const char* called, const Value& value, const Arguments& args) {
+    const Parameters p(called, args, {"other"}, 1);
     const bool single = value.is_none() || value.is<bool>();
     if (!single && !p[0].is_none() && !p[0].is<bool>()) {
         fail(ErrorCode::Unsupported, "the test sameas knows only true, false and none");
@@ -103,43 +104,21 @@ bool same_as(Runtime& runtime, const Value& value, const Arguments& args) {
     return value.data().index() == p[0].data().index() && equal(runtime.budget, value, p[0]);
 }
 
-bool is_iterable_test(Runtime&, const Value& value, const Arguments& args) {
-    const Parameters p("iterable", args, {});
+bool is_iterable_test(Runtime&, const char* called, const Value& value, const Arguments& args) {
+    const Parameters p(called, args, {});
     return is_iterable(value);
 }
 
-bool in(Runtime& runtime, const Value& value, const Arguments& args) {
-    const Parameters p("in", args, {"seq"}, 1);
-    return contains(runtime.budget, p[0], value);
-}
-
-enum class Order { Equal, Unequal, Less, LessOrEqual, Greater, GreaterOrEqual };
-
-template <Order Wanted>
-bool compares(Runtime& runtime, const Value& a, const Arguments& args) {
-    const Parameters p("a comparison", args, {"other"}, 1);
-    const Value& b = p[0];
-    switch (Wanted) {
-        case Order::Equal:
-            return equal(runtime.budget, a, b);
-        case Order::Unequal:
-            return !equal(runtime.budget, a, b);
-        case Order::Less:
-            return less(runtime.budget, a, b);
-        case Order::LessOrEqual:
-            return less_or_equal(runtime.budget, a, b);
-        case Order::Greater:
-            return less(runtime.budget, b, a);
-        case Order::GreaterOrEqual:
-            return less_or_equal(runtime.budget, b, a);
-    }
-    return false;
+template <Comparison Wanted>
+bool is_compared(Runtime& runtime, const char* called, const Value& a, const Arguments& args) {
+    const Parameters p(called, args, {"other"}, 1);
+    return compares(runtime.budget, Wanted, a, p[0]);
 }
 
 // All cased characters of its text are of the case.
 template <bool (*Wanted)(int32_t)>
-bool has_case(Runtime& runtime, const Value& value, const Arguments& args) {
-    const Parameters p("a test of case", args, {});
+bool has_case(Runtime& runtime, const char* called, const Value& value, const Arguments& args) {
+    const Parameters p(called, args, {});
     const Text text = str(runtime.budget, value);
     bool any = false;
     for (size_t at = 0; at < text.size();) {
@@ -151,13 +130,13 @@ bool has_case(Runtime& runtime, const Value& value, const Arguments& args) {
     return any;
 }
 
-bool is_filter_name(Runtime&, const Value& value, const Arguments& args) {
-    const Parameters p("filter", args, {});
+bool is_filter_name(Runtime&, const char* called, const Value& value, const Arguments& args) {
+    const Parameters p(called, args, {});
     return value.text() && find_filter(value.text()->bytes());
 }
 
-bool is_test_name(Runtime&, const Value& value, const Arguments& args) {
-    const Parameters p("test", args, {});
+bool is_test_name(Runtime&, const char* called, const Value& value, const Arguments& args) {
+    const Parameters p(called, args, {});
     return value.text() && has_test(value.text()->bytes());
 }
 
@@ -167,35 +146,35 @@ struct NamedTest {
 };
 
 constexpr NamedTest kTests[] = {
-    {"!=", compares<Order::Unequal>},
-    {"<", compares<Order::Less>},
-    {"<=", compares<Order::LessOrEqual>},
-    {"==", compares<Order::Equal>},
-    {">", compares<Order::Greater>},
-    {">=", compares<Order::GreaterOrEqual>},
+    {"!=", is_compared<Comparison::Unequal>},
+    {"<", is_compared<Comparison::Less>},
+    {"<=", is_compared<Comparison::LessOrEqual>},
+    {"==", is_compared<Comparison::Equal>},
+    {">", is_compared<Comparison::Greater>},
+    {">=", is_compared<Comparison::GreaterOrEqual>},
     {"boolean", about_value<is_boolean>},
     {"callable", about_value<is_callable>},
     {"defined", about_value<is_defined>},
     {"divisibleby", divisibleby},
-    {"eq", compares<Order::Equal>},
-    {"equalto", compares<Order::Equal>},
+    {"eq", is_compared<Comparison::Equal>},
+    {"equalto", is_compared<Comparison::Equal>},
     {"escaped", about_value<is_escaped>},
     {"even", even},
     {"false", about_value<is_exactly_false>},
     {"filter", is_filter_name},
     {"float", about_value<is_float>},
-    {"ge", compares<Order::GreaterOrEqual>},
-    {"greaterthan", compares<Order::Greater>},
-    {"gt", compares<Order::Greater>},
-    {"in", in},
+    {"ge", is_compared<Comparison::GreaterOrEqual>},
+    {"greaterthan", is_compared<Comparison::Greater>},
+    {"gt", is_compared<Comparison::Greater>},
+    {"in", is_compared<Comparison::In>},
     {"integer", about_value<is_integer>},
     {"iterable", is_iterable_test},
-    {"le", compares<Order::LessOrEqual>},
-    {"lessthan", compares<Order::Less>},
+    {"le", is_compared<Comparison::LessOrEqual>},
+    {"lessthan", is_compared<Comparison::Less>},
     {"lower", has_case<is_lower>},
-    {"lt", compares<Order::Less>},
+    {"lt", is_compared<Comparison::Less>},
     {"mapping", about_value<is_mapping>},
-    {"ne", compares<Order::Unequal>},
+    {"ne", is_compared<Comparison::Unequal>},
     {"none", about_value<is_none>},
     {"number", about_value<is_number>},
     {"odd", odd},
@@ -208,10 +187,10 @@ constexpr NamedTest kTests[] = {
     {"upper", has_case<is_upper>},
 };
 
-Test find_test(const std::string& name) {
+const NamedTest* find_test(const std::string& name) {
     const auto* found = std::find_if(std::begin(kTests), std::end(kTests),
                                      [&](const NamedTest& entry) { return name == entry.name; });
-    return found == std::end(kTests) ? nullptr : found->test;
+    return found == std::end(kTests) ? nullptr : found;
 }
 
 }  // namespace
@@ -223,11 +202,11 @@ bool has_test(const std::string& name) {
 bool passes_test(Runtime& runtime, const std::string& name, const Value& value,
                  const Arguments& args) {
     runtime.budget.step();
-    const Test test = find_test(name);
+    const NamedTest* test = find_test(name);
     if (!test) {
         fail(ErrorCode::Unsupported, "the test {} is not supported", io::printable(name, 40));
     }
-    return test(runtime, value, args);
+    return test->test(runtime, test->name, value, args);
 }
 
 }  // namespace quarot::jinja
