@@ -38,7 +38,11 @@ std::optional<Number> parse_whole(std::string_view text) {
 int64_t as_integer(const Given& given, int64_t min, int64_t max) {
     const auto value = parse_whole<int64_t>(given.value);
     if (!value || *value < min || *value > max) {
+        const std::string_view text = given.value;
+        const bool too_large =
+            !value && text.find_first_not_of("0123456789") == text.npos && !text.empty();
         const bool open = max == std::numeric_limits<int64_t>::max();
+        if (too_large) refuse(given, fmt::format("at most {}; it is too large", max));
         refuse(given, open ? fmt::format("a whole number of at least {}", min)
                            : fmt::format("a whole number from {} to {}", min, max));
     }

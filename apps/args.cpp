@@ -66,6 +66,10 @@ void Args::example(const std::string& line, const std::string& what) {
     examples_.push_back({line, what});
 }
 
+void Args::note(const std::string& sentence) {
+    notes_.push_back(sentence);
+}
+
 bool Args::parse(const std::vector<std::string>& words) {
     const std::vector<Values> on_command_line = split_words(words);
     for (size_t i = 0; i < kBuiltIn; ++i) {
@@ -80,8 +84,9 @@ bool Args::parse(const std::vector<std::string>& words) {
     take(flags_[kVerbose], find(flags_[kVerbose], on_command_line[kVerbose], config));
     for (size_t i = kBuiltIn; i < flags_.size(); ++i) {
         const Found found = find(flags_[i], on_command_line[i], config);
-        const bool told = verbose_ && (flags_[i].shown != Shown::Hidden || !found.values.empty());
-        if (told) tell_origin(flags_[i], found.source, found.values);
+        const bool quiet = flags_[i].shown == Shown::Hidden || flags_[i].told_by_command;
+        if (verbose_ && (!quiet || !found.values.empty()))
+            tell_origin(flags_[i], found.source, found.values);
         take(flags_[i], found);
     }
     return true;
@@ -164,6 +169,10 @@ void Args::check_leftovers(const Values& leftovers) const {
         for (const std::string& name : split_names(flag.names)) known.push_back(name);
     }
     const std::string flag = word.substr(0, word.find('='));
+    if (std::count(known.begin(), known.end(), flag) > 0) {
+        fail(ErrorCode::Usage, "{} stands after --, which ends the flags; see quarot {} --help",
+             flag, command_);
+    }
     fail(ErrorCode::Usage, "quarot {} has no flag {}; {}", command_, io::printable(flag),
          advice(command_, near_miss(flag, known)));
 }

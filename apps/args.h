@@ -31,6 +31,7 @@ struct Flag {
     Repeated repeated = Repeated::LastCounts;
     std::vector<std::string> choices = {};  // other values are refused, unless there are none here
     std::vector<std::string> likely = {};   // for completion alone, where other values exist too
+    bool told_by_command = false;  // -v leaves its default to the command, which knows it later
 };
 
 struct Example {
@@ -49,16 +50,19 @@ class Args {
     // The flag as declared, so that .choices or .likely can follow; valid until the next add().
     Flag& add(Flag flag);
     void example(const std::string& line, const std::string& what);
+    void note(const std::string& sentence);  // below the flags
 
     // words: what follows the command's name. Calls `set` of what was given, in the order of
     // declaration. False if help was asked for; it has been printed then. Error{Usage} naming the
     // flag.
     bool parse(const std::vector<std::string>& words);
 
+    bool verbose() const { return verbose_; }
     const std::string& command() const { return command_; }
     const std::string& summary() const { return summary_; }
     const std::vector<Flag>& flags() const { return flags_; }
     const std::vector<Example>& examples() const { return examples_; }
+    const std::vector<std::string>& notes() const { return notes_; }
 
   private:
     using Values = std::vector<std::string>;
@@ -82,6 +86,7 @@ class Args {
     std::string summary_;
     std::vector<Flag> flags_;
     std::vector<Example> examples_;
+    std::vector<std::string> notes_;
     std::string config_path_;
     bool verbose_ = false;
     Help help_ = Help::None;

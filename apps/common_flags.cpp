@@ -1,10 +1,17 @@
 // The flags that several commands share, declared and checked once.
 #include "apps/common_flags.h"
 
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <system_error>
+
 #include "apps/arg_values.h"
 #include "apps/flag_names.h"
 #include "core/error.h"
 #include "core/limits.h"
+#include "core/process.h"
 #include "core/progress.h"
 #include "core/thread_pool.h"
 #include "io/file.h"
@@ -14,6 +21,26 @@ namespace quarot::apps {
 namespace {
 
 constexpr int64_t kMaxThreads = 1024;
+
+std::string read_standard_input(int64_t max_bytes) {
+    std::string text;
+    std::array<char, 65536> buffer{};
+    while (true) {
+        const ssize_t n = ::read(STDIN_FILENO, buffer.data(), buffer.size());
+        if (n == 0) return text;
+        throw_if_interrupted();
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) {
+            fail(ErrorCode::Io, "cannot read standard input: {}",
+                 std::generic_category().message(errno));
+        }
+        text.append(buffer.data(), static_cast<size_t>(n));
+        if (static_cast<int64_t>(text.size()) > max_bytes) {
+            fail(ErrorCode::Corrupt, "standard input has more than {} bytes, which is the limit",
+                 max_bytes);
+        }
+    }
+}
 
 }  // namespace
 
@@ -115,7 +142,7 @@ void TextFlags::declare(Args& args, const std::string& file_flag) {
     file_flag_ = long_name(file_flag);
     args.add({"-p,--prompt", "TEXT", "the text", [this](const Given& g) { text_ = g.value; },
               Shown::First, Repeated::Refused});
-    args.add({file_flag, "FILE", "the text is in this file",
+    args.add({file_flag, "FILE", "the text is in this file; - is standard input",
               [this](const Given& g) { file_ = g.value; }, Shown::First});
 }
 
@@ -124,6 +151,7 @@ std::string TextFlags::read() const {
         fail(ErrorCode::Usage, "both --prompt and {} are given, expected one text", file_flag_);
     }
     if (text_) return *text_;
+    if (file_ == "-") return read_standard_input(limits::kPromptBytes);
     if (file_) return io::read_text(*file_, limits::kPromptBytes);
     fail(ErrorCode::Usage, "no text is given; use -p TEXT or {} FILE", file_flag_);
 }

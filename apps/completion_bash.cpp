@@ -39,13 +39,15 @@ std::string command_case(const Args& args) {
         cases);
 }
 
-// A shell hands over --flag=value as three words.
+// A shell hands over --flag=value as three words, or as one if its COMP_WORDBREAKS has no =.
 constexpr const char* kBegin = R"(# Completes quarot in bash; written by: quarot completion bash
 _quarot() {
     local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}
-    local flags='' values='' place=flags
+    local flags='' values='' place=flags before=''
     COMPREPLY=()
-    if [[ $word == '=' ]]; then
+    if [[ $word == --*=* ]]; then
+        before=${word%%=*}= previous=${word%%=*} word=${word#*=}
+    elif [[ $word == '=' ]]; then
         word=''
     elif [[ $previous == '=' ]]; then
         previous=${COMP_WORDS[COMP_CWORD-2]}
@@ -59,6 +61,7 @@ constexpr const char* kEnd = R"(    esac
     file) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
     folder) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
     esac
+    if [[ -n $before ]]; then COMPREPLY=("${COMPREPLY[@]/#/$before}"); fi
     if [[ $place == file || $place == folder ]]; then compopt -o filenames 2>/dev/null; fi
 }
 complete -F _quarot quarot

@@ -31,12 +31,14 @@ std::string flag_line(const std::string& begin, const Flag& flag) {
         const bool is_long = name.starts_with("--");
         line += fmt::format(" {} {}", is_long ? "-l" : "-s", name.substr(is_long ? 2 : 1));
     }
-    if (flag.value == "FILE") {
-        line += " -r -F";
-    } else if (!flag.value.empty()) {
-        line += " -x" + arguments_of(flag);
-    }
-    return line + " -d " + quoted(flag.help) + "\n";
+    const std::string described = " -d " + quoted(flag.help) + "\n";
+    if (flag.value.empty()) return line + described;
+    if (flag.value == "FILE") return line + " -r -F" + described;
+    // On a line of their own, or each would have the flag's description; the flag itself takes the
+    // last line's.
+    const std::string arguments = arguments_of(flag);
+    const std::string values = arguments.empty() ? "" : line + " -x" + arguments + "\n";
+    return values + line + " -x" + described;
 }
 
 std::string command_lines(const Args& args) {

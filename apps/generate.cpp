@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <cstdlib>
 #include <limits>
 #include <memory>
@@ -67,10 +68,10 @@ void declare(Args& args, GenerateFlags& flags) {
     flags.activations.declare(args);
     flags.machine.declare(args);
     flags.output.declare(args);
-    args.example("quarot generate -m out/tiny-w4 -p \"It was a dark\" -n 50",
-                 "the likeliest words");
-    args.example("quarot generate -m out/tiny-w4 -f story.txt --temp 0.8 --top-p 0.95 --seed 7",
+    args.example("quarot generate -m tiny-w4 -p \"It was a dark\" -n 50", "the likeliest words");
+    args.example("quarot generate -m tiny-w4 -f story.txt --temp 0.8 --top-p 0.95 --seed 7",
                  "a random continuation, the same for the same seed");
+    args.example("quarot generate -m tiny-w4 -f - < story.txt", "from standard input");
     args.example("quarot generate -m CHAT_MODEL --chat --system \"Be brief.\" -p \"Who are you?\"",
                  "an answer, by the model's chat template and generation_config.json");
 }
@@ -114,12 +115,22 @@ class Listener {
     Listener(const tokenizer::Tokenizer& tokenizer, std::vector<std::string> stops, bool show)
         : stream_(tokenizer, std::move(stops)), show_(show) {}
 
+    Listener(const Listener&) = delete;
+    Listener& operator=(const Listener&) = delete;
+    // A text that an error breaks off ends its line, so that the error begins one.
+    ~Listener() {
+        if (!in_line_) return;
+        std::fputc('\n', stdout);
+        std::fflush(stdout);
+    }
+
     bool take(int32_t id) {
         add(stream_.put(id));
         return !stream_.stopped();
     }
     void finish() {
         add(stream_.finish());
+        in_line_ = false;
         if (show_) print_result("\n");
     }
     const std::string& text() const { return text_; }
@@ -128,11 +139,14 @@ class Listener {
   private:
     void add(const std::string& piece) {
         text_ += piece;
-        if (show_ && !piece.empty()) print_result(piece);
+        if (!show_ || piece.empty()) return;
+        print_result(piece);
+        in_line_ = true;
     }
 
     generation::TextStream stream_;
     bool show_;
+    bool in_line_ = false;  // something is shown, and its line not ended
     std::string text_;
 };
 
@@ -207,6 +221,7 @@ void work(const GenerateFlags& flags) {
     const model::SourceModel source = model::SourceModel::open(flags.model);
     const tokenizer::Tokenizer tokenizer = tokenizer::Tokenizer::load(flags.model);
     const std::vector<int32_t> prompt = prompt_ids(flags, tokenizer, text);
+    require_vocabulary(source, prompt);
     const int64_t context = context_length(source, flags, static_cast<int64_t>(prompt.size()));
 
     const auto backend = flags.machine.make_backend();

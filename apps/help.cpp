@@ -63,6 +63,7 @@ std::string help_text(const Args& args, bool full) {
                fmt::format("\nquarot {} --help shows every flag, and examples.\n", args.command());
     }
     text += "\nmore:\n" + flag_lines(args.flags(), Shown::Full);
+    for (const std::string& note : args.notes()) text += fmt::format("\n{}\n", note);
     text +=
         "\nEvery flag may be set as QUAROT_<FLAG> in the environment, as in QUAROT_THREADS=2.\n"
         "A file of --config is TOML without sections; its lines name flags without their dashes,\n"

@@ -29,7 +29,7 @@ void declare(Args& args, InspectFlags& flags) {
               [&](const Given& g) { flags.with_tensors = as_switch(g); }, Shown::First});
     flags.output.declare(args);
     args.example("quarot inspect models/tiny-novels", "shape, bits, rotation");
-    args.example("quarot inspect out/tiny-w4 --tensors --json", "everything, for scripts");
+    args.example("quarot inspect tiny-w4 --tensors --json", "everything, for scripts");
 }
 
 int64_t kv_bytes_per_token(const model::SourceModel& source) {

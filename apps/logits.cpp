@@ -77,13 +77,12 @@ std::vector<int32_t> token_ids(const LogitsFlags& flags) {
     return ids;
 }
 
-void check_ids(std::span<const int32_t> ids, const std::string& origin,
-               const model::SourceModel& source) {
+void check_given_ids(std::span<const int32_t> ids, const model::SourceModel& source) {
     const auto vocab = source.config().vocab;
     for (const int32_t id : ids) {
         if (id < vocab) continue;
-        fail(ErrorCode::Usage, "{} has token {}, expected less than {}, the vocabulary of {}",
-             origin, id, vocab, source.folder());
+        fail(ErrorCode::Usage, "--ids has token {}, expected less than {}, the vocabulary of {}",
+             id, vocab, source.folder());
     }
 }
 
@@ -128,7 +127,7 @@ void work(const LogitsFlags& flags) {
 
     const model::SourceModel source = model::SourceModel::open(flags.model);
     const std::vector<int32_t> ids = token_ids(flags);
-    check_ids(ids, flags.ids ? "--ids" : "the prompt, as tokenizer.json spells it,", source);
+    flags.ids ? check_given_ids(ids, source) : require_vocabulary(source, ids);
     const auto n_tokens = static_cast<int64_t>(ids.size());
     require_positions(source, "the prompt", n_tokens);
     const auto backend = flags.machine.make_backend();

@@ -48,15 +48,33 @@ void run_command(const std::string& name, const Words& words) {
     refuse(name);
 }
 
+bool is_version(const std::string& word) {
+    return word == "--version" || word == "-V";
+}
+
+// Among flags alone, in any order.
+bool asks_for_version(const Words& words) {
+    return words.front().starts_with("-") && std::any_of(words.begin(), words.end(), is_version);
+}
+
+Words without_version(Words words) {
+    std::erase_if(words, is_version);
+    return words;
+}
+
 void dispatch(const Words& words) {
     if (words.empty()) fail(ErrorCode::Usage, "no command is given; see quarot --help");
     const std::string& name = words.front();
     const Words rest(words.begin() + 1, words.end());
-    if (name == "--help" || name == "-h" || name == "help") return print_result(overview());
-    if (name == "--version" && rest.empty()) {
-        return print_result(fmt::format("quarot {}\n", QUAROT_VERSION));
+    if (name == "--help" || name == "-h" || name == "help") {
+        const bool of_one = !rest.empty() && !rest.front().starts_with("-");
+        return of_one ? run_command(rest.front(), {"--help"}) : print_result(overview());
     }
-    run_command(name == "--version" ? "version" : name, rest);
+    if (asks_for_version(words)) {
+        if (rest.empty()) return print_result(fmt::format("quarot {}\n", QUAROT_VERSION));
+        return run_command("version", without_version(words));
+    }
+    run_command(name, rest);
 }
 
 bool wants_json_errors(const Words& words) {

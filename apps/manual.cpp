@@ -40,6 +40,7 @@ std::string command_section(const Args& args) {
             if (flag.shown == shown) text += entry(flag_synopsis(flag), flag.help);
         }
     }
+    for (const std::string& note : args.notes()) text += fmt::format(".PP\n{}\n", escaped(note));
     for (const Example& example : args.examples()) {
         text += fmt::format(".PP\n{}:\n.PP\n.nf\n.RS\n{}\n.RE\n.fi\n", escaped(example.what),
                             escaped(example.line));
@@ -56,7 +57,8 @@ std::string exit_status() {
         {"4", "a model or feature that this version does not have"},
         {"5", "a file that breaks its format"},
         {"6", "out of memory, or beyond a limit"},
-        {"7", "reading or writing failed, or the disk is full"},
+        {"7",
+         "reading or writing failed, the disk is full, or another process works in the folder"},
         {"8", "a number that is none arose while computing"},
         {"9", "a check failed"},
         {"10", "a device is missing or failed"},

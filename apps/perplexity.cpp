@@ -54,11 +54,11 @@ void declare(Args& args, PerplexityFlags& flags) {
     flags.activations.declare(args);
     flags.machine.declare(args);
     flags.output.declare(args);
-    args.example("quarot perplexity out/tiny-w4 --text models/tiny-novels/eval.txt --seqlen 1024",
+    args.example("quarot perplexity tiny-w4 --text models/tiny-novels/eval.txt --seqlen 1024",
                  "the perplexity of a whole text");
-    args.example("quarot perplexity out/tiny-w4 --text t.txt --kl-base models/tiny-novels --json",
+    args.example("quarot perplexity tiny-w4 --text t.txt --kl-base models/tiny-novels --json",
                  "with the divergence from full precision, for scripts");
-    args.example("quarot perplexity out/tiny-w4 --text t.txt --a-bits 16 --kv-bits 16",
+    args.example("quarot perplexity tiny-w4 --text t.txt --a-bits 16 --kv-bits 16",
                  "weights quantized alone");
 }
 
@@ -104,6 +104,7 @@ Run measure(const PerplexityFlags& flags) {
             "--text {} has {} tokens, one window needs {}; use a longer text or a smaller --seqlen",
             flags.text, ids.size(), seqlen);
     }
+    require_vocabulary(source, ids);
 
     const auto backend = flags.machine.make_backend();
     const model::ActivationOverrides overrides = flags.activations.overrides();

@@ -32,7 +32,8 @@ void declare(Args& args, PlanFlags& flags) {
               [&flags](const Given& g) { flags.out = g.value; }, Shown::First});
     flags.job.declare(args);
     flags.output.declare(args);
-    args.example("quarot plan models/tiny-novels out/tiny-w4 --calib models/tiny-novels/calib.txt",
+    args.note("It ends with 0 also when it lists problems; scripts read `problems` of --json.");
+    args.example("quarot plan models/tiny-novels tiny-w4 --calib models/tiny-novels/calib.txt",
                  "memory, disk and time of quantize with the same words");
     args.example("quarot plan IN --recipe quarot-rtn", "of the model alone, wherever it goes");
 }

@@ -38,10 +38,9 @@ void declare(Args& args, QuantizeFlags& flags) {
               [&flags](const Given& g) { flags.out = g.value; }, Shown::First});
     flags.job.declare(args);
     flags.output.declare(args);
-    args.example(
-        "quarot quantize models/tiny-novels out/tiny-w4 --calib models/tiny-novels/calib.txt",
-        "the paper's recipe: rotated, GPTQ, 4 bits for weights, activations and cache");
-    args.example("quarot quantize models/tiny-novels out/tiny-rtn --recipe quarot-rtn",
+    args.example("quarot quantize models/tiny-novels tiny-w4 --calib models/tiny-novels/calib.txt",
+                 "the paper's recipe: rotated, GPTQ, 4 bits for weights, activations and cache");
+    args.example("quarot quantize models/tiny-novels tiny-rtn --recipe quarot-rtn",
                  "without calibration: weights rounded to nearest");
     args.example("quarot quantize IN OUT --calib TEXT --group-size 64 --a-group-size 64",
                  "a scale for every 64 inputs");

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "apps/arg_values.h"
+#include "apps/near_miss.h"
 #include "core/error.h"
 
 namespace quarot::apps {
@@ -14,6 +15,17 @@ namespace {
 template <typename T>
 std::optional<T> first_of(const std::optional<T>& a, const std::optional<T>& b) {
     return a ? a : b;
+}
+
+model::Recipe chosen_recipe(const std::string& name) {
+    if (name.empty()) return model::named_recipe(model::default_recipe_name());
+    try {
+        return model::named_recipe(name);
+    } catch (const Error& error) {
+        const std::string near = near_miss(name, model::recipe_names());
+        if (near.empty()) throw;
+        fail(error.code(), "{}; did you mean {}?", error.what(), near);
+    }
 }
 
 // The main ones; an unknown name lists all.
@@ -128,8 +140,7 @@ void RecipeFlags::declare_calibration(Args& args) {
 }
 
 model::Recipe RecipeFlags::resolve() const {
-    model::Recipe recipe =
-        model::named_recipe(recipe_.empty() ? model::default_recipe_name() : recipe_);
+    model::Recipe recipe = chosen_recipe(recipe_);
     apply_formats(recipe);
     apply_method(recipe);
     apply_rotation(recipe);

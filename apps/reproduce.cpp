@@ -107,9 +107,9 @@ void declare(Args& args, ReproduceFlags& flags) {
     flags.output.declare(args);
     args.example(
         "quarot reproduce models/tiny-novels --text models/tiny-novels/eval.txt "
-        "--calib models/tiny-novels/calib.txt --seqlen 1024 --nsamples 12 --out out/tables",
+        "--calib models/tiny-novels/calib.txt --seqlen 1024 --nsamples 12 --out tables",
         "all tables on the sample model");
-    args.example("quarot reproduce MODEL --text t.txt --tables 3,6 --out out/tables",
+    args.example("quarot reproduce MODEL --text t.txt --tables 3,6 --out tables",
                  "tables that need no calibration");
 }
 

@@ -46,6 +46,17 @@ void log_run(const kernels::Backend& backend, const model::Recipe& recipe,
              describe_threads(info.n_threads), describe(recipe), more.empty() ? "" : ", ", more);
 }
 
+void require_vocabulary(const model::SourceModel& source, std::span<const int32_t> ids) {
+    const int64_t vocab = source.config().vocab;
+    for (const int32_t id : ids) {
+        if (id < vocab) continue;
+        fail(ErrorCode::Corrupt,
+             "{}: tokenizer.json gives the text a token id {}, expected less than {}, the "
+             "vocab_size of config.json; do both belong to one model?",
+             source.folder(), id, vocab);
+    }
+}
+
 void require_positions(const model::SourceModel& source, const std::string& what,
                        int64_t n_positions) {
     if (n_positions <= source.config().max_positions) return;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include "kernels/backend.h"
@@ -13,6 +14,9 @@ namespace quarot::apps {
 // "quarot-rtn W4A4K4V4"; "custom W4aA4aK4V4 down 8 head 8", where "a" is a side with a zero point;
 // "none W16A16K16V16" for an ordinary folder.
 std::string describe(const model::Recipe& recipe);
+// Error{Corrupt} if tokenizer.json gave an id that the model has no embedding for.
+void require_vocabulary(const model::SourceModel& source, std::span<const int32_t> ids);
+
 std::string describe_threads(int n_threads);  // "1 thread", "2 threads"
 // The recipe with what the run-time flags change.
 model::Recipe overridden(model::Recipe recipe, const model::ActivationOverrides& overrides);

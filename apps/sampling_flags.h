@@ -19,11 +19,19 @@ struct Sampling {
 
 struct SamplingFlags {
     uint64_t seed = 0;
+    // args is asked for -v when the values are resolved.
     void declare(Args& args);
-    // Every flag that is given, else what the folder proposes, else greedy with all steps off.
+    // Every flag that is given, else what the folder proposes, else greedy with all steps off. With
+    // -v tells what was not given; remarks on flags without effect.
     Sampling resolve(const model::GenerationDefaults& folder) const;
 
   private:
+    void tell(const runtime::SamplingOptions& options,
+              const model::GenerationDefaults& folder) const;
+    void remark_on_greedy() const;
+
+    const Args* args_ = nullptr;
+    bool has_seed_ = false;
     model::GenerationDefaults given_;
 };
 

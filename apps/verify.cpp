@@ -26,7 +26,7 @@ struct VerifyFlags {
 void declare(Args& args, VerifyFlags& flags) {
     add_model_flag(args, flags.model);
     flags.output.declare(args);
-    args.example("quarot verify out/tiny-w4", "every file, tensor and digest");
+    args.example("quarot verify tiny-w4", "every file, tensor and digest");
     args.example("quarot verify models/tiny-novels --json", "a plain folder, for scripts");
 }
 

@@ -11,7 +11,7 @@ class FolderLock {
     // Empty if another process holds it or the folder was removed meanwhile. Error{Io} if the
     // folder cannot be opened.
     static std::optional<FolderLock> try_lock(const std::string& folder);
-    // The same, but Error{NotFound} in place of empty.
+    // The same, but Error{Io} in place of empty.
     static FolderLock lock(const std::string& folder);
 
     ~FolderLock();

@@ -1,6 +1,8 @@
 // What a JSON value is and how it is asked for; a wrong kind is the file's fault and says where.
 #include "io/json.h"
 
+#include <cmath>
+
 #include "core/error.h"
 #include "io/text.h"
 
@@ -12,7 +14,10 @@ const char* kind_of(const Json& json) {
     if (json.is_null()) return "null";
     if (json.is_bool()) return "a boolean";
     if (json.is_int()) return "an integer";
-    if (json.is_number()) return "a fractional number";
+    if (json.is_number()) {
+        return std::abs(json.as_double()) < 0x1p63 ? "a fractional number"
+                                                   : "a number beyond 64 bits";
+    }
     if (json.is_string()) return "a string";
     if (json.is_array()) return "an array";
     return "an object";

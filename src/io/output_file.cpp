@@ -32,11 +32,18 @@ void sync_or_fail(int fd, const std::string& path) {
 
 }  // namespace
 
+std::string missing_folder_hint(int error) {
+    return error == ENOENT ? "; make its folder first, with mkdir -p" : "";
+}
+
 OutputFile::OutputFile(const std::string& path) : path_(path) {
     do {
         fd_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     } while (fd_ < 0 && errno == EINTR);
-    if (fd_ < 0) fail_errno("create", path);
+    if (fd_ >= 0) return;
+    const int error = errno;
+    fail(ErrorCode::Io, "cannot create {}: {}{}", path, std::generic_category().message(error),
+         missing_folder_hint(error));
 }
 
 OutputFile::~OutputFile() {

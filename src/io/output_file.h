@@ -32,6 +32,10 @@ class OutputFile {
 // Makes new names in a folder durable.
 void sync_folder(const std::string& folder);
 
+// What to do about it, as the end of a sentence, where something cannot be made because its folder
+// is missing; empty for other errors of the system.
+std::string missing_folder_hint(int error);
+
 // A name beside `path`, hidden, that no other run uses: "<parent>/.<name>.<kind>-<pid>-<n>".
 std::string temporary_sibling(const std::string& path, const std::string& kind);
 

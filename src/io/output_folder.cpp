@@ -29,7 +29,8 @@ namespace fs = std::filesystem;
 constexpr std::string_view kPartial = "partial";
 
 [[noreturn]] void fail_io(const char* doing, const std::string& path, std::error_code error) {
-    fail(ErrorCode::Io, "cannot {} {}: {}", doing, path, error.message());
+    fail(ErrorCode::Io, "cannot {} {}: {}{}", doing, path, error.message(),
+         missing_folder_hint(error.value()));
 }
 
 std::error_code last_error() {

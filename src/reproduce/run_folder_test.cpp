@@ -112,8 +112,8 @@ TEST_F(RunFolderTest, TidiesUpAfterAKill) {
 
 TEST_F(RunFolderTest, ServesOneRunAtATime) {
     const RunFolder folder(path, identity(), false);
-    expect_error(ErrorCode::NotFound, identity(), "in use", false);
-    expect_error(ErrorCode::NotFound, identity(), "in use", true);
+    expect_error(ErrorCode::Io, identity(), "in use", false);
+    expect_error(ErrorCode::Io, identity(), "in use", true);
 }
 
 TEST_F(RunFolderTest, KeepsOnlyTheWeightsThatAreStillNeeded) {

@@ -54,6 +54,18 @@ std::string ids_of(const std::string& text) {
     return io::Json(ids).dump(-1);
 }
 
+TEST_F(Chat, TellsWhichValuesComeFromTheFolder) {
+    set_generation_config(R"({"temperature": 0.6, "top_k": 20})");
+    const Outcome outcome = run({"--chat", "-p", "hi", "-v", "--top-k", "7"});
+    expect_success(outcome);
+    for (const char* line :
+         {"--temp is 0.6, from generation_config.json", "--top-k is 7, from the command line",
+          "--top-p is 1, the default", "--repetition-penalty is 1, the default"}) {
+        EXPECT_NE(outcome.err.find(line), std::string::npos) << line << "\n" << outcome.err;
+    }
+    EXPECT_EQ(outcome.err.find("--temp is 0,"), std::string::npos) << outcome.err;
+}
+
 TEST_F(Chat, PutsTheUsersMessageIntoTheTemplate) {
     EXPECT_EQ(json({"--chat", "-p", "hi"}).at("prompt_ids").dump(-1), ids_of("[user]hi\1>"));
     EXPECT_EQ(json({"-p", "hi"}).at("prompt_ids").dump(-1), ids_of("hi"));

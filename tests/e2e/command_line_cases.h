@@ -20,6 +20,7 @@ struct CommandLine {
     std::vector<std::string> err = {};  // stderr has these words
     std::map<std::string, std::string> environment = {};
     std::string config = {};  // a TOML file, in place of CONFIG
+    std::string input = {};   // standard input
 };
 
 inline void PrintTo(const CommandLine& line, std::ostream* out) {
@@ -38,5 +39,6 @@ std::vector<CommandLine> toml_lines();       // what a file of --config may hold
 std::vector<CommandLine> limit_lines();      // too large, or as much as there is
 std::vector<CommandLine> exit_code_lines();  // every code that can be brought about
 std::vector<CommandLine> screen_lines();     // help, versions, completion, what comes near
+std::vector<CommandLine> remark_lines();     // hints, remarks, standard input
 
 }  // namespace quarot::test

@@ -58,6 +58,7 @@ class CommandLineTest : public testing::TestWithParam<CommandLine> {
         };
         write_tiny_model(dir_ / "model");
         write_bytes(dir_ / "text", std::string(100, 'a') + "\n" + std::string(99, 'b'));
+        if (!GetParam().input.empty()) write_bytes(dir_ / "input", GetParam().input);
         if (!GetParam().config.empty()) write_bytes(dir_ / "config", GetParam().config);
         if (needs("HOT")) write_hot_model(dir_ / "hot");
         if (needs("HUGE")) write_huge_model(dir_ / "huge");
@@ -82,6 +83,7 @@ class CommandLineTest : public testing::TestWithParam<CommandLine> {
             arguments.push_back(with_path(word, dir_));
         }
         RunOptions options;
+        if (!GetParam().input.empty()) options.stdin_path = dir_ / "input";
         for (const auto& [name, value] : GetParam().environment) {
             options.environment[name] = value == "CONFIG" ? with_path(value, dir_) : value;
         }
@@ -131,7 +133,8 @@ std::vector<CommandLine> all_lines() {
     std::vector<CommandLine> all;
     for (const auto lines :
          {number_precedence_lines, choice_precedence_lines, text_precedence_lines, spelling_lines,
-          number_lines, source_lines, toml_lines, limit_lines, exit_code_lines, screen_lines}) {
+          number_lines, source_lines, toml_lines, limit_lines, exit_code_lines, screen_lines,
+          remark_lines}) {
         for (CommandLine& line : lines()) all.push_back(std::move(line));
     }
     return all;

@@ -82,7 +82,7 @@ class Completion : public testing::Test {
     }
     Words fish(const std::string& line) {
         return ask("fish --no-config", "source '" + script_ + "'\ncomplete -C '" + line +
-                                           "' | string replace -r '\\t.*' ''\n");
+                                           "' | string replace -r '\\t.*' ''\ntrue\n");
     }
 
     const TempDir dir_;
@@ -97,6 +97,7 @@ TEST_F(Completion, BashProposesCommandsFlagsAndChoices) {
     EXPECT_EQ(bash({"quarot", "quantize", "--rot"}), (Words{"--rotate"}));
     EXPECT_EQ(bash({"quarot", "quantize", "--rotate", ""}), (Words{"hadamard", "random", "none"}));
     EXPECT_EQ(bash({"quarot", "quantize", "--rotate", "=", "r"}), (Words{"random"}));
+    EXPECT_EQ(bash({"quarot", "quantize", "--rotate=r"}), (Words{"--rotate=random"}));
     EXPECT_EQ(bash({"quarot", "plan", "--recipe", "quarot-r"}),
               (Words{"quarot-rtn", "quarot-random"}));
     EXPECT_EQ(bash({"quarot", "completion", ""}), (Words{"bash", "zsh", "fish"}));
@@ -110,6 +111,7 @@ TEST_F(Completion, BashProposesFilesAndFolders) {
     write_bytes(dir_ / "a file.txt", "x");
     EXPECT_EQ(bash({"quarot", "inspect", "a"}), (Words{"a folder"}));
     EXPECT_EQ(bash({"quarot", "generate", "-m", "a"}), (Words{"a folder"}));
+    EXPECT_EQ(bash({"quarot", "generate", "--model=a"}), (Words{"--model=a folder"}));
     const Words files = bash({"quarot", "perplexity", "--text", "a"});
     EXPECT_TRUE(has(files, "a folder") && has(files, "a file.txt"));
 }
@@ -121,6 +123,10 @@ TEST_F(Completion, FishProposesTheSame) {
     EXPECT_TRUE(has(fish("quarot quantize --rot"), "--rotate"));
     const Words choices = fish("quarot quantize --rotate ");
     for (const char* choice : {"hadamard", "random", "none"}) EXPECT_TRUE(has(choices, choice));
+    const Words described =
+        ask("fish --no-config",
+            "source '" + script_ + "'\ncomplete -C 'quarot quantize --rotate '\ntrue\n");
+    EXPECT_TRUE(has(described, "random")) << "a choice does not carry its flag's description";
 }
 
 TEST_F(Completion, ZshAcceptsItsScript) {

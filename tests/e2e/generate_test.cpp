@@ -1,7 +1,10 @@
 // quarot generate: what comes out, when it ends and what a seed fixes.
 #include <gtest/gtest.h>
 
+#include <csignal>
+
 #include "e2e/expectations.h"
+#include "e2e/model_surgery.h"
 #include "e2e/program.h"
 #include "support/temp_dir.h"
 #include "support/tiny_model.h"
@@ -30,6 +33,45 @@ class Generate : public testing::Test {
     const TempDir dir_;
     const std::string model_ = dir_ / "model";
 };
+
+// Special tokens that were added to tokenizer.json, but not to the weights.
+TEST_F(Generate, ATokenWithoutAnEmbeddingIsAFaultOfTheFolder) {
+    const std::string path = model_ + "/tokenizer.json";
+    io::Json tokenizer = io::Json::parse_file(path);
+    io::Json tokens = tokenizer.at("added_tokens");
+    tokens.push_back(io::Json::Object{{"id", 300},
+                                      {"content", "<new>"},
+                                      {"single_word", false},
+                                      {"lstrip", false},
+                                      {"rstrip", false},
+                                      {"normalized", false},
+                                      {"special", true}});
+    tokenizer.set("added_tokens", tokens);
+    write_bytes(path, tokenizer.dump());
+    const Outcome outcome = run({"-p", "a<new>", "-n", "1"});
+    EXPECT_EQ(outcome.exit_code, 5) << outcome.err;
+    for (const char* word : {"tokenizer.json", "id 300", "vocab_size", "272"}) {
+        EXPECT_NE(outcome.err.find(word), std::string::npos) << outcome.err;
+    }
+    expect_success(run({"-p", "a", "-n", "1"}));
+}
+
+// The error begins a line of its own.
+TEST_F(Generate, AnInterruptedTextEndsItsLine) {
+    TinyModelOptions long_context;
+    long_context.max_positions = 1 << 15;
+    const std::string model = dir_ / "long";
+    write_tiny_model(model, long_context);
+    const std::string shown = dir_ / "shown";
+    write_bytes(shown, "");
+    RunOptions options;
+    options.stdout_path = shown;
+    options.stop = Stop{.signal = SIGINT, .is_due = [&] { return !read_bytes(shown).empty(); }};
+    const Outcome outcome = run_program(
+        {"generate", model, "-p", "abc", "--ignore-eos", "--progress", "none"}, options);
+    EXPECT_EQ(outcome.exit_code, 130) << outcome.err;
+    EXPECT_TRUE(read_bytes(shown).ends_with('\n'));
+}
 
 TEST_F(Generate, GivesThePromptTheNewTokensAndTheirText) {
     const io::Json json = this->json({"-p", "abc", "-n", "5", "--ignore-eos"});

@@ -47,8 +47,9 @@ std::vector<char*> pointers(std::vector<std::string>& strings) {
 }
 
 // After fork(): only calls that are safe there.
-[[noreturn]] void become_program(char* const* arguments, char* const* environment, int out, int err,
-                                 const RunOptions& options) {
+[[noreturn]] void become_program(char* const* arguments, char* const* environment, int in, int out,
+                                 int err, const RunOptions& options) {
+    if (in >= 0) dup2(in, STDIN_FILENO);
     dup2(out, STDOUT_FILENO);
     dup2(err, STDERR_FILENO);
     if (options.max_file_bytes) {
@@ -123,18 +124,21 @@ Outcome run_program(const std::vector<std::string>& arguments, const RunOptions&
     const std::vector<char*> environment_list = pointers(environment);
 
     const Pipe out, err;
+    const int input =
+        options.stdin_path.empty() ? -1 : open(options.stdin_path.c_str(), O_RDONLY | O_CLOEXEC);
     const int file =
         options.stdout_path.empty() ? -1 : open(options.stdout_path.c_str(), O_WRONLY | O_CLOEXEC);
     if (options.close_stdout) close(out.read_end);
     const pid_t child = fork();
     if (child < 0) fail(ErrorCode::Internal, "cannot fork");
     if (child == 0) {
-        become_program(argument_list.data(), environment_list.data(),
+        become_program(argument_list.data(), environment_list.data(), input,
                        file >= 0 ? file : out.write_end, err.write_end, options);
     }
     close(out.write_end);
     close(err.write_end);
     if (file >= 0) close(file);
+    if (input >= 0) close(input);
     const bool in_time = drain(options.close_stdout ? -1 : out.read_end, err.read_end,
                                Stopper(child, options.stop), outcome);
     if (!in_time) kill(child, SIGKILL);

@@ -24,6 +24,7 @@ struct RunOptions {
     std::map<std::string, std::string>
         environment;                        // added; QUAROT_... of the test's own is left out
     std::optional<int64_t> max_file_bytes;  // RLIMIT_FSIZE: as a full disk
+    std::string stdin_path;                 // empty: the test's own
     std::string stdout_path;                // empty: kept in Outcome::out
     bool close_stdout = false;              // nobody reads it
     std::optional<Stop> stop;

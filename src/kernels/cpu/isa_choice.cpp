@@ -49,8 +49,11 @@ const IsaKernels& best_kernels() {
 const IsaKernels& cpu::choose_kernels(const std::string& name) {
     if (name.empty()) return best_kernels();
     if (std::find(kKnownTiers.begin(), kKnownTiers.end(), name) == kKnownTiers.end()) {
-        fail(ErrorCode::Usage,
-             "instruction set tier is {}, expected scalar, avx2, avxvnni, avx512vnni or amx", name);
+        std::string list;
+        for (const std::string& tier : compiled_isa_tiers()) {
+            list += (list.empty() ? "" : ", ") + tier;
+        }
+        fail(ErrorCode::Usage, "instruction set tier is {}, expected one of {}", name, list);
     }
     for (const Tier& tier : compiled_tiers()) {
         if (tier.kernels->name != name) continue;

@@ -129,7 +129,7 @@ void check_ids(const TokenWindows& windows, const model::SourceModel& source) {
     for (const auto& window : windows) {
         for (const int32_t id : window) {
             if (id >= 0 && id < vocab) continue;
-            fail(ErrorCode::Usage,
+            fail(ErrorCode::Corrupt,
                  "the calibration text has token id {}, expected 0 to {}, the vocabulary of {}; is "
                  "this the model's tokenizer?",
                  id, vocab - 1, source.folder());

@@ -134,9 +134,9 @@ TEST_F(JobPlanTest, TokensOutsideTheVocabularyAreAProblem) {
     options.calibration[1][5] = 299;
     EXPECT_TRUE(plan(options).problems.empty());
     options.calibration[1][5] = 300;
-    expect_problem(options, ErrorCode::Usage, {"token id 300", "0 to 299"});
+    expect_problem(options, ErrorCode::Corrupt, {"token id 300", "0 to 299"});
     options.calibration[1][5] = -1;
-    expect_problem(options, ErrorCode::Usage, {"token id -1"});
+    expect_problem(options, ErrorCode::Corrupt, {"token id -1"});
 }
 
 TEST_F(JobPlanTest, AFolderOfOursIsAProblem) {

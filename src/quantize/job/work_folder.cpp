@@ -32,7 +32,8 @@ constexpr const char* kSchema = "quarot.job/1";
 constexpr std::string_view kPart = ".part";  // ends the name of a file that is being written
 
 [[noreturn]] void fail_io(const char* doing, const std::string& path, std::error_code error) {
-    fail(ErrorCode::Io, "cannot {} {}: {}", doing, path, error.message());
+    fail(ErrorCode::Io, "cannot {} {}: {}{}", doing, path, error.message(),
+         io::missing_folder_hint(error.value()));
 }
 
 std::error_code last_error() {

@@ -23,7 +23,7 @@ class WorkFolder {
     // layers that were damaged are dropped with all that follow them, and so is what no record
     // names. Error{Usage}, and nothing is touched: finished layers lie there but resume is false;
     // they are of another job (the first setting that differs is named); what lies there is not
-    // ours. Error{NotFound}: in use by another process. Error{Io}.
+    // ours. Error{Io}, also where it is in use by another process.
     WorkFolder(const std::string& path, const io::Json& job, bool resume);
     // The folder stays, unless no layer was finished.
     ~WorkFolder();

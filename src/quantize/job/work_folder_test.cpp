@@ -280,7 +280,7 @@ TEST_F(WorkFolderTest, WhatIsNotOursIsNotTouched) {
 TEST_F(WorkFolderTest, OneProcessAtATime) {
     WorkFolder first(path, a_job(), false);
     first.finish_layer(tensors_of(0), report_of(0));
-    expect_error(ErrorCode::NotFound, {path, "in use"},
+    expect_error(ErrorCode::Io, {path, "in use"},
                  [&] { const WorkFolder second(path, a_job(), true); });
     first.finish_layer(tensors_of(1), report_of(1));
     expect_layer(first, 1);
