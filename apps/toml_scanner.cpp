@@ -133,7 +133,7 @@ void TomlScanner::take_escape(std::string& to, bool several_lines) {
         const size_t line_end = text_.find('\n', at_);
         if (!several_lines || line_end >= next) {
             refuse(fmt::format("\\{} is no escape; write \\\\ for a backslash, or the text in ''",
-                               c == '\0' ? "" : std::string(1, c)));
+                               c > ' ' && c < 0x7F ? std::string(1, c) : ""));
         }
         at_ = next;
     }

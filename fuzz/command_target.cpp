@@ -84,6 +84,8 @@ std::vector<std::string> seeds() {
             "= = =\n",
             "prompt = \"a # b\"  # c\n",
             "prompt = \"unclosed",
+            "a = \"b\\\nc",
+            "a = \"\\\u00e9\"",
             "prompt = '''\na\tb'''\nother = \"\\u0041\\n\\u0000\"",
             "a = bare",
             "[=]",
