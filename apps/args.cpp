@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <stdexcept>
 #include <utility>
 
 #include "apps/arg_values.h"
@@ -112,6 +113,10 @@ std::vector<Args::Values> Args::split_words(const Values& words) const {
         const std::string text = error.what();
         fail(ErrorCode::Usage, "{}; see quarot {} --help",
              io::printable(text.substr(0, text.find('\n'))), command_);
+    } catch (const std::logic_error&) {  // CLI11 takes the value of a --no- flag for a number
+        fail(ErrorCode::Usage,
+             "a --no- flag has a number for its value, expected none; see quarot {} --help",
+             command_);
     }
     Values leftovers = app.remaining();
     std::erase(leftovers, "--");  // which ends the flags, and is none

@@ -85,6 +85,7 @@ std::vector<std::string> seeds() {
             "prompt = \"a # b\"  # c\n",
             "prompt = \"unclosed",
             "a = \"b\\\nc",
+            line("m\n--no-json=99999999999999999999"),
             "a = \"\\\u00e9\"",
             "prompt = '''\na\tb'''\nother = \"\\u0041\\n\\u0000\"",
             "a = bare",

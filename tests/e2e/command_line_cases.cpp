@@ -243,6 +243,11 @@ std::vector<CommandLine> limit_lines() {
          {},
          {"--nsamples", "1048576"}},
         {"HugeShardSize", plan({"--shard-size", "999999T"}), 0, {"ram_bytes"}},
+        {"NegatedSwitchWithAHugeNumber",
+         plan({"--no-w-clip-search=99999999999999999999"}),
+         2,
+         {},
+         {"--no- flag"}},
         {"ShardSizeBeyondInt64", plan({"--shard-size", "9999999999T"}), 2, {}, {"--shard-size"}},
     };
 }
