@@ -28,22 +28,22 @@ class Utf8proc:
              "NFKC": STABLE | COMPOSE | COMPAT, "NFKD": STABLE | DECOMPOSE | COMPAT}
 
     def __init__(self):
-        self.library = ctypes.CDLL("libutf8proc.so.2")
-        self.library.utf8proc_map.restype = ctypes.c_ssize_t
-        self.library.utf8proc_map.argtypes = [
+        self.lib = ctypes.CDLL("libutf8proc.so.2")
+        self.lib.utf8proc_map.restype = ctypes.c_ssize_t
+        self.lib.utf8proc_map.argtypes = [
             ctypes.c_char_p, ctypes.c_ssize_t, ctypes.POINTER(ctypes.c_void_p), ctypes.c_int]
         self.free = ctypes.CDLL(None).free
         self.free.argtypes = [ctypes.c_void_p]
 
     def normalize(self, text, form):
         found, data = ctypes.c_void_p(), text.encode()
-        size = self.library.utf8proc_map(data, len(data), ctypes.byref(found), self.FORMS[form])
+        size = self.lib.utf8proc_map(data, len(data), ctypes.byref(found), self.FORMS[form])
         result = ctypes.string_at(found.value, size).decode()
         self.free(found)
         return result
 
     def lower(self, code):
-        return self.library.utf8proc_tolower(code)
+        return self.lib.utf8proc_tolower(code)
 
 
 class Pcre2:
@@ -54,24 +54,24 @@ class Pcre2:
         library = ctypes.CDLL("libpcre2-8.so.0")
         for name in ("compile", "match_data_create_from_pattern"):
             getattr(library, f"pcre2_{name}_8").restype = ctypes.c_void_p
-        self.library = library
+        self.lib = library
 
     def matching(self, pattern):
         error, place = ctypes.c_int(), ctypes.c_size_t()
         text = pattern.encode()
-        code = ctypes.c_void_p(self.library.pcre2_compile_8(
+        code = ctypes.c_void_p(self.lib.pcre2_compile_8(
             text, ctypes.c_size_t(len(text)), self.UTF | self.UCP, ctypes.byref(error),
             ctypes.byref(place), None))
         assert code, (pattern, error.value)
-        data = ctypes.c_void_p(self.library.pcre2_match_data_create_from_pattern_8(code, None))
+        data = ctypes.c_void_p(self.lib.pcre2_match_data_create_from_pattern_8(code, None))
         found = set()
         for point in CODE_POINTS:
             subject = chr(point).encode()
-            if self.library.pcre2_match_8(code, subject, ctypes.c_size_t(len(subject)),
+            if self.lib.pcre2_match_8(code, subject, ctypes.c_size_t(len(subject)),
                                           ctypes.c_size_t(0), 0, data, None) > 0:
                 found.add(point)
-        self.library.pcre2_match_data_free_8(data)
-        self.library.pcre2_code_free_8(code)
+        self.lib.pcre2_match_data_free_8(data)
+        self.lib.pcre2_code_free_8(code)
         return found
 
 

@@ -1,32 +1,11 @@
+// Which flags win, what their values may be, and how each command ends.
 #include "e2e/command_line_cases.h"
+
+#include "e2e/command_words.h"
 
 namespace quarot::test {
 
 namespace {
-
-using Words = std::vector<std::string>;
-
-// Command lines that are right but for what follows.
-Words perplexity(const Words& flags) {
-    Words words = {"perplexity", "MODEL", "--text", "TEXT", "--json", "-v"};
-    words.insert(words.end(), flags.begin(), flags.end());
-    return words;
-}
-Words generate(const Words& flags) {
-    Words words = {"generate", "-m", "MODEL", "-p", "abc", "-n", "2", "--ignore-eos", "--json"};
-    words.insert(words.end(), flags.begin(), flags.end());
-    return words;
-}
-Words tokenize(const Words& flags) {
-    Words words = {"tokenize", "MODEL", "--json"};
-    words.insert(words.end(), flags.begin(), flags.end());
-    return words;
-}
-Words plan(const Words& flags) {
-    Words words = {"plan", "MODEL", "--recipe", "quarot-rtn", "--json"};
-    words.insert(words.end(), flags.begin(), flags.end());
-    return words;
-}
 
 constexpr const char* kSixteen = "seqlen = 16\nwindows = 2\n";
 

@@ -1,28 +1,10 @@
 // What the values of variables and of a file of --config may be, and what not.
 #include "e2e/command_line_cases.h"
+#include "e2e/command_words.h"
 
 namespace quarot::test {
 
 namespace {
-
-using Words = std::vector<std::string>;
-
-// Command lines that are right but for what follows.
-Words perplexity(const Words& flags) {
-    Words words = {"perplexity", "MODEL", "--text", "TEXT", "--json", "-v"};
-    words.insert(words.end(), flags.begin(), flags.end());
-    return words;
-}
-Words generate(const Words& flags) {
-    Words words = {"generate", "-m", "MODEL", "-p", "abc", "-n", "2", "--ignore-eos", "--json"};
-    words.insert(words.end(), flags.begin(), flags.end());
-    return words;
-}
-Words tokenize(const Words& flags) {
-    Words words = {"tokenize", "MODEL", "--json"};
-    words.insert(words.end(), flags.begin(), flags.end());
-    return words;
-}
 
 CommandLine tokenized(const char* name, const std::string& config, const std::string& ids) {
     return {name, tokenize({"--config", "CONFIG"}), 0, {"\"ids\": " + ids}, {}, {}, config};
