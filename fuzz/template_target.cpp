@@ -74,6 +74,7 @@ std::vector<std::string> seeds() {
         "{{ [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]] }}",
         "{{ 'cab' | sort | join }}{{ nothing | sort }}{{ 'abc' | map('upper') | list }}",
         "{{ 'cab' | unique | list }}{{ 'abc' | select | list }}{{ dict([('a', 1)]) }}",
+        "{{ messages * 7 ** 7 }}",
         "{% if 1 %}",
         "{{ 'unfinished }}",
         "{% endfor %}",

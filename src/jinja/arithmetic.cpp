@@ -155,9 +155,13 @@ Value joined(Budget& budget, const Value& a, const Value& b) {
     if (!a.sequence() || !b.sequence() || !can_be_joined(*a.sequence(), *b.sequence())) {
         fail_types(Operator::Add, a, b);
     }
-    budget.require((a.sequence()->items.size() + b.sequence()->items.size()) * sizeof(Value));
-    std::vector<Value> items = a.sequence()->items;
-    items.insert(items.end(), b.sequence()->items.begin(), b.sequence()->items.end());
+    const auto& first = a.sequence()->items;
+    const auto& second = b.sequence()->items;
+    budget.require((first.size() + second.size()) * sizeof(Value));
+    std::vector<Value> items;
+    items.reserve(first.size() + second.size());
+    items.insert(items.end(), first.begin(), first.end());
+    items.insert(items.end(), second.begin(), second.end());
     return make_sequence(budget, a.sequence()->flavor, std::move(items));
 }
 
@@ -188,6 +192,7 @@ std::optional<Value> repeated(Budget& budget, const Value& value, const Value& c
     if (!list || !can_be_joined(*list, *list)) return std::nullopt;
     charge(list->items.size() * sizeof(Value));
     std::vector<Value> items;
+    items.reserve(list->items.size() * static_cast<size_t>(n));  // growing would take it twice
     for (int64_t i = 0; i < n && !list->items.empty(); ++i) {
         items.insert(items.end(), list->items.begin(), list->items.end());
     }

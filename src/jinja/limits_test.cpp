@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "jinja/arithmetic.h"
 #include "jinja/budget.h"
 #include "jinja/render_for_tests.h"
 #include "jinja/small_stack_for_tests.h"
@@ -104,6 +105,16 @@ TEST(Limits, LargeValuesTakeTooManyBytes) {
         SCOPED_TRACE(source);
         expect_failure(ErrorCode::Corrupt, {"line 1", "64 MiB in all"}, large + source);
     }
+}
+
+// Found by fuzzing: a list of 50 MiB took 64 MiB while it grew.
+TEST(Limits, ListsTakeNoMoreThanWasCharged) {
+    Budget budget;
+    const Value list = make_list(budget, {Value::none(), Value::none(), Value::none()});
+    const Value repeated = compute(budget, Operator::Multiply, list, Value(int64_t{1'001}));
+    const Value joined = compute(budget, Operator::Add, repeated, list);
+    EXPECT_EQ(repeated.sequence()->items.capacity(), 3'003U);
+    EXPECT_EQ(joined.sequence()->items.capacity(), 3'006U);
 }
 
 TEST(Limits, DeepValuesAndCallsAreRefused) {
