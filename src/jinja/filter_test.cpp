@@ -45,6 +45,10 @@ TEST(Filter, NumbersAreReadAndRoundedAsByPython) {
                       "{{ '1_0' | float }} {{ 2.5 | round }} {{ 0.125 | round(2) }} "
                       "{{ 1.1 | round(0, 'ceil') }} {{ 25 | round(-1) }}"),
               "12 7 31 10.0 2.0 0.12 2.0 20");
+    EXPECT_EQ(printed("{{ (5e21 / 3) | round(-1) }} {{ 5.0 | round(-1) }} {{ 15.0 | round(-1) }} "
+                      "{{ 34.99 | round(-1) }} {{ -0.3 | round(-1) }} {{ 7.5 | round(-1) }} "
+                      "{{ 1e300 | round(-15) }} {{ 4.0 | round(-2) }} {{ 50.000001 | round(-2) }}"),
+              "1.6666666666666668e+21 0.0 20.0 30.0 -0.0 10.0 1e+300 0.0 100.0");
 }
 
 TEST(Filter, EscapedStringsCanOnlyBePrinted) {

@@ -66,12 +66,24 @@ Value to_float(Runtime& runtime, const char* called, const Value& input, const A
     return p.has(0) ? p[0] : Value(0.0);
 }
 
+// To a power of ten: of the decimal digits before the point all are printed but the last ones.
+double rounded_before_point(double number, int64_t digits) {
+    char buffer[400];
+    const double magnitude = std::abs(number);
+    const int whole_digits = std::snprintf(buffer, sizeof buffer, "%.0f", std::trunc(magnitude));
+    const int kept = whole_digits + static_cast<int>(digits);
+    if (kept > 0) {
+        std::snprintf(buffer, sizeof buffer, "%.*e", kept - 1, number);
+        return std::strtod(buffer, nullptr);
+    }
+    const double unit = std::pow(10.0, static_cast<double>(-digits));
+    return std::copysign(kept == 0 && magnitude > unit / 2 ? unit : 0.0, number);
+}
+
+// The nearest to the number's exact value, halves to the even neighbour.
 double rounded(double number, int64_t digits) {
     if (!std::isfinite(number)) return number;
-    if (digits < 0) {
-        const double scale = std::pow(10.0, static_cast<double>(-digits));
-        return std::nearbyint(number / scale) * scale;
-    }
+    if (digits < 0) return rounded_before_point(number, digits);
     char buffer[400];
     std::snprintf(buffer, sizeof buffer, "%.*f", static_cast<int>(digits), number);
     return std::strtod(buffer, nullptr);

@@ -7,6 +7,7 @@ from driver import render_all
 from environment import make_environment, render
 from expressions import VARIABLES, Grammar
 
+OUTPUT_BYTES = 4 << 20  # core/limits.h
 MOST_UNSUPPORTED = 0.03  # of what jinja2 can do
 
 
@@ -14,6 +15,8 @@ def verdict(ours, theirs):
     if ours.get("error") == "unsupported":
         return "unsupported" if "text" in theirs else "both refuse"
     if "text" in theirs:
+        if len(theirs["text"].encode(errors="surrogatepass")) > OUTPUT_BYTES:
+            return "too long" if ours.get("error") == "failed" else "DIFFERENT"
         if " object at 0x" in theirs["text"] or " method " in theirs["text"]:
             return "both refuse" if "error" in ours else "DIFFERENT"
         return "equal texts" if ours.get("text") == theirs["text"] else "DIFFERENT"

@@ -1,4 +1,5 @@
 """jinja2 set up as the transformers library sets it up for chat templates."""
+import copy
 import datetime
 import json
 import os
@@ -52,11 +53,30 @@ def _tojson(value, ensure_ascii=False, indent=None, separators=None, sort_keys=F
                       sort_keys=sort_keys)
 
 
+def _no_such(name):
+    def fail(*_args, **_kwargs):
+        raise jinja2.TemplateRuntimeError(f"nothing is named {name!r}")
+    return fail
+
+
+class SoughtWhenUsed(dict):
+    """Filters or tests. jinja2 refuses a name nobody has even where it is not reached, but not in
+    the arms of an if; quarot refuses it where it is used."""
+
+    def get(self, name, default=None):
+        return super().get(name) or _no_such(name)
+
+    def __getitem__(self, name):
+        return self.get(name)
+
+
 def make_environment():
     environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True,
         extensions=[Generation, jinja2.ext.loopcontrols])
     environment.filters["tojson"] = _tojson
+    environment.filters = SoughtWhenUsed(environment.filters)
+    environment.tests = SoughtWhenUsed(environment.tests)
     environment.globals["raise_exception"] = _raise_exception
     environment.globals["strftime_now"] = NOW.strftime
     return environment
@@ -64,8 +84,10 @@ def make_environment():
 
 def render(environment, source, variables):
     """{"text": ...} or {"error": kind, "message": ...}."""
+    # {{ l | indent }} fails, but only after jinja2's filter has appended a line break to the list.
+    own = copy.deepcopy(variables)
     try:
-        return {"text": environment.from_string(source).render(**variables)}
+        return {"text": environment.from_string(source).render(**own)}
     except Raised as error:
         return {"error": "raised", "message": str(error)}
     except Exception as error:  # whatever a template can make Python do
