@@ -75,6 +75,7 @@ std::vector<std::string> seeds() {
         "{{ 'cab' | sort | join }}{{ nothing | sort }}{{ 'abc' | map('upper') | list }}",
         "{{ 'cab' | unique | list }}{{ 'abc' | select | list }}{{ dict([('a', 1)]) }}",
         "{{ messages * 7 ** 7 }}",
+        "{{ '+ \x05\x05\x05\x05\x05\x05\x05\x05\x05\x05\x05\x05\x05' * 8 * 470000 }}",
         "{% if 1 %}",
         "{{ 'unfinished }}",
         "{% endfor %}",

@@ -84,7 +84,9 @@ inline constexpr int64_t kTemplateWidth = 4096;  // of a format directive, to al
 inline constexpr int64_t kTemplatePrecision = 512;
 inline constexpr int64_t kTemplateRoundedDigits = 15;
 inline constexpr int64_t kTemplateIndent = 64;                   // of tojson
-inline constexpr size_t kTemplateValueBytes = size_t{64} << 20;  // of all values ever made
+// Of all values ever made. One that grows may hold twice its bytes, so that no allocation of a
+// rendering reaches 64 MiB.
+inline constexpr size_t kTemplateValueBytes = size_t{32} << 20;
 inline constexpr int kTemplateFrames = 320;  // of blocks, expressions and calls being evaluated
 inline constexpr int64_t kTemplateMilliseconds = 200;  // on the clock that the caller gives
 inline constexpr int kTemplateExtras = 16;             // variables that a request may add

@@ -150,9 +150,9 @@ TEST(Budget, WhatIsRequiredIsNotCharged) {
     Budget budget;
     budget.allocate(limits::kTemplateValueBytes - 10);
     budget.require(10);
-    io::expect_error(ErrorCode::Corrupt, {"64 MiB"}, [&] { budget.require(11); });
+    io::expect_error(ErrorCode::Corrupt, {"32 MiB"}, [&] { budget.require(11); });
     budget.allocate(10);
-    io::expect_error(ErrorCode::Corrupt, {"64 MiB"}, [&] { budget.require(1); });
+    io::expect_error(ErrorCode::Corrupt, {"32 MiB"}, [&] { budget.require(1); });
 }
 
 }  // namespace
