@@ -20,6 +20,8 @@ std::string repeated(const std::string& text, int count) {
 
 // Ended by the count of steps.
 const std::vector<std::string> kEndless = {
+    "{% set l = range(1000) | list %}{% for a in range(100000) %}{% for b in l %}{% endfor %}"
+    "{% endfor %}",
     "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}",
     "{% for a in range(100000) %}{% for b in range(100000) %}{% if a == b %}{% endif %}"
     "{% endfor %}{% endfor %}",
