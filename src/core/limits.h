@@ -83,7 +83,7 @@ inline constexpr int64_t kTemplateRangeBound = int64_t{1} << 40;  // no index of
 inline constexpr int64_t kTemplateWidth = 4096;  // of a format directive, to align columns
 inline constexpr int64_t kTemplatePrecision = 512;
 inline constexpr int64_t kTemplateRoundedDigits = 15;
-inline constexpr int64_t kTemplateIndent = 64;                   // of tojson
+inline constexpr int64_t kTemplateIndent = 64;  // of tojson
 // Of all values ever made. One that grows may hold twice its bytes, so that no allocation of a
 // rendering reaches 64 MiB.
 inline constexpr size_t kTemplateValueBytes = size_t{32} << 20;

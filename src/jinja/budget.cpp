@@ -28,7 +28,7 @@ void Budget::check_steps() {
 
 void Budget::require(size_t bytes) const {
     if (bytes > limits::kTemplateValueBytes - bytes_) {
-        fail(ErrorCode::Corrupt, "its values take more than {} MiB in all",
+        fail(ErrorCode::Corrupt, "its values take more than {} MiB in all; does it loop for ever?",
              limits::kTemplateValueBytes >> 20);
     }
 }

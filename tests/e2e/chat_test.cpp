@@ -153,7 +153,7 @@ TEST_F(Chat, RefusesAProposalOutOfRange) {
 }
 
 TEST_F(Chat, EndsATemplateThatLoopsForEverInOneSentence) {
-    // Each turn writes little and looks at much, so the clock or the count of steps ends it.
+    // Whichever of its limits it comes to first: its bytes, the clock or the count of steps.
     write_bytes(model_ + "/chat_template.jinja",
                 "{% macro again(n) %}{% for i in range(n) %}{% for j in range(n) %}"
                 "{% if 'a' * 100 == 'b' %}{% endif %}{% endfor %}{% endfor %}{% endmacro %}"
