@@ -3,6 +3,7 @@
 // medians of processor time over interleaved runs on one thread. With --bar, rows of a higher ratio
 // are marked, and the exit code is 1 if there are any:
 //   bench_tokenizer [--runs N] [--bar RATIO] [--text FILE]... FOLDER...
+// tests/tokenizer_oracle/subjects.py FOLDER writes tokenizers of gpt2, gpt-neox and phi-3.
 #include <fmt/format.h>
 #include <sys/resource.h>
 

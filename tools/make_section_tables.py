@@ -68,7 +68,7 @@ class Pcre2:
         for point in CODE_POINTS:
             subject = chr(point).encode()
             if self.lib.pcre2_match_8(code, subject, ctypes.c_size_t(len(subject)),
-                                          ctypes.c_size_t(0), 0, data, None) > 0:
+                                      ctypes.c_size_t(0), 0, data, None) > 0:
                 found.add(point)
         self.lib.pcre2_match_data_free_8(data)
         self.lib.pcre2_code_free_8(code)

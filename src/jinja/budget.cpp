@@ -28,7 +28,8 @@ void Budget::check_steps() {
 
 void Budget::require(size_t bytes) const {
     if (bytes > limits::kTemplateValueBytes - bytes_) {
-        fail(ErrorCode::Corrupt, "its values take more than {} MiB in all; does it loop for ever?",
+        fail(ErrorCode::Corrupt,
+             "its values take more than {} MiB in all; does it loop for ever? are texts too long?",
              limits::kTemplateValueBytes >> 20);
     }
 }

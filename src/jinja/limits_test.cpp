@@ -18,7 +18,7 @@ std::string repeated(const std::string& text, int count) {
     return out;
 }
 
-// Ended by the count of steps.
+// Ended by the clock where there is one.
 const std::vector<std::string> kEndless = {
     "{% set l = range(1000) | list %}{% for a in range(100000) %}{% for b in l %}{% endfor %}"
     "{% endfor %}",
@@ -90,7 +90,7 @@ TEST(Limits, EndlessTemplatesTakeTooManySteps) {
     expect_failure(ErrorCode::Corrupt, {"line 1", "2000000 steps"}, kEndless[0]);
     for (const std::string& source : kEndless) {
         SCOPED_TRACE(source);
-        // The clock is looked at where steps are counted, so its end tells the same, but sooner.
+        // The clock is looked at where steps are counted, and ends them sooner.
         int looks = 0;
         Surroundings around;
         around.clock_ms = [&] { return ++looks > 10 ? limits::kTemplateMilliseconds + 1 : 0; };

@@ -184,3 +184,8 @@ def vectors(name):
     texts = pathlib.Path(f"{base}.inp").read_bytes().decode().split("\n__ggml_vocab_test__\n")
     lines = pathlib.Path(f"{base}.out").read_text().split("\n")
     return [(text, [int(id_) for id_ in line.split()]) for text, line in zip(texts, lines)]
+
+
+if __name__ == "__main__":  # subjects.py FOLDER: writes those that are made below FOLDER
+    for subject in subjects(sys.argv[1]).items():
+        print(*subject)
