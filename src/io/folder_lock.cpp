@@ -48,8 +48,8 @@ std::optional<FolderLock> FolderLock::try_lock(const std::string& folder) {
 FolderLock FolderLock::lock(const std::string& folder) {
     std::optional<FolderLock> lock = try_lock(folder);
     if (!lock) {
-        fail(ErrorCode::Io,
-             "{} is in use by another process; wait for it or choose another place", folder);
+        fail(ErrorCode::Io, "{} is in use by another process; wait for it or choose another place",
+             folder);
     }
     return std::move(*lock);
 }

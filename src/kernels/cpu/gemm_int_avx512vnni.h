@@ -51,7 +51,8 @@ static inline void finish_lanes(__m512i raw, const IntPanel& panel, int64_t firs
     if (panel.bias != nullptr) {
         value = _mm512_add_ps(value, _mm512_loadu_ps(panel.bias + first));
     }
-    if (out.n_outputs - first >= 16) {  // masked stores are not forwarded to the loads of a next sum
+    // Masked stores are not forwarded to the loads of a next sum.
+    if (out.n_outputs - first >= 16) {
         if (out.accumulate) value = _mm512_add_ps(_mm512_loadu_ps(y + first), value);
         _mm512_storeu_ps(y + first, value);
         return;
