@@ -36,7 +36,7 @@ std::vector<int32_t> read_numbers() {
     int32_t count = 0;
     read_bytes(&count, sizeof count);
     std::vector<int32_t> numbers(static_cast<size_t>(count));
-    read_bytes(numbers.data(), numbers.size() * sizeof(int32_t));
+    if (count > 0) read_bytes(numbers.data(), numbers.size() * sizeof(int32_t));
     return numbers;
 }
 
@@ -51,7 +51,7 @@ std::string read_text() {
 void write(const void* items, size_t count, size_t size) {
     const auto length = static_cast<int32_t>(count);
     std::fwrite(&length, sizeof length, 1, stdout);
-    std::fwrite(items, size, count, stdout);
+    if (count > 0) std::fwrite(items, size, count, stdout);  // an empty vector has no items
 }
 
 std::vector<TextRange> read_ranges() {
