@@ -32,8 +32,8 @@ std::atomic<size_t> largest_allocation = 0;
 namespace quarot::fuzz {
 namespace {
 
-constexpr int kDamagedCopies = 40;  // of each seed
-constexpr size_t kTooLargeAllocation = size_t{64} << 20;
+constexpr int kDamagedCopies = 40;                        // of each seed
+constexpr size_t kTooLargeAllocation = size_t{64} << 20;  // as tools/fuzz.sh tells the fuzzer
 
 size_t below(std::mt19937& random, size_t n) {
     return n == 0 ? 0 : random() % n;

@@ -58,7 +58,7 @@ void only_file(const std::string& folder, const std::string& name) {
 const float kNan = std::numeric_limits<float>::quiet_NaN();
 const float kInf = std::numeric_limits<float>::infinity();
 
-const std::vector<BrokenModel> kBrokenWeights = {
+const std::vector<BrokenModel> kBrokenFiles = {
     {"WeightsMissing",
      [](const std::string& f) { remove_file(weights_file(f)); },
      kNotFound,
@@ -106,6 +106,9 @@ const std::vector<BrokenModel> kBrokenWeights = {
      [](const std::string& f) { write_bytes(weights_file(f), read_bytes(weights_file(f)) + "x"); },
      kCorrupt,
      {"model.safetensors"}},
+};
+
+const std::vector<BrokenModel> kBrokenHeaders = {
     {"HeaderLengthZero", header_length(0), kCorrupt, {"model.safetensors"}},
     {"HeaderLengthBeyondTheFile",
      header_length(uint64_t{1} << 24),
@@ -148,6 +151,10 @@ const std::vector<BrokenModel> kBrokenWeights = {
      entry("data_offsets", io::Json::Array{int64_t{1} << 50, (int64_t{1} << 50) + 4096}),
      kCorrupt,
      {kQ}},
+};
+
+// Well-formed, but not what the config asks for, or not numbers.
+const std::vector<BrokenModel> kBrokenTensors = {
     {"MatrixOfTheWrongShape", entry("shape", io::Json::Array{16, 64}), kCorrupt, {kQ, "16"}},
     {"MatrixAsVector", entry("shape", io::Json::Array{1024}), kCorrupt, {kQ}},
     {"ConfigSaysWiderFfn", config("intermediate_size", 64), kCorrupt, {"mlp", "intermediate_size"}},
@@ -184,7 +191,9 @@ TEST_P(BrokenWeightsTest, IsRefused) {
     expect_refusal_by_quantize_and_logits();
 }
 
-INSTANTIATE_TEST_SUITE_P(Weights, BrokenWeightsTest, testing::ValuesIn(kBrokenWeights), case_name);
+INSTANTIATE_TEST_SUITE_P(Files, BrokenWeightsTest, testing::ValuesIn(kBrokenFiles), case_name);
+INSTANTIATE_TEST_SUITE_P(Headers, BrokenWeightsTest, testing::ValuesIn(kBrokenHeaders), case_name);
+INSTANTIATE_TEST_SUITE_P(Tensors, BrokenWeightsTest, testing::ValuesIn(kBrokenTensors), case_name);
 
 }  // namespace
 }  // namespace quarot::test
