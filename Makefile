@@ -1,7 +1,7 @@
 # One-word entry points. CMake presets do the building; nothing here is needed to use CMake alone.
 JOBS ?= $(shell nproc)
 
-.PHONY: build demo test test-slow test-asan test-tsan package test-package fuzz clang models oracles format tidy clean dependencies
+.PHONY: build demo test test-slow test-cuda test-asan test-tsan package test-package fuzz clang models oracles format tidy clean dependencies
 
 build:
 	cmake --preset release
@@ -17,6 +17,12 @@ test: dependencies build
 # Everything that compares with reference values, kills jobs or takes minutes: over an hour on two cores.
 test-slow: dependencies build
 	ctest --preset release -j $(JOBS) -L 'unit|oracle|slow'
+
+# The kernels on a GPU; without one they skip themselves and say so.
+test-cuda:
+	cmake --preset release -DQUAROT_CUDA=ON
+	cmake --build --preset release -j $(JOBS)
+	ctest --preset release -L cuda
 
 test-asan: dependencies
 	cmake --preset asan

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <sstream>
 
 namespace quarot::test {
@@ -10,6 +11,8 @@ namespace quarot::test {
 namespace {
 
 namespace fs = std::filesystem;
+
+const std::set<std::string> kSources = {".h", ".cpp", ".inc", ".cu", ".cuh"};
 
 std::string first_component(const std::string& path) {
     const size_t slash = path.find('/');
@@ -59,9 +62,7 @@ std::vector<Include> includes_under(const std::string& root, const std::string& 
     std::vector<fs::path> paths;
     for (const auto& entry : fs::recursive_directory_iterator(fs::path(root) / folder)) {
         const std::string extension = entry.path().extension().string();
-        if (extension == ".h" || extension == ".cpp" || extension == ".inc") {
-            paths.push_back(entry.path());
-        }
+        if (kSources.contains(extension)) paths.push_back(entry.path());
     }
     std::sort(paths.begin(), paths.end());
     std::vector<Include> found;

@@ -100,6 +100,8 @@ const std::vector<Home> kHomes = {{"nlohmann/", {"io/"}},
                                   {"openssl/", {"io/"}},
                                   {"xxhash", {"io/"}},
                                   {"immintrin", {"kernels/cpu/"}},
+                                  {"cuda", {"kernels/cuda/"}},
+                                  {"cublas", {"kernels/cuda/"}},
                                   {"fmt/", {""}},
                                   {"gtest/", {""}}};
 

@@ -1,0 +1,20 @@
+// Programmatic dependent launch: a kernel may start before its predecessor has ended.
+#pragma once
+
+namespace quarot::kernels::cuda {
+
+// Everything the predecessor wrote is visible after. No effect in a launch without the attribute.
+__device__ __forceinline__ void wait_for_predecessor() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+// The successor may start; it still waits for this kernel's end before it reads.
+__device__ __forceinline__ void let_successor_start() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
+}  // namespace quarot::kernels::cuda
