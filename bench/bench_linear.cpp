@@ -77,7 +77,7 @@ void integers(benchmark::State& state) {
     const ActivationFormat format = {.bits = 4, .clip = 0.9f};
     const Buffer memory = backend->allocate(backend->quantized_bytes(kTokens, in, format));
     const QuantizedRows codes = backend->place_quantized(memory.data(), kTokens, in, format);
-    backend->quantize({x.data(), DType::F32, kTokens, in, in}, codes, 0);
+    backend->quantize({x.data(), DType::F32, kTokens, in, in}, codes, {});
     run_ours(state, *backend, {codes}, {.matrix = random_codes(out, in)});
 }
 

@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "core/error.h"
-#include "eval/log_softmax.h"
 #include "eval/perplexity.h"
 #include "support/temp_dir.h"
+#include "tensor/log_softmax.h"
 
 namespace quarot::eval {
 

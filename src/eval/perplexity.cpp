@@ -9,8 +9,8 @@
 #include "core/process.h"
 #include "core/progress.h"
 #include "core/thread_pool.h"
-#include "eval/log_softmax.h"
 #include "io/file.h"
+#include "tensor/log_softmax.h"
 
 namespace quarot::eval {
 

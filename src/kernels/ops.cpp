@@ -1,8 +1,11 @@
 #include "kernels/ops.h"
 
-#include <cstring>
+#include <algorithm>
+#include <cstdlib>
+#include <utility>
 
 #include "core/checked_math.h"
+#include "core/error.h"
 
 namespace quarot::kernels {
 
@@ -49,7 +52,7 @@ QuantizedRows Backend::place_quantized(void* memory, int64_t rows, int64_t cols,
     const QuantizedLayout layout = layout_of(rows, cols, format);
     auto* bytes = static_cast<std::byte*>(memory);
     QuantizedRows out;
-    out.codes = static_cast<int8_t*>(memory);
+    out.codes = memory;
     out.scales = reinterpret_cast<float*>(bytes + layout.scales_at);
     out.row_sums = reinterpret_cast<int32_t*>(bytes + layout.sums_at);
     if (format.has_offsets()) out.offsets = reinterpret_cast<int32_t*>(bytes + layout.offsets_at);
@@ -61,15 +64,6 @@ QuantizedRows Backend::place_quantized(void* memory, int64_t rows, int64_t cols,
     return out;
 }
 
-std::vector<int8_t> Backend::read_codes(const QuantizedRows& rows) {
-    synchronize();
-    std::vector<int8_t> codes(static_cast<size_t>(rows.rows * rows.cols));
-    for (int64_t r = 0; r < rows.rows; ++r) {
-        download(codes.data() + r * rows.cols, rows.codes + r * rows.stride, rows.cols);
-    }
-    return codes;
-}
-
 namespace {
 
 template <typename T>
@@ -79,40 +73,83 @@ std::vector<T> downloaded(Backend& backend, const T* from, int64_t n) {
     return values;
 }
 
+// Calls again instead of replaying.
+class CalledAgain final : public Recording {
+  public:
+    explicit CalledAgain(std::function<void()> enqueue) : enqueue_(std::move(enqueue)) {}
+    void replay() override { enqueue_(); }
+
+  private:
+    std::function<void()> enqueue_;
+};
+
 }  // namespace
 
+Buffer Backend::allocate_host(int64_t bytes) {
+    const int64_t rounded = round_up(std::max<int64_t>(bytes, 1), kAlignment);
+    void* data = std::aligned_alloc(kAlignment, static_cast<size_t>(rounded));
+    if (data == nullptr) fail(ErrorCode::OutOfMemory, "cannot allocate {} bytes", bytes);
+    return {data, bytes, [](void* p) { std::free(p); }};
+}
+
+void Backend::reserve(const StepLimits&) {}
+
+std::unique_ptr<Recording> Backend::record(std::function<void()> enqueue) {
+    return std::make_unique<CalledAgain>(std::move(enqueue));
+}
+
+HostCodes Backend::read_codes(const QuantizedRows& in) {
+    synchronize();
+    const int64_t n = in.rows * in.n_groups();
+    HostCodes out;
+    out.codes.resize(static_cast<size_t>(in.rows * in.cols));
+    for (int64_t r = 0; r < in.rows; ++r) {
+        download(out.codes.data() + r * in.cols, in.row_codes(r), in.cols);
+    }
+    out.scales = downloaded(*this, in.scales, n);
+    out.offsets = downloaded(*this, in.offsets, n);
+    out.bases = downloaded(*this, in.bases, n);
+    out.row_sums = downloaded(*this, in.row_sums, n);
+    synchronize();
+    return out;
+}
+
 void Backend::dequantize(const QuantizedRows& in, Rows out) {
-    QUAROT_CHECK(out.dtype == DType::F32 && out.rows == in.rows && out.cols == in.cols);
+    QUAROT_CHECK(out.rows == in.rows && out.cols == in.cols);
     const int64_t n_groups = in.n_groups(), size = in.cols / n_groups;
-    const auto codes = read_codes(in);
-    const auto scales = downloaded(*this, in.scales, in.rows * n_groups);
-    const auto offsets = downloaded(*this, in.offsets, in.rows * n_groups);
-    const auto bases = downloaded(*this, in.bases, in.rows * n_groups);
+    const HostCodes host = read_codes(in);
     std::vector<float> row(static_cast<size_t>(in.cols));
     for (int64_t r = 0; r < in.rows; ++r) {
         for (int64_t c = 0; c < in.cols; ++c) {
             const auto at = static_cast<size_t>(r * n_groups + c / size);
-            const int32_t offset = offsets.empty() ? 0 : offsets[at];
-            const float base = bases.empty() ? 0.0f : bases[at];
-            const int32_t code = codes[static_cast<size_t>(r * in.cols + c)];
-            row[static_cast<size_t>(c)] = scales[at] * static_cast<float>(code - offset) + base;
+            const int32_t offset = host.offsets.empty() ? 0 : host.offsets[at];
+            const float base = host.bases.empty() ? 0.0f : host.bases[at];
+            const int32_t code = host.codes[static_cast<size_t>(r * in.cols + c)];
+            row[static_cast<size_t>(c)] =
+                host.scales[at] * static_cast<float>(code - offset) + base;
         }
         upload(out.f32(r), row.data(), in.cols * size_of(DType::F32));
     }
 }
 
-void Backend::rms_norm_quantize(const RmsNormArgs& args, const Operand& out, Site site) {
+void Backend::rms_norm_quantize(const RmsNormArgs& args, const Operand& out, SiteNote note) {
     rms_norm(args);
     if (const auto* quantized = std::get_if<QuantizedRows>(&out.rows)) {
-        quantize(args.out, *quantized, site);
+        quantize(args.out, *quantized, note);
     }
 }
 
+void Backend::add_rms_norm_quantize(const AddRmsNormArgs& args, const Operand& out, SiteNote note) {
+    add(args.residual, args.partial);
+    rms_norm_quantize({.in = args.residual, .gain = args.gain, .eps = args.eps, .out = args.out},
+                      out, note);
+}
+
 void Backend::transform_quantize(const Transform* transform_or_null, Rows scratch,
-                                 const Operand& out, Site site) {
+                                 const Operand& out, SiteNote note) {
     if (transform_or_null != nullptr) transform(*transform_or_null, scratch);
     if (const auto* quantized = std::get_if<QuantizedRows>(&out.rows)) {
-        quantize(scratch, *quantized, site);
+        quantize(scratch, *quantized, note);
     }
 }
 
@@ -131,17 +168,11 @@ void Backend::linear_group(const LinearGroupArgs& args) {
     }
 }
 
-void Backend::gated_linear(const GatedLinearArgs& args) {
-    linear({.in = args.in, .weight = args.gate, .out = args.gate_out});
-    linear({.in = args.in, .weight = args.up, .out = args.up_out});
-    silu_mul({.gate = args.gate_out, .up = args.up_out, .out = args.gate_out});
-}
-
 void Backend::silu_mul_transform_quantize(const SiluMulArgs& args,
                                           const Transform* transform_or_null, const Operand& out,
-                                          Site site) {
+                                          SiteNote note) {
     silu_mul(args);
-    transform_quantize(transform_or_null, args.out, out, site);
+    transform_quantize(transform_or_null, args.out, out, note);
 }
 
 }  // namespace quarot::kernels

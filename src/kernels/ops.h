@@ -1,14 +1,17 @@
 // The contract of a backend: what memory, weights and operations look like to the layers above.
 //
 // An operation takes one struct of views into backend memory, only enqueues, never allocates and
-// never throws for what is in the data; shapes that contradict each other are our bug
-// (QUAROT_CHECK). The reference backend defines what each operation means; docs/numerics.md says
-// how near the others must come. Integers are bit-equal everywhere.
+// never throws for what is in the data: rows with a NaN or Inf are noted (SiteNote). Shapes that
+// contradict each other are our bug (QUAROT_CHECK). The reference backend defines what each
+// operation means; docs/numerics.md says how near the others must come. Integers are bit-equal
+// everywhere.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -17,6 +20,7 @@
 #include <variant>
 #include <vector>
 
+#include "core/check.h"
 #include "linalg/mixer.h"
 #include "tensor/quantized_matrix.h"
 #include "tensor/tensor.h"
@@ -42,15 +46,21 @@ class Buffer {
 // Rows of floating-point activations in backend memory. Row r starts at data + r * stride elements.
 struct Rows {
     void* data = nullptr;
-    DType dtype = DType::F32;  // Backend::activation_dtype(), or F32 for logits
+    DType dtype = DType::F32;  // as BackendTraits says; F32 for partial sums and logits
     int64_t rows = 0;
     int64_t cols = 0;
     int64_t stride = 0;
 
-    float* f32(int64_t row = 0) const { return static_cast<float*>(data) + row * stride; }
+    std::byte* at(int64_t row) const {
+        return static_cast<std::byte*>(data) + row * stride * size_of(dtype);
+    }
+    // Rows of another dtype are our bug.
+    float* f32(int64_t row = 0) const {
+        QUAROT_CHECK(dtype == DType::F32, "{}", name_of(dtype));
+        return static_cast<float*>(data) + row * stride;
+    }
     Rows slice(int64_t first, int64_t count) const {
-        auto* start = static_cast<std::byte*>(data) + first * stride * size_of(dtype);
-        return {start, dtype, count, cols, stride};
+        return {at(first), dtype, count, cols, stride};
     }
 };
 
@@ -76,9 +86,11 @@ struct ActivationFormat {
 //   asymmetric: code = q - 2^(b-1) with q in [0, 2^b-1], offset = zero - 2^(b-1)
 //   real zero:  code as asymmetric, offsets null, value = scale * code + base
 // The range of a whole row includes 0, that of a group need not (tensor/affine.h).
-// Reference and cpu keep codes row-major, `stride` bytes a row, columns cols..stride-1 zero.
+// How codes, scales and the rest lie in memory is the backend's own; Backend::read_codes brings
+// them to the host in one order. Shapes here are those of Backend::place_quantized's default, which
+// reference and cpu use: codes int8 row-major, `stride` bytes a row, columns cols..stride-1 zero.
 struct QuantizedRows {
-    int8_t* codes = nullptr;
+    void* codes = nullptr;
     float* scales = nullptr;      // [rows, n_groups]
     int32_t* offsets = nullptr;   // [rows, n_groups] or null
     float* bases = nullptr;       // [rows, n_groups] for real zero points, else null
@@ -89,6 +101,17 @@ struct QuantizedRows {
     ActivationFormat format;
 
     int64_t n_groups() const { return format.group_size == 0 ? 1 : cols / format.group_size; }
+    // Of the default layout only.
+    int8_t* row_codes(int64_t row) const { return static_cast<int8_t*>(codes) + row * stride; }
+};
+
+// Quantized rows on the host, row-major.
+struct HostCodes {
+    std::vector<int8_t> codes;      // [rows, cols]
+    std::vector<float> scales;      // [rows, n_groups]
+    std::vector<int32_t> offsets;   // [rows, n_groups] or empty
+    std::vector<float> bases;       // [rows, n_groups] or empty
+    std::vector<int32_t> row_sums;  // [rows, n_groups]
 };
 
 // What a linear multiplies: float rows or quantized rows.
@@ -143,22 +166,59 @@ class Transform {
     int64_t n_, inner_;
 };
 
+// ---------------------------------------------------------------- NaN and Inf
+
+// Names a place in the network for error messages, chosen by the caller; what comes first has the
+// lower number.
+using Site = int32_t;
+inline constexpr Site kNoSite = std::numeric_limits<Site>::max();
+
+// Where an operation notes NaN and Inf: lowest[r] becomes `site`, if that is lower, when row r
+// holds one. The caller fills `lowest` with kNoSite before and reads it when the step is over.
+struct SiteNote {
+    Site site = 0;
+    Site* lowest = nullptr;  // [rows] in backend memory; null: nobody asks
+};
+
+// For backends in host memory, a row of which one thread works on.
+inline void note_row(const SiteNote& note, int64_t row) {
+    if (note.lowest != nullptr) note.lowest[row] = std::min(note.lowest[row], note.site);
+}
+
 // ---------------------------------------------------------------- batch and KV cache
 
 // The tokens of several sequences, prefill chunks and decode steps mixed; everything in backend
-// memory, so that a step can be captured and replayed.
+// memory, at addresses that do not depend on the batch, so that a step can be recorded and replayed
+// on another batch of the same three counts. A batch is padded to its counts by sequences without
+// tokens and by tokens at negative positions, which follow all others: from
+// first_token[n_sequences] on. Padding belongs to no sequence: the cache and attention leave it out
+// (RoPE leaves its rows as they are, attention writes zeros), other operations run over its rows.
 struct BatchView {
     int64_t n_tokens = 0;
-    const int32_t* token_ids = nullptr;          // [n_tokens]
+    const int32_t* token_ids = nullptr;          // [n_tokens], padding's too in the vocabulary
     const int32_t* positions = nullptr;          // [n_tokens], in the token's own sequence
-    const int32_t* sequence_of_token = nullptr;  // [n_tokens], nondecreasing
+    const int32_t* sequence_of_token = nullptr;  // [n_tokens], nondecreasing but for padding
     int64_t n_sequences = 0;
     const int32_t* first_token = nullptr;      // [n_sequences + 1]: tokens of sequence s are a run
     const int32_t* context_lengths = nullptr;  // [n_sequences], this batch's tokens included
-    const int32_t* page_tables = nullptr;      // [n_sequences, max_pages]
-    int64_t max_pages = 0;
+    const int32_t* pages = nullptr;            // pages of all sequences, those of s in order from
+    const int32_t* first_page = nullptr;       // [n_sequences + 1]: first_page[s]
     int64_t n_logit_rows = 0;
     const int32_t* logit_rows = nullptr;  // [n_logit_rows]: tokens whose logits are wanted
+    Site* bad_sites = nullptr;            // [n_tokens]: for the notes of operations on tokens
+};
+
+// The largest step that will run, and the widths of its operands, so that a backend can take its
+// scratch beforehand.
+struct StepLimits {
+    int64_t tokens = 0;
+    int64_t sequences = 0;
+    int64_t pages = 0;  // of one sequence
+    int64_t logit_rows = 0;
+    int64_t n_heads = 0;
+    int64_t head_dim = 0;
+    int64_t columns = 0;  // of the widest activations
+    int64_t vocab = 0;
 };
 
 enum class KvAxis { Token };  // one scale per token, head and group
@@ -224,10 +284,6 @@ struct RopeTable {
 
 // ---------------------------------------------------------------- operations
 
-// Names a place in the network for error messages: chosen by the caller, returned by
-// Backend::take_non_finite_site().
-using Site = int32_t;
-
 struct EmbedArgs {
     const Embedding& table;
     const BatchView& batch;
@@ -240,6 +296,15 @@ struct RmsNormArgs {
     const float* gain = nullptr;  // [cols] in backend memory, or null: ones
     float eps = 1e-5f;
     Rows out;  // may be `in`
+};
+
+// residual += partial, then RMSNorm of residual into out.
+struct AddRmsNormArgs {
+    Rows residual;  // in place
+    Rows partial;   // F32
+    const float* gain = nullptr;
+    float eps = 1e-5f;
+    Rows out;  // neither residual nor partial
 };
 
 struct RopeArgs {
@@ -256,7 +321,7 @@ struct AppendKvArgs {
     int64_t layer = 0;
     const BatchView& batch;
     KvStore& kv;
-    Site site = 0;
+    SiteNote note;
 };
 
 struct RopeTransformAppendArgs {
@@ -306,13 +371,26 @@ struct SiluMulArgs {
     Rows out;  // may be gate or up
 };
 
-// out = silu(in Wg^T) * (in Wu^T)
-struct GatedLinearArgs {
-    const Operand& in;
-    const Linear& gate;
-    const Linear& up;
-    Rows gate_out;  // scratch, holds the result after
-    Rows up_out;    // scratch
+// out[r] = logits[r][targets[r]] - log(sum(exp(logits[r]))), fp64; 0 for a negative target.
+struct LogProbabilityArgs {
+    Rows logits;                       // F32
+    const int32_t* targets = nullptr;  // [rows] in backend memory
+    double* out = nullptr;             // [rows] in backend memory
+};
+
+// The k largest logits of each row, largest first, of equal ones the lower id first.
+struct TopKArgs {
+    Rows logits;              // F32
+    int64_t k = 1;            // 1 to logits.cols
+    float* values = nullptr;  // [rows, k] in backend memory
+    int32_t* ids = nullptr;   // [rows, k] in backend memory
+};
+
+// out[r] = KL(softmax(base[r]) || softmax(model[r])) in nats, fp64.
+struct DivergenceArgs {
+    Rows base;              // F32
+    Rows model;             // F32, of the same shape
+    double* out = nullptr;  // [rows] in backend memory
 };
 
 struct BackendInfo {
@@ -321,18 +399,45 @@ struct BackendInfo {
     int n_threads = 1;
 };
 
+// What a backend keeps activations in, and what it can do.
+struct BackendTraits {
+    DType residual = DType::F32;  // the residual stream
+    DType work = DType::F32;      // what else is not quantized, but for partial sums and logits
+    DType cache16 = DType::F32;   // K and V of 16 bits
+    bool records = false;         // replaying a recording is cheaper than enqueueing again
+};
+
+// Enqueued operations kept for another time.
+class Recording {
+  public:
+    virtual ~Recording() = default;
+    // Enqueues them once more, over what the same memory holds now.
+    virtual void replay() = 0;
+};
+
 // One engine thread calls a backend; inside, it may use its own threads.
 class Backend {
   public:
     virtual ~Backend() = default;
     virtual BackendInfo info() const = 0;
-    virtual DType activation_dtype() const { return DType::F32; }
+    virtual BackendTraits traits() const { return {}; }
 
-    // Memory. Error{OutOfMemory} from allocate only.
+    // Memory. Error{OutOfMemory} from allocations and reserve only. upload has read the host's
+    // bytes when it returns, but those of allocate_host are the backend's until synchronize; what
+    // download writes is there after synchronize.
     virtual Buffer allocate(int64_t bytes) = 0;
+    virtual Buffer allocate_host(int64_t bytes);  // memory of the host, quick to copy
     virtual void upload(void* to, const void* host, int64_t bytes) = 0;
     virtual void download(void* host, const void* from, int64_t bytes) = 0;
     virtual void synchronize() {}
+
+    // Steps. Takes the scratch that operations of a step within `limits` need, so that none of them
+    // allocates; of several calls each limit's largest value counts.
+    virtual void reserve(const StepLimits& limits);
+    // Calls `enqueue`, now or at each replay, and keeps the operations it enqueues; none of them
+    // runs before replay. It may upload, download and synchronize nothing. The default keeps
+    // `enqueue` itself, and replay calls it.
+    virtual std::unique_ptr<Recording> record(std::function<void()> enqueue);
 
     // Weights. Error{Unsupported} for a form the backend cannot hold.
     virtual std::unique_ptr<Linear> prepare_linear(LinearWeights weights) = 0;
@@ -345,26 +450,32 @@ class Backend {
                                                          DType storage = DType::F32) = 0;
     virtual std::unique_ptr<KvStore> make_kv_store(const KvDescriptor& descriptor,
                                                    int64_t n_pages) = 0;
+    // Bytes that make_kv_store takes, codes in their containers; nothing if they do not fit the
+    // type. Errors as make_kv_store's for a form the backend cannot hold.
+    virtual std::optional<int64_t> kv_bytes(const KvDescriptor& descriptor,
+                                            int64_t n_pages) const = 0;
 
     // Memory for the quantized form of rows x cols, and the operand standing in it.
     virtual int64_t quantized_bytes(int64_t rows, int64_t cols,
                                     const ActivationFormat& format) const;
     virtual QuantizedRows place_quantized(void* memory, int64_t rows, int64_t cols,
                                           const ActivationFormat& format) const;
-    // Codes row-major [rows, cols]; for tests.
-    virtual std::vector<int8_t> read_codes(const QuantizedRows& rows);
+    // Waits; for tests and tools.
+    virtual HostCodes read_codes(const QuantizedRows& rows);
 
     // Plain operations.
     virtual void embed(const EmbedArgs& args) = 0;
     virtual void rms_norm(const RmsNormArgs& args) = 0;
     virtual void transform(const Transform& transform, Rows rows) = 0;  // in place
-    virtual void quantize(Rows in, QuantizedRows out, Site site) = 0;
+    virtual void add(Rows to, Rows from) = 0;                           // to += from, F32
+    virtual void quantize(Rows in, QuantizedRows out, SiteNote note) = 0;
     virtual void linear(const LinearArgs& args) = 0;
     virtual void rope(const RopeArgs& args) = 0;
     virtual void append_kv(const AppendKvArgs& args) = 0;
     virtual void attention(const AttentionArgs& args) = 0;
     virtual void silu_mul(const SiluMulArgs& args) = 0;
     virtual void gather_rows(Rows in, const int32_t* row_indices, Rows out) = 0;
+    virtual void find_non_finite(Rows in, SiteNote note) = 0;
     // out = scale * (code - offset), or scale * code + base.
     virtual void dequantize(const QuantizedRows& in, Rows out);
     // out[r][j] = in[r][columns[j]]; columns are in backend memory and were checked when loaded.
@@ -375,21 +486,24 @@ class Backend {
     // call; the sums of such runs are added in order.
     virtual void accumulate_gram(Rows in, double* gram) = 0;
 
+    // Looks at logits. Rows with a NaN or Inf give any number, and ids below the vocabulary.
+    virtual void log_probabilities(const LogProbabilityArgs& args) = 0;
+    virtual void top_k(const TopKArgs& args) = 0;
+    virtual void divergence(const DivergenceArgs& args) = 0;
+
     // Operations per site. The default bodies compose the plain ones; a backend overrides what
     // profits. `out` holds Rows (then it is only the float result) or QuantizedRows; `scratch` has
     // the shape of the float result and may be overwritten.
-    virtual void rms_norm_quantize(const RmsNormArgs& args, const Operand& out, Site site);
+    virtual void rms_norm_quantize(const RmsNormArgs& args, const Operand& out, SiteNote note);
+    virtual void add_rms_norm_quantize(const AddRmsNormArgs& args, const Operand& out,
+                                       SiteNote note);
     virtual void transform_quantize(const Transform* transform, Rows scratch, const Operand& out,
-                                    Site site);
+                                    SiteNote note);
     virtual void rope_transform_append_kv(const RopeTransformAppendArgs& args);
     virtual void linear_group(const LinearGroupArgs& args);
-    virtual void gated_linear(const GatedLinearArgs& args);
-    // silu(gate) * up -> transform -> quantize; gate.data is overwritten.
+    // silu(gate) * up -> transform -> quantize; args.out is scratch.
     virtual void silu_mul_transform_quantize(const SiluMulArgs& args, const Transform* transform,
-                                             const Operand& out, Site site);
-
-    // The first site (lowest number) at which a NaN or Inf was quantized since the last call.
-    virtual std::optional<Site> take_non_finite_site() = 0;
+                                             const Operand& out, SiteNote note);
 };
 
 }  // namespace quarot::kernels

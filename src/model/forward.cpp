@@ -19,7 +19,6 @@ namespace {
 enum Slot : size_t {
     kResidualSlot = ForwardState::kFirstFreeSlot,
     kAttentionSlot,
-    kHiddenSlot,
     kLogitsSlot,
 };
 
@@ -39,9 +38,11 @@ Rows forward(const Weights& weights, const Batch& batch, KvStore& kv, Backend& b
     QUAROT_CHECK(batch.first_token.back() == batch.n_tokens());
     const kernels::BatchView view = upload_batch(batch, backend, state);
     LayerSteps steps(weights, view, kv, backend, comm, state);
-    const Rows residual = state.rows(kResidualSlot, view.n_tokens, weights.config.hidden);
+    Residual residual = {
+        state.rows(kResidualSlot, view.n_tokens, weights.config.hidden, backend.traits().residual),
+        {}};
     const Rows attended = state.rows(kAttentionSlot, view.n_tokens, weights.config.q_dim());
-    backend.embed({.table = *weights.embedding, .batch = view, .out = residual});
+    backend.embed({.table = *weights.embedding, .batch = view, .out = residual.values});
     for (int64_t layer = 0; layer < weights.config.n_layers; ++layer) {
         const SiteInput attention_in = steps.attention_input(layer, residual);
         steps.attention(layer, attention_in, attended);
@@ -51,9 +52,7 @@ Rows forward(const Weights& weights, const Batch& batch, KvStore& kv, Backend& b
         const SiteInput down_in = steps.down_input(layer, mlp_in);
         steps.add_linear(layer, LinearRole::Down, down_in, residual);
     }
-    const Rows hidden = state.rows(kHiddenSlot, view.n_logit_rows, weights.config.hidden);
-    backend.gather_rows(residual, view.logit_rows, hidden);
-    backend.rms_norm(norm_args(weights, hidden, weights.final_norm, hidden));
+    const Rows hidden = steps.final_hidden(residual);
     steps.check_finite();
     return hidden;
 }

@@ -15,6 +15,7 @@ using kernels::KvStore;
 using kernels::Operand;
 using kernels::Rows;
 using kernels::Site;
+using kernels::SiteNote;
 
 namespace {
 
@@ -31,8 +32,11 @@ enum Slot : size_t {
     kMainSlot,
     kOutlierSlot,
     kOutlierCodesSlot,
+    kPartialSlot,
+    kHiddenSlot,
+    kHiddenPartialSlot,
 };
-static_assert(kOutlierCodesSlot < ForwardState::kFirstFreeSlot);
+static_assert(kHiddenPartialSlot < ForwardState::kFirstFreeSlot);
 
 // Places of one layer at which values are quantized, for error messages.
 enum Place : Site { kAttentionInput, kKvAppend, kOutputInput, kMlpInput, kDownInput, kPlaces };
@@ -54,14 +58,12 @@ Place place_of(InputSite site) {
 
 // The batch's arrays one behind the other in backend memory.
 BatchView upload_batch(const Batch& batch, Backend& backend, ForwardState& state) {
-    const std::array<const std::vector<int32_t>*, 7> arrays = {&batch.token_ids,
-                                                               &batch.positions,
-                                                               &batch.first_token,
-                                                               &batch.context_lengths,
-                                                               &batch.page_tables,
-                                                               &batch.logit_rows,
-                                                               nullptr};
     std::vector<int32_t> sequence_of_token(batch.token_ids.size());
+    const std::vector<int32_t> bad_sites(batch.token_ids.size(), kernels::kNoSite);
+    const std::array<const std::vector<int32_t>*, 9> arrays = {
+        &batch.token_ids,       &batch.positions,   &batch.first_token,
+        &batch.context_lengths, &batch.pages,       &batch.first_page,
+        &batch.logit_rows,      &sequence_of_token, &bad_sites};
     for (size_t s = 0; s + 1 < batch.first_token.size(); ++s) {
         std::fill(sequence_of_token.begin() + batch.first_token[s],
                   sequence_of_token.begin() + batch.first_token[s + 1], static_cast<int32_t>(s));
@@ -69,9 +71,8 @@ BatchView upload_batch(const Batch& batch, Backend& backend, ForwardState& state
     std::vector<int32_t> packed;
     std::array<size_t, arrays.size()> at{};
     for (size_t i = 0; i < arrays.size(); ++i) {
-        const auto& array = arrays[i] != nullptr ? *arrays[i] : sequence_of_token;
         at[i] = packed.size();
-        packed.insert(packed.end(), array.begin(), array.end());
+        packed.insert(packed.end(), arrays[i]->begin(), arrays[i]->end());
     }
     const auto bytes = static_cast<int64_t>(packed.size() * sizeof(int32_t));
     auto* base = static_cast<int32_t*>(state.reserve(kBatchSlot, bytes));
@@ -82,11 +83,12 @@ BatchView upload_batch(const Batch& batch, Backend& backend, ForwardState& state
     view.positions = base + at[1];
     view.first_token = base + at[2];
     view.context_lengths = base + at[3];
-    view.page_tables = base + at[4];
-    view.logit_rows = base + at[5];
-    view.sequence_of_token = base + at[6];
+    view.pages = base + at[4];
+    view.first_page = base + at[5];
+    view.logit_rows = base + at[6];
+    view.sequence_of_token = base + at[7];
+    view.bad_sites = base + at[8];
     view.n_sequences = batch.n_sequences();
-    view.max_pages = batch.max_pages;
     view.n_logit_rows = static_cast<int64_t>(batch.logit_rows.size());
     return view;
 }
@@ -100,27 +102,19 @@ void* ForwardState::reserve(size_t slot, int64_t bytes) {
     return buffers_[slot].data();
 }
 
-Rows ForwardState::rows(size_t slot, int64_t n, int64_t cols) {
-    const DType dtype = backend_.activation_dtype();
+Rows ForwardState::rows(size_t slot, int64_t n, int64_t cols, DType dtype) {
     const int64_t stride = round_up(cols, 16);
     return {reserve(slot, n * stride * size_of(dtype)), dtype, n, cols, stride};
-}
-
-kernels::RmsNormArgs norm_args(const Weights& weights, Rows in, const Gain& gain, Rows out) {
-    return {.in = in,
-            .gain = gain.data(),
-            .eps = static_cast<float>(weights.config.rms_eps),
-            .out = out};
 }
 
 const LayerWeights& LayerSteps::layer_weights(int64_t layer) const {
     return weights_.layers[static_cast<size_t>(layer)];
 }
 
-SiteInput LayerSteps::attention_input(int64_t layer, Rows residual) {
+SiteInput LayerSteps::attention_input(int64_t layer, Residual& residual) {
     const LayerWeights& w = layer_weights(layer);
     return norm(w.split(InputSite::Attention), residual, w.attention_norm, LinearRole::Q,
-                site_of(layer, kAttentionInput));
+                note_at(site_of(layer, kAttentionInput)));
 }
 
 void LayerSteps::attention(int64_t layer, const SiteInput& in, Rows out) {
@@ -148,7 +142,7 @@ void LayerSteps::attention(int64_t layer, const SiteInput& in, Rows out) {
                    .layer = layer,
                    .batch = batch_,
                    .kv = kv_,
-                   .site = site_of(layer, kKvAppend)},
+                   .note = note_at(site_of(layer, kKvAppend))},
     });
     backend_.attention({.q = q,
                         .n_heads = config.n_heads,
@@ -161,13 +155,13 @@ void LayerSteps::attention(int64_t layer, const SiteInput& in, Rows out) {
 
 SiteInput LayerSteps::output_input(int64_t layer, Rows attended) {
     return transformed(layer_weights(layer).split(InputSite::Output), weights_.head_mix.get(),
-                       attended, LinearRole::O, site_of(layer, kOutputInput));
+                       attended, LinearRole::O, note_at(site_of(layer, kOutputInput)));
 }
 
-SiteInput LayerSteps::mlp_input(int64_t layer, Rows residual) {
+SiteInput LayerSteps::mlp_input(int64_t layer, Residual& residual) {
     const LayerWeights& w = layer_weights(layer);
     return norm(w.split(InputSite::Mlp), residual, w.mlp_norm, LinearRole::Gate,
-                site_of(layer, kMlpInput));
+                note_at(site_of(layer, kMlpInput)));
 }
 
 SiteInput LayerSteps::down_input(int64_t layer, const SiteInput& in) {
@@ -175,37 +169,62 @@ SiteInput LayerSteps::down_input(int64_t layer, const SiteInput& in) {
     const int64_t n_rows = in.main.n_rows();
     const Rows gate = state_.rows(kGateSlot, n_rows, weights_.config.ffn);
     const Rows up = state_.rows(kUpSlot, n_rows, weights_.config.ffn);
-    if (in.outliers) {
-        backend_.linear({.in = in.main, .weight = w.linear(LinearRole::Gate), .out = gate});
-        backend_.linear({.in = in.main, .weight = w.linear(LinearRole::Up), .out = up});
-        add_outliers(layer, LinearRole::Gate, in, gate);
-        add_outliers(layer, LinearRole::Up, in, up);
-        backend_.silu_mul({.gate = gate, .up = up, .out = gate});
-    } else {
-        backend_.gated_linear({.in = in.main,
-                               .gate = w.linear(LinearRole::Gate),
-                               .up = w.linear(LinearRole::Up),
-                               .gate_out = gate,
-                               .up_out = up});
+    const std::array<const kernels::Linear*, 2> weights = {&w.linear(LinearRole::Gate),
+                                                           &w.linear(LinearRole::Up)};
+    const std::array<Rows, 2> outs = {gate, up};
+    backend_.linear_group({.in = in.main, .weights = weights, .outs = outs});
+    add_outliers(layer, LinearRole::Gate, in, gate);
+    add_outliers(layer, LinearRole::Up, in, up);
+    const kernels::SiluMulArgs activation = {.gate = gate, .up = up, .out = gate};
+    const kernels::SiteNote note = note_at(site_of(layer, kDownInput));
+    const ColumnSplit& split = w.split(InputSite::Down);
+    if (!split.empty()) {
+        backend_.silu_mul(activation);
+        return transformed(split, weights_.ffn.get(), gate, LinearRole::Down, note);
     }
-    return transformed(w.split(InputSite::Down), weights_.ffn.get(), gate, LinearRole::Down,
-                       site_of(layer, kDownInput));
+    const Operand out = operand(gate, LinearRole::Down);
+    backend_.silu_mul_transform_quantize(activation, weights_.ffn.get(), out, note);
+    return {out, {}};
 }
 
 SiteInput LayerSteps::input_of(int64_t layer, InputSite site, Rows values) {
     const ColumnSplit& split = layer_weights(layer).split(site);
     if (split.empty()) return {Operand{values}, {}};
     const LinearRole role = kSiteRules[static_cast<size_t>(site)].roles.front();
-    return split_input(split, values, role, site_of(layer, place_of(site)));
+    return split_input(split, values, role, note_at(site_of(layer, place_of(site))));
 }
 
-void LayerSteps::add_linear(int64_t layer, LinearRole role, const SiteInput& in, Rows residual) {
-    const kernels::Linear& weight = layer_weights(layer).linear(role);
-    // Every rank holds part of the sum; rank 0's part also holds the residual itself.
-    backend_.linear(
-        {.in = in.main, .weight = weight, .out = residual, .accumulate = comm_.rank() == 0});
-    add_outliers(layer, role, in, residual);
-    comm_.all_reduce(residual);
+void LayerSteps::add_linear(int64_t layer, LinearRole role, const SiteInput& in,
+                            Residual& residual) {
+    const LayerWeights& w = layer_weights(layer);
+    const Rows& values = residual.values;
+    const Rows partial = state_.rows(kPartialSlot, values.rows, values.cols, DType::F32);
+    residual.partial = partial;
+    backend_.linear({.in = in.main, .weight = w.linear(role), .out = partial});
+    comm_.all_reduce(partial);
+    if (!in.outliers) return;
+    settle(residual);
+    residual.partial = partial;
+    backend_.linear({.in = *in.outliers, .weight = *w.outlier(role), .out = partial});
+    comm_.all_reduce(partial);
+}
+
+void LayerSteps::settle(Residual& residual) {
+    if (residual.partial) backend_.add(residual.values, *residual.partial);
+    residual.partial.reset();
+}
+
+Rows LayerSteps::final_hidden(Residual& residual) {
+    const int64_t n = batch_.n_logit_rows, hidden = weights_.config.hidden;
+    Residual wanted = {state_.rows(kHiddenSlot, n, hidden, residual.values.dtype), {}};
+    backend_.gather_rows(residual.values, batch_.logit_rows, wanted.values);
+    if (residual.partial) {
+        wanted.partial = state_.rows(kHiddenPartialSlot, n, hidden, DType::F32);
+        backend_.gather_rows(*residual.partial, batch_.logit_rows, *wanted.partial);
+    }
+    const Rows normed = state_.rows(kNormedSlot, n, hidden);
+    add_norm(wanted, weights_.final_norm, normed, Operand{normed}, {});
+    return normed;
 }
 
 void LayerSteps::add_outliers(int64_t layer, LinearRole role, const SiteInput& in, Rows out) {
@@ -215,45 +234,64 @@ void LayerSteps::add_outliers(int64_t layer, LinearRole role, const SiteInput& i
 }
 
 void LayerSteps::check_finite(int64_t first_layer) {
-    const auto site = backend_.take_non_finite_site();
-    if (!site) return;
+    std::vector<Site> sites(static_cast<size_t>(batch_.n_tokens));
+    backend_.download(sites.data(), batch_.bad_sites, std::ssize(sites) * int64_t{sizeof(Site)});
+    backend_.synchronize();
+    const Site site = *std::min_element(sites.begin(), sites.end());
+    if (site == kernels::kNoSite) return;
     fail(ErrorCode::Numeric, "{}: NaN or Inf in layer {} at {}", weights_.name,
-         first_layer + *site / kPlaces, kPlaceNames[static_cast<size_t>(*site % kPlaces)]);
+         first_layer + site / kPlaces, kPlaceNames[static_cast<size_t>(site % kPlaces)]);
 }
 
-SiteInput LayerSteps::norm(const ColumnSplit& split, Rows residual, const Gain& gain,
-                           LinearRole role, Site site) {
-    const Rows normed = state_.rows(kNormedSlot, residual.rows, residual.cols);
-    const kernels::RmsNormArgs args = norm_args(weights_, residual, gain, normed);
+SiteInput LayerSteps::norm(const ColumnSplit& split, Residual& residual, const Gain& gain,
+                           LinearRole role, SiteNote note) {
+    const Rows normed = state_.rows(kNormedSlot, residual.values.rows, residual.values.cols);
     if (!split.empty()) {
-        backend_.rms_norm(args);
-        return split_input(split, normed, role, site);
+        add_norm(residual, gain, normed, Operand{normed}, note);
+        return split_input(split, normed, role, note);
     }
     const Operand in = operand(normed, role);
-    backend_.rms_norm_quantize(args, in, site);
+    add_norm(residual, gain, normed, in, note);
     return {in, {}};
 }
 
+void LayerSteps::add_norm(Residual& residual, const Gain& gain, Rows normed, const Operand& out,
+                          SiteNote note) {
+    const auto eps = static_cast<float>(weights_.config.rms_eps);
+    if (!residual.partial) {
+        backend_.rms_norm_quantize(
+            {.in = residual.values, .gain = gain.data(), .eps = eps, .out = normed}, out, note);
+        return;
+    }
+    backend_.add_rms_norm_quantize({.residual = residual.values,
+                                    .partial = *residual.partial,
+                                    .gain = gain.data(),
+                                    .eps = eps,
+                                    .out = normed},
+                                   out, note);
+    residual.partial.reset();
+}
+
 SiteInput LayerSteps::transformed(const ColumnSplit& split, const kernels::Transform* transform,
-                                  Rows values, LinearRole role, Site site) {
+                                  Rows values, LinearRole role, SiteNote note) {
     if (!split.empty()) {
         if (transform != nullptr) backend_.transform(*transform, values);
-        return split_input(split, values, role, site);
+        return split_input(split, values, role, note);
     }
     const Operand in = operand(values, role);
-    backend_.transform_quantize(transform, values, in, site);
+    backend_.transform_quantize(transform, values, in, note);
     return {in, {}};
 }
 
 SiteInput LayerSteps::split_input(const ColumnSplit& split, Rows values, LinearRole role,
-                                  Site site) {
+                                  SiteNote note) {
     const auto part = [&](const int32_t* columns, int64_t n, size_t slot,
                           const kernels::ActivationFormat& format, size_t codes_slot) {
         const Rows gathered = state_.rows(slot, values.rows, n);
         backend_.gather_columns(values, columns, gathered);
         const Operand in = operand(gathered, format, codes_slot);
         if (const auto* codes = std::get_if<kernels::QuantizedRows>(&in.rows)) {
-            backend_.quantize(gathered, *codes, site);
+            backend_.quantize(gathered, *codes, note);
         }
         return in;
     };

@@ -66,19 +66,21 @@ int64_t loaded_bytes(const SourceModel& source, int64_t n_positions) {
     return bytes + 2 * 2 * rope_table;  // cosines and sines, here and on the backend
 }
 
-// Of one sequence that fills the context.
-int64_t kv_cache_bytes(const Weights& weights) {
-    return checked_mul(kernels::kv_bytes_per_token(weights.kv_descriptor()), weights.n_positions)
+// Of one sequence that fills the context, as the backend keeps it.
+int64_t kv_cache_bytes(const Weights& weights, const Backend& backend) {
+    const kernels::KvDescriptor descriptor = weights.kv_descriptor();
+    return backend.kv_bytes(descriptor, ceil_div(weights.n_positions, descriptor.page_tokens))
         .value_or(std::numeric_limits<int64_t>::max());
 }
 
 // Before the first allocation whose size the files or a flag decide.
-void require_memory(const SourceModel& source, const Recipe& recipe, int64_t n_positions) {
+void require_memory(const SourceModel& source, const Recipe& recipe, int64_t n_positions,
+                    const Backend& backend) {
     Weights empty;
     empty.config = source.config();
     empty.recipe = recipe;
     empty.n_positions = n_positions;
-    require_host_bytes({loaded_bytes(source, n_positions), kv_cache_bytes(empty)},
+    require_host_bytes({loaded_bytes(source, n_positions), kv_cache_bytes(empty, backend)},
                        available_host_bytes(), source.folder());
 }
 
@@ -171,7 +173,7 @@ Weights load_weights(const SourceModel& source, const ActivationOverrides& overr
              n_positions, source.folder(), config.max_positions);
     }
     const Recipe recipe = overridden(source.recipe(), overrides);
-    require_memory(source, recipe, n_positions);
+    require_memory(source, recipe, n_positions, backend);
     Weights weights = weights_frame(config, recipe, source.folder(), n_positions, backend);
     if (source.is_quantized() && !source.has_digests()) {
         log_warning(

@@ -28,6 +28,7 @@ class RememberingBackend final : public kernels::Backend {
   public:
     std::shared_ptr<const Tensor> embedding;
     std::vector<kernels::LinearWeights> linears;  // in the order of preparation
+    int64_t kv_page_bytes = 64;
 
     kernels::BackendInfo info() const override { return {}; }
     kernels::Buffer allocate(int64_t bytes) override {
@@ -67,10 +68,13 @@ class RememberingBackend final : public kernels::Backend {
                                                     int64_t) override {
         return nullptr;
     }
+    std::optional<int64_t> kv_bytes(const kernels::KvDescriptor&, int64_t n_pages) const override {
+        return checked_mul(n_pages, kv_page_bytes);
+    }
     void embed(const kernels::EmbedArgs&) override {}
     void rms_norm(const kernels::RmsNormArgs&) override {}
     void transform(const kernels::Transform&, kernels::Rows) override {}
-    void quantize(kernels::Rows, kernels::QuantizedRows, kernels::Site) override {}
+    void quantize(kernels::Rows, kernels::QuantizedRows, kernels::SiteNote) override {}
     void linear(const kernels::LinearArgs&) override {}
     void gather_columns(kernels::Rows, const int32_t*, kernels::Rows) override {}
     void accumulate_gram(kernels::Rows, double*) override {}
@@ -79,7 +83,11 @@ class RememberingBackend final : public kernels::Backend {
     void attention(const kernels::AttentionArgs&) override {}
     void silu_mul(const kernels::SiluMulArgs&) override {}
     void gather_rows(kernels::Rows, const int32_t*, kernels::Rows) override {}
-    std::optional<kernels::Site> take_non_finite_site() override { return std::nullopt; }
+    void add(kernels::Rows, kernels::Rows) override {}
+    void find_non_finite(kernels::Rows, kernels::SiteNote) override {}
+    void log_probabilities(const kernels::LogProbabilityArgs&) override {}
+    void top_k(const kernels::TopKArgs&) override {}
+    void divergence(const kernels::DivergenceArgs&) override {}
 };
 
 class LoadWeightsTest : public testing::Test {
@@ -293,6 +301,20 @@ TEST(HostMemory, TooLittleIsAnErrorThatNamesBothNumbers) {
         EXPECT_STREQ(error.what(),
                      "models/big needs 13.50 GB of memory, and 8.00 GB are available");
     }
+}
+
+// The cache's bytes are those of the backend's containers, whatever the widths of its codes.
+TEST_F(LoadWeightsTest, ACacheThatTheBackendFindsTooLargeIsRefused) {
+    const TinyModel model = make_tiny_model({});
+    const int64_t available = available_host_bytes().value_or(0);
+    ASSERT_GT(available, 0);
+    EXPECT_NO_THROW(load(model));
+    backend_.kv_page_bytes = 2 * available;
+    EXPECT_NE(message_of(ErrorCode::OutOfMemory, [&] { load(model); }).find("KV cache"),
+              std::string::npos);
+    backend_.kv_page_bytes = std::numeric_limits<int64_t>::max();
+    EXPECT_NE(message_of(ErrorCode::OutOfMemory, [&] { load(model, {}, 128); }).find("KV cache"),
+              std::string::npos);
 }
 
 TEST(HostMemory, ACacheThatIsTheLargerPartNamesItsFlag) {

@@ -78,14 +78,9 @@ model::Batch Engine::make_batch(std::span<const Chunk> chunks) {
                                      : chunk.logits == LogitsWanted::Last ? last
                                                                           : last + 1;
         for (int32_t row = first_wanted; row <= last; ++row) batch.logit_rows.push_back(row);
-        const auto n_pages = static_cast<int64_t>(tables_.pages(chunk.sequence).size());
-        batch.max_pages = std::max(batch.max_pages, n_pages);
-    }
-    for (const Chunk& chunk : chunks) {
         const auto& pages = tables_.pages(chunk.sequence);
-        batch.page_tables.insert(batch.page_tables.end(), pages.begin(), pages.end());
-        const size_t padding = static_cast<size_t>(batch.max_pages) - pages.size();
-        batch.page_tables.insert(batch.page_tables.end(), padding, 0);
+        batch.pages.insert(batch.pages.end(), pages.begin(), pages.end());
+        batch.first_page.push_back(static_cast<int32_t>(batch.pages.size()));
     }
     return batch;
 }

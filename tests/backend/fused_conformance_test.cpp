@@ -48,13 +48,13 @@ TEST_P(FusedConformance, RmsNormQuantize) {
             backend_->rms_norm({.in = in, .gain = gain, .out = plain});
             Operand out{fused};
             if (format.bits != 16) out.rows = bench.blank_codes(15, cols, format);
-            backend_->rms_norm_quantize({.in = in, .gain = gain, .out = fused}, out, 0);
+            backend_->rms_norm_quantize({.in = in, .gain = gain, .out = fused}, out, {});
             if (format.bits == 16) {
                 ASSERT_TRUE(same(bench.download(plain).values, bench.download(fused).values));
                 continue;
             }
             const QuantizedRows expected = bench.blank_codes(15, cols, format);
-            backend_->quantize(plain, expected, 0);
+            backend_->quantize(plain, expected, {});
             expect_equal(bench, expected, std::get<QuantizedRows>(out.rows));
             if (HasFailure()) return;
         }
@@ -78,13 +78,13 @@ TEST_P(FusedConformance, SiluMulTransformQuantize) {
             Operand out{fused};
             if (format.bits != 16) out.rows = bench.blank_codes(7, cols, format);
             backend_->silu_mul_transform_quantize(
-                {.gate = fused, .up = bench.upload(up), .out = fused}, mixer.get(), out, 0);
+                {.gate = fused, .up = bench.upload(up), .out = fused}, mixer.get(), out, {});
             if (format.bits == 16) {
                 ASSERT_TRUE(same(bench.download(plain).values, bench.download(fused).values));
                 continue;
             }
             const QuantizedRows expected = bench.blank_codes(7, cols, format);
-            backend_->quantize(plain, expected, 0);
+            backend_->quantize(plain, expected, {});
             expect_equal(bench, expected, std::get<QuantizedRows>(out.rows));
             if (HasFailure()) return;
         }
@@ -103,31 +103,75 @@ TEST_P(FusedConformance, TransformQuantize) {
             if (with_transform) backend_->transform(*mixer, plain);
             Operand out{fused};
             if (format.bits != 16) out.rows = bench.blank_codes(5, 576, format);
-            backend_->transform_quantize(transform, fused, out, 0);
+            backend_->transform_quantize(transform, fused, out, {});
             if (format.bits == 16) {
                 ASSERT_TRUE(same(bench.download(plain).values, bench.download(fused).values));
                 continue;
             }
             const QuantizedRows expected = bench.blank_codes(5, 576, format);
-            backend_->quantize(plain, expected, 0);
+            backend_->quantize(plain, expected, {});
             expect_equal(bench, expected, std::get<QuantizedRows>(out.rows));
         }
     }
 }
 
-TEST_P(FusedConformance, NonFiniteSiteIsReportedByFusedOperations) {
-    Rng rng(4);
-    Bench bench(*backend_);
-    const Rows in = bench.upload(make_matrix(Temper::NanInside, 4, 64, rng));
-    const Operand out{bench.blank_codes(4, 64, {.bits = 4})};
-    backend_->rms_norm_quantize({.in = in, .out = bench.blank(4, 64)}, out, 7);
-    EXPECT_EQ(backend_->take_non_finite_site(), std::optional<Site>(7));
-    const auto mixer = backend_->prepare_transform(linalg::make_mixer(64), 1);
-    backend_->silu_mul_transform_quantize({.gate = in, .up = in, .out = in}, mixer.get(), out, 3);
-    EXPECT_EQ(backend_->take_non_finite_site(), std::optional<Site>(3));
+TEST_P(FusedConformance, AddRmsNormQuantize) {
+    for (const ActivationFormat& format : kFormats) {
+        for (const int64_t cols : kWidths) {
+            if (!fits(format, cols)) continue;
+            SCOPED_TRACE(fmt::format("seed {} bits {}", cols, format.bits));
+            Rng rng(static_cast<uint32_t>(cols));
+            Bench bench(*backend_);
+            const Matrix x = make_matrix(Temper::Outliers, 15, cols, rng);
+            const Rows partial = bench.upload(normal_matrix(15, cols, rng), 1);
+            const float* gain = bench.upload(normal_vector(cols, rng));
+            const Rows plain = bench.upload(x), fused = bench.upload(x, 3);
+            const Rows normed = bench.blank(15, cols), out = bench.blank(15, cols);
+            Operand operand{out};
+            if (format.bits != 16) operand.rows = bench.blank_codes(15, cols, format);
+            backend_->add(plain, partial);
+            backend_->rms_norm({.in = plain, .gain = gain, .out = normed});
+            backend_->add_rms_norm_quantize(
+                {.residual = fused, .partial = partial, .gain = gain, .out = out}, operand, {});
+            ASSERT_TRUE(same(bench.download(plain).values, bench.download(fused).values));
+            if (format.bits == 16) {
+                ASSERT_TRUE(same(bench.download(normed).values, bench.download(out).values));
+                continue;
+            }
+            const QuantizedRows expected = bench.blank_codes(15, cols, format);
+            backend_->quantize(normed, expected, {});
+            expect_equal(bench, expected, std::get<QuantizedRows>(operand.rows));
+        }
+    }
 }
 
-TEST_P(FusedConformance, LinearGroupAndGatedLinear) {
+TEST_P(FusedConformance, RowsWithNanAreNotedByFusedOperations) {
+    Rng rng(4);
+    Bench bench(*backend_);
+    const Matrix values = make_matrix(Temper::NanInside, 4, 64, rng);
+    const Rows in = bench.upload(values);
+    const Operand out{bench.blank_codes(4, 64, {.bits = 4})};
+    const Rows normed = bench.blank(4, 64);
+    const SiteNote norm = bench.note(7, 4), add = bench.note(6, 4), silu = bench.note(3, 4);
+    backend_->rms_norm_quantize({.in = in, .out = normed}, out, norm);
+    backend_->add_rms_norm_quantize(
+        {.residual = bench.upload(normal_matrix(4, 64, rng)), .partial = in, .out = normed}, out,
+        add);
+    const auto mixer = backend_->prepare_transform(linalg::make_mixer(64), 1);
+    backend_->silu_mul_transform_quantize({.gate = in, .up = in, .out = in}, mixer.get(), out,
+                                          silu);
+    for (const SiteNote& note : {norm, add, silu}) {
+        std::vector<Site> expected(4, kNoSite);
+        for (size_t r = 0; r < 4; ++r) {
+            for (int64_t c = 0; c < 64; ++c) {
+                if (std::isnan(values.row(static_cast<int64_t>(r))[c])) expected[r] = note.site;
+            }
+        }
+        EXPECT_EQ(bench.sites(note, 4), expected) << note.site;
+    }
+}
+
+TEST_P(FusedConformance, LinearGroup) {
     for (const int w_bits : {4, 16}) {
         for (const int a_bits : {4, 16}) {
             SCOPED_TRACE(fmt::format("seed 6 W {} A {}", w_bits, a_bits));
@@ -154,10 +198,6 @@ TEST_P(FusedConformance, LinearGroupAndGatedLinear) {
             for (size_t i = 0; i < 3; ++i) {
                 ASSERT_TRUE(same(bench.download(plain[i]).values, bench.download(fused[i]).values));
             }
-            backend_->silu_mul({.gate = plain[0], .up = plain[1], .out = plain[0]});
-            const Rows gate = bench.blank(5, 90), up = bench.blank(5, 90);
-            backend_->gated_linear({.in = x, .gate = *a, .up = *b, .gate_out = gate, .up_out = up});
-            ASSERT_TRUE(same(bench.download(plain[0]).values, bench.download(gate).values));
         }
     }
 }
@@ -188,10 +228,10 @@ TEST_P(FusedConformance, RopeTransformAppend) {
         backend_->rope({q1, k1, kDim, table, batch.view()});
         if (transform != nullptr) backend_->transform(*transform, q1);
         if (transform != nullptr) backend_->transform(*transform, k1);
-        backend_->append_kv({k1, v, 0, batch.view(), *plain, 0});
+        backend_->append_kv({k1, v, 0, batch.view(), *plain, {}});
         backend_->rope_transform_append_kv({.rope = {q2, k2, kDim, table, batch.view()},
                                             .transform = transform,
-                                            .append = {k2, v, 0, batch.view(), *fused, 0}});
+                                            .append = {k2, v, 0, batch.view(), *fused, {}}});
         EXPECT_TRUE(same(bench.download(q1).values, bench.download(q2).values)) << "q";
         for (const KvKind kind : {KvKind::Key, KvKind::Value}) {
             const auto e = entries_of(*plain, kind, 0, 0, 9, kMaxPages);

@@ -46,7 +46,7 @@ std::string describe(const Case& c, uint32_t seed) {
 struct Outcome {
     std::unique_ptr<KvStore> store;
     std::vector<Matrix> q, out;
-    std::optional<Site> site;
+    std::vector<Site> sites;
 };
 
 void step(Bench& bench, const Case& c, const std::vector<Piece>& runs, Rng& rng, Outcome& outcome) {
@@ -55,12 +55,15 @@ void step(Bench& bench, const Case& c, const std::vector<Piece>& runs, Rng& rng,
     const Matrix k = make_matrix(c.temper, n, c.shape.n_kv_heads * dim, rng);
     const Matrix v = make_matrix(c.temper, n, c.shape.n_kv_heads * dim, rng);
     outcome.q.push_back(normal_matrix(n, c.shape.n_heads * dim, rng));
+    const SiteNote note = bench.note(5, n);
     bench.backend.append_kv({.k = bench.upload(k, 8),
                              .v = bench.upload(v),
                              .layer = 1,
                              .batch = batch.view(),
                              .kv = *outcome.store,
-                             .site = 5});
+                             .note = note});
+    const std::vector<Site> sites = bench.sites(note, n);
+    outcome.sites.insert(outcome.sites.end(), sites.begin(), sites.end());
     const Rows out = bench.blank(n, c.shape.n_heads * dim, 8);
     bench.backend.attention({.q = bench.upload(outcome.q.back(), 16),
                              .n_heads = c.shape.n_heads,
@@ -79,7 +82,6 @@ Outcome run(Backend& backend, const Case& c, uint32_t seed) {
     Outcome outcome{backend.make_kv_store(descriptor_of(c), n_pages), {}, {}, {}};
     step(bench, c, c.first, rng, outcome);
     step(bench, c, c.second, rng, outcome);
-    outcome.site = backend.take_non_finite_site();
     return outcome;
 }
 
@@ -163,7 +165,7 @@ class KvConformance : public FastBackend {
         if (!result) return true;
         const Outcome expected = run(*reference_, c, seed);
         const Outcome& actual = *result;
-        EXPECT_EQ(expected.site, actual.site);
+        EXPECT_EQ(expected.sites, actual.sites);
         expect_same_cache(c, *expected.store, *actual.store);
         if (!HasFailure()) expect_near_attention(c, expected, actual);
         return !HasFailure();
@@ -246,6 +248,70 @@ TEST_P(KvConformance, PagesOfOtherSizesAndLongerContexts) {
     }
 }
 
+class KvOfAnyBackend : public AnyBackend {};
+
+// Sequences without tokens and padding behind all others change nothing: same cache, same
+// attention; the padding's own rows are zeros, and RoPE leaves them.
+TEST_P(KvOfAnyBackend, PaddingIsLeftOut) {
+    const auto backend = make(GetParam(), 2);
+    const Case c{.shape = {4, 2, 64}, .k = k_format(4), .v = v_format(4)};
+    constexpr int64_t kPadding = 3;
+    Rng rng(11);
+    Bench bench(*backend);
+    const TestBatch batch(bench, {{0, 5}, {0, 2}}, 4, kMaxPages);
+    const TestBatch padded(bench, {{0, 5}, {0, 2}, {0, 0}}, 4, kMaxPages, kPadding);
+    const int64_t n = batch.view().n_tokens;
+    const Matrix q = normal_matrix(n + kPadding, 256, rng),
+                 k = normal_matrix(n + kPadding, 128, rng);
+    const RopeTable table{bench.upload(normal_vector(8 * 32, rng)),
+                          bench.upload(normal_vector(8 * 32, rng)), 8};
+    const auto run = [&](const BatchView& view, KvStore& kv) {
+        const Rows q_rows = bench.upload(q.slice(0, view.n_tokens));
+        const Rows k_rows = bench.upload(k.slice(0, view.n_tokens));
+        const Rows v_rows = bench.upload(k.slice(0, view.n_tokens));
+        const Rows out = bench.blank(view.n_tokens, 256);
+        backend->rope_transform_append_kv(
+            {.rope = {q_rows, k_rows, 64, table, view},
+             .append = {k_rows, v_rows, 1, view, kv, {5, view.bad_sites}}});
+        backend->attention({q_rows, 4, 1, 0.125f, view, kv, out});
+        return std::pair{bench.download(q_rows), bench.download(out)};
+    };
+    const auto plain_kv = backend->make_kv_store(descriptor_of(c), 3 * kMaxPages);
+    const auto padded_kv = backend->make_kv_store(descriptor_of(c), 3 * kMaxPages);
+    const auto [plain_q, plain_out] = run(batch.view(), *plain_kv);
+    const auto [padded_q, padded_out] = run(padded.view(), *padded_kv);
+    EXPECT_TRUE(same(plain_q.values, padded_q.slice(0, n).values));
+    EXPECT_TRUE(same(plain_out.values, padded_out.slice(0, n).values));
+    EXPECT_TRUE(same(q.slice(n, kPadding).values, padded_q.slice(n, kPadding).values));
+    EXPECT_TRUE(same(Matrix(kPadding, 256).values, padded_out.slice(n, kPadding).values));
+    for (const KvKind kind : {KvKind::Key, KvKind::Value}) {
+        for (int64_t page = 0; page < 3 * kMaxPages; ++page) {
+            for (int64_t slot = 0; slot < 4; ++slot) {
+                ASSERT_TRUE(same_entry(plain_kv->read(kind, 1, page, slot, 1),
+                                       padded_kv->read(kind, 1, page, slot, 1)));
+            }
+        }
+    }
+}
+
+TEST_P(KvOfAnyBackend, BytesOfTheCacheAreToldBeforehand) {
+    const auto backend = make(GetParam());
+    for (const int k : {2, 4, 5, 8, 16}) {
+        for (const int v : {3, 4, 7, 16}) {
+            for (const AttentionShape& shape : kAttentionShapes) {
+                const KvDescriptor d =
+                    descriptor_of({.shape = shape, .k = k_format(k), .v = v_format(v)});
+                EXPECT_EQ(backend->kv_bytes(d, 7), backend->make_kv_store(d, 7)->bytes())
+                    << k << " " << v << " " << shape.head_dim;
+            }
+        }
+    }
+    const KvDescriptor d = descriptor_of({.shape = {4, 2, 64}, .k = k_format(4), .v = v_format(4)});
+    EXPECT_EQ(backend->kv_bytes(d, std::numeric_limits<int64_t>::max() / 4), std::nullopt);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, KvOfAnyBackend, testing::ValuesIn(all_backends()),
+                         testing::PrintToStringParamName());
 INSTANTIATE_TEST_SUITE_P(Fast, KvConformance, testing::ValuesIn(fast_backends()),
                          testing::PrintToStringParamName());
 

@@ -279,7 +279,7 @@ TEST_F(ReferenceOperations, AttentionIsACausalSoftmaxOverTheCache) {
     const auto kv = backend_->make_kv_store(
         {.n_layers = 1, .n_kv_heads = kKvHeads, .head_dim = kDim, .page_tokens = 4}, 2 * kMaxPages);
     const TestBatch batch(bench_, runs, 4, kMaxPages);
-    backend_->append_kv({bench_.upload(k), bench_.upload(v), 0, batch.view(), *kv, 0});
+    backend_->append_kv({bench_.upload(k), bench_.upload(v), 0, batch.view(), *kv, {}});
     const Rows out = bench_.blank(7, kHeads * kDim);
     backend_->attention({bench_.upload(q), kHeads, 0, 0.25f, batch.view(), *kv, out});
     const Matrix actual = bench_.download(out);
@@ -315,7 +315,7 @@ TEST_F(ReferenceOperations, AttentionReadsDequantizedCodes) {
     Matrix x(1, 4);
     x.values = {3.0f, 1.2f, 0.4f, 0.0f};  // scale 1: codes 3 1 0 0
     const TestBatch batch(bench_, {{0, 1}}, 4, 1);
-    backend_->append_kv({bench_.upload(x), bench_.upload(x), 0, batch.view(), *kv, 0});
+    backend_->append_kv({bench_.upload(x), bench_.upload(x), 0, batch.view(), *kv, {}});
     const Rows out = bench_.blank(1, 4);
     backend_->attention({bench_.upload(x), 1, 0, 1.0f, batch.view(), *kv, out});
     EXPECT_EQ(bench_.download(out).values, (std::vector<float>{3.0f, 1.0f, 0.0f, 0.0f}));

@@ -113,7 +113,7 @@ Matrix attend(Backend& backend, const AttentionShape& shape, int bits, const Pro
             }
             return bench.upload(part);
         };
-        backend.append_kv({rows_of(k), rows_of(v), 0, batch.view(), *store, 0});
+        backend.append_kv({rows_of(k), rows_of(v), 0, batch.view(), *store, {}});
         const Rows out = bench.blank(batch.view().n_tokens, q.cols);
         backend.attention({rows_of(q), shape.n_heads, 0, 0.125f, batch.view(), *store, out});
         const Matrix all = bench.download(out).slice(0, count);
@@ -155,7 +155,7 @@ Matrix through_rows(Backend& backend, const Matrix& in) {
     backend.silu_mul({.gate = out, .up = rows, .out = out});
     backend.transform(*mixer, out);
     const QuantizedRows codes = bench.blank_codes(in.rows, in.cols, {.bits = 8});
-    backend.quantize(out, codes, 0);
+    backend.quantize(out, codes, {});
     const Matrix values = bench.download(out);
     const std::vector<int8_t> integers = bench.download(codes).codes;
     Matrix result(in.rows, 2 * in.cols);

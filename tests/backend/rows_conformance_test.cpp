@@ -211,6 +211,39 @@ TEST_P(RowsOfAnyBackend, GatherColumnsCopiesTheColumnsAskedFor) {
     }
 }
 
+TEST_P(RowsOfAnyBackend, AddIsOneRoundedSum) {
+    const auto backend = make(GetParam(), 2);
+    for (const int64_t cols : kWidths) {
+        Rng rng(static_cast<uint32_t>(cols));
+        const Matrix a = make_matrix(Temper::Outliers, 9, cols, rng);
+        const Matrix b = normal_matrix(9, cols, rng);
+        Bench bench(*backend);
+        const Rows to = bench.upload(a, 3);
+        backend->add(to, bench.upload(b, 1));
+        Matrix expected = a;
+        for (size_t i = 0; i < a.values.size(); ++i) expected.values[i] += b.values[i];
+        EXPECT_TRUE(same(expected.values, bench.download(to).values)) << cols;
+    }
+}
+
+TEST_P(RowsOfAnyBackend, RowsWithNanOrInfAreFound) {
+    const auto backend = make(GetParam(), 2);
+    const float inf = std::numeric_limits<float>::infinity();
+    for (const int64_t cols : kWidths) {
+        Rng rng(static_cast<uint32_t>(cols));
+        Matrix in = make_matrix(Temper::Huge, 9, cols, rng);
+        in.row(2)[0] = std::numeric_limits<float>::quiet_NaN();
+        in.row(5)[cols - 1] = inf;
+        in.row(8)[cols / 2] = -inf;
+        Bench bench(*backend);
+        const SiteNote note = bench.note(3, 9);
+        backend->find_non_finite(bench.upload(in, 1), note);
+        std::vector<Site> expected(9, kNoSite);
+        expected[2] = expected[5] = expected[8] = 3;
+        EXPECT_EQ(bench.sites(note, 9), expected) << cols;
+    }
+}
+
 INSTANTIATE_TEST_SUITE_P(All, RowsOfAnyBackend, testing::ValuesIn(all_backends()),
                          testing::PrintToStringParamName());
 INSTANTIATE_TEST_SUITE_P(Fast, RowsConformance, testing::ValuesIn(fast_backends()),

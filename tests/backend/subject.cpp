@@ -66,8 +66,13 @@ QuantizedRows Bench::blank_codes(int64_t rows, int64_t cols, const ActivationFor
 
 QuantizedRows Bench::quantize(const Matrix& matrix, const ActivationFormat& format) {
     const QuantizedRows out = blank_codes(matrix.rows, matrix.cols, format);
-    backend.quantize(upload(matrix), out, 0);
+    backend.quantize(upload(matrix), out, {});
     return out;
+}
+
+SiteNote Bench::note(Site site, int64_t n) {
+    const std::vector<Site> none(static_cast<size_t>(n), kNoSite);
+    return {site, static_cast<Site*>(place(none.data(), n * int64_t{sizeof(Site)}))};
 }
 
 Matrix Bench::download(const Rows& rows) {
@@ -76,27 +81,8 @@ Matrix Bench::download(const Rows& rows) {
     for (int64_t r = 0; r < rows.rows; ++r) {
         backend.download(matrix.row(r), rows.f32(r), rows.cols * 4);
     }
+    backend.synchronize();
     return matrix;
-}
-
-Codes Bench::download(const QuantizedRows& rows) {
-    Codes out;
-    out.codes = backend.read_codes(rows);
-    const auto n = static_cast<size_t>(rows.rows * rows.n_groups());
-    const auto bytes = static_cast<int64_t>(n * 4);
-    out.scales.resize(n);
-    out.row_sums.resize(n);
-    backend.download(out.scales.data(), rows.scales, bytes);
-    backend.download(out.row_sums.data(), rows.row_sums, bytes);
-    if (rows.offsets != nullptr) {
-        out.offsets.resize(n);
-        backend.download(out.offsets.data(), rows.offsets, bytes);
-    }
-    if (rows.bases != nullptr) {
-        out.bases.resize(n);
-        backend.download(out.bases.data(), rows.bases, bytes);
-    }
-    return out;
 }
 
 }  // namespace quarot::backend_test

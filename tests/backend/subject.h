@@ -32,14 +32,7 @@ std::vector<Subject> all_backends();
 std::unique_ptr<kernels::Backend> make(const Subject& subject, int n_threads = 1);
 std::unique_ptr<kernels::Backend> make_reference(int n_threads = 1);
 
-// Quantized rows brought back to the host.
-struct Codes {
-    std::vector<int8_t> codes;
-    std::vector<float> scales;
-    std::vector<int32_t> offsets;
-    std::vector<float> bases;
-    std::vector<int32_t> row_sums;
-};
+using Codes = kernels::HostCodes;
 
 // A backend and the buffers a test has in it.
 class Bench {
@@ -59,8 +52,23 @@ class Bench {
                                        const kernels::ActivationFormat& format);
     kernels::QuantizedRows quantize(const Matrix& matrix, const kernels::ActivationFormat& format);
 
+    // A note of `site` for n rows, none of them noted yet.
+    kernels::SiteNote note(kernels::Site site, int64_t n);
+
     Matrix download(const kernels::Rows& rows);
-    Codes download(const kernels::QuantizedRows& rows);
+    Codes download(const kernels::QuantizedRows& rows) { return backend.read_codes(rows); }
+    template <typename T>
+    std::vector<T> download(const T* from, int64_t n) {
+        std::vector<T> values(static_cast<size_t>(n));
+        backend.synchronize();
+        backend.download(values.data(), from, n * static_cast<int64_t>(sizeof(T)));
+        backend.synchronize();
+        return values;
+    }
+    // What operations noted in the n rows of a note.
+    std::vector<kernels::Site> sites(const kernels::SiteNote& note, int64_t n) {
+        return download(note.lowest, n);
+    }
 
     kernels::Backend& backend;
 

@@ -7,8 +7,8 @@ namespace quarot::backend_test {
 using namespace kernels;
 
 TestBatch::TestBatch(Bench& bench, const std::vector<Piece>& runs, int64_t page_tokens,
-                     int64_t max_pages) {
-    std::vector<int32_t> ids, positions, sequences, lengths, tables, first{0};
+                     int64_t max_pages, int64_t n_padding) {
+    std::vector<int32_t> ids, positions, sequences, lengths, pages, first{0}, first_page{0};
     for (size_t s = 0; s < runs.size(); ++s) {
         const int64_t length = runs[s].n_past + runs[s].n_new;
         for (int64_t p = runs[s].n_past; p < length; ++p) {
@@ -18,10 +18,15 @@ TestBatch::TestBatch(Bench& bench, const std::vector<Piece>& runs, int64_t page_
         }
         first.push_back(static_cast<int32_t>(positions.size()));
         lengths.push_back(static_cast<int32_t>(length));
-        for (int64_t i = 0; i < max_pages; ++i) {
-            const int64_t page = page_of(static_cast<int64_t>(s), i, max_pages);
-            tables.push_back(static_cast<int32_t>(i < ceil_div(length, page_tokens) ? page : -1));
+        for (int64_t i = 0; i < ceil_div(length, page_tokens); ++i) {
+            pages.push_back(static_cast<int32_t>(page_of(static_cast<int64_t>(s), i, max_pages)));
         }
+        first_page.push_back(static_cast<int32_t>(pages.size()));
+    }
+    for (int64_t i = 0; i < n_padding; ++i) {
+        ids.push_back(0);
+        positions.push_back(-1);
+        sequences.push_back(0);
     }
     view_.n_tokens = static_cast<int64_t>(positions.size());
     view_.token_ids = bench.upload(ids);
@@ -30,8 +35,9 @@ TestBatch::TestBatch(Bench& bench, const std::vector<Piece>& runs, int64_t page_
     view_.n_sequences = static_cast<int64_t>(runs.size());
     view_.first_token = bench.upload(first);
     view_.context_lengths = bench.upload(lengths);
-    view_.page_tables = bench.upload(tables);
-    view_.max_pages = max_pages;
+    view_.pages = bench.upload(pages);
+    view_.first_page = bench.upload(first_page);
+    view_.bad_sites = bench.note(0, view_.n_tokens).lowest;
 }
 
 std::vector<KvStore::Entry> entries_of(const KvStore& store, KvKind kind, int64_t layer,

@@ -18,7 +18,9 @@ struct Piece {
 // find what was stored: sequence s owns pages of max_pages each, counted backwards.
 class TestBatch {
   public:
-    TestBatch(Bench& bench, const std::vector<Piece>& runs, int64_t page_tokens, int64_t max_pages);
+    // n_padding tokens that belong to no sequence follow the others.
+    TestBatch(Bench& bench, const std::vector<Piece>& runs, int64_t page_tokens, int64_t max_pages,
+              int64_t n_padding = 0);
     const kernels::BatchView& view() const { return view_; }
     static int64_t page_of(int64_t sequence, int64_t index, int64_t max_pages) {
         return sequence * max_pages + (max_pages - 1 - index);

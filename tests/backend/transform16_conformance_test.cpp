@@ -181,9 +181,10 @@ TEST_P(Transform16OfAny, NanAndInfStayVisibleToTheNextQuantizer) {
             Bench bench(*backend_);
             const auto mixer = backend_->prepare_transform(linalg::make_mixer(n), 1, DType::F16);
             const Rows rows = bench.upload(in);
+            const SiteNote note = bench.note(7, 2);
             backend_->transform_quantize(mixer.get(), rows,
-                                         {bench.blank_codes(2, 2 * n, {.bits = 4})}, 7);
-            EXPECT_EQ(backend_->take_non_finite_site(), 7) << bad << " " << n;
+                                         {bench.blank_codes(2, 2 * n, {.bits = 4})}, note);
+            EXPECT_EQ(bench.sites(note, 2), (std::vector<Site>{7, kNoSite})) << bad << " " << n;
             const Matrix out = bench.download(rows);
             for (int64_t c = 0; c < 4 * n; ++c) {
                 const bool beside = c < n || c >= 2 * n;  // another block or another row

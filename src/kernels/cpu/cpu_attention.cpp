@@ -62,6 +62,9 @@ void CpuAttention::run(CpuContext& context, const AttentionArgs& args) {
     const KvLayout &k = store.layout(KvKind::Key), &v = store.layout(KvKind::Value);
     const int64_t group = args.n_heads / d.n_kv_heads, head_dim = d.head_dim;
     list_tasks(args);
+    for (int64_t row = batch.first_token[batch.n_sequences]; row < args.out.rows; ++row) {
+        std::fill_n(args.out.f32(row), args.out.cols, 0.0f);
+    }
 
     const auto run_task = [&](int64_t index, int thread) {
         const Task& task = tasks_[static_cast<size_t>(index)];
@@ -80,7 +83,7 @@ void CpuAttention::run(CpuContext& context, const AttentionArgs& args) {
         std::fill_n(m.out, n_rows * v.dims, 0.0f);
         const AttentionRows rows{m.q, m.maxima, m.sums, m.out, n_rows, head_dim, v.dims};
         for (int64_t entry = 0; entry * d.page_tokens <= last_position; ++entry) {
-            const int64_t page = batch.page_tables[task.sequence * batch.max_pages + entry];
+            const int64_t page = batch.pages[batch.first_page[task.sequence] + entry];
             const KvPlace place{args.layer, page, task.kv_head};
             context.isa.expand_keys(store.block(KvKind::Key, place), m.keys);
             context.isa.expand_values(store.block(KvKind::Value, place), m.values);

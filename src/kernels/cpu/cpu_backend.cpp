@@ -1,8 +1,6 @@
 #include "kernels/cpu/cpu_backend.h"
 
-#include <atomic>
 #include <cstring>
-#include <limits>
 
 #include "core/check.h"
 #include "core/error.h"
@@ -10,6 +8,7 @@
 #include "kernels/cpu/cpu_gram.h"
 #include "kernels/cpu/cpu_kv_store.h"
 #include "kernels/cpu/cpu_linear.h"
+#include "kernels/cpu/cpu_logits.h"
 #include "kernels/cpu/cpu_transform.h"
 #include "kernels/cpu/isa_choice.h"
 #include "kernels/cpu/row_quantizer.h"
@@ -36,8 +35,6 @@ class CpuEmbedding final : public Embedding {
     std::shared_ptr<const Tensor> table_;
     FloatFormat format_;
 };
-
-constexpr Site kNoSite = std::numeric_limits<Site>::max();
 
 // Row-wise operations fuse by doing everything to a row while it is in L1; each step is the same
 // row kernel as in the plain operation, so fused and plain give the same bits.
@@ -72,6 +69,10 @@ class CpuBackend final : public Backend {
                                            int64_t n_pages) override {
         return std::make_unique<CpuKvStore>(descriptor, n_pages);
     }
+    std::optional<int64_t> kv_bytes(const KvDescriptor& descriptor,
+                                    int64_t n_pages) const override {
+        return cpu_kv_bytes(descriptor, n_pages);
+    }
 
     void embed(const EmbedArgs& args) override {
         const auto& table = static_cast<const CpuEmbedding&>(args.table);
@@ -92,9 +93,20 @@ class CpuBackend final : public Backend {
         });
     }
 
-    void quantize(Rows in, QuantizedRows out, Site site) override {
+    void add(Rows to, Rows from) override {
+        check_same_shape(to, from);
+        context_.for_rows(to.rows, [&](int64_t row, int) { add_row(to, from, row); });
+    }
+
+    void quantize(Rows in, QuantizedRows out, SiteNote note) override {
         check_quantizable(in, out);
-        context_.for_rows(in.rows, [&](int64_t row, int) { quantize_row(in, &out, row, site); });
+        context_.for_rows(in.rows, [&](int64_t row, int) { quantize_row(in, &out, row, note); });
+    }
+
+    void find_non_finite(Rows in, SiteNote note) override {
+        context_.for_rows(in.rows, [&](int64_t row, int) {
+            if (!isa().range_of(in.f32(row), in.cols).finite) note_row(note, row);
+        });
     }
 
     void linear(const LinearArgs& args) override {
@@ -138,33 +150,53 @@ class CpuBackend final : public Backend {
 
     void accumulate_gram(Rows in, double* gram) override { add_gram(context_, in, gram); }
 
-    void rms_norm_quantize(const RmsNormArgs& args, const Operand& out, Site site) override {
+    void log_probabilities(const LogProbabilityArgs& args) override {
+        cpu::log_probabilities(context_, args);
+    }
+    void top_k(const TopKArgs& args) override { cpu::top_k(context_, args); }
+    void divergence(const DivergenceArgs& args) override { cpu::divergence(context_, args); }
+
+    void rms_norm_quantize(const RmsNormArgs& args, const Operand& out, SiteNote note) override {
         check_same_shape(args.in, args.out);
         const QuantizedRows* quantized = quantized_of(args.out, out);
         context_.for_rows(args.in.rows, [&](int64_t row, int) {
             norm_row(args, row);
-            quantize_row(args.out, quantized, row, site);
+            quantize_row(args.out, quantized, row, note);
+        });
+    }
+
+    void add_rms_norm_quantize(const AddRmsNormArgs& args, const Operand& out,
+                               SiteNote note) override {
+        check_same_shape(args.residual, args.partial);
+        check_same_shape(args.residual, args.out);
+        const QuantizedRows* quantized = quantized_of(args.out, out);
+        const RmsNormArgs norm = {
+            .in = args.residual, .gain = args.gain, .eps = args.eps, .out = args.out};
+        context_.for_rows(args.out.rows, [&](int64_t row, int) {
+            add_row(args.residual, args.partial, row);
+            norm_row(norm, row);
+            quantize_row(args.out, quantized, row, note);
         });
     }
 
     void transform_quantize(const Transform* transform, Rows scratch, const Operand& out,
-                            Site site) override {
+                            SiteNote note) override {
         const QuantizedRows* quantized = quantized_of(scratch, out);
         context_.for_rows(scratch.rows, [&](int64_t row, int thread) {
             transform_row(transform, scratch, row, thread);
-            quantize_row(scratch, quantized, row, site);
+            quantize_row(scratch, quantized, row, note);
         });
     }
 
     void silu_mul_transform_quantize(const SiluMulArgs& args, const Transform* transform,
-                                     const Operand& out, Site site) override {
+                                     const Operand& out, SiteNote note) override {
         check_same_shape(args.gate, args.up);
         check_same_shape(args.gate, args.out);
         const QuantizedRows* quantized = quantized_of(args.out, out);
         context_.for_rows(args.gate.rows, [&](int64_t row, int thread) {
             silu_mul_row(args, row);
             transform_row(transform, args.out, row, thread);
-            quantize_row(args.out, quantized, row, site);
+            quantize_row(args.out, quantized, row, note);
         });
     }
 
@@ -179,18 +211,6 @@ class CpuBackend final : public Backend {
 
     void linear_group(const LinearGroupArgs& args) override {
         multiply(context_, args.in, args.weights, args.outs, false);
-    }
-
-    void gated_linear(const GatedLinearArgs& args) override {
-        const std::array<const Linear*, 2> weights{&args.gate, &args.up};
-        const std::array<Rows, 2> outs{args.gate_out, args.up_out};
-        multiply(context_, args.in, weights, outs, false);
-        silu_mul({.gate = args.gate_out, .up = args.up_out, .out = args.gate_out});
-    }
-
-    std::optional<Site> take_non_finite_site() override {
-        const Site site = non_finite_site_.exchange(kNoSite);
-        return site == kNoSite ? std::nullopt : std::optional<Site>(site);
     }
 
   private:
@@ -230,9 +250,15 @@ class CpuBackend final : public Backend {
                                                            context_.scratch(thread));
     }
 
-    void quantize_row(const Rows& in, const QuantizedRows* out, int64_t row, Site site) {
+    void quantize_row(const Rows& in, const QuantizedRows* out, int64_t row, SiteNote note) {
         if (out == nullptr) return;
-        if (!quantize_activation_row(isa(), in.f32(row), *out, row)) note_non_finite(site);
+        if (!quantize_activation_row(isa(), in.f32(row), *out, row)) note_row(note, row);
+    }
+
+    static void add_row(const Rows& to, const Rows& from, int64_t row) {
+        float* sum = to.f32(row);
+        const float* x = from.f32(row);
+        for (int64_t c = 0; c < to.cols; ++c) sum[c] += x[c];
     }
 
     void silu_mul_row(const SiluMulArgs& args, int64_t row) const {
@@ -241,8 +267,9 @@ class CpuBackend final : public Backend {
 
     void rope_row(const RopeArgs& args, int64_t row) const {
         const int64_t position = args.batch.positions[row], half = args.head_dim / 2;
-        QUAROT_CHECK(position >= 0 && position < args.table.n_positions, "position {} of {}",
-                     position, args.table.n_positions);
+        if (position < 0) return;
+        QUAROT_CHECK(position < args.table.n_positions, "position {} of {}", position,
+                     args.table.n_positions);
         const float* cos = args.table.cos + position * half;
         const float* sin = args.table.sin + position * half;
         for (const Rows* rows : {&args.q, &args.k}) {
@@ -253,21 +280,15 @@ class CpuBackend final : public Backend {
     }
 
     void append_row(const AppendKvArgs& args, int64_t row, int thread) {
+        if (args.batch.positions[row] < 0) return;
         auto& store = static_cast<CpuKvStore&>(args.kv);
         if (!append_token(store, isa(), args, row, context_.scratch(thread))) {
-            note_non_finite(args.site);
-        }
-    }
-
-    void note_non_finite(Site site) {
-        Site lowest = non_finite_site_.load();
-        while (site < lowest && !non_finite_site_.compare_exchange_weak(lowest, site)) {
+            note_row(args.note, row);
         }
     }
 
     CpuContext context_;
     CpuAttention attention_;
-    std::atomic<Site> non_finite_site_{kNoSite};
 };
 
 }  // namespace

@@ -150,8 +150,8 @@ TEST(CpuLinear, SumsHoldAtTheLargestWidth) {
                     backend->allocate(backend->quantized_bytes(rows, kInputs, format));
                 QuantizedRows in = backend->place_quantized(memory.data(), rows, kInputs, format);
                 for (int64_t r = 0; r < rows; ++r) {
-                    std::memset(in.codes + r * in.stride, 0, static_cast<size_t>(in.stride));
-                    std::memset(in.codes + r * in.stride, -128, kInputs);
+                    std::memset(in.row_codes(r), 0, static_cast<size_t>(in.stride));
+                    std::memset(in.row_codes(r), -128, kInputs);
                     in.scales[r] = 1.0f;
                     in.row_sums[r] = -128 * kInputs;
                 }

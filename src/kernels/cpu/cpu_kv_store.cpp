@@ -29,13 +29,6 @@ void check_supported(const KvFormat& format, int64_t head_dim, const char* name)
     }
 }
 
-int64_t store_bytes(const KvDescriptor& d, int64_t n_pages, int64_t block_bytes) {
-    const std::array<int64_t, 4> shape{d.n_layers, n_pages, d.n_kv_heads, block_bytes};
-    const auto bytes = checked_product(shape);
-    if (!bytes) fail(ErrorCode::OutOfMemory, "a KV cache of {} pages is too large", n_pages);
-    return *bytes;
-}
-
 const KvDescriptor& checked(const KvDescriptor& d) {
     check_supported(d.k, d.head_dim, "K");
     check_supported(d.v, d.head_dim, "V");
@@ -66,11 +59,28 @@ KvLayout::KvLayout(KvKind which, const KvFormat& format, int64_t width, int64_t 
     bytes = round_up(zeros_at + slots * 2, int64_t{64});
 }
 
+std::optional<int64_t> cpu_kv_bytes(const KvDescriptor& descriptor, int64_t n_pages) {
+    const KvDescriptor& d = checked(descriptor);
+    const int64_t block = KvLayout(KvKind::Key, d.k, d.head_dim, d.page_tokens).bytes +
+                          KvLayout(KvKind::Value, d.v, d.head_dim, d.page_tokens).bytes;
+    return checked_product(std::array{d.n_layers, n_pages, d.n_kv_heads, block});
+}
+
+namespace {
+
+int64_t store_bytes(const KvDescriptor& d, int64_t n_pages) {
+    const auto bytes = cpu_kv_bytes(d, n_pages);
+    if (!bytes) fail(ErrorCode::OutOfMemory, "a KV cache of {} pages is too large", n_pages);
+    return *bytes;
+}
+
+}  // namespace
+
 CpuKvStore::CpuKvStore(const KvDescriptor& d, int64_t n_pages)
     : KvStore(checked(d), n_pages),
       k_(KvKind::Key, d.k, d.head_dim, d.page_tokens),
       v_(KvKind::Value, d.v, d.head_dim, d.page_tokens),
-      memory_(store_bytes(d, n_pages, k_.bytes + v_.bytes), PageAdvice::Plain) {}
+      memory_(store_bytes(d, n_pages), PageAdvice::Plain) {}
 
 std::byte* CpuKvStore::at(KvKind kind, const KvPlace& p) const {
     const KvDescriptor& d = descriptor();
@@ -165,9 +175,9 @@ bool append_token(CpuKvStore& store, const IsaKernels& isa, const AppendKvArgs& 
     const BatchView& batch = args.batch;
     const int64_t position = batch.positions[token];
     const int64_t entry = position / d.page_tokens;
-    QUAROT_CHECK(position >= 0 && entry < batch.max_pages, "position {}", position);
-    const int64_t page =
-        batch.page_tables[batch.sequence_of_token[token] * batch.max_pages + entry];
+    const int32_t* pages = batch.first_page + batch.sequence_of_token[token];
+    QUAROT_CHECK(position >= 0 && entry < pages[1] - pages[0], "position {}", position);
+    const int64_t page = batch.pages[pages[0] + entry];
     const int64_t slot = position % d.page_tokens;
     auto* codes = reinterpret_cast<uint8_t*>(scratch.get(round_up(d.head_dim, int64_t{64})));
     bool finite = true;

@@ -49,6 +49,9 @@ class CpuKvStore final : public KvStore {
     MappedMemory memory_;
 };
 
+// As Backend::kv_bytes.
+std::optional<int64_t> cpu_kv_bytes(const KvDescriptor& descriptor, int64_t n_pages);
+
 // Quantizes and writes the K and V rows of one token; false if one held a NaN or Inf.
 bool append_token(CpuKvStore& store, const IsaKernels& isa, const AppendKvArgs& args, int64_t token,
                   Scratch& scratch);

@@ -210,7 +210,7 @@ void multiply_codes_dense(CpuContext& context, const QuantizedRows& in, const Cp
             const int64_t at = row * n_groups + g;
             float* to = values + row * stride + g * size;
             const float offset = in.offsets == nullptr ? 0 : static_cast<float>(in.offsets[at]);
-            context.isa.dequantize_row(in.codes + row * in.stride + g * size, size,
+            context.isa.dequantize_row(in.row_codes(row) + g * size, size,
                                        scale_sums ? 1.0f : in.scales[at], offset, to);
             if (in.bases == nullptr) continue;
             for (int64_t i = 0; i < size; ++i) to[i] += in.bases[at];
@@ -252,7 +252,7 @@ void multiply_chunk(CpuContext& context, const QuantizedRows& in, const int32_t*
     const int64_t tile_bytes = steps * 4 * kTileSlots, n_tiles = ceil_div(n_rows, isa.token_tile);
     context.parallel(n_tiles, [&](int64_t tile, int) {
         const int64_t token = tile * isa.token_tile;
-        isa.pack_tile(in.codes + (first_row + token) * in.stride, in.stride,
+        isa.pack_tile(in.row_codes(first_row + token), in.stride,
                       std::min(isa.token_tile, n_rows - token), steps, tiles + tile * tile_bytes);
     });
     const TokenTile first_tile =
@@ -300,7 +300,8 @@ void multiply_plain(CpuContext& context, const QuantizedRows& in,
     }
     const PanelList panels(weights, outs);
     if (in.rows == 1) {
-        multiply_row(context, tokens_from(in, in.codes, offset_sums, 0, 1), panels, accumulate);
+        multiply_row(context, tokens_from(in, in.row_codes(0), offset_sums, 0, 1), panels,
+                     accumulate);
         return;
     }
     const int64_t chunk = n_tiles * context.isa.token_tile;

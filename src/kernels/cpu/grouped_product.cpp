@@ -108,7 +108,7 @@ Plan make_plan(CpuContext& context, const QuantizedRows& in, const PanelList& pa
 
 // One row of codes, every segment from the start of a step of its own.
 void spread_row(const Plan& plan, int64_t row, int8_t* out) {
-    const int8_t* codes = plan.in.codes + row * plan.in.stride;
+    const int8_t* codes = plan.in.row_codes(row);
     std::memset(out, 0, static_cast<size_t>(plan.row_bytes()));
     for (const SteppedSegment& s : plan.segments) {
         std::memcpy(out + 4 * s.tile_step + s.segment.first % 4, codes + s.segment.first,
@@ -120,7 +120,7 @@ int32_t code_sum(const QuantizedRows& in, int64_t row, const Segment& segment) {
     if (segment.last - segment.first == activation_group_of(in)) {
         return in.row_sums[row * in.n_groups() + segment.activation_group];
     }
-    const int8_t* codes = in.codes + row * in.stride;
+    const int8_t* codes = in.row_codes(row);
     return std::accumulate(codes + segment.first, codes + segment.last, 0);
 }
 
@@ -185,7 +185,7 @@ void multiply_tile(const IsaKernels& isa, const Plan& plan, const IntPanel* part
 
 void pack_tile(CpuContext& context, int thread, const Plan& plan, int64_t row, int64_t n_rows,
                const PackedTokens& tile) {
-    const int8_t* codes = plan.in.codes + row * plan.in.stride;
+    const int8_t* codes = plan.in.row_codes(row);
     int64_t stride = plan.in.stride;
     if (!plan.on_borders) {
         stride = plan.row_bytes();

@@ -53,7 +53,7 @@ GroupCodes asymmetric_group(RowRange range, const ActivationFormat& format) {
 bool quantize_activation_row(const IsaKernels& isa, const float* x, const QuantizedRows& out,
                              int64_t row) {
     const ActivationFormat& format = out.format;
-    int8_t* codes = out.codes + row * out.stride;
+    int8_t* codes = out.row_codes(row);
     const int64_t n_groups = out.n_groups(), size = out.cols / n_groups;
     bool finite = true;
     for (int64_t g = 0; g < n_groups; ++g) {

@@ -1,7 +1,6 @@
 #include "kernels/reference/reference_attention.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <span>
 #include <vector>
@@ -18,8 +17,9 @@ constexpr int64_t kTokensPerTask = 64;
 KvPlace place_of(const KvStore& kv, const BatchView& batch, int64_t sequence, int64_t position) {
     const int64_t page_tokens = kv.descriptor().page_tokens;
     const int64_t index = position / page_tokens;
-    QUAROT_CHECK(position >= 0 && index < batch.max_pages, "position {}", position);
-    const int64_t page = batch.page_tables[sequence * batch.max_pages + index];
+    const int64_t first = batch.first_page[sequence], end = batch.first_page[sequence + 1];
+    QUAROT_CHECK(position >= 0 && index < end - first, "position {}", position);
+    const int64_t page = batch.pages[first + index];
     QUAROT_CHECK(page >= 0 && page < kv.n_pages(), "page {}", page);
     return {.page = page, .slot = position % page_tokens};
 }
@@ -123,7 +123,7 @@ void run(const AttentionArgs& args, const Task& task) {
 
 }  // namespace
 
-bool reference_append_kv(ThreadPool& pool, const AppendKvArgs& args) {
+void reference_append_kv(ThreadPool& pool, const AppendKvArgs& args) {
     const KvDescriptor& d = args.kv.descriptor();
     const int64_t width = d.n_kv_heads * d.head_dim;
     QUAROT_CHECK(args.k.cols == width && args.v.cols == width);
@@ -131,9 +131,9 @@ bool reference_append_kv(ThreadPool& pool, const AppendKvArgs& args) {
     QUAROT_CHECK(args.layer >= 0 && args.layer < d.n_layers, "layer {}", args.layer);
     auto& store = static_cast<ReferenceKvStore&>(args.kv);
     const auto dim = static_cast<size_t>(d.head_dim);
-    std::atomic<bool> finite = true;
     pool.parallel_for(args.batch.n_tokens, [&](int64_t token, int) {
         const int64_t position = args.batch.positions[token];
+        if (position < 0) return;
         KvPlace place =
             place_of(args.kv, args.batch, args.batch.sequence_of_token[token], position);
         place.layer = args.layer;
@@ -141,11 +141,11 @@ bool reference_append_kv(ThreadPool& pool, const AppendKvArgs& args) {
             const int64_t column = place.head * d.head_dim;
             const std::span k(args.k.f32(token) + column, dim);
             const std::span v(args.v.f32(token) + column, dim);
-            if (!store.vectors(KvKind::Key).put(place, position, k)) finite = false;
-            if (!store.vectors(KvKind::Value).put(place, position, v)) finite = false;
+            bool finite = store.vectors(KvKind::Key).put(place, position, k);
+            finite &= store.vectors(KvKind::Value).put(place, position, v);
+            if (!finite) note_row(args.note, token);
         }
     });
-    return finite;
 }
 
 void reference_attention(ThreadPool& pool, const AttentionArgs& args) {
@@ -155,6 +155,9 @@ void reference_attention(ThreadPool& pool, const AttentionArgs& args) {
     QUAROT_CHECK(args.q.cols == args.n_heads * d.head_dim && args.out.cols == args.q.cols);
     QUAROT_CHECK(args.q.rows == args.batch.n_tokens && args.out.rows == args.batch.n_tokens);
     QUAROT_CHECK(args.layer >= 0 && args.layer < d.n_layers, "layer {}", args.layer);
+    for (int64_t row = args.batch.first_token[args.batch.n_sequences]; row < args.out.rows; ++row) {
+        std::fill_n(args.out.f32(row), args.out.cols, 0.0f);
+    }
     const std::vector<Task> tasks = split(args);
     pool.parallel_for(static_cast<int64_t>(tasks.size()),
                       [&](int64_t i, int) { run(args, tasks[static_cast<size_t>(i)]); });

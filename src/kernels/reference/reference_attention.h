@@ -7,8 +7,7 @@
 
 namespace quarot::kernels {
 
-// False: a NaN or Inf was quantized.
-bool reference_append_kv(ThreadPool& pool, const AppendKvArgs& args);
+void reference_append_kv(ThreadPool& pool, const AppendKvArgs& args);
 void reference_attention(ThreadPool& pool, const AttentionArgs& args);
 
 }  // namespace quarot::kernels

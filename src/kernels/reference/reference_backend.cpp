@@ -1,8 +1,6 @@
 #include "kernels/reference/reference_backend.h"
 
-#include <algorithm>
 #include <cstring>
-#include <limits>
 #include <utility>
 
 #include "core/check.h"
@@ -12,6 +10,7 @@
 #include "kernels/reference/reference_gram.h"
 #include "kernels/reference/reference_kv_store.h"
 #include "kernels/reference/reference_linear.h"
+#include "kernels/reference/reference_logits.h"
 #include "kernels/reference/reference_quantize.h"
 #include "kernels/reference/reference_rows.h"
 #include "kernels/reference/reference_weights.h"
@@ -20,8 +19,6 @@
 namespace quarot::kernels {
 
 namespace {
-
-constexpr Site kNoSite = std::numeric_limits<Site>::max();
 
 struct ReferenceEmbedding final : Embedding {
     explicit ReferenceEmbedding(std::shared_ptr<const Tensor> t) : table(std::move(t)) {}
@@ -64,6 +61,10 @@ class ReferenceBackend final : public Backend {
                                            int64_t n_pages) override {
         return std::make_unique<ReferenceKvStore>(descriptor, n_pages);
     }
+    std::optional<int64_t> kv_bytes(const KvDescriptor& descriptor,
+                                    int64_t n_pages) const override {
+        return reference_kv_bytes(descriptor, n_pages);
+    }
 
     void embed(const EmbedArgs& args) override;
     void gather_rows(Rows in, const int32_t* row_indices, Rows out) override;
@@ -72,32 +73,31 @@ class ReferenceBackend final : public Backend {
     void transform(const Transform& transform, Rows rows) override {
         reference_transform(pool_, static_cast<const ReferenceTransform&>(transform), rows);
     }
-    void quantize(Rows in, QuantizedRows out, Site site) override {
-        if (!reference_quantize(pool_, in, out)) record(site);
+    void add(Rows to, Rows from) override { reference_add(pool_, to, from); }
+    void quantize(Rows in, QuantizedRows out, SiteNote note) override {
+        reference_quantize(pool_, in, out, note);
+    }
+    void find_non_finite(Rows in, SiteNote note) override {
+        reference_find_non_finite(pool_, in, note);
     }
     void linear(const LinearArgs& args) override { reference_linear(pool_, args); }
     void rope(const RopeArgs& args) override { reference_rope(pool_, args); }
-    void append_kv(const AppendKvArgs& args) override {
-        if (!reference_append_kv(pool_, args)) record(args.site);
-    }
+    void append_kv(const AppendKvArgs& args) override { reference_append_kv(pool_, args); }
     void attention(const AttentionArgs& args) override { reference_attention(pool_, args); }
     void silu_mul(const SiluMulArgs& args) override { reference_silu_mul(pool_, args); }
     void accumulate_gram(Rows in, double* gram) override { reference_gram(pool_, in, gram); }
-
-    std::optional<Site> take_non_finite_site() override {
-        const Site site = std::exchange(first_non_finite_, kNoSite);
-        if (site == kNoSite) return std::nullopt;
-        return site;
+    void log_probabilities(const LogProbabilityArgs& args) override {
+        reference_log_probabilities(pool_, args);
     }
+    void top_k(const TopKArgs& args) override { reference_top_k(pool_, args); }
+    void divergence(const DivergenceArgs& args) override { reference_divergence(pool_, args); }
 
   private:
     static void copy(void* to, const void* from, int64_t bytes) {
         if (bytes > 0) std::memcpy(to, from, static_cast<size_t>(bytes));
     }
-    void record(Site site) { first_non_finite_ = std::min(first_non_finite_, site); }
 
     ThreadPool pool_;
-    Site first_non_finite_ = kNoSite;  // written by the calling thread only
 };
 
 void ReferenceBackend::embed(const EmbedArgs& args) {

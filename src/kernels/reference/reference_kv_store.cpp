@@ -1,6 +1,7 @@
 #include "kernels/reference/reference_kv_store.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <initializer_list>
 #include <limits>
@@ -30,6 +31,21 @@ void check_supported(const KvDescriptor& d, const KvFormat& format) {
     }
 }
 
+// fp32 vectors that a page has room for.
+int64_t float_slots(const KvDescriptor& d, const KvFormat& format) {
+    if (format.bits == 16) return d.page_tokens;
+    return std::clamp<int64_t>(format.exempt_positions, 0, d.page_tokens);
+}
+
+// Of the K or V of one head in one page.
+int64_t block_bytes(const KvDescriptor& d, const KvFormat& format) {
+    check_supported(d, format);
+    const int64_t values = float_slots(d, format) * d.head_dim * size_of(DType::F32);
+    if (format.bits == 16) return values;
+    const int64_t n_groups = format.group_size == 0 ? 1 : d.head_dim / format.group_size;
+    return values + d.page_tokens * (d.head_dim + n_groups * (4 + 2) + 1);
+}
+
 template <typename T>
 void allocate(std::vector<T>& to, std::initializer_list<int64_t> dims) {
     const auto count = checked_product(std::span(dims.begin(), dims.size()));
@@ -49,9 +65,7 @@ KvVectors::KvVectors(const KvDescriptor& d, const KvFormat& format, int64_t n_pa
       page_tokens_(d.page_tokens),
       n_heads_(d.n_kv_heads),
       head_dim_(d.head_dim),
-      float_slots_(format.bits == 16
-                       ? d.page_tokens
-                       : std::clamp<int64_t>(format.exempt_positions, 0, d.page_tokens)) {
+      float_slots_(float_slots(d, format)) {
     check_supported(d, format);
     allocate(values_, {d.n_layers, n_pages, float_slots_, n_heads_, head_dim_});
     if (format.bits == 16) return;
@@ -148,6 +162,12 @@ int64_t KvVectors::bytes() const {
     return static_cast<int64_t>(codes_.size() + scales_.size() * sizeof(float) +
                                 zeros_.size() * sizeof(int16_t) + values_.size() * sizeof(float) +
                                 is_float_.size());
+}
+
+std::optional<int64_t> reference_kv_bytes(const KvDescriptor& d, int64_t n_pages) {
+    const std::array dims{d.n_layers, n_pages, d.n_kv_heads,
+                          block_bytes(d, d.k) + block_bytes(d, d.v)};
+    return checked_product(dims);
 }
 
 ReferenceKvStore::ReferenceKvStore(const KvDescriptor& d, int64_t n_pages)

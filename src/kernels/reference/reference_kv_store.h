@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -48,6 +49,9 @@ class KvVectors {
     std::vector<float> values_;      // [layers, pages, float_slots, heads, head_dim]
     std::vector<uint8_t> is_float_;  // [vectors]: the vector stands in values_
 };
+
+// As Backend::kv_bytes.
+std::optional<int64_t> reference_kv_bytes(const KvDescriptor& descriptor, int64_t n_pages);
 
 class ReferenceKvStore final : public KvStore {
   public:

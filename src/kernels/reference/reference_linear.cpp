@@ -43,7 +43,7 @@ int64_t group_size_of(const QuantizedRows& rows) {
 // code - offset of one row.
 void row_integers(const QuantizedRows& rows, int64_t row, int16_t* out) {
     const int64_t group_size = group_size_of(rows);
-    const int8_t* codes = rows.codes + row * rows.stride;
+    const int8_t* codes = rows.row_codes(row);
     for (int64_t g = 0; g < rows.n_groups(); ++g) {
         const int32_t offset =
             rows.offsets == nullptr ? 0 : rows.offsets[row * rows.n_groups() + g];

@@ -1,7 +1,6 @@
 #include "kernels/reference/reference_quantize.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <optional>
@@ -83,7 +82,7 @@ int32_t write_codes(std::span<const float> values, const GroupAffine& affine,
 bool quantize_row(const float* in, const QuantizedRows& out, int64_t row) {
     const ActivationFormat& format = out.format;
     const int64_t n_groups = out.n_groups(), size = out.cols / n_groups;
-    int8_t* codes = out.codes + row * out.stride;
+    int8_t* codes = out.row_codes(row);
     bool finite = true;
     for (int64_t g = 0; g < n_groups; ++g) {
         const std::span values(in + g * size, static_cast<size_t>(size));
@@ -108,18 +107,16 @@ bool quantize_row(const float* in, const QuantizedRows& out, int64_t row) {
 
 }  // namespace
 
-bool reference_quantize(ThreadPool& pool, const Rows& in, const QuantizedRows& out) {
+void reference_quantize(ThreadPool& pool, const Rows& in, const QuantizedRows& out, SiteNote note) {
     const ActivationFormat& format = out.format;
     QUAROT_CHECK(in.dtype == DType::F32 && in.rows == out.rows && in.cols == out.cols);
     QUAROT_CHECK(format.bits >= 2 && format.bits <= 8, "{} bits", format.bits);
     QUAROT_CHECK(format.has_offsets() == (out.offsets != nullptr) &&
                  format.has_bases() == (out.bases != nullptr));
     QUAROT_CHECK(format.group_size == 0 || out.cols % format.group_size == 0);
-    std::atomic<bool> finite = true;
     pool.parallel_for(in.rows, [&](int64_t row, int) {
-        if (!quantize_row(in.f32(row), out, row)) finite = false;
+        if (!quantize_row(in.f32(row), out, row)) note_row(note, row);
     });
-    return finite;
 }
 
 }  // namespace quarot::kernels

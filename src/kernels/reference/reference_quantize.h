@@ -6,7 +6,7 @@
 
 namespace quarot::kernels {
 
-// False: some group held a NaN or Inf; such a group has codes 0, scale 1 and offset or base 0.
-bool reference_quantize(ThreadPool& pool, const Rows& in, const QuantizedRows& out);
+// A group that holds a NaN or Inf gets codes 0, scale 1 and offset or base 0, and its row is noted.
+void reference_quantize(ThreadPool& pool, const Rows& in, const QuantizedRows& out, SiteNote note);
 
 }  // namespace quarot::kernels

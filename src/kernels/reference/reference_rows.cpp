@@ -1,5 +1,6 @@
 #include "kernels/reference/reference_rows.h"
 
+#include <algorithm>
 #include <cmath>
 #include <span>
 #include <vector>
@@ -44,6 +45,22 @@ void reference_rms_norm(ThreadPool& pool, const RmsNormArgs& args) {
     });
 }
 
+void reference_add(ThreadPool& pool, const Rows& to, const Rows& from) {
+    QUAROT_CHECK(to.rows == from.rows && to.cols == from.cols);
+    pool.parallel_for(to.rows, [&](int64_t row, int) {
+        for (int64_t c = 0; c < to.cols; ++c) to.f32(row)[c] += from.f32(row)[c];
+    });
+}
+
+void reference_find_non_finite(ThreadPool& pool, const Rows& in, SiteNote note) {
+    pool.parallel_for(in.rows, [&](int64_t row, int) {
+        const float* x = in.f32(row);
+        if (!std::all_of(x, x + in.cols, [](float v) { return std::isfinite(v); })) {
+            note_row(note, row);
+        }
+    });
+}
+
 void reference_rope(ThreadPool& pool, const RopeArgs& args) {
     const int64_t half = args.head_dim / 2;
     QUAROT_CHECK(args.head_dim > 0 && args.head_dim % 2 == 0, "head_dim {}", args.head_dim);
@@ -51,7 +68,8 @@ void reference_rope(ThreadPool& pool, const RopeArgs& args) {
     QUAROT_CHECK(args.q.cols % args.head_dim == 0 && args.k.cols % args.head_dim == 0);
     pool.parallel_for(args.batch.n_tokens, [&](int64_t token, int) {
         const int64_t position = args.batch.positions[token];
-        QUAROT_CHECK(position >= 0 && position < args.table.n_positions, "position {}", position);
+        if (position < 0) return;
+        QUAROT_CHECK(position < args.table.n_positions, "position {}", position);
         const float* cos = args.table.cos + position * half;
         const float* sin = args.table.sin + position * half;
         rope_row(args.q.f32(token), args.q.cols, args.head_dim, cos, sin);

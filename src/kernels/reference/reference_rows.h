@@ -25,6 +25,8 @@ class ReferenceTransform final : public Transform {
 };
 
 void reference_rms_norm(ThreadPool& pool, const RmsNormArgs& args);
+void reference_add(ThreadPool& pool, const Rows& to, const Rows& from);
+void reference_find_non_finite(ThreadPool& pool, const Rows& in, SiteNote note);
 void reference_rope(ThreadPool& pool, const RopeArgs& args);
 void reference_silu_mul(ThreadPool& pool, const SiluMulArgs& args);
 void reference_transform(ThreadPool& pool, const ReferenceTransform& transform, const Rows& rows);

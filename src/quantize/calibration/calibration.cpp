@@ -40,18 +40,19 @@ model::Batch one_window(int64_t n_tokens, int64_t page_tokens) {
     std::iota(batch.positions.begin(), batch.positions.end(), 0);
     batch.first_token.push_back(static_cast<int32_t>(n_tokens));
     batch.context_lengths.push_back(static_cast<int32_t>(n_tokens));
-    batch.max_pages = ceil_div(n_tokens, page_tokens);
-    batch.page_tables.resize(static_cast<size_t>(batch.max_pages));
-    std::iota(batch.page_tables.begin(), batch.page_tables.end(), 0);
+    batch.pages.resize(static_cast<size_t>(ceil_div(n_tokens, page_tokens)));
+    std::iota(batch.pages.begin(), batch.pages.end(), 0);
+    batch.first_page.push_back(static_cast<int32_t>(batch.pages.size()));
     return batch;
 }
 
 Rows place_rows(kernels::Buffer& memory, int64_t n, int64_t cols, kernels::Backend& backend) {
-    const DType dtype = backend.activation_dtype();
-    QUAROT_CHECK(dtype == DType::F32, "calibration runs in fp32");
+    const kernels::BackendTraits traits = backend.traits();
+    QUAROT_CHECK(traits.residual == DType::F32 && traits.work == DType::F32,
+                 "calibration runs in fp32");
     const int64_t stride = round_up(cols, 16);
-    memory = backend.allocate(n * stride * size_of(dtype));
-    return {memory.data(), dtype, n, cols, stride};
+    memory = backend.allocate(n * stride * size_of(DType::F32));
+    return {memory.data(), DType::F32, n, cols, stride};
 }
 
 const model::SiteRule& rule_of(InputSite site) {
@@ -145,7 +146,7 @@ void Calibration::for_inputs(InputSite site, const std::function<void(const Rows
     if (site != InputSite::Attention) attend();
     if (site == InputSite::Mlp || site == InputSite::Down) add_output();
     for_windows([&](int64_t index) {
-        const Rows residual = window(residual_, index);
+        model::Residual residual = {window(residual_, index), {}};
         Rows inputs = window(attended_, index);  // of o_proj
         if (site == InputSite::Attention)
             inputs = floats(steps_->attention_input(kLayer, residual).main);
@@ -177,9 +178,10 @@ void Calibration::finish_layer() {
     attend();
     add_output();
     for_windows([&](int64_t index) {
-        const Rows residual = window(residual_, index);
+        model::Residual residual = {window(residual_, index), {}};
         const model::SiteInput in = steps_->down_input(kLayer, steps_->mlp_input(kLayer, residual));
         steps_->add_linear(kLayer, LinearRole::Down, in, residual);
+        steps_->settle(residual);
     });
     weights_.layers[kLayer] = {};
     stand_ = Stand::Start;
@@ -191,8 +193,8 @@ void Calibration::attend() {
     if (stand_ != Stand::Start) return;
     for_windows([&](int64_t index) {
         const Rows attended = window(attended_, index);
-        steps_->attention(kLayer, steps_->attention_input(kLayer, window(residual_, index)),
-                          attended);
+        model::Residual residual = {window(residual_, index), {}};
+        steps_->attention(kLayer, steps_->attention_input(kLayer, residual), attended);
         const model::SiteInput in = steps_->output_input(kLayer, attended);
         if (const auto* codes = std::get_if<kernels::QuantizedRows>(&in.main.rows)) {
             backend_.dequantize(*codes, attended);
@@ -205,7 +207,9 @@ void Calibration::add_output() {
     if (stand_ != Stand::Attended) return;
     for_windows([&](int64_t index) {
         const auto in = steps_->input_of(kLayer, InputSite::Output, window(attended_, index));
-        steps_->add_linear(kLayer, LinearRole::O, in, window(residual_, index));
+        model::Residual residual = {window(residual_, index), {}};
+        steps_->add_linear(kLayer, LinearRole::O, in, residual);
+        steps_->settle(residual);
     });
     stand_ = Stand::Added;
 }

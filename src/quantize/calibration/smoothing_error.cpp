@@ -98,7 +98,7 @@ double SmoothingError::of(const Tensor& weight, std::span<const double> scales,
     if (activations.bits < 16) {
         codes = backend_.allocate(backend_.quantized_bytes(n_rows_, n_cols_, activations));
         const auto rows = backend_.place_quantized(codes.data(), n_rows_, n_cols_, activations);
-        backend_.quantize(in, rows, 0);
+        backend_.quantize(in, rows, {});
         operand = {rows};
         weights.activation_group = activations.group_size;
     }

@@ -1,4 +1,4 @@
-#include "eval/log_softmax.h"
+#include "tensor/log_softmax.h"
 
 #include <algorithm>
 #include <array>
@@ -13,7 +13,7 @@
 #define QUAROT_CLONES
 #endif
 
-namespace quarot::eval {
+namespace quarot {
 
 namespace {
 
@@ -95,4 +95,4 @@ int64_t arg_max(std::span<const float> logits) {
     return std::max_element(logits.begin(), logits.end()) - logits.begin();
 }
 
-}  // namespace quarot::eval
+}  // namespace quarot

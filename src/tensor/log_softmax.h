@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <span>
 
-namespace quarot::eval {
+namespace quarot {
 
 // log(sum(exp(logits))), fp64; the same bits on every machine.
 double log_sum_exp(std::span<const float> logits);
@@ -15,4 +15,4 @@ double kl_divergence(std::span<const float> p, double p_log_sum, std::span<const
 
 int64_t arg_max(std::span<const float> logits);  // lowest index among equals
 
-}  // namespace quarot::eval
+}  // namespace quarot
