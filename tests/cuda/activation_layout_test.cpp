@@ -16,26 +16,34 @@ TEST(ActivationLayout, RowsAreMultiplesOf128Bytes) {
     EXPECT_EQ(activation_stride(129), 256);
 }
 
-TEST(ActivationLayout, InterleavingPermutesEveryRunOf64) {
-    for (int64_t run = 0; run < 256; run += 64) {
+TEST(ActivationLayout, EveryCodeHasAPlaceOfItsOwn) {
+    for (int64_t rows : {1, 5, 16, 17}) {
         std::set<int64_t> places;
-        for (int64_t k = run; k < run + 64; ++k) {
-            EXPECT_EQ(code_position(k, false), k);
-            places.insert(code_position(k, true));
+        for (int64_t row = 0; row < rows; ++row) {
+            for (int64_t col = 0; col < 256; ++col) {
+                places.insert(code_offset(rows, 256, row, col));
+            }
         }
-        EXPECT_EQ(places.size(), 64u);
-        EXPECT_EQ(*places.begin(), run);
-        EXPECT_EQ(*places.rbegin(), run + 63);
+        EXPECT_EQ(std::ssize(places), rows * 256);
+        EXPECT_EQ(*places.begin(), 0);
+        EXPECT_EQ(*places.rbegin(), rows * 256 - 1);
     }
 }
 
-// Lane t of an m16n8k32 product takes columns 4t..4t+3 of each 16: four words, 16 bytes.
-TEST(ActivationLayout, ALaneFindsItsFourWordsSideBySide) {
-    for (int64_t t = 0; t < 4; ++t) {
-        for (int64_t word = 0; word < 4; ++word) {
-            EXPECT_EQ(code_position(16 * word + 4 * t, true), 16 * t + 4 * word);
+// Lane 4 g + t of an m16n8k32 product takes of row g columns 4t..4t+3 of each 16: four words.
+TEST(ActivationLayout, FewRowsGiveALaneItsFourWordsSideBySide) {
+    for (int64_t row = 0; row < 5; ++row) {
+        for (int64_t t = 0; t < 4; ++t) {
+            for (int64_t word = 0; word < 4; ++word) {
+                EXPECT_EQ(code_offset(5, 256, row, 64 + 16 * word + 4 * t),
+                          5 * 64 + (4 * row + t) * 16 + 4 * word);
+            }
         }
     }
+}
+
+TEST(ActivationLayout, ManyRowsAreRowMajor) {
+    EXPECT_EQ(code_offset(17, 256, 3, 70), 3 * 256 + 70);
 }
 
 }  // namespace

@@ -64,6 +64,11 @@ void Memory::poison() {
     check(cudaMemset(data(), kPoison, static_cast<size_t>(bytes_)), "cudaMemset");
 }
 
+void Memory::upload(const void* host) {
+    check(cudaMemcpy(data(), host, static_cast<size_t>(bytes_), cudaMemcpyHostToDevice),
+          "cudaMemcpy");
+}
+
 void Memory::download(void* host) const {
     check(cudaMemcpy(host, data(), static_cast<size_t>(bytes_), cudaMemcpyDeviceToHost),
           "cudaMemcpy");

@@ -37,6 +37,7 @@ class Memory {
     void* data() const;
     int64_t bytes() const { return bytes_; }
     void poison();                    // back to 0xA5
+    void upload(const void* host);    // all of bytes()
     void download(void* host) const;  // all of bytes()
     bool guards_intact() const;
 

@@ -6,11 +6,14 @@
 // known beforehand: unsigned operands toggle fewer bits, which leaves the tensor cores a higher
 // clock.
 //
-// Rows are row-major, `stride` bytes apart, a multiple of 128; bytes cols .. stride-1 are 0. Up to
-// kInterleavedRows rows belong to the kernel that streams weights: there every run of 64 columns is
-// permuted so that a lane finds its four operand words side by side (code_position).
+// More than kStreamedRows rows are row-major, `stride` bytes apart, a multiple of 128. Up to so
+// many rows belong to the kernel that streams weights: there runs of 64 columns come one after the
+// other, in each the rows, 64 bytes apart, and in each row the columns in an order that gives a
+// lane its four operand words side by side:
 //
-//   column k of a run = 16 c + 4 t + b    lies at byte 16 t + 4 c + b     c, t, b in 0..3
+//   column 16 c + 4 t + b of a run lies at byte 16 t + 4 c + b     c, t, b in 0..3
+//
+// Either way rows * stride bytes, and those of columns cols .. stride-1 are 0 (code_offset).
 #pragma once
 
 #include <cstdint>
@@ -24,11 +27,11 @@
 namespace quarot::kernels::cuda {
 
 inline constexpr int64_t kActivationAlignment = 128;  // of the base address and of the stride
-inline constexpr int64_t kInterleavedRows = 16;
+inline constexpr int64_t kStreamedRows = 16;
 
 // Quantized rows in device memory; fields as in kernels::QuantizedRows.
 struct ActivationView {
-    uint8_t* codes = nullptr;     // [rows, stride], kActivationAlignment
+    uint8_t* codes = nullptr;     // rows * stride bytes, aligned to kActivationAlignment
     float* scales = nullptr;      // [rows, n_groups]
     int32_t* offsets = nullptr;   // [rows, n_groups] or null: all 0
     float* bases = nullptr;       // [rows, n_groups] for real zero points, else null
@@ -53,14 +56,16 @@ QUAROT_HOST_DEVICE constexpr int code_bias(int bits) {
     return 1 << (bits - 1);
 }
 
-QUAROT_HOST_DEVICE constexpr bool is_interleaved(int64_t rows) {
-    return rows <= kInterleavedRows;
+QUAROT_HOST_DEVICE constexpr bool is_streamed(int64_t rows) {
+    return rows <= kStreamedRows;
 }
 
-// Byte of column k in its row. Four columns from a multiple of 4 stay together.
-QUAROT_HOST_DEVICE constexpr int64_t code_position(int64_t k, bool interleaved) {
-    if (!interleaved) return k;
-    return (k & ~int64_t{63}) | ((k >> 2 & 3) << 4) | ((k >> 4 & 3) << 2) | (k & 3);
+// Byte of a code. Four columns from a multiple of 4 stay together.
+QUAROT_HOST_DEVICE constexpr int64_t code_offset(int64_t rows, int64_t stride, int64_t row,
+                                                 int64_t col) {
+    if (!is_streamed(rows)) return row * stride + col;
+    const int64_t in_run = (col >> 2 & 3) << 4 | (col >> 4 & 3) << 2 | (col & 3);
+    return (col / 64 * rows + row) * 64 + in_run;
 }
 
 }  // namespace quarot::kernels::cuda

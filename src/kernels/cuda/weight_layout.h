@@ -25,6 +25,7 @@ struct WeightShape {
     int64_t cols = 0;
     int bits = 4;            // 2..8
     int64_t group_size = 0;  // along the columns, a divisor of cols; 0: one group a row
+    bool symmetric = true;   // every zero is 2^(bits-1)
 
     QUAROT_HOST_DEVICE constexpr int64_t n_groups() const {
         return group_size == 0 ? 1 : cols / group_size;

@@ -1,0 +1,449 @@
+// Integer products on a GPU against cuBLAS in 16 and 8 bits: one table and, with --json FILE, the
+// same as JSON lines. Weights rotate through more than 300 MB, launches are replays of CUDA graphs,
+// times are medians. From 2048 tokens on every candidate runs alone for 0.4 s before it is timed:
+// what a chip gives for milliseconds says more about what ran before.
+//
+// bench_cuda_linear [--json FILE] [--sections decode,middle,prefill,w4a8,groups,ladder]
+#include <cublasLt.h>
+#include <cuda_fp8.h>
+#include <cuda_runtime_api.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "core/checked_math.h"
+#include "kernels/cuda/cublas_lt.h"
+#include "kernels/cuda/dense_product.h"
+#include "kernels/cuda/linear_product.h"
+#include "kernels/cuda/status.h"
+#include "tensor/float_convert.h"
+
+namespace quarot::kernels::cuda {
+
+namespace {
+
+constexpr int64_t kRotatedBytes = 320'000'000;
+constexpr size_t kWorkspaceBytes = size_t{64} << 20;
+
+struct Matrix {
+    int64_t rows, cols;
+};
+constexpr std::array kMatrices = {Matrix{4096, 4096}, Matrix{22016, 4096}, Matrix{4096, 11008},
+                                  Matrix{8192, 8192}, Matrix{57344, 8192}, Matrix{8192, 28672}};
+
+class Device {
+  public:
+    explicit Device(int64_t bytes) : bytes_(bytes) {
+        void* data = nullptr;
+        check(cudaMalloc(&data, static_cast<size_t>(bytes)), "cudaMalloc");
+        data_.reset(data, [](void* p) { cudaFree(p); });
+    }
+    template <typename T>
+    T* as(int64_t byte = 0) const {
+        return reinterpret_cast<T*>(static_cast<std::byte*>(data_.get()) + byte);
+    }
+    int64_t bytes() const { return bytes_; }
+    // Repeats the pattern over the whole.
+    void fill(const void* pattern, int64_t pattern_bytes) const {
+        for (int64_t at = 0; at < bytes_; at += pattern_bytes) {
+            check(cudaMemcpy(as<std::byte>(at), pattern,
+                             static_cast<size_t>(std::min(pattern_bytes, bytes_ - at)),
+                             cudaMemcpyDefault),
+                  "cudaMemcpy");
+        }
+    }
+
+  private:
+    std::shared_ptr<void> data_;
+    int64_t bytes_;
+};
+
+// Random bytes of one distribution, on the device; a prime number of rows' worth apart.
+struct Patterns {
+    Device nibbles, codes4, codes8, bf16, fp8, floats;
+};
+
+constexpr int64_t kPatternBytes = int64_t{16} << 20;
+
+template <typename T, typename Make>
+Device make_pattern(Make make) {
+    std::vector<T> values(static_cast<size_t>(kPatternBytes) / sizeof(T));
+    for (T& value : values) value = make();
+    Device device(kPatternBytes);
+    device.fill(values.data(), kPatternBytes);
+    return device;
+}
+
+Patterns make_patterns() {
+    std::mt19937 random(1);
+    std::normal_distribution<float> normal;
+    const auto code8 = [&] {
+        return static_cast<uint8_t>(std::clamp(128.0f + 32.0f * normal(random), 0.0f, 255.0f));
+    };
+    return {
+        make_pattern<uint32_t>([&] { return static_cast<uint32_t>(random()); }),
+        make_pattern<uint32_t>([&] { return static_cast<uint32_t>(random() & 0x0F0F0F0Fu); }),
+        make_pattern<uint8_t>(code8),
+        make_pattern<uint16_t>([&] { return f32_to_bf16(normal(random)); }),
+        make_pattern<uint8_t>([&] {
+            return static_cast<uint8_t>(
+                __nv_cvt_float_to_fp8(normal(random), __NV_SATFINITE, __NV_E4M3));
+        }),
+        make_pattern<float>([&] { return 0.001f + 0.0001f * static_cast<float>(random() % 64); }),
+    };
+}
+
+Device filled(int64_t bytes, const Device& pattern) {
+    Device device(bytes);
+    device.fill(pattern.as<void>(), pattern.bytes());
+    return device;
+}
+
+// Enqueues one product on the weights' copy of this number.
+using Launch = std::function<void(int64_t copy, Stream stream)>;
+
+// A graph of `n` launches, or of fewer where one is long.
+class Graph {
+  public:
+    Graph(const Launch& launch, int n) : n_(n) {
+        check(cudaStreamCreate(&stream_), "cudaStreamCreate");
+        launch(0, stream_);  // whatever is done once is done outside the graph
+        check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
+        cudaGraph_t graph = nullptr;
+        check(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal),
+              "cudaStreamBeginCapture");
+        for (int i = 0; i < n; ++i) launch(i, stream_);
+        check(cudaStreamEndCapture(stream_, &graph), "cudaStreamEndCapture");
+        check(cudaGraphInstantiate(&exec_, graph, 0), "cudaGraphInstantiate");
+        check(cudaGraphDestroy(graph), "cudaGraphDestroy");
+        check(cudaEventCreate(&begin_), "cudaEventCreate");
+        check(cudaEventCreate(&end_), "cudaEventCreate");
+    }
+    ~Graph() {
+        cudaGraphExecDestroy(exec_);
+        cudaEventDestroy(begin_);
+        cudaEventDestroy(end_);
+        cudaStreamDestroy(stream_);
+    }
+    Graph(const Graph&) = delete;
+    Graph& operator=(const Graph&) = delete;
+
+    // Microseconds of one launch, over so many replays.
+    double time(int replays) const {
+        check(cudaEventRecord(begin_, stream_), "cudaEventRecord");
+        for (int i = 0; i < replays; ++i) check(cudaGraphLaunch(exec_, stream_), "cudaGraphLaunch");
+        check(cudaEventRecord(end_, stream_), "cudaEventRecord");
+        check(cudaEventSynchronize(end_), "cudaEventSynchronize");
+        float ms = 0.0f;
+        check(cudaEventElapsedTime(&ms, begin_, end_), "cudaEventElapsedTime");
+        return 1000.0 * static_cast<double>(ms) / (replays * n_);
+    }
+
+  private:
+    int n_;
+    cudaStream_t stream_ = nullptr;
+    cudaGraphExec_t exec_ = nullptr;
+    cudaEvent_t begin_ = nullptr, end_ = nullptr;
+};
+
+double median(std::vector<double> values) {
+    std::ranges::sort(values);
+    return values[values.size() / 2];
+}
+
+// Interleaving is left to the caller: median of 11 replays after two.
+double short_time(const Graph& graph) {
+    graph.time(2);
+    std::vector<double> times(11);
+    for (double& time : times) time = graph.time(1);
+    return median(times);
+}
+
+// Alone for 0.4 s, then the median of three samples of 0.1 s.
+double sustained_time(const Graph& graph, int launches) {
+    const double once = graph.time(1) * launches * 1e-6;
+    const auto replays = [&](double seconds) { return 1 + static_cast<int>(seconds / once); };
+    graph.time(replays(0.4));
+    std::vector<double> times(3);
+    for (double& time : times) time = graph.time(replays(0.1));
+    return median(times);
+}
+
+// ---- candidates ----
+
+struct Setting {
+    Matrix matrix;
+    int64_t tokens;
+};
+
+int64_t copies_of(int64_t bytes) {
+    return std::max<int64_t>(1, ceil_div(kRotatedBytes, bytes));
+}
+
+// Which kernel: empty for the one that the shape chooses, which is then filled in. An empty launch
+// where a wanted kernel cannot run.
+using Choice = std::optional<LinearKernel>;
+
+// 4-bit weights and activations of `bits`; group 0 or 128.
+Launch integer_launch(const Setting& s, int bits, int64_t group, const Patterns& patterns,
+                      Choice& choice) {
+    const WeightShape shape = {.rows = s.matrix.rows, .cols = s.matrix.cols, .group_size = group};
+    const int64_t bytes = weight_bytes(shape), copies = copies_of(bytes);
+    Device weights = filled(bytes * copies, patterns.nibbles);
+    const int64_t groups = shape.n_groups();
+    for (int64_t c = 0; c < copies; ++c) {
+        const WeightView view = place_weights(weights.as<void>(c * bytes), shape);
+        const auto count = static_cast<size_t>(groups * shape.row_pitch());
+        std::vector<float> scales(count, 0.002f);
+        std::vector<int32_t> zeros(count, 8), sums(count, 5);
+        check(cudaMemcpy(view.scales, scales.data(), 4 * count, cudaMemcpyDefault), "cudaMemcpy");
+        check(cudaMemcpy(view.zeros, zeros.data(), 4 * count, cudaMemcpyDefault), "cudaMemcpy");
+        check(cudaMemcpy(view.sums, sums.data(), 4 * count, cudaMemcpyDefault), "cudaMemcpy");
+    }
+    const int64_t stride = activation_stride(s.matrix.cols);
+    Device codes = filled(s.tokens * stride, bits == 4 ? patterns.codes4 : patterns.codes8);
+    Device numbers = filled(8 * s.tokens * groups, patterns.floats);
+    check(cudaMemset(numbers.as<int32_t>(4 * s.tokens * groups), 0,
+                     static_cast<size_t>(4 * s.tokens * groups)),
+          "cudaMemset");
+    Device out(2 * s.tokens * s.matrix.rows);
+    LinearProduct product = {.weight = place_weights(weights.as<void>(), shape),
+                             .out = out.as<void>(),
+                             .out_dtype = DType::BF16,
+                             .out_stride = s.matrix.rows};
+    product.in = {.codes = codes.as<uint8_t>(),
+                  .scales = numbers.as<float>(),
+                  .row_sums = numbers.as<int32_t>(4 * s.tokens * groups),
+                  .rows = s.tokens,
+                  .cols = s.matrix.cols,
+                  .stride = stride,
+                  .bits = bits,
+                  .group_size = group};
+    if (!choice) choice = choose_kernel(product, current_device());
+    const LinearKernel kernel = *choice;
+    if (!can_run(kernel, product, current_device())) return {};
+    return [=](int64_t copy, Stream stream) {
+        static_cast<void>(codes), static_cast<void>(numbers), static_cast<void>(out);
+        LinearProduct p = product;
+        p.weight = place_weights(weights.as<void>(copy % copies * bytes), shape);
+        multiply(p, kernel, stream);
+    };
+}
+
+Launch bf16_launch(const Setting& s, const Patterns& patterns, DenseMultiplier& dense) {
+    const int64_t bytes = 2 * s.matrix.rows * s.matrix.cols, copies = copies_of(bytes);
+    Device weights = filled(bytes * copies, patterns.bf16);
+    Device in = filled(2 * s.tokens * s.matrix.cols, patterns.bf16);
+    Device out(2 * s.tokens * s.matrix.rows);
+    return [=, &dense](int64_t copy, Stream stream) {
+        dense.multiply({.in = in.as<void>(),
+                        .weight = weights.as<void>(copy % copies * bytes),
+                        .out = out.as<void>(),
+                        .rows = s.tokens,
+                        .in_features = s.matrix.cols,
+                        .out_features = s.matrix.rows,
+                        .in_stride = s.matrix.cols,
+                        .out_stride = s.matrix.rows,
+                        .out_dtype = DType::BF16},
+                       stream);
+    };
+}
+
+// fp8 with a scale for each row of both sides, fast accumulation, bf16 out. Empty where the library
+// has no such product.
+Launch fp8_launch(const Setting& s, const Patterns& patterns) {
+    const CublasLt& lt = cublas_lt();
+    const int64_t bytes = s.matrix.rows * s.matrix.cols, copies = copies_of(bytes);
+    struct Plan {
+        cublasLtHandle_t handle = nullptr;
+        cublasLtMatmulDesc_t description = nullptr;
+        cublasLtMatrixLayout_t weight = nullptr, in = nullptr, out = nullptr;
+        cublasLtMatmulPreference_t preference = nullptr;
+        cublasLtMatmulHeuristicResult_t best = {};
+    } plan;
+    const auto u = [](int64_t n) { return static_cast<uint64_t>(n); };
+    check(lt.create(&plan.handle), "cublasLtCreate");
+    check(lt.create_description(&plan.description, CUBLAS_COMPUTE_32F, CUDA_R_32F), "description");
+    check(lt.create_layout(&plan.weight, CUDA_R_8F_E4M3, u(s.matrix.cols), u(s.matrix.rows),
+                           s.matrix.cols),
+          "layout");
+    check(lt.create_layout(&plan.in, CUDA_R_8F_E4M3, u(s.matrix.cols), u(s.tokens), s.matrix.cols),
+          "layout");
+    check(lt.create_layout(&plan.out, CUDA_R_16BF, u(s.matrix.rows), u(s.tokens), s.matrix.rows),
+          "layout");
+    Device weights = filled(bytes * copies, patterns.fp8);
+    Device in = filled(s.tokens * s.matrix.cols, patterns.fp8);
+    Device out(2 * s.tokens * s.matrix.rows), workspace(static_cast<int64_t>(kWorkspaceBytes));
+    Device scales = filled(4 * (s.matrix.rows + s.tokens), patterns.floats);
+    const auto set = [&](cublasLtMatmulDescAttributes_t name, auto value) {
+        return lt.set_description(plan.description, name, &value, sizeof(value));
+    };
+    set(CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_T);
+    set(CUBLASLT_MATMUL_DESC_FAST_ACCUM, int8_t{1});
+    set(CUBLASLT_MATMUL_DESC_A_SCALE_MODE, CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F);
+    set(CUBLASLT_MATMUL_DESC_B_SCALE_MODE, CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F);
+    set(CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, scales.as<const void>());
+    set(CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, scales.as<const void>(4 * s.matrix.rows));
+    check(lt.create_preference(&plan.preference), "preference");
+    lt.set_preference(plan.preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &kWorkspaceBytes,
+                      sizeof(kWorkspaceBytes));
+    int found = 0;
+    const cublasStatus_t status =
+        lt.get_heuristic(plan.handle, plan.description, plan.weight, plan.in, plan.out, plan.out,
+                         plan.preference, 1, &plan.best, &found);
+    if (status != CUBLAS_STATUS_SUCCESS || found == 0) return {};
+    return [=, &lt](int64_t copy, Stream stream) {
+        static_cast<void>(scales);
+        const float alpha = 1.0f, beta = 0.0f;
+        check(lt.matmul(plan.handle, plan.description, &alpha,
+                        weights.as<void>(copy % copies * bytes), plan.weight, in.as<void>(),
+                        plan.in, &beta, out.as<void>(), plan.out, out.as<void>(), plan.out,
+                        &plan.best.algo, workspace.as<void>(), kWorkspaceBytes, stream),
+              "cublasLtMatmul");
+    };
+}
+
+// ---- tables ----
+
+struct Report {
+    std::FILE* json = nullptr;
+
+    void line(const std::string& section, const Setting& s, const std::string& kernel,
+              const std::map<std::string, double>& us) const {
+        const double ops = 2.0 * static_cast<double>(s.tokens * s.matrix.rows * s.matrix.cols);
+        const double bytes = 0.5 * static_cast<double>(s.matrix.rows * s.matrix.cols);
+        const double ours = us.at("ours");
+        std::string text = fmt::format(
+            "{:8} {:5}x{:<5} M={:<5} {:14} {:8.2f} us {:5.0f} TOP/s "
+            "{:5.2f} TB/s",
+            section, s.matrix.rows, s.matrix.cols, s.tokens, kernel, ours, ops / ours * 1e-6,
+            bytes / ours * 1e-6);
+        std::string record = fmt::format(
+            "{{\"section\": \"{}\", \"rows\": {}, \"cols\": {}, \"tokens\": {}, "
+            "\"kernel\": \"{}\", \"us\": {:.3f}",
+            section, s.matrix.rows, s.matrix.cols, s.tokens, kernel, ours);
+        for (const auto& [name, time] : us) {
+            if (name == "ours") continue;
+            text += fmt::format(" | {} {:8.2f} {:4.2f}x", name, time, time / ours);
+            record += fmt::format(", \"{}_us\": {:.3f}", name, time);
+        }
+        fmt::print("{}\n", text);
+        std::fflush(stdout);
+        if (json != nullptr) fmt::print(json, "{}}}\n", record);
+    }
+};
+
+// Few tokens: the stream of weights. 24 launches a graph.
+void run_short(const std::string& section, const std::vector<int64_t>& tokens,
+               const Patterns& patterns, DenseMultiplier& dense, const Report& report) {
+    for (const Matrix& matrix : kMatrices) {
+        for (int64_t m : tokens) {
+            const Setting s = {matrix, m};
+            Choice kernel;
+            std::map<std::string, double> us;
+            us["ours"] = short_time(Graph(integer_launch(s, 4, 0, patterns, kernel), 24));
+            us["bf16"] = short_time(Graph(bf16_launch(s, patterns, dense), 24));
+            if (Launch fp8 = fp8_launch(s, patterns)) us["fp8"] = short_time(Graph(fp8, 24));
+            report.line(section, s, name_of(*kernel), us);
+        }
+    }
+}
+
+void run_sustained(const std::string& section, const std::vector<int64_t>& tokens, int bits,
+                   int64_t group, const Patterns& patterns, DenseMultiplier& dense,
+                   const Report& report, std::map<std::pair<int64_t, int64_t>, double>& bf16,
+                   std::map<std::pair<int64_t, int64_t>, double>& fp8) {
+    constexpr int kLaunches = 10;
+    const auto time = [&](const Launch& launch) {
+        return sustained_time(Graph(launch, kLaunches), kLaunches);
+    };
+    for (const Matrix& matrix : kMatrices) {
+        for (int64_t m : tokens) {
+            const Setting s = {matrix, m};
+            const std::pair key{matrix.rows * matrix.cols + matrix.rows, m};
+            if (!bf16.contains(key)) {
+                bf16[key] = time(bf16_launch(s, patterns, dense));
+                if (Launch launch = fp8_launch(s, patterns)) fp8[key] = time(launch);
+            }
+            Choice kernel;
+            std::map<std::string, double> us;
+            us["ours"] = time(integer_launch(s, bits, group, patterns, kernel));
+            us["bf16"] = bf16[key];
+            if (fp8.contains(key)) us["fp8"] = fp8[key];
+            report.line(section, s, name_of(*kernel), us);
+        }
+    }
+}
+
+// Every kernel on every matrix: what the choice by shape is made from.
+void run_ladder(const Patterns& patterns) {
+    for (const Matrix& matrix : kMatrices) {
+        for (int64_t m : {32, 64, 128, 256, 512, 1024}) {
+            const Setting s = {matrix, m};
+            std::string text =
+                fmt::format("ladder {:5}x{:<5} M={:<5}", matrix.rows, matrix.cols, m);
+            Choice chosen;
+            integer_launch(s, 4, 0, patterns, chosen);
+            for (LinearKernel kernel : all_linear_kernels()) {
+                if (kernel == LinearKernel::General) continue;
+                Choice wanted = kernel;
+                const Launch launch = integer_launch(s, 4, 0, patterns, wanted);
+                if (!launch) continue;
+                text += fmt::format(" {}{} {:.2f}", kernel == *chosen ? "*" : "", name_of(kernel),
+                                    short_time(Graph(launch, 24)));
+            }
+            fmt::print("{}\n", text);
+        }
+    }
+}
+
+int run(int argc, char** argv) {
+    Report report;
+    std::string sections = "decode,middle,prefill,w4a8,groups";
+    for (int i = 1; i + 1 < argc; i += 2) {
+        if (std::strcmp(argv[i], "--json") == 0) report.json = std::fopen(argv[i + 1], "w");
+        if (std::strcmp(argv[i], "--sections") == 0) sections = argv[i + 1];
+    }
+    const auto wanted = [&](const char* name) { return sections.find(name) != std::string::npos; };
+    const Patterns patterns = make_patterns();
+    DenseMultiplier dense;
+    std::map<std::pair<int64_t, int64_t>, double> bf16, fp8;
+    if (wanted("decode")) {
+        run_short("decode", {1, 8, 16, 32, 64}, patterns, dense, report);
+    }
+    if (wanted("middle")) run_short("middle", {128, 256, 512}, patterns, dense, report);
+    if (wanted("prefill")) {
+        run_sustained("prefill", {2048, 8192}, 4, 0, patterns, dense, report, bf16, fp8);
+    }
+    if (wanted("w4a8")) run_sustained("w4a8", {2048}, 8, 0, patterns, dense, report, bf16, fp8);
+    if (wanted("groups")) {
+        run_sustained("groups", {2048}, 4, 128, patterns, dense, report, bf16, fp8);
+    }
+    if (wanted("ladder")) run_ladder(patterns);
+    if (report.json != nullptr) std::fclose(report.json);
+    return 0;
+}
+
+}  // namespace
+
+}  // namespace quarot::kernels::cuda
+
+int main(int argc, char** argv) {
+    try {
+        return quarot::kernels::cuda::run(argc, argv);
+    } catch (const std::exception& error) {
+        fmt::print(stderr, "bench_cuda_linear: {}\n", error.what());
+        return 1;
+    }
+}

@@ -1,0 +1,64 @@
+#include "kernels/cuda/cublas_lt.h"
+
+#include <dlfcn.h>
+
+#include <array>
+
+#include "core/error.h"
+
+namespace quarot::kernels::cuda {
+
+namespace {
+
+// As the dynamic linker finds it, then where the toolkit is installed.
+constexpr std::array kNames = {"libcublasLt.so.13", "/usr/local/cuda/lib64/libcublasLt.so.13"};
+
+void* open_library() {
+    for (const char* name : kNames) {
+        if (void* library = dlopen(name, RTLD_NOW | RTLD_LOCAL)) return library;
+    }
+    fail(
+        ErrorCode::Device,
+        "{} cannot be loaded ({}); 16-bit matrix products on a GPU need it: install cuBLAS of CUDA "
+        "13 or add its folder to LD_LIBRARY_PATH",
+        kNames[0], dlerror());
+}
+
+template <typename Function>
+void resolve(void* library, const char* name, Function& function) {
+    function = reinterpret_cast<Function>(dlsym(library, name));
+    if (function == nullptr) fail(ErrorCode::Device, "{} has no {}", kNames[0], name);
+}
+
+CublasLt load() {
+    void* library = open_library();
+    CublasLt lt = {};
+    resolve(library, "cublasLtCreate", lt.create);
+    resolve(library, "cublasLtDestroy", lt.destroy);
+    resolve(library, "cublasLtMatmul", lt.matmul);
+    resolve(library, "cublasLtMatmulAlgoCheck", lt.check_algorithm);
+    resolve(library, "cublasLtMatmulAlgoGetHeuristic", lt.get_heuristic);
+    resolve(library, "cublasLtMatmulDescCreate", lt.create_description);
+    resolve(library, "cublasLtMatmulDescDestroy", lt.destroy_description);
+    resolve(library, "cublasLtMatmulDescSetAttribute", lt.set_description);
+    resolve(library, "cublasLtMatrixLayoutCreate", lt.create_layout);
+    resolve(library, "cublasLtMatrixLayoutDestroy", lt.destroy_layout);
+    resolve(library, "cublasLtMatmulPreferenceCreate", lt.create_preference);
+    resolve(library, "cublasLtMatmulPreferenceDestroy", lt.destroy_preference);
+    resolve(library, "cublasLtMatmulPreferenceSetAttribute", lt.set_preference);
+    return lt;
+}
+
+}  // namespace
+
+const CublasLt& cublas_lt() {
+    static const CublasLt lt = load();
+    return lt;
+}
+
+void check(cublasStatus_t status, const char* call) {
+    if (status == CUBLAS_STATUS_SUCCESS) return;
+    fail(ErrorCode::Device, "{}: cuBLAS status {}", call, static_cast<int>(status));
+}
+
+}  // namespace quarot::kernels::cuda

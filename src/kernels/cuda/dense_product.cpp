@@ -1,0 +1,158 @@
+#include "kernels/cuda/dense_product.h"
+
+#include <cuda_runtime_api.h>
+
+#include <map>
+#include <tuple>
+
+#include "core/check.h"
+#include "core/error.h"
+#include "kernels/cuda/cublas_lt.h"
+#include "kernels/cuda/status.h"
+
+namespace quarot::kernels::cuda {
+
+namespace {
+
+constexpr size_t kWorkspaceBytes = size_t{64} << 20;
+// The number of rows whose algorithm serves all others where bits have to be the same.
+constexpr int64_t kModelRows = 64;
+
+cudaDataType_t type_of(DType dtype) {
+    switch (dtype) {
+        case DType::F16:
+            return CUDA_R_16F;
+        case DType::BF16:
+            return CUDA_R_16BF;
+        default:
+            return CUDA_R_32F;
+    }
+}
+
+// A row-major matrix as the library sees it: column-major, transposed.
+class Layout {
+  public:
+    Layout(DType dtype, int64_t rows, int64_t cols, int64_t stride) {
+        check(cublas_lt().create_layout(&layout_, type_of(dtype), static_cast<uint64_t>(cols),
+                                        static_cast<uint64_t>(rows), stride),
+              "cublasLtMatrixLayoutCreate");
+    }
+    ~Layout() { cublas_lt().destroy_layout(layout_); }
+    Layout(const Layout&) = delete;
+    Layout& operator=(const Layout&) = delete;
+    operator cublasLtMatrixLayout_t() const { return layout_; }
+
+  private:
+    cublasLtMatrixLayout_t layout_ = nullptr;
+};
+
+// out^T = W in^T.
+class Description {
+  public:
+    explicit Description(const DenseProduct& p) {
+        check(cublas_lt().create_description(&description_, CUBLAS_COMPUTE_32F, CUDA_R_32F),
+              "cublasLtMatmulDescCreate");
+        set(CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_T);
+        set(CUBLASLT_MATMUL_DESC_TRANSB, CUBLAS_OP_N);
+        if (p.bias == nullptr) return;
+        set(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
+        set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias);
+        set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, type_of(p.out_dtype));
+    }
+    ~Description() { cublas_lt().destroy_description(description_); }
+    Description(const Description&) = delete;
+    Description& operator=(const Description&) = delete;
+    operator cublasLtMatmulDesc_t() const { return description_; }
+
+  private:
+    template <typename T>
+    void set(cublasLtMatmulDescAttributes_t attribute, T value) {
+        check(cublas_lt().set_description(description_, attribute, &value, sizeof(value)),
+              "cublasLtMatmulDescSetAttribute");
+    }
+    cublasLtMatmulDesc_t description_ = nullptr;
+};
+
+struct Problem {
+    Description description;
+    Layout weight, in, out;
+
+    Problem(const DenseProduct& p, int64_t rows)
+        : description(p),
+          weight(p.dtype, p.out_features, p.in_features, p.in_features),
+          in(p.dtype, rows, p.in_features, p.in_stride),
+          out(p.out_dtype, rows, p.out_features, p.out_stride) {}
+};
+
+// What an algorithm is chosen by.
+using Key = std::tuple<int64_t, int64_t, int64_t, int64_t, int64_t, DType, DType, bool, bool, bool>;
+
+int64_t rows_to_ask_for(const DenseProduct& p) {
+    return p.same_bits_for_any_rows ? kModelRows : p.rows;
+}
+
+Key key_of(const DenseProduct& p) {
+    return {rows_to_ask_for(p), p.in_features,
+            p.out_features,     p.in_stride,
+            p.out_stride,       p.dtype,
+            p.out_dtype,        p.bias != nullptr,
+            p.accumulate,       p.same_bits_for_any_rows};
+}
+
+}  // namespace
+
+struct DenseMultiplier::State {
+    cublasLtHandle_t handle = nullptr;
+    void* workspace = nullptr;
+    cublasLtMatmulPreference_t preference = nullptr;
+    std::map<Key, cublasLtMatmulAlgo_t> algorithms;
+
+    const cublasLtMatmulAlgo_t& algorithm(const DenseProduct& p);
+};
+
+DenseMultiplier::DenseMultiplier() : state_(std::make_unique<State>()) {
+    const CublasLt& lt = cublas_lt();
+    check(lt.create(&state_->handle), "cublasLtCreate");
+    check(lt.create_preference(&state_->preference), "cublasLtMatmulPreferenceCreate");
+    check(lt.set_preference(state_->preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
+                            &kWorkspaceBytes, sizeof(kWorkspaceBytes)),
+          "cublasLtMatmulPreferenceSetAttribute");
+    check(cudaMalloc(&state_->workspace, kWorkspaceBytes), "cudaMalloc");
+}
+
+DenseMultiplier::~DenseMultiplier() {
+    cublas_lt().destroy_preference(state_->preference);
+    cublas_lt().destroy(state_->handle);
+    cudaFree(state_->workspace);
+}
+
+const cublasLtMatmulAlgo_t& DenseMultiplier::State::algorithm(const DenseProduct& p) {
+    const Key key = key_of(p);
+    if (const auto found = algorithms.find(key); found != algorithms.end()) return found->second;
+    const Problem problem(p, rows_to_ask_for(p));
+    cublasLtMatmulHeuristicResult_t best = {};
+    int n_found = 0;
+    const cublasStatus_t status =
+        cublas_lt().get_heuristic(handle, problem.description, problem.weight, problem.in,
+                                  problem.out, problem.out, preference, 1, &best, &n_found);
+    if (status != CUBLAS_STATUS_SUCCESS || n_found == 0) {
+        fail(ErrorCode::Unsupported, "cuBLAS has no product of [{}, {}] and [{}, {}] in {}", p.rows,
+             p.in_features, p.out_features, p.in_features, name_of(p.dtype));
+    }
+    return algorithms.emplace(key, best.algo).first->second;
+}
+
+void DenseMultiplier::multiply(const DenseProduct& p, Stream stream) {
+    QUAROT_CHECK(p.in_stride >= p.in_features && p.out_stride >= p.out_features);
+    QUAROT_CHECK(p.out_dtype == DType::F32 || p.out_dtype == p.dtype);
+    if (p.rows == 0) return;
+    const cublasLtMatmulAlgo_t& algorithm = state_->algorithm(p);
+    const Problem problem(p, p.rows);
+    const float alpha = 1.0f, beta = p.accumulate ? 1.0f : 0.0f;
+    check(cublas_lt().matmul(state_->handle, problem.description, &alpha, p.weight, problem.weight,
+                             p.in, problem.in, &beta, p.out, problem.out, p.out, problem.out,
+                             &algorithm, state_->workspace, kWorkspaceBytes, stream),
+          "cublasLtMatmul");
+}
+
+}  // namespace quarot::kernels::cuda

@@ -1,0 +1,84 @@
+// Barriers in shared memory that count arrivals and bytes (PTX: mbarrier). Addresses are those of
+// the shared window.
+#pragma once
+
+#include <cstdint>
+
+namespace quarot::kernels::cuda {
+
+__device__ __forceinline__ uint32_t shared_address(const void* pointer) {
+    return static_cast<uint32_t>(__cvta_generic_to_shared(pointer));
+}
+
+__device__ __forceinline__ void barrier_init(uint32_t barrier, int arrivals) {
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(arrivals)
+                 : "memory");
+}
+
+// Makes initialised barriers visible to the cluster and to the copy engine.
+__device__ __forceinline__ void barrier_init_fence() {
+    asm volatile("fence.mbarrier_init.release.cluster;\nfence.proxy.async;" ::: "memory");
+}
+
+// Arrives, and lets the phase wait for `bytes` of copies too.
+__device__ __forceinline__ void barrier_expect(uint32_t barrier, uint32_t bytes) {
+    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes)
+                 : "memory");
+}
+
+__device__ __forceinline__ void barrier_arrive(uint32_t barrier) {
+    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
+}
+
+// On the barrier at the same offset in CTA `rank` of the cluster. Orders nothing: for readers that
+// hold what they read in registers. As a release it costs a MEMBAR.ALL.GPU.
+__device__ __forceinline__ void barrier_arrive_remote(uint32_t barrier, uint32_t rank) {
+    asm volatile(
+        "{.reg .b32 remote; mapa.shared::cluster.u32 remote, %0, %1;\n"
+        "mbarrier.arrive.shared::cluster.b64 _, [remote];}" ::"r"(barrier),
+        "r"(rank)
+        : "memory");
+}
+
+// The same for writers of distributed shared memory: what they wrote is visible after the wait.
+__device__ __forceinline__ void barrier_release_remote(uint32_t barrier, uint32_t rank) {
+    asm volatile(
+        "{.reg .b32 remote; mapa.shared::cluster.u32 remote, %0, %1;\n"
+        "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [remote];}" ::"r"(barrier),
+        "r"(rank)
+        : "memory");
+}
+
+// Returns once the phase of this parity is complete. A spin limit with a trap here makes ptxas
+// serialise every wgmma of the kernel (C7512).
+__device__ __forceinline__ void barrier_wait(uint32_t barrier, uint32_t parity) {
+    uint32_t done = 0;
+    while (done == 0) {
+        asm volatile(
+            "{.reg .pred p; mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\n"
+            "selp.u32 %0, 1, 0, p;}"
+            : "=r"(done)
+            : "r"(barrier), "r"(parity)
+            : "memory");
+    }
+}
+
+__device__ __forceinline__ void barrier_wait_cluster(uint32_t barrier, uint32_t parity) {
+    uint32_t done = 0;
+    while (done == 0) {
+        asm volatile(
+            "{.reg .pred p;\n"
+            "mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 p, [%1], %2;\n"
+            "selp.u32 %0, 1, 0, p;}"
+            : "=r"(done)
+            : "r"(barrier), "r"(parity)
+            : "memory");
+    }
+}
+
+// A barrier of `threads` threads of the CTA; id 0 is __syncthreads'.
+__device__ __forceinline__ void named_barrier(int id, int threads) {
+    asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
+}
+
+}  // namespace quarot::kernels::cuda

@@ -1,0 +1,146 @@
+// From an exact sum of stored codes to an output value: the corrections and the fp32 expression of
+// kernels::LinearArgs, which every integer product shares.
+//
+//   sum (w - zero_w) (a - zero_a) = sum w a - zero_w sum a - zero_a sum (w - zero_w)
+//
+// with w and a as stored. Sums wrap modulo 2^32; the true sum fits.
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+#include "kernels/cuda/device/memory.cuh"
+#include "kernels/cuda/linear_product.h"
+
+namespace quarot::kernels::cuda {
+
+// What is known of an output row (weights) and of a token (activations) beforehand.
+struct RowFactors {
+    float scale, bias;
+    int32_t zero, sum;
+};
+struct TokenFactors {
+    float scale;
+    int32_t zero, sum;
+};
+
+struct FactorSource {
+    const float* row_scales;
+    const int32_t* row_zeros;
+    const int32_t* row_sums;
+    const float* bias;  // or null
+    const float* token_scales;
+    const int32_t* token_offsets;  // or null
+    const int32_t* token_sums;
+    int32_t code_bias;
+    int32_t stored_excess;  // code_bias * columns
+
+    __device__ RowFactors row(int64_t r) const {
+        return {row_scales[r], bias == nullptr ? 0.0f : bias[r], row_zeros[r], row_sums[r]};
+    }
+    // The predecessor may have written them: after wait_for_predecessor, which is what keeps the
+    // loads behind it.
+    __device__ TokenFactors token(int64_t t) const {
+        const int32_t offset = token_offsets == nullptr ? 0 : load_fresh(token_offsets + t);
+        return {load_fresh(token_scales + t), code_bias + offset,
+                load_fresh(token_sums + t) + stored_excess};
+    }
+};
+
+// Of products whose rows have one group.
+inline FactorSource factor_source(const LinearProduct& p) {
+    const int32_t bias = code_bias(p.in.bits);
+    return {p.weight.scales, p.weight.zeros, p.weight.sums,
+            p.bias,          p.in.scales,    p.in.offsets,
+            p.in.row_sums,   bias,           bias * static_cast<int32_t>(p.in.cols)};
+}
+
+__device__ __forceinline__ float finish_scaled(int32_t sum, float row_scale, float token_scale,
+                                               float bias) {
+    return __fadd_rn(__fmul_rn(__fmul_rn(__int2float_rn(sum), row_scale), token_scale), bias);
+}
+
+__device__ __forceinline__ float finish(int32_t sum, const RowFactors& row,
+                                        const TokenFactors& token) {
+    const int32_t exact = sum - token.zero * row.sum - row.zero * token.sum;
+    return finish_scaled(exact, row.scale, token.scale, row.bias);
+}
+
+template <typename T>
+__device__ __forceinline__ T round_to(float x);
+template <>
+__device__ __forceinline__ float round_to<float>(float x) {
+    return x;
+}
+template <>
+__device__ __forceinline__ __half round_to<__half>(float x) {
+    return __float2half_rn(x);
+}
+template <>
+__device__ __forceinline__ __nv_bfloat16 round_to<__nv_bfloat16>(float x) {
+    return __float2bfloat16_rn(x);
+}
+__device__ __forceinline__ float widen(float x) {
+    return x;
+}
+__device__ __forceinline__ float widen(__half x) {
+    return __half2float(x);
+}
+__device__ __forceinline__ float widen(__nv_bfloat16 x) {
+    return __bfloat162float(x);
+}
+
+// Element of an output whose dtype is known at run time.
+struct OutputElements {
+    void* data;
+    int64_t stride;
+    DType dtype;
+    bool accumulate;
+
+    template <typename T>
+    __device__ void put(int64_t index, float y) const {
+        T* to = static_cast<T*>(data) + index;
+        *to = round_to<T>(accumulate ? __fadd_rn(widen(*to), y) : y);
+    }
+    // Four rows from `row`, a multiple of 4; `run` of them are there. Where outputs are 16 bits and
+    // rows 16-byte aligned they leave together.
+    __device__ void store_run(int64_t token, int64_t row, int run, const float (&y)[4]) const {
+        if (run == 4 && dtype == DType::F16) {
+            put_run<__half>(token * stride + row, y);
+        } else if (run == 4 && dtype == DType::BF16) {
+            put_run<__nv_bfloat16>(token * stride + row, y);
+        } else {
+            for (int i = 0; i < run; ++i) store(token, row + i, y[i]);
+        }
+    }
+    template <typename T>
+    __device__ void put_run(int64_t index, const float (&y)[4]) const {
+        struct alignas(8) Run {
+            T values[4];
+        };
+        Run* to = reinterpret_cast<Run*>(static_cast<T*>(data) + index);
+        Run run;
+        if (accumulate) run = *to;
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+            run.values[i] = round_to<T>(accumulate ? __fadd_rn(widen(run.values[i]), y[i]) : y[i]);
+        }
+        *to = run;
+    }
+    __device__ void store(int64_t token, int64_t row, float y) const {
+        const int64_t index = token * stride + row;
+        if (dtype == DType::F32) {
+            put<float>(index, y);
+        } else if (dtype == DType::F16) {
+            put<__half>(index, y);
+        } else {
+            put<__nv_bfloat16>(index, y);
+        }
+    }
+};
+
+inline OutputElements output_elements(const LinearProduct& p) {
+    return {p.out, p.out_stride, p.out_dtype, p.accumulate};
+}
+
+}  // namespace quarot::kernels::cuda

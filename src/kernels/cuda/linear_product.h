@@ -1,0 +1,55 @@
+// Linear layers with both sides quantized: what is multiplied, and which kernel does it.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "kernels/cuda/activation_layout.h"
+#include "kernels/cuda/device_info.h"
+#include "kernels/cuda/stream.h"
+#include "kernels/cuda/weight_layout.h"
+#include "tensor/dtype.h"
+
+namespace quarot::kernels::cuda {
+
+// out = in W^T + bias (+ out), by the expression of kernels::LinearArgs: exact integer sums, then
+// fp32 in its order, rounded once to the dtype of out. All pointers are device memory.
+struct LinearProduct {
+    ActivationView in;
+    WeightView weight;
+    const float* bias = nullptr;   // [weight.shape.rows] or null
+    void* out = nullptr;           // [in.rows, out_stride]
+    DType out_dtype = DType::F32;  // F32, F16 or BF16
+    int64_t out_stride = 0;        // elements
+    bool accumulate = false;       // out += instead of out =
+};
+
+// Fast kernels take whole-row groups without real zero points; General takes everything.
+//   Streamed: up to 16 tokens; reads each weight once, at the speed of memory
+//   TileN:   compute capability 9.0; tiles of 128 rows x N tokens on the tensor cores of
+//            warpgroups. Split: two CTAs share a tile's columns, for matrices of few tiles
+enum class LinearKernel {
+    Streamed,
+    Tile32,
+    Tile32Split,
+    Tile64,
+    Tile64Split,
+    Tile128,
+    Tile128Split,
+    Tile256,
+    General
+};
+
+std::span<const LinearKernel> all_linear_kernels();
+const char* name_of(LinearKernel kernel);
+bool can_run(LinearKernel kernel, const LinearProduct& product, const DeviceInfo& device);
+
+// The fastest that can_run, by shape alone, so that a sequence's bits never depend on what else is
+// in its batch: all kernels give the same bits.
+LinearKernel choose_kernel(const LinearProduct& product, const DeviceInfo& device);
+
+// Only enqueues. The kernel must be one that can_run.
+void multiply(const LinearProduct& product, LinearKernel kernel, Stream stream);
+void multiply(const LinearProduct& product, Stream stream);
+
+}  // namespace quarot::kernels::cuda

@@ -1,0 +1,64 @@
+// Random linear layers on the device and the same on the host, by the formula of ops.h.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "cuda/gpu.h"
+#include "kernels/cuda/linear_product.h"
+
+namespace quarot::cuda_test {
+
+struct LinearForm {
+    int64_t tokens = 1;
+    int64_t rows = 64;
+    int64_t cols = 128;
+    int weight_bits = 4;
+    int64_t weight_group = 0;
+    bool weight_symmetric = true;
+    int activation_bits = 4;
+    int64_t activation_group = 0;
+    bool offsets = false;
+    bool bases = false;
+    bool bias = false;
+    bool accumulate = false;
+    DType out = DType::F32;
+    int64_t padding = 0;   // elements after every output row
+    bool extreme = false;  // only the smallest and the largest codes, -8 among them
+};
+std::string describe(const LinearForm& form);
+
+// Operands of one layer in both places; the device packs its weights itself.
+class LinearCase {
+  public:
+    LinearCase(const LinearForm& form, uint32_t seed);
+
+    const kernels::cuda::LinearProduct& product() const { return product_; }
+    // q - q_min as the matrix stores it.
+    int stored_weight(int64_t row, int64_t col) const;
+    // Runs the kernel on a fresh copy of the output and returns all its bytes, padding included.
+    std::vector<std::byte> run(kernels::cuda::LinearKernel kernel);
+    bool guards_intact() const { return out_.guards_intact(); }
+    // The bytes that `run` has to return.
+    std::vector<std::byte> expected() const;
+
+  private:
+    void make_weights(std::mt19937& random);
+    void make_activations(std::mt19937& random);
+    float output(int64_t token, int64_t row) const;
+    int64_t out_stride() const { return form_.rows + form_.padding; }
+
+    LinearForm form_;
+    // Host: codes minus zero points, [rows, cols] and [tokens, cols].
+    std::vector<int16_t> weights_, activations_;
+    std::vector<float> weight_scales_, activation_scales_, bases_, bias_;
+    std::vector<float> before_;  // outputs to be added to, as the output dtype holds them
+    std::vector<Memory> memory_;
+    Memory out_;
+    kernels::cuda::LinearProduct product_;
+};
+
+}  // namespace quarot::cuda_test

@@ -1,0 +1,171 @@
+// Integer products on the device: every kernel gives the bits of the host's formula, for shapes and
+// forms at random, leaves padding and surroundings alone, and repeats itself.
+#include <cuda_runtime_api.h>
+#include <gtest/gtest.h>
+
+#include <array>
+
+#include "cuda/linear_case.h"
+
+namespace quarot::cuda_test {
+namespace {
+
+using namespace kernels::cuda;
+
+class CudaLinear : public OnGpu {
+  protected:
+    // Every kernel that can run the form. False: stop here.
+    void check(const LinearForm& form, uint32_t seed, int repeats = 1) {
+        LinearCase layer(form, seed);
+        const std::vector<std::byte> expected = layer.expected();
+        for (LinearKernel kernel : all_linear_kernels()) {
+            if (!can_run(kernel, layer.product(), current_device())) continue;
+            for (int i = 0; i < repeats; ++i) {
+                ASSERT_EQ(layer.run(kernel), expected)
+                    << name_of(kernel) << ", seed " << seed << ", " << describe(form);
+                ASSERT_TRUE(layer.guards_intact()) << name_of(kernel) << ", " << describe(form);
+            }
+            ++runs_[static_cast<size_t>(kernel)];
+        }
+    }
+    int runs_[16] = {};
+};
+
+int64_t pick(std::mt19937& random, std::initializer_list<int64_t> values) {
+    return values.begin()[random() % values.size()];
+}
+
+DType pick_dtype(std::mt19937& random) {
+    return static_cast<DType>(
+        pick(random, {static_cast<int64_t>(DType::F32), static_cast<int64_t>(DType::F16),
+                      static_cast<int64_t>(DType::BF16)}));
+}
+
+// Whole rows, which the fast kernels take: ragged everywhere, all widths.
+LinearForm random_form(std::mt19937& random) {
+    LinearForm form;
+    form.tokens = 1 + random() % static_cast<uint32_t>(pick(random, {4, 16, 40, 80, 300}));
+    form.rows = 1 + random() % static_cast<uint32_t>(pick(random, {32, 130, 400, 700}));
+    form.cols = 1 + random() % static_cast<uint32_t>(pick(random, {70, 300, 1200}));
+    form.weight_bits = random() % 2 == 0 ? 4 : static_cast<int>(2 + random() % 7);
+    form.activation_bits = random() % 2 == 0 ? 4 : static_cast<int>(2 + random() % 7);
+    form.weight_symmetric = random() % 4 != 0;
+    form.offsets = random() % 4 == 0;
+    form.bias = random() % 2 == 0;
+    form.accumulate = random() % 3 == 0;
+    form.out = pick_dtype(random);
+    form.padding = (8 - form.rows % 8) % 8 + pick(random, {0, 8});
+    if (random() % 8 == 0) form.padding = random() % 5;  // not for the copy engine
+    form.extreme = random() % 8 == 0;
+    return form;
+}
+
+// 20 batches of 100 shapes, so that a checker of memory or races can take one.
+class CudaLinearBatch : public CudaLinear, public testing::WithParamInterface<uint32_t> {};
+INSTANTIATE_TEST_SUITE_P(All, CudaLinearBatch, testing::Range(0u, 20u));
+
+TEST_P(CudaLinearBatch, RandomShapesGiveTheBitsOfTheHost) {
+    std::mt19937 random(GetParam());
+    for (uint32_t i = 0; i < 100; ++i) {
+        check(random_form(random), i);
+        if (HasFatalFailure()) return;
+    }
+    const bool hopper = current_device().compute_capability == 90;
+    for (LinearKernel kernel : all_linear_kernels()) {
+        if (!hopper && kernel != LinearKernel::Streamed && kernel != LinearKernel::General)
+            continue;
+        EXPECT_GE(runs_[static_cast<size_t>(kernel)], 5) << name_of(kernel);
+    }
+}
+
+TEST_F(CudaLinear, GroupsOfEitherSideGiveTheBitsOfTheHost) {
+    std::mt19937 random(7);
+    for (uint32_t i = 0; i < 400; ++i) {
+        LinearForm form = random_form(random);
+        form.cols = pick(random, {90, 128, 384, 576, 1024});
+        const auto group = [&] {
+            return pick(random,
+                        {0, form.cols / 2, form.cols == 90 ? 15 : 32, form.cols == 90 ? 10 : 64});
+        };
+        form.weight_group = group();
+        form.activation_group = group();
+        form.bases = !form.offsets && random() % 3 == 0;
+        check(form, i);
+        if (HasFatalFailure()) return;
+    }
+}
+
+// Several tiles to a CTA, full pipelines, all of the split kernels' rounds.
+TEST_F(CudaLinear, LargeShapesGiveTheBitsOfTheHostEveryTime) {
+    for (const auto& [tokens, rows, cols] : {std::array<int64_t, 3>{600, 4096, 512},
+                                             {64, 17152, 256},
+                                             {32, 34048, 128},
+                                             {16, 9000, 1024},
+                                             {8, 9000, 4096},
+                                             {1, 576, 11008},
+                                             {2100, 1000, 300}}) {
+        for (DType out : {DType::F32, DType::BF16}) {
+            LinearForm form = {.tokens = tokens, .rows = rows, .cols = cols, .bias = true};
+            form.accumulate = true;
+            form.out = out;
+            check(form, 3, 3);
+            if (HasFatalFailure()) return;
+        }
+    }
+}
+
+TEST_F(CudaLinear, SumsOfTheLargestCodesAreExact) {
+    LinearForm form = {.tokens = 20, .rows = 70, .cols = 28672, .activation_bits = 8};
+    form.extreme = true;
+    for (bool symmetric : {true, false}) {
+        form.weight_symmetric = symmetric;
+        form.offsets = !symmetric;
+        check(form, 5);
+    }
+    form.tokens = 3;
+    form.weight_bits = 8;
+    check(form, 6);
+}
+
+TEST_F(CudaLinear, PackedCodesLieWhereTheLayoutSays) {
+    std::mt19937 random(1);
+    for (int bits = 2; bits <= 8; ++bits) {
+        LinearForm form = {.rows = 70, .cols = 90, .weight_bits = bits};
+        LinearCase layer(form, static_cast<uint32_t>(bits));
+        const WeightView& weight = layer.product().weight;
+        std::vector<uint8_t> units(static_cast<size_t>(weight.shape.code_bytes()));
+        ASSERT_EQ(cudaMemcpy(units.data(), weight.codes, units.size(), cudaMemcpyDeviceToHost),
+                  cudaSuccess);
+        for (int64_t row = 0; row < 128; ++row) {
+            for (int64_t col = 0; col < 128; ++col) {
+                const CodePlace place = code_place(weight.shape, row, col);
+                const int stored =
+                    units[static_cast<size_t>(place.byte)] >> place.shift & (bits <= 4 ? 15 : 255);
+                const bool inside = row < form.rows && col < form.cols;
+                ASSERT_EQ(stored, inside ? layer.stored_weight(row, col) : 0)
+                    << bits << " bits, row " << row << ", column " << col;
+            }
+        }
+    }
+}
+
+TEST(CudaLinearChoice, ShapeAloneChoosesTheKernel) {
+    const auto chosen = [](int64_t tokens, int64_t rows, int64_t cols) {
+        LinearProduct p;
+        p.in = {.rows = tokens, .cols = cols, .stride = activation_stride(cols)};
+        p.weight.shape = {.rows = rows, .cols = cols};
+        p.out_stride = rows;
+        return choose_kernel(p, {.compute_capability = 90, .multiprocessors = 132});
+    };
+    EXPECT_EQ(chosen(1, 4096, 4096), LinearKernel::Streamed);
+    EXPECT_EQ(chosen(16, 57344, 8192), LinearKernel::Streamed);
+    EXPECT_EQ(chosen(32, 4096, 4096), LinearKernel::Tile32Split);
+    EXPECT_EQ(chosen(64, 57344, 8192), LinearKernel::Tile64);
+    EXPECT_EQ(chosen(128, 8192, 28672), LinearKernel::Tile128Split);
+    EXPECT_EQ(chosen(512, 4096, 4096), LinearKernel::Tile128);
+    EXPECT_EQ(chosen(2048, 4096, 4096), LinearKernel::Tile256);
+    EXPECT_EQ(chosen(2048, 4096, 40000), LinearKernel::General);
+}
+
+}  // namespace
+}  // namespace quarot::cuda_test
