@@ -1,0 +1,95 @@
+// Which kernels serve a call, and the memory that they share.
+#include <algorithm>
+
+#include "kernels/cuda/attention.h"
+#include "kernels/cuda/attention_tile.cuh"
+#include "kernels/cuda/status.h"
+
+namespace quarot::kernels::cuda {
+
+namespace {
+
+bool tile_matches(const KvView& kv) {
+    bool matches = false;
+    with_tile_shape(kv, [&]<typename Shape>(Shape) {
+        const auto part_matches = [](const KvPart& part, int at) {
+            return part.codes_at == at && part.row_bytes == Shape::kRowBytes &&
+                   (!Shape::kCoded || (part.scales_at == at + Shape::kScalesAt &&
+                                       part.zeros_at == at + Shape::kZerosAt));
+        };
+        matches = kv.tile_bytes == Shape::kTileBytes && part_matches(kv.k, 0) &&
+                  part_matches(kv.v, Shape::kPartBytes);
+    });
+    return matches;
+}
+
+void check_call(const AttentionCall& call) {
+    const KvView& kv = call.kv;
+    require(call.n_heads > 0 && call.n_heads % kv.n_kv_heads == 0, "attention: query heads");
+    require(call.layer >= 0 && call.layer < kv.n_layers, "attention: layer");
+    for (const RowsView& rows : {call.q, call.out}) {
+        require(rows.cols == call.n_heads * kv.head_dim && rows.rows == call.batch.n_tokens,
+                "attention: shape of q or out");
+        require(rows.dtype == DType::F32 || rows.dtype == DType::F16 || rows.dtype == DType::BF16,
+                "attention: dtype of q or out");
+    }
+    require(call.max_context > 0 && call.max_context <= call.batch.max_pages * kv.page_tokens,
+            "attention: largest context");
+    // Sizes of grids.
+    require(call.batch.n_sequences <= 65535 && kv.n_kv_heads <= 65535, "attention: sequences");
+}
+
+int64_t max_chunks(const AttentionCall& call) {
+    return (call.max_context + kChunkTokens - 1) / kChunkTokens;
+}
+
+// One row a token where there are as many sequences, else one a sequence.
+bool is_decode(const AttentionCall& call) {
+    return call.batch.n_tokens <= call.batch.n_sequences;
+}
+int64_t split_rows(const AttentionCall& call) {
+    return is_decode(call) ? call.batch.n_tokens : call.batch.n_sequences;
+}
+
+Partials place_partials(const AttentionCall& call) {
+    Partials partials;
+    partials.max_chunks = max_chunks(call);
+    partials.values = static_cast<float*>(call.workspace);
+    const int64_t n = split_rows(call) * call.n_heads * partials.max_chunks;
+    partials.sums = reinterpret_cast<float2*>(partials.values + n * call.kv.head_dim);
+    return partials;
+}
+
+}  // namespace
+
+AttentionPath attention_path(const AttentionCall& call) {
+    const bool fast = call.q.dtype != DType::F32 && call.key_bias == nullptr &&
+                      call.kv.k.container == call.kv.v.container && tile_matches(call.kv);
+    return fast ? AttentionPath::TensorCores : AttentionPath::General;
+}
+
+const char* name_of(AttentionPath path) {
+    return path == AttentionPath::TensorCores ? "tensor cores" : "general";
+}
+
+void attention(const AttentionCall& call, Stream stream) {
+    if (call.batch.n_tokens == 0) return;
+    check_call(call);
+    const Partials partials = place_partials(call);
+    const bool decode = is_decode(call);
+    const SplitRows rows = decode ? SplitRows::Tokens : SplitRows::LoneTokens;
+    const int64_t n_rows = split_rows(call);
+    if (attention_path(call) == AttentionPath::General) {
+        attend_general(call, partials, decode, stream);
+        if (decode) combine_chunks(call, partials, rows, n_rows, 1.0f, stream);
+        return;
+    }
+    // A single sequence with several tokens has nothing to split.
+    if (decode || call.batch.n_sequences > 1) {
+        attend_split(call, partials, rows, n_rows, stream);
+        combine_chunks(call, partials, rows, n_rows, kWeightFactor, stream);
+    }
+    if (!decode) attend_prefill(call, stream);
+}
+
+}  // namespace quarot::kernels::cuda

@@ -1,0 +1,229 @@
+// Attention for every shape the fast kernels do not serve, in fp32 on dequantized values.
+//
+// A warp owns one query head of one token: one chunk of its context where contexts are split, else
+// all chunks, one after the other. It walks tiles of 32 positions: for the scores a lane owns a
+// position, for the sum of V it owns every 32nd dimension.
+#include "kernels/cuda/attention_kernels.cuh"
+#include "kernels/cuda/device/griddep.cuh"
+#include "kernels/cuda/launch.cuh"
+
+namespace quarot::kernels::cuda {
+
+namespace {
+
+constexpr int kWarps = 4;
+constexpr int kThreads = 32 * kWarps;
+constexpr int kLanes = 32;
+constexpr int kMaxHeadDim = 256;
+constexpr int kMaxValues = kMaxHeadDim / kLanes;  // dimensions of a lane
+constexpr float kLog2E = 1.44269504088896340736f;
+
+// One position of K or V in its tile.
+struct StoredVector {
+    const std::byte* tile;
+    int slot;
+    float scale = 1.0f;
+    int zero = 0;
+};
+
+__device__ StoredVector stored_vector(const KvPart& part, const std::byte* tile, int slot) {
+    StoredVector vector{tile, slot};
+    if (!is_coded(part.container)) return vector;
+    vector.scale = reinterpret_cast<const float*>(tile + part.scales_at)[slot];
+    vector.zero = reinterpret_cast<const int16_t*>(tile + part.zeros_at)[slot];
+    return vector;
+}
+
+__device__ float value_at(const KvPart& part, const StoredVector& vector, int dim) {
+    const KvCodePlace place = code_place(part, vector.slot, dim);
+    const std::byte* at = vector.tile + place.byte;
+    switch (part.container) {
+        case KvContainer::Float:
+            return *reinterpret_cast<const float*>(at);
+        case KvContainer::Half:
+            return __half2float(*reinterpret_cast<const __half*>(at));
+        case KvContainer::Byte:
+        case KvContainer::Nibble:
+            break;
+    }
+    const int byte = static_cast<int>(*at);
+    const int code = part.container == KvContainer::Nibble ? byte >> place.shift & 15 : byte;
+    return vector.scale * static_cast<float>(code - vector.zero);
+}
+
+// What a warp works on.
+struct Query {
+    const float* q;  // [head_dim] in shared memory, times the scale of scores
+    int64_t sequence = 0;
+    int position = 0;
+    int first = 0;  // first position it sees
+    int kv_head = 0;
+};
+
+__device__ const std::byte* tile_of(const AttentionCall& call, const Query& query, int position) {
+    const KvView& kv = call.kv;
+    const int64_t page =
+        call.batch.page_tables[query.sequence * call.batch.max_pages + position / kv.page_tokens];
+    return kv.memory + kv.tile_at(call.layer, page, query.kv_head, position % kv.page_tokens);
+}
+
+// In powers of two; -inf where the query does not see the position.
+__device__ float score_of(const AttentionCall& call, const Query& query, int position) {
+    if (position < query.first || position > query.position) return -INFINITY;
+    const KvView& kv = call.kv;
+    const StoredVector k = stored_vector(kv.k, tile_of(call, query, position),
+                                         position % kv.page_tokens % kv.tile_tokens);
+    const float* bias = call.key_bias;
+    if (bias != nullptr) {
+        bias += (int64_t{position} * kv.n_kv_heads + query.kv_head) * kv.head_dim;
+    }
+    float sum = 0.0f;
+    for (int dim = 0; dim < kv.head_dim; ++dim) {
+        float value = value_at(kv.k, k, dim);
+        if (bias != nullptr) value += bias[dim];
+        sum = __fmaf_rn(query.q[dim], value, sum);
+    }
+    sum *= call.scale;
+    if (call.score_cap > 0.0f) sum = call.score_cap * tanhf(sum / call.score_cap);
+    return sum * kLog2E;
+}
+
+struct Sums {
+    float maximum = -INFINITY;  // a whole number
+    float weight = 0.0f;
+    float values[kMaxValues] = {};
+};
+
+// Adds the positions first .. first + 31.
+__device__ void attend_positions(const AttentionCall& call, const Query& query, int first,
+                                 Sums& sums) {
+    const int lane = threadIdx.x % kLanes;
+    const float score = score_of(call, query, first + lane);
+    float largest = score;
+#pragma unroll
+    for (int distance = 1; distance < kLanes; distance *= 2) {
+        largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, distance));
+    }
+    const float maximum = fmaxf(sums.maximum, ceilf(largest));
+    const float older = power_of_two(sums.maximum - maximum);
+    const float weight = exp2f(score - (maximum == -INFINITY ? 0.0f : maximum));
+    sums.maximum = maximum;
+    float total = weight;
+#pragma unroll
+    for (int distance = 1; distance < kLanes; distance *= 2) {
+        total += __shfl_xor_sync(~0u, total, distance);
+    }
+    sums.weight = __fmaf_rn(sums.weight, older, total);
+    for (float& value : sums.values) value *= older;
+    const KvView& kv = call.kv;
+    for (int i = 0; i < kLanes; ++i) {
+        const int position = first + i;
+        if (position < query.first || position > query.position) continue;
+        const float w = __shfl_sync(~0u, weight, i);
+        const StoredVector v = stored_vector(kv.v, tile_of(call, query, position),
+                                             position % kv.page_tokens % kv.tile_tokens);
+#pragma unroll
+        for (int j = 0; j < kMaxValues; ++j) {
+            const int dim = lane + kLanes * j;
+            if (dim >= kv.head_dim) break;
+            sums.values[j] = __fmaf_rn(w, value_at(kv.v, v, dim), sums.values[j]);
+        }
+    }
+}
+
+__device__ Sums attend_chunk(const AttentionCall& call, const Query& query, int chunk) {
+    Sums sums;
+    const int first = max(chunk * kChunkTokens, query.first / kLanes * kLanes);
+    const int end = min((chunk + 1) * kChunkTokens, query.position + 1);
+    for (int position = first; position < end; position += kLanes) {
+        attend_positions(call, query, position, sums);
+    }
+    return sums;
+}
+
+__device__ float load_value(const void* data, DType dtype, int64_t at) {
+    if (dtype == DType::F32) return static_cast<const float*>(data)[at];
+    if (dtype == DType::F16) return __half2float(static_cast<const __half*>(data)[at]);
+    return __bfloat162float(static_cast<const __nv_bfloat16*>(data)[at]);
+}
+
+__device__ void store_partial(const AttentionCall& call, const Partials& partials, int64_t token,
+                              int head, int chunk, const Sums& sums) {
+    const int lane = threadIdx.x % kLanes;
+    const int64_t index = partials.index(token, head, call.n_heads, chunk);
+    if (lane == 0) partials.sums[index] = make_float2(sums.maximum, sums.weight);
+#pragma unroll
+    for (int j = 0; j < kMaxValues; ++j) {
+        const int dim = lane + kLanes * j;
+        if (dim < call.kv.head_dim) {
+            partials.values[index * call.kv.head_dim + dim] = sums.values[j];
+        }
+    }
+}
+
+__device__ Sums attend_all(const AttentionCall& call, const Query& query) {
+    Sums total;
+    for (int chunk = query.first / kChunkTokens; chunk * kChunkTokens <= query.position; ++chunk) {
+        const Sums sums = attend_chunk(call, query, chunk);
+        const ChunkFactors f = add_chunk(total.maximum, sums.maximum);
+        total.weight = __fmaf_rn(total.weight, f.older, sums.weight * f.newer);
+#pragma unroll
+        for (int j = 0; j < kMaxValues; ++j) {
+            total.values[j] = __fmaf_rn(total.values[j], f.older, sums.values[j] * f.newer);
+        }
+    }
+    return total;
+}
+
+__global__ void __launch_bounds__(kThreads)
+    attend_general_kernel(const __grid_constant__ AttentionCall call, Partials partials,
+                          bool split) {
+    __shared__ float shared[kWarps][kMaxHeadDim];
+    wait_for_predecessor();
+    const int warp = threadIdx.x / kLanes, lane = threadIdx.x % kLanes;
+    const int64_t item = int64_t{blockIdx.x} * kWarps + warp;
+    const int64_t token = item / call.n_heads;
+    const int head = static_cast<int>(item % call.n_heads), chunk = blockIdx.y;
+    if (token >= call.batch.n_tokens) return;
+    Query query;
+    query.sequence = call.batch.sequence_of_token[token];
+    query.position = call.batch.positions[token];
+    query.first = first_seen(query.position, call.window);
+    query.kv_head = static_cast<int>(head / (call.n_heads / call.kv.n_kv_heads));
+    const int64_t column = int64_t{head} * call.kv.head_dim;
+    for (int dim = lane; dim < call.kv.head_dim; dim += kLanes) {
+        shared[warp][dim] =
+            load_value(call.q.data, call.q.dtype, token * call.q.stride + column + dim);
+    }
+    __syncwarp();
+    query.q = shared[warp];
+    if (split) {
+        const bool empty =
+            chunk * kChunkTokens > query.position || (chunk + 1) * kChunkTokens <= query.first;
+        if (query.position < 0 || empty) return;
+        store_partial(call, partials, token, head, chunk, attend_chunk(call, query, chunk));
+        return;
+    }
+    const Sums total = attend_all(call, query);
+#pragma unroll
+    for (int j = 0; j < kMaxValues; ++j) {
+        const int dim = lane + kLanes * j;
+        if (dim >= call.kv.head_dim) break;
+        // Only padding has no weight.
+        store_value(call.out.data, call.out.dtype, token * call.out.stride + column + dim,
+                    total.weight == 0.0f ? 0.0f : total.values[j] / total.weight);
+    }
+}
+
+}  // namespace
+
+void attend_general(const AttentionCall& call, const Partials& partials, bool split,
+                    Stream stream) {
+    const int64_t items = call.batch.n_tokens * call.n_heads;
+    const LaunchShape shape{.grid = dim3(static_cast<unsigned>((items + kWarps - 1) / kWarps),
+                                         split ? static_cast<unsigned>(partials.max_chunks) : 1),
+                            .block = dim3(kThreads)};
+    launch("attend_general_kernel", attend_general_kernel, shape, stream, call, partials, split);
+}
+
+}  // namespace quarot::kernels::cuda
