@@ -14,6 +14,7 @@
 #include "core/process.h"
 #include "core/progress.h"
 #include "core/thread_pool.h"
+#include "folder/load_weights.h"
 #include "io/file.h"
 
 namespace quarot::apps {
@@ -117,8 +118,8 @@ void ActivationFlags::declare(Args& args) {
               [this](const Given& g) { kv_clip_ = as_clip(g); }});
 }
 
-model::ActivationOverrides ActivationFlags::overrides() const {
-    model::ActivationOverrides all = given_;
+folder::ActivationOverrides ActivationFlags::overrides() const {
+    folder::ActivationOverrides all = given_;
     if (!all.k_bits) all.k_bits = kv_bits_;
     if (!all.v_bits) all.v_bits = kv_bits_;
     if (!all.k_clip) all.k_clip = kv_clip_;

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "apps/args.h"
+#include "folder/load_weights.h"
 #include "kernels/backend.h"
 #include "model/weights.h"
 #include "tokenizer/tokenizer.h"
@@ -41,10 +42,10 @@ void require_model(const std::string& model);
 // --a-bits, --k-clip and so on for a folder as it is.
 struct ActivationFlags {
     void declare(Args& args);
-    model::ActivationOverrides overrides() const;
+    folder::ActivationOverrides overrides() const;
 
   private:
-    model::ActivationOverrides given_;
+    folder::ActivationOverrides given_;
     std::optional<int> kv_bits_;
     std::optional<float> kv_clip_;
 };

@@ -20,10 +20,11 @@
 #include "apps/sampling_flags.h"
 #include "core/error.h"
 #include "core/log.h"
+#include "folder/generation_config.h"
+#include "folder/load_weights.h"
 #include "generation/prompt.h"
 #include "generation/stop_filter.h"
 #include "generation/text_stream.h"
-#include "model/generation_config.h"
 
 namespace quarot::apps {
 
@@ -96,7 +97,7 @@ std::vector<int32_t> prompt_ids(const GenerateFlags& flags, const tokenizer::Tok
 }
 
 // Positions the run may use: what the model has, --ctx, and no more than prompt and -n need.
-int64_t context_length(const model::SourceModel& source, const GenerateFlags& flags,
+int64_t context_length(const folder::SourceModel& source, const GenerateFlags& flags,
                        int64_t n_prompt) {
     int64_t context = source.config().max_positions;
     if (flags.context && *flags.context > context) {
@@ -216,20 +217,20 @@ void work(const GenerateFlags& flags) {
     flags.output.apply();
     check(flags);
     const Sampling sampling = flags.sampling.resolve(
-        flags.chat ? model::generation_defaults_of(flags.model) : model::GenerationDefaults());
+        flags.chat ? folder::generation_defaults_of(flags.model) : folder::GenerationDefaults());
     const std::string text = flags.prompt.read();
-    const model::SourceModel source = model::SourceModel::open(flags.model);
+    const folder::SourceModel source = folder::SourceModel::open(flags.model);
     const tokenizer::Tokenizer tokenizer = tokenizer::Tokenizer::load(flags.model);
     const std::vector<int32_t> prompt = prompt_ids(flags, tokenizer, text);
     require_vocabulary(source, prompt);
     const int64_t context = context_length(source, flags, static_cast<int64_t>(prompt.size()));
 
     const auto backend = flags.machine.make_backend();
-    const model::ActivationOverrides overrides = flags.activations.overrides();
+    const folder::ActivationOverrides overrides = flags.activations.overrides();
     const std::string& proposed = sampling.from_folder;
     log_run(*backend, overridden(source.recipe(), overrides),
             proposed.empty() ? "" : proposed + " from generation_config.json");
-    const model::Weights weights = model::load_weights(source, overrides, context, *backend);
+    const model::Weights weights = folder::load_weights(source, overrides, context, *backend);
     runtime::Engine engine(weights, *backend, context);
 
     runtime::GenerateOptions options;

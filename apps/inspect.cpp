@@ -10,8 +10,9 @@
 #include "apps/report.h"
 #include "apps/rotation_lines.h"
 #include "apps/running_model.h"
+#include "folder/recipe_json.h"
+#include "folder/source_model.h"
 #include "kernels/ops.h"
-#include "model/source_model.h"
 
 namespace quarot::apps {
 
@@ -32,7 +33,7 @@ void declare(Args& args, InspectFlags& flags) {
     args.example("quarot inspect tiny-w4 --tensors --json", "everything, for scripts");
 }
 
-int64_t kv_bytes_per_token(const model::SourceModel& source) {
+int64_t kv_bytes_per_token(const folder::SourceModel& source) {
     const model::ModelConfig& config = source.config();
     kernels::KvDescriptor descriptor;
     descriptor.n_layers = config.n_layers;
@@ -43,7 +44,7 @@ int64_t kv_bytes_per_token(const model::SourceModel& source) {
     return kernels::kv_bytes_per_token(descriptor);
 }
 
-io::Json rotation_to_json(const model::SourceModel& source) {
+io::Json rotation_to_json(const folder::SourceModel& source) {
     io::Json json = io::Json::Object{};
     for (const RotationLine& line : rotation_lines(source.recipe().rotation, source.config())) {
         const bool there = line.kind != "none";
@@ -68,12 +69,12 @@ io::Json tensors_to_json(const io::Checkpoint& checkpoint) {
     return array;
 }
 
-void print_json(const model::SourceModel& source, bool with_tensors) {
+void print_json(const folder::SourceModel& source, bool with_tensors) {
     io::Json json = json_document("inspect");
     json.set("architecture", source.config().architecture);
     json.set("parameters", source.parameter_count());
     json.set("quantized", source.is_quantized());
-    json.set("recipe", source.is_quantized() ? model::to_json(source.recipe()) : io::Json());
+    json.set("recipe", source.is_quantized() ? folder::to_json(source.recipe()) : io::Json());
     json.set("bits_per_weight", source.bits_per_weight());
     json.set("kv_bytes_per_token", kv_bytes_per_token(source));
     json.set("rotation", rotation_to_json(source));
@@ -97,7 +98,7 @@ std::string tensor_table(const io::Checkpoint& checkpoint) {
     return format_table(rows);
 }
 
-void print_text(const model::SourceModel& source, bool with_tensors) {
+void print_text(const folder::SourceModel& source, bool with_tensors) {
     const model::ModelConfig& config = source.config();
     std::vector<std::pair<std::string, std::string>> pairs = {
         {"model", source.folder()},
@@ -123,7 +124,7 @@ void print_text(const model::SourceModel& source, bool with_tensors) {
 
 void work(const InspectFlags& flags) {
     require_model(flags.model);
-    const auto source = model::SourceModel::open(flags.model);
+    const auto source = folder::SourceModel::open(flags.model);
     flags.output.json ? print_json(source, flags.with_tensors)
                       : print_text(source, flags.with_tensors);
 }

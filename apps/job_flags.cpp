@@ -8,7 +8,7 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "eval/perplexity.h"
-#include "model/source_model.h"
+#include "folder/source_model.h"
 
 namespace quarot::apps {
 
@@ -40,7 +40,7 @@ quantize::QuantizeOptions JobFlags::settings(const std::string& model_folder) co
     options.recipe = recipe_.resolve();
     if (quantize::needs_calibration(options.recipe) && !recipe_.has_seqlen()) {
         int64_t& seqlen = options.recipe.calibration.seqlen;
-        const auto source = model::SourceModel::open(model_folder);
+        const auto source = folder::SourceModel::open(model_folder);
         seqlen = std::min(seqlen, source.config().max_positions);
     }
     return options;
@@ -59,7 +59,7 @@ quantize::QuantizeOptions JobFlags::resolve(const std::string& model_folder) con
 }
 
 quantize::TokenWindows JobFlags::windows(const std::string& model_folder,
-                                         const model::Recipe& recipe) const {
+                                         const Recipe& recipe) const {
     const std::string text = eval::read_evaluation_text(calib_, text_format_);
     const auto ids = tokenizer::Tokenizer::load(model_folder).encode(text, bos_);
     return quantize::calibration_windows(ids, recipe.calibration, recipe.rotation.seed);

@@ -21,8 +21,7 @@ class JobFlags {
     quantize::QuantizeOptions settings(const std::string& model_folder) const;
 
   private:
-    quantize::TokenWindows windows(const std::string& model_folder,
-                                   const model::Recipe& recipe) const;
+    quantize::TokenWindows windows(const std::string& model_folder, const Recipe& recipe) const;
 
     RecipeFlags recipe_;
     quantize::QuantizeOptions options_;

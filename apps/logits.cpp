@@ -15,6 +15,7 @@
 #include "apps/running_model.h"
 #include "core/error.h"
 #include "core/process.h"
+#include "folder/load_weights.h"
 #include "io/output_file.h"
 #include "io/safetensors.h"
 #include "runtime/engine.h"
@@ -77,7 +78,7 @@ std::vector<int32_t> token_ids(const LogitsFlags& flags) {
     return ids;
 }
 
-void check_given_ids(std::span<const int32_t> ids, const model::SourceModel& source) {
+void check_given_ids(std::span<const int32_t> ids, const folder::SourceModel& source) {
     const auto vocab = source.config().vocab;
     for (const int32_t id : ids) {
         if (id < vocab) continue;
@@ -125,15 +126,15 @@ void work(const LogitsFlags& flags) {
     flags.output.apply();
     check(flags);
 
-    const model::SourceModel source = model::SourceModel::open(flags.model);
+    const folder::SourceModel source = folder::SourceModel::open(flags.model);
     const std::vector<int32_t> ids = token_ids(flags);
     flags.ids ? check_given_ids(ids, source) : require_vocabulary(source, ids);
     const auto n_tokens = static_cast<int64_t>(ids.size());
     require_positions(source, "the prompt", n_tokens);
     const auto backend = flags.machine.make_backend();
-    const model::ActivationOverrides overrides = flags.activations.overrides();
+    const folder::ActivationOverrides overrides = flags.activations.overrides();
     log_run(*backend, overridden(source.recipe(), overrides));
-    const model::Weights weights = model::load_weights(source, overrides, n_tokens, *backend);
+    const model::Weights weights = folder::load_weights(source, overrides, n_tokens, *backend);
     runtime::Engine engine(weights, *backend, n_tokens);
     write_file(engine, ids, flags.out);
 

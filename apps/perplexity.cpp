@@ -13,6 +13,7 @@
 #include "apps/report.h"
 #include "apps/running_model.h"
 #include "core/error.h"
+#include "folder/load_weights.h"
 #include "runtime/engine.h"
 
 namespace quarot::apps {
@@ -77,7 +78,7 @@ struct Run {
     double seconds = 0.0;  // of everything
 };
 
-void check_vocabularies(const model::SourceModel& source, const model::SourceModel& base) {
+void check_vocabularies(const folder::SourceModel& source, const folder::SourceModel& base) {
     if (source.config().vocab == base.config().vocab) return;
     fail(ErrorCode::Usage,
          "--kl-base {} has a vocabulary of {}, but {} has one of {}; expected the same",
@@ -88,11 +89,11 @@ Run measure(const PerplexityFlags& flags) {
     const auto start = std::chrono::steady_clock::now();
     const int64_t seqlen = flags.options.seqlen;
     const std::string text = eval::read_evaluation_text(flags.text, flags.text_format);
-    const model::SourceModel source = model::SourceModel::open(flags.model);
+    const folder::SourceModel source = folder::SourceModel::open(flags.model);
     require_positions(source, "--seqlen", seqlen);
-    std::unique_ptr<model::SourceModel> base_source;
+    std::unique_ptr<folder::SourceModel> base_source;
     if (!flags.base.empty()) {
-        base_source = std::make_unique<model::SourceModel>(model::SourceModel::open(flags.base));
+        base_source = std::make_unique<folder::SourceModel>(folder::SourceModel::open(flags.base));
         check_vocabularies(source, *base_source);
         require_positions(*base_source, "--seqlen", seqlen);
     }
@@ -107,15 +108,15 @@ Run measure(const PerplexityFlags& flags) {
     require_vocabulary(source, ids);
 
     const auto backend = flags.machine.make_backend();
-    const model::ActivationOverrides overrides = flags.activations.overrides();
+    const folder::ActivationOverrides overrides = flags.activations.overrides();
     log_run(*backend, overridden(source.recipe(), overrides));
-    const model::Weights weights = model::load_weights(source, overrides, seqlen, *backend);
+    const model::Weights weights = folder::load_weights(source, overrides, seqlen, *backend);
     runtime::Engine engine(weights, *backend, seqlen);
     std::unique_ptr<model::Weights> base_weights;
     std::unique_ptr<runtime::Engine> base_engine;
     if (base_source) {
         base_weights = std::make_unique<model::Weights>(
-            model::load_weights(*base_source, {}, seqlen, *backend));
+            folder::load_weights(*base_source, {}, seqlen, *backend));
         base_engine = std::make_unique<runtime::Engine>(*base_weights, *backend, seqlen);
     }
     Run run;

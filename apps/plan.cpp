@@ -11,7 +11,7 @@
 #include "apps/job_flags.h"
 #include "apps/report.h"
 #include "core/error.h"
-#include "model/source_model.h"
+#include "folder/source_model.h"
 #include "quantize/job/job_plan.h"
 #include "quantize/job/job_time.h"
 
@@ -47,7 +47,7 @@ struct Plan {
 // A text that is missing or too short is one problem among others; the estimates then count the
 // windows that were asked for.
 Plan make_plan(const PlanFlags& flags) {
-    const model::SourceModel source = model::SourceModel::open(flags.in);
+    const folder::SourceModel source = folder::SourceModel::open(flags.in);
     quantize::QuantizeOptions options = flags.job.settings(flags.in);
     std::vector<quantize::JobProblem> problems;
     try {

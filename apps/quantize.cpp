@@ -16,8 +16,9 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "core/process.h"
+#include "folder/recipe_json.h"
+#include "folder/source_model.h"
 #include "kernels/backend.h"
-#include "model/source_model.h"
 #include "quantize/quantize_model.h"
 
 namespace quarot::apps {
@@ -123,7 +124,7 @@ void print_json(const QuantizeFlags& flags, const quantize::QuantizeReport& repo
                 const Folders& folders) {
     io::Json json = json_document("quantize");
     json.set("out", flags.out);
-    json.set("recipe", model::to_json(flags.options.recipe));
+    json.set("recipe", folder::to_json(flags.options.recipe));
     json.set("bits_per_weight", report.bits_per_weight);
     json.set("size_bytes", folders.bytes_out);
     json.set("seconds", report.seconds);
@@ -156,7 +157,7 @@ void work(QuantizeFlags& flags) {
 
     Folders folders;
     {
-        const model::SourceModel source = model::SourceModel::open(flags.in);
+        const folder::SourceModel source = folder::SourceModel::open(flags.in);
         folders.bytes_in = weight_file_bytes(source.checkpoint());
         folders.rotation = describe_rotation(flags.options.recipe.rotation, source.config());
     }

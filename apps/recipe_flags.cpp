@@ -17,12 +17,12 @@ std::optional<T> first_of(const std::optional<T>& a, const std::optional<T>& b) 
     return a ? a : b;
 }
 
-model::Recipe chosen_recipe(const std::string& name) {
-    if (name.empty()) return model::named_recipe(model::default_recipe_name());
+Recipe chosen_recipe(const std::string& name) {
+    if (name.empty()) return named_recipe(default_recipe_name());
     try {
-        return model::named_recipe(name);
+        return named_recipe(name);
     } catch (const Error& error) {
-        const std::string near = near_miss(name, model::recipe_names());
+        const std::string near = near_miss(name, recipe_names());
         if (near.empty()) throw;
         fail(error.code(), "{}; did you mean {}?", error.what(), near);
     }
@@ -32,7 +32,7 @@ model::Recipe chosen_recipe(const std::string& name) {
 std::string recipe_help() {
     return "quarot, quarot-rtn, quarot-128g, quarot-64g, w4a8kv4, w6a6kv6, w8a8kv8, rtn, or a row "
            "of the paper's tables [" +
-           model::default_recipe_name() + "]";
+           default_recipe_name() + "]";
 }
 
 }  // namespace
@@ -40,7 +40,7 @@ std::string recipe_help() {
 void RecipeFlags::declare(Args& args) {
     args.add({"--recipe", "NAME", recipe_help(), [this](const Given& g) { recipe_ = g.value; },
               Shown::First})
-        .likely = model::recipe_names();
+        .likely = recipe_names();
     declare_widths(args);
     declare_clips(args);
     declare_rotation(args);
@@ -139,17 +139,17 @@ void RecipeFlags::declare_calibration(Args& args) {
         .choices = {"full", "quantized"};
 }
 
-model::Recipe RecipeFlags::resolve() const {
-    model::Recipe recipe = chosen_recipe(recipe_);
+Recipe RecipeFlags::resolve() const {
+    Recipe recipe = chosen_recipe(recipe_);
     apply_formats(recipe);
     apply_method(recipe);
     apply_rotation(recipe);
-    model::check_recipe(recipe);
-    recipe.name = model::name_by_settings(recipe);
+    check_recipe(recipe);
+    recipe.name = name_by_settings(recipe);
     return recipe;
 }
 
-void RecipeFlags::apply_formats(model::Recipe& recipe) const {
+void RecipeFlags::apply_formats(Recipe& recipe) const {
     const auto set = [](auto& to, const auto& value) {
         if (value) to = *value;
     };
@@ -173,37 +173,36 @@ void RecipeFlags::apply_formats(model::Recipe& recipe) const {
     set(recipe.head_bits, head_bits_);
 }
 
-void RecipeFlags::apply_method(model::Recipe& recipe) const {
-    model::WeightFormat& weights = recipe.weights;
+void RecipeFlags::apply_method(Recipe& recipe) const {
+    WeightFormat& weights = recipe.weights;
     if (method_) weights.method = *method_;
     if (damp_) weights.damp = *damp_;
     if (act_order_) weights.act_order = *act_order_;
     if (smooth_alpha_) recipe.smoothing = {.enabled = true, .alpha = *smooth_alpha_};
     if (group_scales_) {
-        weights.group_scales = *group_scales_ == "updated" ? model::GroupScales::Updated
-                                                           : model::GroupScales::BlockStart;
+        weights.group_scales =
+            *group_scales_ == "updated" ? GroupScales::Updated : GroupScales::BlockStart;
     }
-    model::CalibrationSpec& calibration = recipe.calibration;
+    CalibrationSpec& calibration = recipe.calibration;
     if (n_samples_) calibration.n_samples = *n_samples_;
     if (seqlen_) calibration.seqlen = *seqlen_;
     if (calib_windows_) {
-        calibration.windows = *calib_windows_ == "first" ? model::CalibrationWindows::First
-                                                         : model::CalibrationWindows::Random;
+        calibration.windows =
+            *calib_windows_ == "first" ? CalibrationWindows::First : CalibrationWindows::Random;
     }
     if (calib_activations_) {
-        calibration.activations = *calib_activations_ == "full"
-                                      ? model::CalibrationActivations::Full
-                                      : model::CalibrationActivations::Quantized;
+        calibration.activations = *calib_activations_ == "full" ? CalibrationActivations::Full
+                                                                : CalibrationActivations::Quantized;
     }
 }
 
-void RecipeFlags::apply_rotation(model::Recipe& recipe) const {
+void RecipeFlags::apply_rotation(Recipe& recipe) const {
     if (rotate_) {
         const bool rotates = *rotate_ != "none";
-        model::RotationSpec& spec = recipe.rotation;
-        spec.residual = *rotate_ == "none"     ? model::ResidualRotation::None
-                        : *rotate_ == "random" ? model::ResidualRotation::Random
-                                               : model::ResidualRotation::Hadamard;
+        RotationSpec& spec = recipe.rotation;
+        spec.residual = *rotate_ == "none"     ? ResidualRotation::None
+                        : *rotate_ == "random" ? ResidualRotation::Random
+                                               : ResidualRotation::Hadamard;
         spec.value_heads = spec.query_key = spec.ffn = spec.fold_norms = rotates;
         if (rotates && !recipe.storage) recipe.storage = DType::F32;
     }

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "apps/args.h"
-#include "model/recipe.h"
+#include "recipe/recipe.h"
 
 namespace quarot::apps {
 
@@ -16,7 +16,7 @@ class RecipeFlags {
     // The named recipe, or the default one, with every flag applied. If that changes more than the
     // seed, the stored dtype and how the calibration text is cut, its name becomes that of the
     // recipe with these settings, or "custom". Error{Usage, Unsupported}.
-    model::Recipe resolve() const;
+    Recipe resolve() const;
     // Was the length of calibration windows chosen, or is it the default?
     bool has_seqlen() const { return seqlen_.has_value(); }
 
@@ -27,9 +27,9 @@ class RecipeFlags {
     void declare_groups(Args& args);
     void declare_method(Args& args);
     void declare_calibration(Args& args);
-    void apply_method(model::Recipe& recipe) const;
-    void apply_formats(model::Recipe& recipe) const;
-    void apply_rotation(model::Recipe& recipe) const;
+    void apply_method(Recipe& recipe) const;
+    void apply_formats(Recipe& recipe) const;
+    void apply_rotation(Recipe& recipe) const;
 
     std::string recipe_;
     std::optional<int> w_bits_, a_bits_, k_bits_, v_bits_, kv_bits_, down_bits_, head_bits_;

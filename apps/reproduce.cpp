@@ -79,7 +79,7 @@ void declare_texts(Args& args, ReproduceFlags& flags) {
               [&flags](const Given& g) {
                   const bool first = g.value == "first";
                   flags.plan.calibration.windows =
-                      first ? model::CalibrationWindows::First : model::CalibrationWindows::Random;
+                      first ? CalibrationWindows::First : CalibrationWindows::Random;
               }})
         .choices = {"first", "random"};
     args.add({"--text-format", "FORMAT", "raw, or wikitext-rows (blank line after each row) [raw]",
@@ -138,13 +138,13 @@ std::vector<int32_t> read_tokens(const ReproduceFlags& flags, const std::string&
     return tokenizer.encode(eval::read_evaluation_text(file, flags.text_format), flags.bos);
 }
 
-std::string describe_model(const model::SourceModel& source) {
+std::string describe_model(const folder::SourceModel& source) {
     const model::ModelConfig& config = source.config();
     return fmt::format("{}, {} layers of {}, {} parameters", config.architecture, config.n_layers,
                        config.hidden, human_count(source.parameter_count()));
 }
 
-void refuse_quantized(const model::SourceModel& source) {
+void refuse_quantized(const folder::SourceModel& source) {
     if (!source.is_quantized()) return;
     fail(ErrorCode::Unsupported,
          "{} is already the work of this program (recipe {}), expected an unquantized model folder",
@@ -158,7 +158,7 @@ struct Run {
 };
 
 Run reproduce_all(const ReproduceFlags& flags) {
-    const model::SourceModel source = model::SourceModel::open(flags.model);
+    const folder::SourceModel source = folder::SourceModel::open(flags.model);
     refuse_quantized(source);
     require_positions(source, "--seqlen", flags.seqlen);
     const std::vector<reproduce::PlannedRow> rows =

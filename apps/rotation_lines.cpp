@@ -23,11 +23,11 @@ RotationLine random_line(const char* name, int64_t order) {
 
 }  // namespace
 
-std::vector<RotationLine> rotation_lines(const model::RotationSpec& spec,
+std::vector<RotationLine> rotation_lines(const RotationSpec& spec,
                                          const model::ModelConfig& config) {
-    const bool random = spec.residual == model::ResidualRotation::Random;
-    model::RotationSpec cheap = spec;
-    if (random) cheap.residual = model::ResidualRotation::None;  // the matrix is not needed
+    const bool random = spec.residual == ResidualRotation::Random;
+    RotationSpec cheap = spec;
+    if (random) cheap.residual = ResidualRotation::None;  // the matrix is not needed
     const rotate::Rotation rotation = rotate::make_rotation(cheap, config);
     const int64_t order = spec.residual_block == 0 ? config.hidden : spec.residual_block;
     return {random ? random_line("R1", order) : line_of("R1", rotation.residual),
@@ -35,7 +35,7 @@ std::vector<RotationLine> rotation_lines(const model::RotationSpec& spec,
             line_of("R4", rotation.online.ffn), line_of("head_mix", rotation.online.head_mix)};
 }
 
-std::string describe_rotation(const model::RotationSpec& spec, const model::ModelConfig& config) {
+std::string describe_rotation(const RotationSpec& spec, const model::ModelConfig& config) {
     std::string text;
     for (const RotationLine& line : rotation_lines(spec, config)) {
         if (line.kind == "none" || line.kind == "identity") continue;

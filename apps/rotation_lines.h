@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "model/config.h"
-#include "model/recipe.h"
+#include "recipe/recipe.h"
 
 namespace quarot::apps {
 
@@ -18,10 +18,10 @@ struct RotationLine {
 };
 
 // R1, R2, R3, R4 and head_mix, in this order. Makes no random matrix.
-std::vector<RotationLine> rotation_lines(const model::RotationSpec& spec,
+std::vector<RotationLine> rotation_lines(const RotationSpec& spec,
                                          const model::ModelConfig& config);
 
 // The parts that change something: "R1 (hadamard), R2, R3, R4, head mix", "none".
-std::string describe_rotation(const model::RotationSpec& spec, const model::ModelConfig& config);
+std::string describe_rotation(const RotationSpec& spec, const model::ModelConfig& config);
 
 }  // namespace quarot::apps

@@ -3,10 +3,11 @@
 
 #include "core/error.h"
 #include "core/log.h"
+#include "folder/load_weights.h"
 
 namespace quarot::apps {
 
-std::string describe(const model::Recipe& recipe) {
+std::string describe(const Recipe& recipe) {
     const auto zero_point = [](bool symmetric, int bits) {
         return symmetric || bits == 16 ? "" : "a";
     };
@@ -29,7 +30,7 @@ std::string describe_threads(int n_threads) {
     return fmt::format("{} thread{}", n_threads, n_threads == 1 ? "" : "s");
 }
 
-model::Recipe overridden(model::Recipe recipe, const model::ActivationOverrides& overrides) {
+Recipe overridden(Recipe recipe, const folder::ActivationOverrides& overrides) {
     recipe.activations.bits = overrides.a_bits.value_or(recipe.activations.bits);
     recipe.activations.clip = overrides.a_clip.value_or(recipe.activations.clip);
     recipe.k.bits = overrides.k_bits.value_or(recipe.k.bits);
@@ -39,14 +40,13 @@ model::Recipe overridden(model::Recipe recipe, const model::ActivationOverrides&
     return recipe;
 }
 
-void log_run(const kernels::Backend& backend, const model::Recipe& recipe,
-             const std::string& more) {
+void log_run(const kernels::Backend& backend, const Recipe& recipe, const std::string& more) {
     const kernels::BackendInfo info = backend.info();
     log_info("backend {}, tier {}, {}, recipe {}{}{}", info.name, info.tier,
              describe_threads(info.n_threads), describe(recipe), more.empty() ? "" : ", ", more);
 }
 
-void require_vocabulary(const model::SourceModel& source, std::span<const int32_t> ids) {
+void require_vocabulary(const folder::SourceModel& source, std::span<const int32_t> ids) {
     const int64_t vocab = source.config().vocab;
     for (const int32_t id : ids) {
         if (id < vocab) continue;
@@ -57,7 +57,7 @@ void require_vocabulary(const model::SourceModel& source, std::span<const int32_
     }
 }
 
-void require_positions(const model::SourceModel& source, const std::string& what,
+void require_positions(const folder::SourceModel& source, const std::string& what,
                        int64_t n_positions) {
     if (n_positions <= source.config().max_positions) return;
     fail(ErrorCode::Usage, "{} needs {} positions, but {} has {}", what, n_positions,

@@ -5,28 +5,27 @@
 #include <span>
 #include <string>
 
+#include "folder/load_weights.h"
 #include "kernels/backend.h"
-#include "model/source_model.h"
 #include "model/weights.h"
 
 namespace quarot::apps {
 
 // "quarot-rtn W4A4K4V4"; "custom W4aA4aK4V4 down 8 head 8", where "a" is a side with a zero point;
 // "none W16A16K16V16" for an ordinary folder.
-std::string describe(const model::Recipe& recipe);
+std::string describe(const Recipe& recipe);
 // Error{Corrupt} if tokenizer.json gave an id that the model has no embedding for.
-void require_vocabulary(const model::SourceModel& source, std::span<const int32_t> ids);
+void require_vocabulary(const folder::SourceModel& source, std::span<const int32_t> ids);
 
 std::string describe_threads(int n_threads);  // "1 thread", "2 threads"
 // The recipe with what the run-time flags change.
-model::Recipe overridden(model::Recipe recipe, const model::ActivationOverrides& overrides);
+Recipe overridden(Recipe recipe, const folder::ActivationOverrides& overrides);
 
 // Says on stderr which backend, tier, threads and recipe a run uses, and `more` if there is any.
-void log_run(const kernels::Backend& backend, const model::Recipe& recipe,
-             const std::string& more = {});
+void log_run(const kernels::Backend& backend, const Recipe& recipe, const std::string& more = {});
 
 // Error{Usage} naming both numbers if the model has fewer positions. `what` asks for them.
-void require_positions(const model::SourceModel& source, const std::string& what,
+void require_positions(const folder::SourceModel& source, const std::string& what,
                        int64_t n_positions);
 
 }  // namespace quarot::apps

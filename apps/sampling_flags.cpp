@@ -60,7 +60,7 @@ void SamplingFlags::declare(Args& args) {
          }});
 }
 
-Sampling SamplingFlags::resolve(const model::GenerationDefaults& folder) const {
+Sampling SamplingFlags::resolve(const folder::GenerationDefaults& folder) const {
     Sampling sampling;
     runtime::SamplingOptions& to = sampling.options;
     std::string& noted = sampling.from_folder;
@@ -76,7 +76,7 @@ Sampling SamplingFlags::resolve(const model::GenerationDefaults& folder) const {
 }
 
 void SamplingFlags::tell(const runtime::SamplingOptions& options,
-                         const model::GenerationDefaults& folder) const {
+                         const folder::GenerationDefaults& folder) const {
     const auto line = [](const char* flag, const auto& given, const auto& proposed, auto value) {
         if (given) return;  // told already
         log_info("{} is {}, {}", flag, value,

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "apps/args.h"
-#include "model/generation_config.h"
+#include "folder/generation_config.h"
 #include "runtime/sampler.h"
 
 namespace quarot::apps {
@@ -23,16 +23,16 @@ struct SamplingFlags {
     void declare(Args& args);
     // Every flag that is given, else what the folder proposes, else greedy with all steps off. With
     // -v tells what was not given; remarks on flags without effect.
-    Sampling resolve(const model::GenerationDefaults& folder) const;
+    Sampling resolve(const folder::GenerationDefaults& folder) const;
 
   private:
     void tell(const runtime::SamplingOptions& options,
-              const model::GenerationDefaults& folder) const;
+              const folder::GenerationDefaults& folder) const;
     void remark_on_greedy() const;
 
     const Args* args_ = nullptr;
     bool has_seed_ = false;
-    model::GenerationDefaults given_;
+    folder::GenerationDefaults given_;
 };
 
 }  // namespace quarot::apps

@@ -1,9 +1,9 @@
 // config.json of any family, then generation_config.json: what a folder says before its weights.
 #include "core/error.h"
+#include "folder/folder_config.h"
+#include "folder/generation_config.h"
+#include "folder/tensor_plan.h"
 #include "fuzz/target.h"
-#include "model/folder_config.h"
-#include "model/generation_config.h"
-#include "model/tensor_plan.h"
 
 namespace quarot::fuzz {
 namespace {
@@ -23,7 +23,7 @@ void check_config(const model::ModelConfig& config) {
 }
 
 void check_generation(const io::Json& generation) {
-    const model::GenerationDefaults defaults = model::read_generation_defaults(generation);
+    const folder::GenerationDefaults defaults = folder::read_generation_defaults(generation);
     expect(defaults.temperature.value_or(0) >= 0 && defaults.top_k.value_or(0) >= 0 &&
                defaults.top_p.value_or(1) > 0 && defaults.min_p.value_or(0) >= 0 &&
                defaults.repetition_penalty.value_or(1) > 0,
@@ -32,16 +32,16 @@ void check_generation(const io::Json& generation) {
 
 void run(std::string_view input) {
     const io::Json json = io::Json::parse(take_segment(input), "config.json");
-    model::FolderConfig config = model::read_folder_config(json);
+    folder::FolderConfig config = folder::read_folder_config(json);
     check_config(config.model);
-    model::check_recipe_fits(config.recipe, config.model, json);
+    folder::check_recipe_fits(config.recipe, config.model, json);
     if (config.model.n_layers <= kLayersToPlan) {
-        const auto plan = model::plan_tensors(*config.family, config.model, config.recipe);
+        const auto plan = folder::plan_tensors(*config.family, config.model, config.recipe);
         expect(!plan.empty(), "a model without tensors");
     }
     if (input.empty()) return;
     const io::Json generation = io::Json::parse(input, "generation_config.json");
-    model::add_end_tokens(generation, config.model);
+    folder::add_end_tokens(generation, config.model);
     check_generation(generation);
 }
 

@@ -3,26 +3,26 @@
 #include <array>
 #include <cstddef>
 
+#include "folder/recipe_json.h"
+#include "folder/tensor_hashes.h"
 #include "fuzz/target.h"
-#include "model/recipe.h"
-#include "model/tensor_hashes.h"
 #include "quantize/layer_report.h"
+#include "recipe/recipe.h"
 
 namespace quarot::fuzz {
 namespace {
 
 void run_recipe(std::string_view text) {
-    const model::Recipe recipe =
-        model::recipe_from_json(io::Json::parse(text, "quantization_config"));
-    const std::string written = model::to_json(recipe).dump(-1);
-    const model::Recipe again = model::recipe_from_json(io::Json::parse(written, "again"));
-    expect(model::to_json(again).dump(-1) == written, "a recipe reads back otherwise");
+    const Recipe recipe = folder::recipe_from_json(io::Json::parse(text, "quantization_config"));
+    const std::string written = folder::to_json(recipe).dump(-1);
+    const Recipe again = folder::recipe_from_json(io::Json::parse(written, "again"));
+    expect(folder::to_json(again).dump(-1) == written, "a recipe reads back otherwise");
 }
 
 void run_provenance(std::string_view text) {
     const io::Json json = io::Json::parse(text, "quarot.json");
     if (const io::Json* layers = json.find("layers")) quantize::layer_reports_from_json(*layers);
-    const model::TensorHashes hashes = model::TensorHashes::from_json(json);
+    const folder::TensorHashes hashes = folder::TensorHashes::from_json(json);
     constexpr std::array<std::byte, 4> kData{};
     hashes.verify("w", "model.safetensors", kData);
 }
@@ -34,8 +34,8 @@ void run(std::string_view input) {
 
 std::vector<std::string> seeds() {
     std::vector<std::string> seeds;
-    for (const std::string& name : model::recipe_names()) {
-        seeds.push_back(model::to_json(model::named_recipe(name)).dump(-1));
+    for (const std::string& name : recipe_names()) {
+        seeds.push_back(folder::to_json(named_recipe(name)).dump(-1));
     }
     seeds.insert(
         seeds.end(),

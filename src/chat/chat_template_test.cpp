@@ -7,15 +7,14 @@
 #include <filesystem>
 #include <fstream>
 
+#include "core/expect_error.h"
 #include "core/limits.h"
-#include "io/expect_error.h"
 #include "support/temp_dir.h"
 #include "support/tiny_model.h"
 
 namespace quarot::chat {
 namespace {
 
-using io::expect_error;
 
 void write(const std::string& path, const std::string& text) {
     std::filesystem::create_directories(std::filesystem::path(path).parent_path());

@@ -8,6 +8,7 @@
 #include "core/watch.h"
 #include "facade/arguments.h"
 #include "facade/model_impl.h"
+#include "folder/load_weights.h"
 
 namespace quarot {
 
@@ -29,7 +30,7 @@ std::optional<Tokenizer> tokenizer_if_any(const std::string& folder) {
 Model Model::load(const std::string& folder, const LoadOptions& options,
                   const ProgressCallback& on_progress) {
     const Watch watch(on_progress);
-    const model::SourceModel source = model::SourceModel::open(folder);
+    const folder::SourceModel source = folder::SourceModel::open(folder);
     const int64_t context = options.context != 0
                                 ? options.context
                                 : std::min(source.config().max_positions, kDefaultContext);
@@ -41,7 +42,7 @@ Model Model::load(const std::string& folder, const LoadOptions& options,
     impl->n_threads = facade::threads_or_all(options.threads);
     impl->backend =
         kernels::make_backend(options.device, {.n_threads = impl->n_threads, .isa = ""});
-    impl->weights = model::load_weights(source, {}, context, *impl->backend);
+    impl->weights = folder::load_weights(source, {}, context, *impl->backend);
     return Model(std::move(impl));
 }
 

@@ -6,7 +6,7 @@
 #include "core/error.h"
 #include "core/watch.h"
 #include "facade/arguments.h"
-#include "model/source_model.h"
+#include "folder/source_model.h"
 #include "quantize/calibration/calibration_windows.h"
 #include "quantize/quantize_model.h"
 #include "tokenizer/tokenizer.h"
@@ -20,8 +20,8 @@ void set(To& to, const std::optional<Value>& value) {
     if (value) to = *value;
 }
 
-model::Recipe recipe_of(const QuantizeOptions& options) {
-    model::Recipe recipe = model::named_recipe(options.recipe);
+Recipe recipe_of(const QuantizeOptions& options) {
+    Recipe recipe = named_recipe(options.recipe);
     set(recipe.weights.bits, options.weight_bits);
     set(recipe.weights.method, options.method);
     set(recipe.weights.group_size, options.group_size);
@@ -33,17 +33,17 @@ model::Recipe recipe_of(const QuantizeOptions& options) {
     set(recipe.rotation.seed, options.seed);
     set(recipe.calibration.n_samples, options.calibration_windows);
     set(recipe.calibration.seqlen, options.window_tokens);
-    model::check_recipe(recipe);
-    recipe.name = model::name_by_settings(recipe);
+    check_recipe(recipe);
+    recipe.name = name_by_settings(recipe);
     return recipe;
 }
 
 // Cut from the text as the recipe says, in windows no longer than the model's context.
 quantize::TokenWindows windows(const std::string& folder, const QuantizeOptions& options,
-                               model::Recipe& recipe) {
+                               Recipe& recipe) {
     if (options.calibration_text.empty()) quantize::fail_without_text(recipe);
     if (!options.window_tokens) {
-        const int64_t context = model::SourceModel::open(folder).config().max_positions;
+        const int64_t context = folder::SourceModel::open(folder).config().max_positions;
         recipe.calibration.seqlen = std::min(recipe.calibration.seqlen, context);
     }
     const auto ids = tokenizer::Tokenizer::load(folder).encode(options.calibration_text);

@@ -1,7 +1,7 @@
 // Which version of the library is this?
 #include "quarot/version.h"
 
-#include "model/recipe.h"
+#include "recipe/recipe.h"
 
 namespace quarot {
 
@@ -10,7 +10,7 @@ std::string version() {
 }
 
 std::vector<std::string> recipe_names() {
-    return model::recipe_names();
+    return recipe_names();
 }
 
 }  // namespace quarot

@@ -9,7 +9,7 @@
 #include <limits>
 #include <numeric>
 
-#include "io/expect_error.h"
+#include "core/expect_error.h"
 #include "io/json.h"
 #include "support/temp_dir.h"
 #include "tensor/float_convert.h"

@@ -9,7 +9,7 @@
 #include <limits>
 #include <random>
 
-#include "io/expect_error.h"
+#include "core/expect_error.h"
 #include "io/text.h"
 #include "support/temp_dir.h"
 

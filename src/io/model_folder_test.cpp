@@ -5,8 +5,8 @@
 
 #include <fstream>
 
+#include "core/expect_error.h"
 #include "io/checkpoint.h"
-#include "io/expect_error.h"
 #include "support/temp_dir.h"
 
 namespace quarot::io {

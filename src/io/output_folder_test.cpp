@@ -9,7 +9,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "io/expect_error.h"
+#include "core/expect_error.h"
 #include "io/file.h"
 #include "support/temp_dir.h"
 

@@ -4,7 +4,7 @@
 
 #include <filesystem>
 
-#include "io/expect_error.h"
+#include "core/expect_error.h"
 #include "io/handmade_safetensors.h"
 #include "io/safetensors.h"
 #include "support/temp_dir.h"

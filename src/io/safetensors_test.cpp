@@ -6,7 +6,7 @@
 #include <csignal>
 #include <filesystem>
 
-#include "io/expect_error.h"
+#include "core/expect_error.h"
 #include "io/handmade_safetensors.h"
 #include "io/hash.h"
 #include "support/temp_dir.h"

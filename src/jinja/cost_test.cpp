@@ -6,8 +6,8 @@
 #include <string>
 
 #include "core/error.h"
+#include "core/expect_error.h"
 #include "core/limits.h"
-#include "io/expect_error.h"
 #include "jinja/budget.h"
 #include "jinja/interpreter.h"
 #include "jinja/statement_parser.h"
@@ -150,9 +150,9 @@ TEST(Budget, WhatIsRequiredIsNotCharged) {
     Budget budget;
     budget.allocate(limits::kTemplateValueBytes - 10);
     budget.require(10);
-    io::expect_error(ErrorCode::Corrupt, {"32 MiB"}, [&] { budget.require(11); });
+    expect_error(ErrorCode::Corrupt, {"32 MiB"}, [&] { budget.require(11); });
     budget.allocate(10);
-    io::expect_error(ErrorCode::Corrupt, {"32 MiB"}, [&] { budget.require(1); });
+    expect_error(ErrorCode::Corrupt, {"32 MiB"}, [&] { budget.require(1); });
 }
 
 }  // namespace

@@ -94,8 +94,8 @@ TEST(Limits, EndlessTemplatesTakeTooManySteps) {
         int looks = 0;
         Surroundings around;
         around.clock_ms = [&] { return ++looks > 10 ? limits::kTemplateMilliseconds + 1 : 0; };
-        io::expect_error(ErrorCode::Corrupt, {"line 1", "longer than"},
-                         [&] { render(source, "{}", around); });
+        expect_error(ErrorCode::Corrupt, {"line 1", "longer than"},
+                     [&] { render(source, "{}", around); });
     }
 }
 
@@ -242,8 +242,8 @@ TEST(Limits, AClockEndsASlowTemplate) {
     int64_t now = 0;
     Surroundings around;
     around.clock_ms = [&] { return now += limits::kTemplateMilliseconds / 10; };
-    io::expect_error(ErrorCode::Corrupt, {"longer than 200 ms"},
-                     [&] { render("{% for i in range(100000) %}{% endfor %}", "{}", around); });
+    expect_error(ErrorCode::Corrupt, {"longer than 200 ms"},
+                 [&] { render("{% for i in range(100000) %}{% endfor %}", "{}", around); });
     EXPECT_EQ(render("{% for i in range(10) %}{{ i }}{% endfor %}", "{}", around), "0123456789");
 }
 

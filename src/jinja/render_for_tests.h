@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "io/expect_error.h"
+#include "core/expect_error.h"
 #include "jinja/template.h"
 
 namespace quarot::jinja {
@@ -25,7 +25,7 @@ inline std::string printed(std::string_view source, std::string_view variables =
 
 inline void expect_failure(ErrorCode code, const std::vector<std::string>& mentions,
                            std::string_view source, std::string_view variables = "{}") {
-    io::expect_error(code, mentions, [&] {
+    expect_error(code, mentions, [&] {
         const std::string text = render(source, variables);
         ADD_FAILURE() << "printed \"" << text.substr(0, 200) << "\"";
     });

@@ -79,8 +79,8 @@ TEST(Statement, ClocksAreGivenOrAbsent) {
     EXPECT_EQ(printed("{{ strftime_now is defined }}"), "False");
     around.now = std::tm{.tm_mday = 5, .tm_mon = 2, .tm_year = 126};
     EXPECT_EQ(render("{{ strftime_now('%d %b %Y') }}", "{}", around), "05 Mar 2026");
-    io::expect_error(ErrorCode::Unsupported, {"strftime_now"},
-                     [&] { render("{{ strftime_now('%1000000d') }}", "{}", around); });
+    expect_error(ErrorCode::Unsupported, {"strftime_now"},
+                 [&] { render("{{ strftime_now('%1000000d') }}", "{}", around); });
 }
 
 TEST(Statement, StatementsWeLackAreNamed) {

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "core/check.h"
+#include "kernels/formats.h"
 #include "linalg/mixer.h"
 #include "tensor/quantized_matrix.h"
 #include "tensor/tensor.h"
@@ -65,21 +66,6 @@ struct Rows {
 };
 
 // ---------------------------------------------------------------- quantized activations
-
-// Of asymmetric activations: an integer code that stands for 0, or the real value of code 0.
-enum class ZeroPoint { Integer, Real };
-
-// How activations are quantized; bits = 16: not at all.
-struct ActivationFormat {
-    int bits = 16;
-    int64_t group_size = 0;  // along the row; 0: one group a row
-    bool symmetric = true;
-    float clip = 1.0f;
-    ZeroPoint zero = ZeroPoint::Integer;
-
-    bool has_offsets() const { return !symmetric && zero == ZeroPoint::Integer; }
-    bool has_bases() const { return !symmetric && zero == ZeroPoint::Real; }
-};
 
 // Quantized rows in backend memory: value = scale * (code - offset).
 //   symmetric:  code = q in [-2^(b-1), 2^(b-1)-1], offsets null (all 0)
@@ -219,19 +205,6 @@ struct StepLimits {
     int64_t head_dim = 0;
     int64_t columns = 0;  // of the widest activations
     int64_t vocab = 0;
-};
-
-enum class KvAxis { Token };  // one scale per token, head and group
-
-// How K or V is kept. Asymmetric: value = scale * (q - zero), q in [0, 2^b - 1].
-struct KvFormat {
-    int bits = 16;  // 2..8; 16: fp32 on reference and cpu
-    KvAxis axis = KvAxis::Token;
-    int64_t group_size = 0;  // along head_dim; 0: the whole head
-    float clip = 1.0f;
-    int64_t exempt_positions = 0;  // first positions of a sequence that stay unquantized
-    // K's range always includes 0, V's does not (docs/quarot.md).
-    bool range_includes_zero = true;
 };
 
 struct KvDescriptor {

@@ -5,7 +5,7 @@
 
 #include "linalg/mixer.h"
 #include "model/config.h"
-#include "model/recipe.h"
+#include "recipe/recipe.h"
 
 namespace quarot::model {
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "model/online_transforms.h"
+#include "model/role_formats.h"
 #include "model/rope.h"
 
 namespace quarot::model {

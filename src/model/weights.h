@@ -7,9 +7,8 @@
 
 #include "kernels/ops.h"
 #include "model/config.h"
-#include "model/recipe.h"
 #include "model/roles.h"
-#include "model/source_model.h"
+#include "recipe/recipe.h"
 
 namespace quarot::model {
 
@@ -79,16 +78,5 @@ ColumnSplit upload_split(const std::vector<int32_t>& order, int64_t n_outliers,
 // n_positions as in load_weights.
 Weights weights_frame(const ModelConfig& config, const Recipe& recipe, const std::string& name,
                       int64_t n_positions, kernels::Backend& backend);
-
-// Run-time changes of what is quantized besides weights (flags of perplexity, generate, logits).
-struct ActivationOverrides {
-    std::optional<int> a_bits, k_bits, v_bits;
-    std::optional<float> a_clip, k_clip, v_clip;
-};
-
-// Reads the whole model into the backend. n_positions: the longest context that will be used, at
-// most config.max_positions. Progress on stderr.
-Weights load_weights(const SourceModel& source, const ActivationOverrides& overrides,
-                     int64_t n_positions, kernels::Backend& backend);
 
 }  // namespace quarot::model

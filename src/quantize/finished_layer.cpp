@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "io/text.h"
+#include "model/role_formats.h"
 
 namespace quarot::quantize {
 

@@ -31,7 +31,7 @@ inline Files files_of(const std::string& folder) {
     return files;
 }
 
-inline QuantizeOptions with_recipe(const model::Recipe& recipe, int n_threads = 1) {
+inline QuantizeOptions with_recipe(const Recipe& recipe, int n_threads = 1) {
     QuantizeOptions options;
     options.recipe = recipe;
     options.n_threads = n_threads;
@@ -39,12 +39,12 @@ inline QuantizeOptions with_recipe(const model::Recipe& recipe, int n_threads = 
 }
 
 inline QuantizeOptions with_recipe(const std::string& name, int n_threads = 1) {
-    return with_recipe(model::named_recipe(name), n_threads);
+    return with_recipe(named_recipe(name), n_threads);
 }
 
 // Everything rotated, nothing quantized.
-inline model::Recipe rotated_only() {
-    model::Recipe recipe = model::named_recipe("quarot-rtn");
+inline Recipe rotated_only() {
+    Recipe recipe = named_recipe("quarot-rtn");
     recipe.weights.bits = recipe.activations.bits = recipe.k.bits = recipe.v.bits = 16;
     return recipe;
 }

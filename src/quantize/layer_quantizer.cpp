@@ -6,6 +6,7 @@
 
 #include "core/check.h"
 #include "core/error.h"
+#include "model/role_formats.h"
 #include "quantize/calibration/column_maxima.h"
 #include "quantize/quantized_tensors.h"
 #include "quantize/rounding/quantizer.h"
@@ -56,7 +57,7 @@ LayerQuantizer::LayerQuantizer(const QuantizeContext& context, TokenWindows wind
                                kernels::Backend* backend, Progress& progress)
     : context_(context), backend_(backend), progress_(progress) {
     if (backend == nullptr) return;
-    const model::SourceModel& source = context.source;
+    const folder::SourceModel& source = context.source;
     calibration_.emplace(source.config(), context.recipe, source.folder(), std::move(windows),
                          *backend);
     const RotatedWeight embedding(embedding_source(source), context.rotation, source.config(),
@@ -76,11 +77,11 @@ void LayerQuantizer::pass(int64_t layer, const std::vector<NamedTensor>& tensors
     if (!calibration_) return;
     begin_layer(layer);
     const model::ModelConfig& config = context_.source.config();
-    const model::Recipe& recipe = context_.recipe;
+    const Recipe& recipe = context_.recipe;
     for (const LinearRole role : model::kLayerRoles) {
         const LinearId id = {role, layer};
         const std::string name = context_.source.linear_name(id);
-        const model::WeightFormat format = weight_format(recipe, role);
+        const WeightFormat format = weight_format(recipe, role);
         if (format.bits == 16) {
             set_dense(id);
             continue;
@@ -90,7 +91,7 @@ void LayerQuantizer::pass(int64_t layer, const std::vector<NamedTensor>& tensors
         calibration_->set_linear(
             role, {matrix_from(tensors, name, rows, cols - n_apart, format), context_.bias(id)});
         if (n_apart == 0) continue;
-        const model::WeightFormat outliers = outlier_weight_format(recipe);
+        const WeightFormat outliers = outlier_weight_format(recipe);
         calibration_->set_outliers(
             role, linear_weights(outliers_from(tensors, name, rows, n_apart, outliers)));
     }
@@ -107,8 +108,8 @@ void LayerQuantizer::pass(int64_t layer, const std::vector<NamedTensor>& tensors
 
 void LayerQuantizer::quantize_site(const model::SiteRule& site, int64_t layer,
                                    QuantizedLayer& result) {
-    const model::Recipe& recipe = context_.recipe;
-    const model::WeightFormat format = weight_format(recipe, site.roles.front());
+    const Recipe& recipe = context_.recipe;
+    const WeightFormat format = weight_format(recipe, site.roles.front());
     if (format.bits == 16) {
         for (const LinearRole role : site.roles) set_dense({role, layer});
         return;
@@ -152,14 +153,14 @@ void LayerQuantizer::quantize_site(const model::SiteRule& site, int64_t layer,
 
 ColumnOrder LayerQuantizer::column_order(const model::SiteRule& site,
                                          const std::vector<double>& hessian) {
-    const model::Recipe& recipe = context_.recipe;
+    const Recipe& recipe = context_.recipe;
     const LinearRole role = site.roles.front();
     if (!has_column_order(recipe, role)) return {};
     QUAROT_CHECK(calibration_.has_value(), "columns are chosen on text");
     const model::ModelConfig& config = context_.source.config();
     const auto n = static_cast<size_t>(in_features(role, config));
     std::vector<double> measures(n);
-    if (recipe.outliers.measure == model::OutlierMeasure::Energy) {
+    if (recipe.outliers.measure == OutlierMeasure::Energy) {
         for (size_t i = 0; i < n; ++i) measures[i] = hessian[i * (n + 1)];
     } else {
         std::vector<float> maxima(n);

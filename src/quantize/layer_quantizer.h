@@ -8,7 +8,7 @@
 
 #include "core/progress.h"
 #include "core/thread_pool.h"
-#include "model/source_model.h"
+#include "folder/source_model.h"
 #include "quantize/calibration/calibration.h"
 #include "quantize/calibration/smoothing.h"
 #include "quantize/job/layer_file.h"
@@ -26,8 +26,8 @@ struct QuantizedLayer {
 
 // Everything that quantizing a model reads and none of its parts changes. All outlive their users.
 struct QuantizeContext {
-    const model::SourceModel& source;
-    const model::Recipe& recipe;
+    const folder::SourceModel& source;
+    const Recipe& recipe;
     const rotate::Rotation& rotation;
     const OutputPlan& plan;
     ThreadPool& pool;

@@ -4,6 +4,7 @@
 
 #include "core/check.h"
 #include "core/process.h"
+#include "model/role_formats.h"
 #include "quantize/quantized_tensors.h"
 #include "quantize/rounding/quantizer.h"
 
@@ -24,7 +25,7 @@ ModelWriter::ModelWriter(const QuantizeContext& context, ReadLayer read_layer, S
       progress_(progress) {}
 
 void ModelWriter::write() {
-    const model::SourceModel& source = context_.source;
+    const folder::SourceModel& source = context_.source;
     writer_.dense(
         RotatedWeight(embedding_source(source), context_.rotation, source.config(), context_.pool));
     progress_.advance();
@@ -70,7 +71,7 @@ void ModelWriter::write_bias(const LinearId& id) {
 // Rounded to nearest whatever the method: nothing after it could make its errors good.
 void ModelWriter::write_head() {
     const LinearId head = {LinearRole::LmHead};
-    model::WeightFormat format = weight_format(context_.recipe, LinearRole::LmHead);
+    WeightFormat format = weight_format(context_.recipe, LinearRole::LmHead);
     if (format.bits == 16) {
         write_dense(head);
     } else {

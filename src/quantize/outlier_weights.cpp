@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "core/error.h"
-#include "model/value_checks.h"
+#include "folder/value_checks.h"
 #include "quantize/output_plan.h"
 #include "quantize/quantized_tensors.h"
 #include "quantize/rounding/quantizer.h"
@@ -32,13 +32,13 @@ Tensor round_to_f16(const std::string& linear, std::span<const float> values, in
 
 }  // namespace
 
-OutlierWeights make_outlier_weights(int64_t rows, int64_t n, const model::WeightFormat& format) {
+OutlierWeights make_outlier_weights(int64_t rows, int64_t n, const WeightFormat& format) {
     if (format.bits == 16) return Tensor(DType::F16, {rows, n});
     return make_quantized_matrix(rows, n, format.bits, format.group_size, format.symmetric);
 }
 
 OutlierWeights round_outliers(const std::string& linear, std::span<const float> values, int64_t n,
-                              const model::WeightFormat& format) {
+                              const WeightFormat& format) {
     if (format.bits == 16) return round_to_f16(linear, values, n);
     return quantize_rtn({values, std::ssize(values) / n, n}, format);
 }
@@ -80,13 +80,13 @@ void append_outliers(const std::string& linear, OutlierWeights weights,
 }
 
 OutlierWeights outliers_from(const std::vector<NamedTensor>& tensors, const std::string& linear,
-                             int64_t rows, int64_t n, const model::WeightFormat& format) {
+                             int64_t rows, int64_t n, const WeightFormat& format) {
     const QuantizedNames names(linear);
     if (format.bits < 16) return matrix_from(tensors, names.outlier, rows, n, format);
     Tensor dense(DType::F16, {rows, n});
     const std::string name = names.outlier + ".weight";
     copy_named(tensors, name, dense);
-    model::check_finite(dense, {"a finished layer", name});
+    folder::check_finite(dense, {"a finished layer", name});
     return dense;
 }
 

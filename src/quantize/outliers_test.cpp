@@ -5,6 +5,7 @@
 #include <array>
 #include <limits>
 
+#include "model/role_formats.h"
 #include "quantize/calibration/outlier_columns.h"
 #include "quantize/file_limit_for_tests.h"
 #include "quantize/folder_fixture_for_tests.h"
@@ -65,13 +66,13 @@ TEST(OutlierWeightsTest, BeyondF16AreAnErrorThatNamesTheLinear) {
 }
 
 // Hidden 32, FFN 48, groups of 16: 16 columns apart at every place; one at 1/32 without groups.
-model::Recipe atom() {
-    model::Recipe recipe = model::named_recipe("atom-128g");
+Recipe atom() {
+    Recipe recipe = named_recipe("atom-128g");
     recipe.weights.group_size = recipe.activations.group_size = 16;
     return recipe;
 }
 
-QuantizeOptions calibrated(const model::Recipe& recipe, int n_threads = 1) {
+QuantizeOptions calibrated(const Recipe& recipe, int n_threads = 1) {
     QuantizeOptions options = with_recipe(recipe, n_threads);
     for (int w = 0; w < 3; ++w) {
         auto& window = options.calibration.emplace_back();
@@ -82,14 +83,14 @@ QuantizeOptions calibrated(const model::Recipe& recipe, int n_threads = 1) {
 
 TEST(OutlierCount, IsTheShareAndWhatGroupsAsk) {
     const model::ModelConfig config = {.hidden = 4096, .ffn = 11008};
-    const model::Recipe quik = model::named_recipe("quik-4b");
+    const Recipe quik = named_recipe("quik-4b");
     EXPECT_EQ(n_outliers(quik, LinearRole::Q, config), 256);
     EXPECT_EQ(n_outliers(quik, LinearRole::Down, config), 688);
-    const model::Recipe grouped = model::named_recipe("atom-128g");
+    const Recipe grouped = named_recipe("atom-128g");
     EXPECT_EQ(n_outliers(grouped, LinearRole::Q, config), 128);
     EXPECT_EQ(n_outliers(grouped, LinearRole::Down, config), 384);
     EXPECT_EQ(n_outliers(grouped, LinearRole::LmHead, config), 0);
-    EXPECT_EQ(n_outliers(model::named_recipe("quarot"), LinearRole::Q, config), 0);
+    EXPECT_EQ(n_outliers(named_recipe("quarot"), LinearRole::Q, config), 0);
 }
 
 // A finished layer that is taken up again is as little to be believed as any other file.
@@ -116,7 +117,7 @@ TEST(LayerTensors, ThatNoQuantizerMakesAreCorrupt) {
     expect_corrupt("q.column_order", [&] { column_order_from(tensors, "q", 4); });
     expect_corrupt("k.column_order", [&] { column_order_from(tensors, "k", 3); });
 
-    const model::WeightFormat format = {.bits = 3, .symmetric = false};
+    const WeightFormat format = {.bits = 3, .symmetric = false};
     const std::vector<float> values = {1.0f, -1.0f, 0.5f, 0.25f};
     append_tensors("q", quantize_rtn({values, 2, 2}, format), tensors);
     const auto read_matrix = [&] { matrix_from(tensors, "q", 2, 2, format); };
@@ -133,9 +134,8 @@ TEST(LayerTensors, ThatNoQuantizerMakesAreCorrupt) {
 
 TEST_F(Outliers, BitsPerWeightCountEverything) {
     write({});
-    const QuantizeReport report =
-        quantize_model(in, out, calibrated(model::named_recipe("quik-4b")));
-    EXPECT_EQ(report.bits_per_weight, model::SourceModel::open(out).bits_per_weight());
+    const QuantizeReport report = quantize_model(in, out, calibrated(named_recipe("quik-4b")));
+    EXPECT_EQ(report.bits_per_weight, folder::SourceModel::open(out).bits_per_weight());
     // q_proj is [32, 32]: 30 columns of codes in 4 words a row, a scale; 2 columns in F16; an
     // order.
     const QuantizedLayerReport& q = report.layers.front();
@@ -144,14 +144,14 @@ TEST_F(Outliers, BitsPerWeightCountEverything) {
     EXPECT_EQ(q.bytes, 32 * (4 * 4 + 4 + 2 * 2) + 32 * 4);
 
     const QuantizeReport grouped = quantize_model(in, dir / "atom", calibrated(atom()));
-    EXPECT_EQ(grouped.bits_per_weight, model::SourceModel::open(dir / "atom").bits_per_weight());
+    EXPECT_EQ(grouped.bits_per_weight, folder::SourceModel::open(dir / "atom").bits_per_weight());
     // 16 columns in one group of 4 bits with an F16 scale; 16 of 8 bits with an F32 scale.
     EXPECT_EQ(grouped.layers.front().bytes, 32 * (2 * 4 + 2) + 32 * (4 * 4 + 4) + 32 * 4);
 }
 
 TEST_F(Outliers, ThreadsChangeNoByte) {
     write({.attention_bias = true, .dtype = DType::BF16});
-    for (const model::Recipe& recipe : {model::named_recipe("quik-4b"), atom()}) {
+    for (const Recipe& recipe : {named_recipe("quik-4b"), atom()}) {
         quantize_model(in, dir / ("one-" + recipe.name), calibrated(recipe, 1));
         quantize_model(in, dir / ("three-" + recipe.name), calibrated(recipe, 3));
         EXPECT_TRUE(files_of(dir / ("one-" + recipe.name)) ==
@@ -163,7 +163,7 @@ TEST_F(Outliers, ThreadsChangeNoByte) {
 // The disk is full when the folder is put together; then the last layer is lost as well.
 TEST_F(Outliers, AResumedJobGivesTheSameBytes) {
     write({.n_layers = 3, .vocab = 4096});
-    for (const model::Recipe& recipe : {model::named_recipe("quik-4b"), atom()}) {
+    for (const Recipe& recipe : {named_recipe("quik-4b"), atom()}) {
         const std::string resumed = dir / ("resumed-" + recipe.name);
         const std::string whole = dir / ("whole-" + recipe.name);
         quantize_model(in, whole, calibrated(recipe));
@@ -181,10 +181,10 @@ TEST_F(Outliers, AResumedJobGivesTheSameBytes) {
 
 TEST_F(Outliers, RoundedToNearestTheyAreTheColumnsThemselves) {
     write({});
-    model::Recipe recipe = model::named_recipe("quik-4b");
+    Recipe recipe = named_recipe("quik-4b");
     recipe.weights.method = "rtn";
     quantize_model(in, out, calibrated(recipe));
-    const auto source = model::SourceModel::open(out);
+    const auto source = folder::SourceModel::open(out);
     const auto order = source.column_order({LinearRole::Down, 1});
     const std::string name = "model.layers.1.mlp.down_proj";
     const auto weight = tensor_of(in, name + ".weight");
@@ -200,7 +200,7 @@ TEST_F(Outliers, RoundedToNearestTheyAreTheColumnsThemselves) {
 
 TEST_F(Outliers, ImpossibleRecipesAreUsageErrors) {
     write({});
-    const auto expect_usage = [&](const model::Recipe& recipe, const std::string& word) {
+    const auto expect_usage = [&](const Recipe& recipe, const std::string& word) {
         try {
             quantize_model(in, out, calibrated(recipe));
             ADD_FAILURE() << "no error about " << word;
@@ -209,14 +209,14 @@ TEST_F(Outliers, ImpossibleRecipesAreUsageErrors) {
             EXPECT_NE(std::string(error.what()).find(word), std::string::npos) << error.what();
         }
     };
-    model::Recipe recipe = atom();
+    Recipe recipe = atom();
     recipe.weights.group_size = recipe.activations.group_size = 32;
     expect_usage(recipe, "--group-size");  // 48 inputs of down_proj
     recipe = atom();
     recipe.weights.bits = 16;
     expect_usage(recipe, "--w-bits");
     recipe = atom();
-    recipe.calibration.activations = model::CalibrationActivations::Quantized;
+    recipe.calibration.activations = CalibrationActivations::Quantized;
     expect_usage(recipe, "--calib-activations");
     recipe = atom();
     recipe.outliers.share = 0.6;

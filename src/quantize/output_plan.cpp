@@ -5,6 +5,7 @@
 #include "core/check.h"
 #include "core/error.h"
 #include "io/model_folder.h"
+#include "model/role_formats.h"
 #include "quantize/calibration/smoothing.h"
 
 namespace quarot::quantize {
@@ -24,8 +25,8 @@ int64_t bytes_of(const PlannedTensor& tensor) {
 // Goes through the model in the order in which it is written.
 class Planner {
   public:
-    Planner(const model::SourceModel& source, const rotate::Rotation& rotation,
-            const model::Recipe& recipe)
+    Planner(const folder::SourceModel& source, const rotate::Rotation& rotation,
+            const Recipe& recipe)
         : source_(source), rotation_(rotation), recipe_(recipe), config_(source.config()) {}
 
     bool tied_embeddings() const {
@@ -102,7 +103,7 @@ class Planner {
             unit.push_back({names.column_order, DType::I32, {cols}});
         }
         if (n_apart == 0) return unit;
-        const model::WeightFormat outliers = outlier_weight_format(recipe_);
+        const WeightFormat outliers = outlier_weight_format(recipe_);
         if (outliers.bits == 16) {
             unit.push_back({names.outlier + ".weight", DType::F16, {rows, n_apart}});
         } else {
@@ -112,7 +113,7 @@ class Planner {
     }
 
     static void add_codes(const std::string& name, int64_t rows, int64_t cols,
-                          const model::WeightFormat& format, Unit& unit) {
+                          const WeightFormat& format, Unit& unit) {
         const int64_t n_groups = format.group_size == 0 ? 1 : cols / format.group_size;
         const DType scale = format.group_size == 0 ? DType::F32 : DType::F16;
         const QuantizedNames names(name);
@@ -122,9 +123,9 @@ class Planner {
         if (!format.symmetric) unit.push_back({names.zero_point, DType::U8, {rows, n_groups}});
     }
 
-    const model::SourceModel& source_;
+    const folder::SourceModel& source_;
     const rotate::Rotation& rotation_;
-    const model::Recipe& recipe_;
+    const Recipe& recipe_;
     const model::ModelConfig& config_;
     std::vector<Unit> units_;
 };
@@ -167,8 +168,8 @@ QuantizedNames::QuantizedNames(const std::string& linear)
       column_order(linear + ".column_order"),
       outlier(linear + ".outlier") {}
 
-OutputPlan plan_output(const model::SourceModel& source, const rotate::Rotation& rotation,
-                       const model::Recipe& recipe, int64_t shard_bytes) {
+OutputPlan plan_output(const folder::SourceModel& source, const rotate::Rotation& rotation,
+                       const Recipe& recipe, int64_t shard_bytes) {
     if (shard_bytes < 1) {
         fail(ErrorCode::Usage, "--shard-size is {} bytes, expected at least 1", shard_bytes);
     }

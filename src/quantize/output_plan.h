@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "folder/source_model.h"
 #include "io/safetensors.h"
-#include "model/recipe.h"
-#include "model/source_model.h"
+#include "recipe/recipe.h"
 #include "rotate/rotation.h"
 
 namespace quarot::quantize {
@@ -39,7 +39,7 @@ struct OutputPlan {
 // Tensors that the rotation, folded gains or smoothing change get the recipe's storage type, all
 // others keep theirs. A tied head is written out once it differs from the embedding. A shard holds
 // at most shard_bytes unless a single weight is larger; Error{Usage} unless shard_bytes >= 1.
-OutputPlan plan_output(const model::SourceModel& source, const rotate::Rotation& rotation,
-                       const model::Recipe& recipe, int64_t shard_bytes);
+OutputPlan plan_output(const folder::SourceModel& source, const rotate::Rotation& rotation,
+                       const Recipe& recipe, int64_t shard_bytes);
 
 }  // namespace quarot::quantize

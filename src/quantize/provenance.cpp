@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/process.h"
+#include "folder/recipe_json.h"
 #include "io/file_names.h"
 #include "io/hash.h"
 #include "io/model_folder.h"
@@ -71,7 +72,7 @@ io::Json describe_mixer(const std::optional<linalg::Mixer>& mixer) {
 }
 
 io::Json describe_residual(const rotate::Rotation& rotation) {
-    if (rotation.residual_kind != model::ResidualRotation::Random) {
+    if (rotation.residual_kind != ResidualRotation::Random) {
         return describe_mixer(rotation.residual);
     }
     io::Json json;
@@ -82,7 +83,7 @@ io::Json describe_residual(const rotate::Rotation& rotation) {
 
 }  // namespace
 
-std::vector<std::string> input_files(const model::SourceModel& source) {
+std::vector<std::string> input_files(const folder::SourceModel& source) {
     std::vector<std::string> names = companions_of(source.folder());
     names.emplace_back("config.json");
     const std::vector<std::string> shards = source.checkpoint().files();
@@ -95,17 +96,17 @@ std::vector<std::string> input_files(const model::SourceModel& source) {
     return names;
 }
 
-io::Json output_config(const model::SourceModel& source, const model::Recipe& recipe,
+io::Json output_config(const folder::SourceModel& source, const Recipe& recipe,
                        const OutputPlan& plan) {
     io::Json config = source.config_json();
     if (source.config().tied_embeddings && !plan.tied_embeddings) {
         config.set("tie_word_embeddings", false);
     }
-    config.set("quantization_config", to_json(recipe));
+    config.set("quantization_config", folder::to_json(recipe));
     return config;
 }
 
-void copy_companions(const model::SourceModel& source, io::OutputFolder& folder) {
+void copy_companions(const folder::SourceModel& source, io::OutputFolder& folder) {
     for (const std::string& name : companions_of(source.folder())) {
         folder.copy_file((fs::path(source.folder()) / name).string(), name);
     }
@@ -128,7 +129,7 @@ void write_provenance(const Provenance& provenance, io::OutputFolder& folder, Th
     io::Json json;
     json.set("schema", "quarot.provenance/1");
     json.set("version", QUAROT_VERSION);
-    json.set("recipe", to_json(provenance.recipe));
+    json.set("recipe", folder::to_json(provenance.recipe));
     json.set("rotation", describe(provenance.rotation));
     io::Json::Object inputs;
     for (const auto& [name, digest] : provenance.inputs) inputs.emplace_back(name, digest);

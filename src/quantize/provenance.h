@@ -7,34 +7,34 @@
 #include <vector>
 
 #include "core/thread_pool.h"
+#include "folder/source_model.h"
 #include "io/json.h"
 #include "io/output_folder.h"
-#include "model/recipe.h"
-#include "model/source_model.h"
 #include "quantize/job/job_identity.h"
 #include "quantize/output_plan.h"
 #include "quantize/quantize_model.h"
+#include "recipe/recipe.h"
 #include "rotate/rotation.h"
 
 namespace quarot::quantize {
 
 // The names of the files in the source folder that the result depends on.
-std::vector<std::string> input_files(const model::SourceModel& source);
+std::vector<std::string> input_files(const folder::SourceModel& source);
 
 // The original keys, the recipe as quantization_config, and an untied head if the plan has one.
-io::Json output_config(const model::SourceModel& source, const model::Recipe& recipe,
+io::Json output_config(const folder::SourceModel& source, const Recipe& recipe,
                        const OutputPlan& plan);
 
 // Tokenizer, chat template, generation and licence files that the source folder has.
-void copy_companions(const model::SourceModel& source, io::OutputFolder& folder);
+void copy_companions(const folder::SourceModel& source, io::OutputFolder& folder);
 
 // What was used for R1 to R4 and the head mix: kind, order, decomposition.
 io::Json describe(const rotate::Rotation& rotation);
 
 // Everything quarot.json says but times and paths, so that the same work gives the same bytes.
 struct Provenance {
-    const model::SourceModel& source;
-    const model::Recipe& recipe;
+    const folder::SourceModel& source;
+    const Recipe& recipe;
     const rotate::Rotation& rotation;
     const std::vector<QuantizedLayerReport>& layers;
     const std::map<std::string, std::string>& tensor_hashes;

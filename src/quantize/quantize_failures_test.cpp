@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "core/error.h"
+#include "folder/source_model.h"
 #include "io/seal.h"
-#include "model/source_model.h"
 #include "quantize/file_limit_for_tests.h"
 #include "quantize/folder_fixture_for_tests.h"
 #include "quantize/job/layer_file.h"
@@ -21,7 +21,7 @@ namespace quarot::quantize {
 namespace {
 
 namespace fs = std::filesystem;
-using model::SourceModel;
+using folder::SourceModel;
 
 ErrorCode code_of(const std::string& in, const std::string& out, const QuantizeOptions& options,
                   std::string* message = nullptr) {
@@ -169,7 +169,7 @@ TEST_F(QuantizeFailures, AValueBeyondTheStorageTypeIsNamed) {
     values[5] = 1e9f;
     embedding = test::make_stored_tensor(embedding.dtype, embedding.shape, values);
     test::write_model(tiny, in);
-    model::Recipe recipe = rotated_only();
+    Recipe recipe = rotated_only();
     recipe.storage = DType::F16;
     std::string message;
     EXPECT_EQ(code_of(in, out, with_recipe(recipe), &message), ErrorCode::Numeric);

@@ -11,9 +11,10 @@
 #include "core/error.h"
 #include "core/progress.h"
 #include "core/thread_pool.h"
+#include "folder/source_model.h"
 #include "io/output_folder.h"
 #include "kernels/backend.h"
-#include "model/source_model.h"
+#include "model/role_formats.h"
 #include "quantize/finished_layer.h"
 #include "quantize/job/job_identity.h"
 #include "quantize/job/job_plan.h"
@@ -31,7 +32,7 @@ namespace {
 using model::LinearId;
 using model::LinearRole;
 
-bool quantizes_layers(const model::Recipe& recipe) {
+bool quantizes_layers(const Recipe& recipe) {
     return weight_bits(recipe, LinearRole::Q) < 16 || weight_bits(recipe, LinearRole::Down) < 16;
 }
 
@@ -77,7 +78,7 @@ std::unique_ptr<kernels::Backend> calibration_backend(const QuantizeOptions& opt
 }
 
 // Made anew when a job is resumed: it costs one pass of the text.
-Smoothing smoothing_of(const model::SourceModel& source, const QuantizeOptions& options,
+Smoothing smoothing_of(const folder::SourceModel& source, const QuantizeOptions& options,
                        ThreadPool& pool) {
     if (!options.recipe.smoothing.enabled) return {};
     if (options.smoothing) return *options.smoothing;
@@ -109,7 +110,7 @@ void quantize_layers(const QuantizeContext& context, const QuantizeOptions& opti
 
 // In the order of the network.
 std::vector<QuantizedLayerReport> ordered(std::vector<QuantizedLayerReport> reports,
-                                          const model::SourceModel& source) {
+                                          const folder::SourceModel& source) {
     std::map<std::string, QuantizedLayerReport> by_name;
     for (QuantizedLayerReport& report : reports) by_name.emplace(report.name, std::move(report));
     std::vector<QuantizedLayerReport> result;
@@ -128,7 +129,7 @@ std::vector<QuantizedLayerReport> ordered(std::vector<QuantizedLayerReport> repo
 std::vector<QuantizedLayerReport> assemble(const QuantizeContext& context, const std::string& out,
                                            const QuantizeOptions& options,
                                            const InputDigests& inputs, const WorkFolder* work) {
-    const model::SourceModel& source = context.source;
+    const folder::SourceModel& source = context.source;
     io::OutputFolder folder(out, options.overwrite, {source.folder()});
     ShardWriter shards(context.plan, folder);
     Progress progress("writing", source.config().n_layers + 2);
@@ -158,7 +159,7 @@ std::vector<QuantizedLayerReport> assemble(const QuantizeContext& context, const
 
 // Of the quantized linears; if there is none, of the decoder's.
 double bits_per_weight(const std::vector<QuantizedLayerReport>& reports,
-                       const model::SourceModel& source, const OutputPlan& plan) {
+                       const folder::SourceModel& source, const OutputPlan& plan) {
     int64_t bytes = 0, weights = 0;
     for (const QuantizedLayerReport& report : reports) {
         bytes += report.bytes;
@@ -180,16 +181,16 @@ double bits_per_weight(const std::vector<QuantizedLayerReport>& reports,
 
 }  // namespace
 
-bool calibrates_layers(const model::Recipe& recipe) {
+bool calibrates_layers(const Recipe& recipe) {
     return quantizes_layers(recipe) &&
            (recipe.outliers.enabled() || quantizer_named(recipe.weights.method).needs_calibration);
 }
 
-bool needs_calibration(const model::Recipe& recipe) {
+bool needs_calibration(const Recipe& recipe) {
     return recipe.smoothing.enabled || calibrates_layers(recipe);
 }
 
-void fail_without_text(const model::Recipe& recipe) {
+void fail_without_text(const Recipe& recipe) {
     std::string what =
         fmt::format("chooses codes with {}, by how weights act on a text", recipe.weights.method);
     std::string instead = "--method rtn";
@@ -205,10 +206,10 @@ void fail_without_text(const model::Recipe& recipe) {
 QuantizeReport quantize_model(const std::string& in, const std::string& out,
                               const QuantizeOptions& options) {
     const auto start = std::chrono::steady_clock::now();
-    const model::Recipe& recipe = options.recipe;
+    const Recipe& recipe = options.recipe;
     check_recipe(recipe);
     if (needs_calibration(recipe) && options.calibration.empty()) fail_without_text(recipe);
-    const model::SourceModel source = model::SourceModel::open(in);
+    const folder::SourceModel source = folder::SourceModel::open(in);
     refuse_finished(out, options);
     // A job may have been stopped after OUT appeared and before its work folder went.
     QuantizeOptions placed = options;
@@ -229,7 +230,7 @@ QuantizeReport quantize_model(const std::string& in, const std::string& out,
     std::vector<QuantizedLayerReport> reports;
     try {
         const Smoothing smoothing = smoothing_of(source, options, pool);
-        model::Recipe written = recipe;
+        Recipe written = recipe;
         written.smoothing.alpha = smoothing.alpha;  // as it was found
         const QuantizeContext context = {source, written, rotation, plan, pool, smoothing};
         if (work) quantize_layers(context, options, *work);

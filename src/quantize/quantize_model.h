@@ -6,14 +6,14 @@
 #include <string>
 #include <vector>
 
-#include "model/recipe.h"
 #include "quantize/calibration/smoothing.h"
 #include "quantize/quantized_linear.h"
+#include "recipe/recipe.h"
 
 namespace quarot::quantize {
 
 struct QuantizeOptions {
-    model::Recipe recipe;
+    Recipe recipe;
     // Windows of token ids for recipes that need calibration, all of one length
     // (calibration_windows.h); empty otherwise.
     std::vector<std::vector<int32_t>> calibration;
@@ -35,11 +35,11 @@ struct QuantizeReport {
 };
 
 // Does anything in the recipe look at calibration text?
-bool needs_calibration(const model::Recipe& recipe);
+bool needs_calibration(const Recipe& recipe);
 // Does it choose codes or columns by what the layers read there, so that Hessians are gathered?
-bool calibrates_layers(const model::Recipe& recipe);
+bool calibrates_layers(const Recipe& recipe);
 // Error{Usage} for a recipe that needs a text and has none: what for, and what to do about it.
-[[noreturn]] void fail_without_text(const model::Recipe& recipe);
+[[noreturn]] void fail_without_text(const Recipe& recipe);
 
 // in: an unquantized model folder (Error{Unsupported} if it is one of ours already). out appears
 // whole or not at all. Memory is bounded by what one layer needs plus the calibration activations.

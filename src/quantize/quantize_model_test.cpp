@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "folder/source_model.h"
 #include "io/hash.h"
-#include "model/source_model.h"
 #include "quantize/folder_fixture_for_tests.h"
 #include "quantize/rounding/rtn.h"
 #include "rotate/rotation.h"
@@ -19,8 +19,8 @@ namespace quarot::quantize {
 namespace {
 
 namespace fs = std::filesystem;
+using folder::SourceModel;
 using model::LinearRole;
-using model::SourceModel;
 
 using QuantizeModel = FolderTest;
 
@@ -28,11 +28,10 @@ using QuantizeModel = FolderTest;
 
 TEST_F(QuantizeModel, ThreadsAndRepetitionChangeNoByte) {
     write({.vocab = 9000, .attention_bias = true, .dtype = DType::BF16});  // several blocks
-    model::Recipe random = model::named_recipe("quarot-rtn");
-    random.rotation.residual = model::ResidualRotation::Random;
-    const std::vector<model::Recipe> recipes = {model::named_recipe("quarot-rtn"), random,
-                                                model::named_recipe("rtn")};
-    for (const model::Recipe& recipe : recipes) {
+    Recipe random = named_recipe("quarot-rtn");
+    random.rotation.residual = ResidualRotation::Random;
+    const std::vector<Recipe> recipes = {named_recipe("quarot-rtn"), random, named_recipe("rtn")};
+    for (const Recipe& recipe : recipes) {
         std::vector<Files> runs;
         for (const int n_threads : {1, 3, 1}) {
             QuantizeOptions options = with_recipe(recipe, n_threads);
@@ -129,7 +128,7 @@ TEST_F(QuantizeModel, EveryWidthAndSymmetryReadsBack) {
     write({.ffn = 44});
     for (int bits = 2; bits <= 8; ++bits) {
         for (const bool symmetric : {true, false}) {
-            model::Recipe recipe = model::named_recipe("quarot-rtn");
+            Recipe recipe = named_recipe("quarot-rtn");
             recipe.weights.bits = bits;
             recipe.weights.symmetric = symmetric;
             recipe.down_bits = 8;
@@ -179,7 +178,7 @@ TEST_F(QuantizeModel, TheFolderReadsBackTheBitsOfTheReport) {
           Case{"dense down_proj", 4, 16, 16, true}, Case{"zero points", 4, 8, 8, false},
           Case{"only the head", 16, 0, 8, true}, Case{"nothing", 16, 0, 16, true}}) {
         SCOPED_TRACE(c.what);
-        model::Recipe recipe = model::named_recipe("quarot-rtn");
+        Recipe recipe = named_recipe("quarot-rtn");
         recipe.weights.bits = c.weight_bits;
         recipe.weights.symmetric = c.symmetric;
         recipe.down_bits = c.down_bits;

@@ -109,9 +109,9 @@ Block quantize_block(const std::string& name, const WeightMatrix& rows,
 }  // namespace
 
 QuantizedLinear quantize_linear(const std::string& name, const RotatedWeight& weight,
-                                const PreparedQuantizer& quantizer,
-                                const model::WeightFormat& format, const ColumnOrder& columns,
-                                HessianError* hessian, ThreadPool& pool) {
+                                const PreparedQuantizer& quantizer, const WeightFormat& format,
+                                const ColumnOrder& columns, HessianError* hessian,
+                                ThreadPool& pool) {
     constexpr int64_t kBlocksPerThread = 2;
     const auto make = [&](int64_t index) {
         std::vector<float> values = weight.block(index);

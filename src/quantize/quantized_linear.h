@@ -24,8 +24,8 @@ struct QuantizedLinear {
 // The result does not depend on the number of threads. columns: in which the quantizer sees them,
 // empty for the weight's own order. hessian: in that order, null without calibration.
 QuantizedLinear quantize_linear(const std::string& name, const RotatedWeight& weight,
-                                const PreparedQuantizer& quantizer,
-                                const model::WeightFormat& format, const ColumnOrder& columns,
-                                HessianError* hessian, ThreadPool& pool);
+                                const PreparedQuantizer& quantizer, const WeightFormat& format,
+                                const ColumnOrder& columns, HessianError* hessian,
+                                ThreadPool& pool);
 
 }  // namespace quarot::quantize

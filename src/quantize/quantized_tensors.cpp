@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "core/error.h"
-#include "model/value_checks.h"
+#include "folder/value_checks.h"
 #include "quantize/output_plan.h"
 
 namespace quarot::quantize {
@@ -70,16 +70,16 @@ void append_tensors(const std::string& linear, QuantizedMatrix matrix,
 }
 
 QuantizedMatrix matrix_from(const std::vector<NamedTensor>& tensors, const std::string& linear,
-                            int64_t rows, int64_t cols, const model::WeightFormat& format) {
+                            int64_t rows, int64_t cols, const WeightFormat& format) {
     const QuantizedNames names(linear);
     QuantizedMatrix matrix =
         make_quantized_matrix(rows, cols, format.bits, format.group_size, format.symmetric);
     copy_named(tensors, names.packed, matrix.packed);
     copy_named(tensors, names.scale, matrix.scales);
-    model::check_scales(matrix, {kOrigin, linear});
+    folder::check_scales(matrix, {kOrigin, linear});
     if (format.symmetric) return matrix;
     copy_named(tensors, names.zero_point, matrix.zero_points);
-    model::check_zero_points(matrix, {kOrigin, linear});
+    folder::check_zero_points(matrix, {kOrigin, linear});
     return matrix;
 }
 
@@ -88,7 +88,7 @@ std::vector<int32_t> column_order_from(const std::vector<NamedTensor>& tensors,
     const QuantizedNames names(linear);
     Tensor order(DType::I32, {n});
     copy_named(tensors, names.column_order, order);
-    model::check_permutation(order, {kOrigin, names.column_order});
+    folder::check_permutation(order, {kOrigin, names.column_order});
     return {order.as<int32_t>(), order.as<int32_t>() + n};
 }
 

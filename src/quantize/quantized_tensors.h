@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "model/recipe.h"
 #include "quantize/job/layer_file.h"
+#include "recipe/recipe.h"
 #include "tensor/quantized_matrix.h"
 
 namespace quarot::quantize {
@@ -24,7 +24,7 @@ void append_tensors(const std::string& linear, QuantizedMatrix matrix,
 // Error{Corrupt} if one is missing, has another shape or type than the format asks for, or holds
 // scales or zero points that no quantizer makes.
 QuantizedMatrix matrix_from(const std::vector<NamedTensor>& tensors, const std::string& linear,
-                            int64_t rows, int64_t cols, const model::WeightFormat& format);
+                            int64_t rows, int64_t cols, const WeightFormat& format);
 
 // Of a linear with n inputs; Error{Corrupt} unless it names each of them once.
 std::vector<int32_t> column_order_from(const std::vector<NamedTensor>& tensors,

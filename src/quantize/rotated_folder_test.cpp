@@ -7,16 +7,16 @@
 #include <utility>
 #include <vector>
 
+#include "folder/source_model.h"
 #include "linalg/mixer.h"
-#include "model/source_model.h"
 #include "quantize/folder_fixture_for_tests.h"
 #include "quantize/quantize_model.h"
 
 namespace quarot::quantize {
 namespace {
 
+using folder::SourceModel;
 using model::LinearRole;
-using model::SourceModel;
 
 double dot(std::span<const float> a, std::span<const float> b) {
     double sum = 0.0;
@@ -120,7 +120,7 @@ TEST_F(RotatedFolder, StorageTypeIsThatOfTheRecipeOrTheStoredOne) {
     const std::vector<std::pair<std::optional<DType>, DType>> cases = {
         {std::nullopt, DType::BF16}, {DType::F32, DType::F32}, {DType::F16, DType::F16}};
     for (const auto& [storage, expected] : cases) {
-        model::Recipe recipe = rotated_only();
+        Recipe recipe = rotated_only();
         recipe.storage = storage;
         QuantizeOptions options = with_recipe(recipe);
         options.overwrite = true;
@@ -152,7 +152,7 @@ TEST_F(RotatedFolder, ATiedHeadStaysTiedWithoutRotation) {
 
 TEST_F(RotatedFolder, ATiedHeadIsPartedByQuantizingIt) {
     write({.tied = true});
-    model::Recipe recipe = model::named_recipe("rtn");
+    Recipe recipe = named_recipe("rtn");
     recipe.head_bits = 8;
     quantize_model(in, out, with_recipe(recipe));
     const SourceModel result = SourceModel::open(out);

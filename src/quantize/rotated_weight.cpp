@@ -18,7 +18,7 @@ int64_t rows_of_a_block(int64_t cols) {
 
 }  // namespace
 
-WeightSource linear_source(const model::SourceModel& source, const model::LinearId& id,
+WeightSource linear_source(const folder::SourceModel& source, const model::LinearId& id,
                            bool fold_norms) {
     const model::RoleRule& rule = rule_of(id.role);
     WeightSource weight;
@@ -37,7 +37,7 @@ WeightSource linear_source(const model::SourceModel& source, const model::Linear
     return weight;
 }
 
-WeightSource embedding_source(const model::SourceModel& source) {
+WeightSource embedding_source(const folder::SourceModel& source) {
     WeightSource weight;
     weight.name = source.family().embedding;
     weight.rows = source.config().vocab;

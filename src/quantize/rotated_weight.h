@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "core/thread_pool.h"
-#include "model/source_model.h"
+#include "folder/source_model.h"
 #include "rotate/rotation.h"
 
 namespace quarot::quantize {
@@ -24,9 +24,9 @@ struct WeightSource {
     std::function<Tensor(int64_t first, int64_t n)> read;  // fp32 rows; threads may call it
 };
 
-WeightSource linear_source(const model::SourceModel& source, const model::LinearId& id,
+WeightSource linear_source(const folder::SourceModel& source, const model::LinearId& id,
                            bool fold_norms);
-WeightSource embedding_source(const model::SourceModel& source);
+WeightSource embedding_source(const folder::SourceModel& source);
 
 // Holds the whole weight in fp64 only if its outputs are mixed; else rows are made when asked for.
 class RotatedWeight {

@@ -2,6 +2,9 @@
 
 #include <array>
 
+#include "kernels/ops.h"
+#include "model/role_formats.h"
+
 namespace quarot::reproduce {
 
 namespace {
@@ -34,7 +37,7 @@ double side_bits(const kernels::KvFormat& format, const model::ModelConfig& conf
 
 }  // namespace
 
-double bits_per_activation(const model::Recipe& recipe, const model::ModelConfig& config) {
+double bits_per_activation(const Recipe& recipe, const model::ModelConfig& config) {
     int64_t bits = 0;
     int64_t values = 0;
     for (const LinearRole role : kInputs) {
@@ -47,7 +50,7 @@ double bits_per_activation(const model::Recipe& recipe, const model::ModelConfig
     return static_cast<double>(bits) / static_cast<double>(values);
 }
 
-double bits_per_kv(const model::Recipe& recipe, const model::ModelConfig& config) {
+double bits_per_kv(const Recipe& recipe, const model::ModelConfig& config) {
     return (side_bits(recipe.k, config) + side_bits(recipe.v, config)) / 2.0;
 }
 

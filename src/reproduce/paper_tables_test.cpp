@@ -57,7 +57,7 @@ TEST(PaperTables, GiveOneRecipeOneNumberWhereverItStands) {
 TEST(PaperTables, NameRecipesThatExist) {
     for (const PaperRow& row : paper_rows()) {
         if (row.refused || row.recipe == "none") continue;
-        EXPECT_NO_THROW(model::named_recipe(std::string(row.recipe))) << row.row;
+        EXPECT_NO_THROW(named_recipe(std::string(row.recipe))) << row.row;
     }
 }
 
@@ -90,7 +90,7 @@ TEST(RowPlan, SaysWhyARowIsNotAvailable) {
 }
 
 TEST(RowPlan, GivesRecipesTheSeedAndCalibrationOfTheRun) {
-    model::CalibrationSpec calibration;
+    CalibrationSpec calibration;
     calibration.n_samples = 5;
     const auto rows =
         plan_rows({.tables = {3}, .seed = 7, .calibration = calibration}, small_config());
@@ -102,7 +102,7 @@ TEST(RowPlan, GivesRecipesTheSeedAndCalibrationOfTheRun) {
 }
 
 TEST(BitsPerValue, CountScalesAndZeroPoints) {
-    model::Recipe recipe = model::named_recipe("quarot-rtn");
+    Recipe recipe = named_recipe("quarot-rtn");
     const model::ModelConfig config = small_config();
     // Inputs of 96, 96, 96 and 192 values, each with one scale of 32 bits.
     EXPECT_DOUBLE_EQ(bits_per_activation(recipe, config), 4.0 + 4 * 32.0 / 480);
@@ -114,10 +114,10 @@ TEST(BitsPerValue, CountScalesAndZeroPoints) {
     EXPECT_DOUBLE_EQ(bits_per_kv(recipe, config), 5.0);
     recipe.k.bits = 16;
     EXPECT_DOUBLE_EQ(bits_per_kv(recipe, config), 10.5);
-    EXPECT_DOUBLE_EQ(bits_per_activation(model::full_precision_recipe(), config), 16.0);
+    EXPECT_DOUBLE_EQ(bits_per_activation(full_precision_recipe(), config), 16.0);
     // A sixteenth of the columns keeps 16 bits.
     const double narrow = 90 * 4 + 32 + 6 * 16, wide = 180 * 4 + 32 + 12 * 16;
-    EXPECT_DOUBLE_EQ(bits_per_activation(model::named_recipe("quik-4b"), config),
+    EXPECT_DOUBLE_EQ(bits_per_activation(named_recipe("quik-4b"), config),
                      (3 * narrow + wide) / 480);
 }
 

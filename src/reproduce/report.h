@@ -23,7 +23,7 @@ struct ReportHeader {
     int64_t seqlen = 0;
     int64_t windows = 0;      // measured
     std::string calibration;  // file as given; empty: none was needed
-    model::CalibrationSpec calibration_spec;
+    CalibrationSpec calibration_spec;
     uint32_t seed = 0;
     std::string backend;  // "cpu, tier avx2"
 };
@@ -40,6 +40,6 @@ void add_report(io::Json& document, const ReportHeader& header, const Results& r
 std::string markdown_report(const ReportHeader& header, const Results& results);
 
 // "W4A4KV4", "W16A16K4V3"
-std::string precision(const model::Recipe& recipe);
+std::string precision(const Recipe& recipe);
 
 }  // namespace quarot::reproduce

@@ -68,8 +68,8 @@ io::Json order_json(const MethodOrder& order) {
 
 io::Json calibration_json(const ReportHeader& header) {
     if (header.calibration.empty()) return {};
-    const model::CalibrationSpec& spec = header.calibration_spec;
-    const bool first = spec.windows == model::CalibrationWindows::First;
+    const CalibrationSpec& spec = header.calibration_spec;
+    const bool first = spec.windows == CalibrationWindows::First;
     return io::Json::Object{{"file", header.calibration},
                             {"nsamples", spec.n_samples},
                             {"seqlen", spec.seqlen},
@@ -83,7 +83,7 @@ std::optional<double> relative(std::optional<double> perplexity, std::optional<d
     return *perplexity / *base;
 }
 
-std::string precision(const model::Recipe& recipe) {
+std::string precision(const Recipe& recipe) {
     std::string text = fmt::format("W{}A{}", recipe.weights.bits, recipe.activations.bits);
     text += recipe.k.bits == recipe.v.bits ? fmt::format("KV{}", recipe.k.bits)
                                            : fmt::format("K{}V{}", recipe.k.bits, recipe.v.bits);

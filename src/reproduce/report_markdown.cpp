@@ -42,8 +42,8 @@ std::string header_lines(const ReportHeader& header) {
         "predicted\n",
         io::printable(header.text), header.text_tokens, header.windows, header.seqlen);
     if (!header.calibration.empty()) {
-        const model::CalibrationSpec& spec = header.calibration_spec;
-        const bool first = spec.windows == model::CalibrationWindows::First;
+        const CalibrationSpec& spec = header.calibration_spec;
+        const bool first = spec.windows == CalibrationWindows::First;
         text += fmt::format("* Calibration: {}, {} windows of {} tokens, {}\n",
                             io::printable(header.calibration), spec.n_samples, spec.seqlen,
                             first ? "its first" : "drawn at random");

@@ -8,7 +8,7 @@ namespace {
 MeasuredRow measured(const PaperRow& paper, double perplexity) {
     MeasuredRow row;
     row.plan.paper = paper;
-    row.plan.recipe = model::named_recipe("quarot-rtn");
+    row.plan.recipe = named_recipe("quarot-rtn");
     row.measurement.emplace();
     row.measurement->perplexity = perplexity;
     row.measurement->bits_per_weight = 4.5;
@@ -106,8 +106,8 @@ TEST(Report, SaysSoWhereTheOrderIsThePapers) {
 }
 
 TEST(Report, SpellsPrecisionWithKAndVApartWhereTheyDiffer) {
-    EXPECT_EQ(precision(model::named_recipe("k4v3")), "W16A16K4V3");
-    EXPECT_EQ(precision(model::full_precision_recipe()), "W16A16KV16");
+    EXPECT_EQ(precision(named_recipe("k4v3")), "W16A16K4V3");
+    EXPECT_EQ(precision(full_precision_recipe()), "W16A16KV16");
 }
 
 }  // namespace

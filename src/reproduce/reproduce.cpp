@@ -19,7 +19,7 @@ namespace {
 
 // One distinct recipe.
 struct Job {
-    model::Recipe recipe;
+    Recipe recipe;
     std::string key;
     std::string weights_key;   // empty: the model as it came
     std::vector<size_t> rows;  // that ask for it
@@ -40,7 +40,7 @@ class Measurer {
           calibration_(calibration_digest(settings.calibration)),
           folder_(folder),
           runner_(settings, backend) {
-        job_of(model::full_precision_recipe());
+        job_of(full_precision_recipe());
         for (const PlannedRow& row : plan) {
             if (row.recipe) job_of(*row.recipe).rows.push_back(results_.rows.size());
             results_.rows.push_back({row, std::nullopt});
@@ -67,7 +67,7 @@ class Measurer {
     }
 
   private:
-    Job& job_of(const model::Recipe& recipe) {
+    Job& job_of(const Recipe& recipe) {
         const std::string key = measurement_key(identity_, recipe, calibration_);
         const auto known = std::find_if(jobs_.begin(), jobs_.end(),
                                         [&](const Job& job) { return job.key == key; });
@@ -130,7 +130,7 @@ class Measurer {
         return windows * settings_.seqlen;
     }
 
-    int64_t weights_cost(const model::Recipe& recipe) const {
+    int64_t weights_cost(const Recipe& recipe) const {
         if (!recipe.quantizes_weights()) return 0;
         if (!quantize::needs_calibration(recipe)) return kRoundingCost;
         int64_t tokens = 0;

@@ -4,8 +4,8 @@
 #include <optional>
 #include <vector>
 
+#include "folder/source_model.h"
 #include "kernels/ops.h"
-#include "model/source_model.h"
 #include "reproduce/measurement.h"
 #include "reproduce/row_plan.h"
 #include "reproduce/row_runner.h"

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "eval/perplexity.h"
+#include "folder/load_weights.h"
 #include "kernels/backend.h"
 #include "model/weights.h"
 #include "quantize/quantize_model.h"
@@ -31,12 +32,12 @@ class MeasureRows : public testing::Test {
     }
 
     io::Json identity() const {
-        const model::SourceModel source = model::SourceModel::open(model);
+        const folder::SourceModel source = folder::SourceModel::open(model);
         return run_identity(source, {.ids = ids, .seqlen = kSeqlen, .backend = "cpu"});
     }
 
     std::vector<PlannedRow> plan(const std::vector<int>& tables) const {
-        return plan_rows({.tables = tables}, model::SourceModel::open(model).config());
+        return plan_rows({.tables = tables}, folder::SourceModel::open(model).config());
     }
 
     Results measure(const std::vector<PlannedRow>& rows) {
@@ -45,7 +46,7 @@ class MeasureRows : public testing::Test {
     }
 
     // What two separate commands give.
-    double alone(const model::Recipe& recipe) {
+    double alone(const Recipe& recipe) {
         std::string folder = model;
         if (recipe.name != "none") {
             folder = dir / "alone";
@@ -54,8 +55,8 @@ class MeasureRows : public testing::Test {
             options.overwrite = true;
             quantize::quantize_model(model, folder, options);
         }
-        const model::SourceModel source = model::SourceModel::open(folder);
-        const model::Weights weights = model::load_weights(source, {}, kSeqlen, *backend);
+        const folder::SourceModel source = folder::SourceModel::open(folder);
+        const model::Weights weights = folder::load_weights(source, {}, kSeqlen, *backend);
         runtime::Engine engine(weights, *backend, kSeqlen);
         return eval::perplexity(engine, nullptr, ids, {.seqlen = kSeqlen}).perplexity;
     }

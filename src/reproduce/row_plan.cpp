@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "model/role_formats.h"
 #include "quantize/quantize_model.h"
 
 namespace quarot::reproduce {
@@ -25,13 +26,13 @@ void check_tables(const std::vector<int>& tables) {
     }
 }
 
-model::Recipe resolve(std::string_view name, const PlanOptions& options,
-                      const model::ModelConfig& config) {
-    if (name == "none") return model::full_precision_recipe();
-    model::Recipe recipe = model::named_recipe(std::string(name));
+Recipe resolve(std::string_view name, const PlanOptions& options,
+               const model::ModelConfig& config) {
+    if (name == "none") return full_precision_recipe();
+    Recipe recipe = named_recipe(std::string(name));
     recipe.rotation.seed = options.seed;
     recipe.calibration = options.calibration;
-    model::check_recipe(recipe);
+    check_recipe(recipe);
     model::check_groups(recipe, config);
     if (recipe.quantizes_weights()) quantize::quantizer_named(recipe.weights.method);
     return recipe;

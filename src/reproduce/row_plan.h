@@ -7,21 +7,21 @@
 #include <vector>
 
 #include "model/config.h"
-#include "model/recipe.h"
+#include "recipe/recipe.h"
 #include "reproduce/paper_tables.h"
 
 namespace quarot::reproduce {
 
 struct PlannedRow {
     PaperRow paper;
-    std::optional<model::Recipe> recipe;  // empty: not available
-    std::string reason;                   // then
+    std::optional<Recipe> recipe;  // empty: not available
+    std::string reason;            // then
 };
 
 struct PlanOptions {
     std::vector<int> tables;  // numbers of paper_tables(); empty: all
     uint32_t seed = 0;        // of the rotations' random numbers
-    model::CalibrationSpec calibration;
+    CalibrationSpec calibration;
 };
 
 // In the paper's order. Error{Usage} for a table that is none of paper_tables().

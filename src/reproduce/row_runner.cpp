@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "core/process.h"
 #include "eval/perplexity.h"
+#include "folder/load_weights.h"
 #include "model/weights.h"
 #include "quantize/quantize_model.h"
 #include "reproduce/bits_per_value.h"
@@ -50,7 +51,7 @@ WeightsFolder read_notes(const std::string& path, const io::Json& json) {
 }
 
 // All that a folder with the same weights may say differently.
-model::ActivationOverrides overrides_of(const model::Recipe& recipe) {
+folder::ActivationOverrides overrides_of(const Recipe& recipe) {
     return {.a_bits = recipe.activations.bits,
             .k_bits = recipe.k.bits,
             .v_bits = recipe.v.bits,
@@ -66,7 +67,7 @@ std::optional<int64_t> larger(const std::optional<int64_t>& a, const std::option
 
 }  // namespace
 
-WeightsFolder RowRunner::weights(const model::Recipe& recipe, const RunFolder& folder,
+WeightsFolder RowRunner::weights(const Recipe& recipe, const RunFolder& folder,
                                  const std::string& key) const {
     const std::string path = folder.model_path(key);
     const std::string notes = folder.path() + "/" + notes_name(key);
@@ -100,10 +101,10 @@ WeightsFolder RowRunner::original() const {
     return folder;
 }
 
-Measurement RowRunner::measure(const model::Recipe& recipe, const WeightsFolder& folder) const {
+Measurement RowRunner::measure(const Recipe& recipe, const WeightsFolder& folder) const {
     const Clock::time_point start = Clock::now();
     const bool restarted = restart_recent_peak_rss();
-    const model::SourceModel source = model::SourceModel::open(folder.path);
+    const folder::SourceModel source = folder::SourceModel::open(folder.path);
     Measurement result;
     result.bits_per_weight = folder.bits_per_weight;
     result.bits_per_activation = bits_per_activation(recipe, source.config());
@@ -111,7 +112,7 @@ Measurement RowRunner::measure(const model::Recipe& recipe, const WeightsFolder&
     result.quantize_seconds = folder.seconds;
     try {
         const model::Weights weights =
-            model::load_weights(source, overrides_of(recipe), settings_.seqlen, backend_);
+            folder::load_weights(source, overrides_of(recipe), settings_.seqlen, backend_);
         runtime::Engine engine(weights, backend_, settings_.seqlen);
         const eval::PerplexityResult run = eval::perplexity(engine, nullptr, settings_.ids,
                                                             {.seqlen = settings_.seqlen,

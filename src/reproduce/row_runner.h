@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "kernels/ops.h"
-#include "model/recipe.h"
+#include "recipe/recipe.h"
 #include "reproduce/measurement.h"
 #include "reproduce/run_folder.h"
 
@@ -40,14 +40,14 @@ class RowRunner {
 
     // The weights of that key: made if they are not in the folder yet, unfinished work on them
     // resumed.
-    WeightsFolder weights(const model::Recipe& recipe, const RunFolder& folder,
+    WeightsFolder weights(const Recipe& recipe, const RunFolder& folder,
                           const std::string& key) const;
     // The model as it came.
     WeightsFolder original() const;
 
     // With the recipe's widths and clip ratios of activations and cache, whatever the folder says
     // about them. An Error{Numeric} becomes the measurement's reason.
-    Measurement measure(const model::Recipe& recipe, const WeightsFolder& folder) const;
+    Measurement measure(const Recipe& recipe, const WeightsFolder& folder) const;
 
   private:
     const RunnerSettings& settings_;

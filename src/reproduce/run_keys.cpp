@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/process.h"
+#include "folder/recipe_json.h"
 #include "io/hash.h"
 #include "quantize/quantize_model.h"
 
@@ -18,7 +19,7 @@ std::string short_hash(const io::Json& json) {
     return io::sha256_of_text(json.dump(-1)).substr(0, kKeyDigits);
 }
 
-io::Json model_digests(const model::SourceModel& source) {
+io::Json model_digests(const folder::SourceModel& source) {
     std::vector<std::string> paths = source.checkpoint().files();
     paths.push_back(source.folder() + "/config.json");
     io::Json::Object digests;
@@ -33,13 +34,13 @@ io::Json model_digests(const model::SourceModel& source) {
 }
 
 // Without its name, and without what it says about calibration if nothing reads that.
-io::Json settings_of(model::Recipe recipe, bool calibrated) {
+io::Json settings_of(Recipe recipe, bool calibrated) {
     recipe.name = "custom";
     if (!calibrated) recipe.calibration = {};
-    return model::to_json(recipe);
+    return folder::to_json(recipe);
 }
 
-void forget_run_time_choices(model::Recipe& recipe) {
+void forget_run_time_choices(Recipe& recipe) {
     const auto forget = [](auto& format) {
         format.bits = 16;
         format.clip = 1.0f;
@@ -51,7 +52,7 @@ void forget_run_time_choices(model::Recipe& recipe) {
 
 }  // namespace
 
-io::Json run_identity(const model::SourceModel& source, const RunSettings& settings) {
+io::Json run_identity(const folder::SourceModel& source, const RunSettings& settings) {
     return io::Json::Object{{"version", QUAROT_VERSION},
                             {"model", model_digests(source)},
                             {"text", io::xxh3_128(std::as_bytes(settings.ids))},
@@ -67,10 +68,10 @@ std::string calibration_digest(const std::vector<std::vector<int32_t>>& windows)
     return hash.hex();
 }
 
-std::string weights_key(const io::Json& identity, const model::Recipe& recipe,
+std::string weights_key(const io::Json& identity, const Recipe& recipe,
                         const std::string& calibration) {
     const bool calibrated = quantize::needs_calibration(recipe);
-    model::Recipe weights = recipe;
+    Recipe weights = recipe;
     if (!calibrated) forget_run_time_choices(weights);
     return short_hash(io::Json::Object{{"version", identity.at("version")},
                                        {"model", identity.at("model")},
@@ -78,7 +79,7 @@ std::string weights_key(const io::Json& identity, const model::Recipe& recipe,
                                        {"calibration", calibrated ? calibration : ""}});
 }
 
-std::string measurement_key(const io::Json& identity, const model::Recipe& recipe,
+std::string measurement_key(const io::Json& identity, const Recipe& recipe,
                             const std::string& calibration) {
     const bool calibrated = quantize::needs_calibration(recipe);
     return short_hash(io::Json::Object{{"run", identity},

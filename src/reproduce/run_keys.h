@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "folder/source_model.h"
 #include "io/json.h"
-#include "model/recipe.h"
-#include "model/source_model.h"
+#include "recipe/recipe.h"
 
 namespace quarot::reproduce {
 
@@ -21,18 +21,18 @@ struct RunSettings {
 
 // What all measurements of one folder have in common: version, digests of the model's files and of
 // the text's tokens, windows, backend.
-io::Json run_identity(const model::SourceModel& source, const RunSettings& settings);
+io::Json run_identity(const folder::SourceModel& source, const RunSettings& settings);
 
 // Empty windows give "".
 std::string calibration_digest(const std::vector<std::vector<int32_t>>& windows);
 
 // Recipes whose weights come out the same, byte for byte, have one key. Those without calibration
 // may differ in widths and clip ratios of activations and cache, which are chosen at run time.
-std::string weights_key(const io::Json& identity, const model::Recipe& recipe,
+std::string weights_key(const io::Json& identity, const Recipe& recipe,
                         const std::string& calibration);
 
 // Equal for recipes that differ in name alone.
-std::string measurement_key(const io::Json& identity, const model::Recipe& recipe,
+std::string measurement_key(const io::Json& identity, const Recipe& recipe,
                             const std::string& calibration);
 
 }  // namespace quarot::reproduce

@@ -15,7 +15,7 @@ class RunKeys : public testing::Test {
     void SetUp() override { test::write_tiny_model(dir / "model"); }
 
     io::Json identity(const std::vector<int32_t>& ids, int64_t seqlen = 16) const {
-        const model::SourceModel source = model::SourceModel::open(dir / "model");
+        const folder::SourceModel source = folder::SourceModel::open(dir / "model");
         return run_identity(source, {.ids = ids, .seqlen = seqlen, .backend = "cpu"});
     }
 
@@ -31,29 +31,29 @@ TEST_F(RunKeys, TellModelTextAndWindowsApart) {
     other.seed = 2;
     test::TempDir elsewhere;
     test::write_tiny_model(elsewhere / "model", other);
-    const model::SourceModel source = model::SourceModel::open(elsewhere / "model");
+    const folder::SourceModel source = folder::SourceModel::open(elsewhere / "model");
     const std::vector<int32_t> ids = {1, 2, 3};
     EXPECT_NE(run_identity(source, {.ids = ids, .seqlen = 16, .backend = "cpu"}).dump(), same);
 }
 
 TEST_F(RunKeys, RecipesThatDifferInNameAloneAreOneMeasurement) {
     const io::Json run = identity({1, 2, 3});
-    EXPECT_EQ(measurement_key(run, model::named_recipe("k4v4"), ""),
-              measurement_key(run, model::named_recipe("kv4-clip95"), ""));
-    EXPECT_NE(measurement_key(run, model::named_recipe("k4v4"), ""),
-              measurement_key(run, model::named_recipe("kv4-clip90"), ""));
+    EXPECT_EQ(measurement_key(run, named_recipe("k4v4"), ""),
+              measurement_key(run, named_recipe("kv4-clip95"), ""));
+    EXPECT_NE(measurement_key(run, named_recipe("k4v4"), ""),
+              measurement_key(run, named_recipe("kv4-clip90"), ""));
 }
 
 TEST_F(RunKeys, UncalibratedRecipesShareWeightsWhateverActivationsAndCacheAre) {
     const io::Json run = identity({1, 2, 3});
-    const auto key = [&](const model::Recipe& recipe) { return weights_key(run, recipe, ""); };
-    EXPECT_EQ(key(model::named_recipe("k4v2")), key(model::named_recipe("a4-clip85")));
-    EXPECT_EQ(key(model::named_recipe("quarot-rtn")), key(model::named_recipe("w4a8kv4")));
-    EXPECT_NE(key(model::named_recipe("quarot-rtn")), key(model::named_recipe("w8a8kv8")));
-    EXPECT_NE(key(model::named_recipe("quarot-rtn")), key(model::named_recipe("rtn")));
-    model::Recipe half = model::named_recipe("quarot-rtn");
+    const auto key = [&](const Recipe& recipe) { return weights_key(run, recipe, ""); };
+    EXPECT_EQ(key(named_recipe("k4v2")), key(named_recipe("a4-clip85")));
+    EXPECT_EQ(key(named_recipe("quarot-rtn")), key(named_recipe("w4a8kv4")));
+    EXPECT_NE(key(named_recipe("quarot-rtn")), key(named_recipe("w8a8kv8")));
+    EXPECT_NE(key(named_recipe("quarot-rtn")), key(named_recipe("rtn")));
+    Recipe half = named_recipe("quarot-rtn");
     half.rotation.online_dtype = DType::F16;
-    EXPECT_NE(key(half), key(model::named_recipe("quarot-rtn")))
+    EXPECT_NE(key(half), key(named_recipe("quarot-rtn")))
         << "not to be changed at run time, so not to be shared";
 }
 
@@ -63,11 +63,11 @@ TEST_F(RunKeys, CalibrationCountsOnlyWhereItIsRead) {
     EXPECT_NE(digest, calibration_digest({{1, 2}, {3, 5}}));
     EXPECT_EQ(calibration_digest({}), "");
     const io::Json run = identity({1, 2, 3});
-    model::Recipe rounded = model::named_recipe("quarot-rtn");
+    Recipe rounded = named_recipe("quarot-rtn");
     const std::string key = measurement_key(run, rounded, digest);
     rounded.calibration.n_samples = 3;
     EXPECT_EQ(measurement_key(run, rounded, "other"), key);
-    model::Recipe calibrated = model::named_recipe("quarot");
+    Recipe calibrated = named_recipe("quarot");
     EXPECT_NE(measurement_key(run, calibrated, digest), measurement_key(run, calibrated, "other"));
     EXPECT_NE(weights_key(run, calibrated, digest), weights_key(run, calibrated, "other"));
 }

@@ -26,7 +26,7 @@ struct Count {
     int64_t on_grid = 0;
 };
 
-void count(const model::SourceModel& source, const model::LinearId& id, Count& counts) {
+void count(const folder::SourceModel& source, const model::LinearId& id, Count& counts) {
     const int64_t cols = in_features(id.role, source.config());
     const int64_t rows = std::min(kSampledRows, out_features(id.role, source.config()));
     const Tensor weight = source.dense_rows(id, 0, rows);
@@ -42,7 +42,7 @@ void count(const model::SourceModel& source, const model::LinearId& id, Count& c
 
 }  // namespace
 
-bool weights_lie_on_4_bit_grids(const model::SourceModel& source) {
+bool weights_lie_on_4_bit_grids(const folder::SourceModel& source) {
     Count counts;
     for (const int64_t layer : {int64_t{0}, source.config().n_layers - 1}) {
         for (const model::LinearRole role : model::kLayerRoles)

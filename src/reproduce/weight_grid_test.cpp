@@ -38,7 +38,7 @@ bool lies_on_grids(int n_levels) {
     }
     const test::TempDir dir;
     test::write_model(model, dir / "model");
-    return weights_lie_on_4_bit_grids(model::SourceModel::open(dir / "model"));
+    return weights_lie_on_4_bit_grids(folder::SourceModel::open(dir / "model"));
 }
 
 TEST(WeightGrid, KnowsWeightsThatWereRoundedInGroupsBefore) {

@@ -12,7 +12,6 @@ namespace {
 
 using model::Basis;
 using model::ModelConfig;
-using model::ResidualRotation;
 
 bool mixes(const std::optional<linalg::Mixer>& mixer) {
     return mixer && mixer->kind != linalg::MixerKind::Identity;
@@ -93,7 +92,7 @@ bool is_random(const Rotation& rotation, Basis basis) {
     return basis == Basis::Residual && rotation.residual_kind == ResidualRotation::Random;
 }
 
-int64_t residual_order(const model::RotationSpec& spec, const ModelConfig& config) {
+int64_t residual_order(const RotationSpec& spec, const ModelConfig& config) {
     if (spec.residual_block == 0) return config.hidden;
     if (spec.residual_block < 0 || config.hidden % spec.residual_block != 0) {
         fail(ErrorCode::Usage,
@@ -106,7 +105,7 @@ int64_t residual_order(const model::RotationSpec& spec, const ModelConfig& confi
 
 }  // namespace
 
-Rotation make_rotation(const model::RotationSpec& spec, const ModelConfig& config) {
+Rotation make_rotation(const RotationSpec& spec, const ModelConfig& config) {
     if (spec.residual != ResidualRotation::None && !spec.fold_norms) {
         fail(ErrorCode::Usage,
              "residual rotation: the norm gains are kept apart, but they must be folded into the "

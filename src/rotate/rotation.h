@@ -7,15 +7,15 @@
 
 #include "model/config.h"
 #include "model/online_transforms.h"
-#include "model/recipe.h"
 #include "model/roles.h"
+#include "recipe/recipe.h"
 
 namespace quarot::rotate {
 
 // The basis changes T of every space (model/roles.h). R1: column vectors x' = T x with
 // T = Q^T = H diag(s) / sqrt(d) (docs/quarot.md); the row convention h' = h Q is the same.
 struct Rotation {
-    model::ResidualRotation residual_kind = model::ResidualRotation::None;
+    ResidualRotation residual_kind = ResidualRotation::None;
     int64_t residual_order = 0;             // hidden or the block
     std::vector<double> signs;              // [hidden]; Hadamard only
     std::optional<linalg::Mixer> residual;  // Hadamard only
@@ -26,7 +26,7 @@ struct Rotation {
 
 // Error{Usage} if a block size does not divide its width, or if R1 is asked for without folding the
 // norm gains (a rotated residual stream has no basis in which gains could be applied).
-Rotation make_rotation(const model::RotationSpec& spec, const model::ModelConfig& config);
+Rotation make_rotation(const RotationSpec& spec, const model::ModelConfig& config);
 
 // Rows that a piece of a weight should hold a multiple of.
 inline constexpr int64_t kRotationRows = 64;

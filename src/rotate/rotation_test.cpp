@@ -16,8 +16,6 @@ namespace {
 
 using model::Basis;
 using model::ModelConfig;
-using model::ResidualRotation;
-using model::RotationSpec;
 
 // Dense row-major square matrix, the slow definition that the fast code is held against.
 struct Dense {

@@ -7,7 +7,7 @@
 
 #include "core/error.h"
 #include "kernels/backend.h"
-#include "model/source_model.h"
+#include "support/model_weights.h"
 #include "support/temp_dir.h"
 #include "support/tiny_model.h"
 
@@ -19,7 +19,7 @@ class EngineTest : public testing::Test {
   protected:
     static model::Weights load(const std::string& folder, kernels::Backend& backend) {
         test::write_tiny_model(folder);
-        return model::load_weights(model::SourceModel::open(folder), {}, 16, backend);
+        return test::load_model(folder, 16, backend);
     }
 
     void expect_refused(const std::vector<int32_t>& second) {

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "io/expect_error.h"
+#include "core/expect_error.h"
 #include "tokenizer/test_model.h"
 
 namespace quarot::tokenizer {
@@ -34,7 +34,7 @@ TEST(AddedTokens, ThoseThatNormalizingLeavesNothingOfAreRefused) {
     io::Json token = test::added_token("__", 260);
     token.set("normalized", true);
     json.set("added_tokens", io::Json::Array{token});
-    io::expect_error(ErrorCode::Unsupported, {"nothing"}, [&] { test::load(json); });
+    expect_error(ErrorCode::Unsupported, {"nothing"}, [&] { test::load(json); });
 }
 
 // Costs about a hundred thousand steps on as many a as one text below has.
@@ -54,7 +54,7 @@ TEST(AddedTokens, TheirNormalizingHasABoundForAllOfThem) {
         return test::load(json);
     };
     EXPECT_EQ(load(1).encode(std::string(128, 'a') + "0"), (std::vector<int32_t>{260}));
-    io::expect_error(ErrorCode::OutOfMemory, {"normalizer", "work"}, [&] { load(100); });
+    expect_error(ErrorCode::OutOfMemory, {"normalizer", "work"}, [&] { load(100); });
 }
 
 TEST(AddedTokens, WhatStandsBetweenThemHasABoundTogether) {
@@ -66,8 +66,7 @@ TEST(AddedTokens, WhatStandsBetweenThemHasABoundTogether) {
     EXPECT_EQ(tokenizer.encode(unit).back(), 260);
     std::string text;
     for (int i = 0; i < 100; ++i) text += unit;
-    io::expect_error(ErrorCode::OutOfMemory, {"normalizer", "work"},
-                     [&] { tokenizer.encode(text); });
+    expect_error(ErrorCode::OutOfMemory, {"normalizer", "work"}, [&] { tokenizer.encode(text); });
 }
 
 TEST(AddedTokens, AreNoSymbolsOfTheModel) {
@@ -98,15 +97,14 @@ TEST(AddedTokens, OnesTooLongAreRefused) {
     json.set("added_tokens", io::Json::Array{test::added_token(std::string(4096, '-'), 260)});
     test::load(json);
     json.set("added_tokens", io::Json::Array{test::added_token(std::string(4097, '-'), 260)});
-    io::expect_error(ErrorCode::Corrupt, {"added_tokens", "4097", "4096"},
-                     [&] { test::load(json); });
+    expect_error(ErrorCode::Corrupt, {"added_tokens", "4097", "4096"}, [&] { test::load(json); });
     json.set("normalizer", test::parse(R"({"type": "Replace", "pattern": {"String": "-"},
                                            "content": "+++"})"));
     io::Json token = test::added_token(std::string(2000, '-'), 260);
     token.set("normalized", true);
     json.set("added_tokens", io::Json::Array{token});
-    io::expect_error(ErrorCode::Unsupported, {"added_tokens", "6000", "4096"},
-                     [&] { test::load(json); });
+    expect_error(ErrorCode::Unsupported, {"added_tokens", "6000", "4096"},
+                 [&] { test::load(json); });
 }
 
 TEST(AddedTokens, TooManyBytesTogetherAreRefused) {
@@ -118,8 +116,8 @@ TEST(AddedTokens, TooManyBytesTogetherAreRefused) {
         tokens.push_back(test::added_token(content, id));
     }
     json.set("added_tokens", tokens);
-    io::expect_error(ErrorCode::Unsupported, {"added_tokens", "4194304 bytes together"},
-                     [&] { test::load(json); });
+    expect_error(ErrorCode::Unsupported, {"added_tokens", "4194304 bytes together"},
+                 [&] { test::load(json); });
     tokens.pop_back();
     json.set("added_tokens", tokens);
     const Tokenizer tokenizer = test::load(json);
@@ -130,7 +128,7 @@ TEST(AddedTokens, ConflictsWithTheVocabularyAreRefused) {
     for (const auto& [content, id] : {std::pair("</s>", 259), std::pair("new", 1)}) {
         io::Json json = test::metaspace_model({"a"});
         json.set("added_tokens", io::Json::Array{test::added_token(content, id)});
-        io::expect_error(ErrorCode::Corrupt, {"added_tokens", content}, [&] { test::load(json); });
+        expect_error(ErrorCode::Corrupt, {"added_tokens", content}, [&] { test::load(json); });
     }
 }
 

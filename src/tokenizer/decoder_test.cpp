@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "core/expect_error.h"
 #include "core/limits.h"
-#include "io/expect_error.h"
 #include "io/text.h"
 #include "tokenizer/decoding.h"
 #include "tokenizer/test_model.h"
@@ -170,8 +170,8 @@ TEST(Decoder, WhatExpressionsCostIsBoundedOverAllTokens) {
         R"({"type": "Replace", "pattern": {"Regex": "a{0,50}a{0,50}[cd]"}, "content": "-"})";
     const std::string token(128, 'a');
     EXPECT_EQ(decode(costly, {token}), token);
-    io::expect_error(ErrorCode::OutOfMemory, {"Regex", "work"},
-                     [&] { decode(costly, Tokens(100, token)); });
+    expect_error(ErrorCode::OutOfMemory, {"Regex", "work"},
+                 [&] { decode(costly, Tokens(100, token)); });
 }
 
 TEST(Decoder, ChainsThatCannotBeGivenOutInPartsAreRefused) {
@@ -181,8 +181,7 @@ TEST(Decoder, ChainsThatCannotBeGivenOutInPartsAreRefused) {
           R"({"type": "ByteLevel"}, {"type": "Replace", "pattern": {"Regex": "a"}, "content": ""})",
           R"({"type": "BPEDecoder", "suffix": ""})", R"({"type": "WordPiece", "prefix": "##"})"}) {
         SCOPED_TRACE(steps);
-        io::expect_error(ErrorCode::Unsupported, {"tokenizer.json"},
-                         [&] { decode(chain(steps), {}); });
+        expect_error(ErrorCode::Unsupported, {"tokenizer.json"}, [&] { decode(chain(steps), {}); });
     }
 }
 
@@ -192,11 +191,11 @@ TEST(Decoder, ReplacementsThatWouldFloodMemoryAreRefused) {
         steps += R"({"type": "Replace", "pattern": {"String": "a"}, "content": "aa"},)";
     }
     steps.pop_back();
-    io::expect_error(ErrorCode::Unsupported, {"times as long"},
-                     [&] { decode(R"({"type": "Sequence", "decoders": [)" + steps + "]}", {}); });
+    expect_error(ErrorCode::Unsupported, {"times as long"},
+                 [&] { decode(R"({"type": "Sequence", "decoders": [)" + steps + "]}", {}); });
     const std::string lengthy = R"({"type": "Replace", "pattern": {"String": "a"}, "content": ")" +
                                 std::string(65, 'b') + "\"}";
-    io::expect_error(ErrorCode::Unsupported, {"content"}, [&] { decode(lengthy, {}); });
+    expect_error(ErrorCode::Unsupported, {"content"}, [&] { decode(lengthy, {}); });
 }
 
 }  // namespace

@@ -5,7 +5,7 @@
 
 #include <string>
 
-#include "io/expect_error.h"
+#include "core/expect_error.h"
 #include "tokenizer/test_model.h"
 
 namespace quarot::tokenizer {
@@ -97,8 +97,8 @@ TEST(Normalizer, ItIsKnownWhetherTheFirstCharacterIsStillInFront) {
 
 TEST(Normalizer, OtherKindsAreNamed) {
     for (const char* type : {"StripAccents", "Nmt", "BertNormalizer", "Precompiled"}) {
-        io::expect_error(ErrorCode::Unsupported, {"tokenizer.json", type},
-                         [&] { normalize(R"({"type": ")" + std::string(type) + "\"}", ""); });
+        expect_error(ErrorCode::Unsupported, {"tokenizer.json", type},
+                     [&] { normalize(R"({"type": ")" + std::string(type) + "\"}", ""); });
     }
 }
 

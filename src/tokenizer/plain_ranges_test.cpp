@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "io/expect_error.h"
+#include "core/expect_error.h"
 #include "tokenizer/normalizer.h"
 #include "tokenizer/test_model.h"
 
@@ -124,8 +124,8 @@ TEST(PlainRanges, OnesOutOfOrderOrOutsideTheTextAreRefused) {
     const Tokenizer tokenizer = model();
     for (const std::vector<TextRange>& ranges :
          {std::vector<TextRange>{{0, 4}}, {{2, 1}}, {{0, 2}, {1, 3}}}) {
-        io::expect_error(ErrorCode::Usage, {"plain range"},
-                         [&] { tokenizer.encode("abc", AddBos::Auto, ranges); });
+        expect_error(ErrorCode::Usage, {"plain range"},
+                     [&] { tokenizer.encode("abc", AddBos::Auto, ranges); });
     }
 }
 

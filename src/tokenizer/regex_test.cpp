@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "io/expect_error.h"
+#include "core/expect_error.h"
 
 namespace quarot::tokenizer {
 namespace {
@@ -84,8 +84,8 @@ TEST(Regex, EndlessWorkEndsWithAnError) {
     const std::string text(1 << 18, 'x');
     for (const char* pattern : {"x+y", "(x+x+)+y", "(?:x|xx)*y", "(?=x*y)x", "(?>x+)y"}) {
         SCOPED_TRACE(pattern);
-        io::expect_error(ErrorCode::OutOfMemory, {"tokenizer.json: here", pattern, "work"},
-                         [&] { matches(pattern, text); });
+        expect_error(ErrorCode::OutOfMemory, {"tokenizer.json: here", pattern, "work"},
+                     [&] { matches(pattern, text); });
     }
 }
 
@@ -95,8 +95,7 @@ TEST(Regex, WorkIsCountedOverAllPlacesOfAText) {
          {"a{0,50}a{0,50}c", "(?:a*+b|a)*c", "a*+b|a*+c|a*+d", "(?=a{0,60}b)a|(?=a{0,60}c)a",
           "((((a)?a)?a)?a)*?b", "(?:(?>a*)b|a)+c"}) {
         SCOPED_TRACE(pattern);
-        io::expect_error(ErrorCode::OutOfMemory, {pattern, "work"},
-                         [&] { matches(pattern, text); });
+        expect_error(ErrorCode::OutOfMemory, {pattern, "work"}, [&] { matches(pattern, text); });
     }
     // Of many texts as well: what one leaves is there for the next, but no more.
     const Regex regex("a{0,50}a{0,50}[cd]", "here");
@@ -106,7 +105,7 @@ TEST(Regex, WorkIsCountedOverAllPlacesOfAText) {
             matcher.for_each(std::string_view(text).substr(at, 128), [](size_t, size_t) {});
         }
     };
-    io::expect_error(ErrorCode::OutOfMemory, {"work"}, search_all);
+    expect_error(ErrorCode::OutOfMemory, {"work"}, search_all);
 }
 
 TEST(Regex, HonestExpressionsHaveWorkToSpare) {
@@ -172,22 +171,22 @@ TEST(Regex, WhatMeansSomethingElseElsewhereIsRefused) {
                                 "^*",
                                 "\\"}) {
         SCOPED_TRACE(pattern);
-        io::expect_error(ErrorCode::Unsupported, {"tokenizer.json: here", "not supported"},
-                         [&] { matches(pattern, ""); });
+        expect_error(ErrorCode::Unsupported, {"tokenizer.json: here", "not supported"},
+                     [&] { matches(pattern, ""); });
     }
 }
 
 TEST(Regex, WhatPcre2RefusesIsNamedWithItsWords) {
-    io::expect_error(ErrorCode::Unsupported, {"here", "(?<=a+)b", "lookbehind"},
-                     [] { matches("(?<=a+)b", ""); });
+    expect_error(ErrorCode::Unsupported, {"here", "(?<=a+)b", "lookbehind"},
+                 [] { matches("(?<=a+)b", ""); });
 }
 
 TEST(Regex, SizeAndDepthAreBounded) {
-    io::expect_error(ErrorCode::Unsupported, {"4096"}, [] { matches(std::string(4097, 'a'), ""); });
+    expect_error(ErrorCode::Unsupported, {"4096"}, [] { matches(std::string(4097, 'a'), ""); });
     const std::string deep = std::string(40, '(') + "a" + std::string(40, ')');
-    io::expect_error(ErrorCode::Unsupported, {"groups"}, [&] { matches(deep, ""); });
-    io::expect_error(ErrorCode::Unsupported, {"large"},
-                     [] { matches("(?:(?:a{1000}){1000}){1000}", ""); });
+    expect_error(ErrorCode::Unsupported, {"groups"}, [&] { matches(deep, ""); });
+    expect_error(ErrorCode::Unsupported, {"large"},
+                 [] { matches("(?:(?:a{1000}){1000}){1000}", ""); });
 }
 
 }  // namespace

@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "core/expect_error.h"
 #include "core/limits.h"
-#include "io/expect_error.h"
 #include "support/temp_dir.h"
 #include "tokenizer/test_model.h"
 #include "tokenizer/tokenizer.h"
@@ -35,8 +35,7 @@ io::Json with(const Case& changed) {
 void expect_each(ErrorCode code, const std::vector<Case>& cases) {
     for (const Case& changed : cases) {
         SCOPED_TRACE(std::string(changed.section) + ": " + changed.value);
-        io::expect_error(code, {"tokenizer.json", changed.mention},
-                         [&] { test::load(with(changed)); });
+        expect_error(code, {"tokenizer.json", changed.mention}, [&] { test::load(with(changed)); });
     }
 }
 
@@ -128,8 +127,8 @@ TEST(TokenizerFile, DamageIsNamedWithItsPlace) {
 
 TEST(TokenizerFile, TokensThatAlmostSpellAByteAreRefused) {
     for (const char* token : {"<0x-1>", "<0xab>", "<0x+F>"}) {
-        io::expect_error(ErrorCode::Corrupt, {token},
-                         [&] { test::load(test::metaspace_model({token})); });
+        expect_error(ErrorCode::Corrupt, {token},
+                     [&] { test::load(test::metaspace_model({token})); });
     }
 }
 
@@ -164,21 +163,18 @@ TEST(TokenizerFile, LiteralsThatAreEmptyOrEndlessAreRefused) {
 }
 
 TEST(TokenizerFile, AnUnknownBosNameIsDamage) {
-    io::expect_error(ErrorCode::Corrupt, {"tokenizer_config.json", "bos_token", "nobody"}, [] {
-        test::load(test::metaspace_model({"a"}), R"({"bos_token": "nobody"})");
-    });
+    expect_error(ErrorCode::Corrupt, {"tokenizer_config.json", "bos_token", "nobody"},
+                 [] { test::load(test::metaspace_model({"a"}), R"({"bos_token": "nobody"})"); });
 }
 
 TEST(TokenizerFile, MissingAndForeignFilesAreNamed) {
     const quarot::test::TempDir folder;
-    io::expect_error(ErrorCode::NotFound, {"tokenizer.json"},
-                     [&] { Tokenizer::load(folder.path()); });
+    expect_error(ErrorCode::NotFound, {"tokenizer.json"}, [&] { Tokenizer::load(folder.path()); });
     test::write(folder / "tokenizer.model", "");
-    io::expect_error(ErrorCode::Unsupported, {"tokenizer.model"},
-                     [&] { Tokenizer::load(folder.path()); });
+    expect_error(ErrorCode::Unsupported, {"tokenizer.model"},
+                 [&] { Tokenizer::load(folder.path()); });
     test::write(folder / "tokenizer.json", "{\"model\": ");
-    io::expect_error(ErrorCode::Corrupt, {"tokenizer.json"},
-                     [&] { Tokenizer::load(folder.path()); });
+    expect_error(ErrorCode::Corrupt, {"tokenizer.json"}, [&] { Tokenizer::load(folder.path()); });
 }
 
 }  // namespace

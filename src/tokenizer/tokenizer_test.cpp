@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "io/expect_error.h"
+#include "core/expect_error.h"
 #include "support/temp_dir.h"
 #include "tokenizer/test_model.h"
 
@@ -149,7 +149,7 @@ TEST(Tokenizer, BosComesFromTheTemplateIfNothingNamesIt) {
     EXPECT_EQ(test::load(json, R"({"bos_token": null})").bos(), 1);
     const Tokenizer none = test::load(metaspace());
     EXPECT_EQ(none.bos(), std::nullopt);
-    io::expect_error(ErrorCode::Usage, {"bos"}, [&] { none.encode("a", AddBos::On); });
+    expect_error(ErrorCode::Usage, {"bos"}, [&] { none.encode("a", AddBos::On); });
 }
 
 TEST(Tokenizer, ConfigNamesTokensAsTextOrAsObjects) {
@@ -173,7 +173,7 @@ TEST(Tokenizer, KnowsItsVocabulary) {
     EXPECT_EQ(tokenizer.token(262), "\u2581a");
     EXPECT_EQ(tokenizer.id_of("nothing"), std::nullopt);
     for (int32_t id : {-1, 263, 1 << 30}) {
-        io::expect_error(ErrorCode::Usage, {std::to_string(id)}, [&] { tokenizer.token(id); });
+        expect_error(ErrorCode::Usage, {std::to_string(id)}, [&] { tokenizer.token(id); });
     }
 }
 

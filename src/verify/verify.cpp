@@ -11,9 +11,13 @@
 
 #include "chat/chat_template.h"
 #include "core/error.h"
+#include "core/host_memory.h"
 #include "core/limits.h"
 #include "core/process.h"
 #include "core/progress.h"
+#include "folder/source_model.h"
+#include "folder/tensor_plan.h"
+#include "folder/value_checks.h"
 #include "io/checkpoint.h"
 #include "io/file.h"
 #include "io/file_names.h"
@@ -21,10 +25,7 @@
 #include "io/model_folder.h"
 #include "io/shard_index.h"
 #include "io/text.h"
-#include "model/host_memory.h"
-#include "model/source_model.h"
-#include "model/tensor_plan.h"
-#include "model/value_checks.h"
+#include "model/role_formats.h"
 #include "tokenizer/tokenizer.h"
 #include "verify/problem_list.h"
 #include "verify/recorded_files.h"
@@ -160,8 +161,8 @@ class Verifier {
     void read_config() {
         try_to([&] {
             config_json_ = io::Json::parse_file(path_of("config.json"));
-            model::FolderConfig config = model::read_folder_config(config_json_);
-            model::check_recipe_fits(config.recipe, config.model, config_json_);
+            folder::FolderConfig config = folder::read_folder_config(config_json_);
+            folder::check_recipe_fits(config.recipe, config.model, config_json_);
             config_ = std::move(config);
         });
         const bool is_ours = config_ && config_->recipe.name != "none";
@@ -176,7 +177,7 @@ class Verifier {
         if (!is_there(path)) return;
         try_to([&] {
             model::ModelConfig end_tokens;
-            model::add_end_tokens(io::Json::parse_file(path), end_tokens);
+            folder::add_end_tokens(io::Json::parse_file(path), end_tokens);
         });
     }
 
@@ -206,13 +207,13 @@ class Verifier {
     void check_tensors() {
         if (!checkpoint_) return;
         if (config_) {
-            for (std::string& problem : model::tensor_problems(
-                     model::plan_tensors(*config_->family, config_->model, config_->recipe),
+            for (std::string& problem : folder::tensor_problems(
+                     folder::plan_tensors(*config_->family, config_->model, config_->recipe),
                      *checkpoint_)) {
                 problems_.add(std::move(problem));
             }
         }
-        try_to([&] { digests_ = model::TensorHashes::of_folder(folder_); });
+        try_to([&] { digests_ = folder::TensorHashes::of_folder(folder_); });
         for (const std::string& name : checkpoint_->names()) {
             try_to([&] { check_tensor(name); });
             progress_.advance(steps_of(checkpoint_->info(name).bytes));
@@ -221,19 +222,19 @@ class Verifier {
 
     void check_tensor(const std::string& name) {
         // A file may be larger than memory without a byte of it stored.
-        model::require_host_bytes({.weights = checkpoint_->info(name).bytes},
-                                  model::available_host_bytes(), io::printable(name));
+        require_host_bytes({.weights = checkpoint_->info(name).bytes}, available_host_bytes(),
+                           io::printable(name));
         const Tensor tensor = checkpoint_->read(name);
         const std::string& file = checkpoint_->file_of(name);
         digests_.verify(name, file, {tensor.data(), static_cast<size_t>(tensor.bytes())});
-        if (is_float_weight(tensor.dtype())) model::check_finite(tensor, {file, name});
+        if (is_float_weight(tensor.dtype())) folder::check_finite(tensor, {file, name});
     }
 
     // Codes, scales, zero points and orders mean something only in a folder that is else in order.
     void check_model() {
         if (!config_ || !checkpoint_ || !problems_.empty()) return;
-        std::optional<model::SourceModel> source;
-        if (!try_to([&] { source = model::SourceModel::open(folder_); })) return;
+        std::optional<folder::SourceModel> source;
+        if (!try_to([&] { source = folder::SourceModel::open(folder_); })) return;
         for (int64_t layer = 0; layer < config_->model.n_layers; ++layer) {
             for (const model::LinearRole role : model::kLayerRoles) {
                 check_linear(*source, {role, layer});
@@ -242,7 +243,7 @@ class Verifier {
         check_linear(*source, {model::LinearRole::LmHead});
     }
 
-    void check_linear(const model::SourceModel& source, const model::LinearId& id) {
+    void check_linear(const folder::SourceModel& source, const model::LinearId& id) {
         if (source.is_dense(id)) return;
         try_to([&] { source.quantized(id); });
         try_to([&] { source.outliers(id); });
@@ -288,9 +289,9 @@ class Verifier {
     ProblemList problems_;
     std::map<std::string, std::string> recorded_;
     io::Json config_json_;
-    std::optional<model::FolderConfig> config_;
+    std::optional<folder::FolderConfig> config_;
     std::optional<io::Checkpoint> checkpoint_;
-    model::TensorHashes digests_;
+    folder::TensorHashes digests_;
 };
 
 }  // namespace

@@ -25,7 +25,7 @@ inline std::string calibration_text() {
 }
 
 // Options for a job; with windows of the calibration text if the recipe needs them.
-inline quantize::QuantizeOptions job_of(const std::string& model, const model::Recipe& recipe) {
+inline quantize::QuantizeOptions job_of(const std::string& model, const Recipe& recipe) {
     quantize::QuantizeOptions options{.recipe = recipe, .n_threads = 2};
     if (quantize::needs_calibration(recipe)) {
         const auto text = eval::read_evaluation_text(calibration_text(), "raw");
@@ -37,7 +37,7 @@ inline quantize::QuantizeOptions job_of(const std::string& model, const model::R
 }
 
 // Quantizes `model` by `recipe` and measures it.
-inline double perplexity_of(const std::string& model, const model::Recipe& recipe, int64_t seqlen,
+inline double perplexity_of(const std::string& model, const Recipe& recipe, int64_t seqlen,
                             int64_t windows, const std::string& device = "cpu") {
     const TempDir dir;
     const std::string out = dir / "out", in = model_folder(model);

@@ -45,13 +45,13 @@ double relative_difference(const std::vector<float>& a, const std::vector<float>
     return max_abs_difference(a, b) / max_abs(a);
 }
 
-model::Recipe unquantized(model::Recipe recipe) {
+Recipe unquantized(Recipe recipe) {
     recipe.weights.bits = recipe.activations.bits = recipe.k.bits = recipe.v.bits = 16;
     return recipe;
 }
 
-void quantize_to(const std::string& in, const std::string& out, const model::Recipe& recipe) {
-    const int64_t vocab = model::SourceModel::open(in).config().vocab;
+void quantize_to(const std::string& in, const std::string& out, const Recipe& recipe) {
+    const int64_t vocab = folder::SourceModel::open(in).config().vocab;
     quantize::quantize_model(
         in, out,
         {.recipe = recipe, .calibration = windows(vocab), .overwrite = true, .n_threads = 2});
@@ -61,7 +61,7 @@ void expect_smoothing_changes_nothing(const std::string& in, const std::string& 
     const auto original = logits_of(in);
     double worst = 0.0;
     for (int tenths = 1; tenths <= 9; ++tenths) {
-        model::Recipe recipe = unquantized(model::named_recipe("smoothquant"));
+        Recipe recipe = unquantized(named_recipe("smoothquant"));
         recipe.smoothing.alpha = tenths / 10.0;
         quantize_to(in, out, recipe);
         worst = std::max(worst, relative_difference(original, logits_of(out)));
@@ -98,7 +98,7 @@ enum class Order { Identity, Shuffled };
 // Splits every site of a loaded, unquantized model.
 void split_columns(const std::string& folder, Order wanted, int64_t n_outliers,
                    LoadedModel& model) {
-    const auto source = model::SourceModel::open(folder);
+    const auto source = folder::SourceModel::open(folder);
     const auto dense = [](Tensor tensor) {
         return std::shared_ptr<const Tensor>(std::make_shared<Tensor>(std::move(tensor)));
     };
@@ -138,8 +138,8 @@ TinyModelOptions with_biases(TinyModelOptions options) {
 }
 
 // Of tiny shapes, groups of 16.
-model::Recipe atom() {
-    model::Recipe recipe = model::named_recipe("atom-128g");
+Recipe atom() {
+    Recipe recipe = named_recipe("atom-128g");
     recipe.weights.group_size = recipe.activations.group_size = 16;
     return recipe;
 }
@@ -206,9 +206,9 @@ TEST(Outliers, AFolderComputesWhatItsWeightsSay) {
     const TempDir dir;
     const TinyModelOptions options = with_biases(shape());
     write_tiny_model(dir / "in", options);
-    for (const model::Recipe& recipe : {model::named_recipe("quik-4b"), atom()}) {
+    for (const Recipe& recipe : {named_recipe("quik-4b"), atom()}) {
         quantize_to(dir / "in", dir / "out", recipe);
-        const auto source = model::SourceModel::open(dir / "out");
+        const auto source = folder::SourceModel::open(dir / "out");
         TinyModel whole = make_tiny_model(options);
         for (int64_t layer = 0; layer < source.config().n_layers; ++layer) {
             for (const LinearRole role : model::kLayerRoles) {
@@ -256,13 +256,13 @@ TEST(Outliers, AFolderComputesWhatItsWeightsSay) {
 TEST(Outliers, GoWithARotation) {
     const TempDir dir;
     write_tiny_model(dir / "in", with_biases(shape()));
-    model::Recipe recipe = model::named_recipe("quarot");
+    Recipe recipe = named_recipe("quarot");
     recipe.weights.bits = 8;
     recipe.activations.bits = recipe.k.bits = recipe.v.bits = 16;
     const auto original = logits_of(dir / "in");
     quantize_to(dir / "in", dir / "none", recipe);
     const double without = relative_difference(original, logits_of(dir / "none"));
-    recipe.outliers = model::named_recipe("quik-4b").outliers;
+    recipe.outliers = named_recipe("quik-4b").outliers;
     quantize_to(dir / "in", dir / "apart", recipe);
     for (const char* device : kBackends) {
         const auto logits = logits_of(dir / "apart", {.device = device});
@@ -274,7 +274,7 @@ TEST(Outliers, GoWithARotation) {
 TEST(Outliers, BackendsAgreeOnQuantizedActivations) {
     const TempDir dir;
     write_tiny_model(dir / "in", shape());
-    for (const model::Recipe& recipe : {model::named_recipe("quik-4b"), atom()}) {
+    for (const Recipe& recipe : {named_recipe("quik-4b"), atom()}) {
         quantize_to(dir / "in", dir / "out", recipe);
         const auto full = logits_of(dir / "in");
         const auto reference = logits_of(dir / "out", {.device = "reference"});
@@ -288,9 +288,9 @@ TEST(Outliers, BackendsAgreeOnQuantizedActivations) {
 TEST(Outliers, QuikWithNoneIsGptq) {
     const TempDir dir;
     write_tiny_model(dir / "in", shape());
-    model::Recipe gptq = model::named_recipe("rtn");
+    Recipe gptq = named_recipe("rtn");
     gptq.weights.method = "gptq";
-    model::Recipe quik = model::named_recipe("quik-4b");
+    Recipe quik = named_recipe("quik-4b");
     quik.outliers.share = 0.0;
     quantize_to(dir / "in", dir / "gptq", gptq);
     quantize_to(dir / "in", dir / "quik", quik);

@@ -5,6 +5,8 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "folder/load_weights.h"
+
 namespace quarot::test {
 
 namespace {
@@ -39,10 +41,10 @@ std::string shared_data(const std::string& path) {
 LoadedModel load(const std::string& folder, const LoadOptions& options) {
     LoadedModel loaded;
     loaded.backend = kernels::make_backend(options.device, {.n_threads = options.n_threads});
-    const auto source = model::SourceModel::open(folder);
+    const auto source = folder::SourceModel::open(folder);
     const int64_t context = std::min(options.context, source.config().max_positions);
     loaded.weights = std::make_unique<model::Weights>(
-        model::load_weights(source, options.overrides, context, *loaded.backend));
+        folder::load_weights(source, options.overrides, context, *loaded.backend));
     loaded.engine = std::make_unique<runtime::Engine>(*loaded.weights, *loaded.backend, context,
                                                       options.n_sequences);
     return loaded;

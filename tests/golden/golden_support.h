@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "folder/load_weights.h"
 #include "io/json.h"
 #include "kernels/backend.h"
 #include "model/weights.h"
@@ -34,7 +35,7 @@ struct LoadOptions {
     int n_threads = 2;
     int64_t context = 1024;
     int64_t n_sequences = 1;
-    model::ActivationOverrides overrides;
+    folder::ActivationOverrides overrides;
 };
 
 LoadedModel load(const std::string& folder, const LoadOptions& options = {});

@@ -25,10 +25,9 @@ const std::array<Case, 2> kCases = {{
 constexpr double kWorstShare = 0.9;
 
 // Calibrated on the first 32 windows of 2048 tokens.
-model::Recipe calibrated(const std::string& name) {
-    model::Recipe recipe = model::named_recipe(name);
-    recipe.calibration = {
-        .n_samples = 32, .seqlen = 2048, .windows = model::CalibrationWindows::First};
+Recipe calibrated(const std::string& name) {
+    Recipe recipe = named_recipe(name);
+    recipe.calibration = {.n_samples = 32, .seqlen = 2048, .windows = CalibrationWindows::First};
     return recipe;
 }
 
@@ -70,14 +69,14 @@ TEST_P(GptqGain, RemovesHalfOfWhatRoundingCostsAndGroupsRemoveMore) {
     QUAROT_NEED(calibration_text(), "the calibration text");
     QUAROT_NEED(evaluation_text(c.model), "the text of " + c.model);
     const auto measure = [&](const std::string& name, int64_t group) {
-        model::Recipe recipe = calibrated(name);
+        Recipe recipe = calibrated(name);
         recipe.weights.group_size = recipe.activations.group_size = group;
         const double perplexity = perplexity_of(c.model, recipe, c.seqlen, c.windows);
         std::printf("GAIN %s %s group %lld perplexity %.4f\n", c.model.c_str(), name.c_str(),
                     static_cast<long long>(group), perplexity);
         return perplexity;
     };
-    model::Recipe full = model::named_recipe("quarot-rtn");
+    Recipe full = named_recipe("quarot-rtn");
     full.weights.bits = full.activations.bits = full.k.bits = full.v.bits = 16;
     const double base = perplexity_of(c.model, full, c.seqlen, c.windows);
     const double rtn = measure("quarot-rtn", 0);

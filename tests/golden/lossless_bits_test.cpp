@@ -11,7 +11,7 @@ constexpr double kFullPrecision = 36.83575866947168;  // models/tiny-novels/refe
 constexpr int64_t kSeqlen = 1024;
 
 double tiny_novels(const std::string& recipe) {
-    const double perplexity = perplexity_of("tiny-novels", model::named_recipe(recipe), kSeqlen, 0);
+    const double perplexity = perplexity_of("tiny-novels", named_recipe(recipe), kSeqlen, 0);
     std::printf("tiny-novels %s: %.4f, full precision %.4f\n", recipe.c_str(), perplexity,
                 kFullPrecision);
     return perplexity;

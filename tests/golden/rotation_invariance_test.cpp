@@ -19,10 +19,9 @@ namespace {
 constexpr double kRelativeLimit = 2e-5;  // of the largest logit
 constexpr double kBroken = 1e-3;         // a planted mistake must show at least this
 
-using model::ResidualRotation;
 
-model::Recipe rotated_recipe(ResidualRotation residual) {
-    model::Recipe recipe = model::named_recipe("quarot-rtn");
+Recipe rotated_recipe(ResidualRotation residual) {
+    Recipe recipe = named_recipe("quarot-rtn");
     recipe.name = "rotated";
     recipe.weights.bits = recipe.activations.bits = recipe.k.bits = recipe.v.bits = 16;
     recipe.rotation.residual = residual;
@@ -219,7 +218,7 @@ TEST_F(RotationTeeth, ATransposedUnsymmetricHadamardShows) {
 }
 
 TEST_F(RotationTeeth, SwappingTheSideOfQShows) {
-    const auto source = model::SourceModel::open(dir_ / "in");
+    const auto source = folder::SourceModel::open(dir_ / "in");
     const auto& config = source.config();
     auto rotation =
         rotate::make_rotation(rotated_recipe(ResidualRotation::Hadamard).rotation, config);

@@ -26,7 +26,7 @@ class SameBits : public testing::TestWithParam<Source> {
         }
         QUAROT_NEED(in, "tiny-novels");
         folder_ = dir_ / "quantized";
-        quantize::quantize_model(in, folder_, {.recipe = model::named_recipe("quarot-rtn")});
+        quantize::quantize_model(in, folder_, {.recipe = named_recipe("quarot-rtn")});
     }
 
     std::vector<int32_t> some_ids(int64_t n, int64_t vocab) const {

@@ -20,7 +20,7 @@ struct Setting {
 };
 
 // One flag that takes a value, as the command line reads it; an unknown flag throws.
-void apply(model::Recipe& recipe, const std::string& flag, const std::string& value) {
+void apply(Recipe& recipe, const std::string& flag, const std::string& value) {
     const auto number = [&] { return std::stoi(value); };
     if (flag == "--rotate" || flag == "--calib") return;  // read before, known from the model
     if (flag == "--method") {
@@ -48,17 +48,17 @@ void apply(model::Recipe& recipe, const std::string& flag, const std::string& va
     } else if (flag == "--seqlen") {
         recipe.calibration.seqlen = number();
     } else if (flag == "--calib-windows" && value == "first") {
-        recipe.calibration.windows = model::CalibrationWindows::First;
+        recipe.calibration.windows = CalibrationWindows::First;
     } else {
         fail(ErrorCode::Usage, "this test does not know the flag {} {}", flag, value);
     }
 }
 
 // The recipe of a setting's flags.
-model::Recipe recipe_of(const std::vector<std::string>& flags) {
+Recipe recipe_of(const std::vector<std::string>& flags) {
     const auto rotate = std::find(flags.begin(), flags.end(), "--rotate");
     const bool rotated = rotate == flags.end() || *(rotate + 1) != "none";
-    model::Recipe recipe = model::named_recipe(rotated ? "quarot-rtn" : "rtn");
+    Recipe recipe = named_recipe(rotated ? "quarot-rtn" : "rtn");
     for (size_t i = 0; i < flags.size(); ++i) {
         if (flags[i] == "--w-asym") {
             recipe.weights.symmetric = false;

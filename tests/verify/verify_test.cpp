@@ -51,7 +51,7 @@ class VerifyTest : public testing::Test {
     void SetUp() override {
         test::write_tiny_model(dir_ / "plain", {}, 2);
         quantize::QuantizeOptions options;
-        options.recipe = model::named_recipe("quarot-rtn");
+        options.recipe = named_recipe("quarot-rtn");
         options.n_threads = 1;
         quantize::quantize_model(dir_ / "plain", quantized_, options);
     }

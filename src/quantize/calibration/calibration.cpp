@@ -19,10 +19,10 @@ using model::LinearRole;
 constexpr int64_t kLayer = 0;  // the only one of weights_
 
 // The model's, but of one layer and quantizing on the way only what calibration is to feel.
-model::Weights one_layer(model::ModelConfig config, model::Recipe recipe, const std::string& name,
+model::Weights one_layer(model::ModelConfig config, Recipe recipe, const std::string& name,
                          int64_t n_positions, kernels::Backend& backend) {
     config.n_layers = 1;
-    if (recipe.calibration.activations == model::CalibrationActivations::Full) {
+    if (recipe.calibration.activations == CalibrationActivations::Full) {
         recipe.activations.bits = 16;
         recipe.k.bits = 16;
         recipe.v.bits = 16;
@@ -80,7 +80,7 @@ void round_to(DType dtype, std::span<float> values) {
 
 }  // namespace
 
-Calibration::Calibration(const model::ModelConfig& config, const model::Recipe& recipe,
+Calibration::Calibration(const model::ModelConfig& config, const Recipe& recipe,
                          const std::string& name, TokenWindows windows, kernels::Backend& backend)
     : windows_(std::move(windows)),
       backend_(backend),

@@ -25,8 +25,8 @@ class Calibration {
     // recipe: says what is quantized on the way if its calibration carries quantized activations.
     // name: of the model, for messages. The backend must outlive it. n_positions of the windows
     // must be within the model's.
-    Calibration(const model::ModelConfig& config, const model::Recipe& recipe,
-                const std::string& name, TokenWindows windows, kernels::Backend& backend);
+    Calibration(const model::ModelConfig& config, const Recipe& recipe, const std::string& name,
+                TokenWindows windows, kernels::Backend& backend);
 
     // Fills the residual stream from the embedding as the finished model stores it.
     void embed(const RotatedWeight& embedding, DType stored);

@@ -10,14 +10,14 @@ namespace quarot::quantize {
 namespace {
 
 // The recipe's limits keep n_samples * seqlen far from overflow.
-void check_length(int64_t n_tokens, const model::CalibrationSpec& spec) {
+void check_length(int64_t n_tokens, const CalibrationSpec& spec) {
     if (spec.n_samples * spec.seqlen > limits::kCalibrationTokens) {
         fail(ErrorCode::Usage,
              "{} calibration windows of {} tokens are wanted, expected at most {} tokens together; "
              "use a smaller --nsamples or --seqlen",
              spec.n_samples, spec.seqlen, limits::kCalibrationTokens);
     }
-    const bool first = spec.windows == model::CalibrationWindows::First;
+    const bool first = spec.windows == CalibrationWindows::First;
     const int64_t needed = first ? spec.n_samples * spec.seqlen : spec.seqlen + 1;
     if (n_tokens >= needed) return;
     fail(ErrorCode::Usage,
@@ -26,12 +26,11 @@ void check_length(int64_t n_tokens, const model::CalibrationSpec& spec) {
          n_tokens, needed, spec.n_samples, first ? "consecutive" : "random", spec.seqlen);
 }
 
-std::vector<int64_t> window_starts(int64_t n_tokens, const model::CalibrationSpec& spec,
-                                   uint32_t seed) {
+std::vector<int64_t> window_starts(int64_t n_tokens, const CalibrationSpec& spec, uint32_t seed) {
     std::vector<int64_t> starts;
     PythonRandom random(seed);
     for (int64_t i = 0; i < spec.n_samples; ++i) {
-        starts.push_back(spec.windows == model::CalibrationWindows::First
+        starts.push_back(spec.windows == CalibrationWindows::First
                              ? i * spec.seqlen
                              : random.up_to(static_cast<uint32_t>(n_tokens - spec.seqlen - 1)));
     }
@@ -40,7 +39,7 @@ std::vector<int64_t> window_starts(int64_t n_tokens, const model::CalibrationSpe
 
 }  // namespace
 
-TokenWindows calibration_windows(std::span<const int32_t> ids, const model::CalibrationSpec& spec,
+TokenWindows calibration_windows(std::span<const int32_t> ids, const CalibrationSpec& spec,
                                  uint32_t seed) {
     const auto n_tokens = static_cast<int64_t>(ids.size());
     check_length(n_tokens, spec);

@@ -19,8 +19,8 @@ std::vector<int32_t> counting(int64_t n) {
     return ids;
 }
 
-model::CalibrationSpec spec_of(int64_t n, int64_t seqlen, model::CalibrationWindows windows) {
-    model::CalibrationSpec spec;
+CalibrationSpec spec_of(int64_t n, int64_t seqlen, CalibrationWindows windows) {
+    CalibrationSpec spec;
     spec.n_samples = n;
     spec.seqlen = seqlen;
     spec.windows = windows;
@@ -44,7 +44,7 @@ TEST(PythonRandom, DrawsThatDoNotFitAreRepeated) {
 
 TEST(CalibrationWindows, FirstOnesFollowOneAnother) {
     const TokenWindows windows =
-        calibration_windows(counting(25), spec_of(3, 8, model::CalibrationWindows::First), 0);
+        calibration_windows(counting(25), spec_of(3, 8, CalibrationWindows::First), 0);
     ASSERT_EQ(windows.size(), 3u);
     for (size_t i = 0; i < windows.size(); ++i) {
         ASSERT_EQ(windows[i].size(), 8u);
@@ -54,7 +54,7 @@ TEST(CalibrationWindows, FirstOnesFollowOneAnother) {
 
 TEST(CalibrationWindows, RandomOnesDependOnTheSeedAlone) {
     const auto ids = counting(1000);
-    const auto spec = spec_of(20, 16, model::CalibrationWindows::Random);
+    const auto spec = spec_of(20, 16, CalibrationWindows::Random);
     const TokenWindows windows = calibration_windows(ids, spec, 7);
     EXPECT_EQ(windows, calibration_windows(ids, spec, 7));
     EXPECT_NE(windows, calibration_windows(ids, spec, 8));
@@ -65,7 +65,7 @@ TEST(CalibrationWindows, RandomOnesDependOnTheSeedAlone) {
 }
 
 TEST(CalibrationWindows, ATextThatIsTooShortIsRefusedWithBothNumbers) {
-    for (const auto kind : {model::CalibrationWindows::First, model::CalibrationWindows::Random}) {
+    for (const auto kind : {CalibrationWindows::First, CalibrationWindows::Random}) {
         try {
             calibration_windows(counting(8), spec_of(2, 8, kind), 0);
             FAIL() << "expected an error";

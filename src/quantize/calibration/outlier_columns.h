@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include "model/recipe.h"
+#include "recipe/recipe.h"
 
 namespace quarot::quantize {
 
@@ -13,7 +13,7 @@ struct ColumnOrder {
     std::vector<int32_t>
         columns;  // [n]: first the main ones, then the outliers; empty: as they are
     int64_t n_outliers = 0;
-    model::WeightFormat outliers;  // of their weights
+    WeightFormat outliers;  // of their weights
 
     bool empty() const { return columns.empty(); }
     int64_t n_main() const { return std::ssize(columns) - n_outliers; }

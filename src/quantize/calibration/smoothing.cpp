@@ -31,15 +31,15 @@ bool is_smoothed_site(InputSite site) {
     return site == InputSite::Attention || site == InputSite::Mlp;
 }
 
-model::Recipe unquantized(model::Recipe recipe) {
+Recipe unquantized(Recipe recipe) {
     recipe.activations.bits = recipe.k.bits = recipe.v.bits = 16;
     return recipe;
 }
 
 class Finder {
   public:
-    Finder(const model::SourceModel& source, const model::Recipe& recipe,
-           const TokenWindows& windows, ThreadPool& pool, kernels::Backend& backend)
+    Finder(const folder::SourceModel& source, const Recipe& recipe, const TokenWindows& windows,
+           ThreadPool& pool, kernels::Backend& backend)
         : source_(source),
           recipe_(recipe),
           pool_(pool),
@@ -119,8 +119,8 @@ class Finder {
         return maxima;
     }
 
-    const model::SourceModel& source_;
-    const model::Recipe& recipe_;
+    const folder::SourceModel& source_;
+    const Recipe& recipe_;
     ThreadPool& pool_;
     kernels::Backend& backend_;
     Calibration calibration_;
@@ -129,7 +129,7 @@ class Finder {
 
 }  // namespace
 
-bool is_smoothed(const model::Recipe& recipe, NormRole role) {
+bool is_smoothed(const Recipe& recipe, NormRole role) {
     return recipe.smoothing.enabled && (role == NormRole::Attention || role == NormRole::Mlp);
 }
 
@@ -151,7 +151,7 @@ std::span<const double> Smoothing::of(NormRole role, int64_t layer) const {
     return role == NormRole::Attention ? scales.attention : scales.mlp;
 }
 
-Smoothing find_smoothing(const model::SourceModel& source, const model::Recipe& recipe,
+Smoothing find_smoothing(const folder::SourceModel& source, const Recipe& recipe,
                          const TokenWindows& windows, ThreadPool& pool, kernels::Backend& backend) {
     return Finder(source, recipe, windows, pool, backend).find();
 }

@@ -6,14 +6,14 @@
 #include <vector>
 
 #include "core/thread_pool.h"
+#include "folder/source_model.h"
 #include "kernels/ops.h"
-#include "model/source_model.h"
 #include "quantize/calibration/calibration_windows.h"
 
 namespace quarot::quantize {
 
 // The norms whose gains smoothing divides, and whose linears' columns it multiplies.
-bool is_smoothed(const model::Recipe& recipe, model::NormRole role);
+bool is_smoothed(const Recipe& recipe, model::NormRole role);
 
 // s_j = |x_j|^alpha / |w_j|^(1 - alpha) of column maxima; 1 where either is 0.
 std::vector<double> smoothing_scales(std::span<const float> x_maxima,
@@ -35,7 +35,7 @@ struct Smoothing {
 // quantized as the recipe says (weights by rounding to nearest), come nearest to their outputs: the
 // smallest sum over linears of ||y - y_q||^2 / ||y||^2 over the first window. The same result for
 // any number of threads.
-Smoothing find_smoothing(const model::SourceModel& source, const model::Recipe& recipe,
+Smoothing find_smoothing(const folder::SourceModel& source, const Recipe& recipe,
                          const TokenWindows& windows, ThreadPool& pool, kernels::Backend& backend);
 
 }  // namespace quarot::quantize

@@ -5,6 +5,7 @@
 #include <memory>
 #include <utility>
 
+#include "model/role_formats.h"
 #include "quantize/quantized_tensors.h"
 #include "quantize/rounding/quantizer.h"
 #include "quantize/rounding/rtn.h"
@@ -33,7 +34,7 @@ Rows place(std::span<const float> values, int64_t rows, int64_t cols, kernels::B
 
 // Rounded to nearest on all threads; rows do not see each other.
 QuantizedMatrix rounded(std::span<const float> values, int64_t rows, int64_t cols,
-                        const model::WeightFormat& format, ThreadPool& pool) {
+                        const WeightFormat& format, ThreadPool& pool) {
     constexpr int64_t kRows = 16;
     QuantizedMatrix whole =
         make_quantized_matrix(rows, cols, format.bits, format.group_size, format.symmetric);
@@ -48,7 +49,7 @@ QuantizedMatrix rounded(std::span<const float> values, int64_t rows, int64_t col
 }
 
 kernels::LinearWeights weights_of(std::vector<float> values, int64_t rows, int64_t cols,
-                                  const model::WeightFormat& format, ThreadPool& pool) {
+                                  const WeightFormat& format, ThreadPool& pool) {
     if (format.bits < 16) return {rounded(values, rows, cols, format, pool), {}};
     auto dense = std::make_shared<Tensor>(DType::F32, Shape{rows, cols});
     std::copy(values.begin(), values.end(), dense->as<float>());
@@ -76,7 +77,7 @@ SmoothingError::SmoothingError(const Rows& inputs, kernels::Backend& backend)
 }
 
 double SmoothingError::of(const Tensor& weight, std::span<const double> scales,
-                          const model::Recipe& recipe, model::LinearRole role, ThreadPool& pool) {
+                          const Recipe& recipe, model::LinearRole role, ThreadPool& pool) {
     const int64_t n_out = weight.shape()[0];
     std::vector<float> w = floats_of(weight);
     kernels::Buffer memory, codes;

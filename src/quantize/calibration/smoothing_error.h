@@ -6,7 +6,8 @@
 
 #include "core/thread_pool.h"
 #include "kernels/ops.h"
-#include "model/recipe.h"
+#include "model/roles.h"
+#include "recipe/recipe.h"
 
 namespace quarot::quantize {
 
@@ -20,7 +21,7 @@ class SmoothingError {
 
     // ||X W^T - Q(X / s) Q(s W)^T||^2 / ||X W^T||^2 with the recipe's widths for `role`; 0 if the
     // outputs are.
-    double of(const Tensor& weight, std::span<const double> scales, const model::Recipe& recipe,
+    double of(const Tensor& weight, std::span<const double> scales, const Recipe& recipe,
               model::LinearRole role, ThreadPool& pool);
 
   private:

@@ -78,7 +78,7 @@ TEST_F(Smoothed, MovesScalesFromGainsIntoColumns) {
 TEST_F(Smoothed, ASearchedAlphaIsOfTheGridAndStandsInTheFolder) {
     write({});
     quantize_model(in, out, smoothed(0.0));
-    const double alpha = model::SourceModel::open(out).recipe().smoothing.alpha;
+    const double alpha = folder::SourceModel::open(out).recipe().smoothing.alpha;
     EXPECT_GE(alpha, 0.1);
     EXPECT_LE(alpha, 0.9);
     quantize_model(in, dir / "fixed", smoothed(alpha));

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/process.h"
+#include "folder/recipe_json.h"
 #include "io/hash.h"
 #include "quantize/provenance.h"
 
@@ -31,7 +32,7 @@ std::string digest_of(const TokenWindows& windows) {
 
 }  // namespace
 
-InputDigests digest_inputs(const model::SourceModel& source, ThreadPool& pool) {
+InputDigests digest_inputs(const folder::SourceModel& source, ThreadPool& pool) {
     const std::vector<std::string> names = input_files(source);
     std::vector<std::string> digests(names.size());
     pool.parallel_for(std::ssize(names), [&](int64_t i, int) {
@@ -45,11 +46,11 @@ InputDigests digest_inputs(const model::SourceModel& source, ThreadPool& pool) {
     return by_name;
 }
 
-io::Json job_identity(const model::Recipe& recipe, const InputDigests& inputs,
+io::Json job_identity(const Recipe& recipe, const InputDigests& inputs,
                       const TokenWindows& calibration) {
     io::Json job;
     job.set("version", QUAROT_VERSION);
-    io::Json settings = to_json(recipe);
+    io::Json settings = folder::to_json(recipe);
     std::erase_if(settings.as_object(),
                   [](const auto& member) { return member.first == "recipe"; });
     flatten("recipe", settings, job);

@@ -5,8 +5,8 @@
 #include <string>
 
 #include "core/thread_pool.h"
+#include "folder/source_model.h"
 #include "io/json.h"
-#include "model/source_model.h"
 #include "quantize/calibration/calibration_windows.h"
 
 namespace quarot::quantize {
@@ -14,10 +14,10 @@ namespace quarot::quantize {
 using InputDigests = std::map<std::string, std::string>;  // SHA-256 by file name
 
 // Of all files of the source folder that the result depends on; reads them whole.
-InputDigests digest_inputs(const model::SourceModel& source, ThreadPool& pool);
+InputDigests digest_inputs(const folder::SourceModel& source, ThreadPool& pool);
 
 // A flat object: version, every setting of the recipe, digests of inputs and calibration tokens.
-io::Json job_identity(const model::Recipe& recipe, const InputDigests& inputs,
+io::Json job_identity(const Recipe& recipe, const InputDigests& inputs,
                       const TokenWindows& calibration);
 
 }  // namespace quarot::quantize

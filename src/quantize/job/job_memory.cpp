@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "model/role_formats.h"
 #include "model/roles.h"
 #include "quantize/rounding/gptq_tile.h"
 

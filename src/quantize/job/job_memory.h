@@ -4,15 +4,15 @@
 #include <cstdint>
 
 #include "model/config.h"
-#include "model/recipe.h"
 #include "quantize/output_plan.h"
+#include "recipe/recipe.h"
 #include "rotate/rotation.h"
 
 namespace quarot::quantize {
 
 struct JobShape {
     const model::ModelConfig& config;
-    const model::Recipe& recipe;
+    const Recipe& recipe;
     const rotate::Rotation& rotation;
     bool calibrated = false;  // a text runs through the layers
     bool hessians = false;    // and what they read is gathered

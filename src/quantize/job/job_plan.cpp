@@ -12,8 +12,9 @@
 #include <system_error>
 #include <utility>
 
+#include "core/host_memory.h"
 #include "io/output_folder.h"
-#include "model/host_memory.h"
+#include "model/role_formats.h"
 #include "quantize/job/job_memory.h"
 #include "quantize/output_plan.h"
 #include "quantize/rounding/quantizer.h"
@@ -45,13 +46,13 @@ std::string parent_of(const std::string& path) {
     return parent.empty() ? "." : parent.string();
 }
 
-bool is_outside_layers(const std::string& name, const model::SourceModel& source) {
+bool is_outside_layers(const std::string& name, const folder::SourceModel& source) {
     const std::string head = source.linear_name({LinearRole::LmHead});
     return name.starts_with(source.family().embedding) || name.starts_with(head) ||
            name == source.family().norm(model::NormRole::Final, 0);
 }
 
-Bytes bytes_of(const OutputPlan& plan, const model::SourceModel& source) {
+Bytes bytes_of(const OutputPlan& plan, const folder::SourceModel& source) {
     Bytes bytes{.output = plan.total_bytes};
     int64_t outside = 0;
     for (const ShardPlan& shard : plan.shards) {
@@ -110,21 +111,21 @@ class Problems {
     std::vector<JobProblem> list_;
 };
 
-void check_unquantized(const model::SourceModel& source) {
+void check_unquantized(const folder::SourceModel& source) {
     if (!source.is_quantized()) return;
     fail(ErrorCode::Unsupported,
          "{} is already the work of this program (recipe {}), expected an unquantized model folder",
          source.folder(), source.recipe().name);
 }
 
-void check_windows(const JobShape& shape, const model::SourceModel& source) {
+void check_windows(const JobShape& shape, const folder::SourceModel& source) {
     if (!shape.calibrated || shape.seqlen <= source.config().max_positions) return;
     fail(ErrorCode::Usage, "--seqlen is {}, and {} is made for at most {} tokens", shape.seqlen,
          source.folder(), source.config().max_positions);
 }
 
 // Tokenizers may know more tokens than the model has rows for.
-void check_ids(const TokenWindows& windows, const model::SourceModel& source) {
+void check_ids(const TokenWindows& windows, const folder::SourceModel& source) {
     const int64_t vocab = source.config().vocab;
     for (const auto& window : windows) {
         for (const int32_t id : window) {
@@ -139,7 +140,7 @@ void check_ids(const TokenWindows& windows, const model::SourceModel& source) {
 
 // The places of the output and of the work folder: apart from the input and from each other, new or
 // replaceable, writable.
-void check_places(const model::SourceModel& source, const QuantizeOptions& options,
+void check_places(const folder::SourceModel& source, const QuantizeOptions& options,
                   const std::string& out, Problems& problems) {
     problems.attempt([&] { io::OutputFolder(out, options.overwrite, {source.folder()}); });
     const std::string work = work_folder_of(out, options);
@@ -191,14 +192,13 @@ void check_limits(const std::string& out, const Bytes& bytes, Problems& problems
 }
 
 void check_memory(int64_t needed, const std::string& what, Problems& problems) {
-    problems.attempt([&] {
-        model::require_host_bytes({.weights = needed}, model::available_host_bytes(), what);
-    });
+    problems.attempt(
+        [&] { require_host_bytes({.weights = needed}, available_host_bytes(), what); });
 }
 
-JobShape shape_of(const model::SourceModel& source, const QuantizeOptions& options,
+JobShape shape_of(const folder::SourceModel& source, const QuantizeOptions& options,
                   const rotate::Rotation& rotation) {
-    const model::CalibrationSpec& spec = options.recipe.calibration;
+    const CalibrationSpec& spec = options.recipe.calibration;
     JobShape shape{.config = source.config(),
                    .recipe = options.recipe,
                    .rotation = rotation,
@@ -222,9 +222,9 @@ std::string work_folder_of(const std::string& out, const QuantizeOptions& option
     return path + ".work";
 }
 
-JobPlan plan_job(const model::SourceModel& source, const QuantizeOptions& options,
+JobPlan plan_job(const folder::SourceModel& source, const QuantizeOptions& options,
                  const std::string& out) {
-    const model::Recipe& recipe = options.recipe;
+    const Recipe& recipe = options.recipe;
     JobPlan result;
     Problems problems;
     const bool can_be_meant = problems.attempt([&] {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "core/error.h"
-#include "model/source_model.h"
+#include "folder/source_model.h"
 #include "quantize/quantize_model.h"
 
 namespace quarot::quantize {
@@ -27,7 +27,7 @@ struct JobPlan {
 
 // out empty: no place is chosen yet, so none is looked at. Calibration windows that are not there
 // count as the recipe wants them. Leaves nothing behind.
-JobPlan plan_job(const model::SourceModel& source, const QuantizeOptions& options,
+JobPlan plan_job(const folder::SourceModel& source, const QuantizeOptions& options,
                  const std::string& out);
 
 // The first problem, if there is one, as the Error it would become.

@@ -12,7 +12,7 @@ namespace quarot::quantize {
 namespace {
 
 namespace fs = std::filesystem;
-using model::SourceModel;
+using folder::SourceModel;
 
 class JobPlanTest : public FolderTest {
   protected:
@@ -95,7 +95,7 @@ TEST_F(JobPlanTest, SmoothingAloneHoldsNoHessians) {
     constexpr int64_t kFfn = 4096;
     write({.ffn = kFfn});
     QuantizeOptions smoothing = gptq_options();
-    smoothing.recipe = model::named_recipe("smoothquant");
+    smoothing.recipe = named_recipe("smoothquant");
     EXPECT_LT(plan(smoothing).ram_bytes, plan(gptq_options()).ram_bytes - 8 * kFfn * kFfn);
 }
 

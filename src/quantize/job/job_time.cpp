@@ -6,6 +6,7 @@
 
 #include "core/thread_pool.h"
 #include "kernels/backend.h"
+#include "model/role_formats.h"
 #include "quantize/job/machine_speeds.h"
 #include "quantize/output_plan.h"
 #include "quantize/rounding/quantizer.h"
@@ -25,10 +26,10 @@ double as_double(int64_t value) {
 
 class Clock {
   public:
-    Clock(const model::SourceModel& source, const QuantizeOptions& options,
+    Clock(const folder::SourceModel& source, const QuantizeOptions& options,
           const MachineSpeeds& speeds)
         : config_(source.config()), recipe_(options.recipe), speeds_(speeds) {
-        const model::CalibrationSpec& spec = recipe_.calibration;
+        const CalibrationSpec& spec = recipe_.calibration;
         const bool known = !options.calibration.empty();
         seqlen_ = as_double(known ? std::ssize(options.calibration.front()) : spec.seqlen);
         n_tokens_ = seqlen_ * as_double(known ? std::ssize(options.calibration) : spec.n_samples);
@@ -83,13 +84,13 @@ class Clock {
     }
 
     const model::ModelConfig& config_;
-    const model::Recipe& recipe_;
+    const Recipe& recipe_;
     const MachineSpeeds& speeds_;
     double seqlen_ = 0.0;
     double n_tokens_ = 0.0;
 };
 
-double file_bytes(const model::SourceModel& source) {
+double file_bytes(const folder::SourceModel& source) {
     double bytes = 0.0;
     for (const std::string& path : source.checkpoint().files()) {
         std::error_code error;
@@ -101,8 +102,8 @@ double file_bytes(const model::SourceModel& source) {
 
 }  // namespace
 
-double estimate_seconds(const model::SourceModel& source, const QuantizeOptions& options) {
-    const model::Recipe& recipe = options.recipe;
+double estimate_seconds(const folder::SourceModel& source, const QuantizeOptions& options) {
+    const Recipe& recipe = options.recipe;
     const rotate::Rotation rotation = rotate::make_rotation(recipe.rotation, source.config());
     const OutputPlan plan = plan_output(source, rotation, recipe, options.shard_bytes);
     ThreadPool pool(options.n_threads);

@@ -10,6 +10,7 @@
 
 #include "io/hash.h"
 #include "linalg/blas.h"
+#include "model/role_formats.h"
 #include "quantize/rounding/quantizer.h"
 #include "quantize/rounding/rtn.h"
 
@@ -118,7 +119,7 @@ double rotated_weights(const rotate::Rotation& rotation, const model::ModelConfi
     return static_cast<double>(n * pool.size()) * runs;
 }
 
-double rounded_weights(const model::WeightFormat& format, ThreadPool& pool) {
+double rounded_weights(const WeightFormat& format, ThreadPool& pool) {
     constexpr int64_t kRows = 8;
     const std::vector<float> values = made_up<float>(kRows * kWidth);
     const double runs = per_second([&] {
@@ -131,8 +132,8 @@ double rounded_weights(const model::WeightFormat& format, ThreadPool& pool) {
 }
 
 // One whose groups, if it has any, divide the width of the probes.
-model::WeightFormat probe_format(const model::Recipe& recipe) {
-    model::WeightFormat format = recipe.weights;
+WeightFormat probe_format(const Recipe& recipe) {
+    WeightFormat format = recipe.weights;
     format.bits = std::min(weight_bits(recipe, model::LinearRole::Q),
                            weight_bits(recipe, model::LinearRole::Down));
     if (format.bits == 16) format.bits = 8;  // nothing to round: the figure is not used
@@ -142,14 +143,14 @@ model::WeightFormat probe_format(const model::Recipe& recipe) {
 
 }  // namespace
 
-MachineSpeeds measure_speeds(const model::Recipe& recipe, const rotate::Rotation& rotation,
+MachineSpeeds measure_speeds(const Recipe& recipe, const rotate::Rotation& rotation,
                              const model::ModelConfig& config, kernels::Backend& backend,
                              ThreadPool& pool) {
     const std::vector<float> values = made_up<float>(kWidth * kWidth);
     auto dense = std::make_shared<Tensor>(DType::F32, Shape{kWidth, kWidth});
     std::memcpy(dense->data(), values.data(), static_cast<size_t>(dense->bytes()));
-    const model::WeightFormat format = probe_format(recipe);
-    model::WeightFormat quick = format;
+    const WeightFormat format = probe_format(recipe);
+    WeightFormat quick = format;
     quick.clip_search = false;
     const std::string text(size_t{1} << 20, 'x');
     MachineSpeeds speeds;

@@ -4,7 +4,7 @@
 #include "core/thread_pool.h"
 #include "kernels/ops.h"
 #include "model/config.h"
-#include "model/recipe.h"
+#include "recipe/recipe.h"
 #include "rotate/rotation.h"
 
 namespace quarot::quantize {
@@ -21,7 +21,7 @@ struct MachineSpeeds {
 };
 
 // Takes about a quarter of a second.
-MachineSpeeds measure_speeds(const model::Recipe& recipe, const rotate::Rotation& rotation,
+MachineSpeeds measure_speeds(const Recipe& recipe, const rotate::Rotation& rotation,
                              const model::ModelConfig& config, kernels::Backend& backend,
                              ThreadPool& pool);
 

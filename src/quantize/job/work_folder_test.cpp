@@ -10,7 +10,7 @@
 #include <fstream>
 #include <numeric>
 
-#include "io/expect_error.h"
+#include "core/expect_error.h"
 #include "io/file.h"
 #include "support/temp_dir.h"
 
@@ -18,7 +18,6 @@ namespace quarot::quantize {
 namespace {
 
 namespace fs = std::filesystem;
-using io::expect_error;
 using io::Json;
 using Names = std::vector<std::string>;
 

@@ -18,7 +18,7 @@ class GptqQuantizer final : public PreparedQuantizer {
 
     QuantizedPiece quantize(const WeightMatrix& rows) const override {
         QUAROT_CHECK(rows.cols == problem_.n_cols, "{}", rows.cols);
-        const model::WeightFormat& format = problem_.format;
+        const WeightFormat& format = problem_.format;
         QuantizedPiece piece{make_quantized_matrix(rows.rows, problem_.n_codes, format.bits,
                                                    format.group_size, format.symmetric),
                              std::vector<float>(rows.rows * (rows.cols - problem_.n_codes))};
@@ -37,8 +37,7 @@ class GptqQuantizer final : public PreparedQuantizer {
 }  // namespace
 
 std::unique_ptr<PreparedQuantizer> prepare_gptq(const WeightInputs& inputs,
-                                                const model::WeightFormat& format,
-                                                ThreadPool& pool) {
+                                                const WeightFormat& format, ThreadPool& pool) {
     auto factor = factor_hessian(inputs, format.damp, format.act_order, pool);
     if (!factor) {
         log_warning(

@@ -9,7 +9,6 @@ namespace quarot::quantize {
 
 // Rounds to nearest, with a warning, for a Hessian that no damping makes positive definite.
 std::unique_ptr<PreparedQuantizer> prepare_gptq(const WeightInputs& inputs,
-                                                const model::WeightFormat& format,
-                                                ThreadPool& pool);
+                                                const WeightFormat& format, ThreadPool& pool);
 
 }  // namespace quarot::quantize

@@ -149,7 +149,7 @@ TEST(GptqFactor, NanAndInfinityNameTheSite) {
 TEST(GptqFactor, WithoutAFactorWeightsAreRoundedToNearest) {
     const std::vector<double> zeros(64, 0.0);
     const std::vector<float> weights = random_weights(16, 1);
-    model::WeightFormat format;
+    WeightFormat format;
     format.bits = 4;
     ThreadPool pool(1);
     testing::internal::CaptureStderr();

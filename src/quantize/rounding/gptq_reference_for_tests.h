@@ -82,7 +82,7 @@ inline Matrix inverse_of(Matrix a) {
 
 class ReferenceGptq {
   public:
-    ReferenceGptq(const WeightInputs& inputs, const model::WeightFormat& format)
+    ReferenceGptq(const WeightInputs& inputs, const WeightFormat& format)
         : n_(inputs.n_cols), n_codes_(inputs.n_codes), damp_(format.damp), dead_(n_) {
         Matrix h(n_, std::vector<double>(n_));
         for (int64_t i = 0; i < n_; ++i) {
@@ -112,7 +112,7 @@ class ReferenceGptq {
     }
 
     // The factor may serve formats that differ in bits, symmetry, groups and group scales.
-    ReferenceResult quantize(const WeightMatrix& rows, const model::WeightFormat& format) const {
+    ReferenceResult quantize(const WeightMatrix& rows, const WeightFormat& format) const {
         ReferenceResult result;
         for (int64_t r = 0; r < rows.rows; ++r) {
             const auto row = rows.values.subspan(r * n_, n_);
@@ -133,7 +133,7 @@ class ReferenceGptq {
         }
     }
 
-    void quantize_row(const std::vector<float>& row, const model::WeightFormat& format,
+    void quantize_row(const std::vector<float>& row, const WeightFormat& format,
                       ReferenceResult& result) const {
         const GridFormat wanted{.bits = format.bits,
                                 .symmetric = format.symmetric,
@@ -149,7 +149,7 @@ class ReferenceGptq {
             w[i] = dead_[order_[i]] && i < n_codes_ ? 0.0 : static_cast<double>(row[order_[i]]);
         }
         const bool follow = format.group_size != 0 && !format.act_order;
-        const bool block_start = format.group_scales == model::GroupScales::BlockStart;
+        const bool block_start = format.group_scales == GroupScales::BlockStart;
         std::vector<int> codes(n_codes_);
         std::vector<float> values(n_);
         std::vector<double> at_block_start;

@@ -15,8 +15,8 @@
 namespace quarot::quantize {
 namespace {
 
-model::WeightFormat format_of(int bits, bool symmetric = true, int64_t group_size = 0) {
-    model::WeightFormat format;
+WeightFormat format_of(int bits, bool symmetric = true, int64_t group_size = 0) {
+    WeightFormat format;
     format.method = "gptq";
     format.bits = bits;
     format.symmetric = symmetric;
@@ -51,7 +51,7 @@ const Case& case_of_width(int64_t n) {
     return cases.at(n);
 }
 
-QuantizedPiece gptq(const WeightInputs& inputs, const model::WeightFormat& format,
+QuantizedPiece gptq(const WeightInputs& inputs, const WeightFormat& format,
                     const WeightMatrix& rows) {
     ThreadPool pool(1);
     return prepare_gptq(inputs, format, pool)->quantize(rows);
@@ -93,7 +93,7 @@ void expect_equal(const QuantizedMatrix& a, const QuantizedMatrix& b) {
 }
 
 void expect_as_reference(const Case& c, const WeightInputs& inputs, const ReferenceGptq& reference,
-                         const model::WeightFormat& format) {
+                         const WeightFormat& format) {
     SCOPED_TRACE(fmt::format("n {} of {}, {} bits, symmetric {}, group {}, act-order {}",
                              inputs.n_codes, inputs.n_cols, format.bits, format.symmetric,
                              format.group_size, format.act_order));
@@ -106,7 +106,7 @@ void expect_as_reference(const Case& c, const WeightInputs& inputs, const Refere
 }
 
 void expect_as_reference_in_every_format(const Case& c, const std::vector<int64_t>& groups,
-                                         model::WeightFormat format) {
+                                         WeightFormat format) {
     const ReferenceGptq reference(c.inputs, format);
     for (const int bits : {2, 3, 4, 8}) {
         for (const bool symmetric : {true, false}) {
@@ -128,7 +128,7 @@ TEST(Gptq, AgreesWithElimination) {
 
 TEST(Gptq, AgreesWithEliminationOnWidthsThatAreNoMultipleOfABlock) {
     for (const int64_t n : {1, 5, 31, 33, 127, 129, 200}) {
-        const model::WeightFormat format = format_of(4);
+        const WeightFormat format = format_of(4);
         expect_as_reference(case_of_width(n), case_of_width(n).inputs,
                             ReferenceGptq(case_of_width(n).inputs, format), format);
     }
@@ -137,7 +137,7 @@ TEST(Gptq, AgreesWithEliminationOnWidthsThatAreNoMultipleOfABlock) {
 TEST(Gptq, AgreesWithEliminationOnGroupsThatDivideNoBlock) {
     for (const int64_t group : {24, 48, 80, 144, 192}) {
         const Case c = make_case(2 * group, 3, 5);
-        const model::WeightFormat format = format_of(3, false, group);
+        const WeightFormat format = format_of(3, false, group);
         expect_as_reference(c, c.inputs, ReferenceGptq(c.inputs, format), format);
     }
 }
@@ -151,13 +151,13 @@ TEST(Gptq, AgreesWithEliminationOverSeveralBlocks) {
 }
 
 TEST(Gptq, AgreesWithEliminationWhenGroupsAreScaledAtTheirBlocksStart) {
-    model::WeightFormat format = format_of(4);
-    format.group_scales = model::GroupScales::BlockStart;
+    WeightFormat format = format_of(4);
+    format.group_scales = GroupScales::BlockStart;
     expect_as_reference_in_every_format(case_of_width(256), {32, 64, 256}, format);
 }
 
 TEST(Gptq, AgreesWithEliminationInActivationOrder) {
-    model::WeightFormat format = format_of(4);
+    WeightFormat format = format_of(4);
     format.act_order = true;
     expect_as_reference_in_every_format(case_of_width(256), {0, 32, 128}, format);
 }
@@ -169,7 +169,7 @@ TEST(Gptq, AgreesWithEliminationWithDeadColumns) {
     }
     c.inputs.hessian = c.hessian;
     for (const bool act_order : {false, true}) {
-        model::WeightFormat format = format_of(4, false, 32);
+        WeightFormat format = format_of(4, false, 32);
         format.act_order = act_order;
         const ReferenceGptq reference(c.inputs, format);
         expect_as_reference(c, c.inputs, reference, format);
@@ -183,7 +183,7 @@ TEST(Gptq, ColumnsWithoutCodesTakeTheErrorOfTheOthers) {
     WeightInputs inputs = c.inputs;
     inputs.n_codes = 192;
     for (const bool act_order : {false, true}) {
-        model::WeightFormat format = format_of(4, true, 64);
+        WeightFormat format = format_of(4, true, 64);
         format.act_order = act_order;
         const ReferenceGptq reference(inputs, format);
         expect_as_reference(c, inputs, reference, format);
@@ -206,9 +206,9 @@ TEST(Gptq, ColumnsWithoutCodesTakeTheErrorOfTheOthers) {
 TEST(Gptq, BlockStartChangesGroupsInsideABlockOnly) {
     const Case& c = case_of_width(256);
     for (const int64_t group : {32, 128, 256}) {
-        const model::WeightFormat updated = format_of(4, true, group);
-        model::WeightFormat block_start = updated;
-        block_start.group_scales = model::GroupScales::BlockStart;
+        const WeightFormat updated = format_of(4, true, group);
+        WeightFormat block_start = updated;
+        block_start.group_scales = GroupScales::BlockStart;
         const auto a = codes_of(gptq(c.inputs, updated, c.matrix()).codes);
         const auto b = codes_of(gptq(c.inputs, block_start, c.matrix()).codes);
         EXPECT_EQ(a == b, group >= 128) << group;
@@ -218,7 +218,7 @@ TEST(Gptq, BlockStartChangesGroupsInsideABlockOnly) {
 TEST(Gptq, PerChannelScalesAreThoseOfRoundingToNearest) {
     const Case& c = case_of_width(256);
     for (const bool act_order : {false, true}) {
-        model::WeightFormat format = format_of(4, false);
+        WeightFormat format = format_of(4, false);
         format.act_order = act_order;
         const QuantizedMatrix solved = gptq(c.inputs, format, c.matrix()).codes;
         const QuantizedMatrix nearest = quantize_rtn(c.matrix(), format);
@@ -233,7 +233,7 @@ TEST(Gptq, HasASmallerWeightedErrorThanRoundingToNearest) {
     for (const int64_t n : {64, 200, 256, 512}) {
         const Case& c = case_of_width(n);
         for (const int bits : {2, 3, 4, 8}) {
-            const model::WeightFormat format = format_of(bits);
+            const WeightFormat format = format_of(bits);
             const double solved = weighted_error(
                 c.matrix(), values_of(gptq(c.inputs, format, c.matrix())), c.hessian);
             const double nearest = weighted_error(
@@ -251,7 +251,7 @@ TEST(Gptq, UncorrelatedInputsGiveTheCodesOfRoundingToNearest) {
     const WeightMatrix rows{weights, 4, n};
     for (const bool act_order : {false, true}) {
         for (const int64_t group : {0, 50, 150}) {
-            model::WeightFormat format = format_of(4, false, group);
+            WeightFormat format = format_of(4, false, group);
             format.act_order = act_order;
             expect_equal(gptq({"diagonal", n, n, hessian}, format, rows).codes,
                          quantize_rtn(rows, format));
@@ -309,7 +309,7 @@ TEST(Gptq, AWeightThatGrowsBeyondItsTypeNamesTheSite) {
     // The third column takes the error of the second five hundredfold.
     const std::vector<double> hessian = {1.0, 0.0, 0.0, 0.0, 1.0, 1e-3, 0.0, 1e-3, 2e-6};
     const std::vector<float> weights = {3e37f, 1e37f, 0.0f};
-    model::WeightFormat format = format_of(2);
+    WeightFormat format = format_of(2);
     format.damp = 0.0;
     format.clip_search = false;
     try {

@@ -100,7 +100,7 @@ void GptqTile::solve_block(Columns block) {
     for (int64_t begin = block.begin; begin < block.end; begin += width) {
         const Columns part = {begin, std::min(begin + width, block.end)};
         const bool starts_group = grids_follow_ && begin % group_width_ == 0;
-        const bool updated = problem_.format.group_scales == model::GroupScales::Updated;
+        const bool updated = problem_.format.group_scales == GroupScales::Updated;
         if (starts_group && !updated) choose_group_grids(begin);
         correct(part, {block.begin, begin});
         if (starts_group && updated) choose_group_grids(begin);

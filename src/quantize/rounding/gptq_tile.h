@@ -17,7 +17,7 @@ struct GptqProblem {
     std::string site;
     int64_t n_cols = 0;
     int64_t n_codes = 0;
-    model::WeightFormat format;
+    WeightFormat format;
     GptqFactor factor;
 };
 

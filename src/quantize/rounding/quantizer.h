@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "core/thread_pool.h"
-#include "model/recipe.h"
+#include "recipe/recipe.h"
 #include "tensor/quantized_matrix.h"
 
 namespace quarot::quantize {
@@ -51,8 +51,7 @@ struct Quantizer {
     // Deterministic for any number of threads in the pool. The Hessian is not needed after.
     // Error{Numeric} naming the site for one that cannot be used.
     std::unique_ptr<PreparedQuantizer> (*prepare)(const WeightInputs& inputs,
-                                                  const model::WeightFormat& format,
-                                                  ThreadPool& pool);
+                                                  const WeightFormat& format, ThreadPool& pool);
 };
 
 // Error{Unsupported} naming the methods there are.

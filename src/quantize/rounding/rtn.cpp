@@ -11,7 +11,7 @@ namespace {
 
 class RtnQuantizer final : public PreparedQuantizer {
   public:
-    RtnQuantizer(int64_t n_codes, const model::WeightFormat& format)
+    RtnQuantizer(int64_t n_codes, const WeightFormat& format)
         : n_codes_(n_codes), format_(format) {}
 
     QuantizedPiece quantize(const WeightMatrix& rows) const override {
@@ -28,12 +28,12 @@ class RtnQuantizer final : public PreparedQuantizer {
 
   private:
     int64_t n_codes_;
-    model::WeightFormat format_;
+    WeightFormat format_;
 };
 
 }  // namespace
 
-QuantizedMatrix quantize_rtn(const WeightMatrix& weight, const model::WeightFormat& format) {
+QuantizedMatrix quantize_rtn(const WeightMatrix& weight, const WeightFormat& format) {
     QuantizedMatrix matrix = make_quantized_matrix(weight.rows, weight.cols, format.bits,
                                                    format.group_size, format.symmetric);
     const GridFormat wanted = grid_format(matrix, format);
@@ -53,7 +53,7 @@ QuantizedMatrix quantize_rtn(const WeightMatrix& weight, const model::WeightForm
 }
 
 std::unique_ptr<PreparedQuantizer> prepare_rtn(const WeightInputs& inputs,
-                                               const model::WeightFormat& format, ThreadPool&) {
+                                               const WeightFormat& format, ThreadPool&) {
     return std::make_unique<RtnQuantizer>(inputs.n_codes, format);
 }
 

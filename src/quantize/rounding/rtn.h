@@ -7,10 +7,10 @@
 
 namespace quarot::quantize {
 
-QuantizedMatrix quantize_rtn(const WeightMatrix& weight, const model::WeightFormat& format);
+QuantizedMatrix quantize_rtn(const WeightMatrix& weight, const WeightFormat& format);
 
 // Columns without codes keep their values.
 std::unique_ptr<PreparedQuantizer> prepare_rtn(const WeightInputs& inputs,
-                                               const model::WeightFormat& format, ThreadPool& pool);
+                                               const WeightFormat& format, ThreadPool& pool);
 
 }  // namespace quarot::quantize

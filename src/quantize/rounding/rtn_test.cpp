@@ -18,15 +18,15 @@
 namespace quarot::quantize {
 namespace {
 
-model::WeightFormat format_of(int bits, bool symmetric, bool clip_search = true) {
-    model::WeightFormat format;
+WeightFormat format_of(int bits, bool symmetric, bool clip_search = true) {
+    WeightFormat format;
     format.bits = bits;
     format.symmetric = symmetric;
     format.clip_search = clip_search;
     return format;
 }
 
-QuantizedMatrix quantize_row(const std::vector<float>& row, const model::WeightFormat& format) {
+QuantizedMatrix quantize_row(const std::vector<float>& row, const WeightFormat& format) {
     return quantize_rtn({row, 1, static_cast<int64_t>(row.size())}, format);
 }
 
@@ -235,7 +235,7 @@ TEST(RtnExtremes, AConstantRowIsKeptAlmostExactly) {
 TEST(Rtn, GroupsHaveScalesOfTheirOwnInHalfPrecision) {
     std::vector<float> row = random_row(64, 3, 0.01f);
     for (int64_t i = 32; i < 64; ++i) row[i] *= 100.0f;
-    model::WeightFormat format = format_of(4, true);
+    WeightFormat format = format_of(4, true);
     format.group_size = 32;
     const QuantizedMatrix q = quantize_row(row, format);
     ASSERT_EQ(q.scales.dtype(), DType::F16);
@@ -248,7 +248,7 @@ TEST(Rtn, GroupsHaveScalesOfTheirOwnInHalfPrecision) {
 }
 
 TEST(Rtn, AGroupScaleBeyondHalfPrecisionIsANamedError) {
-    model::WeightFormat format = format_of(4, true, false);
+    WeightFormat format = format_of(4, true, false);
     format.group_size = 2;
     try {
         quantize_row({1e9f, 0.0f}, format);

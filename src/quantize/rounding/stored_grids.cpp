@@ -4,7 +4,7 @@
 
 namespace quarot::quantize {
 
-GridFormat grid_format(const QuantizedMatrix& matrix, const model::WeightFormat& format) {
+GridFormat grid_format(const QuantizedMatrix& matrix, const WeightFormat& format) {
     return {.bits = format.bits,
             .symmetric = format.symmetric,
             .clip_search = format.clip_search,

@@ -1,0 +1,170 @@
+// Which config.json texts are understood.
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "folder/config_texts_for_tests.h"
+
+namespace quarot::folder {
+
+TEST(LlamaConfig, ReadsLlama2) {
+    const model::ModelConfig config = read_text(kLlama2);
+    EXPECT_EQ(config.architecture, "LlamaForCausalLM");
+    EXPECT_EQ(config.family, "llama");
+    EXPECT_EQ(config.hidden, 4096);
+    EXPECT_EQ(config.ffn, 11008);
+    EXPECT_EQ(config.n_layers, 32);
+    EXPECT_EQ(config.n_heads, 32);
+    EXPECT_EQ(config.n_kv_heads, 32);
+    EXPECT_EQ(config.head_dim, 128);
+    EXPECT_EQ(config.vocab, 32000);
+    EXPECT_EQ(config.max_positions, 4096);
+    EXPECT_EQ(config.rms_eps, 1e-5);
+    EXPECT_EQ(config.rope.type, model::RopeType::Default);
+    EXPECT_EQ(config.rope.theta, 10000.0);
+    EXPECT_FALSE(config.tied_embeddings || config.attention_bias || config.mlp_bias);
+    EXPECT_EQ(config.bos, 1);
+    EXPECT_EQ(config.eos, std::vector<int32_t>{2});
+}
+
+TEST(LlamaConfig, ReadsLlama3) {
+    const model::ModelConfig config = read_text(kLlama3);
+    EXPECT_EQ(config.kv_dim(), 1024);
+    EXPECT_EQ(config.q_dim(), 8192);
+    EXPECT_EQ(config.rope.theta, 500000.0);
+    EXPECT_EQ(config.rope.type, model::RopeType::Default);
+    EXPECT_EQ(config.n_layers, 80);
+}
+
+TEST(LlamaConfig, ReadsLlama31sRopeAndEndTokens) {
+    const model::ModelConfig config = read_text(kLlama31);
+    EXPECT_EQ(config.rope.type, model::RopeType::Llama3);
+    EXPECT_EQ(config.rope.factor, 8.0);
+    EXPECT_EQ(config.rope.low_freq_factor, 1.0);
+    EXPECT_EQ(config.rope.high_freq_factor, 4.0);
+    EXPECT_EQ(config.rope.original_max_positions, 8192);
+    EXPECT_EQ(config.max_positions, 131072);
+    EXPECT_EQ(config.eos, (std::vector<int32_t>{128001, 128008, 128009}));
+}
+
+TEST(LlamaConfig, ReadsTiedModels) {
+    const model::ModelConfig llama = read_text(kLlama32);
+    EXPECT_TRUE(llama.tied_embeddings);
+    EXPECT_EQ(llama.rope.factor, 32.0);
+    const model::ModelConfig smol = read_text(kSmolLm2);
+    EXPECT_TRUE(smol.tied_embeddings);
+    EXPECT_EQ(smol.head_dim, 64);
+    EXPECT_EQ(smol.n_heads, 9);
+    EXPECT_EQ(smol.rope.theta, 100000.0) << "an integer is a number too";
+}
+
+TEST(LlamaConfig, ReadsTinyLlama) {
+    const model::ModelConfig config = read_text(kTinyLlama);
+    EXPECT_EQ(config.n_kv_heads, 4);
+    EXPECT_EQ(config.head_dim, 64);
+}
+
+TEST(LlamaConfig, KnowsDefaultsOfAbsentAndNullKeys) {
+    for (const std::string& text :
+         {without("num_key_value_heads"), changed(R"({"num_key_value_heads": null})")}) {
+        EXPECT_EQ(read_text(text).n_kv_heads, 32);
+    }
+    EXPECT_EQ(read_text(changed(R"({"head_dim": null})")).head_dim, 128);
+    EXPECT_FALSE(read_text(without("tie_word_embeddings")).tied_embeddings);
+    EXPECT_EQ(read_text(without("rope_theta")).rope.theta, 10000.0);
+    EXPECT_EQ(read_text(without("rope_scaling")).rope.type, model::RopeType::Default);
+    EXPECT_EQ(read_text(changed(R"({"hidden_act": null})")).hidden, 4096);
+}
+
+TEST(LlamaConfig, TakesAHeadDimUnlikeHiddenOverHeads) {
+    EXPECT_EQ(read_text(changed(R"({"head_dim": 96})")).q_dim(), 32 * 96);
+    EXPECT_EQ(read_text(changed(R"({"head_dim": 64, "hidden_size": 4098})")).head_dim, 64);
+}
+
+TEST(LlamaConfig, ReadsBiases) {
+    const model::ModelConfig config =
+        read_text(changed(R"({"attention_bias": true, "mlp_bias": true})"));
+    EXPECT_TRUE(config.attention_bias && config.mlp_bias);
+}
+
+TEST(LlamaConfig, ReadsTokensAsOneOrAListOrNone) {
+    const model::ModelConfig none =
+        read_text(changed(R"({"bos_token_id": null, "eos_token_id": null})"));
+    EXPECT_EQ(none.bos, -1);
+    EXPECT_TRUE(none.eos.empty());
+    const model::ModelConfig lists =
+        read_text(changed(R"({"bos_token_id": [5, 6], "eos_token_id": [7, 8, 7]})"));
+    EXPECT_EQ(lists.bos, 5);
+    EXPECT_EQ(lists.eos, (std::vector<int32_t>{7, 8}));
+}
+
+TEST(RopeSpelling, NewAndOldMeanTheSame) {
+    const model::RopeConfig newer = read_text(kNewSpelling).rope;
+    EXPECT_EQ(newer.type, model::RopeType::Linear);
+    EXPECT_EQ(newer.factor, 2.0);
+    EXPECT_EQ(newer.theta, 20000.0);
+    const model::RopeConfig older =
+        read_text(
+            changed(
+                R"({"rope_parameters": null, "rope_theta": 20000, "rope_scaling": {"type": "linear", "factor": 2}})",
+                kNewSpelling))
+            .rope;
+    EXPECT_EQ(older.type, newer.type);
+    EXPECT_EQ(older.factor, newer.factor);
+    EXPECT_EQ(older.theta, newer.theta);
+}
+
+TEST(RopeSpelling, BothMayStandTogetherIfTheyAgree) {
+    const model::RopeConfig rope =
+        read_text(
+            changed(
+                R"({"rope_theta": 20000.0, "rope_scaling": {"rope_type": "linear", "type": "linear", "factor": 2.0}})",
+                kNewSpelling))
+            .rope;
+    EXPECT_EQ(rope.type, model::RopeType::Linear);
+    const model::RopeConfig theta_outside =
+        read_text(changed(R"({"rope_theta": 7000.0, "rope_parameters": {"rope_type": "default"}})",
+                          kNewSpelling))
+            .rope;
+    EXPECT_EQ(theta_outside.theta, 7000.0);
+}
+
+TEST(MistralConfig, ReadsFullAttention) {
+    const model::ModelConfig config = read_text(kMistral);
+    EXPECT_EQ(config.family, "mistral");
+    EXPECT_EQ(config.architecture, "MistralForCausalLM");
+    EXPECT_EQ(config.q_dim(), 4096);
+    EXPECT_EQ(config.hidden, 5120);
+    EXPECT_FALSE(config.attention_bias);
+}
+
+TEST(MistralConfig, TakesAWindowThatIsNeverSmallerThanTheContext) {
+    EXPECT_NO_THROW(read_text(changed(R"({"sliding_window": 32768})", kMistral)));
+    EXPECT_NO_THROW(read_text(changed(R"({"sliding_window": 100000})", kMistral)));
+}
+
+TEST(Families, NameTensorsAsTheFilesDo) {
+    for (const Family& family : families()) {
+        const model::ModelConfig config;
+        const auto name = [&](model::LinearRole role) {
+            return family.linear({role, 7}, config).name;
+        };
+        EXPECT_EQ(name(model::LinearRole::Q), "model.layers.7.self_attn.q_proj");
+        EXPECT_EQ(name(model::LinearRole::K), "model.layers.7.self_attn.k_proj");
+        EXPECT_EQ(name(model::LinearRole::V), "model.layers.7.self_attn.v_proj");
+        EXPECT_EQ(name(model::LinearRole::O), "model.layers.7.self_attn.o_proj");
+        EXPECT_EQ(name(model::LinearRole::Gate), "model.layers.7.mlp.gate_proj");
+        EXPECT_EQ(name(model::LinearRole::Up), "model.layers.7.mlp.up_proj");
+        EXPECT_EQ(name(model::LinearRole::Down), "model.layers.7.mlp.down_proj");
+        EXPECT_EQ(name(model::LinearRole::LmHead), "lm_head");
+        EXPECT_EQ(family.norm(model::NormRole::Attention, 7),
+                  "model.layers.7.input_layernorm.weight");
+        EXPECT_EQ(family.norm(model::NormRole::Mlp, 7),
+                  "model.layers.7.post_attention_layernorm.weight");
+        EXPECT_EQ(family.norm(model::NormRole::Final, 0), "model.norm.weight");
+        EXPECT_EQ(family.embedding, "model.embed_tokens.weight");
+    }
+}
+
+}  // namespace quarot::folder

@@ -1,0 +1,135 @@
+#include "folder/families/config_fields.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "core/error.h"
+#include "core/limits.h"
+#include "folder/families/rope_fields.h"
+#include "io/text.h"
+
+namespace quarot::folder {
+
+namespace {
+
+constexpr IntRange kWidth = {1, limits::kHiddenSize};
+constexpr IntRange kFfn = {1, limits::kIntermediateSize};
+constexpr IntRange kLayers = {1, limits::kLayers};
+constexpr IntRange kHeads = {1, limits::kHeads};
+constexpr IntRange kHeadDim = {2, limits::kHeadDim};
+constexpr IntRange kVocab = {1, limits::kVocabulary};
+constexpr IntRange kPositions = {1, limits::kPositions};
+constexpr RealRange kEps = {limits::kLeastNormEpsilon, limits::kNormEpsilon};
+
+void check_activation_function(const io::Json& config) {
+    const io::Json* act = config.find("hidden_act");
+    if (act == nullptr || act->as_string() == "silu") return;
+    fail(ErrorCode::Unsupported, "{} is \"{}\", and this version runs \"silu\" only", act->place(),
+         io::printable(act->as_string()));
+}
+
+void check_whole_rotary(const io::Json& config) {
+    const io::Json* factor = config.find("partial_rotary_factor");
+    if (factor == nullptr || factor->as_double() == 1.0) return;
+    fail(ErrorCode::Unsupported, "{} is {}, and this version rotates whole heads only (1.0)",
+         factor->place(), factor->as_double());
+}
+
+int64_t read_kv_heads(const io::Json& config, int64_t n_heads) {
+    const int64_t n = int_or(config, "num_key_value_heads", kHeads, n_heads);
+    if (n_heads % n == 0) return n;
+    fail(ErrorCode::Corrupt, "{} is {}, expected a divisor of num_attention_heads, which is {}",
+         config.at("num_key_value_heads").place(), n, n_heads);
+}
+
+int64_t read_head_dim(const io::Json& config, int64_t hidden, int64_t n_heads) {
+    const bool given = config.find("head_dim") != nullptr;
+    if (!given && hidden % n_heads != 0) {
+        fail(ErrorCode::Corrupt,
+             "{} is {}, which num_attention_heads ({}) does not divide, and there is no head_dim",
+             config.at("hidden_size").place(), hidden, n_heads);
+    }
+    const int64_t head_dim = given ? required_int(config, "head_dim", kHeadDim) : hidden / n_heads;
+    if (head_dim % 2 == 0 && head_dim >= kHeadDim.min && head_dim <= kHeadDim.max) return head_dim;
+    fail(ErrorCode::Corrupt, "{} gives heads of {} values, expected an even number from {} to {}",
+         config.at(given ? "head_dim" : "hidden_size").place(), head_dim, kHeadDim.min,
+         kHeadDim.max);
+}
+
+}  // namespace
+
+int64_t required_int(const io::Json& config, std::string_view key, IntRange range) {
+    return config.at(key).as_int(range.min, range.max);
+}
+
+int64_t int_or(const io::Json& config, std::string_view key, IntRange range, int64_t absent) {
+    const io::Json* value = config.find(key);
+    return value == nullptr ? absent : value->as_int(range.min, range.max);
+}
+
+bool bool_or(const io::Json& config, std::string_view key, bool absent) {
+    const io::Json* value = config.find(key);
+    return value == nullptr ? absent : value->as_bool();
+}
+
+double real_in(const io::Json& value, RealRange range) {
+    const double real = value.as_double();
+    if (real >= range.min && real <= range.max) return real;
+    fail(ErrorCode::Corrupt, "{} is {}, expected a number from {} to {}", value.place(), real,
+         range.min, range.max);
+}
+
+double required_real(const io::Json& config, std::string_view key, RealRange range) {
+    return real_in(config.at(key), range);
+}
+
+int32_t read_bos(const io::Json& config, int64_t vocab) {
+    const io::Json* bos = config.find("bos_token_id");
+    if (bos == nullptr) return -1;
+    if (bos->is_array() && bos->as_array().empty()) return -1;
+    const io::Json& id = bos->is_array() ? bos->as_array().front() : *bos;
+    return static_cast<int32_t>(id.as_int(0, vocab - 1));
+}
+
+std::vector<int32_t> read_eos(const io::Json& config) {
+    const io::Json* eos = config.find("eos_token_id");
+    if (eos == nullptr) return {};
+    constexpr int64_t kMaxId = std::numeric_limits<int32_t>::max();
+    if (!eos->is_array()) return {static_cast<int32_t>(eos->as_int(0, kMaxId))};
+    const io::Json::Array& ids = eos->as_array();
+    if (ids.size() > limits::kEndTokens) {
+        fail(ErrorCode::Corrupt, "{} lists {} tokens, expected at most {}", eos->place(),
+             ids.size(), limits::kEndTokens);
+    }
+    std::vector<int32_t> result;
+    for (const io::Json& id : ids) {
+        const auto token = static_cast<int32_t>(id.as_int(0, kMaxId));
+        if (std::find(result.begin(), result.end(), token) == result.end()) {
+            result.push_back(token);
+        }
+    }
+    return result;
+}
+
+model::ModelConfig read_common_fields(const io::Json& config) {
+    check_activation_function(config);
+    check_whole_rotary(config);
+    model::ModelConfig model;
+    model.architecture = config.at("architectures").as_array().at(0).as_string();
+    model.hidden = required_int(config, "hidden_size", kWidth);
+    model.ffn = required_int(config, "intermediate_size", kFfn);
+    model.n_layers = required_int(config, "num_hidden_layers", kLayers);
+    model.n_heads = required_int(config, "num_attention_heads", kHeads);
+    model.n_kv_heads = read_kv_heads(config, model.n_heads);
+    model.head_dim = read_head_dim(config, model.hidden, model.n_heads);
+    model.vocab = required_int(config, "vocab_size", kVocab);
+    model.max_positions = required_int(config, "max_position_embeddings", kPositions);
+    model.rms_eps = required_real(config, "rms_norm_eps", kEps);
+    model.rope = read_rope(config);
+    model.tied_embeddings = bool_or(config, "tie_word_embeddings", false);
+    model.bos = read_bos(config, model.vocab);
+    model.eos = read_eos(config);
+    return model;
+}
+
+}  // namespace quarot::folder

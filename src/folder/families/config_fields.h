@@ -1,0 +1,40 @@
+// How the numbers of a config.json are read: every one within a stated range, every default named.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "io/json.h"
+#include "model/config.h"
+
+namespace quarot::folder {
+
+struct IntRange {
+    int64_t min;
+    int64_t max;
+};
+
+struct RealRange {
+    double min;  // both ends belong to the range
+    double max;
+};
+
+// Error{Corrupt} naming file, key, what was found and what is expected.
+int64_t required_int(const io::Json& config, std::string_view key, IntRange range);
+int64_t int_or(const io::Json& config, std::string_view key, IntRange range, int64_t absent);
+bool bool_or(const io::Json& config, std::string_view key, bool absent);
+double real_in(const io::Json& value, RealRange range);
+double required_real(const io::Json& config, std::string_view key, RealRange range);
+
+// "bos_token_id": the first of a list; -1 if null or absent.
+int32_t read_bos(const io::Json& config, int64_t vocab);
+// "eos_token_id": one id or a list, none if null or absent.
+std::vector<int32_t> read_eos(const io::Json& config);
+
+// The widths, counts and constants that Llama and its kin write alike; family-specific fields
+// (biases, windows) keep their defaults.
+model::ModelConfig read_common_fields(const io::Json& config);
+
+}  // namespace quarot::folder

@@ -1,0 +1,96 @@
+#include "folder/folder_config.h"
+
+#include <algorithm>
+#include <string_view>
+
+#include "core/error.h"
+#include "folder/families/config_fields.h"
+#include "folder/recipe_json.h"
+#include "io/text.h"
+#include "model/role_formats.h"
+
+namespace quarot::folder {
+
+namespace {
+
+Recipe recipe_of(const io::Json& config) {
+    if (const io::Json* foreign = config.find("compression_config")) {
+        fail(ErrorCode::Unsupported,
+             "{} marks a model compressed by another program, and this version reads unquantized "
+             "models and its own",
+             foreign->place());
+    }
+    const io::Json* quantization = config.find("quantization_config");
+    if (quantization == nullptr) return full_precision_recipe();
+    const io::Json& method = quantization->at("quant_method");
+    if (method.as_string() == "quarot") return recipe_from_json(*quantization);
+    fail(ErrorCode::Unsupported,
+         "{} is \"{}\", and this version reads unquantized models and its own (\"quarot\")",
+         method.place(), io::printable(method.as_string()));
+}
+
+void check_block(std::string_view key, int64_t block, int64_t width, const std::string& place) {
+    if (block == 0 || width % block == 0) return;
+    fail(ErrorCode::Corrupt, "{} has a {} of {}, expected a divisor of {}", place, key, block,
+         width);
+}
+
+void check_group(std::string_view section, int64_t group, const model::ModelConfig& config,
+                 const std::string& place) {
+    if (group == 0) return;
+    for (const model::LinearRole role : model::kLayerRoles) {
+        const int64_t n = in_features(role, config);
+        if (n % group == 0) continue;
+        fail(ErrorCode::Corrupt,
+             "{} has {}.group_size {}, expected 0 or a divisor of the {} inputs of {}; is this the "
+             "right config?",
+             place, section, group, n, rule_of(role).name);
+    }
+}
+
+}  // namespace
+
+FolderConfig read_folder_config(const io::Json& config) {
+    const Family& family = family_of(config);
+    return {.family = &family, .model = family.read_config(config), .recipe = recipe_of(config)};
+}
+
+void add_end_tokens(const io::Json& generation, model::ModelConfig& config) {
+    for (const int32_t token : read_eos(generation)) {
+        if (std::find(config.eos.begin(), config.eos.end(), token) == config.eos.end()) {
+            config.eos.push_back(token);
+        }
+    }
+}
+
+void check_recipe_fits(const Recipe& recipe, const model::ModelConfig& config,
+                       const io::Json& json) {
+    if (recipe.name == "none") return;
+    const std::string& place = json.at("quantization_config").place();
+    check_block("residual_block", recipe.rotation.residual_block, config.hidden, place);
+    check_block("heads_block", recipe.rotation.heads_block, config.n_heads, place);
+    check_block("ffn_block", recipe.rotation.ffn_block, config.ffn, place);
+    if (recipe.rotation.residual != ResidualRotation::None && !recipe.rotation.fold_norms) {
+        fail(ErrorCode::Corrupt,
+             "{} has a residual rotation and fold_norms false, expected true, since a rotated "
+             "residual stream has no place for norm gains",
+             place);
+    }
+    for (const model::LinearRole role : model::kLayerRoles) {
+        const int64_t n = in_features(role, config);
+        if (n_outliers(recipe, role, config) < n) continue;
+        fail(ErrorCode::Corrupt,
+             "{} keeps all {} inputs of {} apart as outliers, expected fewer; is this the right "
+             "config?",
+             place, n, rule_of(role).name);
+    }
+    check_group("weights", recipe.weights.group_size, config, place);
+    check_group("activations", recipe.activations.group_size, config, place);
+    if (config.tied_embeddings && recipe.head_bits < 16) {
+        fail(ErrorCode::Corrupt,
+             "{} has an lm_head of {} bits, expected 16, since tie_word_embeddings is true", place,
+             recipe.head_bits);
+    }
+}
+
+}  // namespace quarot::folder

@@ -1,0 +1,197 @@
+// Every tensor is read once, checked and handed over.
+#include "folder/load_weights.h"
+
+#include <algorithm>
+#include <limits>
+#include <string_view>
+#include <utility>
+
+#include "core/checked_math.h"
+#include "core/error.h"
+#include "core/host_memory.h"
+#include "core/log.h"
+#include "core/process.h"
+#include "core/progress.h"
+#include "model/role_formats.h"
+
+namespace quarot::folder {
+
+namespace {
+
+using kernels::Backend;
+
+void override_width(std::string_view flag, std::optional<int> wanted, int& bits) {
+    if (!wanted) return;
+    if (!is_width(*wanted)) {
+        fail(ErrorCode::Usage, "{} is {}, expected 2 to 8, or 16 for not quantized", flag, *wanted);
+    }
+    bits = *wanted;
+}
+
+void override_clip(std::string_view flag, std::optional<float> wanted, float& clip) {
+    if (!wanted) return;
+    if (!is_clip(*wanted)) {
+        fail(ErrorCode::Usage, "{} is {}, expected a ratio above 0 and at most 1", flag, *wanted);
+    }
+    clip = *wanted;
+}
+
+Recipe overridden(Recipe recipe, const ActivationOverrides& overrides) {
+    override_width("--a-bits", overrides.a_bits, recipe.activations.bits);
+    override_width("--k-bits", overrides.k_bits, recipe.k.bits);
+    override_width("--v-bits", overrides.v_bits, recipe.v.bits);
+    override_clip("--a-clip", overrides.a_clip, recipe.activations.clip);
+    override_clip("--k-clip", overrides.k_clip, recipe.k.clip);
+    override_clip("--v-clip", overrides.v_clip, recipe.v.clip);
+    return recipe;
+}
+
+// Bytes of a weight in memory: codes unpack into containers of 4 or 8 bits.
+int64_t loaded_bytes(const SourceModel& source, const model::LinearId& id) {
+    const int64_t stored = source.stored_bytes(id);
+    if (source.is_dense(id)) return stored;
+    const int64_t elements =
+        out_features(id.role, source.config()) * in_features(id.role, source.config());
+    const int container_bits = weight_bits(source.recipe(), id.role) <= 4 ? 4 : 8;
+    return std::max(stored, elements * container_bits / 8);
+}
+
+// The sizes belong to tensors that stand in files, so their sum cannot overflow.
+int64_t loaded_bytes(const SourceModel& source, int64_t n_positions) {
+    const model::ModelConfig& config = source.config();
+    int64_t bytes = source.checkpoint().info(std::string(source.family().embedding)).bytes;
+    if (!config.tied_embeddings)
+        bytes += loaded_bytes(source, model::LinearId{model::LinearRole::LmHead});
+    for (int64_t layer = 0; layer < config.n_layers; ++layer) {
+        for (const model::LinearRole role : model::kLayerRoles)
+            bytes += loaded_bytes(source, {role, layer});
+    }
+    const int64_t rope_table = n_positions * config.head_dim / 2 * size_of(DType::F32);
+    return bytes + 2 * 2 * rope_table;  // cosines and sines, here and on the backend
+}
+
+// Of one sequence that fills the context, as the backend keeps it.
+int64_t kv_cache_bytes(const model::Weights& weights, const Backend& backend) {
+    const kernels::KvDescriptor descriptor = weights.kv_descriptor();
+    return backend.kv_bytes(descriptor, ceil_div(weights.n_positions, descriptor.page_tokens))
+        .value_or(std::numeric_limits<int64_t>::max());
+}
+
+// Before the first allocation whose size the files or a flag decide.
+void require_memory(const SourceModel& source, const Recipe& recipe, int64_t n_positions,
+                    const Backend& backend) {
+    model::Weights empty;
+    empty.config = source.config();
+    empty.recipe = recipe;
+    empty.n_positions = n_positions;
+    require_host_bytes({loaded_bytes(source, n_positions), kv_cache_bytes(empty, backend)},
+                       available_host_bytes(), source.folder());
+}
+
+class Loader {
+  public:
+    Loader(const SourceModel& source, const Recipe& recipe, Backend& backend)
+        : source_(source),
+          recipe_(recipe),
+          backend_(backend),
+          progress_("loading", source.config().n_layers * std::ssize(model::kLayerRoles) + 2) {}
+
+    void load_embedding_and_head(model::Weights& weights) {
+        auto embedding = std::make_shared<const Tensor>(source_.embedding());
+        step();
+        constexpr model::LinearId kHead = {model::LinearRole::LmHead};
+        weights.lm_head = source_.config().tied_embeddings
+                              ? backend_.prepare_linear({embedding, {}})
+                              : load_linear(kHead);
+        weights.embedding = backend_.prepare_embedding(std::move(embedding));
+        step();
+    }
+
+    void load_layer(int64_t layer, model::Weights& weights) {
+        model::LayerWeights& loaded = weights.layers.emplace_back();
+        loaded.attention_norm = load_gain(model::NormRole::Attention, layer);
+        loaded.mlp_norm = load_gain(model::NormRole::Mlp, layer);
+        for (const model::LinearRole role : model::kLayerRoles) {
+            loaded.linears[static_cast<size_t>(role)] = load_linear({role, layer});
+            if (auto outliers = source_.outliers({role, layer})) {
+                loaded.outliers[static_cast<size_t>(role)] =
+                    backend_.prepare_linear(std::move(*outliers));
+            }
+            step();
+        }
+        for (const model::SiteRule& site : model::kSiteRules) {
+            if (!has_column_order(recipe_, site.roles.front())) continue;
+            loaded.splits[static_cast<size_t>(site.site)] = load_split(site, layer);
+        }
+    }
+
+    model::Gain load_gain(model::NormRole role, int64_t layer) {
+        return model::upload_gain(source_.norm_gain(role, layer), backend_);
+    }
+
+  private:
+    std::unique_ptr<kernels::Linear> load_linear(const model::LinearId& id) {
+        kernels::LinearWeights weights;
+        if (source_.is_dense(id)) {
+            weights.matrix = std::make_shared<const Tensor>(source_.dense(id));
+        } else {
+            weights.matrix = source_.quantized(id);
+        }
+        weights.bias = source_.bias(id);
+        weights.activation_group = activation_format(recipe_, id.role).group_size;
+        return backend_.prepare_linear(std::move(weights));
+    }
+
+    // All linears of a site must agree on it, since they share what is gathered.
+    model::ColumnSplit load_split(const model::SiteRule& site, int64_t layer) {
+        const model::LinearId first = {site.roles.front(), layer};
+        const std::vector<int32_t> order = source_.column_order(first);
+        for (const model::LinearRole role : site.roles) {
+            const model::LinearId id = {role, layer};
+            if (source_.column_order(id) == order) continue;
+            fail(ErrorCode::Corrupt,
+                 "{}: tensors {}.column_order and {}.column_order differ, expected one order of {}",
+                 source_.folder(), source_.linear_name(first), source_.linear_name(id), site.name);
+        }
+        return model::upload_split(order, n_outliers(recipe_, first.role, source_.config()),
+                                   backend_);
+    }
+
+    void step() {
+        progress_.advance();
+        throw_if_interrupted();
+    }
+
+    const SourceModel& source_;
+    const Recipe& recipe_;
+    Backend& backend_;
+    Progress progress_;
+};
+
+}  // namespace
+
+model::Weights load_weights(const SourceModel& source, const ActivationOverrides& overrides,
+                            int64_t n_positions, Backend& backend) {
+    const model::ModelConfig& config = source.config();
+    if (n_positions < 1 || n_positions > config.max_positions) {
+        fail(ErrorCode::Usage, "a context of {} tokens is wanted, and {} is made for 1 to {}",
+             n_positions, source.folder(), config.max_positions);
+    }
+    const Recipe recipe = overridden(source.recipe(), overrides);
+    require_memory(source, recipe, n_positions, backend);
+    model::Weights weights =
+        model::weights_frame(config, recipe, source.folder(), n_positions, backend);
+    if (source.is_quantized() && !source.has_digests()) {
+        log_warning(
+            "{} has no quarot.json, so its tensors cannot be compared with what was written",
+            source.folder());
+    }
+
+    Loader loader(source, weights.recipe, backend);
+    loader.load_embedding_and_head(weights);
+    for (int64_t layer = 0; layer < config.n_layers; ++layer) loader.load_layer(layer, weights);
+    weights.final_norm = loader.load_gain(model::NormRole::Final, 0);
+    return weights;
+}
+
+}  // namespace quarot::folder

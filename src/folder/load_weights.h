@@ -1,0 +1,24 @@
+// From a model folder to weights on a backend.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "folder/source_model.h"
+#include "kernels/ops.h"
+#include "model/weights.h"
+
+namespace quarot::folder {
+
+// Run-time changes of what is quantized besides weights (flags of perplexity, generate, logits).
+struct ActivationOverrides {
+    std::optional<int> a_bits, k_bits, v_bits;
+    std::optional<float> a_clip, k_clip, v_clip;
+};
+
+// Reads the whole model into the backend. n_positions: the longest context that will be used, at
+// most config.max_positions. Progress on stderr.
+model::Weights load_weights(const SourceModel& source, const ActivationOverrides& overrides,
+                            int64_t n_positions, kernels::Backend& backend);
+
+}  // namespace quarot::folder

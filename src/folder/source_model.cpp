@@ -1,0 +1,245 @@
+#include "folder/source_model.h"
+
+#include <filesystem>
+#include <string_view>
+
+#include "core/check.h"
+#include "core/error.h"
+#include "folder/folder_config.h"
+#include "folder/tensor_plan.h"
+#include "folder/value_checks.h"
+#include "io/model_folder.h"
+#include "io/text.h"
+#include "model/role_formats.h"
+#include "tensor/float_convert.h"
+
+namespace quarot::folder {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+io::Json read_config_json(const std::string& folder) {
+    io::expect_folder(folder);
+    std::error_code error;
+    // A folder with nothing but a .gguf file is what people download.
+    if (!fs::exists(fs::path(folder) / "config.json", error)) io::refuse_other_weights(folder);
+    return io::Json::parse_file((fs::path(folder) / "config.json").string());
+}
+
+std::optional<io::Json> read_generation_json(const std::string& folder) {
+    const fs::path path = fs::path(folder) / "generation_config.json";
+    std::error_code error;
+    if (!fs::exists(path, error)) return std::nullopt;
+    return io::Json::parse_file(path.string());
+}
+
+}  // namespace
+
+SourceModel SourceModel::open(const std::string& folder) {
+    io::Json config_json = read_config_json(folder);
+    // Before the weights, so that advice fits.
+    FolderConfig config = read_folder_config(config_json);
+    SourceModel model(io::Checkpoint::open(folder), std::move(config_json), std::move(config));
+    if (const auto generation = read_generation_json(folder)) {
+        add_end_tokens(*generation, model.config_);
+    }
+    check_recipe_fits(model.recipe_, model.config_, model.config_json_);
+    check_tensors(plan_tensors(*model.family_, model.config_, model.recipe_), model.checkpoint_);
+    if (model.is_quantized()) model.hashes_ = TensorHashes::of_folder(folder);
+    return model;
+}
+
+SourceModel::SourceModel(io::Checkpoint checkpoint, io::Json config_json, FolderConfig config)
+    : checkpoint_(std::move(checkpoint)),
+      config_json_(std::move(config_json)),
+      family_(config.family),
+      config_(std::move(config.model)),
+      recipe_(std::move(config.recipe)) {}
+
+std::string SourceModel::linear_name(const model::LinearId& id) const {
+    return family_->linear(id, config_).name;
+}
+
+std::string SourceModel::weight_name(const model::LinearId& id) const {
+    if (id.role == model::LinearRole::LmHead && config_.tied_embeddings) {
+        return std::string(family_->embedding);
+    }
+    return linear_name(id) + ".weight";
+}
+
+Tensor SourceModel::read_verified(const std::string& name) const {
+    Tensor tensor = checkpoint_.read(name);
+    hashes_.verify(name, checkpoint_.file_of(name),
+                   {tensor.data(), static_cast<size_t>(tensor.bytes())});
+    return tensor;
+}
+
+Tensor SourceModel::read_finite(const std::string& name) const {
+    Tensor tensor = read_verified(name);
+    check_finite(tensor, {checkpoint_.file_of(name), name});
+    return tensor;
+}
+
+std::vector<float> SourceModel::read_vector(const std::string& name) const {
+    const Tensor tensor = read_finite(name);
+    std::vector<float> values(static_cast<size_t>(element_count(tensor.shape())));
+    widen(tensor.dtype(), tensor.data(), values);
+    return values;
+}
+
+bool SourceModel::is_dense(const model::LinearId& id) const {
+    return weight_bits(recipe_, id.role) == 16;
+}
+
+DType SourceModel::dense_dtype(const model::LinearId& id) const {
+    QUAROT_CHECK(is_dense(id), "{}", linear_name(id));
+    return checkpoint_.info(weight_name(id)).dtype;
+}
+
+Tensor SourceModel::dense_rows(const model::LinearId& id, int64_t first, int64_t n) const {
+    QUAROT_CHECK(is_dense(id), "{}", linear_name(id));
+    QUAROT_CHECK(first >= 0 && n >= 0 && first + n <= out_features(id.role, config_));
+    const int64_t first_row = family_->linear(id, config_).first_row;
+    return io::read_finite_rows(checkpoint_, weight_name(id), first_row + first, n);
+}
+
+Tensor SourceModel::dense(const model::LinearId& id) const {
+    QUAROT_CHECK(is_dense(id), "{}", linear_name(id));
+    const std::string name = weight_name(id);
+    const int64_t n_rows = out_features(id.role, config_);
+    if (checkpoint_.info(name).shape[0] == n_rows) return read_finite(name);
+    const int64_t first_row = family_->linear(id, config_).first_row;
+    Tensor rows = checkpoint_.read_rows(name, first_row, n_rows);
+    check_finite(rows, {checkpoint_.file_of(name), name});
+    return rows;
+}
+
+QuantizedMatrix SourceModel::quantized(const model::LinearId& id) const {
+    QUAROT_CHECK(!is_dense(id), "{}", linear_name(id));
+    const int64_t cols = in_features(id.role, config_) - n_outliers(recipe_, id.role, config_);
+    return read_quantized(linear_name(id), out_features(id.role, config_), cols,
+                          weight_format(recipe_, id.role));
+}
+
+std::vector<int32_t> SourceModel::column_order(const model::LinearId& id) const {
+    const std::string name = linear_name(id) + ".column_order";
+    const Tensor order = read_verified(name);
+    check_permutation(order, {checkpoint_.file_of(name), name});
+    return {order.as<int32_t>(), order.as<int32_t>() + element_count(order.shape())};
+}
+
+std::optional<kernels::LinearWeights> SourceModel::outliers(const model::LinearId& id) const {
+    const int64_t cols = n_outliers(recipe_, id.role, config_);
+    if (cols == 0) return std::nullopt;
+    const std::string name = linear_name(id) + ".outlier";
+    const WeightFormat format = outlier_weight_format(recipe_);
+    if (format.bits < 16) {
+        const int64_t rows = out_features(id.role, config_);
+        return kernels::LinearWeights{read_quantized(name, rows, cols, format), {}};
+    }
+    auto dense = std::make_shared<const Tensor>(read_finite(name + ".weight"));
+    return kernels::LinearWeights{std::move(dense), {}};
+}
+
+QuantizedMatrix SourceModel::read_quantized(const std::string& name, int64_t rows, int64_t cols,
+                                            const WeightFormat& format) const {
+    QuantizedMatrix matrix;
+    matrix.rows = rows;
+    matrix.cols = cols;
+    matrix.bits = format.bits;
+    matrix.group_size = format.group_size;
+    matrix.symmetric = format.symmetric;
+
+    const Tensor shape = read_verified(name + ".weight_shape");
+    const int64_t* stored = shape.as<int64_t>();
+    if (stored[0] != matrix.rows || stored[1] != matrix.cols) {
+        fail(ErrorCode::Corrupt,
+             "{}: tensor {}.weight_shape holds [{}, {}], expected [{}, {}] from config.json",
+             checkpoint_.file_of(name + ".weight_shape"), name, stored[0], stored[1], matrix.rows,
+             matrix.cols);
+    }
+    matrix.packed = read_verified(name + ".weight_packed");
+    matrix.scales = read_verified(name + ".weight_scale");
+    check_scales(matrix, {checkpoint_.file_of(name + ".weight_scale"), name});
+    if (!matrix.symmetric) {
+        matrix.zero_points = read_verified(name + ".weight_zero_point");
+        check_zero_points(matrix, {checkpoint_.file_of(name + ".weight_zero_point"), name});
+    }
+    return matrix;
+}
+
+std::vector<float> SourceModel::bias(const model::LinearId& id) const {
+    if (!has_bias(id.role, config_)) return {};
+    const TensorSlice slice = family_->linear(id, config_);
+    const std::vector<float> stored = read_vector(slice.name + ".bias");
+    const auto first = stored.begin() + slice.first_row;
+    return {first, first + out_features(id.role, config_)};
+}
+
+std::vector<float> SourceModel::norm_gain(model::NormRole role, int64_t layer) const {
+    return read_vector(family_->norm(role, layer));
+}
+
+Tensor SourceModel::embedding() const {
+    return read_finite(std::string(family_->embedding));
+}
+
+Tensor SourceModel::embedding_rows(int64_t first, int64_t n) const {
+    return io::read_finite_rows(checkpoint_, std::string(family_->embedding), first, n);
+}
+
+DType SourceModel::embedding_dtype() const {
+    return checkpoint_.info(std::string(family_->embedding)).dtype;
+}
+
+int64_t SourceModel::parameter_count() const {
+    const auto linear_count = [this](model::LinearRole role) {
+        const int64_t out = out_features(role, config_);
+        return out * in_features(role, config_) + (has_bias(role, config_) ? out : 0);
+    };
+    int64_t layer = 2 * config_.hidden;  // its norms
+    for (const model::LinearRole role : model::kLayerRoles) layer += linear_count(role);
+    const int64_t embedding = config_.vocab * config_.hidden;
+    const int64_t head = config_.tied_embeddings ? 0 : linear_count(model::LinearRole::LmHead);
+    return embedding + config_.n_layers * layer + config_.hidden + head;
+}
+
+double SourceModel::bits_per_weight() const {
+    std::vector<model::LinearId> decoder;
+    for (int64_t layer = 0; layer < config_.n_layers; ++layer) {
+        for (const model::LinearRole role : model::kLayerRoles) decoder.push_back({role, layer});
+    }
+    std::vector<model::LinearId> linears = decoder;
+    linears.push_back({model::LinearRole::LmHead});
+    std::erase_if(linears, [this](const model::LinearId& id) { return is_dense(id); });
+    if (linears.empty()) linears = decoder;
+    int64_t bytes = 0;
+    int64_t weights = 0;
+    for (const model::LinearId& id : linears) {
+        bytes += stored_bytes(id);
+        weights += out_features(id.role, config_) * in_features(id.role, config_);
+    }
+    return 8.0 * static_cast<double>(bytes) / static_cast<double>(weights);
+}
+
+int64_t SourceModel::stored_bytes(const model::LinearId& id) const {
+    if (is_dense(id)) {
+        return out_features(id.role, config_) * in_features(id.role, config_) *
+               size_of(dense_dtype(id));
+    }
+    const std::string name = linear_name(id);
+    int64_t bytes = checkpoint_.info(name + ".weight_packed").bytes;
+    bytes += checkpoint_.info(name + ".weight_scale").bytes;
+    if (!recipe_.weights.symmetric) bytes += checkpoint_.info(name + ".weight_zero_point").bytes;
+    if (has_column_order(recipe_, id.role)) {
+        bytes += checkpoint_.info(name + ".column_order").bytes;
+    }
+    if (n_outliers(recipe_, id.role, config_) == 0) return bytes;
+    const std::string apart = name + ".outlier.weight";
+    if (recipe_.outliers.bits == 16) return bytes + checkpoint_.info(apart).bytes;
+    return bytes + checkpoint_.info(apart + "_packed").bytes +
+           checkpoint_.info(apart + "_scale").bytes;
+}
+
+}  // namespace quarot::folder

@@ -1,0 +1,83 @@
+// A model folder as it lies on disk: config, recipe, and checked tensors read on demand.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "folder/families/family.h"
+#include "folder/folder_config.h"
+#include "folder/tensor_hashes.h"
+#include "io/checkpoint.h"
+#include "kernels/ops.h"
+#include "model/config.h"
+#include "recipe/recipe.h"
+
+namespace quarot::folder {
+
+// Opening checks that every tensor the config asks for is there with the right shape and a dtype we
+// read; no weights are read yet. Error{NotFound, Corrupt, Unsupported}. Whole tensors of a quarot
+// folder are compared with the digests of its quarot.json when they are read.
+class SourceModel {
+  public:
+    static SourceModel open(const std::string& folder);
+
+    const std::string& folder() const { return checkpoint_.folder(); }
+    const model::ModelConfig& config() const { return config_; }
+    const io::Json& config_json() const { return config_json_; }
+    const Recipe& recipe() const { return recipe_; }  // full_precision_recipe() if not ours
+    bool is_quantized() const { return recipe_.name != "none"; }
+    const Family& family() const { return *family_; }
+    const io::Checkpoint& checkpoint() const { return checkpoint_; }
+
+    // False for one of our folders that lost its quarot.json, and for all others.
+    bool has_digests() const { return !hashes_.empty(); }
+
+    // A weight stored as floating point (true for LmHead of a tied model: the embedding).
+    bool is_dense(const model::LinearId& id) const;
+    DType dense_dtype(const model::LinearId& id) const;
+    // Rows [first, first + n) of a dense weight as finite fp32 [n, in].
+    Tensor dense_rows(const model::LinearId& id, int64_t first, int64_t n) const;
+    // A dense weight in its stored dtype, checked finite.
+    Tensor dense(const model::LinearId& id) const;
+    // A quantized weight, shapes and dtypes checked; Error{Corrupt} for a scale that is not a
+    // finite positive number.
+    QuantizedMatrix quantized(const model::LinearId& id) const;
+    // Of recipes that keep columns apart: the inputs that quantized(id) and outliers(id) multiply,
+    // one behind the other, checked to be each input once; and the weights of the latter, if any.
+    std::vector<int32_t> column_order(const model::LinearId& id) const;
+    std::optional<kernels::LinearWeights> outliers(const model::LinearId& id) const;
+    std::vector<float> bias(const model::LinearId& id) const;  // empty if the model has none
+    std::vector<float> norm_gain(model::NormRole role, int64_t layer) const;
+    Tensor embedding() const;                               // stored dtype, checked finite
+    Tensor embedding_rows(int64_t first, int64_t n) const;  // fp32
+    DType embedding_dtype() const;
+
+    // Bytes of a weight as stored: floats, or codes, scales, zero points and what outliers add.
+    int64_t stored_bytes(const model::LinearId& id) const;
+    // Name of a weight without ".weight"; for a tied LmHead "lm_head".
+    std::string linear_name(const model::LinearId& id) const;
+    // Number of parameters, and bits per weight of the quantized linears, lm_head among them if it
+    // is one, with scales, zero points and what outliers add counted; if none is quantized, the
+    // stored float width of the decoder's linears.
+    int64_t parameter_count() const;
+    double bits_per_weight() const;
+
+  private:
+    SourceModel(io::Checkpoint checkpoint, io::Json config_json, FolderConfig config);
+    Tensor read_verified(const std::string& name) const;
+    QuantizedMatrix read_quantized(const std::string& name, int64_t rows, int64_t cols,
+                                   const WeightFormat& format) const;
+    Tensor read_finite(const std::string& name) const;
+    std::vector<float> read_vector(const std::string& name) const;
+    std::string weight_name(const model::LinearId& id) const;
+    io::Checkpoint checkpoint_;
+    io::Json config_json_;
+    const Family* family_ = nullptr;
+    model::ModelConfig config_;
+    Recipe recipe_;
+    TensorHashes hashes_;
+};
+
+}  // namespace quarot::folder

@@ -1,0 +1,384 @@
+#include "folder/source_model.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+
+#include "core/error.h"
+#include "folder/quarot_folder_for_tests.h"
+#include "support/temp_dir.h"
+#include "support/tiny_model.h"
+
+namespace quarot::folder {
+
+namespace {
+
+using test::make_quarot_model;
+using test::make_stored_tensor;
+using test::make_tiny_model;
+using test::StoredTensor;
+using test::TempDir;
+using test::TinyModel;
+using test::TinyModelOptions;
+using test::values_of;
+
+constexpr const char* kQ0 = "model.layers.0.self_attn.q_proj";
+constexpr const char* kDown1 = "model.layers.1.mlp.down_proj";
+
+class SourceModelTest : public testing::Test {
+  protected:
+    SourceModel open(const TinyModel& model, int n_shards = 1) {
+        const std::string folder = directory_ / std::to_string(n_folders_++);
+        test::write_model(model, folder, n_shards);
+        return SourceModel::open(folder);
+    }
+
+    // The error of opening and reading everything.
+    void expect_refused(const TinyModel& model, ErrorCode code,
+                        const std::vector<std::string>& words) {
+        try {
+            read_everything(open(model));
+            ADD_FAILURE() << "accepted";
+        } catch (const Error& error) {
+            const std::string message = error.what();
+            EXPECT_EQ(error.code(), code) << message;
+            for (const std::string& word : words) {
+                EXPECT_NE(message.find(word), std::string::npos) << word << " in: " << message;
+            }
+        }
+    }
+
+    static void read_everything(const SourceModel& source) {
+        source.embedding();
+        source.norm_gain(model::NormRole::Final, 0);
+        read_linear(source, {model::LinearRole::LmHead});
+        for (int64_t layer = 0; layer < source.config().n_layers; ++layer) {
+            source.norm_gain(model::NormRole::Attention, layer);
+            source.norm_gain(model::NormRole::Mlp, layer);
+            for (const model::LinearRole role : model::kLayerRoles)
+                read_linear(source, {role, layer});
+        }
+    }
+
+    static void read_linear(const SourceModel& source, const model::LinearId& id) {
+        if (source.is_dense(id)) {
+            source.dense(id);
+        } else {
+            source.quantized(id);
+        }
+        source.bias(id);
+    }
+
+    TempDir directory_;
+    int n_folders_ = 0;
+};
+
+Recipe asymmetric_recipe() {
+    Recipe recipe = named_recipe("rtn");
+    recipe.weights.symmetric = false;
+    return recipe;
+}
+
+template <typename T>
+void set_element(StoredTensor& tensor, size_t index, T value) {
+    ASSERT_LE((index + 1) * sizeof(T), tensor.bytes.size());
+    std::memcpy(tensor.bytes.data() + index * sizeof(T), &value, sizeof(T));
+}
+
+std::vector<float> floats_of(const Tensor& tensor) {
+    EXPECT_EQ(tensor.dtype(), DType::F32);
+    return {tensor.as<float>(), tensor.as<float>() + element_count(tensor.shape())};
+}
+
+}  // namespace
+
+TEST_F(SourceModelTest, GivesWeightsAsStored) {
+    const TinyModel model = make_tiny_model({.attention_bias = true, .mlp_bias = true});
+    for (const int n_shards : {1, 3}) {
+        const SourceModel source = open(model, n_shards);
+        EXPECT_EQ(source.config().hidden, 32);
+        EXPECT_EQ(source.config().eos, std::vector<int32_t>{257});
+        EXPECT_EQ(source.recipe().name, "none");
+        EXPECT_FALSE(source.is_quantized());
+        const model::LinearId q = {model::LinearRole::Q, 0};
+        EXPECT_TRUE(source.is_dense(q));
+        const auto weights = values_of(model.tensors.at(std::string(kQ0) + ".weight"));
+        EXPECT_EQ(floats_of(source.dense(q)), weights);
+        EXPECT_EQ(floats_of(source.dense_rows(q, 3, 2)),
+                  std::vector<float>(weights.begin() + 96, weights.begin() + 160));
+        EXPECT_EQ(source.bias(q), values_of(model.tensors.at(std::string(kQ0) + ".bias")));
+        EXPECT_TRUE(source.bias({model::LinearRole::LmHead}).empty());
+        EXPECT_EQ(source.norm_gain(model::NormRole::Mlp, 1),
+                  values_of(model.tensors.at("model.layers.1.post_attention_layernorm.weight")));
+        const auto table = values_of(model.tensors.at("model.embed_tokens.weight"));
+        EXPECT_EQ(floats_of(source.embedding()), table);
+        EXPECT_EQ(floats_of(source.embedding_rows(1, 1)),
+                  std::vector<float>(table.begin() + 32, table.begin() + 64));
+    }
+}
+
+TEST_F(SourceModelTest, KeepsTheStoredDtype) {
+    const SourceModel source = open(make_tiny_model({.dtype = DType::BF16}));
+    EXPECT_EQ(source.embedding_dtype(), DType::BF16);
+    EXPECT_EQ(source.dense_dtype({model::LinearRole::Up, 1}), DType::BF16);
+    EXPECT_EQ(source.dense({model::LinearRole::Up, 1}).dtype(), DType::BF16);
+    EXPECT_EQ(source.dense_rows({model::LinearRole::Up, 1}, 0, 1).dtype(), DType::F32);
+    EXPECT_EQ(source.bits_per_weight(), 16.0);
+}
+
+TEST_F(SourceModelTest, TiedHeadIsTheEmbedding) {
+    TinyModel model = make_tiny_model({.tied = true});
+    const SourceModel source = open(model);
+    EXPECT_EQ(floats_of(source.dense({model::LinearRole::LmHead})), floats_of(source.embedding()));
+    EXPECT_EQ(source.linear_name({model::LinearRole::LmHead}), "lm_head");
+    const SourceModel untied = open(make_tiny_model({}));
+    EXPECT_EQ(untied.parameter_count() - source.parameter_count(), 272 * 32);
+}
+
+TEST_F(SourceModelTest, CountsParameters) {
+    const TinyModel model = make_tiny_model({.attention_bias = true, .mlp_bias = true});
+    int64_t elements = 0;
+    for (const auto& [name, tensor] : model.tensors) elements += element_count(tensor.shape);
+    EXPECT_EQ(open(model).parameter_count(), elements);
+}
+
+TEST_F(SourceModelTest, JoinsEndTokensOfTheGenerationConfig) {
+    TinyModel model = make_tiny_model({});
+    model.text_files["generation_config.json"] = R"({"eos_token_id": [3, 257, 9]})";
+    EXPECT_EQ(open(model).config().eos, (std::vector<int32_t>{257, 3, 9}));
+    model.text_files["generation_config.json"] = R"({"eos_token_id": "x"})";
+    expect_refused(model, ErrorCode::Corrupt, {"generation_config.json", "eos_token_id"});
+}
+
+TEST_F(SourceModelTest, MissingFoldersAndFilesAreNotFound) {
+    const auto code_of = [](const std::string& folder) {
+        try {
+            SourceModel::open(folder);
+        } catch (const Error& error) {
+            EXPECT_NE(std::string(error.what()).find(folder), std::string::npos) << error.what();
+            return error.code();
+        }
+        return ErrorCode::Internal;
+    };
+    EXPECT_EQ(code_of(directory_ / "absent"), ErrorCode::NotFound);
+    EXPECT_EQ(code_of(directory_.path()), ErrorCode::NotFound) << "no config.json";
+    std::ofstream(directory_ / "config.json") << make_tiny_model({}).config.dump();
+    EXPECT_EQ(code_of(directory_.path()), ErrorCode::NotFound) << "no weights";
+    EXPECT_EQ(code_of(directory_ / "config.json"), ErrorCode::NotFound) << "not a folder";
+}
+
+TEST_F(SourceModelTest, WrongShapesNameTheConfigKey) {
+    TinyModel model = make_tiny_model({});
+    model.config.set("intermediate_size", 56);
+    expect_refused(model, ErrorCode::Corrupt,
+                   {"model.safetensors: tensor model.layers.0.mlp.down_proj.weight is [32,48], "
+                    "expected [32,56] from config.json intermediate_size; is this the right"});
+    model = make_tiny_model({});
+    model.config.set("vocab_size", 300);
+    expect_refused(model, ErrorCode::Corrupt, {"vocab_size", "[272,32]", "[300,32]"});
+    model = make_tiny_model({});
+    model.config.set("num_key_value_heads", 4);
+    expect_refused(model, ErrorCode::Corrupt, {"k_proj", "num_key_value_heads x head_dim"});
+    model = make_tiny_model({});
+    model.tensors["model.norm.weight"] =
+        make_stored_tensor(DType::F32, {1, 32}, std::vector<float>(32, 1.0f));
+    expect_refused(model, ErrorCode::Corrupt, {"model.norm.weight is [1,32]", "hidden_size"});
+}
+
+TEST_F(SourceModelTest, MissingTensorsAreNamed) {
+    for (const char* name :
+         {"model.embed_tokens.weight", "model.norm.weight", "lm_head.weight",
+          "model.layers.1.self_attn.v_proj.weight", "model.layers.1.input_layernorm.weight"}) {
+        TinyModel model = make_tiny_model({});
+        model.tensors.erase(name);
+        expect_refused(model, ErrorCode::Corrupt, {name});
+    }
+    TinyModel model = make_tiny_model({});
+    model.config.set("num_hidden_layers", 3);
+    expect_refused(model, ErrorCode::Corrupt, {"model.layers.2."});
+}
+
+TEST_F(SourceModelTest, BiasesMustBeAsTheConfigSays) {
+    TinyModel model = make_tiny_model({});
+    model.config.set("attention_bias", true);
+    expect_refused(model, ErrorCode::Corrupt, {"self_attn", ".bias"});
+    model = make_tiny_model({.mlp_bias = true});
+    model.config.set("mlp_bias", false);
+    expect_refused(model, ErrorCode::Corrupt, {"mlp", ".bias", "expected none", "mlp_bias"});
+}
+
+TEST_F(SourceModelTest, IntegerWeightsAreRefused) {
+    TinyModel model = make_tiny_model({});
+    StoredTensor& weight = model.tensors.at(std::string(kQ0) + ".weight");
+    weight.dtype = DType::I32;
+    expect_refused(model, ErrorCode::Corrupt, {kQ0, "I32", "F32, F16 or BF16"});
+}
+
+TEST_F(SourceModelTest, ExtraTensorsAreNoError) {
+    TinyModel model = make_tiny_model({.tied = true});
+    model.tensors["model.layers.0.self_attn.rotary_emb.inv_freq"] =
+        make_stored_tensor(DType::F32, {4}, {1, 2, 3, 4});
+    model.tensors["lm_head.weight"] = model.tensors.at("model.embed_tokens.weight");
+    testing::internal::CaptureStderr();
+    EXPECT_NO_THROW(open(model));
+    EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+    model.tensors["extra.weight"] = make_stored_tensor(DType::F32, {1}, {1});
+    testing::internal::CaptureStderr();
+    EXPECT_NO_THROW(open(model));
+    EXPECT_NE(testing::internal::GetCapturedStderr().find("extra.weight"), std::string::npos);
+}
+
+TEST_F(SourceModelTest, NanAndInfAreFoundWhereTheyStand) {
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    const float inf = std::numeric_limits<float>::infinity();
+    for (const DType dtype : {DType::F32, DType::F16, DType::BF16}) {
+        for (const auto& [value, word] : {std::pair(nan, "nan"), std::pair(inf, "inf")}) {
+            for (const char* name : {"model.embed_tokens.weight",
+                                     "model.layers.1.mlp.up_proj.weight", "lm_head.weight"}) {
+                TinyModel model = make_tiny_model({.dtype = dtype});
+                StoredTensor& tensor = model.tensors.at(name);
+                std::vector<float> values = values_of(tensor);
+                values[32 * 5 + 7] = value;
+                tensor = make_stored_tensor(dtype, tensor.shape, values);
+                expect_refused(model, ErrorCode::Corrupt, {name, word, "row 5, column 7"});
+            }
+        }
+    }
+    TinyModel model = make_tiny_model({.attention_bias = true});
+    set_element(model.tensors.at(std::string(kQ0) + ".bias"), 3, inf);
+    expect_refused(model, ErrorCode::Corrupt, {kQ0, ".bias", "inf at index 3"});
+    model = make_tiny_model({});
+    set_element(model.tensors.at("model.norm.weight"), 0, -inf);
+    expect_refused(model, ErrorCode::Corrupt, {"model.norm.weight", "-inf"});
+}
+
+TEST_F(SourceModelTest, ForeignQuantizationIsNamed) {
+    TinyModel model = make_tiny_model({});
+    model.config.set("quantization_config", io::Json::Object{{"quant_method", "gptq"}});
+    expect_refused(model, ErrorCode::Unsupported, {"quant_method", "gptq", "quarot"});
+    model.config.set("quantization_config", io::Json::Object{{"load_in_4bit", true}});
+    expect_refused(model, ErrorCode::Corrupt, {"quantization_config", "quant_method"});
+    model = make_tiny_model({});
+    model.config.set("compression_config", io::Json::Object{});
+    expect_refused(model, ErrorCode::Unsupported, {"compression_config"});
+}
+
+TEST_F(SourceModelTest, GivesQuantizedWeightsAsStored) {
+    for (const bool symmetric : {true, false}) {
+        Recipe recipe = named_recipe("w6a6kv6");
+        recipe.weights.symmetric = symmetric;
+        recipe.down_bits = 8;
+        recipe.head_bits = 5;
+        const TinyModel model = make_quarot_model({.attention_bias = true}, recipe);
+        const SourceModel source = open(model);
+        EXPECT_TRUE(source.is_quantized());
+        EXPECT_TRUE(source.has_digests());
+        EXPECT_EQ(source.recipe().name, "w6a6kv6");
+        EXPECT_EQ(source.quantized({model::LinearRole::LmHead}).bits, 5);
+        EXPECT_EQ(source.quantized({model::LinearRole::Down, 1}).bits, 8);
+        const QuantizedMatrix q = source.quantized({model::LinearRole::Q, 0});
+        EXPECT_EQ(q.rows, 32);
+        EXPECT_EQ(q.cols, 32);
+        EXPECT_EQ(q.bits, 6);
+        EXPECT_EQ(q.symmetric, symmetric);
+        const auto& scales = model.tensors.at(std::string(kQ0) + ".weight_scale");
+        EXPECT_EQ(std::memcmp(q.scales.data(), scales.bytes.data(), scales.bytes.size()), 0);
+        EXPECT_FALSE(source.is_dense({model::LinearRole::Up, 0}));
+        EXPECT_NO_THROW(read_everything(source));
+    }
+}
+
+TEST_F(SourceModelTest, CountsBitsWithScalesAndZeroPoints) {
+    // Per layer: rows 32 + 16 + 16 + 32 + 48 + 48 + 32 with one scale each.
+    const double weights = 32 * 32 * 2 + 16 * 32 * 2 + 48 * 32 * 3;
+    const double rows = 32 + 16 + 16 + 32 + 48 + 48 + 32;
+    const SourceModel symmetric = open(make_quarot_model({}, named_recipe("rtn")));
+    EXPECT_DOUBLE_EQ(symmetric.bits_per_weight(), 4.0 + rows * 32 / weights);
+    const SourceModel asymmetric = open(make_quarot_model({}, asymmetric_recipe()));
+    EXPECT_DOUBLE_EQ(asymmetric.bits_per_weight(), 4.0 + rows * 40 / weights);
+}
+
+TEST_F(SourceModelTest, QuantizedTensorsAreChecked) {
+    const TinyModel good = make_quarot_model({}, asymmetric_recipe());
+    const std::string q = kQ0, down = kDown1;
+    TinyModel bad = good;
+    set_element<int64_t>(bad.tensors.at(q + ".weight_shape"), 1, 64);
+    expect_refused(test::with_digests(bad), ErrorCode::Corrupt, {q, "[32, 64]", "[32, 32]"});
+    for (const float scale : {0.0f, -1.0f, std::numeric_limits<float>::quiet_NaN(),
+                              std::numeric_limits<float>::infinity()}) {
+        bad = good;
+        set_element(bad.tensors.at(down + ".weight_scale"), 4, scale);
+        expect_refused(test::with_digests(bad), ErrorCode::Corrupt,
+                       {down, "weight_scale", "row 4", "above 0"});
+    }
+    bad = good;
+    set_element<uint8_t>(bad.tensors.at(q + ".weight_zero_point"), 2, 16);
+    expect_refused(test::with_digests(bad), ErrorCode::Corrupt,
+                   {q, "weight_zero_point", "16 at row 2", "at most 15"});
+    for (const char* part :
+         {".weight_packed", ".weight_shape", ".weight_scale", ".weight_zero_point"}) {
+        bad = good;
+        bad.tensors.erase(q + part);
+        expect_refused(test::with_digests(bad), ErrorCode::Corrupt, {q + part});
+    }
+    bad = good;
+    bad.tensors.at(q + ".weight_packed").dtype = DType::F32;
+    expect_refused(test::with_digests(bad), ErrorCode::Corrupt, {"weight_packed", "F32", "I32"});
+    bad = good;
+    bad.tensors.at(q + ".weight_scale").shape = {1, 32};
+    expect_refused(test::with_digests(bad), ErrorCode::Corrupt,
+                   {"weight_scale is [1,32]", "[32,1]"});
+}
+
+TEST_F(SourceModelTest, RecipesThatDoNotFitAreRefused) {
+    const TinyModel good = make_quarot_model({}, named_recipe("quarot-rtn"));
+    const auto with_rotation = [&](const std::string& key, const io::Json& value) {
+        TinyModel bad = good;
+        io::Json quantization = bad.config.at("quantization_config");
+        io::Json rotation = quantization.at("rotation");
+        rotation.set(key, value);
+        quantization.set("rotation", rotation);
+        bad.config.set("quantization_config", quantization);
+        return bad;
+    };
+    expect_refused(with_rotation("residual_block", 3), ErrorCode::Corrupt, {"residual_block"});
+    expect_refused(with_rotation("heads_block", 3), ErrorCode::Corrupt, {"heads_block", "4"});
+    expect_refused(with_rotation("ffn_block", 7), ErrorCode::Corrupt, {"ffn_block", "48"});
+    expect_refused(with_rotation("fold_norms", false), ErrorCode::Corrupt, {"fold_norms"});
+    TinyModel bad = good;
+    io::Json quantization = bad.config.at("quantization_config");
+    quantization.set("head_bits", 4);
+    bad.config.set("quantization_config", quantization);
+    bad.config.set("tie_word_embeddings", true);
+    expect_refused(bad, ErrorCode::Corrupt, {"lm_head", "tie_word_embeddings"});
+}
+
+TEST_F(SourceModelTest, DigestsFindEveryChangedTensor) {
+    const TinyModel good = make_quarot_model({}, named_recipe("rtn"));
+    for (const auto& [name, tensor] : good.tensors) {
+        if (name.ends_with(".weight_shape")) continue;  // its values are known
+        TinyModel bad = good;
+        bad.tensors.at(name).bytes[1] ^= std::byte{1};
+        expect_refused(bad, ErrorCode::Corrupt, {name, "model.safetensors", "quarot.json"});
+    }
+}
+
+TEST_F(SourceModelTest, DigestsMustBeCompleteOrAbsent) {
+    TinyModel model = make_quarot_model({}, named_recipe("rtn"));
+    model.text_files["quarot.json"] =
+        R"({"schema": "quarot.provenance/1", "tensors": {"other": "00"}})";
+    expect_refused(model, ErrorCode::Corrupt, {"no digest in quarot.json"});
+    model.text_files["quarot.json"] = R"({"schema": "quarot.provenance/1", "tensors": {}})";
+    expect_refused(model, ErrorCode::Corrupt, {"quarot.json", "tensors"});
+    model.text_files["quarot.json"] = R"({"schema": "quarot.provenance/1"})";
+    expect_refused(model, ErrorCode::Corrupt, {"quarot.json", "tensors"});
+    model.text_files.erase("quarot.json");
+    const SourceModel source = open(model);
+    EXPECT_FALSE(source.has_digests());
+    EXPECT_NO_THROW(read_everything(source));
+}
+
+}  // namespace quarot::folder

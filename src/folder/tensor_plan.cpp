@@ -1,0 +1,218 @@
+#include "folder/tensor_plan.h"
+
+#include <algorithm>
+
+#include "core/error.h"
+#include "core/log.h"
+#include "io/text.h"
+#include "model/role_formats.h"
+#include "tensor/bit_pack.h"
+
+namespace quarot::folder {
+
+namespace {
+
+const std::vector<DType> kFloats = {DType::F32, DType::F16, DType::BF16};
+constexpr std::string_view kHiddenKey = "hidden_size";
+constexpr std::string_view kQueryKey = "num_attention_heads x head_dim";
+constexpr std::string_view kKvKey = "num_key_value_heads x head_dim";
+
+std::string_view out_key(model::LinearRole role) {
+    switch (role) {
+        case model::LinearRole::Q:
+            return kQueryKey;
+        case model::LinearRole::K:
+        case model::LinearRole::V:
+            return kKvKey;
+        case model::LinearRole::Gate:
+        case model::LinearRole::Up:
+            return "intermediate_size";
+        case model::LinearRole::LmHead:
+            return "vocab_size";
+        case model::LinearRole::O:
+        case model::LinearRole::Down:
+            break;
+    }
+    return kHiddenKey;
+}
+
+std::string_view in_key(model::LinearRole role) {
+    if (role == model::LinearRole::O) return kQueryKey;
+    return role == model::LinearRole::Down ? "intermediate_size" : kHiddenKey;
+}
+
+class Planner {
+  public:
+    Planner(const Family& family, const model::ModelConfig& config, const Recipe& recipe)
+        : family_(family), config_(config), recipe_(recipe) {}
+
+    TensorPlan plan() {
+        add(std::string(family_.embedding), {config_.vocab, config_.hidden}, kFloats,
+            {"vocab_size", kHiddenKey});
+        for (int64_t layer = 0; layer < config_.n_layers; ++layer) {
+            add_norm(model::NormRole::Attention, layer);
+            add_norm(model::NormRole::Mlp, layer);
+            for (const model::LinearRole role : model::kLayerRoles) add_linear({role, layer});
+        }
+        add_norm(model::NormRole::Final, 0);
+        if (!config_.tied_embeddings) add_linear({model::LinearRole::LmHead});
+        return std::move(plan_);
+    }
+
+  private:
+    // Roles of a fused tensor add up to its rows.
+    void add(const std::string& name, Shape shape, const std::vector<DType>& dtypes,
+             std::array<std::string_view, 2> keys) {
+        const auto [there, is_new] = plan_.try_emplace(name, ExpectedTensor{shape, dtypes, keys});
+        if (!is_new) there->second.shape[0] = std::max(there->second.shape[0], shape[0]);
+    }
+
+    void add_norm(model::NormRole role, int64_t layer) {
+        add(family_.norm(role, layer), {config_.hidden}, kFloats, {kHiddenKey, {}});
+    }
+
+    void add_linear(const model::LinearId& id) {
+        const TensorSlice slice = family_.linear(id, config_);
+        const int64_t rows = slice.first_row + out_features(id.role, config_);
+        const std::array<std::string_view, 2> keys = {out_key(id.role), in_key(id.role)};
+        if (weight_bits(recipe_, id.role) < 16) {
+            const int64_t n_apart = n_outliers(recipe_, id.role, config_);
+            add_quantized(slice.name, {rows, in_features(id.role, config_) - n_apart},
+                          weight_format(recipe_, id.role), keys);
+            if (has_column_order(recipe_, id.role)) {
+                add(slice.name + ".column_order", {in_features(id.role, config_)}, {DType::I32},
+                    {keys[1], {}});
+            }
+            if (n_apart > 0) add_outliers(slice.name + ".outlier", {rows, n_apart}, keys);
+        } else {
+            add(slice.name + ".weight", {rows, in_features(id.role, config_)}, kFloats, keys);
+        }
+        if (has_bias(id.role, config_)) {
+            add(slice.name + ".bias", {rows}, kFloats, {keys[0], {}});
+        }
+    }
+
+    void add_outliers(const std::string& name, Shape shape, std::array<std::string_view, 2> keys) {
+        const WeightFormat format = outlier_weight_format(recipe_);
+        if (format.bits == 16) return add(name + ".weight", std::move(shape), {DType::F16}, keys);
+        add_quantized(name, std::move(shape), format, keys);
+    }
+
+    void add_quantized(const std::string& name, Shape shape, const WeightFormat& format,
+                       std::array<std::string_view, 2> keys) {
+        const int64_t rows = shape[0], in = shape[1];
+        const int64_t n_groups = format.group_size == 0 ? 1 : ceil_div(in, format.group_size);
+        const DType scale_dtype = format.group_size == 0 ? DType::F32 : DType::F16;
+        add(name + ".weight_packed", {rows, packed_words(in, format.bits)}, {DType::I32}, keys);
+        add(name + ".weight_shape", {2}, {DType::I64}, {});
+        add(name + ".weight_scale", {rows, n_groups}, {scale_dtype}, keys);
+        if (!format.symmetric) {
+            add(name + ".weight_zero_point", {rows, n_groups}, {DType::U8}, keys);
+        }
+    }
+
+    const Family& family_;
+    const model::ModelConfig& config_;
+    const Recipe& recipe_;
+    TensorPlan plan_;
+};
+
+std::string text_of(const Shape& shape) {
+    return io::Json(io::Json::Array(shape.begin(), shape.end())).dump(-1);
+}
+
+// " from config.json intermediate_size; ...", naming the dimension that differs, or both.
+std::string shape_source(const ExpectedTensor& expected, const Shape& found) {
+    std::string keys;
+    for (size_t i = 0; i < expected.shape.size() && i < expected.shape_keys.size(); ++i) {
+        const bool differs = found.size() != expected.shape.size() || found[i] != expected.shape[i];
+        if (!differs || expected.shape_keys[i].empty()) continue;
+        keys += fmt::format("{}{}", keys.empty() ? "" : " and ", expected.shape_keys[i]);
+    }
+    if (keys.empty()) return "";
+    return fmt::format(" from config.json {}; is this the right config?", keys);
+}
+
+std::string names_of(const std::vector<DType>& dtypes) {
+    std::string list;
+    for (size_t i = 0; i < dtypes.size(); ++i) {
+        const bool last = i + 1 == dtypes.size();
+        list += fmt::format("{}{}", i == 0 ? "" : last ? " or " : ", ", name_of(dtypes[i]));
+    }
+    return list;
+}
+
+void check_tensor(const std::string& name, const ExpectedTensor& expected,
+                  const io::Checkpoint& checkpoint) {
+    const io::TensorInfo& info = checkpoint.info(name);
+    if (info.shape != expected.shape) {
+        fail(ErrorCode::Corrupt, "{}: tensor {} is {}, expected {}{}", checkpoint.file_of(name),
+             name, text_of(info.shape), text_of(expected.shape),
+             shape_source(expected, info.shape));
+    }
+    const auto& dtypes = expected.dtypes;
+    if (std::find(dtypes.begin(), dtypes.end(), info.dtype) == dtypes.end()) {
+        fail(ErrorCode::Corrupt, "{}: tensor {} has dtype {}, expected {}",
+             checkpoint.file_of(name), name, name_of(info.dtype), names_of(dtypes));
+    }
+}
+
+bool is_harmless(const std::string& name) {
+    // Derived values that old programs stored, and the second copy of a tied head.
+    return name.ends_with("rotary_emb.inv_freq") || name == "lm_head.weight";
+}
+
+void refuse_unplanned_bias(const std::string& name, const TensorPlan& plan,
+                           const io::Checkpoint& checkpoint) {
+    constexpr std::string_view kSuffix = ".bias";
+    if (!name.ends_with(kSuffix)) return;
+    const std::string stem = name.substr(0, name.size() - kSuffix.size());
+    if (!plan.contains(stem + ".weight") && !plan.contains(stem + ".weight_packed")) return;
+    fail(ErrorCode::Corrupt,
+         "{}: tensor {} is there, expected none, since config.json gives this linear no bias "
+         "(attention_bias, mlp_bias)",
+         checkpoint.file_of(name), name);
+}
+
+}  // namespace
+
+TensorPlan plan_tensors(const Family& family, const model::ModelConfig& config,
+                        const Recipe& recipe) {
+    return Planner(family, config, recipe).plan();
+}
+
+void check_tensors(const TensorPlan& plan, const io::Checkpoint& checkpoint) {
+    for (const auto& [name, expected] : plan) check_tensor(name, expected, checkpoint);
+    int64_t n_unused = 0;
+    std::string first_unused;
+    for (const std::string& name : checkpoint.names()) {
+        if (plan.contains(name)) continue;
+        refuse_unplanned_bias(name, plan, checkpoint);
+        if (is_harmless(name)) continue;
+        if (n_unused++ == 0) first_unused = io::printable(name);
+    }
+    if (n_unused == 0) return;
+    log_warning("{} holds {} tensors that the model does not use, the first of them {}",
+                checkpoint.folder(), n_unused, first_unused);
+}
+
+std::vector<std::string> tensor_problems(const TensorPlan& plan, const io::Checkpoint& checkpoint) {
+    std::vector<std::string> problems;
+    const auto collect = [&](const auto& check) {
+        try {
+            check();
+        } catch (const Error& error) {
+            problems.emplace_back(error.what());
+        }
+    };
+    for (const auto& [name, expected] : plan) {
+        collect([&] { check_tensor(name, expected, checkpoint); });
+    }
+    for (const std::string& name : checkpoint.names()) {
+        if (plan.contains(name)) continue;
+        collect([&] { refuse_unplanned_bias(name, plan, checkpoint); });
+    }
+    return problems;
+}
+
+}  // namespace quarot::folder

@@ -1,0 +1,38 @@
+// The formats that activations and the KV cache are quantized to.
+#pragma once
+
+#include <cstdint>
+
+namespace quarot::kernels {
+
+// Of asymmetric activations: an integer code that stands for 0, or the real value of code 0.
+enum class ZeroPoint { Integer, Real };
+
+// How activations are quantized; bits = 16: not at all.
+struct ActivationFormat {
+    int bits = 16;
+    int64_t group_size = 0;  // along the row; 0: one group a row
+    bool symmetric = true;
+    float clip = 1.0f;
+    ZeroPoint zero = ZeroPoint::Integer;
+
+    bool has_offsets() const { return !symmetric && zero == ZeroPoint::Integer; }
+    bool has_bases() const { return !symmetric && zero == ZeroPoint::Real; }
+    bool operator==(const ActivationFormat&) const = default;
+};
+
+enum class KvAxis { Token };  // one scale per token, head and group
+
+// How K or V is kept. Asymmetric: value = scale * (q - zero), q in [0, 2^b - 1].
+struct KvFormat {
+    int bits = 16;  // 2..8; 16: fp32 on reference and cpu
+    KvAxis axis = KvAxis::Token;
+    int64_t group_size = 0;  // along head_dim; 0: the whole head
+    float clip = 1.0f;
+    int64_t exempt_positions = 0;  // first positions of a sequence that stay unquantized
+    // K's range always includes 0, V's does not (docs/quarot.md).
+    bool range_includes_zero = true;
+    bool operator==(const KvFormat&) const = default;
+};
+
+}  // namespace quarot::kernels

@@ -1,0 +1,89 @@
+#include "model/role_formats.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <string_view>
+
+#include "core/error.h"
+
+namespace quarot::model {
+
+namespace {
+
+// "32, 64, 96" of the multiples of 16 that divide all widths.
+std::string common_group_sizes(const std::vector<int64_t>& widths) {
+    std::string list;
+    const int64_t smallest = *std::min_element(widths.begin(), widths.end());
+    for (int64_t size = 16; size <= smallest; size += 16) {
+        const bool fits = std::all_of(widths.begin(), widths.end(),
+                                      [size](int64_t width) { return width % size == 0; });
+        if (fits) list += fmt::format("{}{}", list.empty() ? "" : ", ", size);
+    }
+    return list.empty() ? "none from 16 on" : list;
+}
+
+}  // namespace
+
+int weight_bits(const Recipe& recipe, LinearRole role) {
+    if (role == LinearRole::LmHead) return recipe.head_bits;
+    if (role == LinearRole::Down && recipe.down_bits != 0) return recipe.down_bits;
+    return recipe.weights.bits;
+}
+
+WeightFormat weight_format(const Recipe& recipe, LinearRole role) {
+    WeightFormat format = recipe.weights;
+    format.bits = weight_bits(recipe, role);
+    return format;
+}
+
+kernels::ActivationFormat activation_format(const Recipe& recipe, LinearRole role) {
+    if (role == LinearRole::LmHead) return {};
+    kernels::ActivationFormat format = recipe.activations;
+    if (role == LinearRole::Down && recipe.down_bits != 0 && format.bits < 16) {
+        format.bits = recipe.down_bits;
+    }
+    return format;
+}
+
+bool has_column_order(const Recipe& recipe, LinearRole role) {
+    return recipe.outliers.enabled() && role != LinearRole::LmHead &&
+           weight_bits(recipe, role) < 16;
+}
+
+int64_t n_outliers(const Recipe& recipe, LinearRole role, const ModelConfig& config) {
+    if (!has_column_order(recipe, role)) return 0;
+    const int64_t n = in_features(role, config);
+    const auto wanted =
+        static_cast<int64_t>(std::ceil(recipe.outliers.share * static_cast<double>(n)));
+    const int64_t unit = std::lcm(std::max<int64_t>(recipe.weights.group_size, 1),
+                                  std::max<int64_t>(recipe.activations.group_size, 1));
+    return wanted + (n - wanted) % unit;
+}
+
+void check_groups(const Recipe& recipe, const ModelConfig& config) {
+    std::vector<int64_t> widths;
+    for (const LinearRole role : kLayerRoles) widths.push_back(in_features(role, config));
+    const auto check = [&](std::string_view flag, int64_t size) {
+        if (size == 0) return;
+        for (size_t i = 0; i < widths.size(); ++i) {
+            if (widths[i] % size == 0) continue;
+            fail(ErrorCode::Usage,
+                 "{} is {}, which does not divide the {} inputs of {}; sizes that divide all "
+                 "inputs: {}",
+                 flag, size, widths[i], rule_of(kLayerRoles[i]).name, common_group_sizes(widths));
+        }
+    };
+    check("--group-size", recipe.weights.group_size);
+    check("--a-group-size", recipe.activations.group_size);
+    for (const LinearRole role : kLayerRoles) {
+        const int64_t n = in_features(role, config);
+        if (n_outliers(recipe, role, config) < n) continue;
+        fail(ErrorCode::Usage,
+             "recipe {} would keep all {} inputs of {} apart, since groups of {} leave no fewer; "
+             "choose smaller groups",
+             recipe.name, n, rule_of(role).name, recipe.weights.group_size);
+    }
+}
+
+}  // namespace quarot::model

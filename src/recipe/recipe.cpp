@@ -1,0 +1,167 @@
+// Which settings of a recipe a user may combine.
+#include "recipe/recipe.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <string_view>
+
+#include "core/error.h"
+
+namespace quarot {
+
+namespace {
+
+constexpr int64_t kMaxGroup = int64_t{1} << 20;
+constexpr int64_t kMaxSamples = int64_t{1} << 20;
+constexpr int64_t kMaxSeqlen = int64_t{1} << 20;
+
+void check_width(std::string_view flag, int bits) {
+    if (is_width(bits)) return;
+    fail(ErrorCode::Usage, "{} is {}, expected 2 to 8, or 16 for not quantized", flag, bits);
+}
+
+void check_clip(std::string_view flag, float clip) {
+    if (is_clip(clip)) return;
+    fail(ErrorCode::Usage, "{} is {}, expected a ratio above 0 and at most 1", flag, clip);
+}
+
+void check_group_size(std::string_view flag, int64_t group_size) {
+    if (group_size == 0 || is_group_size(group_size)) return;
+    fail(ErrorCode::Usage, "{} is {}, expected a multiple of 4 from 4 to {}, or 0 for none", flag,
+         group_size, kMaxGroup);
+}
+
+void check_rotation(const RotationSpec& rotation) {
+    if (rotation.residual != ResidualRotation::None && !rotation.fold_norms) {
+        fail(ErrorCode::Usage, "--rotate turns the residual stream, which needs folded norm gains");
+    }
+    if (rotation.residual_block < 0 || rotation.heads_block < 0 || rotation.ffn_block < 0) {
+        fail(ErrorCode::Usage, "block sizes of a rotation are {}, {} and {}, expected 0 or more",
+             rotation.residual_block, rotation.heads_block, rotation.ffn_block);
+    }
+}
+
+void check_kv(char which, const kernels::KvFormat& format) {
+    check_width(fmt::format("--{}-bits", which), format.bits);
+    check_clip(fmt::format("--{}-clip", which), format.clip);
+    if (format.group_size != 0) {
+        fail(ErrorCode::Unsupported,
+             "groups of {} inside a head of {} are not in this version, expected whole heads",
+             format.group_size, which);
+    }
+    if (format.exempt_positions != 0) {
+        fail(ErrorCode::Unsupported, "exempt positions of {} are {}, and this version has none",
+             which, format.exempt_positions);
+    }
+}
+
+void check_weights(const WeightFormat& weights) {
+    check_width("--w-bits", weights.bits);
+    check_group_size("--group-size", weights.group_size);
+    if (weights.method != "rtn" && weights.method != "gptq") {
+        fail(ErrorCode::Usage, "--method is {}, expected rtn or gptq", weights.method);
+    }
+    if (!(weights.damp >= 0.0 && weights.damp <= 1.0)) {
+        fail(ErrorCode::Usage, "--damp is {}, expected 0 to 1", weights.damp);
+    }
+}
+
+void check_activations(const kernels::ActivationFormat& format) {
+    check_width("--a-bits", format.bits);
+    check_clip("--a-clip", format.clip);
+    check_group_size("--a-group-size", format.group_size);
+    if (format.zero == kernels::ZeroPoint::Real && format.symmetric) {
+        fail(ErrorCode::Usage, "--a-zero real needs --a-asym: symmetric codes have no zero point");
+    }
+}
+
+void check_smoothing(const Recipe& recipe) {
+    const double alpha = recipe.smoothing.alpha;
+    if (!(alpha >= 0.0 && alpha <= 1.0)) {
+        fail(ErrorCode::Usage, "--smooth-alpha is {}, expected 0 to 1, 0 for searched", alpha);
+    }
+    if (recipe.smoothing.enabled && recipe.rotation.fold_norms) {
+        fail(ErrorCode::Usage,
+             "smoothing scales the norm gains, and a rotation folds them into the weights; choose "
+             "one of both (--rotate none)");
+    }
+}
+
+void check_outliers(const Recipe& recipe) {
+    const OutlierSpec& outliers = recipe.outliers;
+    if (!is_outlier_share(outliers.share)) {
+        fail(ErrorCode::Usage, "the share of outlier columns is {}, expected 0 to 0.5",
+             outliers.share);
+    }
+    if (!outliers.enabled()) return;
+    check_width("the width of outlier columns", outliers.bits);
+    if (recipe.weights.bits == 16) {
+        fail(ErrorCode::Usage,
+             "recipe {} keeps columns apart from quantized weights, and --w-bits is 16: there are "
+             "none",
+             recipe.name);
+    }
+    if (recipe.calibration.activations == CalibrationActivations::Quantized) {
+        fail(ErrorCode::Usage,
+             "recipe {} chooses columns by their inputs in full precision, and "
+             "--calib-activations is quantized, expected full",
+             recipe.name);
+    }
+}
+
+void check_calibration(const CalibrationSpec& spec) {
+    if (spec.n_samples < 1 || spec.n_samples > kMaxSamples) {
+        fail(ErrorCode::Usage, "--nsamples is {}, expected 1 to {}", spec.n_samples, kMaxSamples);
+    }
+    if (spec.seqlen < 2 || spec.seqlen > kMaxSeqlen) {
+        fail(ErrorCode::Usage, "--seqlen is {}, expected 2 to {}", spec.seqlen, kMaxSeqlen);
+    }
+}
+
+}  // namespace
+
+kernels::ActivationFormat outlier_activation_format(const Recipe& recipe) {
+    kernels::ActivationFormat format;
+    if (recipe.activations.bits < 16) format.bits = recipe.outliers.bits;
+    return format;
+}
+
+WeightFormat outlier_weight_format(const Recipe& recipe) {
+    return {.bits = recipe.outliers.bits, .clip_search = false};
+}
+
+bool is_width(int64_t bits) {
+    return (bits >= 2 && bits <= 8) || bits == 16;
+}
+
+bool is_group_size(int64_t size) {
+    return size >= 4 && size <= kMaxGroup && size % 4 == 0;
+}
+
+bool is_outlier_share(double share) {
+    return share >= 0.0 && share <= 0.5;
+}
+
+bool is_clip(double clip) {
+    return clip > 0.0 && clip <= 1.0;
+}
+
+void check_recipe(const Recipe& recipe) {
+    check_rotation(recipe.rotation);
+    check_weights(recipe.weights);
+    check_activations(recipe.activations);
+    check_calibration(recipe.calibration);
+    check_smoothing(recipe);
+    check_outliers(recipe);
+    check_kv('k', recipe.k);
+    check_kv('v', recipe.v);
+    if (recipe.down_bits != 0) check_width("--down-bits", recipe.down_bits);
+    check_width("--head-bits", recipe.head_bits);
+    if (recipe.storage && !is_float_weight(*recipe.storage)) {
+        fail(ErrorCode::Usage, "--dtype is {}, expected keep, f32, f16 or bf16",
+             name_of(*recipe.storage));
+    }
+}
+
+}  // namespace quarot

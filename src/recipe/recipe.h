@@ -1,0 +1,136 @@
+// The named set of all settings: what is rotated, what is quantized and how.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kernels/formats.h"
+#include "tensor/dtype.h"
+
+namespace quarot {
+
+enum class ResidualRotation { None, Hadamard, Random };  // R1
+
+// Block sizes of 0 mean the whole width; smaller blocks let a transform be cut at tensor-parallel
+// borders.
+struct RotationSpec {
+    ResidualRotation residual = ResidualRotation::None;  // R1
+    bool value_heads = false;  // R2, folded; with it the online head mix before o_proj
+    bool query_key = false;    // R3, online
+    bool ffn = false;          // R4, online
+    bool fold_norms = false;   // norm gains into the weights that follow
+    // What head mix and R4 read, hold between their factors and write: F32, or F16 as the original
+    // program's default. Their arithmetic, and all of R3, is fp32 in either case.
+    DType online_dtype = DType::F32;
+    uint32_t seed = 0;
+    int64_t residual_block = 0;
+    int64_t heads_block = 0;  // in heads
+    int64_t ffn_block = 0;
+    bool operator==(const RotationSpec&) const = default;
+};
+
+// Which weights GPTQ takes a group's scale from: with all updates of the columns before the group,
+// or, as the original program does, without those of the group's own block of 128 columns.
+enum class GroupScales { Updated, BlockStart };
+
+struct WeightFormat {
+    std::string method = "rtn";
+    int bits = 16;
+    int64_t group_size = 0;  // along the input; 0: per output channel
+    bool symmetric = true;
+    bool clip_search = true;
+    // GPTQ only.
+    double damp = 0.01;      // of the Hessian's mean diagonal, added to its diagonal
+    bool act_order = false;  // columns by falling diagonal; groups keep their place
+    GroupScales group_scales = GroupScales::Updated;
+    bool operator==(const WeightFormat&) const = default;
+};
+
+// SmoothQuant: scales that move from what q, k, v, gate and up read into their weights, and so out
+// of the norm gain before them: s_j = max|x_j|^alpha / max_i|w_ij|^(1 - alpha).
+struct SmoothingSpec {
+    bool enabled = false;
+    double alpha = 0.0;  // 0: that of 0.1, 0.2 .. 0.9 which disturbs the linears least
+    bool operator==(const SmoothingSpec&) const = default;
+};
+
+// By what a column of the inputs counts as large on the calibration text.
+enum class OutlierMeasure { Maximum, Energy };  // max|x|, or the mean of x^2
+
+// The columns with the largest inputs, kept apart: they stand behind the others, with weights and
+// activations of their own width.
+struct OutlierSpec {
+    double share = 0.0;   // of the inputs of a linear; more are kept where groups need it
+    int bits = 16;        // of weights (rounded to nearest) and activations; 16: F16 and fp32
+    bool sorted = false;  // the other columns stand by rising measure, so that groups hold alike
+    OutlierMeasure measure = OutlierMeasure::Maximum;
+
+    bool enabled() const { return share > 0.0 || sorted; }
+    bool operator==(const OutlierSpec&) const = default;
+};
+
+enum class CalibrationWindows { First, Random };
+enum class CalibrationActivations { Full, Quantized };
+
+// Which tokens calibrating sees (GPTQ, smoothing, columns kept apart), and how. Running a model
+// does not read it.
+struct CalibrationSpec {
+    int64_t n_samples = 32;  // windows
+    int64_t seqlen = 2048;   // tokens of a window
+    // Random: starts drawn as the original program draws them from the recipe's seed.
+    CalibrationWindows windows = CalibrationWindows::Random;
+    // What layers hand to the next while calibrating: activations and cache as they are, as in the
+    // paper, or quantized as the finished model will have them.
+    CalibrationActivations activations = CalibrationActivations::Full;
+    bool operator==(const CalibrationSpec&) const = default;
+};
+
+struct Recipe {
+    std::string name = "none";  // "none": an ordinary full-precision folder
+    RotationSpec rotation;
+    WeightFormat weights;
+    kernels::ActivationFormat activations;
+    kernels::KvFormat k;
+    kernels::KvFormat v;
+    int down_bits = 0;             // weights and activations of down_proj; 0: as the others
+    int head_bits = 16;            // weights of lm_head
+    std::optional<DType> storage;  // of float tensors that change; empty: keep
+    SmoothingSpec smoothing;
+    OutlierSpec outliers;
+    CalibrationSpec calibration;
+
+    bool quantizes_weights() const {
+        return weights.bits < 16 || (down_bits != 0 && down_bits < 16) || head_bits < 16;
+    }
+    bool operator==(const Recipe&) const = default;
+};
+
+// What the columns kept apart are quantized to: symmetric, one scale a token.
+kernels::ActivationFormat outlier_activation_format(const Recipe& recipe);
+// Their weights: symmetric, one scale a row.
+WeightFormat outlier_weight_format(const Recipe& recipe);
+
+// Recipe of a folder without quantization_config: nothing rotated, nothing quantized.
+Recipe full_precision_recipe();
+
+// Error{Usage} naming the recipes there are.
+Recipe named_recipe(const std::string& name);
+std::vector<std::string> recipe_names();
+std::string default_recipe_name();
+// The recipe that settings changed from that of recipe.name have become: the named one if nothing
+// but the seed, the stored dtype and how the calibration text is cut differs, else another with
+// these settings, else "custom".
+std::string name_by_settings(const Recipe& recipe);
+
+// Error{Usage} naming the flag if a setting is out of range or contradicts another;
+// Error{Unsupported} for settings this version does not have.
+void check_recipe(const Recipe& recipe);
+// The rules that hold for a single setting, whoever asks.
+bool is_width(int64_t bits);          // 2..8 or 16
+bool is_clip(double clip);            // (0, 1]
+bool is_group_size(int64_t size);     // a multiple of 4, not 0
+bool is_outlier_share(double share);  // [0, 0.5]
+
+}  // namespace quarot
