@@ -27,15 +27,21 @@ class Json {
     using Array = std::vector<Json>;
     using Object = std::vector<std::pair<std::string, Json>>;
 
-    Json() = default;                                        // null
-    Json(bool value) : value_(value) {}                      // NOLINT(google-explicit-constructor)
-    Json(int value) : value_(int64_t{value}) {}              // NOLINT
-    Json(int64_t value) : value_(value) {}                   // NOLINT
-    Json(double value) : value_(value) {}                    // NOLINT
-    Json(const char* value) : value_(std::string(value)) {}  // NOLINT
-    Json(std::string value) : value_(std::move(value)) {}    // NOLINT
-    Json(Array value) : value_(std::move(value)) {}          // NOLINT
-    Json(Object value) : value_(std::move(value)) {}         // NOLINT
+    Json();                   // null
+    Json(bool value);         // NOLINT(google-explicit-constructor)
+    Json(int value);          // NOLINT
+    Json(int64_t value);      // NOLINT
+    Json(double value);       // NOLINT
+    Json(const char* value);  // NOLINT
+    Json(std::string value);  // NOLINT
+    Json(Array value);        // NOLINT
+    Json(Object value);       // NOLINT
+    // Defined in json.cpp, because each is much code wherever it is inlined.
+    Json(const Json& other);
+    Json(Json&& other) noexcept;
+    Json& operator=(const Json& other);
+    Json& operator=(Json&& other) noexcept;
+    ~Json();
 
     // Refuses, with Error{Corrupt} naming `source`: bad UTF-8, trailing garbage, comments, NaN
     // literals, duplicate keys, non-finite numbers, integers outside int64 are doubles, and

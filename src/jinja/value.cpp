@@ -52,6 +52,13 @@ std::string text_key(std::string_view text) {
 
 }  // namespace
 
+Value::Value() = default;
+Value::Value(const Value& other) = default;
+Value::Value(Value&& other) noexcept = default;
+Value& Value::operator=(const Value& other) = default;
+Value& Value::operator=(Value&& other) noexcept = default;
+Value::~Value() = default;
+
 int64_t Range::size() const {
     if (step > 0 && start < stop) return (stop - start - 1) / step + 1;
     if (step < 0 && start > stop) return (start - stop - 1) / -step + 1;
@@ -127,7 +134,7 @@ void Namespace::set(const Text& name, Value value) {
 }
 
 Value make_undefined(Budget& budget, std::string reason) {
-    budget.allocate(sizeof reason + reason.size() + kBytesPerObject);
+    budget.allocate(sizeof(std::string) + reason.size() + kBytesPerObject);
     return Undefined{std::make_shared<const std::string>(std::move(reason))};
 }
 

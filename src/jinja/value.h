@@ -56,7 +56,13 @@ class Value {
     using Data = std::variant<Undefined, None, bool, int64_t, double, TextPtr, SequencePtr, DictPtr,
                               Range, std::shared_ptr<Namespace>, std::shared_ptr<const Callable>,
                               std::shared_ptr<Loop>>;
-    Value() = default;  // undefined
+    Value();  // undefined
+    // Defined in value.cpp, because each is much code wherever it is inlined.
+    Value(const Value& other);
+    Value(Value&& other) noexcept;
+    Value& operator=(const Value& other);
+    Value& operator=(Value&& other) noexcept;
+    ~Value();
     template <typename T>
     requires IsAlternative<T, Data>::value Value(T data)
         : data_(std::in_place_type<T>, std::move(data)) {}  // NOLINT

@@ -11,12 +11,15 @@
 #include "io/file.h"
 #include "io/hash.h"
 #include "io/json.h"
+#include "support/checkout.h"
 #include "tokenizer/tokenizer.h"
 
 namespace quarot::tokenizer {
 namespace {
 
-const std::string kShared = QUAROT_SOURCE_DIR "/../shared";
+using test::in_checkout;
+
+const std::string kShared = in_checkout("../shared");
 
 struct Subject {
     std::string name;
@@ -34,7 +37,7 @@ bool exists(const std::string& path) {
 }
 
 Subject tiny_novels() {
-    const std::string own = QUAROT_SOURCE_DIR "/models/tiny-novels";
+    const std::string own = in_checkout("models/tiny-novels");
     const bool has_own = exists(own + "/tokenizer.json") && exists(own + "/reference.json");
     const std::string folder = has_own ? own : kShared + "/models/tiny-novels";
     return {"tiny_novels", folder, folder + "/reference.json", kShared + "/data/text/hound.txt"};
@@ -48,7 +51,7 @@ Subject stories260k() {
 
 Subject smollm2() {
     const char* named = std::getenv("QUAROT_SMOLLM2");
-    return {"smollm2_135m", named ? named : QUAROT_SOURCE_DIR "/build/models/smollm2-135m",
+    return {"smollm2_135m", named ? named : in_checkout("build/models/smollm2-135m"),
             kShared + "/models/smollm2-135m/reference.json",
             kShared + "/data/eval/wikitext-2-raw/wiki.test.raw"};
 }

@@ -10,6 +10,7 @@
 #include "e2e/expectations.h"
 #include "e2e/model_surgery.h"
 #include "e2e/program.h"
+#include "support/checkout.h"
 #include "support/temp_dir.h"
 
 namespace quarot::test {
@@ -21,7 +22,7 @@ using Seconds = std::chrono::duration<double>;
 using Files = std::map<std::string, std::string>;  // content by name
 using Words = std::vector<std::string>;
 
-const std::string kModel = QUAROT_SOURCE_DIR "/models/tiny-novels";
+const std::string kModel = in_checkout("models/tiny-novels");
 constexpr int kLayers = 8;
 constexpr int kUsage = 2;
 constexpr int kIo = 7;

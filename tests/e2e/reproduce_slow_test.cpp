@@ -9,6 +9,7 @@
 
 #include "e2e/expectations.h"
 #include "e2e/program.h"
+#include "support/checkout.h"
 #include "support/temp_dir.h"
 
 namespace quarot::test {
@@ -17,7 +18,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using Words = std::vector<std::string>;
 
-const std::string kModel = QUAROT_SOURCE_DIR "/models/tiny-novels";
+const std::string kModel = in_checkout("models/tiny-novels");
 const Words kText = {"--text", kModel + "/eval.txt", "--seqlen", "256"};
 const Words kCalibration = {"--calib", kModel + "/calib.txt", "--nsamples", "4"};
 

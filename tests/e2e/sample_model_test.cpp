@@ -7,12 +7,13 @@
 #include "e2e/expectations.h"
 #include "e2e/model_surgery.h"
 #include "e2e/program.h"
+#include "support/checkout.h"
 #include "support/temp_dir.h"
 
 namespace quarot::test {
 namespace {
 
-const std::string kModel = QUAROT_SOURCE_DIR "/models/tiny-novels";
+const std::string kModel = in_checkout("models/tiny-novels");
 
 class SampleModel : public testing::Test {
   protected:

@@ -6,12 +6,11 @@
 #include <filesystem>
 
 #include "folder/load_weights.h"
+#include "support/checkout.h"
 
 namespace quarot::test {
 
 namespace {
-
-const std::string kRoot = QUAROT_SOURCE_DIR;
 
 std::string if_exists(const std::string& path) {
     return std::filesystem::exists(path) ? path : "";
@@ -20,22 +19,22 @@ std::string if_exists(const std::string& path) {
 }  // namespace
 
 std::string model_folder(const std::string& name) {
-    if (name == "tiny-novels") return if_exists(kRoot + "/models/tiny-novels");
+    if (name == "tiny-novels") return if_exists(in_checkout("models/tiny-novels"));
     if (name == "smollm2-135m") {
         const char* chosen = std::getenv("QUAROT_SMOLLM2");
-        const std::string folder = chosen != nullptr ? chosen : kRoot + "/build/models/" + name;
+        const std::string folder = chosen != nullptr ? chosen : in_checkout("build/models/" + name);
         return if_exists(folder + "/config.json").empty() ? "" : folder;
     }
-    return if_exists(kRoot + "/../shared/models/" + name);
+    return if_exists(in_checkout("../shared/models/" + name));
 }
 
 std::string reference_folder(const std::string& name) {
     if (name == "tiny-novels") return model_folder(name);
-    return if_exists(kRoot + "/../shared/models/" + name);
+    return if_exists(in_checkout("../shared/models/" + name));
 }
 
 std::string shared_data(const std::string& path) {
-    return if_exists(kRoot + "/../shared/data/" + path);
+    return if_exists(in_checkout("../shared/data/" + path));
 }
 
 LoadedModel load(const std::string& folder, const LoadOptions& options) {

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "golden/agreement.h"
+#include "support/checkout.h"
 
 namespace quarot::test {
 
@@ -74,8 +75,7 @@ Recipe recipe_of(const std::vector<std::string>& flags) {
 
 std::vector<Setting> settings_of(const std::string& model) {
     std::vector<Setting> settings;
-    const std::string file =
-        std::string(QUAROT_SOURCE_DIR) + "/../shared/models/" + model + "/quarot-reference.json";
+    const std::string file = in_checkout("../shared/models/" + model + "/quarot-reference.json");
     if (!std::filesystem::exists(file)) return settings;
     const auto reference = io::Json::parse_file(file);
     for (const auto& entry : reference.at("settings").as_array()) {

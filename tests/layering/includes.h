@@ -22,7 +22,8 @@ struct Include {
 // Of one file's text.
 std::vector<Include> includes_of(std::string_view text, const std::string& file);
 
-// Of all .h, .cpp, .inc, .cu and .cuh files under root/<folder>, in order of name. `folder` begins each file.
+// Of all .h, .cpp, .inc, .cu and .cuh files under root/<folder>, in order of name. `folder` begins
+// each file.
 std::vector<Include> includes_under(const std::string& root, const std::string& folder);
 
 }  // namespace quarot::test

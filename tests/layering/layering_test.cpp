@@ -8,11 +8,12 @@
 #include <sstream>
 
 #include "layering/includes.h"
+#include "support/checkout.h"
 
 namespace quarot::test {
 namespace {
 
-const std::string kSource = QUAROT_SOURCE_DIR;
+const std::string kSource = checkout();
 
 // folder -> folders it may include, itself among them.
 using Layers = std::map<std::string, std::set<std::string>>;
