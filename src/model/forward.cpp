@@ -1,48 +1,23 @@
 #include "model/forward.h"
 
-#include <bit>
-#include <span>
+#include <algorithm>
 
 #include "core/check.h"
-#include "core/error.h"
+#include "model/layer_steps.h"
 
 namespace quarot::model {
 
 using kernels::Backend;
-using kernels::KvStore;
 using kernels::Operand;
 using kernels::Rows;
+using kernels::Site;
 
-namespace {
-
-// Buffers of ForwardState.
-enum Slot : size_t {
-    kResidualSlot = ForwardState::kFirstFreeSlot,
-    kAttentionSlot,
-    kLogitsSlot,
-};
-
-bool all_finite(std::span<const float> values) {
-    uint32_t bad = 0;
-    for (const float value : values) {
-        bad |= static_cast<uint32_t>((std::bit_cast<uint32_t>(value) & 0x7f800000u) == 0x7f800000u);
-    }
-    return bad == 0;
-}
-
-}  // namespace
-
-Rows forward(const Weights& weights, const Batch& batch, KvStore& kv, Backend& backend,
-             comm::Comm& comm, ForwardState& state) {
-    QUAROT_CHECK(batch.n_tokens() > 0);
-    QUAROT_CHECK(batch.first_token.back() == batch.n_tokens());
-    const kernels::BatchView view = upload_batch(batch, backend, state);
-    LayerSteps steps(weights, view, kv, backend, comm, state);
-    Residual residual = {
-        state.rows(kResidualSlot, view.n_tokens, weights.config.hidden, backend.traits().residual),
-        {}};
-    const Rows attended = state.rows(kAttentionSlot, view.n_tokens, weights.config.q_dim());
-    backend.embed({.table = *weights.embedding, .batch = view, .out = residual.values});
+void enqueue_step(const Weights& weights, const kernels::BatchView& batch, StepMemory& memory,
+                  kernels::KvStore& kv, Backend& backend, comm::Comm& comm) {
+    LayerSteps steps(weights, batch, kv, backend, comm, memory);
+    Residual residual = {memory.residual.slice(0, batch.n_tokens), {}};
+    const Rows attended = memory.attended.slice(0, batch.n_tokens);
+    backend.embed({.table = *weights.embedding, .batch = batch, .out = residual.values});
     for (int64_t layer = 0; layer < weights.config.n_layers; ++layer) {
         const SiteInput attention_in = steps.attention_input(layer, residual);
         steps.attention(layer, attention_in, attended);
@@ -52,22 +27,36 @@ Rows forward(const Weights& weights, const Batch& batch, KvStore& kv, Backend& b
         const SiteInput down_in = steps.down_input(layer, mlp_in);
         steps.add_linear(layer, LinearRole::Down, down_in, residual);
     }
-    const Rows hidden = steps.final_hidden(residual);
-    steps.check_finite();
-    return hidden;
+    if (batch.n_logit_rows > 0) steps.final_norm(residual);
 }
 
-void compute_logits(const Weights& weights, Rows hidden, Backend& backend, ForwardState& state,
-                    float* host_logits) {
-    const int64_t vocab = weights.config.vocab;
-    const int64_t bytes = hidden.rows * vocab * size_of(DType::F32);
-    const Rows logits = {state.reserve(kLogitsSlot, bytes), DType::F32, hidden.rows, vocab, vocab};
-    backend.linear({.in = Operand{hidden}, .weight = *weights.lm_head, .out = logits});
-    backend.download(host_logits, logits.data, bytes);
-    backend.synchronize();
-    if (!all_finite({host_logits, static_cast<size_t>(hidden.rows * vocab)})) {
-        fail(ErrorCode::Numeric, "{}: NaN or Inf among the logits", weights.name);
+Rows enqueue_logits(const Weights& weights, StepMemory& memory, int64_t first, int64_t n,
+                    Backend& backend) {
+    QUAROT_CHECK(n <= memory.logits.rows, "{} rows", n);
+    const Rows logits = memory.logits.slice(0, n);
+    backend.linear(
+        {.in = Operand{memory.hidden.slice(first, n)}, .weight = *weights.lm_head, .out = logits});
+    backend.find_non_finite(logits, {kLogitSite, memory.device.bad_logits + first});
+    return logits;
+}
+
+std::vector<SequenceFailure> finish_step(const Batch& batch, StepMemory& memory) {
+    const StepNotes notes = memory.wait();
+    std::vector<SequenceFailure> failures;
+    for (int64_t s = 0; s < batch.n_sequences(); ++s) {
+        const int32_t first = batch.first_token[static_cast<size_t>(s)];
+        const int32_t end = batch.first_token[static_cast<size_t>(s) + 1];
+        Site lowest = kernels::kNoSite;
+        for (int32_t t = first; t < end; ++t) {
+            lowest = std::min(lowest, notes.tokens[static_cast<size_t>(t)]);
+        }
+        for (size_t row = 0; row < batch.logit_rows.size(); ++row) {
+            const int32_t token = batch.logit_rows[row];
+            if (token >= first && token < end) lowest = std::min(lowest, notes.logits[row]);
+        }
+        if (lowest != kernels::kNoSite) failures.push_back({s, lowest});
     }
+    return failures;
 }
 
 }  // namespace quarot::model

@@ -1,23 +1,35 @@
-// The whole network: one forward for prefill and decode, over any backend.
+// The whole network: one step for prefill and decode, over any backend.
 #pragma once
+
+#include <vector>
 
 #include "comm/comm.h"
 #include "kernels/ops.h"
 #include "model/batch.h"
-#include "model/layer_steps.h"
+#include "model/step_memory.h"
 #include "model/weights.h"
 
 namespace quarot::model {
 
-// Runs all tokens of `batch`, appends their K and V to `kv`, and returns the normalised hidden
-// states of batch.logit_rows, [n_logit_rows, hidden], standing in `state` until the next call.
-// Error{Numeric} naming layer and place if a NaN or Inf arises.
-kernels::Rows forward(const Weights& weights, const Batch& batch, kernels::KvStore& kv,
-                      kernels::Backend& backend, comm::Comm& comm, ForwardState& state);
+// Enqueues all layers over the tokens of `batch`, a view into `memory`: their K and V go into `kv`,
+// the normalised hidden states of the wanted rows into memory.hidden. Allocates nothing and waits
+// for nothing, so that Backend::record can keep it.
+void enqueue_step(const Weights& weights, const kernels::BatchView& batch, StepMemory& memory,
+                  kernels::KvStore& kv, kernels::Backend& backend, comm::Comm& comm);
 
-// logits = hidden lm_head^T, fp32 [n, vocab], into host memory; n = hidden.rows. Meant for slices,
-// so that no batch needs n_tokens x vocab at once.
-void compute_logits(const Weights& weights, kernels::Rows hidden, kernels::Backend& backend,
-                    ForwardState& state, float* host_logits);
+// Enqueues logits = hidden lm_head^T of the wanted rows [first, first + n), fp32 [n, vocab], and
+// returns them, in memory.logits until the next call; n at most memory.size().logit_rows.
+kernels::Rows enqueue_logits(const Weights& weights, StepMemory& memory, int64_t first, int64_t n,
+                             kernels::Backend& backend);
+
+// A sequence of a batch in which a NaN or Inf arose, and the lowest site where one did.
+struct SequenceFailure {
+    int64_t sequence = 0;
+    kernels::Site site = 0;
+};
+
+// Waits for a step of `batch` and says which of its sequences failed, in order. Rows of the others
+// are right: no operation mixes sequences.
+std::vector<SequenceFailure> finish_step(const Batch& batch, StepMemory& memory);
 
 }  // namespace quarot::model

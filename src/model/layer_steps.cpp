@@ -1,42 +1,19 @@
 // One decoder layer in parts, each from one place where linears read to the next.
 #include "model/layer_steps.h"
 
-#include <algorithm>
+#include <fmt/format.h>
+
 #include <array>
 #include <cmath>
 
-#include "core/error.h"
-
 namespace quarot::model {
 
-using kernels::Backend;
-using kernels::BatchView;
-using kernels::KvStore;
 using kernels::Operand;
 using kernels::Rows;
 using kernels::Site;
 using kernels::SiteNote;
 
 namespace {
-
-// Buffers of ForwardState.
-enum Slot : size_t {
-    kBatchSlot,
-    kNormedSlot,
-    kQuerySlot,
-    kKeySlot,
-    kValueSlot,
-    kGateSlot,
-    kUpSlot,
-    kCodesSlot,
-    kMainSlot,
-    kOutlierSlot,
-    kOutlierCodesSlot,
-    kPartialSlot,
-    kHiddenSlot,
-    kHiddenPartialSlot,
-};
-static_assert(kHiddenPartialSlot < ForwardState::kFirstFreeSlot);
 
 // Places of one layer at which values are quantized, for error messages.
 enum Place : Site { kAttentionInput, kKvAppend, kOutputInput, kMlpInput, kDownInput, kPlaces };
@@ -56,55 +33,10 @@ Place place_of(InputSite site) {
 
 }  // namespace
 
-// The batch's arrays one behind the other in backend memory.
-BatchView upload_batch(const Batch& batch, Backend& backend, ForwardState& state) {
-    std::vector<int32_t> sequence_of_token(batch.token_ids.size());
-    const std::vector<int32_t> bad_sites(batch.token_ids.size(), kernels::kNoSite);
-    const std::array<const std::vector<int32_t>*, 9> arrays = {
-        &batch.token_ids,       &batch.positions,   &batch.first_token,
-        &batch.context_lengths, &batch.pages,       &batch.first_page,
-        &batch.logit_rows,      &sequence_of_token, &bad_sites};
-    for (size_t s = 0; s + 1 < batch.first_token.size(); ++s) {
-        std::fill(sequence_of_token.begin() + batch.first_token[s],
-                  sequence_of_token.begin() + batch.first_token[s + 1], static_cast<int32_t>(s));
-    }
-    std::vector<int32_t> packed;
-    std::array<size_t, arrays.size()> at{};
-    for (size_t i = 0; i < arrays.size(); ++i) {
-        at[i] = packed.size();
-        packed.insert(packed.end(), arrays[i]->begin(), arrays[i]->end());
-    }
-    const auto bytes = static_cast<int64_t>(packed.size() * sizeof(int32_t));
-    auto* base = static_cast<int32_t*>(state.reserve(kBatchSlot, bytes));
-    backend.upload(base, packed.data(), bytes);
-    BatchView view;
-    view.n_tokens = batch.n_tokens();
-    view.token_ids = base + at[0];
-    view.positions = base + at[1];
-    view.first_token = base + at[2];
-    view.context_lengths = base + at[3];
-    view.pages = base + at[4];
-    view.first_page = base + at[5];
-    view.logit_rows = base + at[6];
-    view.sequence_of_token = base + at[7];
-    view.bad_sites = base + at[8];
-    view.n_sequences = batch.n_sequences();
-    view.n_logit_rows = static_cast<int64_t>(batch.logit_rows.size());
-    return view;
-}
-
-void* ForwardState::reserve(size_t slot, int64_t bytes) {
-    if (slot >= buffers_.size()) buffers_.resize(slot + 1);
-    if (buffers_[slot].bytes() < bytes) {
-        buffers_[slot] = {};
-        buffers_[slot] = backend_.allocate(bytes);
-    }
-    return buffers_[slot].data();
-}
-
-Rows ForwardState::rows(size_t slot, int64_t n, int64_t cols, DType dtype) {
-    const int64_t stride = round_up(cols, 16);
-    return {reserve(slot, n * stride * size_of(dtype)), dtype, n, cols, stride};
+std::string describe(Site site, int64_t first_layer) {
+    if (site == kLogitSite) return "among the logits";
+    return fmt::format("in layer {} at {}", first_layer + site / kPlaces,
+                       kPlaceNames[static_cast<size_t>(site % kPlaces)]);
 }
 
 const LayerWeights& LayerSteps::layer_weights(int64_t layer) const {
@@ -120,9 +52,9 @@ SiteInput LayerSteps::attention_input(int64_t layer, Residual& residual) {
 void LayerSteps::attention(int64_t layer, const SiteInput& in, Rows out) {
     const ModelConfig& config = weights_.config;
     const LayerWeights& w = layer_weights(layer);
-    const Rows q = state_.rows(kQuerySlot, out.rows, config.q_dim());
-    const Rows k = state_.rows(kKeySlot, out.rows, config.kv_dim());
-    const Rows v = state_.rows(kValueSlot, out.rows, config.kv_dim());
+    const Rows q = of_batch(memory_.query);
+    const Rows k = of_batch(memory_.key);
+    const Rows v = of_batch(memory_.value);
     const std::array<const kernels::Linear*, 3> qkv = {
         &w.linear(LinearRole::Q), &w.linear(LinearRole::K), &w.linear(LinearRole::V)};
     const std::array<Rows, 3> outs = {q, k, v};
@@ -166,9 +98,7 @@ SiteInput LayerSteps::mlp_input(int64_t layer, Residual& residual) {
 
 SiteInput LayerSteps::down_input(int64_t layer, const SiteInput& in) {
     const LayerWeights& w = layer_weights(layer);
-    const int64_t n_rows = in.main.n_rows();
-    const Rows gate = state_.rows(kGateSlot, n_rows, weights_.config.ffn);
-    const Rows up = state_.rows(kUpSlot, n_rows, weights_.config.ffn);
+    const Rows gate = of_batch(memory_.gate), up = of_batch(memory_.up);
     const std::array<const kernels::Linear*, 2> weights = {&w.linear(LinearRole::Gate),
                                                            &w.linear(LinearRole::Up)};
     const std::array<Rows, 2> outs = {gate, up};
@@ -197,8 +127,7 @@ SiteInput LayerSteps::input_of(int64_t layer, InputSite site, Rows values) {
 void LayerSteps::add_linear(int64_t layer, LinearRole role, const SiteInput& in,
                             Residual& residual) {
     const LayerWeights& w = layer_weights(layer);
-    const Rows& values = residual.values;
-    const Rows partial = state_.rows(kPartialSlot, values.rows, values.cols, DType::F32);
+    const Rows partial = of_batch(memory_.partial);
     residual.partial = partial;
     backend_.linear({.in = in.main, .weight = w.linear(role), .out = partial});
     comm_.all_reduce(partial);
@@ -214,17 +143,16 @@ void LayerSteps::settle(Residual& residual) {
     residual.partial.reset();
 }
 
-Rows LayerSteps::final_hidden(Residual& residual) {
-    const int64_t n = batch_.n_logit_rows, hidden = weights_.config.hidden;
-    Residual wanted = {state_.rows(kHiddenSlot, n, hidden, residual.values.dtype), {}};
+void LayerSteps::final_norm(Residual& residual) {
+    const int64_t n = batch_.n_logit_rows;
+    Residual wanted = {memory_.wanted.slice(0, n), {}};
     backend_.gather_rows(residual.values, batch_.logit_rows, wanted.values);
     if (residual.partial) {
-        wanted.partial = state_.rows(kHiddenPartialSlot, n, hidden, DType::F32);
+        wanted.partial = memory_.wanted_partial.slice(0, n);
         backend_.gather_rows(*residual.partial, batch_.logit_rows, *wanted.partial);
     }
-    const Rows normed = state_.rows(kNormedSlot, n, hidden);
+    const Rows normed = memory_.hidden.slice(0, n);
     add_norm(wanted, weights_.final_norm, normed, Operand{normed}, {});
-    return normed;
 }
 
 void LayerSteps::add_outliers(int64_t layer, LinearRole role, const SiteInput& in, Rows out) {
@@ -233,19 +161,9 @@ void LayerSteps::add_outliers(int64_t layer, LinearRole role, const SiteInput& i
     backend_.linear({.in = *in.outliers, .weight = weight, .out = out, .accumulate = true});
 }
 
-void LayerSteps::check_finite(int64_t first_layer) {
-    std::vector<Site> sites(static_cast<size_t>(batch_.n_tokens));
-    backend_.download(sites.data(), batch_.bad_sites, std::ssize(sites) * int64_t{sizeof(Site)});
-    backend_.synchronize();
-    const Site site = *std::min_element(sites.begin(), sites.end());
-    if (site == kernels::kNoSite) return;
-    fail(ErrorCode::Numeric, "{}: NaN or Inf in layer {} at {}", weights_.name,
-         first_layer + site / kPlaces, kPlaceNames[static_cast<size_t>(site % kPlaces)]);
-}
-
 SiteInput LayerSteps::norm(const ColumnSplit& split, Residual& residual, const Gain& gain,
                            LinearRole role, SiteNote note) {
-    const Rows normed = state_.rows(kNormedSlot, residual.values.rows, residual.values.cols);
+    const Rows normed = of_batch(memory_.normed);
     if (!split.empty()) {
         add_norm(residual, gain, normed, Operand{normed}, note);
         return split_input(split, normed, role, note);
@@ -285,34 +203,34 @@ SiteInput LayerSteps::transformed(const ColumnSplit& split, const kernels::Trans
 
 SiteInput LayerSteps::split_input(const ColumnSplit& split, Rows values, LinearRole role,
                                   SiteNote note) {
-    const auto part = [&](const int32_t* columns, int64_t n, size_t slot,
-                          const kernels::ActivationFormat& format, size_t codes_slot) {
-        const Rows gathered = state_.rows(slot, values.rows, n);
+    const auto part = [&](const int32_t* columns, int64_t n, Rows room,
+                          const kernels::ActivationFormat& format, void* codes) {
+        Rows gathered = of_batch(room);
+        gathered.cols = n;
         backend_.gather_columns(values, columns, gathered);
-        const Operand in = operand(gathered, format, codes_slot);
-        if (const auto* codes = std::get_if<kernels::QuantizedRows>(&in.rows)) {
-            backend_.quantize(gathered, *codes, note);
+        const Operand in = operand(gathered, format, codes);
+        if (const auto* quantized = std::get_if<kernels::QuantizedRows>(&in.rows)) {
+            backend_.quantize(gathered, *quantized, note);
         }
         return in;
     };
-    SiteInput in{
-        part(split.data(), split.n_main, kMainSlot, weights_.activation_format(role), kCodesSlot),
-        {}};
+    SiteInput in{part(split.data(), split.n_main, memory_.main_columns,
+                      weights_.activation_format(role), memory_.codes),
+                 {}};
     if (split.n_outliers > 0) {
-        in.outliers = part(split.data() + split.n_main, split.n_outliers, kOutlierSlot,
-                           outlier_activation_format(weights_.recipe), kOutlierCodesSlot);
+        in.outliers = part(split.data() + split.n_main, split.n_outliers, memory_.outlier_columns,
+                           outlier_activation_format(weights_.recipe), memory_.outlier_codes);
     }
     return in;
 }
 
 Operand LayerSteps::operand(Rows values, LinearRole role) {
-    return operand(values, weights_.activation_format(role), kCodesSlot);
+    return operand(values, weights_.activation_format(role), memory_.codes);
 }
 
-Operand LayerSteps::operand(Rows values, const kernels::ActivationFormat& format, size_t slot) {
+Operand LayerSteps::operand(Rows values, const kernels::ActivationFormat& format, void* codes) {
     if (format.bits == 16) return {values};
-    void* memory = state_.reserve(slot, backend_.quantized_bytes(values.rows, values.cols, format));
-    return {backend_.place_quantized(memory, values.rows, values.cols, format)};
+    return {backend_.place_quantized(codes, values.rows, values.cols, format)};
 }
 
 }  // namespace quarot::model

@@ -3,37 +3,20 @@
 #pragma once
 
 #include <optional>
-#include <vector>
+#include <string>
 
 #include "comm/comm.h"
 #include "kernels/ops.h"
-#include "model/batch.h"
+#include "model/step_memory.h"
 #include "model/weights.h"
 
 namespace quarot::model {
 
-// Scratch of a pass, grown to the largest batch seen and then reused: a step of a size seen before
-// allocates no backend memory.
-class ForwardState {
-  public:
-    // Slots below belong to LayerSteps and upload_batch.
-    static constexpr size_t kFirstFreeSlot = 14;
+// The site of logits, after all sites of layers.
+inline constexpr kernels::Site kLogitSite = kernels::kNoSite - 1;
 
-    explicit ForwardState(kernels::Backend& backend) : backend_(backend) {}
-
-    // At least `bytes` of backend memory under this name; contents are lost when it grows.
-    void* reserve(size_t slot, int64_t bytes);
-    // The same as rows, aligned.
-    kernels::Rows rows(size_t slot, int64_t n, int64_t cols, DType dtype);
-    // Of activations that are not quantized.
-    kernels::Rows rows(size_t slot, int64_t n, int64_t cols) {
-        return rows(slot, n, cols, backend_.traits().work);
-    }
-
-  private:
-    kernels::Backend& backend_;
-    std::vector<kernels::Buffer> buffers_;
-};
+// "in layer 3 at the input of o_proj"; layers count from first_layer.
+std::string describe(kernels::Site site, int64_t first_layer = 0);
 
 // The residual stream, and what the next norm is still to add to it.
 struct Residual {
@@ -41,27 +24,24 @@ struct Residual {
     std::optional<kernels::Rows> partial;  // the same shape, F32
 };
 
-// The batch's arrays one behind the other in backend memory, valid until the next call.
-kernels::BatchView upload_batch(const Batch& batch, kernels::Backend& backend, ForwardState& state);
-
 // What the linears of a site read: all columns, or of a recipe that keeps some apart two parts.
 struct SiteInput {
     kernels::Operand main;
     std::optional<kernels::Operand> outliers;
 };
 
-// Results live in the state until the next call that returns something. Norms first add the
-// residual's partial sum, if there is one.
+// Results live in the step's memory until the next call that returns something. Norms first add the
+// residual's partial sum, if there is one. Everything is only enqueued.
 class LayerSteps {
   public:
     LayerSteps(const Weights& weights, const kernels::BatchView& batch, kernels::KvStore& kv,
-               kernels::Backend& backend, comm::Comm& comm, ForwardState& state)
+               kernels::Backend& backend, comm::Comm& comm, StepMemory& memory)
         : weights_(weights),
           batch_(batch),
           kv_(kv),
           backend_(backend),
           comm_(comm),
-          state_(state) {}
+          memory_(memory) {}
 
     // What q, k and v read: norm(residual), quantized if the recipe says so, as all that follow.
     SiteInput attention_input(int64_t layer, Residual& residual);
@@ -79,12 +59,8 @@ class LayerSteps {
     void add_linear(int64_t layer, LinearRole role, const SiteInput& in, Residual& residual);
     // Adds the partial sum now.
     void settle(Residual& residual);
-    // The norm before the head of the rows whose logits are wanted, [n_logit_rows, hidden].
-    kernels::Rows final_hidden(Residual& residual);
-
-    // Error{Numeric} naming layer and place if a NaN or Inf arose since the last call; layers count
-    // from first_layer.
-    void check_finite(int64_t first_layer = 0);
+    // The norm before the head, of the wanted rows into memory.hidden.
+    void final_norm(Residual& residual);
 
   private:
     const LayerWeights& layer_weights(int64_t layer) const;
@@ -104,14 +80,18 @@ class LayerSteps {
     // What the linear of `role` reads: `values` itself, or room for its quantized form.
     kernels::Operand operand(kernels::Rows values, LinearRole role);
     kernels::Operand operand(kernels::Rows values, const kernels::ActivationFormat& format,
-                             size_t slot);
+                             void* codes);
+    // As many rows of a room as the batch has tokens.
+    kernels::Rows of_batch(const kernels::Rows& room) const {
+        return room.slice(0, batch_.n_tokens);
+    }
 
     const Weights& weights_;
     const kernels::BatchView& batch_;
     kernels::KvStore& kv_;
     kernels::Backend& backend_;
     comm::Comm& comm_;
-    ForwardState& state_;
+    StepMemory& memory_;
 };
 
 }  // namespace quarot::model

@@ -15,6 +15,14 @@ int64_t pages_for(const kernels::KvDescriptor& kv, int64_t n_tokens, int64_t n_s
     return std::max<int64_t>(1, ceil_div(n_tokens, kv.page_tokens)) * n_sequences;
 }
 
+model::StepSize step_size(const kernels::KvDescriptor& kv, int64_t n_tokens, int64_t n_sequences) {
+    const int64_t tokens = std::clamp<int64_t>(n_tokens * n_sequences, 1, kStepTokens);
+    return {.tokens = std::max(tokens, n_sequences),
+            .sequences = n_sequences,
+            .pages = pages_for(kv, n_tokens, 1),
+            .logit_rows = std::min(tokens, kLogitRows)};
+}
+
 void check_tokens(std::span<const int32_t> tokens, int64_t vocab) {
     for (const int32_t id : tokens) {
         if (id < 0 || id >= vocab) {
@@ -33,13 +41,34 @@ Engine::Engine(const model::Weights& weights, kernels::Backend& backend, int64_t
       kv_(backend.make_kv_store(weights.kv_descriptor(),
                                 pages_for(weights.kv_descriptor(), n_tokens, n_sequences))),
       tables_(kv_->n_pages(), kv_->descriptor().page_tokens),
-      state_(backend) {}
+      memory_(weights, step_size(kv_->descriptor(), n_tokens, n_sequences), backend) {}
 
 int64_t Engine::step(std::span<const Chunk> chunks) {
-    const model::Batch batch = make_batch(chunks);
-    const auto turn = take_turn();
-    hidden_ = model::forward(weights_, batch, *kv_, backend_, comm_, state_);
-    return hidden_.rows;
+    check_chunks(chunks);
+    std::vector<int64_t> lengths;
+    for (const Chunk& chunk : chunks) lengths.push_back(tables_.length(chunk.sequence));
+    const auto take_back = [&](size_t chunk) {
+        tables_.truncate(chunks[chunk].sequence, lengths[chunk]);
+    };
+    std::vector<model::SequenceFailure> failures;
+    try {
+        const model::Batch batch = make_batch(chunks);
+        const auto turn = take_turn();
+        const kernels::BatchView view = memory_.upload(batch);
+        model::enqueue_step(weights_, view, memory_, *kv_, backend_, comm_);
+        failures = model::finish_step(batch, memory_);
+        n_logit_rows_ = view.n_logit_rows;
+    } catch (...) {
+        for (size_t i = 0; i < chunks.size(); ++i) take_back(i);
+        throw;
+    }
+    for (const auto& failure : failures) take_back(static_cast<size_t>(failure.sequence));
+    if (!failures.empty()) fail_numeric(failures.front().site);
+    return n_logit_rows_;
+}
+
+void Engine::fail_numeric(kernels::Site site) const {
+    fail(ErrorCode::Numeric, "{}: NaN or Inf {}", weights_.name, model::describe(site));
 }
 
 std::unique_lock<std::mutex> Engine::take_turn() const {
@@ -62,7 +91,6 @@ void Engine::check_chunks(std::span<const Chunk> chunks) const {
 }
 
 model::Batch Engine::make_batch(std::span<const Chunk> chunks) {
-    check_chunks(chunks);
     model::Batch batch;
     for (const Chunk& chunk : chunks) {
         const auto n = static_cast<int64_t>(chunk.tokens.size());
@@ -86,11 +114,23 @@ model::Batch Engine::make_batch(std::span<const Chunk> chunks) {
 }
 
 void Engine::logits(int64_t first, int64_t n, std::span<float> out) {
-    QUAROT_CHECK(first >= 0 && n >= 0 && first + n <= hidden_.rows);
+    QUAROT_CHECK(first >= 0 && n >= 0 && first + n <= n_logit_rows_);
     QUAROT_CHECK(static_cast<int64_t>(out.size()) == n * weights_.config.vocab);
     if (n == 0) return;
     const auto turn = take_turn();
-    model::compute_logits(weights_, hidden_.slice(first, n), backend_, state_, out.data());
+    for (int64_t row = 0; row < n; row += memory_.logits.rows) {
+        const int64_t rows = std::min(n - row, memory_.logits.rows);
+        const kernels::Rows logits =
+            model::enqueue_logits(weights_, memory_, first + row, rows, backend_);
+        for (int64_t r = 0; r < rows; ++r) {
+            backend_.download(out.data() + (row + r) * logits.cols, logits.f32(r),
+                              logits.cols * size_of(DType::F32));
+        }
+        const auto notes = memory_.wait().logits.subspan(static_cast<size_t>(first + row),
+                                                         static_cast<size_t>(rows));
+        const kernels::Site site = *std::min_element(notes.begin(), notes.end());
+        if (site != kernels::kNoSite) fail_numeric(site);
+    }
 }
 
 void prefill(Engine& engine, SequenceId sequence, std::span<const int32_t> tokens, int64_t piece) {

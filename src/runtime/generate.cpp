@@ -10,8 +10,6 @@ namespace quarot::runtime {
 
 namespace {
 
-constexpr int64_t kPrefillPiece = 512;
-
 double seconds_since(std::chrono::steady_clock::time_point start) {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
@@ -31,7 +29,7 @@ GenerateResult generate(Engine& engine, std::span<const int32_t> prompt,
 
     const SequenceId sequence = engine.add_sequence();
     auto start = std::chrono::steady_clock::now();
-    prefill(engine, sequence, prompt, kPrefillPiece);
+    prefill(engine, sequence, prompt);
     result.prompt_seconds = seconds_since(start);
 
     start = std::chrono::steady_clock::now();

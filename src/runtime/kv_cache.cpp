@@ -39,6 +39,17 @@ void PageTables::extend(SequenceId id, int64_t n_tokens) {
     sequence.length += n_tokens;
 }
 
+void PageTables::truncate(SequenceId id, int64_t n_tokens) {
+    Sequence& sequence = sequences_.at(id);
+    QUAROT_CHECK(n_tokens >= 0 && n_tokens <= sequence.length, "{} of {}", n_tokens,
+                 sequence.length);
+    sequence.length = n_tokens;
+    while (std::ssize(sequence.pages) > ceil_div(n_tokens, page_tokens_)) {
+        free_.push_back(sequence.pages.back());
+        sequence.pages.pop_back();
+    }
+}
+
 int64_t PageTables::length(SequenceId id) const {
     return sequences_.at(id).length;
 }

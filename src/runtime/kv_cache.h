@@ -21,6 +21,9 @@ class PageTables {
     // nothing has changed.
     void extend(SequenceId id, int64_t n_tokens);
 
+    // Keeps the first n_tokens tokens and their pages.
+    void truncate(SequenceId id, int64_t n_tokens);
+
     int64_t length(SequenceId id) const;  // tokens
     const std::vector<int32_t>& pages(SequenceId id) const;
     int64_t free_pages() const { return static_cast<int64_t>(free_.size()); }

@@ -51,7 +51,7 @@ LoadedModel load(const std::string& folder, const LoadOptions& options) {
 
 std::vector<float> all_logits(LoadedModel& model, const std::vector<int32_t>& ids, int64_t piece) {
     const auto vocab = static_cast<size_t>(model.weights->config.vocab);
-    const size_t step = piece == 0 ? ids.size() : static_cast<size_t>(piece);
+    const auto step = static_cast<size_t>(piece == 0 ? runtime::kStepTokens : piece);
     std::vector<float> logits(ids.size() * vocab);
     const runtime::SequenceId sequence = model.engine->add_sequence();
     for (size_t first = 0; first < ids.size(); first += step) {

@@ -46,6 +46,11 @@ model::Batch one_window(int64_t n_tokens, int64_t page_tokens) {
     return batch;
 }
 
+model::StepSize one_window_size(const model::Weights& weights) {
+    const int64_t page_tokens = weights.kv_descriptor().page_tokens;
+    return {.tokens = weights.n_positions, .pages = ceil_div(weights.n_positions, page_tokens)};
+}
+
 Rows place_rows(kernels::Buffer& memory, int64_t n, int64_t cols, kernels::Backend& backend) {
     const kernels::BackendTraits traits = backend.traits();
     QUAROT_CHECK(traits.residual == DType::F32 && traits.work == DType::F32,
@@ -85,7 +90,7 @@ Calibration::Calibration(const model::ModelConfig& config, const Recipe& recipe,
     : windows_(std::move(windows)),
       backend_(backend),
       weights_(one_layer(config, recipe, name, std::ssize(windows_.at(0)), backend)),
-      state_(backend) {
+      memory_(weights_, one_window_size(weights_), backend) {
     const int64_t seqlen = weights_.n_positions;
     const int64_t n_tokens = seqlen * n_windows();
     for (const auto& window : windows_) {
@@ -93,10 +98,12 @@ Calibration::Calibration(const model::ModelConfig& config, const Recipe& recipe,
     }
     const kernels::KvDescriptor descriptor = weights_.kv_descriptor();
     kv_ = backend.make_kv_store(descriptor, ceil_div(seqlen, descriptor.page_tokens));
-    batch_ = upload_batch(one_window(seqlen, descriptor.page_tokens), backend, state_);
-    steps_ = std::make_unique<model::LayerSteps>(weights_, batch_, *kv_, backend_, comm_, state_);
+    batch_ = memory_.upload(one_window(seqlen, descriptor.page_tokens));
+    steps_ = std::make_unique<model::LayerSteps>(weights_, batch_, *kv_, backend_, comm_, memory_);
     residual_ = place_rows(residual_memory_, n_tokens, config.hidden, backend);
     attended_ = place_rows(attended_memory_, n_tokens, config.q_dim(), backend);
+    const int64_t widest = std::max({config.hidden, config.q_dim(), config.ffn});
+    floats_ = place_rows(floats_memory_, seqlen, widest, backend);
 }
 
 void Calibration::embed(const RotatedWeight& embedding, DType stored) {
@@ -219,8 +226,15 @@ void Calibration::for_windows(const Run& run) {
     for (int64_t index = 0; index < n_windows(); ++index) {
         throw_if_interrupted();
         run(index);
-        steps_->check_finite(layer_);
+        check_finite();
     }
+}
+
+void Calibration::check_finite() {
+    const std::span<const kernels::Site> sites = memory_.wait().tokens;
+    const kernels::Site site = *std::min_element(sites.begin(), sites.end());
+    if (site == kernels::kNoSite) return;
+    fail(ErrorCode::Numeric, "{}: NaN or Inf {}", weights_.name, model::describe(site, layer_));
 }
 
 Rows Calibration::window(const Rows& all, int64_t index) const {
@@ -230,7 +244,8 @@ Rows Calibration::window(const Rows& all, int64_t index) const {
 Rows Calibration::floats(const Operand& in) {
     if (const auto* rows = std::get_if<Rows>(&in.rows)) return *rows;
     const auto& codes = std::get<kernels::QuantizedRows>(in.rows);
-    const Rows room = state_.rows(kFloatsSlot, codes.rows, codes.cols);
+    Rows room = floats_.slice(0, codes.rows);
+    room.cols = codes.cols;
     backend_.dequantize(codes, room);
     return room;
 }

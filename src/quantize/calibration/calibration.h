@@ -48,13 +48,13 @@ class Calibration {
     int64_t n_windows() const { return static_cast<int64_t>(windows_.size()); }
 
   private:
-    static constexpr size_t kFloatsSlot = model::ForwardState::kFirstFreeSlot;
     // Where all windows stand in the layer.
     enum class Stand { Start, Attended, Added };
 
     kernels::Rows window(const kernels::Rows& all, int64_t index) const;
-    // What a linear reads, quantized values as floats; stands in the state until the next call.
+    // What a linear reads, quantized values as floats; valid until the next call.
     kernels::Rows floats(const kernels::Operand& in);
+    void check_finite();
     template <typename Run>
     void for_windows(const Run& run);
     void attend();
@@ -65,11 +65,12 @@ class Calibration {
     model::Weights weights_;  // of one layer, number 0
     comm::SingleComm comm_;
     std::unique_ptr<kernels::KvStore> kv_;
-    model::ForwardState state_;
+    model::StepMemory memory_;
     kernels::BatchView batch_;
     std::unique_ptr<model::LayerSteps> steps_;
-    kernels::Buffer residual_memory_, attended_memory_;
+    kernels::Buffer residual_memory_, attended_memory_, floats_memory_;
     kernels::Rows residual_, attended_;  // [n_tokens, hidden], [n_tokens, q_dim]
+    kernels::Rows floats_;               // [tokens of a window, widest input]
     Stand stand_ = Stand::Start;
     int64_t layer_ = 0;
 };

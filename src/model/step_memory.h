@@ -1,0 +1,101 @@
+// Everything a step touches, in places that are fixed when the memory is made.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "kernels/ops.h"
+#include "model/batch.h"
+#include "model/weights.h"
+
+namespace quarot::model {
+
+// The most that one step takes.
+struct StepSize {
+    int64_t tokens = 1;
+    int64_t sequences = 1;
+    int64_t pages = 1;       // of one sequence
+    int64_t logit_rows = 1;  // whose logits are in memory at once
+};
+
+// What a step is made for: the counts of its batch, or those of a bucket that batches are padded
+// to.
+struct StepCounts {
+    int64_t tokens = 0;
+    int64_t sequences = 0;
+    int64_t logit_rows = 0;
+};
+StepCounts counts_of(const Batch& batch);
+
+// The integers of a batch and of what a step finds, in one block.
+struct StepArrays {
+    // Written by the host.
+    int32_t* token_ids;
+    int32_t* positions;
+    int32_t* sequence_of_token;
+    int32_t* first_token;
+    int32_t* context_lengths;
+    int32_t* first_page;
+    int32_t* logit_rows;
+    int32_t* targets;  // of the logits in memory, where log-probabilities are wanted
+    // Reset by the host, written by the step: notes of tokens and of logit rows.
+    kernels::Site* bad_sites;
+    kernels::Site* bad_logits;
+    // The only array whose used part is copied alone.
+    int32_t* pages;
+};
+
+// What operations noted: for each token and each logit row the lowest site with a NaN or Inf.
+struct StepNotes {
+    std::span<const kernels::Site> tokens, logits;
+};
+
+// One step at a time; used by one thread. Room r of `tokens` rows is used by a step of n tokens as
+// r.slice(0, n), so an address depends on the counts of a step alone.
+class StepMemory {
+  public:
+    // Takes all of it at once, the backend's scratch for such steps included. Error{OutOfMemory}.
+    // `weights` says shapes and formats only and need not have its layers yet.
+    StepMemory(const Weights& weights, const StepSize& size, kernels::Backend& backend);
+
+    const StepSize& size() const { return size_; }
+    // Puts the batch into its place, padded to `counts`, with nothing noted. The view's counts are
+    // `counts`; it is valid until the next call, and the same for all batches of these counts.
+    kernels::BatchView upload(const Batch& batch, const StepCounts& counts);
+    kernels::BatchView upload(const Batch& batch) { return upload(batch, counts_of(batch)); }
+
+    // Waits for all that was enqueued; valid until the next upload.
+    StepNotes wait();
+
+    kernels::Rows residual, partial, normed;       // [tokens, hidden]
+    kernels::Rows query, attended;                 // [tokens, q_dim]
+    kernels::Rows key, value;                      // [tokens, kv_dim]
+    kernels::Rows gate, up;                        // [tokens, ffn]
+    kernels::Rows main_columns, outlier_columns;   // of sites whose columns are kept apart
+    kernels::Rows wanted, wanted_partial, hidden;  // [tokens, hidden]: of the logit rows
+    kernels::Rows logits;                          // [logit_rows, vocab]
+    // [logit_rows]: what looks at the logits in memory write.
+    double* scores = nullptr;  // log-probabilities or divergences
+    float* top_values = nullptr;
+    int32_t* top_ids = nullptr;
+    StepArrays device{};
+
+    // Room for the quantized inputs of linears: of all columns or the main ones, and of outliers.
+    void* codes = nullptr;
+    void* outlier_codes = nullptr;
+
+  private:
+    void* take(int64_t bytes);
+    kernels::Rows rows(int64_t n, int64_t cols, DType dtype);
+    void take_activations(const Weights& weights);
+    void take_columns_kept_apart(const Weights& weights);
+
+    kernels::Backend& backend_;
+    StepSize size_;
+    std::vector<kernels::Buffer> buffers_;
+    kernels::Buffer host_block_;
+    StepArrays host_{};
+    StepCounts counts_;  // of the last upload
+};
+
+}  // namespace quarot::model
