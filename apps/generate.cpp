@@ -231,7 +231,7 @@ void work(const GenerateFlags& flags) {
     log_run(*backend, overridden(source.recipe(), overrides),
             proposed.empty() ? "" : proposed + " from generation_config.json");
     const model::Weights weights = folder::load_weights(source, overrides, context, *backend);
-    runtime::Engine engine(weights, *backend, context);
+    runtime::Engine engine(weights, *backend, {.context = context});
 
     runtime::GenerateOptions options;
     options.max_new_tokens = flags.n_tokens.value_or(context);

@@ -14,7 +14,6 @@
 #include "apps/report.h"
 #include "apps/running_model.h"
 #include "core/error.h"
-#include "core/process.h"
 #include "folder/load_weights.h"
 #include "io/output_file.h"
 #include "io/safetensors.h"
@@ -23,9 +22,6 @@
 namespace quarot::apps {
 
 namespace {
-
-constexpr int64_t kPiece =
-    256;  // tokens that go through the model, and whose logits are held, at once
 
 struct LogitsFlags {
     std::string model, out;
@@ -90,18 +86,23 @@ void check_given_ids(std::span<const int32_t> ids, const folder::SourceModel& so
 void write_logits(runtime::Engine& engine, std::span<const int32_t> ids,
                   io::SafetensorsWriter& writer) {
     const int64_t vocab = engine.weights().config.vocab;
-    const runtime::SequenceId sequence = engine.add_sequence();
     std::vector<float> logits;
-    for (size_t first = 0; first < ids.size(); first += kPiece) {
-        throw_if_interrupted();
-        const auto piece = ids.subspan(first, std::min<size_t>(kPiece, ids.size() - first));
-        const runtime::Chunk chunk = {sequence, piece, runtime::LogitsWanted::All};
-        const int64_t rows = engine.step({&chunk, 1});
-        logits.resize(static_cast<size_t>(rows * vocab));
-        engine.logits(0, rows, logits);
-        const int64_t offset = static_cast<int64_t>(first) * vocab * int64_t{sizeof(float)};
-        writer.write("logits", offset, std::as_bytes(std::span<const float>(logits)));
-    }
+    const auto write_rows = [&](const runtime::StepRows& rows) {
+        for (int64_t first = 0; first < rows.size(); first += runtime::kLogitRows) {
+            const int64_t n = std::min(runtime::kLogitRows, rows.size() - first);
+            logits.resize(static_cast<size_t>(n * vocab));
+            rows.logits(first, n, logits);
+            const int64_t offset = (rows.first_position() + first) * vocab * int64_t{sizeof(float)};
+            writer.write("logits", offset, std::as_bytes(std::span<const float>(logits)));
+        }
+    };
+    runtime::ScopedRequest request(engine,
+                                   {.tokens = {ids.begin(), ids.end()},
+                                    .max_tokens = std::ssize(ids),
+                                    .logits = runtime::LogitsWanted::All,
+                                    .shares_prefix = false},
+                                   write_rows);
+    request.wait();
 }
 
 // The file appears under its name when it is complete.
@@ -135,7 +136,7 @@ void work(const LogitsFlags& flags) {
     const folder::ActivationOverrides overrides = flags.activations.overrides();
     log_run(*backend, overridden(source.recipe(), overrides));
     const model::Weights weights = folder::load_weights(source, overrides, n_tokens, *backend);
-    runtime::Engine engine(weights, *backend, n_tokens);
+    runtime::Engine engine(weights, *backend, {.context = n_tokens});
     write_file(engine, ids, flags.out);
 
     if (!flags.output.json) {

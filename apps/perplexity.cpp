@@ -111,13 +111,14 @@ Run measure(const PerplexityFlags& flags) {
     const folder::ActivationOverrides overrides = flags.activations.overrides();
     log_run(*backend, overridden(source.recipe(), overrides));
     const model::Weights weights = folder::load_weights(source, overrides, seqlen, *backend);
-    runtime::Engine engine(weights, *backend, seqlen);
+    runtime::Engine engine(weights, *backend, {.context = seqlen});
     std::unique_ptr<model::Weights> base_weights;
     std::unique_ptr<runtime::Engine> base_engine;
     if (base_source) {
         base_weights = std::make_unique<model::Weights>(
             folder::load_weights(*base_source, {}, seqlen, *backend));
-        base_engine = std::make_unique<runtime::Engine>(*base_weights, *backend, seqlen);
+        base_engine = std::make_unique<runtime::Engine>(*base_weights, *backend,
+                                                        runtime::EngineLimits{.context = seqlen});
     }
     Run run;
     run.result = eval::perplexity(engine, base_engine.get(), ids, flags.options);
@@ -169,7 +170,6 @@ void print_text(const PerplexityFlags& flags, const Run& run) {
 void work(PerplexityFlags& flags) {
     flags.output.apply();
     check(flags);
-    flags.options.n_threads = flags.machine.n_threads;
     const Run run = measure(flags);
     flags.output.json ? print_json(flags, run) : print_text(flags, run);
 }

@@ -3,21 +3,20 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <utility>
 
+#include "core/check.h"
 #include "core/error.h"
 #include "core/limits.h"
 #include "core/process.h"
 #include "core/progress.h"
-#include "core/thread_pool.h"
 #include "io/file.h"
-#include "tensor/log_softmax.h"
 
 namespace quarot::eval {
 
 namespace {
 
-constexpr int64_t kPrefillPiece = 512;
-constexpr int64_t kLogitRows = 128;  // rows of logits in memory at once
+using runtime::StepRows;
 
 class Stopwatch {
   public:
@@ -33,43 +32,58 @@ class Stopwatch {
     double seconds_ = 0.0;
 };
 
+// A window on its way through an engine, a step at a time if nothing else runs there.
+class Request {
+  public:
+    Request(runtime::Engine& engine, std::span<const int32_t> window, runtime::Look look)
+        : engine_(engine), rest_(window), look_(std::move(look)), n_(std::ssize(window)) {}
+
+    bool finished() const { return rest_.empty(); }
+    void run_piece() {
+        const auto piece = rest_.first(std::min<size_t>(runtime::kStepTokens, rest_.size()));
+        rest_ = rest_.subspan(piece.size());
+        if (request_) {
+            request_->give(piece);
+        } else {
+            request_.emplace(engine_,
+                             runtime::Request{.tokens = {piece.begin(), piece.end()},
+                                              .max_tokens = n_,
+                                              .logits = runtime::LogitsWanted::All,
+                                              .shares_prefix = false},
+                             look_);
+        }
+        request_->wait();
+    }
+
+  private:
+    runtime::Engine& engine_;
+    std::span<const int32_t> rest_;
+    runtime::Look look_;
+    int64_t n_;
+    std::optional<runtime::ScopedRequest> request_;
+};
+
 // Scores windows one after another; one instance per call of perplexity().
 class WindowScorer {
   public:
-    WindowScorer(runtime::Engine& engine, runtime::Engine* base, int n_threads)
-        : engine_(engine),
-          base_(base),
-          pool_(n_threads),
-          vocab_(engine.weights().config.vocab),
-          logits_(static_cast<size_t>(kLogitRows * vocab_)) {
-        if (base_ != nullptr) base_logits_.resize(logits_.size());
-    }
+    WindowScorer(runtime::Engine& engine, runtime::Engine* base) : engine_(engine), base_(base) {}
 
     // Mean negative log-likelihood of tokens 1 .. seqlen-1.
     double score(std::span<const int32_t> window) {
+        window_ = window;
         nll_.assign(window.size() - 1, 0.0);
-        const runtime::SequenceId sequence = engine_.add_sequence();
-        const runtime::SequenceId base_sequence = base_ != nullptr ? base_->add_sequence() : 0;
-        for (size_t first = 0; first < window.size(); first += kPrefillPiece) {
-            const auto n = std::min<size_t>(kPrefillPiece, window.size() - first);
-            const auto tokens = window.subspan(first, n);
-            const runtime::Chunk chunk = {sequence, tokens, runtime::LogitsWanted::All};
-            forward_.time([&] { engine_.step({&chunk, 1}); });
-            if (base_ != nullptr) {
-                const runtime::Chunk base_chunk = {base_sequence, tokens,
-                                                   runtime::LogitsWanted::All};
-                base_->step({&base_chunk, 1});
-            }
-            score_piece(window, first, n);
+        Request request(engine_, window, [this](const StepRows& rows) { look(rows); });
+        if (base_ != nullptr) {
+            base_request_.emplace(*base_, window, [this](const StepRows& rows) { compare(rows); });
         }
-        engine_.remove_sequence(sequence);
-        if (base_ != nullptr) base_->remove_sequence(base_sequence);
+        while (!request.finished()) forward_.time([&] { request.run_piece(); });
+        base_request_.reset();
         double sum = 0.0;
         for (const double value : nll_) sum += value;
         return sum / static_cast<double>(nll_.size());
     }
 
-    double forward_seconds() const { return forward_.seconds(); }
+    double forward_seconds() const { return forward_.seconds() - base_clock_.seconds(); }
 
     Divergence divergence() {
         Divergence result;
@@ -83,48 +97,40 @@ class WindowScorer {
     }
 
   private:
-    // Rows [first, first + n) of the window just went through the engine: their logits, in slices.
-    void score_piece(std::span<const int32_t> window, size_t first, size_t n) {
-        const size_t end = std::min(first + n, window.size() - 1);  // the last row predicts nothing
-        for (size_t row = first; row < end; row += kLogitRows) {
-            const auto rows = static_cast<int64_t>(std::min<size_t>(kLogitRows, end - row));
-            const auto in_step = static_cast<int64_t>(row - first);
-            const auto used = static_cast<size_t>(rows * vocab_);
-            forward_.time([&] { engine_.logits(in_step, rows, {logits_.data(), used}); });
-            if (base_ != nullptr) base_->logits(in_step, rows, {base_logits_.data(), used});
-            score_rows(window, row, rows);
-        }
+    // Rows of the window just went through the model; the window's last one predicts nothing.
+    void look(const StepRows& rows) {
+        const auto first = static_cast<size_t>(rows.first_position());
+        const size_t n = std::min(static_cast<size_t>(rows.size()), nll_.size() - first);
+        rows.log_probabilities(window_.subspan(first + 1, n), std::span(nll_).subspan(first, n));
+        for (double& value : std::span(nll_).subspan(first, n)) value = -value;
+        if (base_ == nullptr) return;
+        model_rows_ = &rows;
+        base_clock_.time([&] { base_request_->run_piece(); });
     }
 
-    void score_rows(std::span<const int32_t> window, size_t first, int64_t rows) {
-        std::vector<double> divergence(base_ != nullptr ? static_cast<size_t>(rows) : 0);
-        std::vector<char> same(divergence.size());
-        pool_.parallel_for(rows, [&](int64_t r, int) {
-            const auto i = static_cast<size_t>(r);
-            const std::span<const float> row = {logits_.data() + r * vocab_,
-                                                static_cast<size_t>(vocab_)};
-            const double log_sum = log_sum_exp(row);
-            const auto target = static_cast<size_t>(window[first + i + 1]);
-            nll_[first + i] = log_sum - static_cast<double>(row[target]);
-            if (base_ == nullptr) return;
-            const std::span<const float> base_row = {base_logits_.data() + r * vocab_,
-                                                     static_cast<size_t>(vocab_)};
-            divergence[i] = kl_divergence(base_row, log_sum_exp(base_row), row, log_sum);
-            same[i] = arg_max(row) == arg_max(base_row) ? 1 : 0;
-        });
-        divergences_.insert(divergences_.end(), divergence.begin(), divergence.end());
-        n_same_top1_ += std::count(same.begin(), same.end(), 1);
+    // The same rows of the base, while the model's are in memory.
+    void compare(const StepRows& base_rows) {
+        const auto first = static_cast<size_t>(base_rows.first_position());
+        QUAROT_CHECK(base_rows.size() == model_rows_->size() &&
+                     base_rows.first_position() == model_rows_->first_position());
+        std::vector<runtime::Executor::Divergence> rows(
+            std::min(static_cast<size_t>(base_rows.size()), nll_.size() - first));
+        model_rows_->divergence(base_rows, rows);
+        for (const auto& row : rows) {
+            divergences_.push_back(row.kl);
+            n_same_top1_ += row.same_top1 ? 1 : 0;
+        }
     }
 
     runtime::Engine& engine_;
     runtime::Engine* base_;
-    ThreadPool pool_;
-    int64_t vocab_;
-    std::vector<float> logits_, base_logits_;
-    std::vector<double> nll_;  // of the current window
+    std::span<const int32_t> window_;
+    std::vector<double> nll_;  // of the window
+    std::optional<Request> base_request_;
+    const StepRows* model_rows_ = nullptr;  // in a look
     std::vector<double> divergences_;
     int64_t n_same_top1_ = 0;
-    Stopwatch forward_;
+    Stopwatch forward_, base_clock_;
 };
 
 }  // namespace
@@ -139,9 +145,15 @@ PerplexityResult perplexity(runtime::Engine& engine, runtime::Engine* base,
              "the text has {} tokens, one window needs {}; use a longer text or a smaller --seqlen",
              ids.size(), seqlen);
     }
+    const int64_t vocab = engine.weights().config.vocab;
+    const auto bad = std::find_if(ids.begin(), ids.end(),
+                                  [&](int32_t id) { return id < 0 || id >= vocab; });
+    if (bad != ids.end()) {
+        fail(ErrorCode::Usage, "token id {} is outside the vocabulary of {}", *bad, vocab);
+    }
     const int64_t n_windows =
         options.max_windows > 0 ? std::min(options.max_windows, whole) : whole;
-    WindowScorer scorer(engine, base, options.n_threads);
+    WindowScorer scorer(engine, base);
     Progress progress("perplexity, window", n_windows);
     PerplexityResult result;
     double sum = 0.0;

@@ -14,7 +14,6 @@ namespace quarot::eval {
 struct PerplexityOptions {
     int64_t seqlen = 2048;
     int64_t max_windows = 0;  // 0: all
-    int n_threads = 1;
 };
 
 // Of the model against the base, over all scored positions.

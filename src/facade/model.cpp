@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/checked_math.h"
 #include "core/error.h"
+#include "core/host_memory.h"
 #include "core/watch.h"
 #include "facade/arguments.h"
 #include "facade/model_impl.h"
@@ -15,6 +17,7 @@ namespace quarot {
 namespace {
 
 constexpr int64_t kDefaultContext = 4096;
+constexpr int64_t kRunningSessions = 8;  // at once; others wait
 
 std::optional<Tokenizer> tokenizer_if_any(const std::string& folder) {
     try {
@@ -23,6 +26,20 @@ std::optional<Tokenizer> tokenizer_if_any(const std::string& folder) {
         if (error.code() == ErrorCode::NotFound) return std::nullopt;
         throw;
     }
+}
+
+// Full contexts for as many sessions as half of the free memory holds, for one at least: pages that
+// are not used cost nothing.
+runtime::EngineLimits engine_limits(const model::Weights& weights,
+                                    const kernels::Backend& backend) {
+    const kernels::KvDescriptor descriptor = weights.kv_descriptor();
+    const int64_t pages = ceil_div(weights.n_positions, descriptor.page_tokens);
+    const int64_t bytes = backend.kv_bytes(descriptor, pages).value_or(0);
+    const int64_t room = available_host_bytes().value_or(0) / 2;
+    const int64_t contexts =
+        bytes == 0 ? 1 : std::clamp<int64_t>(room / bytes, 1, kRunningSessions);
+    return {
+        .context = weights.n_positions, .sequences = kRunningSessions, .n_pages = contexts * pages};
 }
 
 }  // namespace
@@ -43,6 +60,8 @@ Model Model::load(const std::string& folder, const LoadOptions& options,
     impl->backend =
         kernels::make_backend(options.device, {.n_threads = impl->n_threads, .isa = ""});
     impl->weights = folder::load_weights(source, {}, context, *impl->backend);
+    impl->engine = std::make_unique<runtime::Engine>(impl->weights, *impl->backend,
+                                                     engine_limits(impl->weights, *impl->backend));
     return Model(std::move(impl));
 }
 

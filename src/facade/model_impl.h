@@ -1,9 +1,9 @@
-// What the public Model holds: weights on a backend, and whose turn it is there.
+// What the public Model holds: weights on a backend, and the engine that runs them for all
+// sessions.
 #pragma once
 
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -11,6 +11,7 @@
 #include "kernels/backend.h"
 #include "model/weights.h"
 #include "quarot/model.h"
+#include "runtime/engine.h"
 
 namespace quarot {
 
@@ -21,8 +22,8 @@ struct Model::Impl {
     double bits_per_weight = 0.0;
     int n_threads = 1;
     std::unique_ptr<kernels::Backend> backend;
-    model::Weights weights;   // in the backend's memory
-    mutable std::mutex turn;  // guards the backend
+    model::Weights weights;                   // in the backend's memory
+    std::unique_ptr<runtime::Engine> engine;  // of all sessions
 
     // Error{NotFound} if the folder has none.
     const Tokenizer& required_tokenizer() const;

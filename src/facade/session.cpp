@@ -1,5 +1,4 @@
-// One engine at a time serves a session: made for the first call, and again after a call that
-// failed.
+// Sessions are clients of their model's one engine.
 #include "quarot/session.h"
 
 #include <utility>
@@ -18,37 +17,14 @@ namespace quarot {
 
 struct Session::Impl {
     std::shared_ptr<const Model::Impl> model;
-    std::unique_ptr<runtime::Engine> engine;
 
-    explicit Impl(std::shared_ptr<const Model::Impl> of) : model(std::move(of)) { start(); }
-
-    void start() {
-        const std::lock_guard turn(model->turn);
-        engine = std::make_unique<runtime::Engine>(model->weights, *model->backend,
-                                                   model->weights.n_positions, 1, &model->turn);
-    }
-
-    // After a failure the engine still holds the sequence that failed: it goes, and the next call
-    // makes a new one.
-    template <typename Work>
-    auto run(const Work& work) {
-        if (!engine) start();
-        try {
-            return work(*engine);
-        } catch (...) {
-            engine.reset();
-            throw;
-        }
-    }
-
+    runtime::Engine& engine() const { return *model->engine; }
     const tokenizer::Tokenizer& tokenizer() const {
         return model->required_tokenizer().impl_->tokenizer;
     }
 };
 
 namespace {
-
-constexpr int64_t kPrefillPiece = 512;
 
 runtime::GenerateOptions internal(const GenerateOptions& options, int64_t n_room,
                                   const std::vector<int32_t>& end_tokens) {
@@ -105,7 +81,7 @@ class Listener {
 
 }  // namespace
 
-Session::Session(const Model& model) : impl_(std::make_unique<Impl>(model.impl_)) {}
+Session::Session(const Model& model) : impl_(std::make_unique<Impl>(Impl{model.impl_})) {}
 Session::Session(Session&&) noexcept = default;
 Session& Session::operator=(Session&&) noexcept = default;
 Session::~Session() = default;
@@ -126,10 +102,8 @@ GenerateResult Session::generate(std::span<const int32_t> prompt, const Generate
     const runtime::GenerateOptions how =
         internal(options, weights.n_positions - n_prompt, weights.config.eos);
     Listener listener(impl_->tokenizer(), options, on_text);
-    runtime::GenerateResult made = impl_->run([&](runtime::Engine& engine) {
-        return runtime::generate(engine, prompt, how,
-                                 [&](int32_t id) { return listener.take(id); });
-    });
+    runtime::GenerateResult made = runtime::generate(impl_->engine(), prompt, how,
+                                                     [&](int32_t id) { return listener.take(id); });
     listener.finish();
     return {.text = std::move(listener.text()),
             .ids = std::move(made.ids),
@@ -142,12 +116,11 @@ GenerateResult Session::generate(std::span<const int32_t> prompt, const Generate
 std::vector<float> Session::next_logits(std::span<const int32_t> tokens) {
     facade::require_tokens(tokens);
     std::vector<float> logits(static_cast<size_t>(impl_->model->weights.config.vocab));
-    impl_->run([&](runtime::Engine& engine) {
-        const runtime::SequenceId sequence = engine.add_sequence();
-        runtime::prefill(engine, sequence, tokens, kPrefillPiece);
-        engine.logits(0, 1, logits);
-        engine.remove_sequence(sequence);
-    });
+    runtime::ScopedRequest request(
+        impl_->engine(),
+        {.tokens = {tokens.begin(), tokens.end()}, .max_tokens = std::ssize(tokens)},
+        [&](const runtime::StepRows& rows) { rows.logits(0, 1, logits); });
+    request.wait();
     return logits;
 }
 
@@ -156,11 +129,7 @@ double Session::perplexity(std::span<const int32_t> tokens, int64_t window_token
         fail(ErrorCode::Usage, "window_tokens is {}, expected 2 to {}, the context", window_tokens,
              impl_->model->weights.n_positions);
     }
-    const eval::PerplexityOptions options = {.seqlen = window_tokens,
-                                             .n_threads = impl_->model->n_threads};
-    return impl_->run([&](runtime::Engine& engine) {
-        return eval::perplexity(engine, nullptr, tokens, options).perplexity;
-    });
+    return eval::perplexity(impl_->engine(), nullptr, tokens, {.seqlen = window_tokens}).perplexity;
 }
 
 }  // namespace quarot

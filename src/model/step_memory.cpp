@@ -4,6 +4,7 @@
 
 #include "core/check.h"
 #include "core/checked_math.h"
+#include "model/role_formats.h"
 
 namespace quarot::model {
 

@@ -57,7 +57,7 @@ class MeasureRows : public testing::Test {
         }
         const folder::SourceModel source = folder::SourceModel::open(folder);
         const model::Weights weights = folder::load_weights(source, {}, kSeqlen, *backend);
-        runtime::Engine engine(weights, *backend, kSeqlen);
+        runtime::Engine engine(weights, *backend, {.context = kSeqlen});
         return eval::perplexity(engine, nullptr, ids, {.seqlen = kSeqlen}).perplexity;
     }
 

@@ -113,11 +113,10 @@ Measurement RowRunner::measure(const Recipe& recipe, const WeightsFolder& folder
     try {
         const model::Weights weights =
             folder::load_weights(source, overrides_of(recipe), settings_.seqlen, backend_);
-        runtime::Engine engine(weights, backend_, settings_.seqlen);
-        const eval::PerplexityResult run = eval::perplexity(engine, nullptr, settings_.ids,
-                                                            {.seqlen = settings_.seqlen,
-                                                             .max_windows = settings_.max_windows,
-                                                             .n_threads = settings_.n_threads});
+        runtime::Engine engine(weights, backend_, {.context = settings_.seqlen});
+        const eval::PerplexityResult run =
+            eval::perplexity(engine, nullptr, settings_.ids,
+                             {.seqlen = settings_.seqlen, .max_windows = settings_.max_windows});
         result.perplexity = run.perplexity;
         result.window_nll = run.window_nll;
     } catch (const Error& error) {

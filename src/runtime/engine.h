@@ -1,16 +1,20 @@
-// Sequences of tokens running on one model: each step takes chunks of several of them through
-// forward() in one batch.
+// One model that runs the requests of many clients, as many of them in one step as there is work.
 #pragma once
 
+#include <atomic>
+#include <condition_variable>
 #include <cstdint>
-#include <memory>
+#include <exception>
+#include <functional>
+#include <map>
 #include <mutex>
 #include <span>
+#include <thread>
+#include <utility>
+#include <vector>
 
-#include "comm/comm.h"
-#include "model/forward.h"
-#include "model/layer_steps.h"
-#include "runtime/kv_cache.h"
+#include "runtime/executor.h"
+#include "runtime/scheduler.h"
 
 namespace quarot::runtime {
 
@@ -18,61 +22,110 @@ namespace quarot::runtime {
 inline constexpr int64_t kStepTokens = 512;
 inline constexpr int64_t kLogitRows = 128;
 
-enum class LogitsWanted { None, Last, All };
-
-// Tokens to append to one sequence.
-struct Chunk {
-    SequenceId sequence = 0;
-    std::span<const int32_t> tokens;  // at least one
-    LogitsWanted logits = LogitsWanted::None;
+struct EngineLimits {
+    int64_t context = 1;                // tokens of one request; at most the weights' positions
+    int64_t sequences = 1;              // that run at once
+    int64_t n_pages = 0;                // of the cache; 0: enough for `sequences` full contexts
+    int64_t step_tokens = kStepTokens;  // of a step, at least `sequences`
 };
 
-// Owns the KV cache of its sequences. Weights and backend must outlive it. Used by one thread;
-// engines of one backend that run on several threads share a `turn`, held while the backend works.
-class Engine {
+// What a step computed for one request, while it is in memory.
+class StepRows {
   public:
-    // The cache holds at least n_tokens tokens (rounded up to whole pages) for each of n_sequences.
-    Engine(const model::Weights& weights, kernels::Backend& backend, int64_t n_tokens,
-           int64_t n_sequences = 1, std::mutex* turn = nullptr);
+    StepRows(Executor& executor, int64_t first_row, int64_t n_rows, int64_t first_position)
+        : executor_(executor), first_(first_row), n_(n_rows), first_position_(first_position) {}
 
-    SequenceId add_sequence() { return tables_.add_sequence(); }
-    void remove_sequence(SequenceId id) { tables_.remove_sequence(id); }
-    int64_t length(SequenceId id) const { return tables_.length(id); }
-
-    // Runs all chunks, kStepTokens tokens together at most, as one batch; at most one chunk a
-    // sequence. Returns the number of logit rows
-    // now readable: those of the chunks that wanted some, in order.
-    // Error{Usage} for a token outside the vocabulary or a context beyond the model's positions,
-    // and then no sequence has grown.
-    // Error{Numeric} if a NaN or Inf arises; sequences in which none did have grown then, the
-    // others have not. After any other error, none has.
-    int64_t step(std::span<const Chunk> chunks);
-
-    // Logits of rows [first, first + n) of the last step, fp32 [n, vocab]. Error{Numeric} for a NaN
-    // or Inf among them.
-    void logits(int64_t first, int64_t n, std::span<float> out);
-
-    const model::Weights& weights() const { return weights_; }
+    // Rows with logits, and the position of the first one's token.
+    int64_t size() const { return n_; }
+    int64_t first_position() const { return first_position_; }
+    // As Executor's; rows count from 0.
+    void logits(int64_t first, int64_t n, std::span<float> out) const {
+        executor_.logits(first_ + first, n, out);
+    }
+    void log_probabilities(std::span<const int32_t> targets, std::span<double> out) const {
+        executor_.log_probabilities(first_, targets, out);
+    }
+    void divergence(const StepRows& base, std::span<Executor::Divergence> out) const {
+        executor_.divergence(base.executor_, first_, out);
+    }
 
   private:
-    std::unique_lock<std::mutex> take_turn() const;
-    void check_chunks(std::span<const Chunk> chunks) const;
-    model::Batch make_batch(std::span<const Chunk> chunks);
-    [[noreturn]] void fail_numeric(kernels::Site site) const;
-
-    const model::Weights& weights_;
-    kernels::Backend& backend_;
-    std::mutex* turn_;
-    comm::SingleComm comm_;
-    std::unique_ptr<kernels::KvStore> kv_;
-    PageTables tables_;
-    model::StepMemory memory_;
-    int64_t n_logit_rows_ = 0;  // of the last step
+    Executor& executor_;
+    int64_t first_, n_, first_position_;
 };
 
-// Appends tokens in pieces of at most `piece` tokens; logits of the last token only are readable
-// after (all bits are the same whatever the piece). A stop signal ends it between two pieces.
-void prefill(Engine& engine, SequenceId sequence, std::span<const int32_t> tokens,
-             int64_t piece = kStepTokens);
+// Called after each step that computed wanted rows of a request, on the thread that ran the step.
+// What it throws ends the request.
+using Look = std::function<void(const StepRows&)>;
+
+// Clients may be on several threads. Each step runs on the thread of one that waits for it, with
+// the work of all. Weights and backend must outlive it, and nobody else may use the backend
+// meanwhile.
+class Engine {
+  public:
+    Engine(const model::Weights& weights, kernels::Backend& backend, const EngineLimits& limits);
+
+    // Error{Usage} for a token outside the vocabulary or max_tokens beyond the context,
+    // Error{OutOfMemory} if they cannot fit the cache.
+    RequestId add(Request request, Look look);
+    // Tokens that follow those of a request all of whose tokens have run.
+    void give(RequestId id, std::span<const int32_t> tokens);
+    // Ends a request in any state; not from a look.
+    void cancel(RequestId id);
+
+    // Returns when all tokens of the request have run. Error{Numeric} if a NaN or Inf arose in it,
+    // which ends it; what its look or between_steps threw. between_steps is called between steps
+    // of this thread; by default it asks for signals. Error{OutOfMemory} if the request cannot
+    // begin while another one, whose turn it is to be given a token by this thread, holds its
+    // pages.
+    void wait(RequestId id, const std::function<void()>& between_steps);
+    void wait(RequestId id);
+
+    const model::Weights& weights() const { return executor_.weights(); }
+    const EngineLimits& limits() const { return limits_; }
+    int64_t cache_bytes() const { return executor_.cache_bytes(); }
+    int64_t n_tokens_run() const { return n_tokens_run_; }  // in all steps, cached ones not counted
+
+  private:
+    struct Client {
+        Look look;
+        std::thread::id thread;
+        std::exception_ptr failure;
+    };
+
+    void run_step(std::unique_lock<std::mutex>& lock);
+    // What ended each request of the plan, or null.
+    std::vector<std::exception_ptr> run(const StepPlan& plan,
+                                        const std::vector<const Look*>& looks);
+    void wait_for_others(std::unique_lock<std::mutex>& lock);
+
+    EngineLimits limits_;
+    Executor executor_;
+
+    std::mutex mutex_;  // guards what follows
+    std::condition_variable changed_;
+    Scheduler scheduler_;
+    std::map<RequestId, Client> clients_;
+    bool in_step_ = false;
+    std::atomic<int64_t> n_tokens_run_ = 0;
+};
+
+// A request that ends with its scope.
+class ScopedRequest {
+  public:
+    ScopedRequest(Engine& engine, Request request, Look look)
+        : engine_(engine), id_(engine.add(std::move(request), std::move(look))) {}
+    ~ScopedRequest() { engine_.cancel(id_); }
+    ScopedRequest(const ScopedRequest&) = delete;
+    ScopedRequest& operator=(const ScopedRequest&) = delete;
+
+    void wait() { engine_.wait(id_); }
+    void give(std::span<const int32_t> tokens) { engine_.give(id_, tokens); }
+    void give(int32_t token) { engine_.give(id_, {&token, 1}); }
+
+  private:
+    Engine& engine_;
+    RequestId id_;
+};
 
 }  // namespace quarot::runtime

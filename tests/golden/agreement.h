@@ -46,7 +46,7 @@ inline double perplexity_of(const std::string& model, const Recipe& recipe, int6
     const auto text = eval::read_evaluation_text(evaluation_text(model), "raw");
     const auto ids = tokenizer::Tokenizer::load(in).encode(text);
     return eval::perplexity(*loaded.engine, nullptr, ids,
-                            {.seqlen = seqlen, .max_windows = windows, .n_threads = 2})
+                            {.seqlen = seqlen, .max_windows = windows})
         .perplexity;
 }
 

@@ -44,25 +44,39 @@ LoadedModel load(const std::string& folder, const LoadOptions& options) {
     const int64_t context = std::min(options.context, source.config().max_positions);
     loaded.weights = std::make_unique<model::Weights>(
         folder::load_weights(source, options.overrides, context, *loaded.backend));
-    loaded.engine = std::make_unique<runtime::Engine>(*loaded.weights, *loaded.backend, context,
-                                                      options.n_sequences);
+    loaded.engine = std::make_unique<runtime::Engine>(
+        *loaded.weights, *loaded.backend,
+        runtime::EngineLimits{.context = context, .sequences = options.n_sequences});
     return loaded;
 }
 
 std::vector<float> all_logits(LoadedModel& model, const std::vector<int32_t>& ids, int64_t piece) {
     const auto vocab = static_cast<size_t>(model.weights->config.vocab);
-    const auto step = static_cast<size_t>(piece == 0 ? runtime::kStepTokens : piece);
+    const size_t step = piece == 0 ? ids.size() : std::min(ids.size(), static_cast<size_t>(piece));
     std::vector<float> logits(ids.size() * vocab);
-    const runtime::SequenceId sequence = model.engine->add_sequence();
-    for (size_t first = 0; first < ids.size(); first += step) {
-        const size_t n = std::min(step, ids.size() - first);
-        const runtime::Chunk chunk = {
-            sequence, {ids.data() + first, n}, runtime::LogitsWanted::All};
-        const int64_t rows = model.engine->step({&chunk, 1});
-        model.engine->logits(0, rows, {logits.data() + first * vocab, n * vocab});
+    runtime::ScopedRequest request(*model.engine, all_of(std::span(ids).first(step), ids.size()),
+                                   copy_rows(logits, vocab));
+    request.wait();
+    for (size_t first = step; first < ids.size(); first += step) {
+        request.give(std::span(ids).subspan(first, std::min(step, ids.size() - first)));
+        request.wait();
     }
-    model.engine->remove_sequence(sequence);
     return logits;
+}
+
+runtime::Request all_of(std::span<const int32_t> ids, size_t max_tokens) {
+    return {.tokens = {ids.begin(), ids.end()},
+            .max_tokens = static_cast<int64_t>(max_tokens),
+            .logits = runtime::LogitsWanted::All,
+            .shares_prefix = false};
+}
+
+runtime::Look copy_rows(std::vector<float>& logits, size_t vocab) {
+    return [&logits, vocab](const runtime::StepRows& rows) {
+        const auto first = static_cast<size_t>(rows.first_position()) * vocab;
+        const auto n = static_cast<size_t>(rows.size()) * vocab;
+        rows.logits(0, rows.size(), std::span(logits).subspan(first, n));
+    };
 }
 
 double max_abs_difference(const std::vector<float>& a, const std::vector<float>& b) {

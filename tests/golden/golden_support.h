@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -44,6 +45,11 @@ LoadedModel load(const std::string& folder, const LoadOptions& options = {});
 // `piece` tokens (0: whole).
 std::vector<float> all_logits(LoadedModel& model, const std::vector<int32_t>& ids,
                               int64_t piece = 0);
+
+// A request for the logits of all its tokens, and the look that puts them at their positions of
+// logits [max_tokens, vocab].
+runtime::Request all_of(std::span<const int32_t> ids, size_t max_tokens);
+runtime::Look copy_rows(std::vector<float>& logits, size_t vocab);
 
 double max_abs_difference(const std::vector<float>& a, const std::vector<float>& b);
 double max_abs(const std::vector<float>& a);

@@ -31,20 +31,19 @@ void expect_greedy(LoadedModel& model, const std::vector<int32_t>& prompt, const
     const auto& gaps = entry.at("greedy_gap").as_array();
     const auto vocab = static_cast<size_t>(model.weights->config.vocab);
     std::vector<float> logits(vocab);
-    const runtime::SequenceId sequence = model.engine->add_sequence();
-    runtime::prefill(*model.engine, sequence, prompt, 512);
+    runtime::ScopedRequest request(
+        *model.engine, {.tokens = prompt, .max_tokens = std::ssize(prompt) + std::ssize(expected)},
+        [&](const runtime::StepRows& rows) { rows.logits(0, 1, logits); });
     for (size_t i = 0; i < expected.size(); ++i) {
-        model.engine->logits(0, 1, logits);
+        request.wait();
         const auto best =
             static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
         if (best != expected[i]) {
             EXPECT_LT(gaps[i].as_double(), kTie) << "greedy token " << i;
             break;
         }
-        const runtime::Chunk next = {sequence, {&expected[i], 1}, runtime::LogitsWanted::Last};
-        model.engine->step({&next, 1});
+        request.give(expected[i]);
     }
-    model.engine->remove_sequence(sequence);
 }
 
 }  // namespace

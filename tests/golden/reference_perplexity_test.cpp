@@ -44,9 +44,9 @@ TEST_P(ReferencePerplexity, EveryStoredRunAgreesOnCpu) {
     for (const auto& run : stored.runs.as_array()) {
         const int64_t seqlen = run.at("seqlen").as_int();
         LoadedModel model = load(stored.folder, {.context = seqlen});
-        const auto result = eval::perplexity(
-            *model.engine, nullptr, stored.ids,
-            {.seqlen = seqlen, .max_windows = run.at("windows").as_int(), .n_threads = 2});
+        const auto result =
+            eval::perplexity(*model.engine, nullptr, stored.ids,
+                             {.seqlen = seqlen, .max_windows = run.at("windows").as_int()});
         const double expected = run.at("ppl").as_double();
         std::printf("%s seqlen %lld: %.6f, stored %.6f, relative %.1e\n", GetParam().c_str(),
                     static_cast<long long>(seqlen), result.perplexity, expected,

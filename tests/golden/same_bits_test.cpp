@@ -78,20 +78,20 @@ TEST_P(SameBits, ThreeSequencesOfDifferentLengthsInOneBatch) {
     const int64_t vocab = model.weights->config.vocab;
     const std::vector<int32_t> lengths = {130, 1, 67};
     std::vector<std::vector<int32_t>> ids;
-    std::vector<runtime::Chunk> chunks;
-    std::vector<float> alone;
+    std::vector<std::vector<float>> alone, together;
     for (const int32_t n : lengths) {
         ids.push_back(some_ids(n + 5, vocab));
         ids.back().erase(ids.back().begin(), ids.back().begin() + 5);
-        const auto logits = all_logits(model, ids.back());
-        alone.insert(alone.end(), logits.begin(), logits.end());
+        alone.push_back(all_logits(model, ids.back()));
+        together.emplace_back(alone.back().size());
     }
-    for (const auto& tokens : ids) {
-        chunks.push_back({model.engine->add_sequence(), tokens, runtime::LogitsWanted::All});
+    std::vector<std::unique_ptr<runtime::ScopedRequest>> requests;
+    for (size_t i = 0; i < ids.size(); ++i) {
+        requests.push_back(std::make_unique<runtime::ScopedRequest>(
+            *model.engine, all_of(ids[i], ids[i].size()),
+            copy_rows(together[i], static_cast<size_t>(vocab))));
     }
-    const int64_t rows = model.engine->step(chunks);
-    std::vector<float> together(static_cast<size_t>(rows * vocab));
-    model.engine->logits(0, rows, together);
+    for (const auto& request : requests) request->wait();
     EXPECT_EQ(together, alone);
 }
 
@@ -104,17 +104,17 @@ TEST_P(SameBits, DecodeStepsMixedWithAPrefill) {
     const auto first_alone = all_logits(model, first);
     const auto second_alone = all_logits(model, second);
 
-    const runtime::SequenceId a = model.engine->add_sequence(), b = model.engine->add_sequence();
-    runtime::prefill(*model.engine, a, std::span(first).first(79), 512);
-    const std::vector<runtime::Chunk> mixed = {
-        {a, std::span(first).last(1), runtime::LogitsWanted::Last},
-        {b, second, runtime::LogitsWanted::Last}};
-    ASSERT_EQ(model.engine->step(mixed), 2);
-    std::vector<float> logits(static_cast<size_t>(2 * vocab));
-    model.engine->logits(0, 2, logits);
-    std::vector<float> expected(first_alone.end() - vocab, first_alone.end());
-    expected.insert(expected.end(), second_alone.end() - vocab, second_alone.end());
-    EXPECT_EQ(logits, expected);
+    std::vector<float> a(first_alone.size()), b(second_alone.size());
+    const auto width = static_cast<size_t>(vocab);
+    runtime::ScopedRequest decode(*model.engine, all_of(std::span(first).first(79), first.size()),
+                                  copy_rows(a, width));
+    decode.wait();
+    decode.give(first.back());
+    runtime::ScopedRequest prefill(*model.engine, all_of(second, second.size()),
+                                   copy_rows(b, width));
+    decode.wait();
+    EXPECT_EQ(a, first_alone);
+    EXPECT_EQ(b, second_alone) << "both ran in one step";
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, SameBits,

@@ -1,0 +1,74 @@
+// Runs planned steps on a model: a batch from a plan, one pass over it, one wait.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "comm/comm.h"
+#include "model/forward.h"
+#include "model/layer_steps.h"
+#include "runtime/scheduler.h"
+
+namespace quarot::runtime {
+
+// Owns the KV cache and the memory of a step: after it is made it allocates no backend memory.
+// Where a backend records, small steps are padded to a few sizes and replayed. Used by one thread;
+// weights and backend must outlive it.
+class Executor {
+  public:
+    Executor(const model::Weights& weights, kernels::Backend& backend, const model::StepSize& size,
+             int64_t n_pages);
+
+    // Runs the plan. For each work the lowest site at which a NaN or Inf arose, or kNoSite; other
+    // works are not touched by it. Logits of wanted rows, all but those of All that are too many
+    // for memory, are looked at for this as well.
+    std::vector<kernels::Site> run(const StepPlan& plan);
+
+    // The wanted rows of work i of the last plan are [first_row(i), first_row(i + 1)).
+    int64_t first_row(size_t work) const { return first_row_.at(work); }
+
+    // Of the wanted rows [first, first + n) of the last plan. Error{Numeric} for a NaN or Inf among
+    // their logits. out: [n, vocab].
+    void logits(int64_t first, int64_t n, std::span<float> out);
+    // Of the rows from `first` on, one a target: log P(target), fp64.
+    void log_probabilities(int64_t first, std::span<const int32_t> targets, std::span<double> out);
+
+    // Of rows of this model against the same rows of `base`, a model of the same vocabulary on the
+    // same backend; fp64 nats, and whether both have the same likeliest token.
+    struct Divergence {
+        double kl = 0.0;
+        bool same_top1 = false;
+    };
+    void divergence(Executor& base, int64_t first, std::span<Divergence> out);
+
+    const model::Weights& weights() const { return weights_; }
+    const model::StepSize& size() const { return memory_.size(); }
+    int64_t cache_bytes() const { return kv_->bytes(); }
+
+  private:
+    using Bucket = std::array<int64_t, 4>;  // counts, and whether logits are part of the step
+
+    void make_batch(const StepPlan& plan);
+    model::StepCounts padded(const model::StepCounts& counts) const;
+    void enqueue(const kernels::BatchView& view, bool with_logits);
+    // Logits of some of the wanted rows in memory, at most size().logit_rows from `first` on, and
+    // how many they are; enqueued if they are not there yet.
+    kernels::Rows resident(int64_t first, int64_t n);
+    void wait_for_logits(int64_t first, int64_t n);
+
+    const model::Weights& weights_;
+    kernels::Backend& backend_;
+    comm::SingleComm comm_;
+    std::unique_ptr<kernels::KvStore> kv_;
+    model::StepMemory memory_;
+    std::map<Bucket, std::unique_ptr<kernels::Recording>> recordings_;
+    model::Batch batch_;
+    std::vector<int64_t> first_row_ = {0};
+    bool all_logits_resident_ = false;
+};
+
+}  // namespace quarot::runtime
