@@ -22,7 +22,7 @@ Recipe chosen_recipe(const std::string& name) {
     try {
         return named_recipe(name);
     } catch (const Error& error) {
-        const std::string near = near_miss(name, recipe_names());
+        const std::string near = near_miss(name, known_recipes());
         if (near.empty()) throw;
         fail(error.code(), "{}; did you mean {}?", error.what(), near);
     }
@@ -40,7 +40,7 @@ std::string recipe_help() {
 void RecipeFlags::declare(Args& args) {
     args.add({"--recipe", "NAME", recipe_help(), [this](const Given& g) { recipe_ = g.value; },
               Shown::First})
-        .likely = recipe_names();
+        .likely = known_recipes();
     declare_widths(args);
     declare_clips(args);
     declare_rotation(args);

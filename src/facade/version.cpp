@@ -10,7 +10,7 @@ std::string version() {
 }
 
 std::vector<std::string> recipe_names() {
-    return recipe_names();
+    return known_recipes();
 }
 
 }  // namespace quarot

@@ -201,7 +201,7 @@ std::string default_recipe_name() {
     return "quarot";
 }
 
-std::vector<std::string> recipe_names() {
+std::vector<std::string> known_recipes() {
     std::vector<std::string> names;
     for (const auto& [name, recipe] : recipes()) names.push_back(name);
     return names;

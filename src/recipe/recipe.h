@@ -117,7 +117,7 @@ Recipe full_precision_recipe();
 
 // Error{Usage} naming the recipes there are.
 Recipe named_recipe(const std::string& name);
-std::vector<std::string> recipe_names();
+std::vector<std::string> known_recipes();
 std::string default_recipe_name();
 // The recipe that settings changed from that of recipe.name have become: the named one if nothing
 // but the seed, the stored dtype and how the calibration text is cut differs, else another with
