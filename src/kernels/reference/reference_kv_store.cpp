@@ -47,7 +47,7 @@ int64_t block_bytes(const KvDescriptor& d, const KvFormat& format) {
 }
 
 template <typename T>
-void allocate(std::vector<T>& to, std::initializer_list<int64_t> dims) {
+void allocate(ZeroArray<T>& to, std::initializer_list<int64_t> dims) {
     const auto count = checked_product(std::span(dims.begin(), dims.size()));
     try {
         if (!count || *count > std::numeric_limits<int64_t>::max() / 8) throw std::bad_alloc();

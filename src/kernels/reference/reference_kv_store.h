@@ -2,7 +2,10 @@
 // and fp32 values where nothing is quantized.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <cstdlib>
+#include <new>
 #include <optional>
 #include <span>
 #include <vector>
@@ -10,6 +13,26 @@
 #include "kernels/ops.h"
 
 namespace quarot::kernels {
+
+// Zeros from the system: pages of memory that nobody writes take none.
+template <typename T>
+struct UntouchedZeros {
+    using value_type = T;
+    UntouchedZeros() = default;
+    template <typename U>
+    UntouchedZeros(const UntouchedZeros<U>&) {}
+    T* allocate(std::size_t n) {
+        void* data = std::calloc(n, sizeof(T));
+        if (data == nullptr) throw std::bad_alloc();
+        return static_cast<T*>(data);
+    }
+    void deallocate(T* data, std::size_t) { std::free(data); }
+    template <typename U>
+    void construct(U*) {}  // they are zeros
+    bool operator==(const UntouchedZeros&) const { return true; }
+};
+template <typename T>
+using ZeroArray = std::vector<T, UntouchedZeros<T>>;
 
 // Which vector of the cache.
 struct KvPlace {
@@ -42,12 +65,12 @@ class KvVectors {
 
     KvFormat format_;
     int64_t n_pages_, page_tokens_, n_heads_, head_dim_;
-    int64_t float_slots_;            // first slots of every page that have room for fp32 values
-    std::vector<uint8_t> codes_;     // [vectors, head_dim]
-    std::vector<float> scales_;      // [vectors, n_groups]
-    std::vector<int16_t> zeros_;     // [vectors, n_groups]
-    std::vector<float> values_;      // [layers, pages, float_slots, heads, head_dim]
-    std::vector<uint8_t> is_float_;  // [vectors]: the vector stands in values_
+    int64_t float_slots_;          // first slots of every page that have room for fp32 values
+    ZeroArray<uint8_t> codes_;     // [vectors, head_dim]
+    ZeroArray<float> scales_;      // [vectors, n_groups]
+    ZeroArray<int16_t> zeros_;     // [vectors, n_groups]
+    ZeroArray<float> values_;      // [layers, pages, float_slots, heads, head_dim]
+    ZeroArray<uint8_t> is_float_;  // [vectors]: the vector stands in values_
 };
 
 // As Backend::kv_bytes.
