@@ -46,6 +46,7 @@ LinearForm random_form(std::mt19937& random) {
     LinearForm form;
     form.tokens = 1 + random() % static_cast<uint32_t>(pick(random, {4, 16, 40, 80, 300}));
     form.rows = 1 + random() % static_cast<uint32_t>(pick(random, {32, 130, 400, 700}));
+    if (random() % 2 == 0) form.rows = (form.rows + 7) / 8 * 8;  // as the copy engine wants them
     form.cols = 1 + random() % static_cast<uint32_t>(pick(random, {70, 300, 1200}));
     form.weight_bits = random() % 2 == 0 ? 4 : static_cast<int>(2 + random() % 7);
     form.activation_bits = random() % 2 == 0 ? 4 : static_cast<int>(2 + random() % 7);
@@ -72,8 +73,8 @@ TEST_P(CudaLinearBatch, RandomShapesGiveTheBitsOfTheHost) {
     }
     const bool hopper = current_device().compute_capability == 90;
     for (LinearKernel kernel : all_linear_kernels()) {
-        if (!hopper && kernel != LinearKernel::Streamed && kernel != LinearKernel::General)
-            continue;
+        const bool everywhere = kernel == LinearKernel::Streamed || kernel == LinearKernel::General;
+        if (kernel == LinearKernel::Groups128 || !(hopper || everywhere)) continue;
         EXPECT_GE(runs_[static_cast<size_t>(kernel)], 5) << name_of(kernel);
     }
 }
@@ -95,6 +96,25 @@ TEST_F(CudaLinear, GroupsOfEitherSideGiveTheBitsOfTheHost) {
     }
 }
 
+TEST_F(CudaLinear, GroupsOf128OnBothSidesGiveTheBitsOfTheHost) {
+    std::mt19937 random(9);
+    for (uint32_t i = 0; i < 60; ++i) {
+        LinearForm form = random_form(random);
+        form.tokens += 16;
+        form.rows = (form.rows + 7) / 8 * 8;
+        form.cols = 128 * pick(random, {1, 2, 5, 9});
+        form.weight_bits = static_cast<int>(pick(random, {2, 4}));
+        form.weight_group = form.activation_group = 128;
+        form.weight_symmetric = true;
+        form.offsets = false;
+        form.padding = pick(random, {0, 8});
+        check(form, i);
+        if (HasFatalFailure()) return;
+    }
+    if (current_device().compute_capability != 90) return;
+    EXPECT_EQ(runs_[static_cast<size_t>(LinearKernel::Groups128)], 60);
+}
+
 // Several tiles to a CTA, full pipelines, all of the split kernels' rounds.
 TEST_F(CudaLinear, LargeShapesGiveTheBitsOfTheHostEveryTime) {
     for (const auto& [tokens, rows, cols] : {std::array<int64_t, 3>{600, 4096, 512},
@@ -109,8 +129,34 @@ TEST_F(CudaLinear, LargeShapesGiveTheBitsOfTheHostEveryTime) {
             form.accumulate = true;
             form.out = out;
             check(form, 3, 3);
+            form.weight_bits = 8;
+            check(form, 4);
+            form.weight_bits = 4;
+            if (cols % 128 == 0) {
+                form.weight_group = form.activation_group = 128;
+                check(form, 5, 2);
+            }
             if (HasFatalFailure()) return;
         }
+    }
+}
+
+// Small enough for checkers of memory and races (docs/cuda.md).
+TEST_F(CudaLinear, EveryKernelTakesASmallShape) {
+    for (int64_t tokens : {3, 12, 40}) {
+        for (int bits : {4, 8}) {
+            for (int64_t group : {0, 128}) {
+                LinearForm form = {.tokens = tokens, .rows = 136, .cols = 384, .weight_bits = bits};
+                form.weight_group = form.activation_group = group;
+                form.accumulate = true;
+                form.out = DType::F16;
+                check(form, 11);
+            }
+        }
+    }
+    if (current_device().compute_capability != 90) return;
+    for (LinearKernel kernel : all_linear_kernels()) {
+        EXPECT_GE(runs_[static_cast<size_t>(kernel)], 1) << name_of(kernel);
     }
 }
 

@@ -7,6 +7,7 @@ namespace quarot::kernels::cuda {
 
 void launch_general(const LinearProduct& product, Stream stream);
 void launch_stream(const LinearProduct& product, Stream stream);
+void launch_groups(const LinearProduct& product, Stream stream);
 void launch_tile(const LinearProduct& product, LinearKernel kernel, Stream stream);
 
 }  // namespace quarot::kernels::cuda

@@ -24,10 +24,11 @@ struct LinearProduct {
     bool accumulate = false;       // out += instead of out =
 };
 
-// Fast kernels take whole-row groups without real zero points; General takes everything.
+// Fast kernels take rows of one group without real zero points; General takes everything.
 //   Streamed: up to 16 tokens; reads each weight once, at the speed of memory
-//   TileN:   compute capability 9.0; tiles of 128 rows x N tokens on the tensor cores of
-//            warpgroups. Split: two CTAs share a tile's columns, for matrices of few tiles
+//   TileN:    compute capability 9.0; tiles of 128 rows x N tokens on the tensor cores of
+//             warpgroups. Split: two CTAs share a tile's columns, for matrices of few tiles
+//   Groups128: compute capability 9.0; groups of 128 on both sides, symmetric, weights to 4 bits
 enum class LinearKernel {
     Streamed,
     Tile32,
@@ -37,6 +38,7 @@ enum class LinearKernel {
     Tile128,
     Tile128Split,
     Tile256,
+    Groups128,
     General
 };
 

@@ -1,11 +1,18 @@
 // Products of at most 16 tokens: every weight is read once, at the speed of memory.
 //
-// A CTA owns a range of row groups of kStrips x 16 rows; columns are not split across CTAs. Its
-// warps take chunks of kUnits units of a row group in turn, each with two stages of 16-byte loads
-// in flight, and their sums meet in shared memory. Weights are operand A of mma.sync as they lie;
-// activations lie so that a lane's 16 bytes are its operands B of two steps
-// (activation_layout.h). The first weights are requested before the predecessor has ended.
+// A CTA owns a range of strips of 16 rows and takes kStrips of them at a time; columns are not
+// split across CTAs. Its warps take chunks of kUnits units in turn. Each lane keeps a ring of its
+// own copies in shared memory, kStages chunks deep, and reads nothing that another lane copied: the
+// ring needs no barrier. (Loads into registers would do as well, but ptxas lets all of them share
+// one scoreboard, so that the first chunk waits for the last.) The lanes' sums meet in shared
+// memory.
+//
+// Weights are operand A of mma.sync as they lie; activations lie so that a lane's 16 bytes are its
+// operands B of two steps (activation_layout.h). The first weights are requested before the
+// predecessor has ended.
+#include "kernels/cuda/device/async_copy.cuh"
 #include "kernels/cuda/device/griddep.cuh"
+#include "kernels/cuda/device/mbarrier.cuh"
 #include "kernels/cuda/device/memory.cuh"
 #include "kernels/cuda/device/mma.cuh"
 #include "kernels/cuda/launch.cuh"
@@ -23,155 +30,30 @@ struct StreamProblem {
     OutputElements elements;
     int n_tokens, n_rows;
     int units;   // of 64 columns, in a row block
-    int groups;  // of kStrips x 16 rows
+    int strips;  // of 16 rows
 };
 
-// kWords: 16-byte words of a lane in a unit, 1 for nibbles and 2 for bytes. kTokenTiles: of 8
-// tokens. kResident: CTAs of a multiprocessor.
-template <int kWords_, int kTokenTiles_, int kStrips_, int kUnits_, int kWarps_, int kResident_>
+// kWords: 16-byte words of a lane in a strip of a unit, 1 for nibbles and 2 for bytes. kTokenTiles:
+// of 8 tokens.
+template <int kWords_, int kTokenTiles_, int kStrips_, int kUnits_, int kStages_, int kWarps_>
 struct StreamShape {
     static constexpr int kWords = kWords_, kTokenTiles = kTokenTiles_, kStrips = kStrips_,
-                         kUnits = kUnits_, kWarps = kWarps_, kResident = kResident_;
+                         kUnits = kUnits_, kStages = kStages_, kWarps = kWarps_;
     static constexpr int kThreads = 32 * kWarps;
-    static constexpr int kSums = kStrips * kTokenTiles * 128;  // of a row group
+    static constexpr int kUnitBytes = 2048 * kWords;
+    static constexpr int kWeightCopies = kUnits * kStrips * kWords;  // of a lane in a chunk
+    static constexpr int kStageBytes = 512 * (kWeightCopies + kUnits * kTokenTiles);  // of a warp
+    static constexpr int kRows = 16 * kStrips, kTokens = 8 * kTokenTiles;
+    static constexpr int kPitch = kRows + 4;  // of sums: the lanes of a warp meet in no bank
+    static constexpr int kFactors = 4 * kRows + 3 * kTokens;  // words
 };
 
-// What one warp has in flight: a chunk's weights and activations.
-template <class S>
-struct Chunk {
-    uint4 weights[S::kUnits][S::kStrips][S::kWords];
-    uint4 tokens[S::kUnits][S::kTokenTiles];
-};
-
-// The chunks of a warp: of each row group in turn, every kWarps-th.
-template <class S>
-struct ChunkCursor {
-    int group, last, chunk, n_chunks;
-
-    __device__ ChunkCursor(const StreamProblem& p, int warp)
-        : group(static_cast<int>(static_cast<int64_t>(blockIdx.x) * p.groups / gridDim.x)),
-          last(static_cast<int>(static_cast<int64_t>(blockIdx.x + 1) * p.groups / gridDim.x)),
-          chunk(warp),
-          n_chunks(p.units / S::kUnits) {
-        if (warp >= n_chunks) group = last;
-    }
-    __device__ bool valid() const { return group < last; }
-    __device__ void advance() {
-        chunk += S::kWarps;
-        if (chunk >= n_chunks) {
-            chunk = static_cast<int>(threadIdx.x) / 32;
-            ++group;
-        }
-    }
-};
-
-template <class S>
-__device__ __forceinline__ void load_weights(Chunk<S>& to, const StreamProblem& p,
-                                             const ChunkCursor<S>& at) {
-    if (!at.valid()) return;
-    constexpr int kUnitBytes = 2048 * S::kWords;
-    const int strip = at.group * S::kStrips;
-    const uint8_t* from =
-        p.weights +
-        (static_cast<int64_t>(strip / 4) * p.units + at.chunk * S::kUnits) * kUnitBytes +
-        strip % 4 * 512 + threadIdx.x % 32 * 16;
-#pragma unroll
-    for (int u = 0; u < S::kUnits; ++u) {
-#pragma unroll
-        for (int s = 0; s < S::kStrips; ++s) {
-#pragma unroll
-            for (int w = 0; w < S::kWords; ++w) {
-                to.weights[u][s][w] = load_streamed(from + u * kUnitBytes + w * 2048 + s * 512);
-            }
-        }
-    }
-}
-
-template <class S>
-__device__ __forceinline__ void load_tokens(Chunk<S>& to, const StreamProblem& p,
-                                            const ChunkCursor<S>& at) {
-    if (!at.valid()) return;
-    const int lane = threadIdx.x % 32;
-#pragma unroll
-    for (int u = 0; u < S::kUnits; ++u) {
-        const uint8_t* run =
-            p.tokens + static_cast<int64_t>(at.chunk * S::kUnits + u) * p.n_tokens * 64 + lane * 16;
-#pragma unroll
-        for (int t = 0; t < S::kTokenTiles; ++t) {
-            to.tokens[u][t] =
-                t * 8 + lane / 4 < p.n_tokens ? load_fresh(run + t * 512) : make_uint4(0, 0, 0, 0);
-        }
-    }
-}
-
-// Step 0 or 1 of a unit as operand A.
-template <class S>
-__device__ __forceinline__ void widen_step(uint32_t (&a)[4], const uint4 (&words)[S::kWords],
-                                           int step) {
-    const uint4 v = words[S::kWords == 1 ? 0 : step];
-    const uint32_t packed[4] = {v.x, v.y, v.z, v.w};
-#pragma unroll
-    for (int j = 0; j < 4; ++j) {
-        if constexpr (S::kWords == 2) {
-            a[j] = packed[j];
-        } else {
-            a[j] = (step == 0 ? packed[j] : packed[j] >> 4) & 0x0F0F0F0Fu;
-        }
-    }
-}
-
-template <class S>
-using Sums = int32_t[S::kStrips][S::kTokenTiles][4];
-
-template <class S>
-__device__ __forceinline__ void multiply_chunk(Sums<S>& sums, const Chunk<S>& chunk) {
-#pragma unroll
-    for (int u = 0; u < S::kUnits; ++u) {
-#pragma unroll
-        for (int s = 0; s < S::kStrips; ++s) {
-#pragma unroll
-            for (int step = 0; step < 2; ++step) {
-                uint32_t a[4];
-                widen_step<S>(a, chunk.weights[u][s], step);
-#pragma unroll
-                for (int t = 0; t < S::kTokenTiles; ++t) {
-                    const uint4& b = chunk.tokens[u][t];
-                    mma_u8(sums[s][t], a, step == 0 ? b.x : b.z, step == 0 ? b.y : b.w);
-                }
-            }
-        }
-    }
-}
-
-// Factors of a row group and of the tokens in shared memory, as words.
+// Factors of a row group and of the tokens.
 template <class S>
 struct FactorTable {
-    static constexpr int kRows = 16 * S::kStrips, kTokens = 8 * S::kTokenTiles;
-    static constexpr int kWords = 4 * kRows + 3 * kTokens;
-    static_assert(kWords <= S::kThreads);
-    int32_t rows[4][kRows];      // scale, bias, zero, sum
-    int32_t tokens[3][kTokens];  // scale, zero, sum
+    int32_t rows[4][S::kRows];      // scale, bias, zero, sum
+    int32_t tokens[3][S::kTokens];  // scale, zero, sum
 
-    // The word that this thread brings, requested long before it is written: rows for every group,
-    // tokens once.
-    static __device__ __forceinline__ int32_t row_word(const StreamProblem& p, int group) {
-        const int kind = threadIdx.x / kRows;
-        const int row = min(group * kRows + static_cast<int>(threadIdx.x) % kRows, p.n_rows - 1);
-        const FactorSource& f = p.factors;
-        if (kind == 0) return __float_as_int(__ldg(f.row_scales + row));
-        if (kind == 1) return f.bias == nullptr ? 0 : __float_as_int(__ldg(f.bias + row));
-        return __ldg((kind == 2 ? f.row_zeros : f.row_sums) + row);
-    }
-    static __device__ __forceinline__ int32_t token_word(const StreamProblem& p) {
-        const int index = static_cast<int>(threadIdx.x) - 4 * kRows;
-        const TokenFactors f = p.factors.token(min(index % kTokens, p.n_tokens - 1));
-        return index < kTokens ? __float_as_int(f.scale) : index < 2 * kTokens ? f.zero : f.sum;
-    }
-    static __device__ bool brings_row() { return threadIdx.x < 4 * kRows; }
-    static __device__ bool brings_token() { return !brings_row() && threadIdx.x < kWords; }
-    __device__ void write(int32_t word) {
-        if (threadIdx.x < kWords) (&rows[0][0])[threadIdx.x] = word;
-    }
     __device__ RowFactors row(int r) const {
         return {__int_as_float(rows[0][r]), __int_as_float(rows[1][r]), rows[2][r], rows[3][r]};
     }
@@ -180,88 +62,264 @@ struct FactorTable {
     }
 };
 
+// Groups take turns with two sets of sums, so that one barrier a group is enough: nobody adds to a
+// set before everybody has passed the barrier behind which it was read and cleared.
 template <class S>
 struct SharedMemory {
-    int32_t parts[S::kWarps][S::kSums];
-    FactorTable<S> factors;
+    uint8_t ring[S::kWarps][S::kStages][S::kStageBytes];
+    int32_t sums[2][S::kTokens][S::kPitch];
+    FactorTable<S> factors[2];
 };
 
-// Adds the warps' sums of a row group, in any order alike, and writes its outputs.
+// CTAs of a multiprocessor of compute capability 9.0, which has 228 KB and takes 1 KB a CTA.
 template <class S>
-__device__ __forceinline__ void finish_group(const StreamProblem& p, Sums<S>& sums, int group,
-                                             int32_t& word, SharedMemory<S>& shared) {
-    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-    __syncthreads();  // the previous group's sums and factors have been read
-    shared.factors.write(word);
-    if (FactorTable<S>::brings_row()) word = FactorTable<S>::row_word(p, group + 1);
+constexpr int kResident = sizeof(SharedMemory<S>) <= 113 * 1024 ? 2 : 1;
+
+// The strips of this CTA.
+struct StripRange {
+    int first, last;
+
+    __device__ explicit StripRange(const StreamProblem& p)
+        : first(static_cast<int>(static_cast<int64_t>(blockIdx.x) * p.strips / gridDim.x)),
+          last(static_cast<int>(static_cast<int64_t>(blockIdx.x + 1) * p.strips / gridDim.x)) {}
+};
+
+// The chunks of a warp: of each row group in turn, every S::kWarps-th.
+template <class S>
+struct ChunkCursor {
+    int strip, last, chunk, n_chunks;
+
+    __device__ ChunkCursor(const StreamProblem& p, const StripRange& range)
+        : strip(range.first),
+          last(range.last),
+          chunk(static_cast<int>(threadIdx.x) / 32),
+          n_chunks(p.units / S::kUnits) {
+        if (chunk >= n_chunks) strip = last;
+    }
+    __device__ bool valid() const { return strip < last; }
+    __device__ void advance() {
+        chunk += S::kWarps;
+        if (chunk >= n_chunks) {
+            chunk = static_cast<int>(threadIdx.x) / 32;
+            strip += S::kStrips;
+        }
+    }
+};
+
+// Strips beyond the CTA's last are not copied: what lies there is multiplied and dropped.
+template <class S>
+__device__ __forceinline__ void copy_weights(uint32_t to, const StreamProblem& p,
+                                             const ChunkCursor<S>& at) {
+    if (!at.valid()) return;
+    const int64_t first_unit = static_cast<int64_t>(at.chunk) * S::kUnits;
+#pragma unroll
+    for (int s = 0; s < S::kStrips; ++s) {
+        const int strip = at.strip + s;
+        if (s > 0 && strip >= at.last) break;
+        const uint8_t* from =
+            p.weights + (strip / 4 * static_cast<int64_t>(p.units) + first_unit) * S::kUnitBytes +
+            strip % 4 * 512 + threadIdx.x % 32 * 16;
+#pragma unroll
+        for (int c = 0; c < S::kUnits * S::kWords; ++c) {
+            copy_streamed(to + (s * S::kUnits * S::kWords + c) * 512, from + c * 2048);
+        }
+    }
+}
+
+template <class S>
+__device__ __forceinline__ void copy_tokens(uint32_t to, const StreamProblem& p,
+                                            const ChunkCursor<S>& at) {
+    if (!at.valid()) return;
+    const int lane = threadIdx.x % 32;
+    const uint8_t* from =
+        p.tokens + static_cast<int64_t>(at.chunk) * S::kUnits * p.n_tokens * 64 + lane * 16;
+#pragma unroll
+    for (int u = 0; u < S::kUnits; ++u) {
+#pragma unroll
+        for (int t = 0; t < S::kTokenTiles; ++t) {
+            copy_async_or_zero(to + (S::kWeightCopies + u * S::kTokenTiles + t) * 512,
+                               from + u * p.n_tokens * 64 + t * 512, t * 8 + lane / 4 < p.n_tokens);
+        }
+    }
+}
+
+template <class S>
+using Sums = int32_t[S::kStrips][S::kTokenTiles][4];
+
+// Steps 0 and 1 of a strip of a unit as operands A.
+template <class S>
+__device__ __forceinline__ void load_strip(uint32_t (&a)[2][4], uint32_t from) {
+    const uint4 first = load_shared(from);
+    const uint32_t packed[4] = {first.x, first.y, first.z, first.w};
+    if constexpr (S::kWords == 2) {
+        const uint4 second = load_shared(from + 512);
+        const uint32_t others[4] = {second.x, second.y, second.z, second.w};
+#pragma unroll
+        for (int j = 0; j < 4; ++j) {
+            a[0][j] = packed[j];
+            a[1][j] = others[j];
+        }
+    } else {
+#pragma unroll
+        for (int j = 0; j < 4; ++j) {
+            a[0][j] = packed[j] & 0x0F0F0F0Fu;
+            a[1][j] = (packed[j] >> 4) & 0x0F0F0F0Fu;
+        }
+    }
+}
+
+template <class S>
+__device__ __forceinline__ void multiply_chunk(Sums<S>& sums, uint32_t stage) {
+#pragma unroll
+    for (int u = 0; u < S::kUnits; ++u) {
+        uint4 b[S::kTokenTiles];
+#pragma unroll
+        for (int t = 0; t < S::kTokenTiles; ++t) {
+            b[t] = load_shared(stage + (S::kWeightCopies + u * S::kTokenTiles + t) * 512);
+        }
+#pragma unroll
+        for (int s = 0; s < S::kStrips; ++s) {
+            uint32_t a[2][4];
+            load_strip<S>(a, stage + (s * S::kUnits + u) * S::kWords * 512);
+#pragma unroll
+            for (int t = 0; t < S::kTokenTiles; ++t) {
+                mma_u8(sums[s][t], a[0], b[t].x, b[t].y);
+                mma_u8(sums[s][t], a[1], b[t].z, b[t].w);
+            }
+        }
+    }
+}
+
+// Rows' factors come from memory that nothing else has touched: requested a group ahead, one or two
+// words a thread.
+template <class S>
+struct FactorWords {
+    static constexpr int kOfThread = (S::kFactors + S::kThreads - 1) / S::kThreads;
+    int32_t words[kOfThread];
+
+    __device__ __forceinline__ void request_rows(const StreamProblem& p, int strip) {
+#pragma unroll
+        for (int i = 0; i < kOfThread; ++i) {
+            const int index = static_cast<int>(threadIdx.x) + i * S::kThreads;
+            if (index >= 4 * S::kRows) break;
+            const int kind = index / S::kRows;
+            const int row = min(strip * 16 + index % S::kRows, p.n_rows - 1);
+            const FactorSource& f = p.factors;
+            if (kind == 1) {
+                words[i] = f.bias == nullptr ? 0 : __float_as_int(__ldg(f.bias + row));
+            } else {
+                const auto* from = kind == 0   ? reinterpret_cast<const int32_t*>(f.row_scales)
+                                   : kind == 2 ? f.row_zeros
+                                               : f.row_sums;
+                words[i] = __ldg(from + row);
+            }
+        }
+    }
+    __device__ __forceinline__ void request_tokens(const StreamProblem& p) {
+#pragma unroll
+        for (int i = 0; i < kOfThread; ++i) {
+            const int index = static_cast<int>(threadIdx.x) + i * S::kThreads - 4 * S::kRows;
+            if (index < 0 || index >= 3 * S::kTokens) continue;
+            const TokenFactors f = p.factors.token(min(index % S::kTokens, p.n_tokens - 1));
+            const int kind = index / S::kTokens;
+            words[i] = kind == 0 ? __float_as_int(f.scale) : kind == 1 ? f.zero : f.sum;
+        }
+    }
+    __device__ __forceinline__ void write(FactorTable<S>& to) const {
+#pragma unroll
+        for (int i = 0; i < kOfThread; ++i) {
+            const int index = static_cast<int>(threadIdx.x) + i * S::kThreads;
+            if (index < S::kFactors) (&to.rows[0][0])[index] = words[i];
+        }
+    }
+};
+
+// Adds this warp's sums to the row group's. Integers: any order gives the same.
+template <class S>
+__device__ __forceinline__ void add_sums(int32_t (&to)[S::kTokens][S::kPitch], Sums<S>& sums,
+                                         int n_tokens) {
+    const int lane = threadIdx.x % 32;
 #pragma unroll
     for (int s = 0; s < S::kStrips; ++s) {
 #pragma unroll
         for (int t = 0; t < S::kTokenTiles; ++t) {
 #pragma unroll
             for (int i = 0; i < 4; ++i) {
-                shared.parts[warp][(s * S::kTokenTiles + t) * 128 + i * 32 + lane] = sums[s][t][i];
+                const int token = t * 8 + 2 * (lane % 4) + i % 2;
+                if (token < n_tokens) {
+                    atomicAdd(&to[token][s * 16 + lane / 4 + 8 * (i / 2)], sums[s][t][i]);
+                }
                 sums[s][t][i] = 0;
             }
         }
     }
-    __syncthreads();
-    for (int e = threadIdx.x; e < S::kSums; e += S::kThreads) {
-        const int l = e % 32, i = e / 32 % 4, tile = e / 128 % S::kTokenTiles;
-        const int in_group = e / (128 * S::kTokenTiles) * 16 + l / 4 + 8 * (i / 2);
-        const int row = group * S::kStrips * 16 + in_group, token = tile * 8 + 2 * (l % 4) + i % 2;
-        if (token >= p.n_tokens || row >= p.n_rows) continue;
-        int32_t sum = 0;
-#pragma unroll
-        for (int w = 0; w < S::kWarps; ++w) sum += shared.parts[w][e];
-        p.elements.store(token, row,
-                         finish(sum, shared.factors.row(in_group), shared.factors.token(token)));
+}
+
+// Writes the outputs of a row group and clears its sums.
+template <class S>
+__device__ __forceinline__ void write_group(const StreamProblem& p, int strip, int last,
+                                            int32_t (&sums)[S::kTokens][S::kPitch],
+                                            const FactorTable<S>& factors) {
+    const int n_rows = min(p.n_rows, last * 16) - strip * 16;
+    for (int e = threadIdx.x; e < p.n_tokens * S::kRows; e += S::kThreads) {
+        const int token = e / S::kRows, row = e % S::kRows;
+        const int32_t sum = sums[token][row];
+        sums[token][row] = 0;
+        if (row >= n_rows) continue;
+        p.elements.store(token, strip * 16 + row,
+                         finish(sum, factors.row(row), factors.token(token)));
     }
 }
 
 template <class S>
-__global__ void __launch_bounds__(S::kThreads, S::kResident)
+__global__ void __launch_bounds__(S::kThreads, kResident<S>)
     linear_stream(const __grid_constant__ StreamProblem p) {
-    extern __shared__ uint8_t memory[];
+    extern __shared__ __align__(128) uint8_t memory[];
     SharedMemory<S>& shared = *reinterpret_cast<SharedMemory<S>*>(memory);
     let_successor_start();
+    const StripRange range(p);
     const int warp = threadIdx.x / 32;
-    ChunkCursor<S> load(p, warp);
-    Chunk<S> chunks[2];
-    const ChunkCursor<S> first = load;
-    load_weights<S>(chunks[0], p, load);
-    load.advance();
-    const ChunkCursor<S> second = load;
-    load_weights<S>(chunks[1], p, load);
-    load.advance();
-    int group = static_cast<int>(static_cast<int64_t>(blockIdx.x) * p.groups / gridDim.x);
-    int32_t word = 0;
-    if (FactorTable<S>::brings_row()) word = FactorTable<S>::row_word(p, group);
+    const uint32_t ring = shared_address(shared.ring[warp]) + threadIdx.x % 32 * 16;
+    ChunkCursor<S> ahead(p, range), token_cursor = ahead;
+#pragma unroll
+    for (int s = 0; s < S::kStages; ++s) {
+        copy_weights<S>(ring + s * S::kStageBytes, p, ahead);
+        ahead.advance();
+    }
+    FactorWords<S> words = {};
+    words.request_rows(p, range.first);
+    for (int e = threadIdx.x; e < 2 * S::kTokens * S::kPitch; e += S::kThreads) {
+        (&shared.sums[0][0][0])[e] = 0;
+    }
+    __syncthreads();
     wait_for_predecessor();
-    load_tokens<S>(chunks[0], p, first);
-    load_tokens<S>(chunks[1], p, second);
-    if (FactorTable<S>::brings_token()) word = FactorTable<S>::token_word(p);
+#pragma unroll
+    for (int s = 0; s < S::kStages; ++s) {
+        copy_tokens<S>(ring + s * S::kStageBytes, p, token_cursor);
+        token_cursor.advance();
+        end_copy_group();
+    }
+    words.request_tokens(p);
 
     Sums<S> sums = {};
-    const int n_chunks = first.n_chunks, last = first.last;
-    int chunk = warp;
-    while (group < last) {
-#pragma unroll
-        for (int i = 0; i < 2; ++i) {
-            if (group >= last) break;
-            if (chunk < n_chunks) {
-                multiply_chunk<S>(sums, chunks[i]);
-                load_weights<S>(chunks[i], p, load);
-                load_tokens<S>(chunks[i], p, load);
-                load.advance();
-            }
-            chunk += S::kWarps;
-            if (chunk >= n_chunks) {  // my last chunk of this row group
-                finish_group<S>(p, sums, group, word, shared);
-                chunk = warp;
-                ++group;
-            }
+    const int n_chunks = p.units / S::kUnits;
+    int stage = 0, turn = 0;
+    for (int strip = range.first; strip < range.last; strip += S::kStrips, turn ^= 1) {
+        for (int chunk = warp; chunk < n_chunks; chunk += S::kWarps) {
+            wait_for_copies<S::kStages - 1>();
+            const uint32_t at = ring + stage * S::kStageBytes;
+            multiply_chunk<S>(sums, at);
+            copy_weights<S>(at, p, ahead);
+            copy_tokens<S>(at, p, ahead);
+            end_copy_group();
+            ahead.advance();
+            if (++stage == S::kStages) stage = 0;
         }
+        add_sums<S>(shared.sums[turn], sums, p.n_tokens);
+        words.write(shared.factors[turn]);
+        words.request_rows(p, strip + S::kStrips);
+        __syncthreads();
+        write_group<S>(p, strip, range.last, shared.sums[turn], shared.factors[turn]);
     }
 }
 
@@ -275,36 +333,54 @@ void launch_shape(const LinearProduct& product, Stream stream) {
                                    .n_tokens = static_cast<int>(product.in.rows),
                                    .n_rows = static_cast<int>(shape.rows),
                                    .units = static_cast<int>(shape.units_per_block()),
-                                   .groups = static_cast<int>(shape.row_blocks() * 4 / S::kStrips)};
-    const int resident = current_device().multiprocessors * S::kResident;
+                                   .strips = static_cast<int>((shape.rows + 15) / 16)};
+    const int groups = (problem.strips + S::kStrips - 1) / S::kStrips;
+    const int resident = current_device().multiprocessors * kResident<S>;
     launch("linear_stream", linear_stream<S>,
-           {.grid = static_cast<unsigned>(min(problem.groups, resident)),
+           {.grid = static_cast<unsigned>(min(groups, resident)),
             .block = S::kThreads,
             .shared_bytes = sizeof(SharedMemory<S>)},
            stream, problem);
 }
 
-// Few rows: one CTA of many warps on each multiprocessor, so that all of them have work.
-constexpr int64_t kFewRows = 8192;
-
-template <int kWords>
-void launch_width(const LinearProduct& product, Stream stream) {
-    const bool few = product.weight.shape.rows <= kFewRows;
-    if (product.in.rows <= 8) {
-        const bool ragged = product.weight.shape.units_per_block() % (4 / kWords) != 0;
-        if (few || ragged)
-            return launch_shape<StreamShape<kWords, 1, 2, 2 / kWords, 16, 1>>(product, stream);
-        return launch_shape<StreamShape<kWords, 1, 2, 4 / kWords, 8, 2>>(product, stream);
+// Shapes in the order words, token tiles, strips, units, stages, warps; by measurement on an H200
+// (docs/cuda.md). Rows that fill no multiprocessor twice with two strips each go one by one.
+void launch_deep(const LinearProduct& product, Stream stream) {
+    const WeightShape& shape = product.weight.shape;
+    const int64_t strips = (shape.rows + 15) / 16, all = current_device().multiprocessors;
+    if (shape.bits > 4) {
+        if (product.in.rows <= 8)
+            return launch_shape<StreamShape<2, 1, 2, 1, 5, 8>>(product, stream);
+        return launch_shape<StreamShape<2, 2, 2, 1, 4, 8>>(product, stream);
     }
-    if (few) return launch_shape<StreamShape<kWords, 2, 2, 2 / kWords, 16, 1>>(product, stream);
-    launch_shape<StreamShape<kWords, 2, 2, 2 / kWords, 8, 2>>(product, stream);
+    if (product.in.rows > 8) {
+        if (strips <= 2 * all) return launch_shape<StreamShape<1, 2, 1, 2, 4, 8>>(product, stream);
+        return launch_shape<StreamShape<1, 2, 2, 2, 3, 8>>(product, stream);
+    }
+    if (strips <= 2 * all && shape.units_per_block() % 4 == 0) {
+        return launch_shape<StreamShape<1, 1, 1, 4, 3, 8>>(product, stream);
+    }
+    if (strips <= 4 * all) return launch_shape<StreamShape<1, 1, 2, 2, 4, 16>>(product, stream);
+    launch_shape<StreamShape<1, 1, 2, 2, 4, 8>>(product, stream);
+}
+
+// Where a block has less than 100 KB of shared memory.
+void launch_shallow(const LinearProduct& product, Stream stream) {
+    const bool few = product.in.rows <= 8;
+    if (product.weight.shape.bits > 4) {
+        if (few) return launch_shape<StreamShape<2, 1, 2, 1, 3, 8>>(product, stream);
+        return launch_shape<StreamShape<2, 2, 2, 1, 2, 8>>(product, stream);
+    }
+    if (few) return launch_shape<StreamShape<1, 1, 2, 2, 2, 8>>(product, stream);
+    launch_shape<StreamShape<1, 2, 2, 2, 2, 8>>(product, stream);
 }
 
 }  // namespace
 
 void launch_stream(const LinearProduct& product, Stream stream) {
-    if (product.weight.shape.bits <= 4) return launch_width<1>(product, stream);
-    launch_width<2>(product, stream);
+    constexpr int kDeepBytes = 224 * 1024;
+    if (current_device().shared_bytes >= kDeepBytes) return launch_deep(product, stream);
+    launch_shallow(product, stream);
 }
 
 }  // namespace quarot::kernels::cuda

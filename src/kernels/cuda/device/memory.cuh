@@ -5,25 +5,13 @@
 
 namespace quarot::kernels::cuda {
 
-// 16 bytes that are read once by the whole device and never written during the kernel.
-__device__ __forceinline__ uint4 load_streamed(const uint8_t* from) {
-    uint4 v;
-    asm volatile("ld.global.nc.L1::no_allocate.L2::256B.v4.u32 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
-                 : "l"(from));
-    return v;
+// Copies 16 bytes that the whole device reads once, as copy_async; the L2 cache fetches 256.
+__device__ __forceinline__ void copy_streamed(uint32_t to, const uint8_t* from) {
+    asm volatile("cp.async.cg.shared.global.L2::256B [%0], [%1], 16;" ::"r"(to), "l"(from)
+                 : "memory");
 }
 
 // What a predecessor of this kernel may have written: after wait_for_predecessor.
-__device__ __forceinline__ uint4 load_fresh(const uint8_t* from) {
-    uint4 v;
-    asm volatile("ld.global.v4.u32 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
-                 : "l"(from)
-                 : "memory");
-    return v;
-}
-
 __device__ __forceinline__ int32_t load_fresh(const int32_t* from) {
     int32_t v;
     asm volatile("ld.global.s32 %0, [%1];" : "=r"(v) : "l"(from) : "memory");
