@@ -1,7 +1,7 @@
 # One-word entry points. CMake presets do the building; nothing here is needed to use CMake alone.
 JOBS ?= $(shell nproc)
 
-.PHONY: build demo test test-slow test-cuda test-asan test-tsan package test-package fuzz clang models oracles format tidy clean dependencies
+.PHONY: build demo test test-slow test-cuda test-asan test-tsan package test-package fuzz clang models oracles format tidy check clean dependencies
 
 build:
 	cmake --preset release
@@ -73,12 +73,21 @@ dependencies:
 	tools/install_dependencies.sh
 
 format:
-	git ls-files '*.cpp' '*.h' | xargs clang-format -i
+	tools/install_dependencies.sh --style
+	git ls-files '*.cpp' '*.h' | xargs clang-format-14 -i
 
+# Every source file through clang-tidy; tools/check_style.sh takes only those that changed.
 tidy:
-	cmake --preset clang
-	run-clang-tidy-19 -quiet -j $(JOBS) -p build/clang "$(CURDIR)/(src|apps)/.*\.cpp$$"
+	tools/install_dependencies.sh --style
+	cmake --preset tidy
+	run-clang-tidy-19 -quiet -j $(JOBS) -p build/tidy "$(CURDIR)/(src|apps)/.*\.cpp$$"
+
+# Formatting of all files, clang-tidy on changed ones, unit tests under sanitizers, a while of fuzzing.
+check:
+	tools/install_dependencies.sh --clang --style
+	JOBS=$(JOBS) tools/check_style.sh
+	JOBS=$(JOBS) tools/test_sanitized.sh
 
 # Keeps build/models, which costs a download.
 clean:
-	rm -rf build/release build/dev build/asan build/tsan build/clang build/fuzz build/demo
+	rm -rf build/release build/dev build/asan build/tsan build/clang build/tidy build/fuzz build/demo

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that are missing, and says which; nothing if none is.
-#   tools/install_dependencies.sh [--clang] [--models] [--package]
+#   tools/install_dependencies.sh [--clang] [--style] [--models] [--package]
 set -euo pipefail
 
 packages=(g++ cmake ninja-build pkg-config make ccache
@@ -10,10 +10,11 @@ packages=(g++ cmake ninja-build pkg-config make ccache
 for option in "$@"; do
     case $option in
         --clang) packages+=(clang-19) ;;
+        --style) packages+=(clang-format-14 clang-tidy-19 clang-19) ;;
         --models) packages+=(python3-venv) ;;
         --package) packages+=(dpkg-dev debootstrap) ;;
         *)
-            echo "install_dependencies: unknown option $option, expected --clang, --models or --package" >&2
+            echo "install_dependencies: unknown option $option, expected --clang, --style, --models or --package" >&2
             exit 2
             ;;
     esac
