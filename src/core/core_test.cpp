@@ -3,8 +3,15 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
 #include <fstream>
+#include <future>
 #include <limits>
+#include <memory>
+#include <string>
+#include <thread>
 #include <vector>
 
 #include "core/checked_math.h"
@@ -47,6 +54,43 @@ TEST(ThreadPool, RethrowsATasksException) {
     int runs = 0;
     pool.parallel_for(1, [&](int64_t, int) { ++runs; });
     EXPECT_EQ(runs, 1) << "the pool works on after an exception";
+}
+
+// The worker wakes for a job that is over and is held between its two looks at the pool, which is
+// told to end meanwhile.
+TEST(ThreadPool, EndsWhileAWorkerWakesLate) {
+    using namespace std::chrono_literals;
+    for (int round = 0; round < 5; ++round) {
+        auto pool = std::make_unique<ThreadPool>(2, [] { std::this_thread::sleep_for(50ms); });
+        pool->parallel_for(2, [](int64_t, int) {});
+        std::promise<void> ended;
+        std::thread destroyer([&] {
+            pool.reset();
+            ended.set_value();
+        });
+        if (ended.get_future().wait_for(20s) != std::future_status::ready) {
+            std::fputs("the pool does not end\n", stderr);
+            std::_Exit(1);  // nothing else ends a thread that waits for ever
+        }
+        destroyer.join();
+    }
+}
+
+TEST(ThreadPool, SleepersAreWokenForTheNextJob) {
+    using namespace std::chrono_literals;
+    ThreadPool pool(2);
+    for (int round = 0; round < 3; ++round) {
+        std::this_thread::sleep_for(200ms);  // far beyond what a worker spins
+        std::atomic<int> n_begun = 0;
+        std::atomic<bool> both = true;
+        pool.parallel_for(2, [&](int64_t, int) {
+            ++n_begun;
+            const auto end = std::chrono::steady_clock::now() + 20s;
+            while (n_begun < 2 && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+            if (n_begun < 2) both = false;
+        });
+        EXPECT_TRUE(both) << "one thread did both tasks";
+    }
 }
 
 #if defined(__has_feature)

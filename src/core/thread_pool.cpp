@@ -26,7 +26,10 @@ void cpu_relax() {
 
 }  // namespace
 
-ThreadPool::ThreadPool(int n_threads) {
+ThreadPool::ThreadPool(int n_threads) : ThreadPool(n_threads, {}) {}
+
+ThreadPool::ThreadPool(int n_threads, std::function<void()> on_wake)
+    : on_wake_(std::move(on_wake)) {
     QUAROT_CHECK(n_threads >= 1, "{}", n_threads);
     try {
         for (int thread = 1; thread < n_threads; ++thread) {
@@ -105,8 +108,10 @@ void ThreadPool::worker_loop(int thread) {
     uint32_t seen = 0;
     while (true) {
         wait_for_job(seen);
-        if (stop_) return;
+        // In this order: stop_workers() sets stop_ before the ticket that this may be.
         seen = static_cast<uint32_t>(ticket_ >> 32);
+        if (on_wake_) on_wake_();
+        if (stop_) return;
         run_tasks(seen, thread);
     }
 }

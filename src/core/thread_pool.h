@@ -20,6 +20,9 @@ class ThreadPool {
     // n_threads >= 1; the calling thread is one of them. Error{OutOfMemory} if the system gives
     // fewer.
     explicit ThreadPool(int n_threads);
+    // For tests: a worker that woke calls on_wake between its looks at the pool, where another
+    // thread may come between.
+    ThreadPool(int n_threads, std::function<void()> on_wake);
     ~ThreadPool();
     ThreadPool(const ThreadPool&) = delete;
     ThreadPool& operator=(const ThreadPool&) = delete;
@@ -51,6 +54,7 @@ class ThreadPool {
     std::mutex mutex_;  // guards sleeping and error_
     std::condition_variable wake_;
     std::exception_ptr error_;
+    const std::function<void()> on_wake_;
     std::vector<std::thread> workers_;
 
     static constexpr uint64_t kClosed = 0xffffffffu;  // the low half of a job without open tasks
