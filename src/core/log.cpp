@@ -47,8 +47,21 @@ std::string escaped(const std::string& text) {
 }
 
 struct Listener {
-    std::mutex mutex;  // guards callback and its calls
-    LogCallback callback;
+    std::recursive_mutex mutex;  // guards what follows, and is held while the callback runs
+    std::shared_ptr<const LogCallback> callback;
+    bool is_called = false;
+};
+
+// While it lives, the listener's callback runs.
+class CallMark {
+  public:
+    explicit CallMark(Listener& of) : of_(of) { of_.is_called = true; }
+    ~CallMark() { of_.is_called = false; }
+    CallMark(const CallMark&) = delete;
+    CallMark& operator=(const CallMark&) = delete;
+
+  private:
+    Listener& of_;
 };
 
 Listener& listener() {
@@ -56,18 +69,27 @@ Listener& listener() {
     return instance;
 }
 
+// False if nobody listens, or if the line comes from within the callback.
+bool tell_listener(LogLevel level, const std::string& line) {
+    Listener& to = listener();
+    const std::lock_guard lock(to.mutex);
+    if (!to.callback || to.is_called) return false;
+    const auto callback = to.callback;  // lives on if the call replaces it
+    const CallMark mark(to);
+    (*callback)(level, line);
+    return true;
+}
+
 }  // namespace
 
 void set_log(LogCallback callback) {
     const std::lock_guard lock(listener().mutex);
-    listener().callback = std::move(callback);
+    listener().callback =
+        callback ? std::make_shared<const LogCallback>(std::move(callback)) : nullptr;
 }
 
 void log_line(LogLevel level, const std::string& message) {
-    {
-        const std::lock_guard lock(listener().mutex);
-        if (listener().callback) return listener().callback(level, escaped(message));
-    }
+    if (tell_listener(level, escaped(message))) return;
     const std::string prefix = level == LogLevel::Error     ? "error: "
                                : level == LogLevel::Warning ? "warning: "
                                                             : "";
