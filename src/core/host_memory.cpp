@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "core/checked_math.h"
+#include "core/control_groups.h"
 #include "core/error.h"
 
 namespace quarot {
@@ -23,11 +24,14 @@ std::optional<int64_t> parse_available_bytes(std::string_view meminfo) {
     return checked_mul(kibibytes, 1024);
 }
 
-std::optional<int64_t> available_host_bytes() {
-    std::ifstream file("/proc/meminfo");
+std::optional<int64_t> available_host_bytes(const std::string& root) {
+    std::ifstream file(root + "/proc/meminfo");
     std::ostringstream text;
     text << file.rdbuf();
-    return parse_available_bytes(text.str());
+    const std::optional<int64_t> machine = parse_available_bytes(text.str());
+    const std::optional<int64_t> group = control_group_limits(root).free_memory_bytes;
+    if (!machine || !group) return machine ? machine : group;
+    return std::min(*machine, *group);
 }
 
 void require_host_bytes(const MemoryNeed& need, std::optional<int64_t> available,

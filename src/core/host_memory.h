@@ -10,8 +10,9 @@ namespace quarot {
 
 // "MemAvailable" of a /proc/meminfo text, in bytes; empty if it has none.
 std::optional<int64_t> parse_available_bytes(std::string_view meminfo);
-// Of this machine; empty where the system does not say.
-std::optional<int64_t> available_host_bytes();
+// The smaller of what the machine and the process's control groups have left; empty where the
+// system does not say. Files are read below `root`.
+std::optional<int64_t> available_host_bytes(const std::string& root = "");
 
 // What a run will hold, in bytes.
 struct MemoryNeed {

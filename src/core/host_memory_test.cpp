@@ -2,9 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <fstream>
 #include <limits>
+#include <string>
 
 #include "core/error.h"
+#include "support/temp_dir.h"
 
 namespace quarot {
 
@@ -16,6 +20,23 @@ TEST(HostMemory, IsReadFromMeminfo) {
     EXPECT_FALSE(parse_available_bytes("MemAvailable: lots\n"));
     EXPECT_FALSE(parse_available_bytes("MemAvailable:"));
     EXPECT_FALSE(parse_available_bytes("MemAvailable: 9223372036854775807 kB"));
+}
+
+TEST(HostMemory, TheSmallerOfMachineAndControlGroupCounts) {
+    const test::TempDir root;
+    const auto put = [&](const std::string& path, const std::string& text) {
+        const std::filesystem::path file = root.path() + path;
+        std::filesystem::create_directories(file.parent_path());
+        std::ofstream(file) << text;
+    };
+    EXPECT_FALSE(available_host_bytes(root.path()));
+    put("/proc/self/cgroup", "0::/\n");
+    put("/sys/fs/cgroup/memory.max", "5000\n");
+    EXPECT_EQ(available_host_bytes(root.path()), 5000);
+    put("/proc/meminfo", "MemAvailable: 4 kB\n");
+    EXPECT_EQ(available_host_bytes(root.path()), 4096);
+    put("/sys/fs/cgroup/memory.max", "4000\n");
+    EXPECT_EQ(available_host_bytes(root.path()), 4000);
 }
 
 TEST(HostMemory, TooLittleIsAnErrorThatNamesBothNumbers) {

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "core/check.h"
+#include "core/control_groups.h"
 #include "core/error.h"
 
 namespace quarot {
@@ -128,7 +129,7 @@ void ThreadPool::wait_for_job(uint32_t seen) {
     --n_sleeping_;
 }
 
-int physical_cores() {
+int physical_cores(const std::string& root) {
     cpu_set_t set;
     CPU_ZERO(&set);
     if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
@@ -136,13 +137,15 @@ int physical_cores() {
     for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
         if (!CPU_ISSET(cpu, &set)) continue;
         const std::string topology =
-            "/sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/topology/";
+            root + "/sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/topology/";
         std::string package = "?", core = std::to_string(cpu);
         std::ifstream(topology + "physical_package_id") >> package;
         std::ifstream(topology + "core_id") >> core;
         cores.insert(package + ":" + core);
     }
-    return std::max<int>(1, static_cast<int>(cores.size()));
+    const auto n_cores = static_cast<double>(cores.size());
+    const double quota = control_group_limits(root).cpus.value_or(n_cores);
+    return std::max(1, static_cast<int>(std::min(n_cores, quota)));
 }
 
 }  // namespace quarot

@@ -10,6 +10,7 @@
 #include <exception>
 #include <functional>
 #include <mutex>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -60,7 +61,8 @@ class ThreadPool {
     static constexpr uint64_t kClosed = 0xffffffffu;  // the low half of a job without open tasks
 };
 
-// Physical cores this process may use (affinity respected), at least 1.
-int physical_cores();
+// Physical cores that this process may use, at least 1: the smaller of its affinity and the whole
+// cores in the quota of its control groups. Files are read below `root`.
+int physical_cores(const std::string& root = "");
 
 }  // namespace quarot
