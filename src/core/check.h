@@ -1,21 +1,16 @@
-// QUAROT_CHECK: our own invariants, on in release, at function entry; prints and aborts.
-// Never for what comes from a file or a user: that throws Error.
+// QUAROT_CHECK: our own invariants, on in release, at function entry. What does not hold is a bug
+// of ours and becomes Error{Internal}. Never for what comes from a file or a user.
 #pragma once
 
 #include <fmt/format.h>
 
-#include <cstdio>
-#include <cstdlib>
 #include <string>
 
 namespace quarot {
 
-[[noreturn]] inline void check_failed(const char* file, int line, const char* condition,
-                                      const std::string& values) {
-    std::fprintf(stderr, "quarot: internal check failed at %s:%d: %s %s\n", file, line, condition,
-                 values.c_str());
-    std::abort();
-}
+// Error{Internal} naming the source file, below the project's folder, the line and the condition.
+[[noreturn]] void check_failed(const char* file, int line, const char* condition,
+                               const std::string& values);
 
 }  // namespace quarot
 

@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "core/check.h"
 #include "core/checked_math.h"
 #include "core/error.h"
 #include "core/thread_pool.h"
@@ -29,6 +30,24 @@ TEST(CheckedMath, SaysWhenAProductDoesNotFit) {
     EXPECT_FALSE(checked_product(wraps));
     EXPECT_FALSE(checked_product(negative));
     EXPECT_FALSE(checked_add(std::numeric_limits<int64_t>::max(), 1));
+}
+
+TEST(Check, AFailedOneIsAnErrorThatNamesItsPlace) {
+    const int two = 2;
+    const int line = __LINE__ + 2;
+    try {
+        QUAROT_CHECK(two == 3, "two is {}", two);
+        ADD_FAILURE() << "nothing was thrown";
+    } catch (const Error& error) {
+        EXPECT_EQ(error.code(), ErrorCode::Internal);
+        EXPECT_EQ(error.what(), "internal error at src/core/core_test.cpp:" + std::to_string(line) +
+                                    ": two == 3 does not hold: two is 2; please report it");
+    }
+}
+
+TEST(Check, AFailedOneOfATaskReachesTheCaller) {
+    ThreadPool pool(3);
+    EXPECT_THROW(pool.parallel_for(9, [](int64_t task, int) { QUAROT_CHECK(task < 5); }), Error);
 }
 
 TEST(ThreadPool, RunsEveryTaskOnce) {
