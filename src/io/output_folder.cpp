@@ -26,7 +26,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// Kinds of hidden siblings: what is being filled, and what was taken away to make room for it.
 constexpr std::string_view kPartial = "partial";
+constexpr std::string_view kOld = "old";
 
 [[noreturn]] void fail_io(const char* doing, const std::string& path, std::error_code error) {
     fail(ErrorCode::Io, "cannot {} {}: {}{}", doing, path, error.message(),
@@ -71,6 +73,12 @@ void check_apart(const std::string& path, const std::vector<std::string>& inputs
     }
 }
 
+// Is the folder one that we wrote to its end? The provenance file is the last to be written.
+bool is_ours(const std::string& folder) {
+    std::error_code error;
+    return fs::is_regular_file(fs::path(folder) / kProvenanceFile, error);
+}
+
 // Is `path` free, or an old output that may be replaced? True if there is something to replace.
 bool check_free_or_replaceable(const std::string& path, bool overwrite) {
     std::error_code error;
@@ -81,8 +89,7 @@ bool check_free_or_replaceable(const std::string& path, bool overwrite) {
         fail(ErrorCode::Usage, "{} exists; choose another name or give --overwrite", path);
     }
     const bool is_folder = status.type() == fs::file_type::directory;
-    const bool is_ours = is_folder && fs::is_regular_file(fs::path(path) / kProvenanceFile, error);
-    if (!is_ours && !(is_folder && fs::is_empty(path, error))) {
+    if (!(is_folder && is_ours(path)) && !(is_folder && fs::is_empty(path, error))) {
         fail(ErrorCode::Usage,
              "{} is not a folder made by quarot quantize; remove it yourself or choose another "
              "name",
@@ -110,13 +117,20 @@ void rename_or_fail(const std::string& from, const std::string& to) {
     if (::rename(from.c_str(), to.c_str()) != 0) fail_io("rename to", to, last_error());
 }
 
+// The name that a hidden sibling of kind `from` has as one of kind `to`.
+std::string as_kind(const std::string& sibling, std::string_view from, std::string_view to) {
+    std::string name = sibling;
+    return name.replace(name.rfind(fmt::format(".{}-", from)) + 1, from.size(), to);
+}
+
 // Puts `fresh` at `path` and gives the place where the old folder lies now.
 std::string swap_in(const std::string& fresh, const std::string& path) {
     // Exchanging names leaves no moment without a folder; not every file system can.
     if (::renameat2(AT_FDCWD, fresh.c_str(), AT_FDCWD, path.c_str(), RENAME_EXCHANGE) == 0) {
         return fresh;
     }
-    const std::string old = temporary_sibling(path, "old");
+    // By the old folder's name bring_back() knows which new one was whole.
+    const std::string old = as_kind(fresh, kPartial, kOld);
     rename_or_fail(path, old);
     if (::rename(fresh.c_str(), path.c_str()) != 0) {
         const std::error_code error = last_error();
@@ -140,13 +154,14 @@ std::string parent_of(const std::string& path) {
     return parent.empty() ? "." : parent.string();
 }
 
-// Removes siblings named like `temporary` that no living process holds.
-void remove_abandoned(const std::string& temporary) {
-    const std::string name = fs::path(temporary).filename().string();
-    const std::string prefix = name.substr(0, name.rfind(kPartial) + kPartial.size() + 1);
+// The hidden sibling folders of `path` of one kind.
+std::vector<std::string> siblings(const std::string& path, std::string_view kind) {
+    const std::string name =
+        fs::path(temporary_sibling(path, std::string(kind))).filename().string();
+    const std::string prefix = name.substr(0, name.rfind(kind) + kind.size() + 1);
     std::vector<std::string> found;
     std::error_code error;
-    for (fs::directory_iterator it(parent_of(temporary), error), end; !error && it != end;
+    for (fs::directory_iterator it(parent_of(path), error), end; !error && it != end;
          it.increment(error)) {
         const std::string other = it->path().filename().string();
         std::error_code ignored;
@@ -155,36 +170,76 @@ void remove_abandoned(const std::string& temporary) {
             found.push_back(it->path().string());
         }
     }
-    for (const std::string& path : found) {
-        try {
-            const std::optional<FolderLock> lock = FolderLock::try_lock(path);
-            if (!lock || !lock->is_exclusive()) continue;
-            log_info("removing {}, left by a run that was killed", path);
-            fs::remove_all(path, error);
-        } catch (const Error& unusable) {
-            log_warning("{}", unusable.what());
+    return found;
+}
+
+// Locked, if no living process holds it.
+std::optional<FolderLock> lock_abandoned(const std::string& folder) {
+    try {
+        std::optional<FolderLock> lock = FolderLock::try_lock(folder);
+        if (lock && lock->is_exclusive()) return lock;
+    } catch (const Error& unusable) {
+        log_warning("{}", unusable.what());
+    }
+    return std::nullopt;
+}
+
+void remove_abandoned(const std::string& path, std::string_view kind) {
+    for (const std::string& folder : siblings(path, kind)) {
+        const std::optional<FolderLock> lock = lock_abandoned(folder);
+        if (!lock) continue;
+        log_info("removing {}, left by a run that was killed", folder);
+        std::error_code ignored;
+        fs::remove_all(folder, ignored);
+    }
+}
+
+bool is_absent(const std::string& path) {
+    std::error_code error;
+    return fs::symlink_status(path, error).type() == fs::file_type::not_found;
+}
+
+// Where a run was killed between the two renames of swap_in(): its new folder takes the place, or,
+// if that is gone, the old one comes back.
+void bring_back(const std::string& path) {
+    if (!is_absent(path)) return;
+    for (const std::string& old : siblings(path, kOld)) {
+        for (const std::string& whole : {as_kind(old, kOld, kPartial), old}) {
+            if (!is_ours(whole)) continue;
+            const std::optional<FolderLock> lock = lock_abandoned(whole);
+            if (!lock) return;
+            log_warning("a run that was killed left {} as {}; it is in its place now", path, whole);
+            rename_or_fail(whole, path);
+            sync_folder(parent_of(path));
+            return;
         }
     }
+}
+
+void check_name_and_inputs(const std::string& path, const std::vector<std::string>& inputs) {
+    const std::string name = tidy(path);
+    if (name.empty() || name == "." || name == ".." || fs::path(name).filename() == "..") {
+        fail(ErrorCode::Usage, "output folder \"{}\" has no name of its own", path);
+    }
+    check_apart(name, inputs);
 }
 
 }  // namespace
 
 void check_output_folder(const std::string& path, bool overwrite,
                          const std::vector<std::string>& inputs) {
-    const std::string name = tidy(path);
-    if (name.empty() || name == "." || name == ".." || fs::path(name).filename() == "..") {
-        fail(ErrorCode::Usage, "output folder \"{}\" has no name of its own", path);
-    }
-    check_apart(name, inputs);
-    check_free_or_replaceable(name, overwrite);
+    check_name_and_inputs(path, inputs);
+    check_free_or_replaceable(tidy(path), overwrite);
 }
 
 OutputFolder::OutputFolder(const std::string& path, bool overwrite,
                            const std::vector<std::string>& inputs)
     : path_(tidy(path)), overwrite_(overwrite) {
-    check_output_folder(path, overwrite, inputs);
+    check_name_and_inputs(path, inputs);
+    bring_back(path_);
+    if (check_free_or_replaceable(path_, overwrite)) remove_abandoned(path_, kOld);
+    remove_abandoned(path_, kPartial);
     temporary_ = temporary_sibling(path_, std::string(kPartial));
-    remove_abandoned(temporary_);
     if (::mkdir(temporary_.c_str(), 0777) != 0) {
         fail_io("create a folder in", parent_of(path_), last_error());
     }

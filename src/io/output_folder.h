@@ -14,8 +14,8 @@ void check_output_folder(const std::string& path, bool overwrite,
                          const std::vector<std::string>& inputs);
 
 // Everything is written into a sibling with a temporary name; commit() syncs and renames it to
-// `path`. Without commit the destructor removes what was written, and what a process that was
-// killed has left is removed by the next that writes to the same place.
+// `path`. Without commit the destructor removes what was written. What a process that was killed
+// has left is put into its place by the next that writes there, if it was whole, and removed else.
 class OutputFolder {
   public:
     // Error{Usage} if `path` exists and overwrite is false, if it is then neither empty nor one of

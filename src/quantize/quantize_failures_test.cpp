@@ -9,7 +9,9 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/watch.h"
 #include "folder/source_model.h"
+#include "io/hash.h"
 #include "io/seal.h"
 #include "quantize/file_limit_for_tests.h"
 #include "quantize/folder_fixture_for_tests.h"
@@ -35,6 +37,13 @@ ErrorCode code_of(const std::string& in, const std::string& out, const QuantizeO
 }
 
 using QuantizeFailures = FolderTest;
+
+// Looks like ours, and is not of the job that is tested.
+void write_folder_of_another(const std::string& path) {
+    fs::create_directory(path);
+    std::ofstream(path + "/config.json") << "theirs";
+    std::ofstream(path + "/quarot.json") << "{}";
+}
 
 TEST_F(QuantizeFailures, ANanInTheLastWeightLeavesNothingBehind) {
     test::TinyModel tiny = test::make_tiny_model({});
@@ -80,6 +89,69 @@ TEST_F(QuantizeFailures, AFullDiskKeepsFinishedLayersToGoOnWith) {
     quantize_model(in, out, options);
     EXPECT_TRUE(files_of(out) == expected);
     EXPECT_FALSE(std::filesystem::exists(out + ".work"));
+}
+
+// All layers of a job are finished, and its folder is not: the file system's limit was too low.
+class UnfinishedFolder : public FolderTest {
+  protected:
+    UnfinishedFolder() {
+        write({.vocab = 4096});
+        quantize_model(in, whole_, with_recipe("quarot-rtn"));
+        const FileLimit limit(payload_bytes(whole_ + "/model.safetensors"));
+        EXPECT_EQ(code_of(in, out, with_recipe("quarot-rtn")), ErrorCode::Io);
+        options_.resume = true;
+    }
+
+    const std::string whole_ = dir / "whole";
+    QuantizeOptions options_ = with_recipe("quarot-rtn");
+};
+
+TEST_F(UnfinishedFolder, ResumingReplacesNoFolderThatAppearedMeanwhile) {
+    write_folder_of_another(out);
+    const Files theirs = files_of(out);
+    std::string message;
+    EXPECT_EQ(code_of(in, out, options_, &message), ErrorCode::Usage);
+    EXPECT_NE(message.find("--overwrite"), std::string::npos) << message;
+    EXPECT_TRUE(files_of(out) == theirs);
+    EXPECT_TRUE(fs::exists(out + ".work/journal.jsonl")) << "the finished layers are kept";
+    options_.overwrite = true;
+    quantize_model(in, out, options_);
+    EXPECT_TRUE(files_of(out) == files_of(whole_));
+}
+
+// The job is stopped after its folder appeared and before its work folder went.
+TEST_F(UnfinishedFolder, ResumingKnowsTheFolderThatItMade) {
+    const fs::path work = out + ".work";
+    fs::copy(work, dir / "kept");
+    quantize_model(in, out, options_);
+    EXPECT_FALSE(fs::exists(work));
+    fs::copy(dir / "kept", work);
+    std::string message;
+    EXPECT_EQ(code_of(in, out, options_, &message), ErrorCode::Usage) << "unknown to that folder";
+    std::ofstream(work / "result.sha256") << io::sha256_of_file(out + "/quarot.json");
+    quantize_model(in, out, options_);
+    EXPECT_TRUE(files_of(out) == files_of(whole_));
+    EXPECT_FALSE(fs::exists(work));
+}
+
+TEST_F(QuantizeFailures, AFolderThatAppearsWhileTheJobRunsCostsNoLayer) {
+    write({});
+    std::string message;
+    const ProgressCallback appear = [&](const ProgressEvent& event) {
+        if (event.what == "writing" && !fs::exists(out)) write_folder_of_another(out);
+        return true;
+    };
+    {
+        const Watch watch(appear);
+        EXPECT_EQ(code_of(in, out, with_recipe("quarot-rtn"), &message), ErrorCode::Usage);
+    }
+    EXPECT_NE(message.find("finished layers are kept"), std::string::npos) << message;
+    EXPECT_EQ(files_of(out).at("config.json"), "theirs");
+    fs::remove_all(out);
+    QuantizeOptions options = with_recipe("quarot-rtn");
+    options.resume = true;
+    quantize_model(in, out, options);
+    EXPECT_FALSE(fs::exists(out + ".work"));
 }
 
 // The work folder with its first layer exchanged for `tensors`, all digests right.

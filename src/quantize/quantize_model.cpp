@@ -12,6 +12,7 @@
 #include "core/progress.h"
 #include "core/thread_pool.h"
 #include "folder/source_model.h"
+#include "io/file_names.h"
 #include "io/output_folder.h"
 #include "kernels/backend.h"
 #include "model/role_formats.h"
@@ -55,6 +56,7 @@ bool is_worth_resuming(ErrorCode code) {
         case ErrorCode::Internal:
         case ErrorCode::Interrupted:
         case ErrorCode::Terminated:
+        case ErrorCode::Usage:  // OUT appeared while the job ran
             return true;
         default:
             return false;
@@ -128,7 +130,7 @@ std::vector<QuantizedLayerReport> ordered(std::vector<QuantizedLayerReport> repo
 // Writes the folder and makes it appear.
 std::vector<QuantizedLayerReport> assemble(const QuantizeContext& context, const std::string& out,
                                            const QuantizeOptions& options,
-                                           const InputDigests& inputs, const WorkFolder* work) {
+                                           const InputDigests& inputs, WorkFolder* work) {
     const folder::SourceModel& source = context.source;
     io::OutputFolder folder(out, options.overwrite, {source.folder()});
     ShardWriter shards(context.plan, folder);
@@ -153,6 +155,9 @@ std::vector<QuantizedLayerReport> assemble(const QuantizeContext& context, const
                       output_config(source, context.recipe, context.plan).dump() + "\n");
     write_provenance({source, context.recipe, context.rotation, reports, shards.hashes(), inputs},
                      folder, context.pool);
+    if (work != nullptr) {
+        work->record_result(folder.temporary_path() + "/" + io::kProvenanceFile);
+    }
     folder.commit();
     return reports;
 }
@@ -211,7 +216,8 @@ QuantizeReport quantize_model(const std::string& in, const std::string& out,
     if (needs_calibration(recipe) && options.calibration.empty()) fail_without_text(recipe);
     const folder::SourceModel source = folder::SourceModel::open(in);
     refuse_finished(out, options);
-    // A job may have been stopped after OUT appeared and before its work folder went.
+    // A job may have been stopped after OUT appeared and before its work folder went. Whether OUT
+    // is its own, the work folder knows.
     QuantizeOptions placed = options;
     placed.overwrite = options.overwrite || options.resume;
     throw_first_problem(plan_job(source, placed, out));
@@ -225,8 +231,8 @@ QuantizeReport quantize_model(const std::string& in, const std::string& out,
         work.emplace(work_folder_of(out, options),
                      job_identity(recipe, inputs, options.calibration), options.resume);
     }
-    const bool only_the_end_is_left = work && work->finished_layers() == source.config().n_layers;
-    if (!only_the_end_is_left) io::check_output_folder(out, options.overwrite, {in});
+    placed.overwrite = options.overwrite || (work && work->made(out));
+    io::check_output_folder(out, placed.overwrite, {in});
     std::vector<QuantizedLayerReport> reports;
     try {
         const Smoothing smoothing = smoothing_of(source, options, pool);

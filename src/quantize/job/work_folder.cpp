@@ -18,6 +18,8 @@
 #include "core/limits.h"
 #include "core/log.h"
 #include "io/file.h"
+#include "io/file_names.h"
+#include "io/hash.h"
 #include "io/output_file.h"
 #include "io/text.h"
 
@@ -28,6 +30,7 @@ namespace fs = std::filesystem;
 
 constexpr const char* kJobFile = "job.json";
 constexpr const char* kJournalFile = "journal.jsonl";
+constexpr const char* kResultFile = "result.sha256";  // of the result's provenance file
 constexpr const char* kSchema = "quarot.job/1";
 constexpr std::string_view kPart = ".part";  // ends the name of a file that is being written
 
@@ -56,7 +59,7 @@ bool is_layer_name(std::string_view name) {
 
 bool is_our_name(std::string_view name) {
     if (name.ends_with(kPart)) name.remove_suffix(kPart.size());
-    return name == kJobFile || name == kJournalFile || is_layer_name(name);
+    return name == kJobFile || name == kJournalFile || name == kResultFile || is_layer_name(name);
 }
 
 std::vector<std::string> names_in(const std::string& folder) {
@@ -203,27 +206,30 @@ std::string WorkFolder::layer_path(int64_t layer) const {
 }
 
 void WorkFolder::begin(const io::Json& job) {
-    const std::string file = file_of(kJobFile);
-    const std::string part = file + std::string(kPart);
     try {
         journal_->keep_first(0);
+        remove_quietly(file_of(kResultFile));
         drop_unrecorded();
         io::Json content;
         content.set("schema", kSchema);
         content.set("job", job);
-        const std::string text = content.dump() + "\n";
-        remove_quietly(part);
-        io::OutputFile out(part);
-        out.write(0, std::as_bytes(std::span(text)));
-        out.finish();
-        rename_synced(part, file);
+        write_whole(kJobFile, content.dump() + "\n");
         io::sync_folder(fs::path(path_).parent_path().string());
     } catch (...) {
-        for (const std::string& leftover : {part, file, file_of(kJournalFile), path_}) {
-            remove_quietly(leftover);
-        }
+        for (const char* leftover : {kJobFile, kJournalFile}) remove_quietly(file_of(leftover));
+        remove_quietly(path_);
         throw;
     }
+}
+
+// On Error{Io} the file is as it was before.
+void WorkFolder::write_whole(const std::string& name, const std::string& text) const {
+    const std::string part = file_of(name) + std::string(kPart);
+    remove_quietly(part);
+    io::OutputFile out(part);
+    out.write(0, std::as_bytes(std::span(text)));
+    out.finish();
+    rename_synced(part, file_of(name));
 }
 
 void WorkFolder::go_on() {
@@ -298,6 +304,18 @@ std::vector<NamedTensor> WorkFolder::read_layer(int64_t layer) const {
 const io::Json& WorkFolder::report(int64_t layer) const {
     QUAROT_CHECK(layer >= 0 && layer < finished_layers());
     return journal_->records()[static_cast<size_t>(layer)].report;
+}
+
+void WorkFolder::record_result(const std::string& provenance_file) {
+    QUAROT_CHECK(!removed_);
+    write_whole(kResultFile, io::sha256_of_file(provenance_file));
+}
+
+bool WorkFolder::made(const std::string& out) const {
+    const std::string found = out + "/" + io::kProvenanceFile;
+    std::error_code ignored;
+    if (!fs::exists(file_of(kResultFile), ignored) || !fs::exists(found, ignored)) return false;
+    return io::read_text(file_of(kResultFile), limits::kJobBytes) == io::sha256_of_file(found);
 }
 
 // The journal goes first: without it nothing counts, however far the rest of the removal comes.

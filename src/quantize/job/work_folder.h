@@ -13,9 +13,9 @@
 
 namespace quarot::quantize {
 
-// Holds job.json, layer-NNNNN.safetensors and journal.jsonl. A layer counts once its record stands
-// in the journal and for as long as its file has the recorded digest. Locked against other
-// processes while the object lives. Used by one thread.
+// Holds job.json, layer-NNNNN.safetensors and journal.jsonl, at the end result.sha256. A layer
+// counts once its record stands in the journal and for as long as its file has the recorded digest.
+// Locked against other processes while the object lives. Used by one thread.
 class WorkFolder {
   public:
     // job: an object with all that decides the bytes of the result. Creates `path`, or with resume
@@ -38,6 +38,11 @@ class WorkFolder {
     // In name order. Error{Io} if the file changed since it was written.
     std::vector<NamedTensor> read_layer(int64_t layer) const;
     const io::Json& report(int64_t layer) const;
+    // Before OUT appears: from now on made() knows it, by what its provenance file holds. Durable
+    // when it returns; Error{Io}.
+    void record_result(const std::string& provenance_file);
+    // Is the folder `out` the result of this job?
+    bool made(const std::string& out) const;
     // When the result stands elsewhere: removes the folder, but nothing in it that is not ours.
     void remove();
 
@@ -45,6 +50,7 @@ class WorkFolder {
     std::string file_of(const std::string& name) const;
     std::string layer_path(int64_t layer) const;
     void begin(const io::Json& job);
+    void write_whole(const std::string& name, const std::string& text) const;
     void go_on();
     bool is_intact(int64_t layer) const;
     void drop_unrecorded();
