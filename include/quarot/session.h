@@ -47,7 +47,8 @@ struct GenerateResult {
 // returning false ends the generation.
 using TextCallback = std::function<bool(std::string_view piece)>;
 
-// Used by one thread at a time. Sessions of one model take turns, token by token. Every call begins
+// One call at a time: another one before it has ended, from on_text or another thread, is
+// Error{Usage} and harms neither. Sessions of one model take turns, token by token. Every call begins
 // with an empty cache; the same call gives the same bits whatever ran before or beside it.
 class QUAROT_API Session {
   public:
@@ -72,6 +73,7 @@ class QUAROT_API Session {
     struct Impl;
 
   private:
+    class Call;
     std::unique_ptr<Impl> impl_;
 };
 

@@ -11,6 +11,7 @@
 #include "core/process.h"
 #include "core/progress.h"
 #include "io/file.h"
+#include "runtime/token_ids.h"
 
 namespace quarot::eval {
 
@@ -139,17 +140,13 @@ PerplexityResult perplexity(runtime::Engine& engine, runtime::Engine* base,
                             std::span<const int32_t> ids, const PerplexityOptions& options) {
     const int64_t seqlen = options.seqlen;
     if (seqlen < 2) fail(ErrorCode::Usage, "--seqlen is {}, expected at least 2", seqlen);
+    runtime::require_in_vocabulary(ids, engine.weights().config.vocab);
+    if (base != nullptr) runtime::require_in_vocabulary(ids, base->weights().config.vocab);
     const int64_t whole = static_cast<int64_t>(ids.size()) / seqlen;
     if (whole == 0) {
         fail(ErrorCode::Usage,
              "the text has {} tokens, one window needs {}; use a longer text or a smaller --seqlen",
              ids.size(), seqlen);
-    }
-    const int64_t vocab = engine.weights().config.vocab;
-    const auto bad = std::find_if(ids.begin(), ids.end(),
-                                  [&](int32_t id) { return id < 0 || id >= vocab; });
-    if (bad != ids.end()) {
-        fail(ErrorCode::Usage, "token id {} is outside the vocabulary of {}", *bad, vocab);
     }
     const int64_t n_windows =
         options.max_windows > 0 ? std::min(options.max_windows, whole) : whole;

@@ -33,7 +33,7 @@ struct PerplexityResult {
 // The ids are cut into consecutive windows of seqlen tokens, the rest dropped; each runs from an
 // empty cache; mean of its seqlen - 1 predicted tokens' negative log-likelihoods in fp64; exp of
 // the mean over windows. `base` (may be null) sees the same windows. Error{Usage} if there is not
-// one whole window.
+// one whole window, or if any id is outside a vocabulary; then nothing has run.
 PerplexityResult perplexity(runtime::Engine& engine, runtime::Engine* base,
                             std::span<const int32_t> ids, const PerplexityOptions& options);
 

@@ -3,6 +3,7 @@
 
 #include "core/error.h"
 #include "core/thread_pool.h"
+#include "runtime/token_ids.h"
 
 namespace quarot::facade {
 
@@ -21,8 +22,9 @@ int threads_or_all(int threads) {
     return threads;
 }
 
-void require_tokens(std::span<const int32_t> tokens) {
+void require_tokens(std::span<const int32_t> tokens, int64_t vocab) {
     if (tokens.empty()) fail(ErrorCode::Usage, "no tokens are given, expected at least one");
+    runtime::require_in_vocabulary(tokens, vocab);
 }
 
 }  // namespace quarot::facade

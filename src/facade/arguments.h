@@ -9,7 +9,7 @@ namespace quarot::facade {
 // threads as asked for, all physical cores for 0. Error{Usage}.
 int threads_or_all(int threads);
 
-// Error{Usage} if there is none.
-void require_tokens(std::span<const int32_t> tokens);
+// Error{Usage} if there is none, or one outside [0, vocab).
+void require_tokens(std::span<const int32_t> tokens, int64_t vocab);
 
 }  // namespace quarot::facade

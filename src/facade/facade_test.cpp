@@ -158,6 +158,46 @@ TEST_F(Facade, StreamsWhatItDecodesAtOnce) {
     EXPECT_EQ(text + decoder.finish(), tokenizer.decode(ids));
 }
 
+// Windows go through the model in pieces of 512: the target of a piece's last row is in the next.
+TEST_F(Facade, AnIdOutsideTheVocabularyIsRefusedBeforeAnythingRuns) {
+    test::write_tiny_model(out_, {.max_positions = 600});
+    Session session(Model::load(out_, {.threads = 1}));
+    for (const size_t place : {size_t{0}, size_t{511}, size_t{512}, size_t{599}}) {
+        for (const int32_t id : {-1, 272, 1000000000}) {
+            SCOPED_TRACE(testing::Message() << "id " << id << " at " << place);
+            std::vector<int32_t> tokens(600, 1);
+            tokens[place] = id;
+            EXPECT_EQ(code_of([&] { session.perplexity(tokens, 600); }), ErrorCode::Usage);
+            EXPECT_EQ(code_of([&] { session.next_logits(tokens); }), ErrorCode::Usage);
+            tokens.pop_back();
+            tokens.back() = id;
+            const auto never = [](std::string_view) -> bool {
+                ADD_FAILURE() << "text came";
+                return false;
+            };
+            EXPECT_EQ(code_of([&] { session.generate(tokens, {}, never); }), ErrorCode::Usage);
+        }
+    }
+}
+
+TEST_F(Facade, ACallWithinACallIsRefusedAndTheOuterOneGoesOn) {
+    Session session(Model::load(source_, {.threads = 1}));
+    const GenerateOptions options = {.max_tokens = 20, .temperature = 1.0f, .seed = 3};
+    const GenerateResult alone = session.generate("abc", options);
+    const std::vector<int32_t> tokens = {1, 2};
+    int n_refused = 0;
+    const GenerateResult result = session.generate("abc", options, [&](std::string_view) {
+        EXPECT_EQ(code_of([&] { session.generate("abc"); }), ErrorCode::Usage);
+        EXPECT_EQ(code_of([&] { session.next_logits(tokens); }), ErrorCode::Usage);
+        EXPECT_EQ(code_of([&] { session.perplexity(tokens, 2); }), ErrorCode::Usage);
+        ++n_refused;
+        return true;
+    });
+    EXPECT_GT(n_refused, 0);
+    EXPECT_EQ(result.ids, alone.ids);
+    EXPECT_NO_THROW(session.next_logits(tokens));
+}
+
 TEST_F(Facade, WrongArgumentsAreErrorsNotCrashes) {
     EXPECT_EQ(code_of([&] { Model::load(dir_.path() + "/absent"); }), ErrorCode::NotFound);
     EXPECT_EQ(code_of([&] { Model::load(source_, {.threads = -1}); }), ErrorCode::Usage);

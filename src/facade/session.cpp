@@ -1,6 +1,7 @@
 // Sessions are clients of their model's one engine.
 #include "quarot/session.h"
 
+#include <atomic>
 #include <utility>
 
 #include "core/error.h"
@@ -17,11 +18,32 @@ namespace quarot {
 
 struct Session::Impl {
     std::shared_ptr<const Model::Impl> model;
+    std::atomic<bool> busy = false;
+
+    explicit Impl(std::shared_ptr<const Model::Impl> of) : model(std::move(of)) {}
 
     runtime::Engine& engine() const { return *model->engine; }
     const tokenizer::Tokenizer& tokenizer() const {
         return model->required_tokenizer().impl_->tokenizer;
     }
+};
+
+// One public call on a session, from its first line to its last.
+class Session::Call {
+  public:
+    explicit Call(Impl& impl) : impl_(impl) {
+        if (impl_.busy.exchange(true)) {
+            fail(ErrorCode::Usage,
+                 "this session is in the middle of a call; wait for its end, or use a session of "
+                 "your own");
+        }
+    }
+    ~Call() { impl_.busy = false; }
+    Call(const Call&) = delete;
+    Call& operator=(const Call&) = delete;
+
+  private:
+    Impl& impl_;
 };
 
 namespace {
@@ -81,7 +103,7 @@ class Listener {
 
 }  // namespace
 
-Session::Session(const Model& model) : impl_(std::make_unique<Impl>(Impl{model.impl_})) {}
+Session::Session(const Model& model) : impl_(std::make_unique<Impl>(model.impl_)) {}
 Session::Session(Session&&) noexcept = default;
 Session& Session::operator=(Session&&) noexcept = default;
 Session::~Session() = default;
@@ -95,9 +117,10 @@ GenerateResult Session::generate(std::string_view prompt, const GenerateOptions&
 
 GenerateResult Session::generate(std::span<const int32_t> prompt, const GenerateOptions& options,
                                  const TextCallback& on_text) {
-    facade::require_tokens(prompt);
-    const auto n_prompt = std::ssize(prompt);
+    const Call call(*impl_);
     const model::Weights& weights = impl_->model->weights;
+    facade::require_tokens(prompt, weights.config.vocab);
+    const auto n_prompt = std::ssize(prompt);
     generation::positions_needed(n_prompt, std::nullopt, weights.n_positions, "");
     const runtime::GenerateOptions how =
         internal(options, weights.n_positions - n_prompt, weights.config.eos);
@@ -114,8 +137,10 @@ GenerateResult Session::generate(std::span<const int32_t> prompt, const Generate
 }
 
 std::vector<float> Session::next_logits(std::span<const int32_t> tokens) {
-    facade::require_tokens(tokens);
-    std::vector<float> logits(static_cast<size_t>(impl_->model->weights.config.vocab));
+    const Call call(*impl_);
+    const int64_t vocab = impl_->model->weights.config.vocab;
+    facade::require_tokens(tokens, vocab);
+    std::vector<float> logits(static_cast<size_t>(vocab));
     runtime::ScopedRequest request(
         impl_->engine(),
         {.tokens = {tokens.begin(), tokens.end()}, .max_tokens = std::ssize(tokens)},
@@ -125,6 +150,7 @@ std::vector<float> Session::next_logits(std::span<const int32_t> tokens) {
 }
 
 double Session::perplexity(std::span<const int32_t> tokens, int64_t window_tokens) {
+    const Call call(*impl_);
     if (window_tokens < 2 || window_tokens > impl_->model->weights.n_positions) {
         fail(ErrorCode::Usage, "window_tokens is {}, expected 2 to {}, the context", window_tokens,
              impl_->model->weights.n_positions);

@@ -7,6 +7,7 @@
 #include "core/checked_math.h"
 #include "core/error.h"
 #include "core/process.h"
+#include "runtime/token_ids.h"
 
 namespace quarot::runtime {
 
@@ -28,13 +29,6 @@ model::StepSize step_size(const EngineLimits& limits, const model::Weights& weig
             .logit_rows = std::max(std::min(tokens, kLogitRows), limits.sequences)};
 }
 
-void check_tokens(std::span<const int32_t> tokens, int64_t vocab) {
-    for (const int32_t id : tokens) {
-        if (id >= 0 && id < vocab) continue;
-        fail(ErrorCode::Usage, "token id {} is outside the vocabulary of {}", id, vocab);
-    }
-}
-
 }  // namespace
 
 Engine::Engine(const model::Weights& weights, kernels::Backend& backend, const EngineLimits& limits)
@@ -46,7 +40,7 @@ Engine::Engine(const model::Weights& weights, kernels::Backend& backend, const E
                   .step_tokens = executor_.size().tokens}) {}
 
 RequestId Engine::add(Request request, Look look) {
-    check_tokens(request.tokens, weights().config.vocab);
+    require_in_vocabulary(request.tokens, weights().config.vocab);
     if (request.max_tokens > limits_.context) {
         fail(ErrorCode::Usage, "{} tokens do not fit the context of {} positions",
              request.max_tokens, limits_.context);
@@ -58,7 +52,7 @@ RequestId Engine::add(Request request, Look look) {
 }
 
 void Engine::give(RequestId id, std::span<const int32_t> tokens) {
-    check_tokens(tokens, weights().config.vocab);
+    require_in_vocabulary(tokens, weights().config.vocab);
     const std::lock_guard lock(mutex_);
     scheduler_.give(id, tokens);
     changed_.notify_all();
