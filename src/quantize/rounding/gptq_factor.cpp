@@ -41,6 +41,19 @@ std::vector<double> diagonal_of(const WeightInputs& inputs) {
     return diagonal;
 }
 
+// Of the columns that inputs reach: the ones of the others have another unit.
+double mean_of_live(const WeightInputs& inputs) {
+    double sum = 0.0;
+    int64_t n_live = 0;
+    for (int64_t i = 0; i < inputs.n_cols; ++i) {
+        const double h = inputs.hessian[i * (inputs.n_cols + 1)];
+        if (h == 0.0) continue;
+        sum += h;
+        ++n_live;
+    }
+    return n_live == 0 ? 0.0 : sum / static_cast<double>(n_live);
+}
+
 std::vector<int64_t> solve_order(const std::vector<double>& diagonal, int64_t n_codes,
                                  bool act_order) {
     std::vector<int64_t> order(diagonal.size());
@@ -97,8 +110,7 @@ std::optional<GptqFactor> factor_hessian(const WeightInputs& inputs, double damp
     }
     if (std::ranges::all_of(inputs.hessian, [](double h) { return h == 0.0; })) return std::nullopt;
     factor.u.resize(n * n);
-    const double mean =
-        std::accumulate(diagonal.begin(), diagonal.end(), 0.0) / static_cast<double>(n);
+    const double mean = mean_of_live(inputs);
     for (int attempt = 0; attempt <= kStrongerDampings; ++attempt) {
         if (attempt > 0) damp = std::max(10.0 * damp, kSmallestStrongerDamping);
         copy_damped(inputs, diagonal, damp * mean, factor, pool);

@@ -17,8 +17,9 @@ struct GptqFactor {
     std::vector<double> u;       // [n_cols, n_cols] upper, H^-1 = U^T U in solve order
 };
 
-// Damps the Hessian by damp * mean(diagonal), more if that does not make it positive definite (with
-// a warning). Empty if nothing helps or every input is 0. Error{Numeric} for NaN and Inf.
+// Damps the Hessian by damp * mean(diagonal), columns that no input reaches left out, more if that
+// does not make it positive definite (with a warning). Empty if nothing helps or every input is 0.
+// Error{Numeric} for NaN and Inf.
 std::optional<GptqFactor> factor_hessian(const WeightInputs& inputs, double damp, bool act_order,
                                          ThreadPool& pool);
 

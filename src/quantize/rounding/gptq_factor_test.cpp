@@ -81,6 +81,20 @@ TEST(GptqFactor, IsThatOfTheInverseOfTheDampedHessian) {
     }
 }
 
+// Small inputs, and many columns without any: their ones must not weigh on the damping.
+TEST(GptqFactor, DeadColumnsDoNotDamp) {
+    std::vector<double> hessian = correlated_hessian(40, 3);
+    for (double& h : hessian) h *= 1e-4;
+    for (int64_t dead = 0; dead < 40; dead += 2) {
+        for (int64_t i = 0; i < 40; ++i) hessian[dead * 40 + i] = hessian[i * 40 + dead] = 0.0;
+    }
+    const Factored f = factor(hessian, 40, 0.01);
+    ASSERT_TRUE(f.factor);
+    const double added = 0.01 * 2.0 * mean_diagonal(hessian, 40);  // every second column is live
+    for (int64_t dead = 0; dead < 40; dead += 2) hessian[dead * 41] = 1.0;
+    EXPECT_LT(distance_from_identity(*f.factor, hessian, 40, added), 1e-10);
+}
+
 TEST(GptqFactor, ActivationOrderFallsAndLeavesColumnsWithoutCodesInPlace) {
     std::vector<double> hessian(36, 0.0);
     const std::vector<double> diagonal = {2.0, 5.0, 0.0, 2.0, 7.0, 9.0};

@@ -102,7 +102,8 @@ class ReferenceGptq {
             }
         }
         double mean = 0.0;
-        for (int64_t i = 0; i < n_; ++i) mean += h[i][i] / static_cast<double>(n_);
+        const auto n_live = static_cast<double>(std::count(dead_.begin(), dead_.end(), false));
+        for (int64_t i = 0; i < n_; ++i) mean += dead_[i] ? 0.0 : h[i][i] / n_live;
         Matrix sorted(n_, std::vector<double>(n_));
         for (int64_t i = 0; i < n_; ++i) {
             for (int64_t j = 0; j < n_; ++j) sorted[i][j] = h[order_[i]][order_[j]];
