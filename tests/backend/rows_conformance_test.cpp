@@ -2,6 +2,8 @@
 // the reference, and gathering with plain indexing?
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "backend/cases.h"
 #include "backend/test_batch.h"
 
@@ -38,6 +40,24 @@ TEST_P(RowsConformance, RmsNorm) {
                 ASSERT_TRUE(near(expected.values, actual.values,
                                  [&](size_t i) { return rms_norm_limit(expected.values[i]); }));
             }
+        }
+    }
+}
+
+// Finite numbers whose squares are not, or whose sum of squares is not.
+TEST_P(RowsConformance, RmsNormOfTheLargestNumbers) {
+    for (const float size : {1e18f, 3e19f, 1e30f, 3e38f}) {
+        for (const int64_t cols : kWidths) {
+            SCOPED_TRACE(fmt::format("seed {} size {:g}, {} columns", cols, size, cols));
+            Rng rng(static_cast<uint32_t>(cols));
+            Matrix in = normal_matrix(3, cols, rng);
+            for (float& x : in.values) x = std::clamp(x, -1.0f, 1.0f) * size;
+            const std::vector<float> gain = normal_vector(cols, rng);
+            const Matrix expected = rms_norm(*reference_, in, gain, false);
+            const Matrix actual = rms_norm(*subject_, in, gain, false);
+            ASSERT_TRUE(near(expected.values, actual.values,
+                             [&](size_t i) { return rms_norm_limit(expected.values[i]); }));
+            ASSERT_GT(*std::ranges::max_element(expected.values), 0.1f) << "no row of zeros";
         }
     }
 }

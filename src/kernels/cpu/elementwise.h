@@ -118,24 +118,40 @@ static void widen_row(const void* stored, FloatFormat format, int64_t n, float* 
     if (i < n) S::store_n(out + i, load_float_n<S>(stored, format, i, n - i), n - i);
 }
 
+// Mean of (scale x)^2 over a row.
 template <class S>
-static void rms_norm_row(const float* x, int64_t n, const float* gain, float eps, float* out) {
+static inline float mean_square(const float* x, int64_t n, float scale) {
+    const auto factor = S::set1(scale);
     auto even = S::zero(), odd = S::zero();
     int64_t i = 0;
     for (; i + 32 <= n; i += 32) {
-        const auto a = S::load(x + i), b = S::load(x + i + 16);
+        const auto a = S::mul(S::load(x + i), factor), b = S::mul(S::load(x + i + 16), factor);
         even = S::fma(a, a, even);
         odd = S::fma(b, b, odd);
     }
     for (; i < n; i += 16) {
-        const auto v = S::load_n(x + i, n - i);
+        const auto v = S::mul(S::load_n(x + i, n - i), factor);
         even = S::fma(v, v, even);
     }
-    const float mean = S::reduce_add(S::add(even, odd)) / static_cast<float>(n);
-    const auto inverse = S::set1(1.0f / __builtin_sqrtf(mean + eps));
-    for (i = 0; i < n; i += 16) {
+    return S::reduce_add(S::add(even, odd)) / static_cast<float>(n);
+}
+
+template <class S>
+static void rms_norm_row(const float* x, int64_t n, const float* gain, float eps, float* out) {
+    // Squares from 2e19 on leave the range of fp32; such a row is taken in smaller units, next to
+    // which eps is nothing.
+    constexpr float kSmaller = 0x1p-80f, kLargest = 0x1.fffffep127f;
+    float scale = 1.0f;
+    float mean = mean_square<S>(x, n, scale);
+    if (mean > kLargest) {
+        scale = kSmaller;
+        mean = mean_square<S>(x, n, scale);
+        eps = 0.0f;
+    }
+    const auto factor = S::set1(scale), inverse = S::set1(1.0f / __builtin_sqrtf(mean + eps));
+    for (int64_t i = 0; i < n; i += 16) {
         const int64_t count = n - i < 16 ? n - i : 16;
-        auto y = S::mul(S::load_n(x + i, count), inverse);
+        auto y = S::mul(S::mul(S::load_n(x + i, count), factor), inverse);
         if (gain != nullptr) y = S::mul(y, S::load_n(gain + i, count));
         S::store_n(out + i, y, count);
     }
