@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <string_view>
 
 #include "kernels/ops.h"
 
@@ -45,6 +46,12 @@ inline constexpr std::array kMixerShapes = {
     MixerShape{172, 1, 1}, MixerShape{90, 1, 1},  MixerShape{576, 1, 1}, MixerShape{768, 1, 1},
     MixerShape{4, 64, 1},  MixerShape{12, 96, 1}, MixerShape{8, 8, 2},   MixerShape{1536, 1, 1},
 };
+
+// The forms that a backend may refuse, by words of its message; any other refusal is a failure.
+struct Refusal {
+    std::string_view backend, words;
+};
+inline constexpr std::array<Refusal, 0> kKnownRefusals = {};
 
 // Integers, and everything computed from integers by the expressions of ops.h, must be equal. The
 // rest may differ from the double result by c * eps * norm, with norm the size of what is summed:

@@ -75,6 +75,22 @@ TEST_P(LinearConformance, TempersOfActivations) {
     }
 }
 
+// So wide that the packed rows of one pass are fewer than there are: each pass begins at a row of
+// its own, in codes, scales, offsets, sums and outputs alike.
+TEST_P(LinearConformance, MoreRowsThanOnePassTakes) {
+    for (const bool symmetric : {true, false}) {
+        for (const ZeroPoint zero : {ZeroPoint::Integer, ZeroPoint::Real}) {
+            if (symmetric && zero == ZeroPoint::Real) continue;
+            if (!check({.shape = {40, 28672, 5},
+                        .weights = {.bits = 4, .symmetric = symmetric},
+                        .activations = {.bits = 4, .symmetric = symmetric, .zero = zero},
+                        .accumulate = true})) {
+                return;
+            }
+        }
+    }
+}
+
 // Every product at the end of its range and of one sign: the largest sums the paper's widths give.
 TEST_P(LinearConformance, LargestSumsStayExact) {
     for (const bool symmetric : {true, false}) {

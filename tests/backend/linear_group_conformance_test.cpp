@@ -43,6 +43,18 @@ TEST_P(LinearGroupConformance, GroupsOfWeightsActivationsOrBoth) {
     }
 }
 
+// As MoreRowsThanOnePassTakes.
+TEST_P(LinearGroupConformance, MoreRowsThanOnePassTakesInGroups) {
+    for (const ActivationFormat& format : kWays) {
+        if (!check({.shape = {40, 28672, 5},
+                    .weights = {.bits = 4, .group_size = 1024, .symmetric = false},
+                    .activations = way(format, 4, 512),
+                    .accumulate = true})) {
+            return;
+        }
+    }
+}
+
 TEST_P(LinearGroupConformance, GroupsOfEveryPairOfSizes) {
     struct Sizes {
         int64_t in, w, a;

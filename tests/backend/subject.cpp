@@ -1,5 +1,6 @@
 #include "backend/subject.h"
 
+#include <cstdio>
 #include <limits>
 
 #include "core/error.h"
@@ -16,6 +17,8 @@ std::vector<Subject> fast_backends() {
             subjects.push_back({"cpu", isa});
         } catch (const Error& error) {
             if (error.code() != ErrorCode::Device) throw;  // this machine lacks the instructions
+            std::fprintf(stderr, "SKIPPED: tier %s of the cpu backend cannot run on this machine\n",
+                         isa.c_str());
         }
     }
     return subjects;
