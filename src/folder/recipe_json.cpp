@@ -218,10 +218,12 @@ SmoothingSpec smoothing_from_json(const io::Json& json) {
 }
 
 io::Json outliers_to_json(const OutlierSpec& spec) {
-    return io::Json::Object{{"share", spec.share},
-                            {"bits", spec.bits},
-                            {"sorted", spec.sorted},
-                            {"measure", spelled(spec.measure, kMeasures)}};
+    io::Json json = io::Json::Object{{"share", spec.share},
+                                     {"bits", spec.bits},
+                                     {"sorted", spec.sorted},
+                                     {"measure", spelled(spec.measure, kMeasures)}};
+    if (spec.by_hidden) json.set("by_hidden", true);
+    return json;
 }
 
 OutlierSpec outliers_from_json(const io::Json& json) {
@@ -229,7 +231,9 @@ OutlierSpec outliers_from_json(const io::Json& json) {
     if (!is_outlier_share(share.as_double())) {
         fail(ErrorCode::Corrupt, "{} is {}, expected 0 to 0.5", share.place(), share.as_double());
     }
+    const io::Json* by_hidden = json.find("by_hidden");
     return {.share = share.as_double(),
+            .by_hidden = by_hidden != nullptr && by_hidden->as_bool(),
             .bits = read_width(json.at("bits")),
             .sorted = json.at("sorted").as_bool(),
             .measure = read_spelled(json.at("measure"), kMeasures)};

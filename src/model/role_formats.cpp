@@ -54,8 +54,10 @@ bool has_column_order(const Recipe& recipe, LinearRole role) {
 int64_t n_outliers(const Recipe& recipe, LinearRole role, const ModelConfig& config) {
     if (!has_column_order(recipe, role)) return 0;
     const int64_t n = in_features(role, config);
+    const int64_t base = recipe.outliers.by_hidden ? std::min(n, config.hidden) : n;
     const auto wanted =
-        static_cast<int64_t>(std::ceil(recipe.outliers.share * static_cast<double>(n)));
+        n / base *
+        static_cast<int64_t>(std::ceil(recipe.outliers.share * static_cast<double>(base)));
     const int64_t unit = std::lcm(std::max<int64_t>(recipe.weights.group_size, 1),
                                   std::max<int64_t>(recipe.activations.group_size, 1));
     return wanted + (n - wanted) % unit;

@@ -85,7 +85,12 @@ TEST(OutlierCount, IsTheShareAndWhatGroupsAsk) {
     const model::ModelConfig config = {.hidden = 4096, .ffn = 11008};
     const Recipe quik = named_recipe("quik-4b");
     EXPECT_EQ(n_outliers(quik, LinearRole::Q, config), 256);
-    EXPECT_EQ(n_outliers(quik, LinearRole::Down, config), 688);
+    EXPECT_EQ(n_outliers(quik, LinearRole::Down, config), 512)
+        << "twice, as 11008 holds 4096 twice";
+    EXPECT_EQ(n_outliers(quik, LinearRole::O,
+                         {.hidden = 4096, .ffn = 11008, .n_heads = 8, .head_dim = 64}),
+              32)
+        << "less than hidden: of what there is";
     const Recipe grouped = named_recipe("atom-128g");
     EXPECT_EQ(n_outliers(grouped, LinearRole::Q, config), 128);
     EXPECT_EQ(n_outliers(grouped, LinearRole::Down, config), 384);

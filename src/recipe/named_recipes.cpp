@@ -100,8 +100,14 @@ Recipe smoothed() {
 // 256 of 4096 columns in floating point, 128 in 8 bits.
 Recipe quik() {
     Recipe recipe = unrotated(quarot(4, 4, 4));
-    recipe.outliers = {
-        .share = 1.0 / 16.0, .bits = 16, .sorted = false, .measure = OutlierMeasure::Maximum};
+    recipe.activations.symmetric = false;
+    recipe.activations.clip = 1.0f;
+    recipe.down_bits = 8;
+    recipe.outliers = {.share = 1.0 / 16.0,
+                       .by_hidden = true,
+                       .bits = 16,
+                       .sorted = false,
+                       .measure = OutlierMeasure::Maximum};
     return recipe;
 }
 

@@ -62,9 +62,10 @@ enum class OutlierMeasure { Maximum, Energy };  // max|x|, or the mean of x^2
 // The columns with the largest inputs, kept apart: they stand behind the others, with weights and
 // activations of their own width.
 struct OutlierSpec {
-    double share = 0.0;   // of the inputs of a linear; more are kept where groups need it
-    int bits = 16;        // of weights (rounded to nearest) and activations; 16: F16 and fp32
-    bool sorted = false;  // the other columns stand by rising measure, so that groups hold alike
+    double share = 0.0;      // of the inputs of a linear; more are kept where groups need it
+    bool by_hidden = false;  // of the hidden size, as often as that goes into the inputs
+    int bits = 16;           // of weights (rounded to nearest) and activations; 16: F16 and fp32
+    bool sorted = false;     // the other columns stand by rising measure, so that groups hold alike
     OutlierMeasure measure = OutlierMeasure::Maximum;
 
     bool enabled() const { return share > 0.0 || sorted; }

@@ -115,8 +115,8 @@ TEST(BitsPerValue, CountScalesAndZeroPoints) {
     recipe.k.bits = 16;
     EXPECT_DOUBLE_EQ(bits_per_kv(recipe, config), 10.5);
     EXPECT_DOUBLE_EQ(bits_per_activation(full_precision_recipe(), config), 16.0);
-    // A sixteenth of the columns keeps 16 bits.
-    const double narrow = 90 * 4 + 32 + 6 * 16, wide = 180 * 4 + 32 + 12 * 16;
+    // 6 of 96 columns keep 16 bits, twice as many of 192; the others have a scale and a zero point.
+    const double narrow = 90 * 4 + 64 + 6 * 16, wide = 180 * 8 + 64 + 12 * 16;
     EXPECT_DOUBLE_EQ(bits_per_activation(named_recipe("quik-4b"), config),
                      (3 * narrow + wide) / 480);
 }

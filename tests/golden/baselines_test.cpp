@@ -292,6 +292,10 @@ TEST(Outliers, QuikWithNoneIsGptq) {
     gptq.weights.method = "gptq";
     Recipe quik = named_recipe("quik-4b");
     quik.outliers.share = 0.0;
+    model::Recipe gptq = model::named_recipe("rtn");
+    gptq.weights.method = "gptq";
+    gptq.activations = quik.activations;
+    gptq.down_bits = quik.down_bits;
     quantize_to(dir / "in", dir / "gptq", gptq);
     quantize_to(dir / "in", dir / "quik", quik);
     const auto a = io::Checkpoint::open(dir / "gptq"), b = io::Checkpoint::open(dir / "quik");
