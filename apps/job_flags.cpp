@@ -37,7 +37,7 @@ void JobFlags::declare(Args& args) {
 
 quantize::QuantizeOptions JobFlags::settings(const std::string& model_folder) const {
     quantize::QuantizeOptions options = options_;
-    options.recipe = recipe_.resolve();
+    options.recipe = recipe_.resolve(!calib_.empty());
     if (quantize::needs_calibration(options.recipe) && !recipe_.has_seqlen()) {
         int64_t& seqlen = options.recipe.calibration.seqlen;
         const auto source = folder::SourceModel::open(model_folder);

@@ -1,16 +1,23 @@
 // The flags that choose a recipe and change single numbers of it.
 #include "apps/recipe_flags.h"
 
+#include <algorithm>
 #include <limits>
 #include <utility>
+#include <vector>
 
 #include "apps/arg_values.h"
 #include "apps/near_miss.h"
 #include "core/error.h"
+#include "core/log.h"
+#include "io/text.h"
 
 namespace quarot::apps {
 
 namespace {
+
+constexpr const char* kMainRecipes =
+    "quarot, quarot-rtn, quarot-128g, quarot-64g, w4a8kv4, w6a6kv6, w8a8kv8, rtn";
 
 template <typename T>
 std::optional<T> first_of(const std::optional<T>& a, const std::optional<T>& b) {
@@ -19,19 +26,17 @@ std::optional<T> first_of(const std::optional<T>& a, const std::optional<T>& b) 
 
 Recipe chosen_recipe(const std::string& name) {
     if (name.empty()) return named_recipe(default_recipe_name());
-    try {
+    const std::vector<std::string> names = known_recipes();
+    if (std::find(names.begin(), names.end(), name) != names.end()) {
         return named_recipe(name);
-    } catch (const Error& error) {
-        const std::string near = near_miss(name, known_recipes());
-        if (near.empty()) throw;
-        fail(error.code(), "{}; did you mean {}?", error.what(), near);
     }
+    const std::string near = near_miss(name, names);
+    fail(ErrorCode::Usage, "--recipe {} is unknown; {}the main ones are {}", io::printable(name),
+         near.empty() ? "" : "did you mean " + near + "? ", kMainRecipes);
 }
 
-// The main ones; an unknown name lists all.
 std::string recipe_help() {
-    return "quarot, quarot-rtn, quarot-128g, quarot-64g, w4a8kv4, w6a6kv6, w8a8kv8, rtn, or a row "
-           "of the paper's tables [" +
+    return std::string(kMainRecipes) + ", or a row of the paper's tables [" +
            default_recipe_name() + "]";
 }
 
@@ -88,7 +93,7 @@ void RecipeFlags::declare_rotation(Args& args) {
                   seed_ =
                       static_cast<uint32_t>(as_integer(g, 0, std::numeric_limits<uint32_t>::max()));
               }});
-    args.add({"--dtype", "TYPE", "of rotated tensors not quantized: keep, f32, f16, bf16 [f32]",
+    args.add({"--dtype", "TYPE", "of rotated tensors not quantized: keep, f32, f16, bf16 [keep]",
               [this](const Given& g) { dtype_ = g.value; }})
         .choices = {"keep", "f32", "f16", "bf16"};
     args.add({"--hadamard-dtype", "TYPE", "of the online Hadamards: fp32 or fp16 [fp32]",
@@ -139,8 +144,15 @@ void RecipeFlags::declare_calibration(Args& args) {
         .choices = {"full", "quantized"};
 }
 
-Recipe RecipeFlags::resolve() const {
+Recipe RecipeFlags::resolve(bool has_text) const {
     Recipe recipe = chosen_recipe(recipe_);
+    if (!method_ && !has_text && rounds_without_text(recipe.name)) {
+        recipe.weights.method = "rtn";
+        log_info(
+            "recipe {} without --calib rounds weights to nearest: by GPTQ, which needs a text, the "
+            "model's predictions stay about twice as near to the original's",
+            recipe.name);
+    }
     apply_formats(recipe);
     apply_method(recipe);
     apply_rotation(recipe);
@@ -197,24 +209,12 @@ void RecipeFlags::apply_method(Recipe& recipe) const {
 }
 
 void RecipeFlags::apply_rotation(Recipe& recipe) const {
-    if (rotate_) {
-        const bool rotates = *rotate_ != "none";
-        RotationSpec& spec = recipe.rotation;
-        spec.residual = *rotate_ == "none"     ? ResidualRotation::None
-                        : *rotate_ == "random" ? ResidualRotation::Random
-                                               : ResidualRotation::Hadamard;
-        spec.value_heads = spec.query_key = spec.ffn = spec.fold_norms = rotates;
-        if (rotates && !recipe.storage) recipe.storage = DType::F32;
-    }
+    if (rotate_) set_rotation(recipe, *rotate_);
     if (hadamard_dtype_) {
         recipe.rotation.online_dtype = *hadamard_dtype_ == "fp16" ? DType::F16 : DType::F32;
     }
     if (seed_) recipe.rotation.seed = *seed_;
-    if (!dtype_) return;
-    recipe.storage.reset();
-    if (*dtype_ == "f32") recipe.storage = DType::F32;
-    if (*dtype_ == "f16") recipe.storage = DType::F16;
-    if (*dtype_ == "bf16") recipe.storage = DType::BF16;
+    if (dtype_) set_storage(recipe, *dtype_);
 }
 
 }  // namespace quarot::apps

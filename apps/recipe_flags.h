@@ -15,8 +15,9 @@ class RecipeFlags {
     void declare(Args& args);
     // The named recipe, or the default one, with every flag applied. If that changes more than the
     // seed, the stored dtype and how the calibration text is cut, its name becomes that of the
-    // recipe with these settings, or "custom". Error{Usage, Unsupported}.
-    Recipe resolve() const;
+    // recipe with these settings, or "custom". has_text: is there a calibration text? Error{Usage,
+    // Unsupported}.
+    Recipe resolve(bool has_text) const;
     // Was the length of calibration windows chosen, or is it the default?
     bool has_seqlen() const { return seqlen_.has_value(); }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "core/log.h"
 #include "core/watch.h"
 #include "facade/arguments.h"
 #include "folder/source_model.h"
@@ -24,6 +25,11 @@ Recipe recipe_of(const QuantizeOptions& options) {
     Recipe recipe = named_recipe(options.recipe);
     set(recipe.weights.bits, options.weight_bits);
     set(recipe.weights.method, options.method);
+    const bool has_text = !options.calibration_text.empty();
+    if (!options.method && !has_text && rounds_without_text(recipe.name)) {
+        recipe.weights.method = "rtn";
+        log_info("recipe {} without a calibration text rounds weights to nearest", recipe.name);
+    }
     set(recipe.weights.group_size, options.group_size);
     set(recipe.activations.bits, options.activation_bits);
     set(recipe.activations.group_size, options.activation_group_size);

@@ -251,6 +251,22 @@ void check_version(const io::Json& json) {
          json.at("format_version").place(), version, kFormatVersion);
 }
 
+void add_changes(const std::string& prefix, const io::Json& named, const io::Json& found,
+                 std::vector<ChangedSetting>& changes) {
+    for (const auto& [key, value] : found.as_object()) {
+        const io::Json* other = named.find(key);
+        if (value.is_object()) {
+            const io::Json none = io::Json::Object{};
+            add_changes(prefix + key + ".", other != nullptr ? *other : none, value, changes);
+        } else if (other == nullptr || other->dump(-1) != value.dump(-1)) {
+            changes.push_back({prefix + key, value.dump(-1)});
+        }
+    }
+    for (const auto& [key, value] : named.as_object()) {
+        if (found.find(key) == nullptr) changes.push_back({prefix + key, "null"});
+    }
+}
+
 // A folder may be newer than the program that reads it.
 void refuse_what_cannot_run(const Recipe& recipe, const io::Json& json) {
     if (recipe.k.group_size != 0 || recipe.v.group_size != 0) {
@@ -288,6 +304,30 @@ io::Json to_json(const Recipe& recipe) {
     }
     if (recipe.outliers.enabled()) json.set("outliers", outliers_to_json(recipe.outliers));
     return json;
+}
+
+std::vector<ChangedSetting> changed_settings(const Recipe& named, const Recipe& recipe) {
+    Recipe other = recipe;
+    other.name = named.name;
+    other.rotation.seed = named.rotation.seed;
+    const CalibrationActivations activations = recipe.calibration.activations;
+    other.calibration = named.calibration;
+    other.calibration.activations = activations;
+    std::vector<ChangedSetting> changes;
+    add_changes("", to_json(named), to_json(other), changes);
+    return changes;
+}
+
+std::string nearest_name(const Recipe& recipe) {
+    std::string nearest;
+    size_t fewest = std::numeric_limits<size_t>::max();
+    for (const std::string& name : recipe_names()) {
+        const size_t n = changed_settings(named_recipe(name), recipe).size();
+        if (n >= fewest) continue;
+        nearest = name;
+        fewest = n;
+    }
+    return nearest;
 }
 
 Recipe recipe_from_json(const io::Json& json) {

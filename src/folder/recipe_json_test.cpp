@@ -217,4 +217,23 @@ TEST(RecipeJson, RefusesFoldersOfLaterVersions) {
     expect_corrupt(with("v", "exempt_positions", 4), kUnsupported, "exempt positions");
 }
 
+TEST(ChangedSettings, AreNamedFromTheNearestRecipe) {
+    Recipe recipe = named_recipe("w4a8kv4");
+    EXPECT_TRUE(changed_settings(recipe, recipe).empty());
+    recipe.weights.bits = 5;
+    recipe.storage = DType::BF16;
+    recipe.rotation.seed = 9;
+    recipe.calibration.n_samples = 3;
+    recipe.name = "custom";
+    EXPECT_EQ(nearest_name(recipe), "w4a8kv4");
+    const auto changes = changed_settings(named_recipe("w4a8kv4"), recipe);
+    ASSERT_EQ(changes.size(), 2u);
+    EXPECT_EQ(changes[0].key, "weights.bits");
+    EXPECT_EQ(changes[0].value, "5");
+    EXPECT_EQ(changes[1].key, "storage");
+    EXPECT_EQ(changes[1].value, "\"bf16\"");
+    recipe.outliers = named_recipe("quik-4b").outliers;
+    EXPECT_EQ(changed_settings(named_recipe("w4a8kv4"), recipe).size(), 7u);
+}
+
 }  // namespace quarot::folder

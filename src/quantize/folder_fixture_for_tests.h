@@ -46,6 +46,7 @@ inline QuantizeOptions with_recipe(const std::string& name, int n_threads = 1) {
 inline Recipe rotated_only() {
     Recipe recipe = named_recipe("quarot-rtn");
     recipe.weights.bits = recipe.activations.bits = recipe.k.bits = recipe.v.bits = 16;
+    recipe.storage = DType::F32;
     return recipe;
 }
 

@@ -37,7 +37,34 @@ TEST(NamedRecipe, DefaultIsThePapersQuantizersOnARotatedModel) {
     EXPECT_TRUE(recipe.k.range_includes_zero);
     EXPECT_FALSE(recipe.v.range_includes_zero);
     EXPECT_EQ(recipe.head_bits, 16);
-    EXPECT_EQ(recipe.storage, DType::F32);
+    EXPECT_FALSE(recipe.storage.has_value()) << "rotated tensors keep the source's dtype";
+}
+
+TEST(NamedRecipe, ClipRatiosBelongToWidths) {
+    const auto clips = [](const std::string& name) {
+        const Recipe recipe = named_recipe(name);
+        EXPECT_EQ(recipe.k.clip, recipe.v.clip) << name;
+        return std::pair(recipe.activations.clip, recipe.k.clip);
+    };
+    EXPECT_EQ(clips("w4a8kv4"), std::pair(1.0f, 0.95f));
+    EXPECT_EQ(clips("w8a8kv8"), std::pair(1.0f, 1.0f));
+    EXPECT_EQ(clips("w6a6kv6"), std::pair(1.0f, 1.0f));
+    for (const char* of_the_paper : {"quarot-rtn", "quarot-rtn-w6a6kv6", "quarot-rtn-w8a8kv8",
+                                     "quarot-w6a6kv6", "quarot-w8a8kv8"}) {
+        EXPECT_EQ(clips(of_the_paper), std::pair(0.9f, 0.95f)) << of_the_paper;
+    }
+}
+
+TEST(NamedRecipe, ARecipeThatRoundsWithoutATextKeepsItsName) {
+    Recipe recipe = named_recipe("w4a8kv4");
+    EXPECT_EQ(recipe.weights.method, "gptq");
+    EXPECT_TRUE(rounds_without_text("w4a8kv4"));
+    EXPECT_FALSE(rounds_without_text("quarot"));
+    recipe.weights.method = "rtn";
+    EXPECT_EQ(name_by_settings(recipe), "w4a8kv4");
+    Recipe other = named_recipe("quarot");
+    other.weights.method = "rtn";
+    EXPECT_EQ(name_by_settings(other), "quarot-rtn");
 }
 
 TEST(NamedRecipe, NamesSayTheWidths) {
@@ -64,7 +91,6 @@ TEST(NamedRecipe, RtnIsTheSameWithoutRotation) {
     const Recipe rotated = named_recipe("quarot-rtn");
     recipe.name = rotated.name;
     recipe.rotation = rotated.rotation;
-    recipe.storage = rotated.storage;
     EXPECT_TRUE(recipe == rotated);
 }
 

@@ -121,6 +121,34 @@ void check_calibration(const CalibrationSpec& spec) {
 
 }  // namespace
 
+void set_rotation(Recipe& recipe, const std::string& how) {
+    RotationSpec& spec = recipe.rotation;
+    if (how == "none") {
+        spec.residual = ResidualRotation::None;
+    } else if (how == "hadamard") {
+        spec.residual = ResidualRotation::Hadamard;
+    } else if (how == "random") {
+        spec.residual = ResidualRotation::Random;
+    } else {
+        fail(ErrorCode::Usage, "rotation is \"{}\", expected hadamard, random or none", how);
+    }
+    spec.value_heads = spec.query_key = spec.ffn = spec.fold_norms = how != "none";
+}
+
+void set_storage(Recipe& recipe, const std::string& dtype) {
+    recipe.storage.reset();
+    if (dtype == "keep") return;
+    if (dtype == "f32") {
+        recipe.storage = DType::F32;
+    } else if (dtype == "f16") {
+        recipe.storage = DType::F16;
+    } else if (dtype == "bf16") {
+        recipe.storage = DType::BF16;
+    } else {
+        fail(ErrorCode::Usage, "dtype is \"{}\", expected keep, f32, f16 or bf16", dtype);
+    }
+}
+
 kernels::ActivationFormat outlier_activation_format(const Recipe& recipe) {
     kernels::ActivationFormat format;
     if (recipe.activations.bits < 16) format.bits = recipe.outliers.bits;

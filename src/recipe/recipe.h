@@ -120,10 +120,16 @@ Recipe full_precision_recipe();
 Recipe named_recipe(const std::string& name);
 std::vector<std::string> known_recipes();
 std::string default_recipe_name();
+// Do weights of this recipe go by GPTQ where a calibration text is given, and by "rtn" else?
+bool rounds_without_text(const std::string& name);
 // The recipe that settings changed from that of recipe.name have become: the named one if nothing
 // but the seed, the stored dtype and how the calibration text is cut differs, else another with
 // these settings, else "custom".
 std::string name_by_settings(const Recipe& recipe);
+
+// Settings by word, as people give them; Error{Usage} for another word.
+void set_rotation(Recipe& recipe, const std::string& how);   // "hadamard", "random" R1, "none"
+void set_storage(Recipe& recipe, const std::string& dtype);  // "keep", "f32", "f16", "bf16"
 
 // Error{Usage} naming the flag if a setting is out of range or contradicts another;
 // Error{Unsupported} for settings this version does not have.

@@ -39,7 +39,7 @@ constexpr auto kRows = std::to_array<PaperRow>({
 
     {3, "Full precision", "none", kPaperFullPrecision},
     {3, "QuaRot-RTN INT4", "quarot-rtn", 8.37},
-    {3, "QuaRot-RTN INT8", "w8a8kv8", 5.50},
+    {3, "QuaRot-RTN INT8", "quarot-rtn-w8a8kv8", 5.50},
 
     {4, "no groups", "quarot", 6.10},
     {4, "256G", "quarot-256g", 5.98},
@@ -85,8 +85,8 @@ constexpr auto kRows = std::to_array<PaperRow>({
 
     {9, "Full precision", "none", kPaperFullPrecision},
     {9, "QuaRot-RTN INT4", "quarot-rtn", 8.37},
-    {9, "QuaRot-RTN INT6", "w6a6kv6", 5.56},
-    {9, "QuaRot-RTN INT8", "w8a8kv8", 5.50},
+    {9, "QuaRot-RTN INT6", "quarot-rtn-w6a6kv6", 5.56},
+    {9, "QuaRot-RTN INT8", "quarot-rtn-w8a8kv8", 5.50},
     {9, "QuaRot-GPTQ INT4", "quarot", 6.10},
     {9, "QuaRot-GPTQ INT6", "quarot-w6a6kv6", 5.52},
     {9, "QuaRot-GPTQ INT8", "quarot-w8a8kv8", 5.50},

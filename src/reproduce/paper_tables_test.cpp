@@ -98,6 +98,7 @@ TEST(RowPlan, GivesRecipesTheSeedAndCalibrationOfTheRun) {
     ASSERT_TRUE(row.recipe);
     EXPECT_EQ(row.recipe->rotation.seed, 7u);
     EXPECT_EQ(row.recipe->calibration.n_samples, 5);
+    EXPECT_EQ(row.recipe->storage, DType::F32);
     EXPECT_FALSE(quantize::needs_calibration(*row.recipe));
 }
 

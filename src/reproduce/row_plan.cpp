@@ -31,6 +31,8 @@ Recipe resolve(std::string_view name, const PlanOptions& options,
     if (name == "none") return full_precision_recipe();
     Recipe recipe = named_recipe(std::string(name));
     recipe.rotation.seed = options.seed;
+    // What rotating and smoothing change is not to be rounded to the source's dtype as well.
+    if (recipe.rotation.fold_norms || recipe.smoothing.enabled) recipe.storage = DType::F32;
     recipe.calibration = options.calibration;
     check_recipe(recipe);
     model::check_groups(recipe, config);

@@ -63,6 +63,7 @@ void expect_smoothing_changes_nothing(const std::string& in, const std::string& 
     for (int tenths = 1; tenths <= 9; ++tenths) {
         Recipe recipe = unquantized(named_recipe("smoothquant"));
         recipe.smoothing.alpha = tenths / 10.0;
+        recipe.storage = DType::F32;
         quantize_to(in, out, recipe);
         worst = std::max(worst, relative_difference(original, logits_of(out)));
     }
@@ -288,11 +289,9 @@ TEST(Outliers, BackendsAgreeOnQuantizedActivations) {
 TEST(Outliers, QuikWithNoneIsGptq) {
     const TempDir dir;
     write_tiny_model(dir / "in", shape());
-    Recipe gptq = named_recipe("rtn");
-    gptq.weights.method = "gptq";
     Recipe quik = named_recipe("quik-4b");
     quik.outliers.share = 0.0;
-    model::Recipe gptq = model::named_recipe("rtn");
+    Recipe gptq = named_recipe("rtn");
     gptq.weights.method = "gptq";
     gptq.activations = quik.activations;
     gptq.down_bits = quik.down_bits;

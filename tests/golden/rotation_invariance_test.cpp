@@ -25,6 +25,7 @@ Recipe rotated_recipe(ResidualRotation residual) {
     recipe.name = "rotated";
     recipe.weights.bits = recipe.activations.bits = recipe.k.bits = recipe.v.bits = 16;
     recipe.rotation.residual = residual;
+    recipe.storage = DType::F32;
     return recipe;
 }
 

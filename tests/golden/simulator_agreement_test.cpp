@@ -60,6 +60,7 @@ Recipe recipe_of(const std::vector<std::string>& flags) {
     const auto rotate = std::find(flags.begin(), flags.end(), "--rotate");
     const bool rotated = rotate == flags.end() || *(rotate + 1) != "none";
     Recipe recipe = named_recipe(rotated ? "quarot-rtn" : "rtn");
+    if (rotated) recipe.storage = DType::F32;
     for (size_t i = 0; i < flags.size(); ++i) {
         if (flags[i] == "--w-asym") {
             recipe.weights.symmetric = false;
