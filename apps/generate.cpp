@@ -159,6 +159,10 @@ const char* name_of(runtime::FinishReason reason) {
             return "eos";
         case runtime::FinishReason::Stop:
             return "stop";
+        case runtime::FinishReason::Context:
+            return "context";
+        case runtime::FinishReason::Interrupted:
+            return "interrupt";
     }
     return "length";
 }
@@ -170,12 +174,14 @@ struct Speeds {
 
 // The first new token comes out of the prompt's pass, so it is not counted as decoded.
 Speeds speeds(const runtime::GenerateResult& result, size_t n_prompt) {
+    constexpr double kNotMeasured = std::numeric_limits<double>::quiet_NaN();
     const bool one_more = result.finish_reason == runtime::FinishReason::Eos;
     const auto n_steps = static_cast<double>(result.ids.size()) - (one_more ? 0.0 : 1.0);
     Speeds speeds;
-    speeds.prompt = static_cast<double>(n_prompt) / result.prompt_seconds;
-    speeds.decode =
-        n_steps > 0.0 ? n_steps / result.decode_seconds : std::numeric_limits<double>::quiet_NaN();
+    speeds.prompt = result.prompt_seconds > 0.0
+                        ? static_cast<double>(n_prompt) / result.prompt_seconds
+                        : kNotMeasured;
+    speeds.decode = n_steps > 0.0 ? n_steps / result.decode_seconds : kNotMeasured;
     return speeds;
 }
 
@@ -213,6 +219,13 @@ void print_json(const std::vector<int32_t>& prompt, const runtime::GenerateResul
     print_document(json);
 }
 
+void tell_speeds(const std::vector<int32_t>& prompt, const runtime::GenerateResult& result) {
+    const Speeds speed = speeds(result, prompt.size());
+    log_info("{} prompt tokens{}, {} new tokens{}, ended by {}", prompt.size(),
+             at_speed(speed.prompt), result.ids.size(), at_speed(speed.decode),
+             name_of(result.finish_reason));
+}
+
 void work(const GenerateFlags& flags) {
     flags.output.apply();
     check(flags);
@@ -244,11 +257,14 @@ void work(const GenerateFlags& flags) {
     listener.finish();
     if (listener.stopped()) result.finish_reason = runtime::FinishReason::Stop;
 
-    if (flags.output.json) return print_json(prompt, result, listener.text(), options);
-    const Speeds speed = speeds(result, prompt.size());
-    log_info("{} prompt tokens{}, {} new tokens{}, ended by {}", prompt.size(),
-             at_speed(speed.prompt), result.ids.size(), at_speed(speed.decode),
-             name_of(result.finish_reason));
+    if (flags.output.json) {
+        print_json(prompt, result, listener.text(), options);
+    } else {
+        tell_speeds(prompt, result);
+    }
+    if (result.finish_reason == runtime::FinishReason::Interrupted) {
+        throw Interrupted{static_cast<int>(result.interrupted_by)};
+    }
 }
 
 }  // namespace

@@ -13,8 +13,8 @@
 #include "apps/commands.h"
 #include "apps/flag_names.h"
 #include "apps/help.h"
-#include "apps/near_miss.h"
 #include "apps/report.h"
+#include "apps/synonyms.h"
 #include "build_info.h"
 #include "core/error.h"
 #include "core/log.h"
@@ -32,7 +32,7 @@ using Words = std::vector<std::string>;
     for (const Command& command : commands()) {
         if (!command.is_hidden) names.emplace_back(command.name);
     }
-    const std::string near = near_miss(name, names);
+    const std::string near = meant_command(name, names);
     fail(ErrorCode::Usage, "'{}' is not a command of quarot; {}", io::printable(name),
          near.empty() ? "see quarot --help" : "did you mean " + near + "?");
 }
@@ -105,6 +105,8 @@ int run(const Words& words) {
         return 0;
     } catch (const ClosedPipe&) {
         return kClosedPipe;
+    } catch (const Interrupted& interrupted) {
+        return interrupted.exit_code;
     } catch (const Error& error) {
         return report(error.code(), error.what(), json_errors);
     } catch (const std::bad_alloc&) {

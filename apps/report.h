@@ -15,6 +15,11 @@ io::Json json_document(const std::string& command);
 // The reader of stdout has gone: nothing is wrong, and nobody is left to tell.
 struct ClosedPipe {};
 
+// A signal ended the work early, and the result that there is has been told.
+struct Interrupted {
+    int exit_code;
+};
+
 // Writes all of it and flushes; ClosedPipe if nobody reads it, Error{Io} if stdout does not take
 // it.
 void print_result(const std::string& text);

@@ -56,21 +56,23 @@ TEST_F(Generate, ATokenWithoutAnEmbeddingIsAFaultOfTheFolder) {
     expect_success(run({"-p", "a", "-n", "1"}));
 }
 
-// The error begins a line of its own.
-TEST_F(Generate, AnInterruptedTextEndsItsLine) {
-    TinyModelOptions long_context;
-    long_context.max_positions = 1 << 15;
-    const std::string model = dir_ / "long";
-    write_tiny_model(model, long_context);
-    const std::string shown = dir_ / "shown";
-    write_bytes(shown, "");
-    RunOptions options;
-    options.stdout_path = shown;
-    options.stop = Stop{.signal = SIGINT, .is_due = [&] { return !read_bytes(shown).empty(); }};
-    const Outcome outcome = run_program(
-        {"generate", model, "-p", "abc", "--ignore-eos", "--progress", "none"}, options);
-    EXPECT_EQ(outcome.exit_code, 130) << outcome.err;
-    EXPECT_TRUE(read_bytes(shown).ends_with('\n'));
+// As any other end: what was made is kept, the figures follow on a line of their own.
+TEST_F(Generate, AnInterruptedTextEndsItsLineAndTellsItsFigures) {
+    const std::string model = dir_ / "long", shown = dir_ / "shown";
+    write_tiny_model(model, {.max_positions = 1 << 15});
+    for (const auto& [signal, code] : {std::pair{SIGINT, 130}, {SIGTERM, 143}}) {
+        write_bytes(shown, "");
+        RunOptions options;
+        options.stdout_path = shown;
+        options.stop = Stop{.signal = signal, .is_due = [&] { return !read_bytes(shown).empty(); }};
+        const Outcome outcome = run_program(
+            {"generate", model, "-p", "abc", "--ignore-eos", "--progress", "none"}, options);
+        EXPECT_EQ(outcome.exit_code, code) << outcome.err;
+        EXPECT_TRUE(read_bytes(shown).ends_with('\n'));
+        EXPECT_EQ(outcome.err.find("error"), std::string::npos) << outcome.err;
+        EXPECT_NE(outcome.err.find("3 prompt tokens at "), std::string::npos) << outcome.err;
+        EXPECT_NE(outcome.err.find(", ended by interrupt\n"), std::string::npos) << outcome.err;
+    }
 }
 
 TEST_F(Generate, GivesThePromptTheNewTokensAndTheirText) {
@@ -100,11 +102,14 @@ TEST_F(Generate, ShowsTheSameTextAsItTellsScripts) {
 TEST_F(Generate, RunsToTheContextsEndAndNoFurther) {
     const io::Json json = this->json({"-p", "abc", "--ignore-eos"});
     EXPECT_EQ(json.at("ids").as_array().size(), 256u - 3u);
-    EXPECT_EQ(json.at("finish_reason").as_string(), "length");
+    EXPECT_EQ(json.at("finish_reason").as_string(), "context");
     EXPECT_EQ(this->json({"-p", "abc", "--ignore-eos", "--ctx", "20"}).at("ids").as_array().size(),
               17u);
-    EXPECT_EQ(this->json({"-p", "abc", "--ignore-eos", "-n", "9999"}).at("ids").as_array().size(),
-              253u);
+    const io::Json cut = this->json({"-p", "abc", "--ignore-eos", "-n", "9999"});
+    EXPECT_EQ(cut.at("ids").as_array().size(), 253u);
+    EXPECT_EQ(cut.at("finish_reason").as_string(), "context");
+    const io::Json exact = this->json({"-p", "abc", "--ignore-eos", "-n", "253"});
+    EXPECT_EQ(exact.at("finish_reason").as_string(), "length") << "all that was asked for";
 }
 
 TEST_F(Generate, EndsBeforeAnEndToken) {
