@@ -14,6 +14,7 @@
 #include "apps/running_model.h"
 #include "core/error.h"
 #include "folder/load_weights.h"
+#include "io/hash.h"
 #include "runtime/engine.h"
 
 namespace quarot::apps {
@@ -74,6 +75,10 @@ void check(const PerplexityFlags& flags) {
 
 struct Run {
     eval::PerplexityResult result;
+    Recipe recipe;  // as it ran
+    double bits_per_weight = 16.0;
+    kernels::BackendInfo backend;
+    std::string text_digest;
     int64_t n_tokens = 0;  // of the whole text
     double seconds = 0.0;  // of everything
 };
@@ -109,7 +114,11 @@ Run measure(const PerplexityFlags& flags) {
 
     const auto backend = flags.machine.make_backend();
     const folder::ActivationOverrides overrides = flags.activations.overrides();
-    log_run(*backend, overridden(source.recipe(), overrides));
+    Run run{.recipe = overridden(source.recipe(), overrides),
+            .bits_per_weight = source.bits_per_weight(),
+            .backend = backend->info(),
+            .text_digest = io::sha256_of_text(text)};
+    log_run(*backend, run.recipe);
     const model::Weights weights = folder::load_weights(source, overrides, seqlen, *backend);
     runtime::Engine engine(weights, *backend, {.context = seqlen});
     std::unique_ptr<model::Weights> base_weights;
@@ -120,7 +129,6 @@ Run measure(const PerplexityFlags& flags) {
         base_engine = std::make_unique<runtime::Engine>(*base_weights, *backend,
                                                         runtime::EngineLimits{.context = seqlen});
     }
-    Run run;
     run.result = eval::perplexity(engine, base_engine.get(), ids, flags.options);
     run.n_tokens = static_cast<int64_t>(ids.size());
     run.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -132,10 +140,29 @@ double tokens_per_second(const PerplexityFlags& flags, const Run& run) {
     return windows * static_cast<double>(flags.options.seqlen) / run.result.forward_seconds;
 }
 
+io::Json bits_to_json(const Run& run) {
+    return io::Json::Object{{"per_weight", run.bits_per_weight},
+                            {"weights", run.recipe.weights.bits},
+                            {"activations", run.recipe.activations.bits},
+                            {"k", run.recipe.k.bits},
+                            {"v", run.recipe.v.bits}};
+}
+
 void print_json(const PerplexityFlags& flags, const Run& run) {
     const eval::PerplexityResult& result = run.result;
     io::Json json = json_document("perplexity");
+    json.set("model", flags.model);
+    json.set("recipe", run.recipe.name);
+    json.set("bits", bits_to_json(run));
+    json.set("text",
+             io::Json::Object{
+                 {"file", flags.text}, {"format", flags.text_format}, {"sha256", run.text_digest}});
+    json.set("backend", io::Json::Object{{"name", run.backend.name},
+                                         {"tier", run.backend.tier},
+                                         {"threads", int64_t{run.backend.n_threads}}});
     json.set("perplexity", result.perplexity);
+    json.set("standard_error",
+             result.standard_error ? io::Json(*result.standard_error) : io::Json());
     json.set("window_nll", io::Json::Array(result.window_nll.begin(), result.window_nll.end()));
     json.set("seqlen", flags.options.seqlen);
     json.set("windows", static_cast<int64_t>(result.window_nll.size()));
@@ -143,6 +170,8 @@ void print_json(const PerplexityFlags& flags, const Run& run) {
     json.set("seconds", run.seconds);
     json.set("tokens_per_second", tokens_per_second(flags, run));
     if (result.divergence) {
+        json.set("kl_base", flags.base);
+        json.set("base_perplexity", result.divergence->base_perplexity);
         json.set("kl_mean", result.divergence->mean);
         json.set("kl_p99", result.divergence->p99);
         json.set("same_top1", result.divergence->same_top1);
@@ -150,15 +179,24 @@ void print_json(const PerplexityFlags& flags, const Run& run) {
     print_document(json);
 }
 
+// "44.7912 +- 0.6712"
+std::string with_error(const eval::PerplexityResult& result) {
+    const std::string value = fmt::format("{:.4f}", result.perplexity);
+    return result.standard_error ? fmt::format("{} +- {:.4f}", value, *result.standard_error)
+                                 : value;
+}
+
 void print_text(const PerplexityFlags& flags, const Run& run) {
     const eval::PerplexityResult& result = run.result;
     std::vector<std::pair<std::string, std::string>> pairs = {
-        {"perplexity", fmt::format("{:.4f}", result.perplexity)},
+        {"perplexity", with_error(result)},
         {"windows", fmt::format("{} of {} tokens", result.window_nll.size(), flags.options.seqlen)},
         {"tokens", fmt::format("{} in the text", run.n_tokens)},
         {"seconds", fmt::format("{:.2f}", run.seconds)},
         {"tokens/s", fmt::format("{:.0f}", tokens_per_second(flags, run))}};
     if (result.divergence) {
+        pairs.push_back(
+            {"base perplexity", fmt::format("{:.4f}", result.divergence->base_perplexity)});
         pairs.push_back({"KL mean", fmt::format("{:.5f} nats", result.divergence->mean)});
         pairs.push_back({"KL 99 %", fmt::format("{:.5f} nats", result.divergence->p99)});
         pairs.push_back(

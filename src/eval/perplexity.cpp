@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <numeric>
 #include <utility>
 
 #include "core/check.h"
@@ -85,9 +86,13 @@ class WindowScorer {
     }
 
     double forward_seconds() const { return forward_.seconds() - base_clock_.seconds(); }
+    double base_perplexity() const {
+        return std::exp(base_nll_sum_ / static_cast<double>(divergences_.size()));
+    }
 
     Divergence divergence() {
         Divergence result;
+        result.base_perplexity = base_perplexity();
         for (const double value : divergences_) result.mean += value;
         const auto n = static_cast<double>(divergences_.size());
         result.mean /= n;
@@ -116,6 +121,9 @@ class WindowScorer {
                      base_rows.first_position() == model_rows_->first_position());
         std::vector<runtime::Executor::Divergence> rows(
             std::min(static_cast<size_t>(base_rows.size()), nll_.size() - first));
+        std::vector<double> base_nll(rows.size());
+        base_rows.log_probabilities(window_.subspan(first + 1, rows.size()), base_nll);
+        for (const double value : base_nll) base_nll_sum_ -= value;
         model_rows_->divergence(base_rows, rows);
         for (const auto& row : rows) {
             divergences_.push_back(row.kl);
@@ -130,9 +138,20 @@ class WindowScorer {
     std::optional<Request> base_request_;
     const StepRows* model_rows_ = nullptr;  // in a look
     std::vector<double> divergences_;
+    double base_nll_sum_ = 0.0;  // over all windows, which are of one length
     int64_t n_same_top1_ = 0;
     Stopwatch forward_, base_clock_;
 };
+
+// Of the mean.
+std::optional<double> standard_error_of(std::span<const double> values) {
+    const auto n = static_cast<double>(values.size());
+    if (values.size() < 2) return std::nullopt;
+    const double mean = std::accumulate(values.begin(), values.end(), 0.0) / n;
+    double squares = 0.0;
+    for (const double value : values) squares += (value - mean) * (value - mean);
+    return std::sqrt(squares / (n - 1.0) / n);
+}
 
 }  // namespace
 
@@ -163,6 +182,9 @@ PerplexityResult perplexity(runtime::Engine& engine, runtime::Engine* base,
         progress.advance();
     }
     result.perplexity = std::exp(sum / static_cast<double>(n_windows));
+    if (const auto error = standard_error_of(result.window_nll)) {
+        result.standard_error = result.perplexity * *error;
+    }
     result.forward_seconds = scorer.forward_seconds();
     if (base != nullptr) result.divergence = scorer.divergence();
     return result;

@@ -21,10 +21,13 @@ struct Divergence {
     double mean = 0.0;       // KL(base || model), nats
     double p99 = 0.0;        // 99th percentile
     double same_top1 = 0.0;  // share of positions with the same most likely token
+    double base_perplexity = 0.0;
 };
 
 struct PerplexityResult {
     double perplexity = 0.0;
+    // Of the perplexity: that of the windows' mean, to first order; empty for a single window.
+    std::optional<double> standard_error;
     std::vector<double> window_nll;  // mean negative log-likelihood per window
     double forward_seconds = 0.0;    // the model's forward passes and logits only
     std::optional<Divergence> divergence;

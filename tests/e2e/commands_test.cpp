@@ -7,6 +7,7 @@
 #include "e2e/expectations.h"
 #include "e2e/model_surgery.h"
 #include "e2e/program.h"
+#include "io/hash.h"
 #include "io/safetensors.h"
 #include "support/temp_dir.h"
 #include "support/tiny_model.h"
@@ -124,8 +125,8 @@ TEST_F(Commands, PerplexityCountsWindowsAndTokens) {
     expect_success(outcome);
     const io::Json json = outcome.json();
     expect_document(json, "perplexity",
-                    {"perplexity", "window_nll", "seqlen", "windows", "tokens", "seconds",
-                     "tokens_per_second", "kl_mean", "kl_p99", "same_top1"});
+                    {"perplexity", "standard_error", "window_nll", "seqlen", "windows", "tokens",
+                     "seconds", "tokens_per_second", "kl_mean", "kl_p99", "same_top1"});
     EXPECT_EQ(json.at("seqlen").as_int(), 64);
     EXPECT_EQ(json.at("windows").as_int(), 3);
     EXPECT_EQ(json.at("tokens").as_int(), 200);
@@ -133,7 +134,42 @@ TEST_F(Commands, PerplexityCountsWindowsAndTokens) {
     EXPECT_EQ(json.at("same_top1").as_double(), 1.0);
     double sum = 0.0;
     for (const io::Json& nll : json.at("window_nll").as_array()) sum += nll.as_double();
-    EXPECT_NEAR(json.at("perplexity").as_double(), std::exp(sum / 3), 1e-9);
+    const double perplexity = json.at("perplexity").as_double();
+    EXPECT_NEAR(perplexity, std::exp(sum / 3), 1e-9);
+    double squares = 0.0;
+    for (const io::Json& nll : json.at("window_nll").as_array()) {
+        squares += (nll.as_double() - sum / 3) * (nll.as_double() - sum / 3);
+    }
+    EXPECT_NEAR(json.at("standard_error").as_double(), perplexity * std::sqrt(squares / 2 / 3),
+                1e-9 * perplexity);
+    EXPECT_NEAR(json.at("base_perplexity").as_double(), perplexity, 1e-9);
+}
+
+// A document that is found later says what was measured.
+TEST_F(Commands, PerplexityNamesModelRecipeTextAndBackend) {
+    const std::string four = dir_ / "four";
+    expect_success(run_program({"quantize", model_, four, "--recipe", "quarot-rtn"}));
+    const io::Json json = run_program({"perplexity", four, "--text", text_, "--seqlen", "64",
+                                       "--a-bits", "8", "--kl-base", model_, "-t", "1", "--json"})
+                              .json();
+    EXPECT_EQ(json.at("model").as_string(), four);
+    EXPECT_EQ(json.at("recipe").as_string(), "quarot-rtn");
+    EXPECT_GT(json.at("bits").at("per_weight").as_double(), 4.0);
+    EXPECT_EQ(json.at("bits").at("weights").as_int(), 4);
+    EXPECT_EQ(json.at("bits").at("activations").as_int(), 8) << "as it ran";
+    EXPECT_EQ(json.at("bits").at("k").as_int(), 4);
+    EXPECT_EQ(json.at("text").at("sha256").as_string(), io::sha256_of_file(text_));
+    EXPECT_EQ(json.at("text").at("file").as_string(), text_);
+    EXPECT_EQ(json.at("backend").at("name").as_string(), "cpu");
+    EXPECT_EQ(json.at("backend").at("threads").as_int(), 1);
+    EXPECT_EQ(json.at("kl_base").as_string(), model_);
+    const double alone =
+        run_program({"perplexity", model_, "--text", text_, "--seqlen", "64", "-t", "1", "--json"})
+            .json()
+            .at("perplexity")
+            .as_double();
+    EXPECT_NEAR(json.at("base_perplexity").as_double(), alone, 1e-9 * alone);
+    EXPECT_NE(json.at("perplexity").as_double(), alone);
 }
 
 TEST_F(Commands, PerplexityHasNoDivergenceWithoutABase) {
@@ -142,6 +178,12 @@ TEST_F(Commands, PerplexityHasNoDivergenceWithoutABase) {
                               .json();
     EXPECT_EQ(json.at("windows").as_int(), 2);
     EXPECT_FALSE(json.contains("kl_mean"));
+    EXPECT_FALSE(json.contains("base_perplexity"));
+    EXPECT_TRUE(run_program({"perplexity", model_, "--text", text_, "--seqlen", "64", "--windows",
+                             "1", "--json"})
+                    .json()
+                    .at("standard_error")
+                    .is_null());
 }
 
 TEST_F(Commands, PerplexityFormatsDifferInTheirNewlines) {
