@@ -56,7 +56,10 @@ Plan make_plan(const PlanFlags& flags) {
         problems.push_back({error.code(), error.what()});
     }
     Plan plan{.job = plan_job(source, options, flags.out), .layers = source.config().n_layers};
-    if (plan.job.ram_bytes > 0) plan.seconds = estimate_seconds(source, options);
+    if (plan.job.ram_bytes > 0) {
+        if (!flags.out.empty()) look_at_work(source, options, flags.out, plan.job);
+        plan.seconds = estimate_seconds(source, options, plan.job.finished_layers);
+    }
     auto& found = plan.job.problems;
     found.insert(found.begin(), problems.begin(), problems.end());
     return plan;
@@ -70,6 +73,9 @@ void print_json(const Plan& plan) {
     io::Json json = json_document("plan");
     json.set("ram_bytes", plan.job.ram_bytes);
     json.set("disk_bytes", plan.job.disk_bytes);
+    json.set("output_bytes", plan.job.output_bytes);
+    json.set("run_ram_bytes", plan.job.run_ram_bytes);
+    json.set("finished_layers", plan.job.finished_layers);
     json.set("seconds", plan.seconds);
     json.set("layers", plan.layers);
     json.set("problems", problems);
@@ -85,10 +91,18 @@ std::string human_time(double seconds) {
 void print_text(const Plan& plan) {
     std::string text;
     if (plan.job.ram_bytes > 0) {  // else a problem leaves nothing to estimate
-        text = format_pairs({{"layers", std::to_string(plan.layers)},
+        std::string layers = std::to_string(plan.layers);
+        if (plan.job.finished_layers > 0) {
+            layers += fmt::format(", {} of them finished", plan.job.finished_layers);
+        }
+        text = format_pairs({{"layers", layers},
                              {"peak memory", human_bytes(plan.job.ram_bytes)},
                              {"disk", human_bytes(plan.job.disk_bytes)},
-                             {"time", human_time(plan.seconds)}});
+                             {"time", human_time(plan.seconds)},
+                             {"output", human_bytes(plan.job.output_bytes)},
+                             {"memory to run", fmt::format("{} with {} tokens of context",
+                                                           human_bytes(plan.job.run_ram_bytes),
+                                                           plan.job.run_context)}});
     }
     for (const quantize::JobProblem& problem : plan.job.problems) {
         text += fmt::format("problem: {}\n", problem.sentence);
@@ -99,6 +113,7 @@ void print_text(const Plan& plan) {
 void work(const PlanFlags& flags) {
     flags.output.apply();
     if (flags.in.empty()) fail(ErrorCode::Usage, "plan needs a folder: quarot plan IN [OUT]");
+    refuse_hub_name(flags.in);
     const Plan plan = make_plan(flags);
     flags.output.json ? print_json(plan) : print_text(plan);
 }

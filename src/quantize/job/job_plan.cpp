@@ -13,9 +13,13 @@
 #include <utility>
 
 #include "core/host_memory.h"
+#include "core/thread_pool.h"
 #include "io/output_folder.h"
+#include "kernels/ops.h"
 #include "model/role_formats.h"
+#include "quantize/job/job_identity.h"
 #include "quantize/job/job_memory.h"
+#include "quantize/job/work_folder.h"
 #include "quantize/output_plan.h"
 #include "quantize/rounding/quantizer.h"
 #include "rotate/rotation.h"
@@ -25,6 +29,8 @@ namespace {
 
 namespace fs = std::filesystem;
 using model::LinearRole;
+
+constexpr int64_t kRunContext = 4096;  // tokens
 
 // Of all tensors; the layers of a model are alike.
 struct Bytes {
@@ -191,6 +197,20 @@ void check_limits(const std::string& out, const Bytes& bytes, Problems& problems
                  out, bytes.largest_file, limit.rlim_cur);
 }
 
+// The weights as they are stored and the cache, and what the program itself holds.
+int64_t run_ram_bytes(int64_t output_bytes, const Recipe& recipe, const folder::SourceModel& source,
+                      int64_t n_positions) {
+    constexpr int64_t kProgramBytes = int64_t{40} << 20;
+    const model::ModelConfig& config = source.config();
+    const kernels::KvDescriptor cache = {.n_layers = config.n_layers,
+                                         .n_kv_heads = config.n_kv_heads,
+                                         .head_dim = config.head_dim,
+                                         .k = recipe.k,
+                                         .v = recipe.v};
+    return with_margin(output_bytes + n_positions * kernels::kv_bytes_per_token(cache)) +
+           kProgramBytes;
+}
+
 void check_memory(int64_t needed, const std::string& what, Problems& problems) {
     problems.attempt(
         [&] { require_host_bytes({.weights = needed}, available_host_bytes(), what); });
@@ -248,6 +268,9 @@ JobPlan plan_job(const folder::SourceModel& source, const QuantizeOptions& optio
         problems.attempt([&] { check_ids(options.calibration, source); });
         result.ram_bytes = job_ram_bytes(shape);
         result.disk_bytes = with_margin(bytes.output + bytes.layer * (n_layers + 1));
+        result.output_bytes = bytes.output;
+        result.run_context = std::min(source.config().max_positions, kRunContext);
+        result.run_ram_bytes = run_ram_bytes(bytes.output, recipe, source, result.run_context);
         check_memory(result.ram_bytes, "quantizing " + source.folder(), problems);
         if (!out.empty()) {
             check_free_disk(out, work_folder_of(out, options), bytes, n_layers, problems);
@@ -256,6 +279,22 @@ JobPlan plan_job(const folder::SourceModel& source, const QuantizeOptions& optio
     }
     result.problems = problems.take();
     return result;
+}
+
+void look_at_work(const folder::SourceModel& source, const QuantizeOptions& options,
+                  const std::string& out, JobPlan& plan) {
+    const std::string work = work_folder_of(out, options);
+    std::error_code ignored;
+    if (!fs::exists(work, ignored)) return;
+    try {
+        ThreadPool pool(options.n_threads);
+        const io::Json job =
+            job_identity(options.recipe, digest_inputs(source, pool), options.calibration);
+        plan.finished_layers = finished_layers_in(work, job, options.resume);
+        plan.disk_bytes = std::max<int64_t>(0, plan.disk_bytes - bytes_in(work));
+    } catch (const Error& error) {
+        plan.problems.push_back({error.code(), error.what()});
+    }
 }
 
 void throw_first_problem(const JobPlan& plan) {

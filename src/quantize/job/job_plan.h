@@ -22,6 +22,10 @@ struct JobPlan {
     // What is free must hold: the output, the work folder's layers, and the largest layer once more
     // while it is being written; 5 % more.
     int64_t disk_bytes = 0;
+    int64_t output_bytes = 0;   // of the weight files
+    int64_t run_ram_bytes = 0;  // to run the result with a cache of run_context tokens
+    int64_t run_context = 0;
+    int64_t finished_layers = 0;       // that lie in the work folder; disk_bytes is without them
     std::vector<JobProblem> problems;  // gravest first: settings, then places, then resources
 };
 
@@ -29,6 +33,11 @@ struct JobPlan {
 // count as the recipe wants them. Leaves nothing behind.
 JobPlan plan_job(const folder::SourceModel& source, const QuantizeOptions& options,
                  const std::string& out);
+
+// Looks into the work folder as the job would: its refusals become problems, and its finished
+// layers count. Reads the whole input if there are any.
+void look_at_work(const folder::SourceModel& source, const QuantizeOptions& options,
+                  const std::string& out, JobPlan& plan);
 
 // The first problem, if there is one, as the Error it would become.
 void throw_first_problem(const JobPlan& plan);

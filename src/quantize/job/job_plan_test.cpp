@@ -168,6 +168,51 @@ TEST_F(JobPlanTest, PlacesThatCannotBeUsedAreProblems) {
     EXPECT_EQ(first_problem(dir / "new", dir / "work").sentence, "");
 }
 
+// What stands in the work folder after one of two layers.
+TEST_F(JobPlanTest, FinishedLayersAreFoundAndDeducted) {
+    write({.vocab = 4096});
+    const QuantizeOptions options = gptq_options();
+    const SourceModel source = SourceModel::open(in);
+    const JobPlan fresh = plan(options);
+    const ProgressCallback after_a_layer = [&](const ProgressEvent&) {
+        return !fs::exists(out + ".work/layer-00000.safetensors");
+    };
+    {
+        const Watch watch(after_a_layer);
+        EXPECT_THROW(quantize_model(in, out, options), Error);
+    }
+    const auto looked_at = [&](const QuantizeOptions& how) {
+        JobPlan found = plan(how);
+        look_at_work(source, how, out, found);
+        return found;
+    };
+    const JobPlan refused = looked_at(options);
+    ASSERT_EQ(refused.problems.size(), 1u) << "as quantize refuses";
+    EXPECT_EQ(refused.problems.front().code, ErrorCode::Usage);
+    EXPECT_NE(refused.problems.front().sentence.find("--resume"), std::string::npos);
+
+    QuantizeOptions resumed = options;
+    resumed.resume = true;
+    const JobPlan found = looked_at(resumed);
+    EXPECT_TRUE(found.problems.empty());
+    EXPECT_EQ(found.finished_layers, 1);
+    EXPECT_LT(found.disk_bytes, fresh.disk_bytes);
+    EXPECT_EQ(found.ram_bytes, fresh.ram_bytes);
+    resumed.recipe.weights.damp = 0.5;
+    EXPECT_EQ(looked_at(resumed).problems.size(), 1u) << "work of another job";
+}
+
+TEST_F(JobPlanTest, TellsTheSizeOfTheResult) {
+    write({.vocab = 4096});
+    const JobPlan found = plan(with_recipe("quarot-rtn"));
+    quantize_model(in, out, with_recipe("quarot-rtn"));
+    const auto written = static_cast<int64_t>(fs::file_size(out + "/model.safetensors"));
+    EXPECT_NEAR(static_cast<double>(found.output_bytes), static_cast<double>(written),
+                0.02 * static_cast<double>(written));
+    EXPECT_EQ(found.run_context, 256);
+    EXPECT_GT(found.run_ram_bytes, found.output_bytes);
+}
+
 TEST_F(JobPlanTest, OneReasonIsToldOnce) {
     write({});
     const JobPlan found =

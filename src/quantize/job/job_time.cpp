@@ -102,7 +102,8 @@ double file_bytes(const folder::SourceModel& source) {
 
 }  // namespace
 
-double estimate_seconds(const folder::SourceModel& source, const QuantizeOptions& options) {
+double estimate_seconds(const folder::SourceModel& source, const QuantizeOptions& options,
+                        int64_t n_finished) {
     const Recipe& recipe = options.recipe;
     const rotate::Rotation rotation = rotate::make_rotation(recipe.rotation, source.config());
     const OutputPlan plan = plan_output(source, rotation, recipe, options.shard_bytes);
@@ -111,12 +112,12 @@ double estimate_seconds(const folder::SourceModel& source, const QuantizeOptions
     const MachineSpeeds speeds = measure_speeds(recipe, rotation, source.config(), *backend, pool);
     const bool calibrated = needs_calibration(recipe);
     const Clock clock(source, options, speeds);
-    double layer = clock.weights_of_a_layer();
-    if (calibrated) layer += clock.calibration_of_a_layer();
+    const double passed = calibrated ? clock.calibration_of_a_layer() : 0.0;
+    double layer = clock.weights_of_a_layer() + passed + kSyncSeconds;
     if (calibrates_layers(recipe)) layer += clock.solving_of_a_layer();
     const double written = as_double(plan.total_bytes);
-    return (layer + kSyncSeconds) * as_double(source.config().n_layers) +
-           clock.embedding_and_head(calibrated) +
+    return layer * as_double(source.config().n_layers - n_finished) +
+           passed * as_double(n_finished) + clock.embedding_and_head(calibrated) +
            (file_bytes(source) + written) / speeds.hashed_bytes +
            2.0 * written / kDiskBytesPerSecond;
 }

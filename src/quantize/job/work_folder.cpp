@@ -148,6 +148,22 @@ std::optional<io::Json> stored_job(const std::string& path) {
     fail_foreign(path, fmt::format("its {} has another schema", kJobFile));
 }
 
+void require_same_job(const std::string& path, const io::Json& stored, const io::Json& wanted,
+                      int64_t n_finished, bool resume) {
+    const std::string difference = first_difference(stored, wanted, "");
+    if (!difference.empty()) {
+        fail(ErrorCode::Usage,
+             "{} holds work that was begun with {}; repeat the same command with --resume to go on "
+             "with it, or remove the folder",
+             path, difference);
+    }
+    if (resume) return;
+    fail(ErrorCode::Usage,
+         "{} holds {} finished layers of an earlier run; give --resume to go on with them, or "
+         "remove the folder",
+         path, n_finished);
+}
+
 void make_folder(const std::string& path) {
     if (::mkdir(path.c_str(), 0777) == 0) return;
     const std::error_code error = last_error();
@@ -172,19 +188,7 @@ WorkFolder::WorkFolder(const std::string& path, const io::Json& job, bool resume
         begin(wanted);
         return;
     }
-    const std::string difference = first_difference(*stored, wanted, "");
-    if (!difference.empty()) {
-        fail(ErrorCode::Usage,
-             "{} holds work that was begun with {}; repeat the same command with --resume to go on "
-             "with it, or remove the folder",
-             path_, difference);
-    }
-    if (!resume) {
-        fail(ErrorCode::Usage,
-             "{} holds {} finished layers of an earlier run; give --resume to go on with them, or "
-             "remove the folder",
-             path_, finished_layers());
-    }
+    require_same_job(path_, *stored, wanted, finished_layers(), resume);
     go_on();
 }
 
@@ -328,6 +332,18 @@ void WorkFolder::remove() {
     if (::rmdir(path_.c_str()) != 0) {
         log_warning("cannot remove the work folder {}: {}", path_, last_error().message());
     }
+}
+
+int64_t finished_layers_in(const std::string& path, const io::Json& job, bool resume) {
+    const std::string folder = resolved(path);
+    std::error_code ignored;
+    if (!fs::exists(folder, ignored)) return 0;
+    if (!fs::is_directory(folder, ignored)) fail_foreign(folder, "it is no folder");
+    const std::optional<io::Json> stored = stored_job(folder);
+    const int64_t n = std::ssize(JobJournal(folder + "/" + kJournalFile).records());
+    if (!stored || n == 0) return 0;
+    require_same_job(folder, *stored, io::Json::parse(job.dump(-1), "job"), n, resume);
+    return n;
 }
 
 }  // namespace quarot::quantize

@@ -61,4 +61,8 @@ class WorkFolder {
     bool removed_ = false;
 };
 
+// How many layers a WorkFolder made with these arguments would begin with. Errors as its
+// constructor's; nothing is created or touched.
+int64_t finished_layers_in(const std::string& path, const io::Json& job, bool resume);
+
 }  // namespace quarot::quantize
