@@ -5,9 +5,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <limits>
 #include <memory>
 #include <sstream>
+#include <system_error>
 
 #include "apps/arg_values.h"
 #include "apps/commands.h"
@@ -151,6 +153,20 @@ void refuse_quantized(const folder::SourceModel& source) {
          source.folder(), source.recipe().name);
 }
 
+// Another run's report is replaced only if the user says so.
+void check_report(const ReproduceFlags& flags, const reproduce::ReportHeader& header,
+                  const std::vector<reproduce::PlannedRow>& rows) {
+    const std::string report = flags.out + "/report.json";
+    std::error_code ignored;
+    if (flags.overwrite || !std::filesystem::exists(report, ignored)) return;
+    try {
+        reproduce::check_report_grows(io::Json::parse_file(report), header, rows);
+    } catch (const Error& error) {
+        if (error.code() != ErrorCode::Usage) return;  // no whole report
+        fail(error.code(), "{}: {} (--out, --overwrite)", flags.out, error.what());
+    }
+}
+
 struct Run {
     reproduce::ReportHeader header;
     reproduce::Results results;
@@ -189,14 +205,7 @@ Run reproduce_all(const ReproduceFlags& flags) {
     const kernels::BackendInfo info = backend->info();
     log_info("backend {}, tier {}, {}, {} rows", info.name, info.tier,
              describe_threads(info.n_threads), rows.size());
-    const io::Json identity = reproduce::run_identity(source, {.ids = ids,
-                                                               .seqlen = flags.seqlen,
-                                                               .max_windows = flags.max_windows,
-                                                               .backend = info.name});
-    const reproduce::RunFolder folder(flags.out, identity, flags.overwrite);
-
     Run run;
-    run.results = reproduce::measure_rows(rows, identity, settings, folder, *backend);
     run.header = {.version = QUAROT_VERSION,
                   .model = flags.model,
                   .architecture = describe_model(source),
@@ -205,11 +214,19 @@ Run reproduce_all(const ReproduceFlags& flags) {
                   .text = flags.text,
                   .text_tokens = n_tokens,
                   .seqlen = flags.seqlen,
-                  .windows = run.results.full_precision.windows(),
                   .calibration = calibrates ? flags.calibration : "",
                   .calibration_spec = flags.plan.calibration,
                   .seed = flags.plan.seed,
                   .backend = fmt::format("{}, tier {}", info.name, info.tier)};
+    check_report(flags, run.header, rows);
+    const io::Json identity = reproduce::run_identity(source, {.ids = ids,
+                                                               .seqlen = flags.seqlen,
+                                                               .max_windows = flags.max_windows,
+                                                               .backend = info.name});
+    const reproduce::RunFolder folder(flags.out, identity, flags.overwrite);
+
+    run.results = reproduce::measure_rows(rows, identity, settings, folder, *backend);
+    run.header.windows = run.results.full_precision.windows();
     run.document = json_document("reproduce");
     reproduce::add_report(run.document, run.header, run.results);
     folder.write("report.json", run.document.dump() + "\n");
@@ -223,7 +240,7 @@ std::string format_number(const std::optional<double>& value) {
 
 void print_text(const ReproduceFlags& flags, const Run& run) {
     std::vector<std::vector<std::string>> cells = {
-        {"row", "table", "recipe", "perplexity", "bits per weight", "paper (Llama-2-7B)"}};
+        {"row", "table", "recipe", "perplexity", "bits/wgt", "paper"}};
     for (const reproduce::MeasuredRow& row : run.results.rows) {
         const reproduce::PaperRow& paper = row.plan.paper;
         cells.push_back(
@@ -234,7 +251,9 @@ void print_text(const ReproduceFlags& flags, const Run& run) {
     }
     const auto missing = std::count_if(run.results.rows.begin(), run.results.rows.end(),
                                        [](const auto& row) { return !row.perplexity(); });
-    std::string text = format_table(cells) + "\nreport  " + flags.out + "/report.md\n";
+    std::string text = format_table(cells) +
+                       "\npaper: its perplexity of Llama-2-7B\nreport: " + flags.out +
+                       "/report.md\n";
     if (missing > 0)
         text += fmt::format("{} rows are not available; the report says why\n", missing);
     print_result(text);

@@ -7,6 +7,8 @@
 #include <mutex>
 #include <utility>
 
+#include "core/live_line.h"
+
 namespace quarot {
 
 namespace {
@@ -93,6 +95,7 @@ void log_line(LogLevel level, const std::string& message) {
     const std::string prefix = level == LogLevel::Error     ? "error: "
                                : level == LogLevel::Warning ? "warning: "
                                                             : "";
+    erase_live_line();
     logger().log(spdlog_level(level), "{}", prefix + escaped(message));
 }
 

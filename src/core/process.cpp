@@ -61,6 +61,19 @@ std::optional<int64_t> recent_peak_rss_bytes() {
     return std::nullopt;
 }
 
+std::tm local_time() {
+    const std::time_t now = std::time(nullptr);
+    std::tm time{};
+    localtime_r(&now, &time);
+    return time;
+}
+
+int64_t thread_cpu_milliseconds() {
+    std::timespec spent{};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent);
+    return int64_t{spent.tv_sec} * 1000 + spent.tv_nsec / 1'000'000;
+}
+
 void install_interrupt_handlers() {
     struct sigaction action {};
     action.sa_handler = remember_signal;

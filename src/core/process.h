@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <ctime>
 #include <optional>
 
 namespace quarot {
@@ -14,6 +15,11 @@ int64_t peak_rss_bytes();
 bool restart_recent_peak_rss();
 // High-water mark since then; empty where the system does not tell.
 std::optional<int64_t> recent_peak_rss_bytes();
+
+// The wall clock of the place where the process runs.
+std::tm local_time();
+// Processor time of the calling thread, so that a busy machine ends nothing early.
+int64_t thread_cpu_milliseconds();
 
 // Installs handlers that remember SIGINT and SIGTERM; a second signal ends the process at once.
 void install_interrupt_handlers();

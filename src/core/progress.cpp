@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "core/live_line.h"
 #include "core/process.h"
 #include "core/watch.h"
 
@@ -15,6 +16,8 @@ namespace quarot {
 namespace {
 
 ProgressStyle progress_style = ProgressStyle::None;
+
+thread_local const ProgressScope* current_scope = nullptr;
 
 constexpr double kQuietSeconds = 2.0;
 constexpr double kBarEverySeconds = 0.2;
@@ -25,6 +28,10 @@ std::string clock_text(double seconds) {
     const auto s = static_cast<int64_t>(seconds + 0.5);
     return s < 3600 ? fmt::format("{}:{:02}", s / 60, s % 60)
                     : fmt::format("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60);
+}
+
+bool is_bar() {
+    return progress_style == ProgressStyle::Auto && isatty(STDERR_FILENO) == 1;
 }
 
 double seconds_between(std::chrono::steady_clock::time_point a,
@@ -38,11 +45,23 @@ void set_progress_style(ProgressStyle style) {
     progress_style = style;
 }
 
+ProgressScope::ProgressScope(std::string name) : name_(std::move(name)), previous_(current_scope) {
+    current_scope = this;
+}
+
+ProgressScope::~ProgressScope() {
+    current_scope = previous_;
+}
+
 Progress::Progress(std::string what, int64_t total)
-    : what_(std::move(what)), total_(std::max<int64_t>(total, 1)) {}
+    : what_(std::move(what)), total_(std::max<int64_t>(total, 1)) {
+    if (current_scope != nullptr && !current_scope->name_.empty()) {
+        what_ = current_scope->name_ + ": " + what_;
+    }
+}
 
 Progress::~Progress() {
-    if (printed_bar_) std::fputs("\r\033[K", stderr);
+    erase_live_line();
 }
 
 void Progress::advance(int64_t steps) {
@@ -54,7 +73,8 @@ void Progress::advance(int64_t steps) {
     if (elapsed < kQuietSeconds || done_ == 0) return;
     const double since = seconds_between(last_print_, now);
     const int64_t percent = 100 * done_ / total_;
-    const bool bar = progress_style == ProgressStyle::Auto && isatty(STDERR_FILENO) == 1;
+    const bool bar = is_bar();
+    if (!bar && progress_style == ProgressStyle::Auto && current_scope != nullptr) return;
     const bool due =
         bar ? since >= kBarEverySeconds || done_ == total_
             : percent >= last_percent_ + kLineEveryPercent || since >= kLineEverySeconds;
@@ -77,10 +97,8 @@ void Progress::print(double elapsed) {
     const std::string text =
         fmt::format("{} {}/{} ({}%), {} elapsed, about {} left", what_, done_, total_,
                     100 * done_ / total_, clock_text(elapsed), clock_text(left));
-    if (isatty(STDERR_FILENO) == 1) {
-        fmt::print(stderr, "\r\033[K{}", text);
-        std::fflush(stderr);
-        printed_bar_ = true;
+    if (is_bar()) {
+        show_live_line(text);
     } else {
         fmt::print(stderr, "quarot: {}\n", text);
     }

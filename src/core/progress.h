@@ -16,6 +16,22 @@ enum class ProgressStyle {
 // Process-wide choice, made once by the program before work starts. Default: None (library use).
 void set_progress_style(ProgressStyle style);
 
+// While it lives, the pieces of work of this thread are parts of the one that is named: their lines
+// on a terminal and in JSON begin with its name, and elsewhere there are none, since its owner
+// tells of it. An empty name is left out. An earlier one on the thread waits.
+class ProgressScope {
+  public:
+    explicit ProgressScope(std::string name);
+    ~ProgressScope();
+    ProgressScope(const ProgressScope&) = delete;
+    ProgressScope& operator=(const ProgressScope&) = delete;
+
+  private:
+    std::string name_;
+    const ProgressScope* const previous_;
+    friend class Progress;
+};
+
 // One piece of work of `total` equal steps. Nothing is printed in the first two seconds.
 // Used by one thread.
 class Progress {
@@ -37,7 +53,6 @@ class Progress {
     Clock::time_point start_ = Clock::now();
     Clock::time_point last_print_ = start_;
     int64_t last_percent_ = -100;
-    bool printed_bar_ = false;
 };
 
 }  // namespace quarot

@@ -54,8 +54,8 @@ std::vector<float> QuantizeContext::bias(const LinearId& id) const {
 }
 
 LayerQuantizer::LayerQuantizer(const QuantizeContext& context, TokenWindows windows,
-                               kernels::Backend* backend, Progress& progress)
-    : context_(context), backend_(backend), progress_(progress) {
+                               kernels::Backend* backend)
+    : context_(context), backend_(backend) {
     if (backend == nullptr) return;
     const folder::SourceModel& source = context.source;
     calibration_.emplace(source.config(), context.recipe, source.folder(), std::move(windows),
@@ -65,10 +65,11 @@ LayerQuantizer::LayerQuantizer(const QuantizeContext& context, TokenWindows wind
     calibration_->embed(embedding, context.plan.dtype_of.at(embedding.name()));
 }
 
-QuantizedLayer LayerQuantizer::quantize(int64_t layer) {
+QuantizedLayer LayerQuantizer::quantize(int64_t layer, Progress& progress) {
     begin_layer(layer);
     QuantizedLayer result;
-    for (const model::SiteRule& site : model::kSiteRules) quantize_site(site, layer, result);
+    for (const model::SiteRule& site : model::kSiteRules)
+        quantize_site(site, layer, result, progress);
     if (calibration_) calibration_->finish_layer();
     return result;
 }
@@ -107,11 +108,14 @@ void LayerQuantizer::pass(int64_t layer, const std::vector<NamedTensor>& tensors
 }
 
 void LayerQuantizer::quantize_site(const model::SiteRule& site, int64_t layer,
-                                   QuantizedLayer& result) {
+                                   QuantizedLayer& result, Progress& progress) {
     const Recipe& recipe = context_.recipe;
     const WeightFormat format = weight_format(recipe, site.roles.front());
     if (format.bits == 16) {
-        for (const LinearRole role : site.roles) set_dense({role, layer});
+        for (const LinearRole role : site.roles) {
+            set_dense({role, layer});
+            progress.advance();
+        }
         return;
     }
     const int64_t cols = in_features(site.roles.front(), context_.source.config());
@@ -147,7 +151,7 @@ void LayerQuantizer::quantize_site(const model::SiteRule& site, int64_t layer,
             append_outliers(name, std::move(*linear.outliers), result.tensors);
         }
         result.reports.push_back(std::move(linear.report));
-        progress_.advance();
+        progress.advance();
     }
 }
 
@@ -184,7 +188,6 @@ void LayerQuantizer::begin_layer(int64_t layer) {
 
 // As the finished model stores it.
 void LayerQuantizer::set_dense(const LinearId& id) {
-    progress_.advance();
     if (!calibration_) return;
     const RotatedWeight weight = context_.rotated(id);
     const DType dtype = context_.plan.dtype_of.at(weight.name());

@@ -44,15 +44,16 @@ struct QuantizeContext {
 class LayerQuantizer {
   public:
     // windows and backend: for methods that need calibration, else empty and null.
-    LayerQuantizer(const QuantizeContext& context, TokenWindows windows, kernels::Backend* backend,
-                   Progress& progress);
+    LayerQuantizer(const QuantizeContext& context, TokenWindows windows, kernels::Backend* backend);
 
-    QuantizedLayer quantize(int64_t layer);
+    // progress: a step for each linear.
+    QuantizedLayer quantize(int64_t layer, Progress& progress);
     // For a layer that was quantized before: brings the calibration text behind it.
     void pass(int64_t layer, const std::vector<NamedTensor>& tensors);
 
   private:
-    void quantize_site(const model::SiteRule& site, int64_t layer, QuantizedLayer& result);
+    void quantize_site(const model::SiteRule& site, int64_t layer, QuantizedLayer& result,
+                       Progress& progress);
     // From what stands there on the calibration text.
     ColumnOrder column_order(const model::SiteRule& site, const std::vector<double>& hessian);
     void set_dense(const model::LinearId& id);
@@ -60,7 +61,6 @@ class LayerQuantizer {
 
     const QuantizeContext& context_;
     kernels::Backend* backend_;
-    Progress& progress_;
     std::optional<Calibration> calibration_;
 };
 

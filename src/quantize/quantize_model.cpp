@@ -96,16 +96,20 @@ void quantize_layers(const QuantizeContext& context, const QuantizeOptions& opti
     if (work.finished_layers() == n_layers) return;
     std::unique_ptr<kernels::Backend> backend;
     if (calibrated) backend = calibration_backend(options);
-    Progress progress("quantizing", n_layers * std::ssize(model::kLayerRoles));
     LayerQuantizer quantizer(context, calibrated ? options.calibration : TokenWindows{},
-                             backend.get(), progress);
-    for (int64_t layer = 0; layer < n_layers; ++layer) {
-        if (layer < work.finished_layers()) {
-            if (calibrated) quantizer.pass(layer, read_finished_layer(context, work, layer));
-            progress.advance(std::ssize(model::kLayerRoles));
-            continue;
+                             backend.get());
+    const int64_t n_finished = work.finished_layers();
+    if (calibrated && n_finished > 0) {
+        Progress replaying(fmt::format("replaying {} of {} layers", n_finished, n_layers),
+                           n_finished);
+        for (int64_t layer = 0; layer < n_finished; ++layer) {
+            quantizer.pass(layer, read_finished_layer(context, work, layer));
+            replaying.advance();
         }
-        QuantizedLayer result = quantizer.quantize(layer);
+    }
+    Progress progress("quantizing", (n_layers - n_finished) * std::ssize(model::kLayerRoles));
+    for (int64_t layer = n_finished; layer < n_layers; ++layer) {
+        QuantizedLayer result = quantizer.quantize(layer, progress);
         work.finish_layer(result.tensors, to_json(result.reports));
     }
 }

@@ -28,6 +28,11 @@ struct ReportHeader {
     std::string backend;  // "cpu, tier avx2"
 };
 
+// Would a report with this header and these rows, written over the one that `report_json` is, lose
+// something? Error{Usage} naming what: other calibration or seed, or a row that is not planned now.
+void check_report_grows(const io::Json& report_json, const ReportHeader& header,
+                        const std::vector<PlannedRow>& rows);
+
 // The perplexity as a multiple of full precision's; empty if either is missing.
 std::optional<double> relative(std::optional<double> perplexity, std::optional<double> base);
 

@@ -1,6 +1,9 @@
 // The report as JSON, and what both forms of it compute from the results.
 #include <fmt/format.h>
 
+#include <algorithm>
+
+#include "core/error.h"
 #include "reproduce/report.h"
 
 namespace quarot::reproduce {
@@ -76,7 +79,42 @@ io::Json calibration_json(const ReportHeader& header) {
                             {"windows", first ? "first" : "random"}};
 }
 
+// The first setting of the calibration that another report has otherwise; empty if none does.
+std::string other_calibration(const io::Json& there, const io::Json& here) {
+    if (!there.is_object() || !here.is_object()) return "";  // either needs no text
+    for (const auto& [key, value] : here.as_object()) {
+        const io::Json* old = there.find(key);
+        if (old == nullptr || old->dump(-1) == value.dump(-1)) continue;
+        return fmt::format("calibration {} {}, and this run has {}", key, old->dump(-1),
+                           value.dump(-1));
+    }
+    return "";
+}
+
 }  // namespace
+
+void check_report_grows(const io::Json& report_json, const ReportHeader& header,
+                        const std::vector<PlannedRow>& rows) {
+    std::string lost = other_calibration(report_json.at("calibration"), calibration_json(header));
+    const int64_t seed = report_json.at("seed").as_int();
+    if (seed != int64_t{header.seed}) {
+        lost = fmt::format("seed {}, and this run has {}", seed, header.seed);
+    }
+    for (const io::Json& row : report_json.at("rows").as_array()) {
+        const bool is_planned = std::any_of(rows.begin(), rows.end(), [&](const PlannedRow& plan) {
+            return plan.paper.table == row.at("table").as_int() &&
+                   plan.paper.row == row.at("row").as_string();
+        });
+        if (!is_planned) {
+            lost = fmt::format("table {}, which this run leaves out", row.at("table").as_int());
+        }
+    }
+    if (lost.empty()) return;
+    fail(ErrorCode::Usage,
+         "the folder for the report holds one with {}; choose another folder, or say that it may "
+         "be replaced",
+         lost);
+}
 
 std::optional<double> relative(std::optional<double> perplexity, std::optional<double> base) {
     if (!perplexity || !base) return std::nullopt;

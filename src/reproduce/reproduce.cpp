@@ -50,6 +50,7 @@ class Measurer {
     Results run() {
         for (Job& job : jobs_) job.result = folder_.load(job.key);
         folder_.keep_models(pending_weights());
+        const ProgressScope whole("");  // announce() tells of each row
         Progress progress("reproducing", pending_cost());
         for (size_t i = 0; i < jobs_.size(); ++i) {
             if (!jobs_[i].result) run_group(jobs_[i].weights_key, progress);
@@ -94,6 +95,7 @@ class Measurer {
         for (Job& job : jobs_) {
             if (job.weights_key != weights || job.result) continue;
             throw_if_interrupted();
+            const ProgressScope row(name_of(job));
             if (!made && !failure) {
                 made = make_weights(job, failure);
                 progress.advance(weights_cost(job.recipe));
@@ -103,6 +105,13 @@ class Measurer {
             progress.advance(text_cost());
         }
         folder_.keep_models(pending_weights());
+    }
+
+    // That of the first row which asks for it.
+    std::string name_of(const Job& job) const {
+        if (job.rows.empty()) return "full precision";
+        const PaperRow& paper = results_.rows[job.rows.front()].plan.paper;
+        return fmt::format("table {}, {}", paper.table, paper.row);
     }
 
     // Empty, with the reason, if this model cannot be quantized so.

@@ -1,8 +1,10 @@
 // quarot reproduce: one report of many recipes, which survives being stopped.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 
 #include "e2e/expectations.h"
 #include "e2e/program.h"
@@ -74,7 +76,7 @@ TEST_F(Reproduce, PrintsTheDocumentThatItWrites) {
 
 TEST_F(Reproduce, EqualsSeparateQuantizeAndPerplexity) {
     const io::Json json = run({"--tables", "3,6", "--json"}).json();
-    for (const std::string recipe : {"quarot-rtn", "w8a8kv8", "k2v3"}) {
+    for (const std::string recipe : {"quarot-rtn", "quarot-rtn-w8a8kv8", "k2v3"}) {
         expect_success(
             run_program({"quantize", model_, dir_ / "q", "--recipe", recipe, "--overwrite"}));
         const double alone =
@@ -163,6 +165,40 @@ TEST_F(Reproduce, RefusesAFolderOfAnotherTextAndKeepsIt) {
     EXPECT_EQ(report("report.json"), before);
     expect_success(run({"--tables", "3", "--overwrite"}));
     EXPECT_NE(report("report.json"), before);
+}
+
+TEST_F(Reproduce, ReplacesNoReportOfAnotherCalibrationOrOfMoreTables) {
+    const Words eight = {"--tables", "8", "--calib", text_, "--nsamples", "4"};
+    expect_success(run(eight));
+    const std::string before = report("report.json");
+    Words other = eight;
+    other.back() = "5";
+    expect_failure(run(other), 2, {out_, "nsamples 4", "has 5", "--overwrite"});
+    expect_failure(run({"--tables", "3"}), 2, {out_, "table 8", "--overwrite"});
+    Words seed = eight;
+    seed.insert(seed.end(), {"--seed", "2"});
+    expect_failure(run(seed), 2, {out_, "seed 0", "has 2"});
+    EXPECT_EQ(report("report.json"), before);
+    expect_success(run(eight));
+    other.push_back("--overwrite");
+    expect_success(run(other));
+    EXPECT_NE(report("report.json"), before);
+}
+
+// Off a terminal: who reads the log wants to know what is done, by name.
+TEST_F(Reproduce, TellsOneLineARow) {
+    const std::string err = run({"--tables", "3,6"}).err;
+    EXPECT_EQ(std::count(err.begin(), err.end(), '\n'), 1 + 3 + 10) << err;
+    EXPECT_EQ(err.find("window"), std::string::npos) << err;
+}
+
+TEST_F(Reproduce, ItsTableFitsAnOrdinaryTerminal) {
+    const std::string out = run({"--calib", text_, "--nsamples", "2", "--windows", "1"}).out;
+    std::istringstream lines(out);
+    for (std::string line; std::getline(lines, line);) {
+        if (line.starts_with("report")) continue;  // a path
+        EXPECT_LE(line.size(), 80u) << line;
+    }
 }
 
 TEST_F(Reproduce, WantsAModelThatIsNotQuantizedYet) {
