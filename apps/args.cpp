@@ -11,6 +11,7 @@
 #include "apps/help.h"
 #include "apps/near_miss.h"
 #include "apps/report.h"
+#include "apps/synonyms.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "io/text.h"
@@ -179,7 +180,7 @@ void Args::check_leftovers(const Values& leftovers) const {
              flag, command_);
     }
     fail(ErrorCode::Usage, "quarot {} has no flag {}; {}", command_, io::printable(flag),
-         advice(command_, near_miss(flag, known)));
+         advice(command_, meant_flag(flag, known)));
 }
 
 void Args::check_config_keys(const ConfigFile& config) const {

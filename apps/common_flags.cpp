@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cerrno>
+#include <filesystem>
 #include <system_error>
 
 #include "apps/arg_values.h"
@@ -16,6 +17,7 @@
 #include "core/thread_pool.h"
 #include "folder/load_weights.h"
 #include "io/file.h"
+#include "io/text.h"
 
 namespace quarot::apps {
 
@@ -90,6 +92,24 @@ void add_model_flag(Args& args, std::string& model) {
 
 void require_model(const std::string& model) {
     if (model.empty()) fail(ErrorCode::Usage, "no model is given; name its folder with -m");
+    refuse_hub_name(model);
+}
+
+void refuse_hub_name(const std::string& folder) {
+    std::error_code ignored;
+    const size_t slash = folder.find('/');
+    const bool is_name = slash != std::string::npos && slash > 0 && slash + 1 < folder.size() &&
+                         folder.find('/', slash + 1) == std::string::npos &&
+                         folder.front() != '.' && folder.front() != '~';
+    if (!is_name || std::filesystem::exists(folder, ignored) ||
+        std::filesystem::exists(folder.substr(0, slash), ignored)) {
+        return;
+    }
+    const std::string name = io::printable(folder);
+    fail(ErrorCode::NotFound,
+         "{} is no folder here; if it is the name of a model on a hub, download it first: hf "
+         "download {} --local-dir {}",
+         name, name, name.substr(name.find('/') + 1));
 }
 
 void ActivationFlags::declare(Args& args) {

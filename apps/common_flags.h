@@ -36,8 +36,10 @@ struct MachineFlags {
 };
 
 void add_model_flag(Args& args, std::string& model);
-// Error{Usage} if there is none.
+// Error{Usage} if there is none, else as refuse_hub_name.
 void require_model(const std::string& model);
+// Error{NotFound} that says how to download it, if this is no folder but like "owner/model".
+void refuse_hub_name(const std::string& folder);
 
 // --a-bits, --k-clip and so on for a folder as it is.
 struct ActivationFlags {

@@ -7,6 +7,7 @@
 
 #include "apps/commands.h"
 #include "apps/flag_names.h"
+#include "apps/text_width.h"
 
 namespace quarot::apps {
 
@@ -14,12 +15,14 @@ namespace {
 
 std::string flag_line(const Flag& flag, size_t width) {
     const std::string left = flag_synopsis(flag);
-    if (left.size() <= width) return fmt::format("  {:{}}  {}\n", left, width, flag.help);
-    return fmt::format("  {}\n  {:{}}  {}\n", left, "", width, flag.help);
+    const size_t column = width + 4;
+    const std::string help = wrapped(flag.help, column, column, terminal_width());
+    if (left.size() <= width) return fmt::format("  {:{}}  {}\n", left, width, help);
+    return fmt::format("  {}\n  {:{}}  {}\n", left, "", width, help);
 }
 
 std::string flag_lines(const std::vector<Flag>& flags, Shown shown) {
-    constexpr size_t kMaxWidth = 32;
+    constexpr size_t kMaxWidth = 26;
     size_t width = 0;
     for (const Flag& flag : flags) {
         const size_t size = flag_synopsis(flag).size();
@@ -55,23 +58,31 @@ std::string usage_line(const Args& args) {
 }
 
 std::string help_text(const Args& args, bool full) {
-    std::string text = fmt::format("quarot {}: {}\n\nusage: {}\n\n", args.command(), args.summary(),
-                                   usage_line(args));
+    std::string text = wrapped(fmt::format("quarot {}: {}", args.command(), args.summary()), 0, 0,
+                               terminal_width()) +
+                       fmt::format("\n\nusage: {}\n\n", usage_line(args));
     text += flag_lines(args.flags(), Shown::First);
     if (!full) {
         return text +
                fmt::format("\nquarot {} --help shows every flag, and examples.\n", args.command());
     }
     text += "\nmore:\n" + flag_lines(args.flags(), Shown::Full);
-    for (const std::string& note : args.notes()) text += fmt::format("\n{}\n", note);
+    for (const std::string& note : args.notes()) {
+        text += fmt::format("\n{}\n", wrapped(note, 0, 0, terminal_width()));
+    }
     text +=
-        "\nEvery flag may be set as QUAROT_<FLAG> in the environment, as in QUAROT_THREADS=2.\n"
-        "A file of --config is TOML without sections; its lines name flags without their dashes,\n"
-        "as in threads = 2, method = \"gptq\", json = true or stop = [\"one\", \"two\"].\n"
-        "QUAROT_ISA=scalar, avx2 or avx512vnni chooses the instructions of the cpu device.\n"
-        "\nexamples:\n";
+        "\n" +
+        wrapped(
+            "Every flag may be set as QUAROT_<FLAG> in the environment, as in QUAROT_THREADS=2. A "
+            "file of --config is TOML without sections; its lines name flags without their dashes, "
+            "as in threads = 2, method = \"gptq\", json = true or stop = [\"one\", \"two\"]. "
+            "QUAROT_ISA=scalar, avx2 or avx512vnni chooses the instructions of the cpu device.",
+            0, 0, terminal_width()) +
+        "\n\nexamples:\n";
     for (const Example& example : args.examples()) {
-        text += fmt::format("  {}\n      {}\n", example.line, example.what);
+        text +=
+            fmt::format("  {}\n      {}\n", wrapped(example.line, 2, 4, terminal_width(), " \\"),
+                        wrapped(example.what, 6, 6, terminal_width()));
     }
     return text;
 }

@@ -151,6 +151,7 @@ void work(QuantizeFlags& flags) {
     if (flags.in.empty() || flags.out.empty()) {
         fail(ErrorCode::Usage, "quantize needs two folders: quarot quantize IN OUT");
     }
+    refuse_hub_name(flags.in);
     flags.options = flags.job.resolve(flags.in);
     log_info("backend cpu, tier {}, {}, recipe {}", kernels::best_isa_tier(),
              describe_threads(flags.options.n_threads), describe(flags.options.recipe));

@@ -58,11 +58,11 @@ const char* state_of(const verify::FileState& file) {
 }
 
 void print_text(const verify::Findings& findings) {
-    std::string text;
+    std::vector<std::vector<std::string>> rows;
     for (const verify::FileState& file : findings.files) {
-        text += fmt::format("{:<64}  {:<12}  {}\n", file.sha256, state_of(file),
-                            io::printable(file.name));
+        rows.push_back({io::printable(file.name), state_of(file), file.sha256.substr(0, 16)});
     }
+    std::string text = format_table(rows);
     for (const std::string& note : findings.notes) text += fmt::format("note: {}\n", note);
     for (const std::string& problem : findings.problems) {
         text += fmt::format("problem: {}\n", problem);
