@@ -1,18 +1,88 @@
 // What runs: recipe, backend and threads in one line. And does the model have room for it?
 #include "apps/running_model.h"
 
+#include <algorithm>
+#include <string_view>
+#include <vector>
+
 #include "core/error.h"
 #include "core/log.h"
 #include "folder/load_weights.h"
+#include "folder/recipe_json.h"
 
 namespace quarot::apps {
+
+namespace {
+
+struct FlagOfSetting {
+    std::string_view key;   // in a recipe's JSON
+    std::string_view flag;  // its value follows, if it takes one
+};
+
+// Switches are named with the value that they give.
+constexpr FlagOfSetting kFlags[] = {{"weights.method", "--method"},
+                                    {"weights.bits", "--w-bits"},
+                                    {"weights.group_size", "--group-size"},
+                                    {"weights.damp", "--damp"},
+                                    {"weights.group_scales", "--group-scales"},
+                                    {"activations.bits", "--a-bits"},
+                                    {"activations.group_size", "--a-group-size"},
+                                    {"activations.clip", "--a-clip"},
+                                    {"activations.zero_point", "--a-zero"},
+                                    {"k.bits", "--k-bits"},
+                                    {"k.clip", "--k-clip"},
+                                    {"v.bits", "--v-bits"},
+                                    {"v.clip", "--v-clip"},
+                                    {"down_bits", "--down-bits"},
+                                    {"head_bits", "--head-bits"},
+                                    {"storage", "--dtype"},
+                                    {"rotation.online_dtype", "--hadamard-dtype"},
+                                    {"calibration.activations", "--calib-activations"},
+                                    {"smoothing.alpha", "--smooth-alpha"}};
+constexpr FlagOfSetting kSwitches[] = {{"weights.symmetric=false", "--w-asym"},
+                                       {"weights.clip_search=false", "--no-w-clip-search"},
+                                       {"weights.clip_search=true", "--w-clip-search"},
+                                       {"weights.act_order=true", "--act-order"},
+                                       {"activations.symmetric=false", "--a-asym"}};
+
+// As it would be given on a command line; what has no flag stands as key=value.
+std::string as_flag(const folder::ChangedSetting& change) {
+    std::string value = change.value;
+    std::erase(value, '"');
+    for (const FlagOfSetting& known : kFlags) {
+        if (change.key == known.key) return fmt::format("{} {}", known.flag, value);
+    }
+    const std::string switched = change.key + "=" + value;
+    for (const FlagOfSetting& known : kSwitches) {
+        if (switched == known.key) return std::string(known.flag);
+    }
+    return switched;
+}
+
+// "w4a8kv4", or "w4a8kv4, with --dtype bf16".
+std::string name_with_changes(const Recipe& recipe) {
+    const std::vector<std::string> names = recipe_names();
+    const bool is_named = std::find(names.begin(), names.end(), recipe.name) != names.end();
+    if (!is_named && recipe.name != "custom") return recipe.name;
+    const std::string base = is_named ? recipe.name : folder::nearest_name(recipe);
+    Recipe named = named_recipe(base);
+    // Which of both a text has decided.
+    if (rounds_without_text(base)) named.weights.method = recipe.weights.method;
+    std::string text;
+    for (const folder::ChangedSetting& change : folder::changed_settings(named, recipe)) {
+        text += (text.empty() ? ", with " : ", ") + as_flag(change);
+    }
+    return base + text + (text.empty() ? "" : ":");
+}
+
+}  // namespace
 
 std::string describe(const Recipe& recipe) {
     const auto zero_point = [](bool symmetric, int bits) {
         return symmetric || bits == 16 ? "" : "a";
     };
     std::string text = fmt::format(
-        "{} W{}{}A{}{}K{}V{}", recipe.name, recipe.weights.bits,
+        "{} W{}{}A{}{}K{}V{}", name_with_changes(recipe), recipe.weights.bits,
         zero_point(recipe.weights.symmetric, recipe.weights.bits), recipe.activations.bits,
         zero_point(recipe.activations.symmetric, recipe.activations.bits), recipe.k.bits,
         recipe.v.bits);

@@ -127,8 +127,59 @@ TEST_F(Quantize, ARecipeKeepsItsNameUnlessItsMethodChanges) {
     EXPECT_EQ(name({"--calib-activations", "quantized"}), "custom");
     EXPECT_EQ(name({"--recipe", "rtn", "--w-bits", "5"}), "custom");
     EXPECT_EQ(name({"--recipe", "rtn", "--rotate", "hadamard"}), "quarot-rtn") << "its settings";
-    EXPECT_EQ(name({"--w-bits", "8", "--a-bits", "8", "--kv-bits", "8"}), "w8a8kv8");
+    EXPECT_EQ(name({"--w-bits", "8", "--a-bits", "8", "--kv-bits", "8"}), "quarot-rtn-w8a8kv8")
+        << "a width flag moves no clip";
     expect_success(run_program({"generate", out_, "-p", "abc", "-n", "2"}));
+}
+
+// The name says what was chosen, not only that something was.
+TEST_F(Quantize, NamesWhatWasChangedOfARecipe) {
+    const auto line = [&](const Words& flags) {
+        Words words = {"quantize", model_, out_, "--overwrite"};
+        words.insert(words.end(), flags.begin(), flags.end());
+        return run_program(words).out;
+    };
+    const auto expect = [&](const Words& flags, const std::string& name) {
+        const std::string out = line(flags);
+        EXPECT_NE(out.find(" " + name + " W"), std::string::npos) << name << " in " << out;
+    };
+    expect({"--recipe", "w4a8kv4"}, "w4a8kv4");
+    expect({"--recipe", "w4a8kv4", "--dtype", "bf16"}, "w4a8kv4, with --dtype bf16:");
+    expect({"--recipe", "rtn", "--w-bits", "5", "--no-w-clip-search"},
+           "rtn, with --w-bits 5, --no-w-clip-search:");
+    EXPECT_NE(run_program({"inspect", out_}).out.find("rtn, with --w-bits 5"), std::string::npos);
+}
+
+TEST_F(Quantize, RoundsWithoutATextAndSaysWhatThatCosts) {
+    const Words words = {"quantize", model_, out_, "--recipe", "w4a8kv4", "--overwrite", "--json"};
+    const Outcome rounded = run_program(words);
+    expect_success(rounded);
+    EXPECT_NE(rounded.err.find("without --calib rounds"), std::string::npos) << rounded.err;
+    EXPECT_EQ(rounded.json().at("layers").as_array().front().at("method").as_string(), "rtn");
+    EXPECT_EQ(rounded.json().at("recipe").at("recipe").as_string(), "w4a8kv4");
+    EXPECT_EQ(rounded.json().at("recipe").at("activations").at("clip").as_double(), 1.0);
+    const std::string text = dir_ / "calib.txt";
+    write_bytes(text, std::string(300, 'x') + std::string(300, 'y'));
+    Words calibrated = words;
+    calibrated.insert(calibrated.end(), {"--calib", text, "--nsamples", "2", "--seqlen", "32"});
+    const Outcome solved = run_program(calibrated);
+    expect_success(solved);
+    EXPECT_EQ(solved.err.find("rounds"), std::string::npos) << solved.err;
+    EXPECT_EQ(solved.json().at("layers").as_array().front().at("method").as_string(), "gptq");
+    EXPECT_EQ(solved.json().at("recipe").at("recipe").as_string(), "w4a8kv4");
+}
+
+TEST_F(Quantize, RotatedTensorsKeepTheirDtype) {
+    write_tiny_model(dir_ / "half", {.dtype = DType::BF16});
+    const std::string half = dir_ / "half";
+    expect_success(run_program({"quantize", half, out_, "--recipe", "quarot-rtn", "--overwrite"}));
+    const io::Json json = run_program({"inspect", out_, "--tensors", "--json"}).json();
+    for (const io::Json& tensor : json.at("tensors").as_array()) {
+        const std::string& name = tensor.at("name").as_string();
+        if (name == "model.embed_tokens.weight" || name == "lm_head.weight") {
+            EXPECT_EQ(tensor.at("dtype").as_string(), "BF16") << name;
+        }
+    }
 }
 
 TEST_F(Quantize, NamesSidesWithAZeroPointAndWidthsOfTheirOwn) {
@@ -136,7 +187,9 @@ TEST_F(Quantize, NamesSidesWithAZeroPointAndWidthsOfTheirOwn) {
         run_program({"quantize", model_, out_, "--recipe", "quarot-rtn", "--w-asym", "--a-asym",
                      "--down-bits", "8", "--head-bits", "8"});
     expect_success(outcome);
-    EXPECT_NE(outcome.out.find("custom W4aA4aK4V4 down 8 head 8\n"), std::string::npos)
+    EXPECT_NE(outcome.out.find("quarot-rtn, with --w-asym, --a-asym, --down-bits 8, --head-bits "
+                               "8: W4aA4aK4V4 down 8 head 8\n"),
+              std::string::npos)
         << outcome.out;
     EXPECT_NE(outcome.out.find("R1 (hadamard), R2, R3, R4, head mix\n"), std::string::npos)
         << outcome.out;
