@@ -3,8 +3,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
+#include <vector>
 
+#include "quarot/chat.h"
 #include "quarot/export.h"
 #include "quarot/progress.h"
 #include "quarot/tokenizer.h"
@@ -17,6 +21,15 @@ struct LoadOptions {
     // The longest sequence, in tokens; 0: what the model has, but at most 4096.
     int64_t context = 0;
 };
+
+struct SpecialIds {
+    std::optional<int32_t> begin;  // of texts
+    std::vector<int32_t> ends;     // of texts and answers: generate() ends before one of these
+};
+
+class Model;
+struct GenerateOptions;
+QUAROT_API GenerateOptions suggested_options(const Model& model);  // see session.h
 
 // A handle: copies share one model, which never changes. Any number of threads may use it, each
 // with a Session of its own.
@@ -38,6 +51,13 @@ class QUAROT_API Model {
     int64_t context() const;  // tokens
 
     Tokenizer tokenizer() const;  // Error{NotFound} if the folder has none
+    SpecialIds special_ids() const;
+
+    // The conversation as the folder's chat template puts it, ready for the answer: a prompt for
+    // generate(). Error{Unsupported} if the folder has no template, Error{Usage} if it refuses the
+    // conversation, Error{NotFound} without a tokenizer.
+    std::vector<int32_t> chat_prompt(std::span<const ChatMessage> messages) const;
+    bool has_chat_template() const;
 
     struct Impl;
 
@@ -45,6 +65,7 @@ class QUAROT_API Model {
     explicit Model(std::shared_ptr<const Impl> impl);
     std::shared_ptr<const Impl> impl_;
     friend class Session;
+    friend GenerateOptions suggested_options(const Model& model);
 };
 
 }  // namespace quarot

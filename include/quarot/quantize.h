@@ -22,6 +22,11 @@ struct QuantizeOptions {
     std::optional<std::string> method;  // "rtn": round to nearest, or "gptq"
     std::optional<int64_t> group_size;  // inputs of a weight that share a scale; 0: a whole row
     std::optional<int64_t> activation_group_size;
+    std::optional<float> activation_clip;  // share of the largest value that codes reach, (0, 1]
+    std::optional<float> kv_clip;
+    std::optional<std::string> rotation;  // "hadamard", "random" (R1 alone), "none"
+    // Of tensors that are rotated and not quantized: "keep" (the source's), "f32", "f16", "bf16".
+    std::optional<std::string> dtype;
     std::optional<uint32_t> seed;  // of the rotation and of the calibration windows
 
     // What gptq and smoothing look at: the text itself. Recipes that need none do not read it.

@@ -7,6 +7,7 @@
 // which a process has one, is set to one thread: the order of its sums would follow the number.
 #pragma once
 
+#include "quarot/chat.h"
 #include "quarot/error.h"
 #include "quarot/log.h"
 #include "quarot/model.h"

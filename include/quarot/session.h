@@ -11,6 +11,7 @@
 
 #include "quarot/export.h"
 #include "quarot/model.h"
+#include "quarot/progress.h"
 
 namespace quarot {
 
@@ -27,11 +28,17 @@ struct GenerateOptions {
     bool ignore_end_tokens = false;   // go on after a token that ends texts
 };
 
+// How the model's maker wants it sampled, by the folder's generation_config.json; what that leaves
+// out is as in GenerateOptions. The program does so in chats. Error{Corrupt} for values that cannot
+// be.
+QUAROT_API GenerateOptions suggested_options(const Model& model);
+
 enum class FinishReason {
-    Length,     // as many tokens as were asked for, or as fit the context
+    Length,     // as many tokens as were asked for
     EndToken,   // the model ended its text
     Stop,       // a stop string
-    Cancelled,  // by the callback
+    Cancelled,  // by a callback
+    Context,    // the context is full
 };
 
 struct GenerateResult {
@@ -48,8 +55,8 @@ struct GenerateResult {
 using TextCallback = std::function<bool(std::string_view piece)>;
 
 // One call at a time: another one before it has ended, from on_text or another thread, is
-// Error{Usage} and harms neither. Sessions of one model take turns, token by token. Every call begins
-// with an empty cache; the same call gives the same bits whatever ran before or beside it.
+// Error{Usage} and harms neither. Sessions of one model take turns, token by token. Every call
+// begins with an empty cache; the same call gives the same bits whatever ran before or beside it.
 class QUAROT_API Session {
   public:
     explicit Session(const Model& model);
@@ -57,18 +64,25 @@ class QUAROT_API Session {
     Session& operator=(Session&&) noexcept;
     ~Session();
 
+    // on_progress is asked between steps, while the prompt is read, too; if it returns false, what
+    // was made is the result, FinishReason::Cancelled.
     GenerateResult generate(std::string_view prompt, const GenerateOptions& options = {},
-                            const TextCallback& on_text = {});
+                            const TextCallback& on_text = {},
+                            const ProgressCallback& on_progress = {});
     // The prompt as tokens, at least one. Needs a tokenizer all the same, for the text.
     GenerateResult generate(std::span<const int32_t> prompt, const GenerateOptions& options = {},
-                            const TextCallback& on_text = {});
+                            const TextCallback& on_text = {},
+                            const ProgressCallback& on_progress = {});
 
-    // What the model expects after the last of the tokens: [vocabulary_size()].
-    std::vector<float> next_logits(std::span<const int32_t> tokens);
+    // What the model expects after the last of the tokens: [vocabulary_size()]. on_progress ends it
+    // with Error{Interrupted}, here and below.
+    std::vector<float> next_logits(std::span<const int32_t> tokens,
+                                   const ProgressCallback& on_progress = {});
 
     // exp of the mean negative log-likelihood over consecutive windows of window_tokens tokens,
     // each from an empty cache; a shorter rest is dropped.
-    double perplexity(std::span<const int32_t> tokens, int64_t window_tokens);
+    double perplexity(std::span<const int32_t> tokens, int64_t window_tokens,
+                      const ProgressCallback& on_progress = {});
 
     struct Impl;
 

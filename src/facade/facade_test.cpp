@@ -2,6 +2,7 @@
 // model folder is made by the test.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <thread>
@@ -121,6 +122,19 @@ TEST_F(Facade, AStopStringEndsTheTextBeforeIt) {
     EXPECT_EQ(result.finish_reason, FinishReason::Stop);
 }
 
+TEST_F(Facade, AFullContextIsAReasonOfItsOwn) {
+    Session session(Model::load(source_, {.threads = 1, .context = 20}));
+    const std::vector<int32_t> prompt = {1, 2, 3};
+    const auto reason = [&](int64_t max_tokens) {
+        return session.generate(prompt, {.max_tokens = max_tokens, .ignore_end_tokens = true})
+            .finish_reason;
+    };
+    EXPECT_EQ(reason(-1), FinishReason::Context);
+    EXPECT_EQ(reason(18), FinishReason::Context);
+    EXPECT_EQ(reason(17), FinishReason::Length);
+    EXPECT_EQ(reason(0), FinishReason::Length);
+}
+
 TEST_F(Facade, SessionsOfOneModelOnManyThreadsGetTheBitsOfOneAlone) {
     const Model model = Model::load(source_, {.threads = 2});
     const GenerateOptions options = {
@@ -178,6 +192,77 @@ TEST_F(Facade, AnIdOutsideTheVocabularyIsRefusedBeforeAnythingRuns) {
             EXPECT_EQ(code_of([&] { session.generate(tokens, {}, never); }), ErrorCode::Usage);
         }
     }
+}
+
+TEST_F(Facade, EveryCallOnASessionCanBeCancelled) {
+    Session session(Model::load(source_, {.threads = 1}));
+    const std::vector<int32_t> tokens(40, 1);
+    const ProgressCallback no = [](const ProgressEvent&) { return false; };
+    EXPECT_EQ(code_of([&] { session.next_logits(tokens, no); }), ErrorCode::Interrupted);
+    EXPECT_EQ(code_of([&] { session.perplexity(tokens, 20, no); }), ErrorCode::Interrupted);
+    const GenerateResult nothing = session.generate(tokens, {.max_tokens = 5}, {}, no);
+    EXPECT_EQ(nothing.finish_reason, FinishReason::Cancelled) << "while the prompt is read";
+    EXPECT_TRUE(nothing.ids.empty());
+    int asked = 0;
+    const GenerateResult some =
+        session.generate(tokens, {.max_tokens = 50, .ignore_end_tokens = true}, {},
+                         [&](const ProgressEvent&) { return ++asked < 10; });
+    EXPECT_EQ(some.finish_reason, FinishReason::Cancelled);
+    EXPECT_GT(some.ids.size(), 0u);
+    EXPECT_LT(some.ids.size(), 10u);
+    EXPECT_EQ(session.next_logits(tokens).size(), 272u) << "the session serves on";
+}
+
+TEST_F(Facade, ChatsAsTheProgramDoes) {
+    const Model plain = Model::load(source_, {.threads = 1});
+    const std::vector<ChatMessage> messages = {{"system", "Be brief."}, {"user", "a</s>b"}};
+    EXPECT_FALSE(plain.has_chat_template());
+    EXPECT_EQ(code_of([&] { plain.chat_prompt(messages); }), ErrorCode::Unsupported);
+
+    test::TinyModel tiny = test::make_tiny_model({});
+    tiny.config.set("eos_token_id", int64_t{257});
+    tiny.text_files["chat_template.jinja"] =
+        "{% for m in messages %}<s>{{ m.role }}:{{ m.content }}{% endfor %}";
+    tiny.text_files["generation_config.json"] = R"({"do_sample": true, "top_k": 7})";
+    test::write_model(tiny, out_);
+    const Model model = Model::load(out_, {.threads = 1});
+    EXPECT_TRUE(model.has_chat_template());
+    EXPECT_EQ(model.special_ids().ends, std::vector<int32_t>{257});
+    const std::vector<int32_t> ids = model.chat_prompt(messages);
+    EXPECT_EQ(std::count(ids.begin(), ids.end(), 256), 2) << "written by the template";
+    EXPECT_EQ(std::count(ids.begin(), ids.end(), 257), 0) << "what users type stays text";
+    const GenerateOptions options = suggested_options(model);
+    EXPECT_EQ(options.top_k, 7);
+    EXPECT_EQ(options.temperature, 1.0f);
+    EXPECT_EQ(suggested_options(plain).temperature, 0.0f);
+    EXPECT_FALSE(Session(model).generate(ids, {.max_tokens = 3}).ids.empty());
+}
+
+TEST_F(Facade, QuantizingTakesRotationDtypeAndClips) {
+    test::write_tiny_model(dir_.path() + "/half", {.dtype = DType::BF16});
+    QuantizeOptions options = rtn();
+    options.rotation = "none";
+    EXPECT_EQ(quantize_folder(source_, out_, options).recipe, "rtn") << "its settings";
+    options = rtn();
+    options.overwrite = true;
+    options.dtype = "f16";
+    EXPECT_EQ(quantize_folder(dir_.path() + "/half", out_, options).recipe, "quarot-rtn");
+    options.activation_clip = 0.5f;
+    EXPECT_EQ(quantize_folder(source_, out_, options).recipe, "custom");
+    options.rotation = "sideways";
+    EXPECT_EQ(code_of([&] { quantize_folder(source_, out_, options); }), ErrorCode::Usage);
+    options = rtn();
+    options.dtype = "f8";
+    EXPECT_EQ(code_of([&] { quantize_folder(source_, out_, options); }), ErrorCode::Usage);
+    options = rtn();
+    options.kv_clip = 1.5f;
+    EXPECT_EQ(code_of([&] { quantize_folder(source_, out_, options); }), ErrorCode::Usage);
+}
+
+TEST_F(Facade, TheHeadersVersionIsTheLibrarys) {
+    EXPECT_EQ(version(), std::to_string(QUAROT_VERSION_MAJOR) + "." +
+                             std::to_string(QUAROT_VERSION_MINOR) + "." +
+                             std::to_string(QUAROT_VERSION_PATCH));
 }
 
 TEST_F(Facade, ACallWithinACallIsRefusedAndTheOuterOneGoesOn) {

@@ -4,12 +4,15 @@
 #include <algorithm>
 #include <utility>
 
+#include "chat/chat_template.h"
 #include "core/checked_math.h"
 #include "core/error.h"
 #include "core/host_memory.h"
+#include "core/process.h"
 #include "core/watch.h"
 #include "facade/arguments.h"
 #include "facade/model_impl.h"
+#include "facade/tokenizer_impl.h"
 #include "folder/load_weights.h"
 
 namespace quarot {
@@ -100,6 +103,30 @@ const Tokenizer& Model::Impl::required_tokenizer() const {
 
 Tokenizer Model::tokenizer() const {
     return impl_->required_tokenizer();
+}
+
+SpecialIds Model::special_ids() const {
+    SpecialIds ids;
+    ids.ends = impl_->weights.config.eos;
+    if (impl_->tokenizer) ids.begin = impl_->tokenizer->impl_->tokenizer.bos();
+    return ids;
+}
+
+bool Model::has_chat_template() const {
+    return chat::ChatTemplate::folder_has_template(impl_->folder);
+}
+
+std::vector<int32_t> Model::chat_prompt(std::span<const ChatMessage> messages) const {
+    const tokenizer::Tokenizer& tokenizer = impl_->required_tokenizer().impl_->tokenizer;
+    std::vector<chat::Message> given;
+    for (const ChatMessage& message : messages) given.push_back({message.role, message.content});
+    chat::RenderOptions options;
+    options.now = local_time();
+    options.clock_ms = thread_cpu_milliseconds;
+    const auto rendered = chat::ChatTemplate::load(impl_->folder).render(given, options);
+    std::vector<int32_t> ids = chat::encode(tokenizer, rendered);
+    if (!ids.empty()) return ids;
+    fail(ErrorCode::Usage, "the chat template of {} gives an empty prompt", impl_->folder);
 }
 
 }  // namespace quarot

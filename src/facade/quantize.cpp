@@ -36,6 +36,11 @@ Recipe recipe_of(const QuantizeOptions& options) {
     set(recipe.k.bits, options.kv_bits);
     set(recipe.v.bits, options.kv_bits);
     set(recipe.head_bits, options.head_bits);
+    set(recipe.activations.clip, options.activation_clip);
+    set(recipe.k.clip, options.kv_clip);
+    set(recipe.v.clip, options.kv_clip);
+    if (options.rotation) set_rotation(recipe, *options.rotation);
+    if (options.dtype) set_storage(recipe, *options.dtype);
     set(recipe.rotation.seed, options.seed);
     set(recipe.calibration.n_samples, options.calibration_windows);
     set(recipe.calibration.seqlen, options.window_tokens);

@@ -2,13 +2,16 @@
 #include "quarot/session.h"
 
 #include <atomic>
+#include <limits>
 #include <utility>
 
 #include "core/error.h"
+#include "core/watch.h"
 #include "eval/perplexity.h"
 #include "facade/arguments.h"
 #include "facade/model_impl.h"
 #include "facade/tokenizer_impl.h"
+#include "folder/generation_config.h"
 #include "generation/prompt.h"
 #include "generation/text_stream.h"
 #include "runtime/engine.h"
@@ -48,7 +51,7 @@ class Session::Call {
 
 namespace {
 
-runtime::GenerateOptions internal(const GenerateOptions& options, int64_t n_room,
+runtime::GenerateOptions internal(const GenerateOptions& options,
                                   const std::vector<int32_t>& end_tokens) {
     if (options.max_tokens < -1) {
         fail(ErrorCode::Usage,
@@ -56,7 +59,8 @@ runtime::GenerateOptions internal(const GenerateOptions& options, int64_t n_room
              options.max_tokens);
     }
     runtime::GenerateOptions result;
-    result.max_new_tokens = options.max_tokens < 0 ? n_room : options.max_tokens;
+    result.max_new_tokens =
+        options.max_tokens < 0 ? std::numeric_limits<int64_t>::max() : options.max_tokens;
     result.sampling = {.temperature = options.temperature,
                        .top_k = options.top_k,
                        .top_p = options.top_p,
@@ -84,7 +88,19 @@ class Listener {
     FinishReason reason(runtime::FinishReason reason) const {
         if (cancelled_) return FinishReason::Cancelled;
         if (stream_.stopped()) return FinishReason::Stop;
-        return reason == runtime::FinishReason::Eos ? FinishReason::EndToken : FinishReason::Length;
+        switch (reason) {
+            case runtime::FinishReason::Length:
+                return FinishReason::Length;
+            case runtime::FinishReason::Context:
+                return FinishReason::Context;
+            case runtime::FinishReason::Eos:
+                return FinishReason::EndToken;
+            case runtime::FinishReason::Stop:
+                return FinishReason::Stop;
+            case runtime::FinishReason::Interrupted:
+                return FinishReason::Cancelled;
+        }
+        return FinishReason::Length;
     }
     std::string& text() { return text_; }
 
@@ -103,27 +119,38 @@ class Listener {
 
 }  // namespace
 
+GenerateOptions suggested_options(const Model& model) {
+    const folder::GenerationDefaults found = folder::generation_defaults_of(model.impl_->folder);
+    GenerateOptions options;
+    options.temperature = found.temperature.value_or(options.temperature);
+    options.top_k = found.top_k.value_or(options.top_k);
+    options.top_p = found.top_p.value_or(options.top_p);
+    options.min_p = found.min_p.value_or(options.min_p);
+    options.repetition_penalty = found.repetition_penalty.value_or(options.repetition_penalty);
+    return options;
+}
+
 Session::Session(const Model& model) : impl_(std::make_unique<Impl>(model.impl_)) {}
 Session::Session(Session&&) noexcept = default;
 Session& Session::operator=(Session&&) noexcept = default;
 Session::~Session() = default;
 
 GenerateResult Session::generate(std::string_view prompt, const GenerateOptions& options,
-                                 const TextCallback& on_text) {
+                                 const TextCallback& on_text, const ProgressCallback& on_progress) {
     const std::vector<int32_t> ids =
         generation::encode_prompt(impl_->tokenizer(), prompt, tokenizer::AddBos::Auto);
-    return generate(std::span<const int32_t>(ids), options, on_text);
+    return generate(std::span<const int32_t>(ids), options, on_text, on_progress);
 }
 
 GenerateResult Session::generate(std::span<const int32_t> prompt, const GenerateOptions& options,
-                                 const TextCallback& on_text) {
+                                 const TextCallback& on_text, const ProgressCallback& on_progress) {
     const Call call(*impl_);
+    const Watch watch(on_progress);
     const model::Weights& weights = impl_->model->weights;
     facade::require_tokens(prompt, weights.config.vocab);
     const auto n_prompt = std::ssize(prompt);
     generation::positions_needed(n_prompt, std::nullopt, weights.n_positions, "");
-    const runtime::GenerateOptions how =
-        internal(options, weights.n_positions - n_prompt, weights.config.eos);
+    const runtime::GenerateOptions how = internal(options, weights.config.eos);
     Listener listener(impl_->tokenizer(), options, on_text);
     runtime::GenerateResult made = runtime::generate(impl_->engine(), prompt, how,
                                                      [&](int32_t id) { return listener.take(id); });
@@ -136,8 +163,10 @@ GenerateResult Session::generate(std::span<const int32_t> prompt, const Generate
             .decode_seconds = made.decode_seconds};
 }
 
-std::vector<float> Session::next_logits(std::span<const int32_t> tokens) {
+std::vector<float> Session::next_logits(std::span<const int32_t> tokens,
+                                        const ProgressCallback& on_progress) {
     const Call call(*impl_);
+    const Watch watch(on_progress);
     const int64_t vocab = impl_->model->weights.config.vocab;
     facade::require_tokens(tokens, vocab);
     std::vector<float> logits(static_cast<size_t>(vocab));
@@ -149,8 +178,10 @@ std::vector<float> Session::next_logits(std::span<const int32_t> tokens) {
     return logits;
 }
 
-double Session::perplexity(std::span<const int32_t> tokens, int64_t window_tokens) {
+double Session::perplexity(std::span<const int32_t> tokens, int64_t window_tokens,
+                           const ProgressCallback& on_progress) {
     const Call call(*impl_);
+    const Watch watch(on_progress);
     if (window_tokens < 2 || window_tokens > impl_->model->weights.n_positions) {
         fail(ErrorCode::Usage, "window_tokens is {}, expected 2 to {}, the context", window_tokens,
              impl_->model->weights.n_positions);
