@@ -1,0 +1,138 @@
+// The integer product of the AVX-512 tier, its instructions emulated, against the scalar tier: the
+// same bits on every machine.
+#include <gtest/gtest.h>
+
+#include <random>
+#include <vector>
+
+#include "kernels/cpu/emulated_avx512_for_tests.h"
+#include "kernels/cpu/gemm_int_avx512vnni.h"
+
+namespace quarot::kernels::cpu {
+namespace {
+
+// Three panels with all that belongs to them, and 14 rows of codes.
+struct Case {
+    static constexpr int64_t kSteps = 37, kPanels = 3, kStride = 192;
+    bool nibbles;
+    std::vector<uint8_t> weights;
+    std::vector<int8_t> codes = std::vector<int8_t>(kVnniTokens * kStride, 0);
+    std::vector<int8_t> tile = std::vector<int8_t>((kSteps + 16) * 4 * kTileSlots, 0);
+    std::vector<float> w_scales, bias, a_scales, bases;
+    std::vector<int32_t> zeros, code_sums, offsets, offset_sums;
+
+    explicit Case(bool n) : nibbles(n) {
+        std::mt19937 random(7);
+        const auto fill = [&](auto& values, size_t size, int lo, int hi) {
+            values.resize(size);
+            for (auto& value : values) {
+                value = static_cast<std::decay_t<decltype(value)>>(
+                    lo + static_cast<int>(random() % static_cast<uint32_t>(hi - lo + 1)));
+            }
+        };
+        fill(weights, kPanels * panel_bytes() + 8192, 0, 255);  // prefetching looks ahead
+        for (size_t i = 0; i < codes.size(); ++i) {
+            if (i % kStride < 4 * kSteps) codes[i] = static_cast<int8_t>(random() % 256);
+        }
+        fill(w_scales, kPanels * kPanelOutputs, 1, 9);
+        fill(bias, kPanels * kPanelOutputs, -99, 99);
+        fill(a_scales, kVnniTokens, 1, 9);
+        fill(bases, kVnniTokens, -9, 9);
+        fill(zeros, kPanels * kPanelOutputs, 0, 15);
+        fill(code_sums, kPanels * kPanelOutputs, 0, 3000);
+        fill(offsets, kVnniTokens, -20, 20);
+        fill(offset_sums, kVnniTokens, -900, 900);
+        for (auto* floats : {&w_scales, &a_scales, &bases}) {
+            for (float& x : *floats) x /= 7.0f;
+        }
+        scalar_kernels().pack_tile(codes.data(), kStride, kVnniTokens, kSteps, tile.data());
+    }
+
+    int64_t panel_bytes() const { return kSteps * (nibbles ? 64 : 128); }
+    IntPanel panel(bool with_bias) const {
+        return {weights.data(),
+                w_scales.data(),
+                zeros.data(),
+                code_sums.data(),
+                with_bias ? bias.data() : nullptr,
+                nibbles};
+    }
+    TokenTile tokens(const int8_t* from, int64_t n, bool asymmetric, bool real) const {
+        return {.codes = from,
+                .scales = a_scales.data(),
+                .offsets = asymmetric ? offsets.data() : nullptr,
+                .offset_sums = offset_sums.data(),
+                .n_tokens = n,
+                .bases = real ? bases.data() : nullptr,
+                .n_inputs = 4 * kSteps};
+    }
+};
+
+// All ways to finish sums: as many as a bit each.
+constexpr int kWays = 16;
+
+struct Way {
+    bool bias, accumulate, asymmetric, real;
+    explicit Way(int bits)
+        : bias((bits & 1) != 0),
+          accumulate((bits & 2) != 0),
+          asymmetric((bits & 4) != 0),
+          real((bits & 8) != 0) {}
+};
+
+TEST(VnniTwin, PanelsTimesTilesGiveTheBitsOfTheScalarTier) {
+    for (const bool nibbles : {false, true}) {
+        const Case c(nibbles);
+        for (int bits = 0; bits < kWays; ++bits) {
+            const Way way(bits);
+            for (const int64_t n_tokens : {1, 3, kVnniTokens}) {
+                for (const int64_t n_outputs : {32, 17, 5}) {
+                    std::vector<float> expected(kVnniTokens * 40, 3.0f), found = expected;
+                    const auto tokens = c.tokens(c.tile.data(), n_tokens, way.asymmetric, way.real);
+                    const auto out = [&](std::vector<float>& to) {
+                        return FloatOut{to.data(), 40, n_outputs, way.accumulate};
+                    };
+                    scalar_kernels().int_panel(c.panel(way.bias), Case::kSteps, tokens, n_tokens, 0,
+                                               out(expected));
+                    int_panel_vnni(c.panel(way.bias), Case::kSteps, tokens, n_tokens, 0,
+                                   out(found));
+                    ASSERT_EQ(found, expected) << "nibbles " << nibbles << ", way " << bits << ", "
+                                               << n_tokens << " tokens, " << n_outputs;
+                }
+            }
+        }
+    }
+}
+
+TEST(VnniTwin, RowsGiveTheBitsOfTheScalarTier) {
+    for (const bool nibbles : {false, true}) {
+        const Case c(nibbles);
+        for (int bits = 0; bits < kWays; ++bits) {
+            const Way way(bits);
+            std::vector<float> expected(3 * kPanelOutputs, 3.0f), found = expected;
+            const auto row = c.tokens(c.codes.data(), 1, way.asymmetric, way.real);
+            const auto out = [&](std::vector<float>& to) {
+                return FloatOut{to.data(), 0, 3 * kPanelOutputs - 7, way.accumulate};
+            };
+            scalar_kernels().int_row(c.panel(way.bias), 3, c.panel_bytes(), Case::kSteps, row,
+                                     out(expected));
+            int_row_vnni(c.panel(way.bias), 3, c.panel_bytes(), Case::kSteps, row, out(found));
+            ASSERT_EQ(found, expected) << "nibbles " << nibbles << ", way " << bits;
+        }
+    }
+}
+
+TEST(VnniTwin, PacksAsTheScalarTier) {
+    const Case c(true);
+    std::vector<int8_t> tile(c.tile.size(), 0);
+    pack_tile_avx512(c.codes.data(), Case::kStride, kVnniTokens, Case::kSteps, tile.data());
+    for (int64_t step = 0; step < Case::kSteps; ++step) {
+        for (int64_t i = 0; i < 4 * kVnniTokens; ++i) {
+            const auto at = static_cast<size_t>(step * 4 * kTileSlots + i);
+            ASSERT_EQ(tile[at], c.tile[at]) << "step " << step << ", byte " << i;
+        }
+    }
+}
+
+}  // namespace
+}  // namespace quarot::kernels::cpu
