@@ -8,8 +8,7 @@
 #include <utility>
 
 #include "core/error.h"
-#include "io/text.h"
-#include "tokenizer/unicode.h"
+#include "io/utf8.h"
 
 namespace quarot::apps {
 
@@ -151,7 +150,7 @@ void TomlScanner::take_code_point(std::string& to, size_t n_digits) {
             fmt::format("expected {} hexadecimal digits of a character other than zero", n_digits));
     }
     at_ += n_digits;
-    tokenizer::append_utf8(to, code);
+    io::append_utf8(to, code);
 }
 
 void TomlScanner::refuse(const std::string& reason) const {

@@ -6,7 +6,7 @@
 #include "core/limits.h"
 #include "fuzz/target.h"
 #include "io/json.h"
-#include "io/text.h"
+#include "io/utf8.h"
 #include "jinja/template.h"
 
 namespace quarot::fuzz {

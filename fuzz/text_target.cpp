@@ -5,7 +5,7 @@
 #include "core/error.h"
 #include "fuzz/target.h"
 #include "io/json.h"
-#include "io/text.h"
+#include "io/utf8.h"
 #include "tokenizer/byte_level.h"
 #include "tokenizer/byte_token.h"
 #include "tokenizer/tokenizer.h"

@@ -11,6 +11,7 @@
 #include "core/error.h"
 #include "core/limits.h"
 #include "io/text.h"
+#include "io/utf8.h"
 #include "jinja/template.h"
 
 namespace quarot::chat {

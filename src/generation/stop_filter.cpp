@@ -6,6 +6,7 @@
 #include "core/error.h"
 #include "core/limits.h"
 #include "io/text.h"
+#include "io/utf8.h"
 
 namespace quarot::generation {
 

@@ -9,7 +9,7 @@
 #include "core/error.h"
 #include "core/limits.h"
 #include "generation/stop_filter.h"
-#include "io/text.h"
+#include "io/utf8.h"
 
 namespace quarot::generation {
 namespace {

@@ -6,7 +6,7 @@
 #include <cmath>
 
 #include "io/json.h"
-#include "io/text.h"
+#include "io/utf8.h"
 
 namespace quarot::io {
 

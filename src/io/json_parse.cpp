@@ -9,6 +9,7 @@
 #include "io/file.h"
 #include "io/json.h"
 #include "io/text.h"
+#include "io/utf8.h"
 
 namespace quarot::io {
 

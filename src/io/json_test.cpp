@@ -11,6 +11,7 @@
 
 #include "core/expect_error.h"
 #include "io/text.h"
+#include "io/utf8.h"
 #include "support/temp_dir.h"
 
 namespace quarot::io {

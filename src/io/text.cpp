@@ -1,11 +1,12 @@
-// UTF-8 as in table 3-7 of the Unicode standard, and what follows from it; searches by memmem,
-// which reads neither text twice.
+// Searches go by memmem, which reads neither text twice.
 #include "io/text.h"
 
 #include <fmt/format.h>
 
 #include <cstdint>
 #include <cstring>
+
+#include "io/utf8.h"
 
 namespace quarot::io {
 
@@ -23,33 +24,6 @@ bool is_control(std::string_view text, size_t at, size_t length) {
 }
 
 }  // namespace
-
-size_t utf8_length_at(std::string_view text, size_t at) {
-    const uint8_t first = byte_at(text, at);
-    if (first < 0x80) return 1;
-    if (first < 0xc2 || first > 0xf4) return 0;
-    const size_t length = first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
-    if (text.size() - at < length) return 0;
-    // The second byte alone rules out overlong forms, surrogates and values past U+10FFFF.
-    const uint8_t low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
-    const uint8_t high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
-    const uint8_t second = byte_at(text, at + 1);
-    if (second < low || second > high) return 0;
-    for (size_t i = 2; i < length; ++i) {
-        if ((byte_at(text, at + i) & 0xc0) != 0x80) return 0;
-    }
-    return length;
-}
-
-size_t first_non_utf8(std::string_view text) {
-    size_t at = 0;
-    while (at < text.size()) {
-        const size_t length = utf8_length_at(text, at);
-        if (length == 0) return at;
-        at += length;
-    }
-    return at;
-}
 
 size_t find_bytes(std::string_view text, std::string_view needle, size_t from) {
     if (from > text.size()) return std::string_view::npos;

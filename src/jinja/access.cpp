@@ -112,15 +112,15 @@ std::optional<int64_t> position(int64_t index, int64_t size) {
     return index;
 }
 
-std::optional<Value> character_at(Runtime& runtime, const Text& text, int64_t index) {
+std::optional<Value> character_number(Runtime& runtime, const Text& text, int64_t index) {
     plain_text(text);
     runtime.budget.scan(text.size());
     const auto size = static_cast<int64_t>(count_characters(text.bytes()));
     const auto at = position(index, size);
     if (!at) return std::nullopt;
     const size_t begin = byte_of_character(text.bytes(), static_cast<size_t>(*at));
-    const size_t bytes = code_point_at(text.bytes(), begin).bytes;
-    return make_text(runtime.budget, text.slice(begin, begin + bytes));
+    const size_t end = character_at(text.bytes(), begin).end;
+    return make_text(runtime.budget, text.slice(begin, end));
 }
 
 std::optional<Value> stored_item(Runtime& runtime, const Value& value, const Value& key) {
@@ -133,7 +133,7 @@ std::optional<Value> stored_item(Runtime& runtime, const Value& value, const Val
     }
     const auto index = key.integer();
     if (!index) return std::nullopt;
-    if (const Text* text = value.text()) return character_at(runtime, *text, *index);
+    if (const Text* text = value.text()) return character_number(runtime, *text, *index);
     if (const Range* range = value.get_if<Range>()) {
         const auto at = position(*index, range->size());
         return at ? std::optional<Value>(range->at(*at)) : std::nullopt;
@@ -184,7 +184,7 @@ Slice resolve(const std::array<Value, 3>& parts, int64_t size) {
 
 std::vector<size_t> character_borders(const std::string& bytes) {
     std::vector<size_t> borders;
-    for (size_t at = 0; at < bytes.size(); at += code_point_at(bytes, at).bytes) {
+    for (size_t at = 0; at < bytes.size(); at = character_at(bytes, at).end) {
         borders.push_back(at);
     }
     borders.push_back(bytes.size());

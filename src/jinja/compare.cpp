@@ -79,9 +79,9 @@ bool ordered(Budget& budget, const Value& a, const Value& b, bool or_equal) {
 std::vector<Value> characters(Budget& budget, const Text& text) {
     std::vector<Value> items;
     for (size_t at = 0; at < text.size();) {
-        const size_t bytes = code_point_at(text.bytes(), at).bytes;
-        items.push_back(make_text(budget, text.slice(at, at + bytes)));
-        at += bytes;
+        const size_t end = character_at(text.bytes(), at).end;
+        items.push_back(make_text(budget, text.slice(at, end)));
+        at = end;
     }
     return items;
 }

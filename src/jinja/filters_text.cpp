@@ -33,18 +33,18 @@ Value title(Runtime& runtime, const char* called, const Value& input, const Argu
     runtime.budget.allocate(text.size());
     Text out;
     for (size_t at = 0; at < text.size();) {
-        const CodePoint c = code_point_at(text.bytes(), at);
-        if (begins_word(c.value)) {
-            out.append(text, at, at + c.bytes);
-            at += c.bytes;
+        const Character c = character_at(text.bytes(), at);
+        if (begins_word(c.code)) {
+            out.append(text, at, c.end);
+            at = c.end;
             continue;
         }
-        size_t end = at + c.bytes;
-        while (end < text.size() && !begins_word(code_point_at(text.bytes(), end).value)) {
-            end += code_point_at(text.bytes(), end).bytes;
+        size_t end = c.end;
+        while (end < text.size() && !begins_word(character_at(text.bytes(), end).code)) {
+            end = character_at(text.bytes(), end).end;
         }
-        out.append(to_upper(text.slice(at, at + c.bytes)));
-        out.append(to_lower(text.slice(at + c.bytes, end)));
+        out.append(to_upper(text.slice(at, c.end)));
+        out.append(to_lower(text.slice(c.end, end)));
         at = end;
     }
     return make_text(runtime.budget, std::move(out));
@@ -136,10 +136,10 @@ Value wordcount(Runtime& runtime, const char* called, const Value& input, const 
     int64_t words = 0;
     bool inside = false;
     for (size_t at = 0; at < text.size();) {
-        const CodePoint c = code_point_at(text.bytes(), at);
-        words += is_word(c.value) && !inside;
-        inside = is_word(c.value);
-        at += c.bytes;
+        const Character c = character_at(text.bytes(), at);
+        words += is_word(c.code) && !inside;
+        inside = is_word(c.code);
+        at = c.end;
     }
     return words;
 }

@@ -177,7 +177,7 @@ Text character_of(Budget& budget, const Value& value) {
             fail(ErrorCode::Corrupt, "%c takes a character, not {}", *code);
         }
         std::string bytes;
-        append_code_point(bytes, static_cast<int32_t>(*code));
+        append_utf8(bytes, static_cast<char32_t>(*code));
         return Text(bytes);
     }
     if (!value.text() || count_characters(value.text()->bytes()) != 1) {

@@ -19,9 +19,9 @@ std::string json_float(double number) {
     return float_text(number);
 }
 
-void append_escaped(std::string& out, std::string_view bytes, const CodePoint& c, size_t at,
+void append_escaped(std::string& out, std::string_view bytes, const Character& c, size_t at,
                     bool ensure_ascii) {
-    switch (c.value) {
+    switch (c.code) {
         case '"':
             out += "\\\"";
             return;
@@ -46,17 +46,17 @@ void append_escaped(std::string& out, std::string_view bytes, const CodePoint& c
         default:
             break;
     }
-    if (c.value < 0x20 || (ensure_ascii && c.value >= 0x7F && c.value < 0x10000)) {
-        if (c.value == 0x7F) {
+    if (c.code < 0x20 || (ensure_ascii && c.code >= 0x7F && c.code < 0x10000)) {
+        if (c.code == 0x7F) {
             out += '\x7F';
             return;
         }
-        out += fmt::format("\\u{:04x}", c.value);
-    } else if (ensure_ascii && c.value >= 0x10000) {
-        const int32_t rest = c.value - 0x10000;
+        out += fmt::format("\\u{:04x}", static_cast<uint32_t>(c.code));
+    } else if (ensure_ascii && c.code >= 0x10000) {
+        const auto rest = static_cast<uint32_t>(c.code - 0x10000);
         out += fmt::format("\\u{:04x}\\u{:04x}", 0xD800 + (rest >> 10), 0xDC00 + (rest & 0x3FF));
     } else {
-        out.append(bytes.substr(at, c.bytes));
+        out.append(bytes.substr(at, c.end - at));
     }
 }
 
@@ -95,11 +95,11 @@ class JsonWriter {
         text.for_each_stretch([&](std::string_view stretch, bool user) {
             std::string escaped;
             for (size_t at = 0; at < stretch.size();) {
-                const CodePoint c = code_point_at(stretch, at);
+                const Character c = character_at(stretch, at);
                 const size_t before = escaped.size();
                 append_escaped(escaped, stretch, c, at, style_.ensure_ascii);
                 budget_.allocate(escaped.size() - before);
-                at += c.bytes;
+                at = c.end;
             }
             out_.append(escaped, user);
         });

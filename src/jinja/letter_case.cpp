@@ -50,25 +50,25 @@ bool is_final_sigma(std::string_view all, size_t at, size_t after) {
     constexpr int kReach = 32;  // of ignorable characters, so that the cost stays linear
     bool before = false;
     for (int i = 0; i < kReach && at > 0; ++i) {
-        at = previous_character(all, at);
-        const int32_t code = code_point_at(all, at).value;
+        at = character_before(all, at);
+        const int32_t code = character_at(all, at).code;
         if (is_case_ignorable(code)) continue;
         before = is_cased(code);
         break;
     }
     for (int i = 0; i < kReach && before && after < all.size(); ++i) {
-        const CodePoint next = code_point_at(all, after);
-        if (!is_case_ignorable(next.value)) return !is_cased(next.value);
-        after += next.bytes;
+        const Character next = character_at(all, after);
+        if (!is_case_ignorable(next.code)) return !is_cased(next.code);
+        after = next.end;
     }
     return before;
 }
 
-std::string lower_in(std::string_view all, size_t at, const CodePoint& c) {
-    if (c.value == 0x130) return "i\xCC\x87";
+std::string lower_in(std::string_view all, size_t at, const Character& c) {
+    if (c.code == 0x130) return "i\xCC\x87";
     std::string out;
-    const bool final = c.value == kCapitalSigma && is_final_sigma(all, at, at + c.bytes);
-    append_code_point(out, final ? kFinalSigma : utf8proc_tolower(c.value));
+    const bool final = c.code == kCapitalSigma && is_final_sigma(all, at, c.end);
+    append_utf8(out, static_cast<char32_t>(final ? kFinalSigma : utf8proc_tolower(c.code)));
     return out;
 }
 
@@ -82,9 +82,9 @@ Text rewrite(const Text& text, Change change) {
         std::string changed;
         changed.reserve(stretch.size());
         for (const size_t end = at + stretch.size(); at < end;) {
-            const CodePoint c = code_point_at(all, at);
+            const Character c = character_at(all, at);
             changed += change(all, at, c);
-            at += c.bytes;
+            at = c.end;
         }
         out.append(changed, user);
     });
@@ -96,20 +96,20 @@ Text rewrite(const Text& text, Change change) {
 std::string upper_of(int32_t code) {
     if (const Expansion* expansion = expansion_of(code)) return expansion->upper;
     std::string out;
-    append_code_point(out, utf8proc_toupper(code));
+    append_utf8(out, static_cast<char32_t>(utf8proc_toupper(code)));
     return out;
 }
 
 std::string title_of(int32_t code) {
     if (const Expansion* expansion = expansion_of(code)) return expansion->title;
     std::string out;
-    append_code_point(out, utf8proc_totitle(code));
+    append_utf8(out, static_cast<char32_t>(utf8proc_totitle(code)));
     return out;
 }
 
 Text to_upper(const Text& text) {
     return rewrite(text,
-                   [](std::string_view, size_t, const CodePoint& c) { return upper_of(c.value); });
+                   [](std::string_view, size_t, const Character& c) { return upper_of(c.code); });
 }
 
 Text to_lower(const Text& text) {
@@ -117,16 +117,16 @@ Text to_lower(const Text& text) {
 }
 
 Text capitalized(const Text& text) {
-    return rewrite(text, [](std::string_view all, size_t at, const CodePoint& c) {
-        return at == 0 ? title_of(c.value) : lower_in(all, at, c);
+    return rewrite(text, [](std::string_view all, size_t at, const Character& c) {
+        return at == 0 ? title_of(c.code) : lower_in(all, at, c);
     });
 }
 
 Text words_capitalized(const Text& text) {
     bool inside = false;
-    return rewrite(text, [&](std::string_view all, size_t at, const CodePoint& c) {
-        std::string changed = inside ? lower_in(all, at, c) : title_of(c.value);
-        inside = is_cased(c.value);
+    return rewrite(text, [&](std::string_view all, size_t at, const Character& c) {
+        std::string changed = inside ? lower_in(all, at, c) : title_of(c.code);
+        inside = is_cased(c.code);
         return changed;
     });
 }

@@ -310,14 +310,14 @@ class Lexer {
             add(Token::Kind::Operator, std::string(sign));
             return advance(sign.size());
         }
-        const CodePoint c = code_point_at(source_, at_);
-        if (is_word(c.value)) {
+        const Character c = character_at(source_, at_);
+        if (is_word(c.code)) {
             fail(ErrorCode::Unsupported,
                  "line {}: names with letters beyond ASCII are not supported", line_);
         }
         fail(ErrorCode::Corrupt,
              "line {}: found {} in a tag, expected a name, a value or an operator", line_,
-             io::printable(rest().substr(0, c.bytes), 40));
+             io::printable(rest().substr(0, c.end - at_), 40));
     }
 
     void balance(std::string_view sign) {

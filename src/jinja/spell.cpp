@@ -25,7 +25,7 @@ std::string escaped_character(int32_t code) {
     }
     if (is_printable(code)) {
         std::string plain;
-        append_code_point(plain, code);
+        append_utf8(plain, static_cast<char32_t>(code));
         return plain;
     }
     if (code < 0x100) return fmt::format("\\x{:02x}", code);
@@ -43,12 +43,12 @@ void append_quoted(Budget& budget, Text& out, const Text& text) {
     text.for_each_stretch([&](std::string_view stretch, bool user) {
         std::string escaped;
         for (size_t at = 0; at < stretch.size();) {
-            const CodePoint c = code_point_at(stretch, at);
-            if (c.value == quote) escaped += '\\';
-            const std::string character = escaped_character(c.value);
+            const Character c = character_at(stretch, at);
+            if (c.code == static_cast<char32_t>(quote)) escaped += '\\';
+            const std::string character = escaped_character(c.code);
             budget.allocate(character.size());
             escaped += character;
-            at += c.bytes;
+            at = c.end;
         }
         out.append(escaped, user);
     });

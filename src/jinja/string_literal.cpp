@@ -75,11 +75,11 @@ class Unescaper {
     }
 
     void read_octal() {
-        int32_t code = 0;
+        char32_t code = 0;
         for (int i = 0; i < 3 && at_ < inside_.size() && digit_value(inside_[at_]) < 8; ++i) {
-            code = code * 8 + digit_value(inside_[at_++]);
+            code = code * 8 + static_cast<char32_t>(digit_value(inside_[at_++]));
         }
-        append_code_point(out_, code);
+        append_utf8(out_, code);
     }
 
     void read_hexadecimal(int digits) {
@@ -98,7 +98,7 @@ class Unescaper {
         if (code >= 0xD800 && code < 0xE000) {
             fail(ErrorCode::Unsupported, "line {}: surrogates in strings are not supported", line_);
         }
-        append_code_point(out_, static_cast<int32_t>(code));
+        append_utf8(out_, static_cast<char32_t>(code));
     }
 
     std::string_view inside_;

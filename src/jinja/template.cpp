@@ -4,6 +4,7 @@
 #include "core/error.h"
 #include "core/limits.h"
 #include "io/text.h"
+#include "io/utf8.h"
 #include "jinja/interpreter.h"
 #include "jinja/statement_parser.h"
 #include "jinja/value_of_json.h"

@@ -217,9 +217,9 @@ template <bool (*Has)(int32_t)>
 Value every_character(Runtime&, const char* called, const Text& self, const Arguments& args) {
     const Parameters p(called, args, {});
     for (size_t at = 0; at < self.size();) {
-        const CodePoint c = code_point_at(self.bytes(), at);
-        if (!Has(c.value)) return false;
-        at += c.bytes;
+        const Character c = character_at(self.bytes(), at);
+        if (!Has(c.code)) return false;
+        at = c.end;
     }
     return !self.empty();
 }
@@ -240,10 +240,10 @@ Value has_case(Runtime&, const char* called, const Text& self, const Arguments& 
     const Parameters p(called, args, {});
     bool any = false;
     for (size_t at = 0; at < self.size();) {
-        const CodePoint c = code_point_at(self.bytes(), at);
-        if (is_cased(c.value) && !Wanted(c.value)) return false;
-        any = any || Wanted(c.value);
-        at += c.bytes;
+        const Character c = character_at(self.bytes(), at);
+        if (is_cased(c.code) && !Wanted(c.code)) return false;
+        any = any || Wanted(c.code);
+        at = c.end;
     }
     return any;
 }

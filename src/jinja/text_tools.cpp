@@ -54,7 +54,7 @@ Text interleaved(const Text& text, const Text& to, size_t count) {
     for (size_t i = 0; i < count; ++i) {
         out.append(to);
         if (at == text.size()) break;
-        const size_t next = at + code_point_at(text.bytes(), at).bytes;
+        const size_t next = character_at(text.bytes(), at).end;
         out.append(text, at, next);
         at = next;
     }
@@ -73,14 +73,14 @@ std::vector<Text> words_from_left(Budget& budget, const Text& text, int64_t max_
     const std::string& bytes = text.bytes();
     size_t at = 0;
     while (true) {
-        while (at < bytes.size() && is_space(code_point_at(bytes, at).value)) {
-            at += code_point_at(bytes, at).bytes;
+        while (at < bytes.size() && is_space(character_at(bytes, at).code)) {
+            at = character_at(bytes, at).end;
         }
         if (at == bytes.size()) return words.take();
         if (max_count >= 0 && words.count() == max_count) break;
         const size_t begin = at;
-        while (at < bytes.size() && !is_space(code_point_at(bytes, at).value)) {
-            at += code_point_at(bytes, at).bytes;
+        while (at < bytes.size() && !is_space(character_at(bytes, at).code)) {
+            at = character_at(bytes, at).end;
         }
         words.add(begin, at);
     }
@@ -92,18 +92,18 @@ std::vector<Text> words_from_right(Budget& budget, const Text& text, int64_t max
     Parts words(budget, text);
     const std::string& bytes = text.bytes();
     const auto space_before = [&](size_t at) {
-        return is_space(code_point_at(bytes, previous_character(bytes, at)).value);
+        return is_space(character_at(bytes, character_before(bytes, at)).code);
     };
     size_t at = bytes.size();
     while (true) {
-        while (at > 0 && space_before(at)) at = previous_character(bytes, at);
+        while (at > 0 && space_before(at)) at = character_before(bytes, at);
         if (at == 0) break;
         if (max_count >= 0 && words.count() == max_count) {
             words.add(0, at);
             break;
         }
         const size_t end = at;
-        while (at > 0 && !space_before(at)) at = previous_character(bytes, at);
+        while (at > 0 && !space_before(at)) at = character_before(bytes, at);
         words.add(at, end);
     }
     return words.take_reversed();
@@ -145,9 +145,9 @@ Text stripped(Budget& budget, const Text& text, const Text* set, bool left, bool
     if (set) budget.step(set->size() / kSetBytesPerStep);
     std::set<int32_t> taken;
     for (size_t at = 0; set && at < set->size();) {
-        const CodePoint c = code_point_at(set->bytes(), at);
-        taken.insert(c.value);
-        at += c.bytes;
+        const Character c = character_at(set->bytes(), at);
+        taken.insert(c.code);
+        at = c.end;
     }
     const auto goes = [&](int32_t code) { return set ? taken.count(code) > 0 : is_space(code); };
     const Span kept = stretch_without(text.bytes(), goes, left, right);
@@ -196,11 +196,11 @@ std::vector<Text> lines_of(Budget& budget, const Text& text) {
     const std::string& bytes = text.bytes();
     size_t begin = 0;
     for (size_t at = 0; at < bytes.size();) {
-        const CodePoint c = code_point_at(bytes, at);
+        const Character c = character_at(bytes, at);
         const size_t line_end = at;
-        at += c.bytes;
-        if (!ends_line(c.value)) continue;
-        if (c.value == '\r' && at < bytes.size() && bytes[at] == '\n') ++at;
+        at = c.end;
+        if (!ends_line(c.code)) continue;
+        if (c.code == '\r' && at < bytes.size() && bytes[at] == '\n') ++at;
         lines.add(begin, line_end);
         begin = at;
     }

@@ -1,9 +1,6 @@
-// How is UTF-8 walked, and what kind of character is this?
 #include "jinja/unicode.h"
 
 #include <utf8proc.h>
-
-#include "core/check.h"
 
 namespace quarot::jinja {
 namespace {
@@ -13,23 +10,6 @@ utf8proc_category_t category(int32_t code) {
 }
 
 }  // namespace
-
-CodePoint code_point_at(std::string_view text, size_t at) {
-    const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[at + i]); };
-    const unsigned char first = byte(0);
-    if (first < 0x80) return {first, 1};
-    const size_t length = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
-    QUAROT_CHECK(at + length <= text.size(), "a character is cut at byte {}", at);
-    int32_t value = first & (0x7F >> length);
-    for (size_t i = 1; i < length; ++i) value = (value << 6) | (byte(i) & 0x3F);
-    return {value, length};
-}
-
-size_t previous_character(std::string_view text, size_t at) {
-    do --at;
-    while (at > 0 && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80);
-    return at;
-}
 
 size_t count_characters(std::string_view text) {
     size_t count = 0;
@@ -44,12 +24,6 @@ size_t byte_of_character(std::string_view text, size_t index) {
         if (index-- == 0) return at;
     }
     return at;
-}
-
-void append_code_point(std::string& out, int32_t code) {
-    utf8proc_uint8_t bytes[4];
-    const utf8proc_ssize_t length = utf8proc_encode_char(code, bytes);
-    for (utf8proc_ssize_t i = 0; i < length; ++i) out += static_cast<char>(bytes[i]);
 }
 
 bool is_space(int32_t code) {

@@ -1,4 +1,4 @@
-// What is this character, and how does it look in the other case? By Python's rules.
+// Characters as Python classes them, and texts in the other case.
 #pragma once
 
 #include <cstddef>
@@ -6,23 +6,19 @@
 #include <string>
 #include <string_view>
 
+#include "io/utf8.h"
 #include "jinja/text.h"
 
 namespace quarot::jinja {
 
-struct CodePoint {
-    int32_t value;
-    size_t bytes;
-};
+using io::append_utf8;
+using io::Character;
+using io::character_at;
+using io::character_before;
 
-// The character that begins at text[at]; the text is well-formed UTF-8 and at < text.size().
-CodePoint code_point_at(std::string_view text, size_t at);
-// Byte where the character before `at` begins; at > 0.
-size_t previous_character(std::string_view text, size_t at);
 size_t count_characters(std::string_view text);
 // Byte offset of the character number `index`; text.size() if there are not so many.
 size_t byte_of_character(std::string_view text, size_t index);
-void append_code_point(std::string& out, int32_t code);
 
 bool is_space(int32_t code);
 // The bytes that are left when characters that go are taken from the left or right end.
@@ -30,13 +26,13 @@ template <typename Goes>
 Span stretch_without(std::string_view text, Goes goes, bool left, bool right) {
     Span kept{.begin = 0, .end = text.size()};
     while (left && kept.begin < text.size()) {
-        const CodePoint c = code_point_at(text, kept.begin);
-        if (!goes(c.value)) break;
-        kept.begin += c.bytes;
+        const Character c = character_at(text, kept.begin);
+        if (!goes(c.code)) break;
+        kept.begin = c.end;
     }
     while (right && kept.end > kept.begin) {
-        const size_t before = previous_character(text, kept.end);
-        if (!goes(code_point_at(text, before).value)) break;
+        const size_t before = character_before(text, kept.end);
+        if (!goes(character_at(text, before).code)) break;
         kept.end = before;
     }
     return kept;

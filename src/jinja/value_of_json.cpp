@@ -1,7 +1,7 @@
 // How does JSON become values, and which of their strings did a user type?
 #include "jinja/value_of_json.h"
 
-#include "io/text.h"
+#include "io/utf8.h"
 
 namespace quarot::jinja {
 namespace {

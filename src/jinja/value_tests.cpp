@@ -122,10 +122,10 @@ bool has_case(Runtime& runtime, const char* called, const Value& value, const Ar
     const Text text = str(runtime.budget, value);
     bool any = false;
     for (size_t at = 0; at < text.size();) {
-        const CodePoint c = code_point_at(text.bytes(), at);
-        if (is_cased(c.value) && !Wanted(c.value)) return false;
-        any = any || Wanted(c.value);
-        at += c.bytes;
+        const Character c = character_at(text.bytes(), at);
+        if (is_cased(c.code) && !Wanted(c.code)) return false;
+        any = any || Wanted(c.code);
+        at = c.end;
     }
     return any;
 }

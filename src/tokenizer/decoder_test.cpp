@@ -7,7 +7,7 @@
 
 #include "core/expect_error.h"
 #include "core/limits.h"
-#include "io/text.h"
+#include "io/utf8.h"
 #include "tokenizer/decoding.h"
 #include "tokenizer/test_model.h"
 

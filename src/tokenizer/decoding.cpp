@@ -27,7 +27,7 @@ std::string_view strip_start(std::string_view text, char32_t content, size_t& mo
 
 std::string_view strip_stop(std::string_view text, char32_t content, size_t most) {
     for (; most > 0 && !text.empty(); --most) {
-        const size_t last = last_character(text);
+        const size_t last = character_before(text, text.size());
         if (character_at(text, last).code != content) break;
         text = text.substr(0, last);
     }

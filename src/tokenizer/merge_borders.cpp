@@ -16,7 +16,7 @@ MergeBorders::MergeBorders(const MergeTable& merges, const Vocabulary& vocabular
         const std::string& left = *vocabulary.token(entry.left);
         const std::string& right = *vocabulary.token(entry.right);
         if (left.empty() || right.empty()) continue;
-        const char32_t last = character_at(left, last_character(left)).code;
+        const char32_t last = character_at(left, character_before(left, left.size())).code;
         joined_.insert(uint64_t{last} << 32 | character_at(right, 0).code);
     }
 }

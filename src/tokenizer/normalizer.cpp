@@ -104,7 +104,7 @@ void Normalizer::change(const Strip& step, Normalized& text, RangeMover& ranges)
     size_t begin = 0;
     size_t end = size;
     while (step.right && end > 0) {
-        const size_t last = last_character(std::string_view(all).substr(0, end));
+        const size_t last = character_before(all, end);
         if (!is_space(character_at(all, last).code)) break;
         end = last;
     }

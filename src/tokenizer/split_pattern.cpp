@@ -122,7 +122,7 @@ size_t end_of_contraction(std::string_view text, size_t at, bool ignore_case) {
 // \s+(?!\S)|\s+ : a run of spaces leaves its last character to what follows, if it has two.
 size_t end_of_whitespace(std::string_view text, size_t at, size_t run_end) {
     if (run_end == text.size()) return run_end;
-    const size_t last = at + last_character(text.substr(at, run_end - at));
+    const size_t last = character_before(text, run_end);
     return last > at ? last : run_end;
 }
 

@@ -19,7 +19,7 @@ constexpr size_t kBlock = size_t{1} << 16;  // bytes whose starts are in memory 
 
 size_t skip_spaces_left(std::string_view text, size_t at, size_t limit) {
     while (at > limit) {
-        const size_t before = last_character(text.substr(0, at));
+        const size_t before = character_before(text, at);
         if (!is_space(character_at(text, before).code)) break;
         at = before;
     }
@@ -36,7 +36,7 @@ size_t skip_spaces_right(std::string_view text, size_t at) {
 }
 
 bool stands_alone(std::string_view text, size_t begin, size_t end) {
-    if (begin > 0 && is_word(character_at(text, last_character(text.substr(0, begin))).code)) {
+    if (begin > 0 && is_word(character_at(text, character_before(text, begin)).code)) {
         return false;
     }
     return end == text.size() || !is_word(character_at(text, end).code);

@@ -7,7 +7,7 @@
 #include "core/error.h"
 #include "core/limits.h"
 #include "io/model_folder.h"
-#include "io/text.h"
+#include "io/utf8.h"
 #include "tokenizer/missing_file.h"
 #include "tokenizer/plain_ranges.h"
 #include "tokenizer/tokenizer_impl.h"

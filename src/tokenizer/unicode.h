@@ -1,4 +1,4 @@
-// UTF-8 and the character categories of split patterns: what is at this place of a text?
+// The characters of texts, their categories in split patterns, and bytes that are no characters.
 #pragma once
 
 #include <cstddef>
@@ -6,7 +6,14 @@
 #include <string>
 #include <string_view>
 
+#include "io/utf8.h"
+
 namespace quarot::tokenizer {
+
+using io::append_utf8;
+using io::Character;
+using io::character_at;
+using io::character_before;
 
 // Disjoint; as in the Unicode version of the regular expressions, but for NewerNumber: numeric in
 // the newer version of the Digits step, unassigned in the older one.
@@ -31,24 +38,11 @@ inline bool is_space(char32_t code) {
 // A character of \w, as the rule for added tokens that are single words sees it.
 bool is_word(char32_t code);
 
-struct Character {
-    char32_t code = 0;
-    size_t end = 0;  // where the next character begins
-};
-
-// The character that begins at `at` < text.size(). The text must be valid UTF-8.
-Character character_at(std::string_view text, size_t at);
-
-// Where the last character of a valid, non-empty text begins.
-size_t last_character(std::string_view text);
-
 // Each longest sequence of bytes that begins a character but cannot end one, and each byte that
 // cannot begin one, becomes U+FFFD.
 std::string replace_invalid(std::string_view bytes);
 
 // The length of `bytes` without a character at the end that further bytes could complete.
 size_t complete_length(std::string_view bytes);
-
-void append_utf8(std::string& text, char32_t code);
 
 }  // namespace quarot::tokenizer

@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "io/json.h"
-#include "io/text.h"
+#include "io/utf8.h"
 #include "tokenizer/normalizer.h"
 #include "tokenizer/pretokenizer.h"
 #include "tokenizer/tokenizer.h"
