@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "apps/args.h"
+#include "apps/given.h"
 
 namespace quarot::apps {
 

@@ -6,14 +6,9 @@
 #include <vector>
 
 #include "apps/config_file.h"
+#include "apps/given.h"
 
 namespace quarot::apps {
-
-// One value somebody gave.
-struct Given {
-    std::string source;  // for messages: "--seqlen", "QUAROT_SEQLEN" or "run.toml: seqlen"
-    std::string value;   // of a switch: "true" or "false"
-};
 
 // On the screen of -h, only on that of --help, or nowhere. A hidden flag has no variable either.
 enum class Shown { First, Full, Hidden };

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "io/json.h"
+#include "tokenizer/text_range.h"
 
 namespace quarot::tokenizer {
 
@@ -19,12 +20,6 @@ namespace quarot::tokenizer {
 // bos alone and leave the rest to the files. None: nothing is added on either side, as for a prompt
 // that spells its special tokens itself.
 enum class AddBos { Auto, On, Off, None };
-
-// A stretch [begin, end) of a text, in bytes.
-struct TextRange {
-    size_t begin;
-    size_t end;
-};
 
 class Tokenizer {
   public:
