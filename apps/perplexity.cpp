@@ -24,7 +24,6 @@ namespace {
 struct PerplexityFlags {
     std::string model, text, base;
     std::string text_format = "raw";
-    std::string protocol = "quarot";
     eval::PerplexityOptions options;
     tokenizer::AddBos bos = tokenizer::AddBos::Auto;
     ActivationFlags activations;
@@ -49,9 +48,6 @@ void declare(Args& args, PerplexityFlags& flags) {
     args.add({"--text-format", "FORMAT", "raw, or wikitext-rows (blank line after each row) [raw]",
               [&flags](const Given& g) { flags.text_format = g.value; }})
         .choices = {"raw", "wikitext-rows"};
-    args.add({"--protocol", "NAME", "quarot: separate windows, all tokens but the first [quarot]",
-              [&flags](const Given& g) { flags.protocol = g.value; }})
-        .choices = {"quarot", "llamacpp", "lmeval"};
     add_bos_flag(args, flags.bos);
     flags.activations.declare(args);
     flags.machine.declare(args);
@@ -67,10 +63,6 @@ void declare(Args& args, PerplexityFlags& flags) {
 void check(const PerplexityFlags& flags) {
     require_model(flags.model);
     if (flags.text.empty()) fail(ErrorCode::Usage, "no text is given; name its file with --text");
-    if (flags.protocol != "quarot") {
-        fail(ErrorCode::Unsupported, "--protocol {} is not in this version, expected quarot",
-             flags.protocol);
-    }
 }
 
 struct Run {

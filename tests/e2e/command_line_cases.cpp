@@ -254,7 +254,7 @@ std::vector<CommandLine> exit_code_lines() {
          3,
          {},
          {R"({"error":{"code":3,)"}},
-        {"Code4", perplexity({"--protocol", "llamacpp"}), 4, {}, {"--protocol llamacpp"}},
+        {"Code4", generate({"--chat"}), 4, {}, {"chat template"}},
         {"Code5", {"inspect", "BROKEN"}, 5, {}, {"config.json"}},
         {"Code6", {"generate", "HUGE", "-p", "abc"}, 6, {}, {"GB of memory"}},
         {"Code7", {"logits", "MODEL", "--ids", "1", "--out", "MISSING/l"}, 7, {}, {"missing"}},
