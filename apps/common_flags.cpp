@@ -11,7 +11,6 @@
 #include "apps/arg_values.h"
 #include "apps/flag_names.h"
 #include "core/error.h"
-#include "core/limits.h"
 #include "core/process.h"
 #include "core/progress.h"
 #include "core/thread_pool.h"
@@ -24,6 +23,7 @@ namespace quarot::apps {
 namespace {
 
 constexpr int64_t kMaxThreads = 1024;
+constexpr int64_t kPromptBytes = int64_t{64} << 20;
 
 std::string read_standard_input(int64_t max_bytes) {
     std::string text;
@@ -172,8 +172,8 @@ std::string TextFlags::read() const {
         fail(ErrorCode::Usage, "both --prompt and {} are given, expected one text", file_flag_);
     }
     if (text_) return *text_;
-    if (file_ == "-") return read_standard_input(limits::kPromptBytes);
-    if (file_) return io::read_text(*file_, limits::kPromptBytes);
+    if (file_ == "-") return read_standard_input(kPromptBytes);
+    if (file_) return io::read_text(*file_, kPromptBytes);
     fail(ErrorCode::Usage, "no text is given; use -p TEXT or {} FILE", file_flag_);
 }
 

@@ -6,13 +6,14 @@
 #include "apps/toml_number.h"
 #include "apps/toml_scanner.h"
 #include "core/error.h"
-#include "core/limits.h"
 #include "io/file.h"
 #include "io/text.h"
 
 namespace quarot::apps {
 
 namespace {
+
+constexpr int64_t kFileBytes = int64_t{1} << 20;
 
 std::string what_is_there(const TomlScanner& toml) {
     if (toml.at_end()) return "the file ends";
@@ -67,7 +68,7 @@ ConfigValue read_value(TomlScanner& toml) {
 
 std::string read(const std::string& path) {
     try {
-        return io::read_text(path, limits::kFlagFileBytes);
+        return io::read_text(path, kFileBytes);
     } catch (const Error& error) {
         fail(error.code(), "--config: {}", error.what());
     }

@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "apps/arg_values.h"
-#include "core/limits.h"
 #include "core/log.h"
+#include "model/limits.h"
 
 namespace quarot::apps {
 

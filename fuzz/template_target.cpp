@@ -3,10 +3,10 @@
 // second each: seeds that take memory are of an odd length.
 #include <optional>
 
-#include "core/limits.h"
 #include "fuzz/target.h"
 #include "io/json.h"
 #include "io/utf8.h"
+#include "jinja/limits.h"
 #include "jinja/template.h"
 
 namespace quarot::fuzz {

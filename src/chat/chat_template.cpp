@@ -9,13 +9,15 @@
 #include "chat/template_source.h"
 #include "chat/word.h"
 #include "core/error.h"
-#include "core/limits.h"
 #include "io/text.h"
 #include "io/utf8.h"
+#include "jinja/limits.h"
 #include "jinja/template.h"
 
 namespace quarot::chat {
 namespace {
+
+constexpr size_t kExtras = 16;  // variables that a request may add
 
 using jinja::UserText;
 using jinja::Variable;
@@ -138,9 +140,9 @@ void add_extras(std::vector<Variable>& variables, const io::Json& extra) {
     if (!extra.is_object()) {
         fail(ErrorCode::Usage, "the template variables are {}, expected an object", shown(extra));
     }
-    if (extra.as_object().size() > size_t{limits::kTemplateExtras}) {
+    if (extra.as_object().size() > kExtras) {
         fail(ErrorCode::Usage, "{} template variables are given, {} are allowed",
-             extra.as_object().size(), limits::kTemplateExtras);
+             extra.as_object().size(), kExtras);
     }
     for (const auto& [name, value] : extra.as_object()) {
         check_extra(name, value);

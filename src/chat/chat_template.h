@@ -15,6 +15,10 @@
 #include "io/json.h"
 #include "tokenizer/tokenizer.h"
 
+namespace quarot::limits {
+inline constexpr size_t kConversationBytes = size_t{2} << 20;  // of messages and tools
+}
+
 namespace quarot::chat {
 
 struct Message {

@@ -8,13 +8,11 @@
 #include <fstream>
 
 #include "core/expect_error.h"
-#include "core/limits.h"
 #include "support/temp_dir.h"
 #include "support/tiny_model.h"
 
 namespace quarot::chat {
 namespace {
-
 
 void write(const std::string& path, const std::string& text) {
     std::filesystem::create_directories(std::filesystem::path(path).parent_path());

@@ -7,9 +7,10 @@
 
 #include "chat/word.h"
 #include "core/error.h"
-#include "core/limits.h"
 #include "io/file.h"
+#include "io/limits.h"
 #include "io/text.h"
+#include "jinja/limits.h"
 
 namespace quarot::chat {
 namespace {

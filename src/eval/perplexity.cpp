@@ -8,7 +8,6 @@
 
 #include "core/check.h"
 #include "core/error.h"
-#include "core/limits.h"
 #include "core/process.h"
 #include "core/progress.h"
 #include "io/file.h"
@@ -17,6 +16,8 @@
 namespace quarot::eval {
 
 namespace {
+
+constexpr int64_t kTextBytes = int64_t{1} << 30;
 
 using runtime::StepRows;
 
@@ -191,7 +192,7 @@ PerplexityResult perplexity(runtime::Engine& engine, runtime::Engine* base,
 }
 
 std::string read_evaluation_text(const std::string& path, const std::string& format) {
-    const std::string text = io::read_text(path, limits::kEvaluationTextBytes);
+    const std::string text = io::read_text(path, kTextBytes);
     if (format == "raw") return text;
     if (format != "wikitext-rows") {
         fail(ErrorCode::Usage, "--text-format is {}, expected raw or wikitext-rows", format);

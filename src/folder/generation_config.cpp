@@ -5,7 +5,8 @@
 #include <system_error>
 
 #include "core/error.h"
-#include "core/limits.h"
+#include "folder/limits.h"
+#include "model/limits.h"
 
 namespace quarot::folder {
 
@@ -30,7 +31,7 @@ std::optional<float> read_number(const io::Json& object, std::string_view key, L
 std::optional<int64_t> read_top_k(const io::Json& object) {
     const io::Json* found = object.find("top_k");
     if (found == nullptr) return std::nullopt;
-    return found->as_int(0, limits::kTokenIds);
+    return found->as_int(0, limits::kVocabulary);
 }
 
 std::optional<bool> read_do_sample(const io::Json& object) {

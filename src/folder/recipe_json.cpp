@@ -8,7 +8,6 @@
 
 #include "core/check.h"
 #include "core/error.h"
-#include "core/limits.h"
 #include "io/text.h"
 
 namespace quarot::folder {
@@ -16,6 +15,7 @@ namespace quarot::folder {
 namespace {
 
 constexpr int64_t kFormatVersion = 1;
+constexpr size_t kNameBytes = 64;
 constexpr int64_t kMaxSize = int64_t{1} << 24;  // of blocks, positions and calibration
 
 template <typename Enum>
@@ -105,7 +105,7 @@ std::string read_name(const io::Json& json) {
         return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
                c == '-' || c == '_' || c == '.';
     };
-    bool plain = !name.empty() && name.size() <= limits::kRecipeNameBytes && name != "none";
+    bool plain = !name.empty() && name.size() <= kNameBytes && name != "none";
     for (const char c : name) plain = plain && is_plain(c);
     if (plain) return name;
     fail(ErrorCode::Corrupt, "{} is \"{}\", expected the name of a recipe", json.place(),

@@ -3,7 +3,6 @@
 #include <filesystem>
 
 #include "core/error.h"
-#include "core/limits.h"
 #include "io/file_names.h"
 #include "io/hash.h"
 #include "io/text.h"

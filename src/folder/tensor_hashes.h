@@ -8,6 +8,10 @@
 
 #include "io/json.h"
 
+namespace quarot::limits {
+inline constexpr int64_t kProvenanceBytes = int64_t{64} << 20;  // of quarot.json
+}
+
 namespace quarot::folder {
 
 // The XXH3-128 digests that quarot.json keeps for every tensor of its folder.

@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "core/check.h"
-#include "core/limits.h"
+#include "generation/limits.h"
 
 namespace quarot::generation {
 

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "core/error.h"
-#include "core/limits.h"
+#include "generation/limits.h"
 #include "io/text.h"
 #include "io/utf8.h"
 

@@ -7,7 +7,7 @@
 #include <random>
 
 #include "core/error.h"
-#include "core/limits.h"
+#include "generation/limits.h"
 #include "generation/stop_filter.h"
 #include "io/utf8.h"
 

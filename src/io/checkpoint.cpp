@@ -8,8 +8,8 @@
 
 #include "core/checked_math.h"
 #include "core/error.h"
-#include "core/limits.h"
 #include "io/json.h"
+#include "io/limits.h"
 #include "io/model_folder.h"
 #include "io/shard_index.h"
 #include "io/text.h"

@@ -9,7 +9,7 @@
 #include <variant>
 #include <vector>
 
-#include "core/limits.h"
+#include "io/limits.h"
 
 namespace quarot::io {
 

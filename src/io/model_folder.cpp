@@ -9,7 +9,7 @@
 #include <string_view>
 
 #include "core/error.h"
-#include "core/limits.h"
+#include "io/limits.h"
 #include "io/text.h"
 
 namespace quarot::io {

@@ -7,8 +7,8 @@
 
 #include "core/checked_math.h"
 #include "core/error.h"
-#include "core/limits.h"
 #include "io/json.h"
+#include "io/limits.h"
 #include "io/text.h"
 
 namespace quarot::io {

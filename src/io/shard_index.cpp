@@ -5,8 +5,8 @@
 #include <string_view>
 
 #include "core/error.h"
-#include "core/limits.h"
 #include "core/log.h"
+#include "io/limits.h"
 #include "io/text.h"
 
 namespace quarot::io {

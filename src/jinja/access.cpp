@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "io/text.h"
 #include "jinja/compare.h"
+#include "jinja/limits.h"
 #include "jinja/methods.h"
 #include "jinja/text_tools.h"
 #include "jinja/unicode.h"

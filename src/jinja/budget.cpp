@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "jinja/limits.h"
 
 namespace quarot::jinja {
 

@@ -6,8 +6,6 @@
 #include <cstdint>
 #include <functional>
 
-#include "core/limits.h"
-
 namespace quarot::jinja {
 
 // The counts are the same on every machine; the clock, if there is one, only ends a rendering

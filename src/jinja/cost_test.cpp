@@ -7,9 +7,9 @@
 
 #include "core/error.h"
 #include "core/expect_error.h"
-#include "core/limits.h"
 #include "jinja/budget.h"
 #include "jinja/interpreter.h"
+#include "jinja/limits.h"
 #include "jinja/statement_parser.h"
 
 namespace quarot::jinja {

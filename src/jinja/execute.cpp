@@ -3,6 +3,7 @@
 #include "jinja/compare.h"
 #include "jinja/filters.h"
 #include "jinja/inner_scope.h"
+#include "jinja/limits.h"
 #include "jinja/spell.h"
 
 namespace quarot::jinja {

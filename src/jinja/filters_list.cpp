@@ -8,6 +8,7 @@
 #include "jinja/compare.h"
 #include "jinja/filters.h"
 #include "jinja/item_key.h"
+#include "jinja/limits.h"
 #include "jinja/merge_sort.h"
 #include "jinja/parameters.h"
 #include "jinja/text_tools.h"

@@ -10,6 +10,7 @@
 #include "jinja/arithmetic.h"
 #include "jinja/compare.h"
 #include "jinja/filters.h"
+#include "jinja/limits.h"
 #include "jinja/methods.h"
 #include "jinja/numbers.h"
 #include "jinja/parameters.h"

@@ -8,7 +8,7 @@
 
 #include "core/checked_math.h"
 #include "core/error.h"
-#include "core/limits.h"
+#include "jinja/limits.h"
 #include "jinja/numbers.h"
 #include "jinja/spell.h"
 #include "jinja/unicode.h"

@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "io/text.h"
 #include "jinja/compare.h"
+#include "jinja/limits.h"
 #include "jinja/parameters.h"
 #include "jinja/spell.h"
 

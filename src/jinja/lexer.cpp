@@ -5,8 +5,8 @@
 #include <optional>
 
 #include "core/error.h"
-#include "core/limits.h"
 #include "io/text.h"
+#include "jinja/limits.h"
 #include "jinja/numbers.h"
 #include "jinja/string_literal.h"
 #include "jinja/unicode.h"

@@ -1,7 +1,7 @@
 // Whitespace, comments, raw blocks and literals.
 #include "jinja/lexer.h"
 
-#include "core/limits.h"
+#include "jinja/limits.h"
 #include "jinja/render_for_tests.h"
 
 namespace quarot::jinja {

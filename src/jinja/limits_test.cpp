@@ -1,5 +1,5 @@
 // Do templates that would run for ever, take all memory or nest without end end with an error?
-#include "core/limits.h"
+#include "jinja/limits.h"
 
 #include <string>
 #include <vector>

@@ -2,6 +2,7 @@
 #include "jinja/runtime.h"
 
 #include "core/error.h"
+#include "jinja/limits.h"
 
 namespace quarot::jinja {
 

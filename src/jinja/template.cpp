@@ -2,10 +2,10 @@
 #include "jinja/template.h"
 
 #include "core/error.h"
-#include "core/limits.h"
 #include "io/text.h"
 #include "io/utf8.h"
 #include "jinja/interpreter.h"
+#include "jinja/limits.h"
 #include "jinja/statement_parser.h"
 #include "jinja/value_of_json.h"
 

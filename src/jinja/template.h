@@ -43,7 +43,7 @@ class Template {
     ~Template();
 
     // Error{Usage} with the message of raise_exception, Error{Corrupt} if the template fails or
-    // exceeds a limit of core/limits.h, Error{Unsupported} as above.
+    // exceeds a limit of jinja/limits.h, Error{Unsupported} as above.
     Text render(const std::vector<Variable>& variables, const Surroundings& around = {}) const;
 
   private:

@@ -2,9 +2,9 @@
 #include <algorithm>
 
 #include "core/error.h"
-#include "core/limits.h"
 #include "io/text.h"
 #include "jinja/expression_parser.h"
+#include "jinja/limits.h"
 
 namespace quarot::jinja {
 namespace {

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "jinja/limits.h"
 
 namespace quarot::jinja {
 namespace {

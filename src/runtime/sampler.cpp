@@ -10,7 +10,7 @@
 
 #include "core/check.h"
 #include "core/error.h"
-#include "core/limits.h"
+#include "model/limits.h"
 #include "runtime/portable_exp.h"
 
 namespace quarot::runtime {

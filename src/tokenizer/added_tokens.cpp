@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "core/error.h"
-#include "core/limits.h"
 #include "io/text.h"
+#include "tokenizer/limits.h"
 
 namespace quarot::tokenizer {
 namespace {

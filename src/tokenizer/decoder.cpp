@@ -2,10 +2,10 @@
 #include "tokenizer/decoder.h"
 
 #include "core/error.h"
-#include "core/limits.h"
 #include "io/text.h"
 #include "tokenizer/byte_token.h"
 #include "tokenizer/character_field.h"
+#include "tokenizer/limits.h"
 #include "tokenizer/metaspace.h"
 
 namespace quarot::tokenizer {

@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "core/expect_error.h"
-#include "core/limits.h"
 #include "io/utf8.h"
 #include "tokenizer/decoding.h"
+#include "tokenizer/limits.h"
 #include "tokenizer/test_model.h"
 
 namespace quarot::tokenizer {

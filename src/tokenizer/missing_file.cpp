@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "core/error.h"
-#include "core/limits.h"
+#include "io/limits.h"
 #include "io/text.h"
 
 namespace quarot::tokenizer {

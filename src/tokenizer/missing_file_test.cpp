@@ -8,7 +8,7 @@
 
 #include "core/error.h"
 #include "core/expect_error.h"
-#include "core/limits.h"
+#include "io/limits.h"
 #include "support/temp_dir.h"
 #include "tokenizer/test_model.h"
 

@@ -13,8 +13,8 @@
 
 #include "core/check.h"
 #include "core/error.h"
-#include "core/limits.h"
 #include "io/text.h"
+#include "tokenizer/limits.h"
 #include "tokenizer/regex_syntax.h"
 #include "tokenizer/unicode.h"
 

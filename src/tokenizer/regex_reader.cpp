@@ -2,8 +2,8 @@
 #include "tokenizer/regex_reader.h"
 
 #include "core/error.h"
-#include "core/limits.h"
 #include "io/text.h"
+#include "tokenizer/limits.h"
 #include "tokenizer/unicode.h"
 
 namespace quarot::tokenizer {

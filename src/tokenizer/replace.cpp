@@ -4,8 +4,8 @@
 #include <algorithm>
 
 #include "core/error.h"
-#include "core/limits.h"
 #include "io/text.h"
+#include "tokenizer/limits.h"
 #include "tokenizer/unicode.h"
 
 namespace quarot::tokenizer {

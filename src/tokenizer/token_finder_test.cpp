@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-#include "core/limits.h"
+#include "tokenizer/limits.h"
 
 namespace quarot::tokenizer {
 namespace {

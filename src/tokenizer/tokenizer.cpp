@@ -5,9 +5,9 @@
 #include <utility>
 
 #include "core/error.h"
-#include "core/limits.h"
 #include "io/model_folder.h"
 #include "io/utf8.h"
+#include "tokenizer/limits.h"
 #include "tokenizer/missing_file.h"
 #include "tokenizer/plain_ranges.h"
 #include "tokenizer/tokenizer_impl.h"

@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "core/expect_error.h"
-#include "core/limits.h"
 #include "support/temp_dir.h"
+#include "tokenizer/limits.h"
 #include "tokenizer/test_model.h"
 #include "tokenizer/tokenizer.h"
 

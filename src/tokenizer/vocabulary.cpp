@@ -2,8 +2,8 @@
 #include "tokenizer/vocabulary.h"
 
 #include "core/error.h"
-#include "core/limits.h"
 #include "io/text.h"
+#include "tokenizer/limits.h"
 
 namespace quarot::tokenizer {
 

@@ -3,8 +3,6 @@
 
 #include <utility>
 
-#include "core/limits.h"
-
 namespace quarot::verify {
 
 void ProblemList::add(std::string sentence) {

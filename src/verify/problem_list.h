@@ -6,6 +6,10 @@
 #include <unordered_set>
 #include <vector>
 
+namespace quarot::limits {
+inline constexpr size_t kProblems = 1000;
+}
+
 namespace quarot::verify {
 
 class ProblemList {

@@ -4,8 +4,6 @@
 
 #include <string>
 
-#include "core/limits.h"
-
 namespace quarot::verify {
 namespace {
 

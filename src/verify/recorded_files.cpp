@@ -3,7 +3,7 @@
 #include "verify/recorded_files.h"
 
 #include "core/error.h"
-#include "core/limits.h"
+#include "folder/tensor_hashes.h"
 #include "io/file.h"
 #include "io/json.h"
 #include "io/seal.h"

@@ -4,8 +4,8 @@
 #include <limits>
 
 #include "core/error.h"
-#include "core/limits.h"
 #include "folder/families/rope_fields.h"
+#include "folder/limits.h"
 #include "io/text.h"
 
 namespace quarot::folder {

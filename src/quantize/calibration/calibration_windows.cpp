@@ -3,19 +3,20 @@
 #include <limits>
 
 #include "core/error.h"
-#include "core/limits.h"
 #include "quantize/calibration/python_random.h"
 
 namespace quarot::quantize {
 namespace {
 
+constexpr int64_t kCalibrationTokens = int64_t{1} << 26;  // windows times the tokens of one
+
 // The recipe's limits keep n_samples * seqlen far from overflow.
 void check_length(int64_t n_tokens, const CalibrationSpec& spec) {
-    if (spec.n_samples * spec.seqlen > limits::kCalibrationTokens) {
+    if (spec.n_samples * spec.seqlen > kCalibrationTokens) {
         fail(ErrorCode::Usage,
              "{} calibration windows of {} tokens are wanted, expected at most {} tokens together; "
              "use a smaller --nsamples or --seqlen",
-             spec.n_samples, spec.seqlen, limits::kCalibrationTokens);
+             spec.n_samples, spec.seqlen, kCalibrationTokens);
     }
     const bool first = spec.windows == CalibrationWindows::First;
     const int64_t needed = first ? spec.n_samples * spec.seqlen : spec.seqlen + 1;

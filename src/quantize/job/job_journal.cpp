@@ -12,13 +12,14 @@
 #include <utility>
 
 #include "core/error.h"
-#include "core/limits.h"
 #include "io/file.h"
 #include "io/output_file.h"
 #include "io/seal.h"
 
 namespace quarot::quantize {
 namespace {
+
+constexpr int64_t kJournalBytes = int64_t{64} << 20;
 
 std::string line_of(const LayerRecord& record, int64_t layer) {
     io::Json json;
@@ -45,7 +46,7 @@ std::optional<LayerRecord> record_of(std::string_view line, int64_t layer) {
 std::string text_of(const std::string& path) {
     if (!std::filesystem::exists(path)) return {};
     try {
-        return io::read_text(path, limits::kJournalBytes);
+        return io::read_text(path, kJournalBytes);
     } catch (const Error& error) {
         if (error.code() == ErrorCode::Io) throw;
         return {};

@@ -15,7 +15,6 @@
 
 #include "core/check.h"
 #include "core/error.h"
-#include "core/limits.h"
 #include "core/log.h"
 #include "io/file.h"
 #include "io/file_names.h"
@@ -29,6 +28,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kJobFile = "job.json";
+constexpr int64_t kJobBytes = int64_t{1} << 20;
 constexpr const char* kJournalFile = "journal.jsonl";
 constexpr const char* kResultFile = "result.sha256";  // of the result's provenance file
 constexpr const char* kSchema = "quarot.job/1";
@@ -139,7 +139,7 @@ std::optional<io::Json> stored_job(const std::string& path) {
         return std::nullopt;
     }
     try {
-        const io::Json json = io::Json::parse(io::read_text(file, limits::kJobBytes), kJobFile);
+        const io::Json json = io::Json::parse(io::read_text(file, kJobBytes), kJobFile);
         if (json.at("schema").as_string() == kSchema) return json.at("job");
     } catch (const Error& failure) {
         if (failure.code() == ErrorCode::Io) throw;
