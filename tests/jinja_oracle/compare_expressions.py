@@ -7,7 +7,7 @@ from driver import render_all
 from environment import make_environment, render
 from expressions import VARIABLES, Grammar
 
-OUTPUT_BYTES = 4 << 20  # core/limits.h
+OUTPUT_BYTES = 4 << 20  # jinja/limits.h
 MOST_UNSUPPORTED = 0.03  # of what jinja2 can do
 
 
