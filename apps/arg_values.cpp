@@ -49,6 +49,17 @@ int64_t as_integer(const Given& given, int64_t min, int64_t max) {
     return *value;
 }
 
+std::vector<int64_t> as_integers(const Given& given, int64_t min, int64_t max) {
+    std::vector<int64_t> values;
+    for (size_t start = 0; start <= given.value.size();) {
+        const size_t comma = std::min(given.value.find(',', start), given.value.size());
+        values.push_back(
+            as_integer({given.source, given.value.substr(start, comma - start)}, min, max));
+        start = comma + 1;
+    }
+    return values;
+}
+
 float as_number(const Given& given, float min, float max, bool above_min) {
     const auto value = parse_whole<float>(given.value);
     const bool fits = value && std::isfinite(*value) && *value <= max &&

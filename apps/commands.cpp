@@ -10,6 +10,7 @@ constexpr Command kCommands[] = {
     {"plan", "say what a quantize job will take, and what stands in its way", plan_command},
     {"perplexity", "measure how well a model predicts a text", perplexity_command},
     {"generate", "continue a prompt", generate_command},
+    {"bench", "measure how fast a model runs, or a shape without any file", bench_command},
     {"reproduce", "measure every row of the paper's tables on one model", reproduce_command},
     {"inspect", "tell what a model folder holds, from its headers alone", inspect_command},
     {"verify", "check every file of a model folder against its format and digests", verify_command},

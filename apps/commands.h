@@ -24,6 +24,7 @@ struct Command {
 // In the order in which the overview lists them.
 std::span<const Command> commands();
 
+Work bench_command(Args& args);
 Work completion_command(Args& args);
 Work generate_command(Args& args);
 Work inspect_command(Args& args);

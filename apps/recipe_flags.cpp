@@ -161,6 +161,23 @@ Recipe RecipeFlags::resolve(bool has_text) const {
     return recipe;
 }
 
+std::optional<folder::ActivationOverrides> RecipeFlags::run_time_changes() const {
+    const bool changes_weights =
+        !recipe_.empty() || w_bits_ || down_bits_ || head_bits_ || w_clip_search_ ||
+        w_asymmetric_ || a_asymmetric_ || method_ || rotate_ || dtype_ || hadamard_dtype_ ||
+        a_zero_ || group_scales_ || calib_windows_ || calib_activations_ || seed_ || group_size_ ||
+        a_group_size_ || n_samples_ || seqlen_ || damp_ || smooth_alpha_ || act_order_;
+    if (changes_weights) return std::nullopt;
+    folder::ActivationOverrides changes;
+    changes.a_bits = a_bits_;
+    changes.k_bits = first_of(k_bits_, kv_bits_);
+    changes.v_bits = first_of(v_bits_, kv_bits_);
+    changes.a_clip = a_clip_;
+    changes.k_clip = first_of(k_clip_, kv_clip_);
+    changes.v_clip = first_of(v_clip_, kv_clip_);
+    return changes;
+}
+
 void RecipeFlags::apply_formats(Recipe& recipe) const {
     const auto set = [](auto& to, const auto& value) {
         if (value) to = *value;

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "apps/args.h"
+#include "folder/load_weights.h"
 #include "recipe/recipe.h"
 
 namespace quarot::apps {
@@ -18,6 +19,8 @@ class RecipeFlags {
     // recipe with these settings, or "custom". has_text: is there a calibration text? Error{Usage,
     // Unsupported}.
     Recipe resolve(bool has_text) const;
+    // What the flags change of a folder as it is; empty if one of them changes its weights.
+    std::optional<folder::ActivationOverrides> run_time_changes() const;
     // Was the length of calibration windows chosen, or is it the default?
     bool has_seqlen() const { return seqlen_.has_value(); }
 

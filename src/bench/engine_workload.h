@@ -1,0 +1,41 @@
+// A speed test run on an engine, with random token ids.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <random>
+#include <vector>
+
+#include "bench/speed_test.h"
+#include "runtime/engine.h"
+
+namespace quarot::bench {
+
+// What an engine needs to run the test.
+runtime::EngineLimits limits_of(const SpeedTest& test);
+
+// The workload is the only client of an engine of limits_of(test), which must outlive it. The last
+// token of a prompt and every token of decoding give logits, as generating needs them. A signal
+// ends it between steps.
+class EngineWorkload : public Workload {
+  public:
+    EngineWorkload(const SpeedTest& test, runtime::Engine& engine);
+
+    void prepare() override;  // new sequences, with `depth` tokens each
+    void warm_up() override;  // the whole prompt, or one step
+    void run() override;
+
+  private:
+    // n_tokens more for every sequence, all in the same steps.
+    void feed(int64_t n_tokens);
+    void add_sequence(std::vector<int32_t> tokens);
+    std::vector<int32_t> random_ids(int64_t n);
+
+    SpeedTest test_;
+    runtime::Engine& engine_;
+    std::mt19937 random_;
+    std::vector<float> logits_;                                       // [vocab]
+    std::vector<std::unique_ptr<runtime::ScopedRequest>> sequences_;  // none before its first token
+};
+
+}  // namespace quarot::bench

@@ -1,0 +1,213 @@
+#include "bench/random_weights.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <random>
+#include <utility>
+#include <vector>
+
+#include "core/check.h"
+#include "core/checked_math.h"
+#include "core/error.h"
+#include "core/process.h"
+#include "core/progress.h"
+#include "model/role_formats.h"
+#include "tensor/float_convert.h"
+#include "tensor/quantized_matrix.h"
+
+namespace quarot::bench {
+
+namespace {
+
+using model::LinearRole;
+using model::ModelConfig;
+
+DType dense_dtype(const Recipe& recipe) {
+    return recipe.storage.value_or(DType::BF16);
+}
+
+// As quantizing does: what is folded or quantized belongs to the head alone.
+bool is_tied(const ModelConfig& config, const Recipe& recipe) {
+    return config.tied_embeddings && !recipe.rotation.fold_norms && recipe.head_bits == 16;
+}
+
+// Of a weight as a backend holds it: codes in containers of 4 or 8 bits, scales as F32.
+int64_t linear_bytes(LinearRole role, const ModelConfig& config, const Recipe& recipe) {
+    const int64_t out = out_features(role, config);
+    const int64_t in = in_features(role, config);
+    const int bits = weight_bits(recipe, role);
+    if (bits == 16) return out * in * size_of(dense_dtype(recipe));
+    const int64_t group = recipe.weights.group_size;
+    const int64_t n_groups = group == 0 ? 1 : ceil_div(in, group);
+    return out * (in * (bits <= 4 ? 4 : 8) / 8 + n_groups * size_of(DType::F32));
+}
+
+int64_t layer_bytes(const ModelConfig& config, const Recipe& recipe) {
+    int64_t bytes = 0;
+    for (const LinearRole role : model::kLayerRoles) bytes += linear_bytes(role, config, recipe);
+    return bytes;
+}
+
+int64_t embedding_and_head_bytes(const ModelConfig& config, const Recipe& recipe) {
+    const int64_t head =
+        is_tied(config, recipe) ? 0 : linear_bytes(LinearRole::LmHead, config, recipe);
+    return config.vocab * config.hidden * size_of(dense_dtype(recipe)) + head;
+}
+
+// Sign and fraction bits are random, the exponent is that of 2^-6.
+struct FloatPattern {
+    uint64_t random;
+    uint64_t exponent;
+};
+
+FloatPattern pattern_of(DType dtype) {
+    switch (dtype) {
+        case DType::F32:
+            return {0x807fffff'807fffff, 0x3c800000'3c800000};
+        case DType::BF16:
+            return {0x807f807f'807f807f, 0x3c803c80'3c803c80};
+        case DType::F16:
+            return {0x83ff83ff'83ff83ff, 0x24002400'24002400};
+        default:
+            break;
+    }
+    QUAROT_CHECK(false, "{}", name_of(dtype));
+    return {};
+}
+
+class Maker {
+  public:
+    Maker(const ModelConfig& config, const Recipe& recipe, uint64_t seed, kernels::Backend& backend)
+        : config_(config), recipe_(recipe), random_(seed), backend_(backend) {}
+
+    void make_embedding_and_head(model::Weights& weights) {
+        auto table = dense(config_.vocab, config_.hidden);
+        weights.lm_head = is_tied(config_, recipe_) ? backend_.prepare_linear({table, {}})
+                                                    : linear(LinearRole::LmHead);
+        weights.embedding = backend_.prepare_embedding(std::move(table));
+    }
+
+    model::LayerWeights layer() {
+        model::LayerWeights layer;
+        layer.attention_norm = gain();
+        layer.mlp_norm = gain();
+        for (const LinearRole role : model::kLayerRoles) {
+            layer.linears[static_cast<size_t>(role)] = linear(role);
+        }
+        return layer;
+    }
+
+    // None where it is folded; else one that a backend has to multiply by.
+    model::Gain gain() {
+        const float value = recipe_.rotation.fold_norms ? 1.0f : 0.5f;
+        return model::upload_gain(std::vector<float>(static_cast<size_t>(config_.hidden), value),
+                                  backend_);
+    }
+
+  private:
+    std::unique_ptr<kernels::Linear> linear(LinearRole role) {
+        const int64_t out = out_features(role, config_);
+        const int64_t in = in_features(role, config_);
+        kernels::LinearWeights weights;
+        if (weight_bits(recipe_, role) == 16) {
+            weights.matrix = dense(out, in);
+        } else {
+            weights.matrix = codes(out, in, weight_format(recipe_, role));
+        }
+        if (has_bias(role, config_)) weights.bias.assign(static_cast<size_t>(out), 0.125f);
+        weights.activation_group = activation_format(recipe_, role).group_size;
+        return backend_.prepare_linear(std::move(weights));
+    }
+
+    std::shared_ptr<const Tensor> dense(int64_t rows, int64_t cols) {
+        const DType dtype = dense_dtype(recipe_);
+        const FloatPattern pattern = pattern_of(dtype);
+        auto tensor = std::make_shared<Tensor>(dtype, Shape{rows, cols});
+        fill(*tensor, pattern.random, pattern.exponent);
+        return tensor;
+    }
+
+    // Scales give outputs about the size of the inputs.
+    QuantizedMatrix codes(int64_t rows, int64_t cols, const WeightFormat& format) {
+        QuantizedMatrix matrix =
+            make_quantized_matrix(rows, cols, format.bits, format.group_size, format.symmetric);
+        fill(matrix.packed, ~uint64_t{0}, 0);
+        const double code_rms = std::ldexp(1.0, format.bits) / std::sqrt(12.0);
+        const auto scale =
+            static_cast<float>(1.0 / (code_rms * std::sqrt(static_cast<double>(cols))));
+        const auto n_scales = static_cast<size_t>(rows * matrix.n_groups());
+        narrow(matrix.scales.dtype(), std::vector<float>(n_scales, scale), matrix.scales.data());
+        if (!format.symmetric) {
+            std::fill_n(matrix.zero_points.as<uint8_t>(), n_scales,
+                        static_cast<uint8_t>(1 << (format.bits - 1)));
+        }
+        return matrix;
+    }
+
+    // Every 8 bytes are random bits where `random` has ones, and those of `fixed`.
+    void fill(Tensor& tensor, uint64_t random, uint64_t fixed) {
+        for (int64_t at = 0; at < tensor.bytes(); at += 8) {
+            const uint64_t word = (random_() & random) | fixed;
+            const auto n = static_cast<size_t>(std::min<int64_t>(8, tensor.bytes() - at));
+            std::memcpy(tensor.data() + at, &word, n);
+        }
+    }
+
+    const ModelConfig& config_;
+    const Recipe& recipe_;
+    std::mt19937_64 random_;
+    kernels::Backend& backend_;
+};
+
+}  // namespace
+
+MemoryNeed memory_need(const ModelConfig& config, const Recipe& recipe, const CacheSize& cache) {
+    model::Weights frame;
+    frame.config = config;
+    frame.recipe = recipe;
+    const int64_t rope_table = cache.n_positions * config.head_dim / 2 * size_of(DType::F32);
+    return {
+        .weights = embedding_and_head_bytes(config, recipe) +
+                   config.n_layers * layer_bytes(config, recipe) +
+                   2 * 2 * rope_table,  // cosines and sines, here and on the backend
+        .kv_cache = checked_mul(kernels::kv_bytes_per_token(frame.kv_descriptor()), cache.n_tokens)
+                        .value_or(std::numeric_limits<int64_t>::max())};
+}
+
+int64_t fitting_layers(ModelConfig config, const Recipe& recipe, const CacheSize& cache,
+                       int64_t available) {
+    while (config.n_layers > 0) {
+        const MemoryNeed need = memory_need(config, recipe, cache);
+        const auto bytes = checked_add(need.weights, need.kv_cache);
+        if (bytes && *bytes <= available) break;
+        --config.n_layers;
+    }
+    return config.n_layers;
+}
+
+model::Weights random_weights(const ModelConfig& config, const Recipe& recipe, int64_t n_positions,
+                              const std::string& name, uint64_t seed, kernels::Backend& backend) {
+    if (recipe.outliers.enabled()) {
+        fail(ErrorCode::Unsupported,
+             "recipe {} keeps columns apart, which random weights do not have in this version",
+             recipe.name);
+    }
+    model::check_groups(recipe, config);
+    model::Weights weights = weights_frame(config, recipe, name, n_positions, backend);
+    Maker maker(config, recipe, seed, backend);
+    Progress progress("making random weights", config.n_layers + 1);
+    maker.make_embedding_and_head(weights);
+    progress.advance();
+    for (int64_t layer = 0; layer < config.n_layers; ++layer) {
+        throw_if_interrupted();
+        weights.layers.push_back(maker.layer());
+        progress.advance();
+    }
+    weights.final_norm = maker.gain();
+    return weights;
+}
+
+}  // namespace quarot::bench

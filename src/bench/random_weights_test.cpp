@@ -1,0 +1,196 @@
+#include "bench/random_weights.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "core/error.h"
+#include "kernels/backend.h"
+#include "runtime/engine.h"
+
+namespace quarot::bench {
+namespace {
+
+using model::LinearRole;
+using model::ModelConfig;
+
+constexpr int64_t kPositions = 32;
+
+ModelConfig small_config() {
+    return {.hidden = 64,
+            .ffn = 96,
+            .n_layers = 2,
+            .n_heads = 4,
+            .n_kv_heads = 2,
+            .head_dim = 16,
+            .vocab = 100,
+            .max_positions = kPositions,
+            .tied_embeddings = true};
+}
+
+class RandomWeights : public testing::Test {
+  protected:
+    model::Weights make(const Recipe& recipe, uint64_t seed = 1,
+                        const ModelConfig& config = small_config()) {
+        return random_weights(config, recipe, kPositions, "small", seed, *backend_);
+    }
+
+    // Of the last of five tokens.
+    std::vector<float> logits(const model::Weights& weights) {
+        runtime::Engine engine(weights, *backend_, {.context = kPositions});
+        std::vector<float> logits(static_cast<size_t>(weights.config.vocab));
+        runtime::ScopedRequest request(
+            engine, {.tokens = {7, 99, 0, 3, 50}, .max_tokens = 5},
+            [&](const runtime::StepRows& rows) { rows.logits(0, 1, logits); });
+        request.wait();
+        return logits;
+    }
+
+    // What a linear makes of a row of ones.
+    std::vector<float> row_sums(const kernels::Linear& linear) {
+        std::vector<float> ones(static_cast<size_t>(linear.in_features()), 1.0f);
+        std::vector<float> sums(static_cast<size_t>(linear.out_features()));
+        const auto row = [](std::vector<float>& values) {
+            const auto n = static_cast<int64_t>(values.size());
+            return kernels::Rows{values.data(), DType::F32, 1, n, n};
+        };
+        backend_->linear({.in = kernels::Operand{row(ones)}, .weight = linear, .out = row(sums)});
+        return sums;
+    }
+
+    const std::unique_ptr<kernels::Backend> backend_ = kernels::make_backend("cpu", {1, ""});
+};
+
+Recipe grouped_and_asymmetric() {
+    Recipe recipe = named_recipe("quarot-rtn");
+    recipe.weights.group_size = 16;
+    recipe.weights.symmetric = false;
+    recipe.weights.bits = 3;
+    return recipe;
+}
+
+TEST_F(RandomWeights, RunInEveryKindOfRecipe) {
+    Recipe half = named_recipe("quarot-rtn");
+    half.storage = DType::F16;
+    for (const Recipe& recipe :
+         {named_recipe("quarot-rtn"), named_recipe("rtn"), named_recipe("w8a8kv8"),
+          grouped_and_asymmetric(), half, full_precision_recipe()}) {
+        const std::vector<float> values = logits(make(recipe));
+        const auto [lo, hi] = std::minmax_element(values.begin(), values.end());
+        EXPECT_TRUE(std::all_of(values.begin(), values.end(), [](float v) {
+            return std::isfinite(v);
+        })) << recipe.name;
+        EXPECT_LT(*lo, *hi) << recipe.name;
+    }
+}
+
+TEST_F(RandomWeights, DependOnTheSeedAlone) {
+    const Recipe recipe = named_recipe("quarot-rtn");
+    EXPECT_EQ(logits(make(recipe, 1)), logits(make(recipe, 1)));
+    EXPECT_NE(logits(make(recipe, 1)), logits(make(recipe, 2)));
+}
+
+TEST_F(RandomWeights, AreOthersInEveryMatrix) {
+    const model::Weights weights = make(named_recipe("quarot-rtn"));
+    const auto sums = [&](size_t layer, LinearRole role) {
+        return row_sums(weights.layers[layer].linear(role));
+    };
+    EXPECT_NE(sums(0, LinearRole::Q), sums(1, LinearRole::Q));
+    EXPECT_NE(sums(0, LinearRole::Gate), sums(0, LinearRole::Up));
+}
+
+TEST_F(RandomWeights, HaveTheWidthsOfTheRecipe) {
+    Recipe recipe = named_recipe("quarot-rtn");
+    recipe.down_bits = 8;
+    recipe.head_bits = 5;
+    const model::Weights weights = make(recipe);
+    ASSERT_EQ(weights.layers.size(), 2u);
+    EXPECT_EQ(weights.layers[1].linear(LinearRole::Q).bits(), 4);
+    EXPECT_EQ(weights.layers[1].linear(LinearRole::Down).bits(), 8);
+    EXPECT_EQ(weights.lm_head->bits(), 5);
+    EXPECT_EQ(weights.n_positions, kPositions);
+}
+
+TEST_F(RandomWeights, HaveGainsWhereTheRecipeLeavesNormsUnfolded) {
+    EXPECT_EQ(make(named_recipe("quarot-rtn")).final_norm.data(), nullptr);
+    const model::Weights unfolded = make(named_recipe("rtn"));
+    EXPECT_NE(unfolded.final_norm.data(), nullptr);
+    EXPECT_NE(unfolded.layers[1].mlp_norm.data(), nullptr);
+}
+
+TEST_F(RandomWeights, HaveTheBiasesOfTheShape) {
+    ModelConfig config = small_config();
+    const std::vector<float> without =
+        row_sums(make(named_recipe("quarot-rtn")).layers[0].linear(LinearRole::Q));
+    config.attention_bias = true;
+    const std::vector<float> with =
+        row_sums(make(named_recipe("quarot-rtn"), 1, config).layers[0].linear(LinearRole::Q));
+    for (size_t i = 0; i < with.size(); ++i) EXPECT_FLOAT_EQ(with[i], without[i] + 0.125f);
+}
+
+TEST_F(RandomWeights, GroupsThatDivideNothingAreRefused) {
+    Recipe recipe = named_recipe("quarot-rtn");
+    recipe.weights.group_size = 24;
+    EXPECT_THROW(make(recipe), Error);
+}
+
+TEST_F(RandomWeights, ColumnsKeptApartAreRefused) {
+    try {
+        make(named_recipe("atom-64g"));
+        FAIL() << "no error";
+    } catch (const Error& error) {
+        EXPECT_EQ(error.code(), ErrorCode::Unsupported);
+        EXPECT_NE(std::string(error.what()).find("atom-64g"), std::string::npos) << error.what();
+    }
+}
+
+// q and o: 64 * 64 codes and 64 scales; k and v: 32 * 64; gate, up: 96 * 64; down: 64 * 96.
+constexpr int64_t kCodes = 2 * 64 * 64 + 2 * 32 * 64 + 2 * 96 * 64 + 64 * 96;
+constexpr int64_t kScales = 2 * 64 + 2 * 32 + 2 * 96 + 64;
+constexpr int64_t kTableEntries = 100 * 64;
+constexpr CacheSize kCache = {.n_positions = 7, .n_tokens = 10};
+constexpr int64_t kRopeTables = 7 * 8 * 4 * 2 * 2;  // 8 angles a position
+
+TEST(MemoryNeed, CountsContainersScalesTablesAndCache) {
+    const Recipe recipe = named_recipe("quarot-rtn");  // F32 where it rotates
+    const MemoryNeed need = memory_need(small_config(), recipe, kCache);
+    // Untied by what is folded. K and V of a token: 2 layers of 2 heads of 16 nibbles, scale, zero.
+    EXPECT_EQ(need.weights, 2 * (kCodes / 2 + 4 * kScales) + 2 * 4 * kTableEntries + kRopeTables);
+    EXPECT_EQ(need.kv_cache, 10 * 2 * 2 * 2 * (8 + 4 + 2));
+}
+
+TEST(MemoryNeed, CountsOneTableWhereTheHeadStaysTiedAndBytesAboveFourBits) {
+    Recipe recipe = named_recipe("rtn");
+    recipe.weights.bits = 5;
+    recipe.weights.group_size = 16;
+    EXPECT_EQ(memory_need(small_config(), recipe, kCache).weights,
+              2 * (kCodes + 4 * kCodes / 16) + 2 * kTableEntries + kRopeTables);
+}
+
+TEST(MemoryNeed, HugeCachesDoNotWrapAround) {
+    constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+    const CacheSize cache = {.n_positions = 1, .n_tokens = kMost};
+    EXPECT_EQ(memory_need(small_config(), named_recipe("rtn"), cache).kv_cache, kMost);
+}
+
+TEST(FittingLayers, AreThoseThatHaveRoomBesideEmbeddingAndHead) {
+    const Recipe recipe = named_recipe("quarot-rtn");
+    const auto shape = [](int64_t n_layers) {
+        ModelConfig config = small_config();
+        config.n_layers = n_layers;
+        return config;
+    };
+    const auto bytes = [&](int64_t n_layers) {
+        const MemoryNeed need = memory_need(shape(n_layers), recipe, kCache);
+        return need.weights + need.kv_cache;
+    };
+    EXPECT_EQ(fitting_layers(shape(10), recipe, kCache, bytes(3)), 3);
+    EXPECT_EQ(fitting_layers(shape(10), recipe, kCache, bytes(3) - 1), 2);
+    EXPECT_EQ(fitting_layers(shape(10), recipe, kCache, bytes(11)), 10);
+    EXPECT_EQ(fitting_layers(shape(10), recipe, kCache, bytes(0) - 1), 0);
+}
+
+}  // namespace
+}  // namespace quarot::bench

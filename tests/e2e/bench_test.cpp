@@ -1,0 +1,114 @@
+// quarot bench on a small folder and on small parts of shapes: what is measured, and what refused.
+#include <gtest/gtest.h>
+
+#include <tuple>
+
+#include "e2e/expectations.h"
+#include "e2e/program.h"
+#include "support/temp_dir.h"
+#include "support/tiny_model.h"
+
+namespace quarot::test {
+namespace {
+
+class Bench : public testing::Test {
+  protected:
+    void SetUp() override { write_tiny_model(model_); }
+
+    const TempDir dir_;
+    const std::string model_ = dir_ / "model";
+};
+
+TEST_F(Bench, EveryTestOfAFolderIsARow) {
+    const Outcome outcome = run_program({"bench", model_, "-p", "5", "-n", "3,2", "-d", "0,4", "-b",
+                                         "2", "-r", "2", "-t", "1", "--json"});
+    expect_success(outcome);
+    const io::Json json = outcome.json();
+    expect_document(json, "bench", {"rows"});
+    std::vector<std::tuple<std::string, int64_t>> tests;
+    for (const io::Json& row : json.at("rows").as_array()) {
+        tests.emplace_back(row.at("test").as_string(), row.at("depth").as_int());
+        EXPECT_EQ(row.at("batch").as_int(), 2);
+        EXPECT_EQ(row.at("threads").as_int(), 1);
+        EXPECT_EQ(row.at("device").as_string(), "cpu");
+        EXPECT_EQ(row.at("recipe").as_string(), "none");
+        EXPECT_EQ(row.at("model").as_string(), model_);
+        EXPECT_EQ(row.at("layers").as_int(), 2);
+        EXPECT_GT(row.at("tokens_per_second").as_double(), 0.0);
+        EXPECT_GE(row.at("stddev").as_double(), 0.0);
+    }
+    EXPECT_EQ(tests, (std::vector<std::tuple<std::string, int64_t>>{
+                         {"pp5", 0}, {"tg3", 0}, {"tg2", 0}, {"pp5", 4}, {"tg3", 4}, {"tg2", 4}}));
+}
+
+TEST_F(Bench, PrintsATableForPeople) {
+    const Outcome outcome =
+        run_program({"bench", model_, "-p", "4", "-n", "0", "-r", "1", "-t", "1"});
+    expect_success(outcome);
+    EXPECT_TRUE(outcome.out.starts_with("test  depth  batch ")) << outcome.out;
+    EXPECT_NE(outcome.out.find("\npp4       0      1 "), std::string::npos) << outcome.out;
+    EXPECT_EQ(outcome.out.find("tg"), std::string::npos) << outcome.out;
+    EXPECT_NE(outcome.err.find("recipe none"), std::string::npos) << outcome.err;
+}
+
+TEST_F(Bench, AShapeNeedsNoFile) {
+    const Outcome outcome =
+        run_program({"bench", "--shape", "smollm2-135m", "--layers", "2", "--recipe", "w4a8kv4",
+                     "-p", "4", "-n", "1", "-r", "1", "-t", "1", "--json"});
+    expect_success(outcome);
+    const auto& rows = outcome.json().at("rows").as_array();
+    ASSERT_EQ(rows.size(), 2u);
+    EXPECT_EQ(rows[0].at("model").as_string(), "smollm2-135m");
+    EXPECT_EQ(rows[0].at("layers").as_int(), 2);
+    EXPECT_EQ(rows[0].at("recipe").as_string(), "w4a8kv4");
+    EXPECT_EQ(rows[0].at("stddev").as_double(), 0.0);
+    EXPECT_NE(outcome.err.find("random weights of the shape smollm2-135m"), std::string::npos)
+        << outcome.err;
+}
+
+TEST_F(Bench, AFoldersShapeRunsInAnyRecipe) {
+    const Outcome outcome =
+        run_program({"bench", model_, "--recipe", "quarot-rtn", "--layers", "1", "-p", "4", "-n",
+                     "2", "-r", "1", "-t", "1", "--device", "reference", "--json"});
+    expect_success(outcome);
+    const io::Json row = outcome.json().at("rows").as_array().front();
+    EXPECT_EQ(row.at("recipe").as_string(), "quarot-rtn");
+    EXPECT_EQ(row.at("device").as_string(), "reference");
+    EXPECT_EQ(row.at("layers").as_int(), 1);
+    EXPECT_NE(outcome.err.find("random weights of the shape " + model_), std::string::npos)
+        << outcome.err;
+}
+
+TEST_F(Bench, RunTimeFlagsKeepAFoldersWeights) {
+    const Outcome outcome = run_program(
+        {"bench", model_, "--kv-bits", "4", "-p", "4", "-n", "0", "-r", "1", "-t", "1"});
+    expect_success(outcome);
+    EXPECT_NE(outcome.err.find("recipe none W16A16K4V4"), std::string::npos) << outcome.err;
+    EXPECT_EQ(outcome.err.find("random weights"), std::string::npos) << outcome.err;
+}
+
+TEST_F(Bench, WhatCannotBeMeasuredIsRefused) {
+    expect_failure(run_program({"bench"}), 2, {"-m", "--shape"});
+    expect_failure(run_program({"bench", model_, "--shape", "llama-2-7b"}), 2,
+                   {model_, "llama-2-7b", "expected one of them"});
+    expect_failure(run_program({"bench", "--shape", "llama-9"}), 2, {"llama-9", "llama-2-70b"});
+    expect_failure(run_program({"bench", "--shape", "smollm2-135m", "--layers", "31"}), 2,
+                   {"--layers is 31", "smollm2-135m has 30"});
+    expect_failure(run_program({"bench", model_, "--layers", "1"}), 2, {"--layers", "--shape"});
+    expect_failure(run_program({"bench", model_, "-p", "0", "-n", "0"}), 2,
+                   {"--prompt-tokens", "--new-tokens"});
+    expect_failure(run_program({"bench", model_, "-p", "4,,8"}), 2, {"--prompt-tokens is ''"});
+    expect_failure(run_program({"bench", model_, "-d", "1000000", "-n", "1", "-p", "0"}), 2,
+                   {"1000001 positions"});
+    expect_failure(run_program({"bench", "--shape", "smollm2-135m", "--recipe", "quik-4b"}), 4,
+                   {"quik-4b"});
+}
+
+TEST_F(Bench, AModelWithoutRoomIsToldWhatItNeeds) {
+    const Outcome outcome = run_program({"bench", "--shape", "llama-2-70b", "--recipe",
+                                         "quarot-rtn", "-d", "16000000", "-b", "1024"});
+    expect_failure(outcome, 6, {"llama-2-70b needs", "TB of memory", "are available", "--depth"});
+}
+
+}  // namespace
+}  // namespace quarot::test
