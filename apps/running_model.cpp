@@ -61,7 +61,7 @@ std::string as_flag(const folder::ChangedSetting& change) {
 
 // "w4a8kv4", or "w4a8kv4, with --dtype bf16".
 std::string name_with_changes(const Recipe& recipe) {
-    const std::vector<std::string> names = recipe_names();
+    const std::vector<std::string> names = known_recipes();
     const bool is_named = std::find(names.begin(), names.end(), recipe.name) != names.end();
     if (!is_named && recipe.name != "custom") return recipe.name;
     const std::string base = is_named ? recipe.name : folder::nearest_name(recipe);

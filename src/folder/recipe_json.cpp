@@ -321,7 +321,7 @@ std::vector<ChangedSetting> changed_settings(const Recipe& named, const Recipe& 
 std::string nearest_name(const Recipe& recipe) {
     std::string nearest;
     size_t fewest = std::numeric_limits<size_t>::max();
-    for (const std::string& name : recipe_names()) {
+    for (const std::string& name : known_recipes()) {
         const size_t n = changed_settings(named_recipe(name), recipe).size();
         if (n >= fewest) continue;
         nearest = name;
