@@ -319,7 +319,7 @@ bool WorkFolder::made(const std::string& out) const {
     const std::string found = out + "/" + io::kProvenanceFile;
     std::error_code ignored;
     if (!fs::exists(file_of(kResultFile), ignored) || !fs::exists(found, ignored)) return false;
-    return io::read_text(file_of(kResultFile), limits::kJobBytes) == io::sha256_of_file(found);
+    return io::read_text(file_of(kResultFile), kJobBytes) == io::sha256_of_file(found);
 }
 
 // The journal goes first: without it nothing counts, however far the rest of the removal comes.
