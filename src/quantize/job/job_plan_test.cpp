@@ -5,8 +5,10 @@
 
 #include <filesystem>
 
+#include "core/watch.h"
 #include "quantize/folder_fixture_for_tests.h"
 #include "quantize/job/job_time.h"
+#include "quarot/progress.h"
 
 namespace quarot::quantize {
 namespace {
