@@ -19,7 +19,6 @@ namespace {
 constexpr double kRelativeLimit = 2e-5;  // of the largest logit
 constexpr double kBroken = 1e-3;         // a planted mistake must show at least this
 
-
 Recipe rotated_recipe(ResidualRotation residual) {
     Recipe recipe = named_recipe("quarot-rtn");
     recipe.name = "rotated";
