@@ -66,19 +66,18 @@ std::string help_text(const Args& args, bool full) {
         return text +
                fmt::format("\nquarot {} --help shows every flag, and examples.\n", args.command());
     }
-    text += "\nmore:\n" + flag_lines(args.flags(), Shown::Full);
+    text += fmt::format("\nmore:\n{}", flag_lines(args.flags(), Shown::Full));
     for (const std::string& note : args.notes()) {
         text += fmt::format("\n{}\n", wrapped(note, 0, 0, terminal_width()));
     }
-    text +=
-        "\n" +
-        wrapped(
-            "Every flag may be set as QUAROT_<FLAG> in the environment, as in QUAROT_THREADS=2. A "
-            "file of --config is TOML without sections; its lines name flags without their dashes, "
-            "as in threads = 2, method = \"gptq\", json = true or stop = [\"one\", \"two\"]. "
-            "QUAROT_ISA=scalar, avx2 or avx512vnni chooses the instructions of the cpu device.",
-            0, 0, terminal_width()) +
-        "\n\nexamples:\n";
+    const std::string settings = wrapped(
+        "Every flag may be set as QUAROT_<FLAG> in the environment, as in QUAROT_THREADS=2. A file "
+        "of --config is TOML without sections; its lines name flags without their dashes, as in "
+        "threads = 2, method = \"gptq\", json = true or stop = [\"one\", \"two\"]. "
+        "QUAROT_ISA=scalar, "
+        "avx2 or avx512vnni chooses the instructions of the cpu device.",
+        0, 0, terminal_width());
+    text += fmt::format("\n{}\n\nexamples:\n", settings);
     for (const Example& example : args.examples()) {
         text +=
             fmt::format("  {}\n      {}\n", wrapped(example.line, 2, 4, terminal_width(), " \\"),

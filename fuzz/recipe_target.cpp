@@ -34,7 +34,7 @@ void run(std::string_view input) {
 
 std::vector<std::string> seeds() {
     std::vector<std::string> seeds;
-    for (const std::string& name : recipe_names()) {
+    for (const std::string& name : known_recipes()) {
         seeds.push_back(folder::to_json(named_recipe(name)).dump(-1));
     }
     seeds.insert(
