@@ -47,22 +47,20 @@ void declare_tests(Args& args, BenchFlags& flags) {
                   [&to, min, max](const Given& g) { to = as_integers(g, min, max); },
                   Shown::First});
     };
-    list("-p,--prompt-tokens", "tokens of a prompt, measured as pp; 0: none [512]", 0,
-         limits::kPositions, flags.prompt_tokens);
-    list("-n,--new-tokens", "tokens made one by one, measured as tg; 0: none [128]", 0,
-         limits::kPositions, flags.new_tokens);
+    list("-p,--prompt-tokens", "tokens of a prompt (pp); 0: none [512]", 0, limits::kPositions,
+         flags.prompt_tokens);
+    list("-n,--new-tokens", "tokens made one by one (tg); 0: none [128]", 0, limits::kPositions,
+         flags.new_tokens);
     list("-d,--depth", "tokens that are in the cache before [0]", 0, limits::kPositions,
          flags.depths);
     list("-b,--batch", "sequences that run at the same time [1]", 1, kMaxBatch, flags.batches);
     args.add({"-r,--runs", "N", "timed runs of each test, after a warm-up [5]",
-              [&flags](const Given& g) { flags.n_runs = as_integer(g, 1, kMaxRuns); },
-              Shown::First});
+              [&flags](const Given& g) { flags.n_runs = as_integer(g, 1, kMaxRuns); }});
 }
 
 void declare(Args& args, BenchFlags& flags) {
     add_model_flag(args, flags.model);
-    args.add({"--shape", "NAME",
-              "random weights of this shape instead: " + joined(bench::shape_names(), ", "),
+    args.add({"--shape", "NAME", "random weights of this shape instead, as llama-3-8b",
               [&flags](const Given& g) { flags.shape = g.value; }, Shown::First})
         .likely = bench::shape_names();
     args.add({"--layers", "N", "with --shape: the first N layers only",
@@ -71,6 +69,7 @@ void declare(Args& args, BenchFlags& flags) {
     flags.machine.declare(args);
     flags.recipe.declare(args);
     flags.output.declare(args);
+    args.note("Shapes: " + joined(bench::shape_names(), ", ") + ".");
     args.note(
         "A folder runs in the recipe it was made with. --recipe and other flags that change "
         "weights "

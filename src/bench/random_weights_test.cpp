@@ -154,10 +154,11 @@ constexpr CacheSize kCache = {.n_positions = 7, .n_tokens = 10};
 constexpr int64_t kRopeTables = 7 * 8 * 4 * 2 * 2;  // 8 angles a position
 
 TEST(MemoryNeed, CountsContainersScalesTablesAndCache) {
-    const Recipe recipe = named_recipe("quarot-rtn");  // F32 where it rotates
+    const Recipe recipe = named_recipe("quarot-rtn");
     const MemoryNeed need = memory_need(small_config(), recipe, kCache);
-    // Untied by what is folded. K and V of a token: 2 layers of 2 heads of 16 nibbles, scale, zero.
-    EXPECT_EQ(need.weights, 2 * (kCodes / 2 + 4 * kScales) + 2 * 4 * kTableEntries + kRopeTables);
+    // Untied by what is folded, in 16 bits as published. K and V of a token: 2 layers of 2 heads of
+    // 16 nibbles, scale, zero.
+    EXPECT_EQ(need.weights, 2 * (kCodes / 2 + 4 * kScales) + 2 * 2 * kTableEntries + kRopeTables);
     EXPECT_EQ(need.kv_cache, 10 * 2 * 2 * 2 * (8 + 4 + 2));
 }
 

@@ -110,6 +110,12 @@ void StepMemory::take_columns_kept_apart(const Weights& weights) {
         outlier_code_bytes = std::max(
             outlier_code_bytes, backend_.quantized_bytes(size_.tokens, n_apart, outlier_format));
     }
+    for (const LayerWeights& layer : weights.layers) {
+        for (const ColumnSplit& split : layer.splits) {
+            n_main = std::max(n_main, split.n_main);
+            n_kept_apart = std::max(n_kept_apart, split.n_outliers);
+        }
+    }
     codes = take(code_bytes);
     outlier_codes = take(outlier_code_bytes);
     main_columns = rows(size_.tokens, n_main, backend_.traits().work);

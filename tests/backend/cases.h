@@ -51,7 +51,10 @@ inline constexpr std::array kMixerShapes = {
 struct Refusal {
     std::string_view backend, words;
 };
-inline constexpr std::array<Refusal, 0> kKnownRefusals = {};
+inline constexpr std::array<Refusal, 2> kKnownRefusals = {{
+    {"cpu", "inside a head of"},
+    {"cpu", "unquantized first positions"},
+}};
 
 // Integers, and everything computed from integers by the expressions of ops.h, must be equal. The
 // rest may differ from the double result by c * eps * norm, with norm the size of what is summed:

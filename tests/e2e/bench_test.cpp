@@ -56,7 +56,8 @@ TEST_F(Bench, AShapeNeedsNoFile) {
         run_program({"bench", "--shape", "smollm2-135m", "--layers", "2", "--recipe", "w4a8kv4",
                      "-p", "4", "-n", "1", "-r", "1", "-t", "1", "--json"});
     expect_success(outcome);
-    const auto& rows = outcome.json().at("rows").as_array();
+    const io::Json document = outcome.json();
+    const auto& rows = document.at("rows").as_array();
     ASSERT_EQ(rows.size(), 2u);
     EXPECT_EQ(rows[0].at("model").as_string(), "smollm2-135m");
     EXPECT_EQ(rows[0].at("layers").as_int(), 2);

@@ -204,7 +204,7 @@ std::vector<CommandLine> limit_lines() {
         {"HugeCountOfTokensIsAsMuchAsFits",
          generate({"-n", "9223372036854775807"}),
          0,
-         {"\"finish_reason\": \"length\""}},
+         {"\"finish_reason\": \"context\""}},
         {"HugeTopKIsAll", generate({"--temp", "1", "--top-k", "9223372036854775807"}), 0, {"ids"}},
         {"HugeContextIsTheModels",
          generate({"--ctx", "9223372036854775807"}),

@@ -127,6 +127,9 @@ void split_columns(const std::string& folder, Order wanted, int64_t n_outliers,
             }
         }
     }
+    // An engine takes its memory when it is made, for sites as they are then.
+    const runtime::EngineLimits limits = model.engine->limits();
+    model.engine = std::make_unique<runtime::Engine>(*model.weights, *model.backend, limits);
 }
 
 TinyModelOptions shape() {

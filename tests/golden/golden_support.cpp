@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
+#include <utility>
 
 #include "folder/load_weights.h"
 #include "support/checkout.h"
@@ -37,16 +38,23 @@ std::string shared_data(const std::string& path) {
     return if_exists(in_checkout("../shared/data/" + path));
 }
 
-LoadedModel load(const std::string& folder, const LoadOptions& options) {
+LoadedModel load_on(kernels::Backend& backend, const std::string& folder,
+                    const LoadOptions& options) {
     LoadedModel loaded;
-    loaded.backend = kernels::make_backend(options.device, {.n_threads = options.n_threads});
     const auto source = folder::SourceModel::open(folder);
     const int64_t context = std::min(options.context, source.config().max_positions);
     loaded.weights = std::make_unique<model::Weights>(
-        folder::load_weights(source, options.overrides, context, *loaded.backend));
+        folder::load_weights(source, options.overrides, context, backend));
     loaded.engine = std::make_unique<runtime::Engine>(
-        *loaded.weights, *loaded.backend,
+        *loaded.weights, backend,
         runtime::EngineLimits{.context = context, .sequences = options.n_sequences});
+    return loaded;
+}
+
+LoadedModel load(const std::string& folder, const LoadOptions& options) {
+    auto backend = kernels::make_backend(options.device, {.n_threads = options.n_threads});
+    LoadedModel loaded = load_on(*backend, folder, options);
+    loaded.backend = std::move(backend);
     return loaded;
 }
 

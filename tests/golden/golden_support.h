@@ -40,6 +40,9 @@ struct LoadOptions {
 };
 
 LoadedModel load(const std::string& folder, const LoadOptions& options = {});
+// On another model's backend, which must outlive it; LoadedModel::backend is null.
+LoadedModel load_on(kernels::Backend& backend, const std::string& folder,
+                    const LoadOptions& options = {});
 
 // fp32 logits of every position, [ids.size(), vocab], from an empty cache, taken in chunks of
 // `piece` tokens (0: whole).
