@@ -13,7 +13,7 @@ namespace {
 // The paper's, for 4 bits; at 8 bits clipping costs more than it gives (docs/decisions.md).
 constexpr float kActivationClip = 0.9f;
 constexpr float kKvClip = 0.95f;
-constexpr float kSixBitClip = 1.0f;  // of activations
+constexpr float kSixBitClip = 0.95f;  // of activations
 
 constexpr const char* kRoundsWithoutText = "w4a8kv4";
 
@@ -130,7 +130,7 @@ void add_main(Recipes& list) {
                              {"quarot-128g", grouped(128)},
                              {"quarot-64g", grouped(64)},
                              {kRoundsWithoutText, with_clips(quarot(4, 8, 4), 1.0f, kKvClip)},
-                             {"w6a6kv6", with_clips(with_rtn(quarot(6, 6, 6)), kSixBitClip, 1.0f)},
+                             {"w6a6kv6", with_clips(with_rtn(quarot(6, 6, 6)), kSixBitClip, kKvClip)},
                              {"w8a8kv8", with_clips(with_rtn(quarot(8, 8, 8)), 1.0f, 1.0f)},
                              {"rtn", unrotated(with_rtn(quarot(4, 4, 4)))},
                              {"smoothquant", smoothed()},
