@@ -77,8 +77,9 @@ TEST_P(LogitsOfAnyBackend, TopKPutsEqualLogitsInOrderOfTheirIds) {
             for (int64_t r = 0; r < 3; ++r) {
                 std::vector<int32_t> order(static_cast<size_t>(vocab));
                 std::iota(order.begin(), order.end(), 0);
-                std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
-                    return logits.row(r)[a] > logits.row(r)[b];
+                std::sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
+                    const float x = logits.row(r)[a], y = logits.row(r)[b];
+                    return x > y || (x == y && a < b);
                 });
                 for (int64_t i = 0; i < k; ++i) {
                     const auto at = static_cast<size_t>(r * k + i);

@@ -52,9 +52,10 @@ void reference_top_k(ThreadPool& pool, const TopKArgs& args) {
         const std::span<const float> logits = row_of(args.logits, row);
         std::vector<int32_t> ids(logits.size());
         std::iota(ids.begin(), ids.end(), 0);
-        std::stable_sort(ids.begin(), ids.end(), [&](int32_t a, int32_t b) {
+        std::sort(ids.begin(), ids.end(), [&](int32_t a, int32_t b) {
             const float x = logits[static_cast<size_t>(a)], y = logits[static_cast<size_t>(b)];
-            return std::isnan(y) ? !std::isnan(x) : x > y;
+            if (std::isnan(x) != std::isnan(y)) return std::isnan(y);
+            return x > y || (!(y > x) && a < b);
         });
         for (int64_t i = 0; i < args.k; ++i) {
             args.ids[row * args.k + i] = ids[static_cast<size_t>(i)];
