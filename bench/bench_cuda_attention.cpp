@@ -104,8 +104,8 @@ class Batch {
   public:
     Batch(int64_t sequences, int64_t context, int64_t new_tokens, int64_t page_tokens)
         : pages_((context + page_tokens - 1) / page_tokens),
-          memory_((sequences * (2 * new_tokens + 1 + pages_) + 1) * 4) {
-        std::vector<int32_t> positions, owner, first{0}, tables;
+          memory_((sequences * (2 * new_tokens + 2 + pages_) + 2) * 4) {
+        std::vector<int32_t> positions, owner, first{0}, tables, first_page{0};
         for (int64_t s = 0; s < sequences; ++s) {
             for (int64_t i = 0; i < new_tokens; ++i) {
                 positions.push_back(static_cast<int32_t>(context - new_tokens + i));
@@ -116,6 +116,7 @@ class Batch {
             for (int64_t p = 0; p < pages_; ++p) {
                 tables.push_back(static_cast<int32_t>(p * sequences + s));
             }
+            first_page.push_back(static_cast<int32_t>(tables.size()));
         }
         auto* at = memory_.as<int32_t>();
         const auto place = [&](const std::vector<int32_t>& values) {
@@ -125,11 +126,11 @@ class Batch {
         };
         view_.n_tokens = sequences * new_tokens;
         view_.n_sequences = sequences;
-        view_.max_pages = pages_;
         view_.positions = place(positions);
         view_.sequence_of_token = place(owner);
         view_.first_token = place(first);
-        view_.page_tables = place(tables);
+        view_.pages = place(tables);
+        view_.first_page = place(first_page);
     }
     const KvBatch& view() const { return view_; }
     int64_t n_pages() const { return pages_ * view_.n_sequences; }

@@ -315,6 +315,25 @@ TEST_F(CudaAttention, AnyBatchAroundASequenceGivesTheSameBits) {
     }
 }
 
+// Far more chunks than the device holds at a time.
+TEST_F(CudaAttention, ManySequencesChangeNoBit) {
+    const KvForm form{.n_heads = 8, .n_kv_heads = 8, .head_dim = 64, .max_pages = 100};
+    std::vector<int64_t> lengths(40, 5);
+    lengths[3] = 1500;
+    lengths[17] = 777;
+    KvCase kv(form, lengths, 14);
+    for (const int64_t window : {0, 600}) {
+        const AttentionOptions options{.window = window};
+        const auto together = kv.attend(last_tokens(lengths), options, AttentionPath::TensorCores);
+        for (const int64_t s : {3, 17, 39}) {
+            const Piece piece{s, lengths[static_cast<size_t>(s)] - 1, 1};
+            EXPECT_TRUE(same_bits(row(together, s, kv.out_cols()),
+                                  kv.attend({piece}, options, AttentionPath::TensorCores)))
+                << "window " << window << " sequence " << s;
+        }
+    }
+}
+
 // A larger bound of contexts changes the grid and the workspace only; repeats change nothing.
 TEST_F(CudaAttention, BoundsAndRepeatsChangeNoBit) {
     KvForm form = form_of(kFastForms[1]);

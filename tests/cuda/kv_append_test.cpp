@@ -91,6 +91,16 @@ TEST_F(KvAppend, StoresRowsOfBfloat16AndPagesOfSeveralTiles) {
     }
 }
 
+TEST_F(KvAppend, StoresManyTokensOfManyHeads) {
+    for (const int64_t head_dim : {64, 128, 256}) {
+        for (const int bits : {3, 8, 16}) {
+            expect_cache({.n_kv_heads = 4, .head_dim = head_dim, .k_bits = bits, .v_bits = 4},
+                         {400, 130}, 8);
+            if (HasFailure()) return;
+        }
+    }
+}
+
 // One token's k and v rows of fp32 into a cache of its own.
 struct OneToken {
     KvForm form;
@@ -187,16 +197,17 @@ TEST_F(KvAppend, NotesTheSiteOfWhatIsNotFiniteAndStoresZeros) {
     }
 }
 
-// q and k of some tokens through RoPE and R3 in double.
+// RoPE and R3 in double.
 struct Rotated {
-    int64_t heads, dim, n_positions;
+    int64_t dim;
     std::vector<float> cos, sin;
 
-    Rotated(int64_t h, int64_t d, int64_t positions) : heads(h), dim(d), n_positions(positions) {
+    Rotated(int64_t d, int64_t positions) : dim(d) {
         for (int64_t p = 0; p < positions; ++p) {
             for (int64_t i = 0; i < d / 2; ++i) {
                 const double angle =
-                    static_cast<double>(p) * std::pow(10000.0, -2.0 * static_cast<double>(i) / d);
+                    static_cast<double>(p) *
+                    std::pow(10000.0, -2.0 * static_cast<double>(i) / static_cast<double>(d));
                 cos.push_back(static_cast<float>(std::cos(angle)));
                 sin.push_back(static_cast<float>(std::sin(angle)));
             }
@@ -232,74 +243,88 @@ void expect_rotated(std::span<const double> expected, std::span<const float> act
     }
 }
 
+struct RotateForm {
+    int64_t dim, tokens, heads, kv_heads;
+    DType rows;
+};
+
+// Runs q and k of some tokens through `append` into a cache of floats and compares both.
+void expect_rotated_rows(const RotateForm& form) {
+    SCOPED_TRACE(
+        fmt::format("head {} tokens {} rows {}", form.dim, form.tokens, name_of(form.rows)));
+    constexpr int64_t kFirst = 6, kPadding = 8;
+    const int64_t n = form.tokens, dim = form.dim;
+    const int64_t q_cols = form.heads * dim, k_cols = form.kv_heads * dim;
+    std::mt19937 random(static_cast<uint32_t>(dim));
+    std::normal_distribution<float> normal;
+    std::vector<float> q(static_cast<size_t>(n * q_cols)), k(static_cast<size_t>(n * k_cols));
+    for (float& x : q) x = normal(random);
+    for (float& x : k) x = normal(random);
+    q = rounded(form.rows, q);
+    k = rounded(form.rows, k);
+    const KvForm kv{.n_kv_heads = form.kv_heads,
+                    .head_dim = dim,
+                    .page_tokens = 16,
+                    .k_bits = 16,
+                    .v_bits = 16,
+                    .max_pages = 40};
+    KvView view = make_kv_view(kv.descriptor(), kv.max_pages, DType::F32);
+    const Memory cache(kv_bytes(view));
+    view.memory = cache.as<std::byte>();
+    const linalg::Mixer mixer = linalg::make_mixer(dim);
+    const Rotated rotated(dim, kFirst + n);
+    const Memory cos = upload(rotated.cos), sin = upload(rotated.sin);
+    const Memory dense = upload(std::vector<float>(mixer.dense.begin(), mixer.dense.end()));
+    const Memory q_rows = upload_rows(form.rows, q, q_cols, kPadding);
+    const Memory k_rows = upload_rows(form.rows, k, k_cols, kPadding);
+    const DeviceBatch batch({{0, kFirst, n}}, kv.max_pages);
+    const Memory bad = upload(std::vector<int32_t>(static_cast<size_t>(n), kNoSite));
+    append({.q = {q_rows.data(), form.rows, n, q_cols, q_cols + kPadding},
+            .k = {k_rows.data(), form.rows, n, k_cols, k_cols + kPadding},
+            .v = {k_rows.data(), form.rows, n, k_cols, k_cols + kPadding},
+            .head_dim = dim,
+            .rope = {cos.as<float>(), sin.as<float>()},
+            .transform = {static_cast<int>(mixer.dense_order), dense.as<float>(),
+                          1.0f / std::sqrt(static_cast<float>(dim))},
+            .kv = view,
+            .layer = 1,
+            .batch = batch.view(),
+            .bad_site = bad.as<int32_t>()},
+           nullptr);
+    synchronize();
+    const std::vector<float> q_out = download_rows(form.rows, q_rows, q_cols, kPadding);
+    const std::vector<std::byte> bytes = download<std::byte>(cache);
+    const auto head_of = [&](const std::vector<float>& rows, int64_t head) {
+        return std::span(rows).subspan(static_cast<size_t>(head * dim), static_cast<size_t>(dim));
+    };
+    for (int64_t t = 0; t < n; ++t) {
+        const int64_t position = kFirst + t;
+        for (int64_t h = t * form.heads; h < (t + 1) * form.heads; ++h) {
+            expect_rotated(rotated.apply(mixer, head_of(q, h), position), head_of(q_out, h),
+                           form.rows == DType::F32 ? 0.0f : 0x1p-8f);
+        }
+        for (int64_t h = 0; h < form.kv_heads; ++h) {
+            const int64_t page = DeviceBatch::page_of(0, position / 16, kv.max_pages);
+            const std::span tile(bytes.data() + view.tile_at(1, page, h, position % 16),
+                                 static_cast<size_t>(view.tile_bytes));
+            const auto slot = static_cast<int>(position % 16);
+            const auto before = head_of(k, t * form.kv_heads + h);
+            expect_rotated(rotated.apply(mixer, before, position),
+                           read_entry(view, KvKind::Key, tile, slot).values, 0.0f);
+            // V is neither rotated nor transformed.
+            const auto value = read_entry(view, KvKind::Value, tile, slot).values;
+            ASSERT_TRUE(std::ranges::equal(value, before));
+        }
+        if (testing::Test::HasFailure()) return;
+    }
+}
+
 TEST_F(KvAppend, RotatesAndTransformsQueriesAndKeys) {
     for (const int64_t dim : {8, 64, 80, 96, 128, 256}) {
         for (const DType rows : {DType::F32, DType::BF16}) {
-            SCOPED_TRACE(fmt::format("head {} rows {}", dim, name_of(rows)));
-            constexpr int64_t kTokens = 5, kHeads = 3, kKvHeads = 1, kFirst = 6;
-            std::mt19937 random(static_cast<uint32_t>(dim));
-            std::normal_distribution<float> normal;
-            std::vector<float> q(kTokens * kHeads * dim), k(kTokens * kKvHeads * dim);
-            for (float& x : q) x = normal(random);
-            for (float& x : k) x = normal(random);
-            q = rounded(rows, q);
-            k = rounded(rows, k);
-            const KvForm form{.n_heads = kHeads,
-                              .n_kv_heads = kKvHeads,
-                              .head_dim = dim,
-                              .page_tokens = 4,
-                              .k_bits = 16,
-                              .v_bits = 16,
-                              .rows = rows};
-            KvView view = make_kv_view(form.descriptor(), form.max_pages, DType::F32);
-            const Memory cache(kv_bytes(view));
-            view.memory = cache.as<std::byte>();
-            const linalg::Mixer mixer = linalg::make_mixer(dim);
-            const Rotated rotated(kHeads, dim, kFirst + kTokens);
-            const Memory cos = upload(rotated.cos), sin = upload(rotated.sin);
-            const std::vector<float> dense(mixer.dense.begin(), mixer.dense.end());
-            const Memory dense_memory = upload(dense.empty() ? std::vector<float>{1.0f} : dense);
-            const Memory q_rows = upload_rows(rows, q, kHeads * dim, 8);
-            const Memory k_rows = upload_rows(rows, k, kKvHeads * dim, 8);
-            const DeviceBatch batch({{0, kFirst, kTokens}}, form.max_pages);
-            const Memory bad = upload(std::vector<int32_t>(kTokens, kNoSite));
-            append({.q = {q_rows.data(), rows, kTokens, kHeads * dim, kHeads * dim + 8},
-                    .k = {k_rows.data(), rows, kTokens, kKvHeads * dim, kKvHeads * dim + 8},
-                    .v = {k_rows.data(), rows, kTokens, kKvHeads * dim, kKvHeads * dim + 8},
-                    .head_dim = dim,
-                    .rope = {cos.as<float>(), sin.as<float>()},
-                    .transform = {static_cast<int>(mixer.dense_order), dense_memory.as<float>(),
-                                  1.0f / std::sqrt(static_cast<float>(dim))},
-                    .kv = view,
-                    .layer = 1,
-                    .batch = batch.view(),
-                    .bad_site = bad.as<int32_t>()},
-                   nullptr);
-            synchronize();
-            const std::vector<float> q_out = download_rows(rows, q_rows, kHeads * dim, 8);
-            const std::vector<std::byte> bytes = download<std::byte>(cache);
-            for (int64_t t = 0; t < kTokens; ++t) {
-                const int64_t position = kFirst + t;
-                for (int64_t h = 0; h < kHeads; ++h) {
-                    const auto at = static_cast<size_t>((t * kHeads + h) * dim);
-                    const auto n = static_cast<size_t>(dim);
-                    expect_rotated(rotated.apply(mixer, std::span(q).subspan(at, n), position),
-                                   std::span(q_out).subspan(at, n),
-                                   rows == DType::F32 ? 0.0f : 0x1p-8f);
-                }
-                const int64_t page = DeviceBatch::page_of(0, position / 4, form.max_pages);
-                const std::span tile(bytes.data() + view.tile_at(1, page, 0, position % 4),
-                                     static_cast<size_t>(view.tile_bytes));
-                const auto entry =
-                    read_entry(view, KvKind::Key, tile, static_cast<int>(position % 4));
-                const auto key =
-                    std::span(k).subspan(static_cast<size_t>(t * dim), static_cast<size_t>(dim));
-                expect_rotated(rotated.apply(mixer, key, position), entry.values, 0.0f);
-                // V is neither rotated nor transformed.
-                const auto value =
-                    read_entry(view, KvKind::Value, tile, static_cast<int>(position % 4));
-                ASSERT_TRUE(std::ranges::equal(value.values, key));
-            }
+            expect_rotated_rows({dim, 5, 3, 1, rows});
+            expect_rotated_rows({dim, 520, 8, 4, rows});
+            if (HasFailure()) return;
         }
     }
 }

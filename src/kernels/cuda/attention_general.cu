@@ -62,8 +62,7 @@ struct Query {
 
 __device__ const std::byte* tile_of(const AttentionCall& call, const Query& query, int position) {
     const KvView& kv = call.kv;
-    const int64_t page =
-        call.batch.page_tables[query.sequence * call.batch.max_pages + position / kv.page_tokens];
+    const int64_t page = call.batch.page(query.sequence, position / kv.page_tokens);
     return kv.memory + kv.tile_at(call.layer, page, query.kv_head, position % kv.page_tokens);
 }
 
@@ -175,7 +174,7 @@ __device__ Sums attend_all(const AttentionCall& call, const Query& query) {
     return total;
 }
 
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 4)
     attend_general_kernel(const __grid_constant__ AttentionCall call, Partials partials,
                           bool split) {
     __shared__ float shared[kWarps][kMaxHeadDim];

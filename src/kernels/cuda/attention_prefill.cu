@@ -22,12 +22,16 @@ constexpr int kQueries = kWarps * kWarpQueries;
 
 template <typename Shape>
 struct PrefillTuning {
-    static constexpr int kStages = Shape::kTileBytes <= 20 * 1024 ? 3 : 2;
+    static constexpr int kStages = 2;
+    static constexpr int kRingBytes = kStages * Shape::kTileBytes;
     static constexpr int kValues = Shape::kSteps * kGroups * 4;
     static constexpr int kTotals = kValues + 2 * kGroups * 2;  // floats a lane
     static constexpr int kTotalBytes = kThreads * kTotals * 4;
-    static constexpr int kSharedBytes = kStages * Shape::kTileBytes + kTotalBytes;
-    static constexpr int kCtas = 2;  // of an SM: with three, registers are spilled
+    // Three CTAs of codes fit an SM if their queries are not in registers.
+    static constexpr bool kSharedQueries = Shape::kCoded;
+    static constexpr int kQueryWords = kSharedQueries ? Shape::kSteps * 32 : 0;  // 16 bytes each
+    static constexpr int kSharedBytes = kRingBytes + kTotalBytes + kWarps * kQueryWords * 16;
+    static constexpr int kCtas = Shape::kCoded ? 3 : 2;  // of an SM: bounds the registers
 };
 
 // Which queries a CTA owns: rows first .. first + 63 of a sequence, a row being a token and one of
@@ -92,10 +96,7 @@ __device__ Range seen_by_warp(const QueryColumn* columns, int64_t window) {
     return range;
 }
 
-__device__ Range seen_by_cta(const Range& mine) {
-    __shared__ Range ranges[kWarps];
-    if (threadIdx.x % 32 == 0) ranges[threadIdx.x / 32] = mine;
-    __syncthreads();
+__device__ Range seen_by_cta(const Range (&ranges)[kWarps]) {
     Range all;
 #pragma unroll
     for (int warp = 0; warp < kWarps; ++warp) {
@@ -111,8 +112,7 @@ __device__ __forceinline__ void request_tile(const AttentionCall& call, int sequ
                                              int tile, int last, uint32_t to) {
     const KvView& kv = call.kv;
     const int tiles_per_page = static_cast<int>(kv.tiles_per_page());
-    const int64_t page =
-        call.batch.page_tables[sequence * call.batch.max_pages + tile / tiles_per_page];
+    const int64_t page = call.batch.page(sequence, tile / tiles_per_page);
     const std::byte* from =
         kv.memory + kv.tile_at(call.layer, page, kv_head, tile % tiles_per_page * kTileTokens);
     const int present = last - tile * kTileTokens;
@@ -208,7 +208,7 @@ __device__ void store_totals(const AttentionCall& call, const Totals<Shape>& tot
 }
 
 template <typename Shape>
-__global__ void __launch_bounds__(kThreads, PrefillTuning<Shape>::kCtas)
+__global__ void __launch_bounds__(kThreads, bounded_ctas(PrefillTuning<Shape>::kCtas))
     attend_prefill_kernel(const __grid_constant__ AttentionCall call,
                           const __grid_constant__ TileConstants constants, int heads_per_kv) {
     using Tuning = PrefillTuning<Shape>;
@@ -221,7 +221,12 @@ __global__ void __launch_bounds__(kThreads, PrefillTuning<Shape>::kCtas)
     if (tile.sequence < 0) return;
     const int warp = threadIdx.x / 32, kv_head = blockIdx.y;
     const int warp_row = tile.first_row + warp * kWarpQueries;
-    Queries<Shape, kGroups> queries;
+    Queries<Shape, kGroups, Tuning::kSharedQueries> queries;
+    if constexpr (Tuning::kSharedQueries) {
+        queries.words =
+            reinterpret_cast<uint4*>(shared + Tuning::kRingBytes + Tuning::kTotalBytes) +
+            warp * Tuning::kQueryWords;
+    }
     load_queries(
         queries, columns[warp], call.q.data, call.q.dtype, constants.score_factor,
         [&](int i) -> QueryPlace {
@@ -231,13 +236,16 @@ __global__ void __launch_bounds__(kThreads, PrefillTuning<Shape>::kCtas)
             const int64_t head = kv_head * heads_per_kv + row % heads_per_kv;
             return {token * call.q.stride + head * Shape::kHeadDim, call.batch.positions[token]};
         });
-    const Range mine = seen_by_warp(columns[warp], call.window);
-    const Range all = seen_by_cta(mine);
+    // In shared memory, and read again for every tile: registers are for the sums.
+    __shared__ Range ranges[kWarps];
+    const Range& mine = ranges[warp];
+    ranges[warp] = seen_by_warp(columns[warp], call.window);
+    __syncthreads();
+    const Range all = seen_by_cta(ranges);
 
     const uint32_t ring = shared_address(shared);
-    const Totals<Shape> totals{
-        reinterpret_cast<float*>(shared + Tuning::kStages * Shape::kTileBytes) +
-        warp * 32 * Tuning::kTotals};
+    const Totals<Shape> totals{reinterpret_cast<float*>(shared + Tuning::kRingBytes) +
+                               warp * 32 * Tuning::kTotals};
     totals.clear();
     RunningSums<Shape, kGroups> sums;
     sums.clear();
@@ -269,11 +277,11 @@ __global__ void __launch_bounds__(kThreads, PrefillTuning<Shape>::kCtas)
         if (position <= mine.last && position + kTileTokens > mine.first) {
             const bool masked = position + kTileTokens - 1 > mine.lowest_query ||
                                 position <= mine.last - constants.window;
-            attend_tile(sums, queries, constants, ring + stage * Shape::kTileBytes, position,
+            attend_tile(sums, queries, constants, shared + stage * Shape::kTileBytes, position,
                         mine.last, masked);
             open = true;
         }
-        const bool chunk_ends = (i + 1) * kTileTokens % kChunkTokens == 0 || i + 1 == end;
+        const bool chunk_ends = (position + kTileTokens) % kChunkTokens == 0 || i + 1 == end;
         if (open && chunk_ends) {
             add_to(totals, sums);
             open = false;

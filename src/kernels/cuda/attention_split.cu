@@ -1,8 +1,8 @@
 // Attention of one token a row over contexts that are split in chunks (tensor cores).
 //
-// A warp owns one chunk of 256 positions of one KV head and up to 8 of the query heads that share
-// it. Tiles of K and V come into its own ring in shared memory; warps never meet. Items are
-// numbered chunk by chunk, so that all warps of a CTA have work or none has.
+// A warp owns one chunk of one KV head and up to 8 of the query heads that share it. Tiles of K and
+// V come into its own ring in shared memory; warps never meet. Items are numbered chunk by chunk,
+// so that all warps of a CTA have work or none has.
 #include "kernels/cuda/attention_tile.cuh"
 #include "kernels/cuda/device/async_copy.cuh"
 #include "kernels/cuda/device/griddep.cuh"
@@ -20,36 +20,34 @@ struct SplitTuning {
                                   : Shape::kTileBytes <= 20 * 1024 ? 2
                                                                    : 1;
     static constexpr int kStages = Shape::kTileBytes <= 6 * 1024 ? 3 : 2;
-    static constexpr int kSharedBytes = kWarps * kStages * Shape::kTileBytes;
+    static constexpr int kRingBytes = kStages * Shape::kTileBytes;
+    static constexpr int kSharedBytes = kWarps * kRingBytes;
+    static constexpr int kCtas = 12 / kWarps;  // of an SM: bounds the registers
 };
 
-// The tiles of one chunk that a row sees.
+// The tiles of a chunk that a row sees.
 struct ChunkTiles {
     const std::byte* cache = nullptr;  // of the layer and KV head, page 0
     int64_t page_bytes = 0;
-    int64_t tile_bytes = 0;
     int tiles_per_page = 1;
     int first = 0;  // tile index, from position 0
     int count = 0;
     int page = 0;  // lane i: page of tile first + i
 };
 
-__device__ ChunkTiles chunk_tiles(const AttentionCall& call, const SplitRow& row, int kv_head,
-                                  int chunk) {
+// Positions first .. last.
+__device__ ChunkTiles chunk_tiles(const AttentionCall& call, int64_t sequence, int kv_head,
+                                  int first, int last) {
     const KvView& kv = call.kv;
     ChunkTiles tiles;
     tiles.cache = kv.memory + kv.tile_at(call.layer, 0, kv_head, 0);
     tiles.tiles_per_page = static_cast<int>(kv.tiles_per_page());
-    tiles.tile_bytes = kv.tile_bytes;
     tiles.page_bytes = kv.n_kv_heads * tiles.tiles_per_page * kv.tile_bytes;
-    const int first = max(chunk * kChunkTokens, first_seen(row.position, call.window));
-    const int last = min(chunk * kChunkTokens + kChunkTokens - 1, row.position);
     tiles.first = first / kTileTokens;
     tiles.count = last / kTileTokens - tiles.first + 1;
     const int lane = threadIdx.x % 32;
     if (lane < tiles.count) {
-        tiles.page = call.batch.page_tables[row.sequence * call.batch.max_pages +
-                                            (tiles.first + lane) / tiles.tiles_per_page];
+        tiles.page = call.batch.page(sequence, (tiles.first + lane) / tiles.tiles_per_page);
     }
     return tiles;
 }
@@ -60,8 +58,8 @@ __device__ __forceinline__ void request_tile(const ChunkTiles& tiles, int i, int
                                              uint32_t to) {
     const int64_t page = __shfl_sync(~0u, tiles.page, i);
     const int tile = tiles.first + i;
-    const std::byte* from =
-        tiles.cache + page * tiles.page_bytes + tile % tiles.tiles_per_page * tiles.tile_bytes;
+    const std::byte* from = tiles.cache + page * tiles.page_bytes +
+                            tile % tiles.tiles_per_page * int64_t{Shape::kTileBytes};
     const int present = last - tile * kTileTokens;  // rows 0 .. present hold something
     constexpr int kPieces = Shape::kTileBytes / 16;
 #pragma unroll 9
@@ -97,7 +95,8 @@ __device__ void store_partial(const AttentionCall& call, const Partials& partial
 }
 
 template <typename Shape>
-__global__ void __launch_bounds__(32 * SplitTuning<Shape>::kWarps, 12 / SplitTuning<Shape>::kWarps)
+__global__ void __launch_bounds__(32 * SplitTuning<Shape>::kWarps,
+                                  bounded_ctas(SplitTuning<Shape>::kCtas))
     attend_split_kernel(const __grid_constant__ AttentionCall call,
                         const __grid_constant__ TileConstants constants, Partials partials,
                         SplitRows rows, int heads_per_kv) {
@@ -110,22 +109,26 @@ __global__ void __launch_bounds__(32 * SplitTuning<Shape>::kWarps, 12 / SplitTun
     const int warp = threadIdx.x / 32;
     const int groups = (heads_per_kv + 7) / 8, items = call.kv.n_kv_heads * groups;
     const int item = blockIdx.x * Tuning::kWarps + warp;
-    const int chunk = item / items, kv_head = item % items / groups, group = item % groups;
-    if (chunk * kChunkTokens > row.position) return;
-    if ((chunk + 1) * kChunkTokens <= first_seen(row.position, call.window)) return;
+    const int kv_head = item % items / groups, group = item % groups;
+    const int seen = first_seen(row.position, call.window);
+    const int chunk = item / items;
+    const int first = max(chunk * kChunkTokens, seen);
+    const int last = min((chunk + 1) * kChunkTokens - 1, row.position);
+    if (first > last) return;
 
-    const ChunkTiles tiles = chunk_tiles(call, row, kv_head, chunk);
-    const uint32_t ring = shared_address(shared) + warp * (Tuning::kStages * Shape::kTileBytes);
-#pragma unroll 1
-    for (int i = 0; i < Tuning::kStages; ++i) {
+    const ChunkTiles tiles = chunk_tiles(call, row.sequence, kv_head, first, last);
+    std::byte* ring = shared + warp * Tuning::kRingBytes;
+    const auto request = [&](int i, std::byte* to) {
         if (i < tiles.count) {
-            request_tile<Shape>(tiles, i, row.position, ring + i * Shape::kTileBytes);
+            request_tile<Shape>(tiles, i, row.position, shared_address(to));
         }
         end_copy_group();
-    }
+    };
+#pragma unroll 1
+    for (int i = 0; i < Tuning::kStages; ++i) request(i, ring + i * Shape::kTileBytes);
     const int first_head = kv_head * heads_per_kv + 8 * group;
     const int n_queries = min(8, heads_per_kv - 8 * group);
-    Queries<Shape, 1> queries;
+    Queries<Shape, 1, false> queries;
     load_queries(queries, columns[warp], call.q.data, call.q.dtype, constants.score_factor,
                  [&](int i) -> QueryPlace {
                      if (i >= n_queries) return {};
@@ -139,16 +142,12 @@ __global__ void __launch_bounds__(32 * SplitTuning<Shape>::kWarps, 12 / SplitTun
     for (int i = 0; i < tiles.count; ++i) {
         wait_for_copies<Tuning::kStages - 1>();
         __syncwarp();
-        const int first = (tiles.first + i) * kTileTokens;
-        const bool masked =
-            first + kTileTokens > row.position || first < first_seen(row.position, call.window);
-        const uint32_t tile = ring + stage * Shape::kTileBytes;
-        attend_tile(sums, queries, constants, tile, first, row.position, masked);
+        const int tile = tiles.first + i, position = tile * kTileTokens;
+        const bool masked = position + kTileTokens > row.position || position < seen;
+        std::byte* memory = ring + stage * Shape::kTileBytes;
+        attend_tile(sums, queries, constants, memory, position, row.position, masked);
         __syncwarp();
-        if (i + Tuning::kStages < tiles.count) {
-            request_tile<Shape>(tiles, i + Tuning::kStages, row.position, tile);
-        }
-        end_copy_group();
+        request(i + Tuning::kStages, memory);
         stage = stage + 1 == Tuning::kStages ? 0 : stage + 1;
     }
     let_successor_start();
@@ -161,7 +160,8 @@ void launch_split(const AttentionCall& call, const Partials& partials, SplitRows
                   int64_t n_rows, Stream stream) {
     using Tuning = SplitTuning<Shape>;
     const auto heads_per_kv = static_cast<int>(call.n_heads / call.kv.n_kv_heads);
-    const int64_t items = (heads_per_kv + 7) / 8 * call.kv.n_kv_heads * partials.max_chunks;
+    const int64_t heads = (heads_per_kv + 7) / 8 * call.kv.n_kv_heads;
+    const int64_t items = heads * partials.max_chunks;
     const LaunchShape shape{
         .grid = dim3(static_cast<unsigned>((items + Tuning::kWarps - 1) / Tuning::kWarps),
                      static_cast<unsigned>(n_rows)),

@@ -1,6 +1,6 @@
 // What one warp does with one tile of 64 positions: scores, softmax weights and the weighted sum of
-// V, on tensor cores. Every fast attention kernel is a loop around attend_tile, so their sums agree
-// bit for bit.
+// V, on tensor cores. Every fast attention kernel is a loop around
+// attend_tile, so their sums agree bit for bit.
 //
 // Both products have positions or dimensions on the 16 rows of m16n8k16 and queries on its 8
 // columns: S^T = K q^T and O^T = V^T P^T. A warp holds kGroups groups of 8 queries. Lane 4 g + t
@@ -19,6 +19,7 @@
 #include "kernels/cuda/attention_kernels.cuh"
 #include "kernels/cuda/device/fragments.cuh"
 #include "kernels/cuda/device/half_mma.cuh"
+#include "kernels/cuda/device/mbarrier.cuh"
 #include "kernels/cuda/kv_view.h"
 #include "tensor/dtype.h"
 
@@ -27,6 +28,16 @@ namespace quarot::kernels::cuda {
 inline constexpr float kLog2E = 1.44269504088896340736f;
 // Weights are at most 2 times this in the second product, inside the range of halves.
 inline constexpr float kWeightFactor = 16384.0f;  // 2^14
+
+// CTAs of an SM that bound a kernel's registers: tuned for compute capability 9.0, elsewhere 1
+// leaves the registers to the compiler.
+constexpr int bounded_ctas(int ctas) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+    return 1;
+#else
+    return ctas;
+#endif
+}
 
 template <int kDim, KvContainer kKept>
 struct TileShape {
@@ -100,10 +111,38 @@ struct QueryColumn {
     int unused = 0;
 };
 
+// Operand B of the first product: in registers, or in shared memory where sums and codes take the
+// registers.
+template <typename Shape, int kGroups, bool kShared>
+struct Queries;
+
 template <typename Shape, int kGroups>
-struct Queries {
-    uint32_t b[Shape::kSteps][kGroups][2];  // operand B of the first product
-    const QueryColumn* columns;             // [8 * kGroups]
+struct Queries<Shape, kGroups, false> {
+    uint32_t words[Shape::kSteps][kGroups][2];
+    const QueryColumn* columns;  // [8 * kGroups]
+
+    __device__ void set(int step, int n, int half, uint32_t word) { words[step][n][half] = word; }
+    __device__ void get(int step, uint32_t (&b)[kGroups][2]) const {
+#pragma unroll
+        for (int i = 0; i < 2 * kGroups; ++i) b[i / 2][i % 2] = words[step][i / 2][i % 2];
+    }
+};
+
+template <typename Shape>
+struct Queries<Shape, 2, true> {
+    uint4* words;                // [kSteps][32], a warp's own
+    const QueryColumn* columns;  // [16]
+
+    __device__ void set(int step, int n, int half, uint32_t word) {
+        reinterpret_cast<uint32_t*>(words + 32 * step + threadIdx.x % 32)[2 * n + half] = word;
+    }
+    __device__ void get(int step, uint32_t (&b)[2][2]) const {
+        const uint4 both = words[32 * step + threadIdx.x % 32];
+        b[0][0] = both.x;
+        b[0][1] = both.y;
+        b[1][0] = both.z;
+        b[1][1] = both.w;
+    }
 };
 
 // This lane's pairs of the query at `at`, two to a step of 16 dimensions; zeros if not `present`.
@@ -140,8 +179,8 @@ struct QueryPlace {
 
 // place(i) is the query of column i of the warp, 0 .. 8 * kGroups - 1. Each query is scaled by a
 // power of two into the range of halves.
-template <typename Shape, int kGroups, typename Place>
-__device__ void load_queries(Queries<Shape, kGroups>& queries, QueryColumn* columns,
+template <typename Shape, int kGroups, bool kShared, typename Place>
+__device__ void load_queries(Queries<Shape, kGroups, kShared>& queries, QueryColumn* columns,
                              const void* data, DType dtype, float score_factor,
                              const Place& place) {
     const int lane = threadIdx.x % 32, t = lane % 4;
@@ -171,7 +210,7 @@ __device__ void load_queries(Queries<Shape, kGroups>& queries, QueryColumn* colu
                 const float2 pair = x[step][half];
                 const uint32_t halves = pack_halves(pair.x * down, pair.y * down);
                 const float2 rounded = unpack_halves(halves);
-                queries.b[step][n][half] = halves;
+                queries.set(step, n, half, halves);
                 sum += rounded.x + rounded.y;
             }
         }
@@ -261,25 +300,33 @@ __device__ __forceinline__ void unpack(uint32_t packed, uint32_t base, uint32_t 
     }
 }
 
-__device__ __forceinline__ float load_shared_float(uint32_t address) {
-    float value;
-    asm volatile("ld.shared.f32 %0, [%1];" : "=f"(value) : "r"(address) : "memory");
-    return value;
+// Fragments of 16 rows and block `block` of 16 units, one plane each.
+template <typename Shape>
+__device__ __forceinline__ void unpack_block(const uint32_t (&packed)[4], uint32_t base,
+                                             uint32_t low, uint32_t high,
+                                             uint32_t (&a)[Shape::kPlanes][4]) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+        uint32_t planes[Shape::kPlanes];
+        unpack<Shape::kContainer>(packed[i], base, low, high, planes);
+#pragma unroll
+        for (int p = 0; p < Shape::kPlanes; ++p) a[p][i] = planes[p];
+    }
 }
 
-__device__ __forceinline__ float load_shared_short(uint32_t address) {
-    short value;
-    asm volatile("ld.shared.s16 %0, [%1];" : "=h"(value) : "r"(address) : "memory");
-    return static_cast<float>(value);
-}
+// ---------------------------------------------------------------- scales
 
-// ---------------------------------------------------------------- the tile
+// K's scale and centered zero point of a position.
+struct KeyScale {
+    float scale = 1.0f;
+    float zero = 0.0f;
+};
 
-// Scale of V at a position as 2^exponent times a rest; `rest` is it times kWeightFactor.
+// V's scale of a position is 2^exponent times a rest in [1, 2).
 struct ValueScale {
     float exponent = 0.0f;
-    float inverse = 1.0f;  // 2^-exponent
-    float rest = kWeightFactor;
+    float inverse = 1.0f;        // 2^-exponent
+    float rest = kWeightFactor;  // times kWeightFactor
 };
 
 __device__ __forceinline__ ValueScale split_scale(float scale) {
@@ -291,174 +338,184 @@ __device__ __forceinline__ ValueScale split_scale(float scale) {
             __uint_as_float(2 * kOne - exponent), scale * to_rest};
 }
 
+// Scales and zero points of a tile in shared memory. Loads stay where they are written: brought
+// forward, they would cost the sums their registers.
+template <typename Shape>
+struct TileScales {
+    uint32_t tile;
+
+    __device__ float scale(int part, int token) const {
+        float value;
+        asm volatile("ld.shared.f32 %0, [%1];"
+                     : "=f"(value)
+                     : "r"(tile + part + Shape::kScalesAt + 4 * token)
+                     : "memory");
+        return value;
+    }
+    __device__ float zero(int part, int token) const {
+        int16_t value;
+        asm volatile("ld.shared.s16 %0, [%1];"
+                     : "=h"(value)
+                     : "r"(tile + part + Shape::kZerosAt + 2 * token)
+                     : "memory");
+        return static_cast<float>(value);
+    }
+    __device__ KeyScale key(int token, const TileConstants& constants) const {
+        if constexpr (!Shape::kCoded) return {};
+        return {scale(0, token), zero(0, token) - constants.k_center};
+    }
+    // Beyond the last position (`present` false) anything may lie, a NaN too.
+    __device__ ValueScale value(int token, bool present) const {
+        if constexpr (!Shape::kCoded) return {};
+        return split_scale(present ? scale(Shape::kPartBytes, token) : 1.0f);
+    }
+    __device__ float value_zero(int token, const TileConstants& constants) const {
+        if constexpr (!Shape::kCoded) return 0.0f;
+        return zero(Shape::kPartBytes, token) - constants.v_center;
+    }
+};
+
+// ---------------------------------------------------------------- the step
+
 // cap * tanh(x / cap), both in powers of two.
 __device__ __forceinline__ float cap_score(float x, const TileConstants& constants) {
     const float e = exp2_approximate(x * constants.cap_factor);
     return constants.score_cap * (1.0f - __fdividef(2.0f, 1.0f + e));
 }
 
-// Adds the positions first_position .. + 63, which lie in shared memory at `tile`, to the sums. No
-// query of the warp sees positions after `last`; what the tile holds there is not used. `masked`:
-// the tile may hold positions that some query does not see.
-template <typename Shape, int kGroups>
-__device__ __forceinline__ void attend_tile(RunningSums<Shape, kGroups>& sums,
-                                            const Queries<Shape, kGroups>& queries,
-                                            const TileConstants& constants, uint32_t tile,
-                                            int first_position, int last, bool masked) {
-    constexpr int kPlanes = Shape::kPlanes, kBlocks = Shape::kBlocks;
-    constexpr int kSubtiles = kTileTokens / 16;
-    const int lane = threadIdx.x % 32, g = lane / 4;
-    const uint32_t k_tile = tile, v_tile = tile + Shape::kPartBytes;
-    const QueryColumn* columns = queries.columns + 2 * (lane % 4);  // 8 n + c: this lane's
+// A tile against the queries of a warp.
+template <typename Shape, int kGroups, bool kShared>
+struct TileStep {
+    static constexpr int kSubtiles = kTileTokens / 16;
 
-    // Scores of 16 positions at a time.
-    float score[kSubtiles][kGroups][4];
-#pragma unroll
-    for (int sub = 0; sub < kSubtiles; ++sub) {
-#pragma unroll
-        for (int n = 0; n < kGroups; ++n) {
-#pragma unroll
-            for (int e = 0; e < 4; ++e) score[sub][n][e] = 0.0f;
-        }
-#pragma unroll
-        for (int block = 0; block < kBlocks; ++block) {
-            const int row = lane % 16;
-            const int piece = swizzled_piece(row, 2 * block + lane / 16, Shape::kRowBytes);
-            uint32_t packed[4];
-            load_tiles(packed, k_tile + (16 * sub + row) * Shape::kRowBytes + 16 * piece);
-            uint32_t a[kPlanes][4];
-#pragma unroll
-            for (int i = 0; i < 4; ++i) {
-                uint32_t planes[kPlanes];
-                unpack<Shape::kContainer>(packed[i], constants.base, constants.k_low,
-                                          constants.k_high, planes);
-#pragma unroll
-                for (int p = 0; p < kPlanes; ++p) a[p][i] = planes[p];
-            }
-#pragma unroll
-            for (int p = 0; p < kPlanes; ++p) {
-#pragma unroll
-                for (int n = 0; n < kGroups; ++n) {
-                    const uint32_t(&b)[2] = queries.b[block * kPlanes + p][n];
-                    add_tile(score[sub][n], a[p], b[0], b[1]);
-                }
-            }
-        }
+    const Queries<Shape, kGroups, kShared>& queries;
+    const TileConstants& constants;
+    TileScales<Shape> scales;
+    int first_position;
+    int last;                            // no query sees more
+    float score[kSubtiles][kGroups][4];  // in powers of two, with the exponent of V's scale
+
+    // This lane's column c of group n.
+    __device__ const QueryColumn& column(int n, int c) const {
+        return queries.columns[8 * n + 2 * (threadIdx.x % 4) + c];
+    }
+    // Position in the tile of row r (0: g, 1: g + 8) of 16 positions.
+    static __device__ int position_of(int sub, int r) {
+        return 16 * sub + threadIdx.x % 32 / 4 + 8 * r;
     }
 
-    // Scales and zero points of K.
-    if constexpr (Shape::kCoded) {
-        float query_sum[kGroups][2];
-#pragma unroll
-        for (int n = 0; n < kGroups; ++n) {
-#pragma unroll
-            for (int c = 0; c < 2; ++c) query_sum[n][c] = columns[8 * n + c].sum;
-        }
+    // Calls body(score, sub, r, n, c) for every score of this lane.
+    template <typename Body>
+    __device__ __forceinline__ void each_score(const Body& body) {
 #pragma unroll
         for (int i = 0; i < 2 * kSubtiles; ++i) {
-            const int sub = i / 2, r = i % 2, token = 16 * sub + g + 8 * r;
-            const float k_scale = load_shared_float(k_tile + Shape::kScalesAt + 4 * token);
-            const float k_zero =
-                load_shared_short(k_tile + Shape::kZerosAt + 2 * token) - constants.k_center;
 #pragma unroll
             for (int n = 0; n < kGroups; ++n) {
 #pragma unroll
                 for (int c = 0; c < 2; ++c) {
-                    float& x = score[sub][n][2 * r + c];
-                    x = __fmaf_rn(-k_zero, query_sum[n][c], x) * k_scale;
+                    body(score[i / 2][n][i % 2 * 2 + c], i / 2, i % 2, n, c);
                 }
             }
         }
     }
-    float factor[kGroups][2];
-#pragma unroll
-    for (int n = 0; n < kGroups; ++n) {
-#pragma unroll
-        for (int c = 0; c < 2; ++c) factor[n][c] = columns[8 * n + c].factor;
-    }
-    if (constants.score_cap > 0.0f) {
+
+    // `codes`: K's, in shared memory.
+    __device__ __forceinline__ void multiply_keys(uint32_t codes) {
+        const int row = threadIdx.x % 16, half = threadIdx.x % 32 / 16;
 #pragma unroll
         for (int sub = 0; sub < kSubtiles; ++sub) {
 #pragma unroll
             for (int n = 0; n < kGroups; ++n) {
 #pragma unroll
-                for (int e = 0; e < 4; ++e) {
-                    float& x = score[sub][n][e];
-                    x = cap_score(x * factor[n][e % 2], constants);
-                }
+                for (int e = 0; e < 4; ++e) score[sub][n][e] = 0.0f;
             }
-        }
 #pragma unroll
-        for (int n = 0; n < kGroups; ++n) factor[n][0] = factor[n][1] = 1.0f;
-    }
-
-    // Exponents of V's scales, the mask, the largest score of each query.
+            for (int block = 0; block < Shape::kBlocks; ++block) {
+                const int piece = swizzled_piece(row, 2 * block + half, Shape::kRowBytes);
+                uint32_t packed[4], a[Shape::kPlanes][4];
+                load_tiles(packed, codes + (16 * sub + row) * Shape::kRowBytes + 16 * piece);
+                unpack_block<Shape>(packed, constants.base, constants.k_low, constants.k_high, a);
 #pragma unroll
-    for (int i = 0; i < 2 * kSubtiles; ++i) {
-        const int sub = i / 2, r = i % 2, token = 16 * sub + g + 8 * r;
-        float exponent = 0.0f;
-        if constexpr (Shape::kCoded) {
-            exponent =
-                split_scale(load_shared_float(v_tile + Shape::kScalesAt + 4 * token)).exponent;
-        }
+                for (int p = 0; p < Shape::kPlanes; ++p) {
+                    uint32_t b[kGroups][2];
+                    queries.get(block * Shape::kPlanes + p, b);
 #pragma unroll
-        for (int n = 0; n < kGroups; ++n) {
-#pragma unroll
-            for (int c = 0; c < 2; ++c) {
-                float& x = score[sub][n][2 * r + c];
-                x = __fmaf_rn(x, factor[n][c], exponent);
-            }
-        }
-    }
-    if (masked) {
-#pragma unroll
-        for (int i = 0; i < 2 * kSubtiles; ++i) {
-            const int sub = i / 2, r = i % 2, position = first_position + 16 * sub + g + 8 * r;
-#pragma unroll
-            for (int n = 0; n < kGroups; ++n) {
-#pragma unroll
-                for (int c = 0; c < 2; ++c) {
-                    const int newest = columns[8 * n + c].position;
-                    const bool seen = position <= newest && position > newest - constants.window;
-                    if (!seen) score[sub][n][2 * r + c] = -INFINITY;
+                    for (int n = 0; n < kGroups; ++n) {
+                        add_tile(score[sub][n], a[p], b[n][0], b[n][1]);
+                    }
                 }
             }
         }
     }
-    float largest[kGroups][2];
+
+    // From products to scores.
+    __device__ __forceinline__ void scale_scores() {
+        float factor[kGroups][2], sum[kGroups][2];
 #pragma unroll
-    for (int n = 0; n < kGroups; ++n) {
+        for (int i = 0; i < 2 * kGroups; ++i) {
+            factor[i / 2][i % 2] = column(i / 2, i % 2).factor;
+            sum[i / 2][i % 2] = column(i / 2, i % 2).sum;
+        }
+        const auto each_row = [&](const auto& body) {
 #pragma unroll
-        for (int c = 0; c < 2; ++c) {
-            largest[n][c] = fmaxf(score[0][n][c], score[0][n][2 + c]);
+            for (int i = 0; i < 2 * kSubtiles; ++i) {
+                const int token = position_of(i / 2, i % 2);
+                const KeyScale key = scales.key(token, constants);
+                const float exponent = scales.value(token, true).exponent;
 #pragma unroll
-            for (int sub = 1; sub < kSubtiles; ++sub) {
-                largest[n][c] = fmaxf(largest[n][c], fmaxf(score[sub][n][c], score[sub][n][2 + c]));
+                for (int j = 0; j < 2 * kGroups; ++j) {
+                    const int n = j / 2, c = j % 2;
+                    float& x = score[i / 2][n][i % 2 * 2 + c];
+                    if constexpr (Shape::kCoded) x = __fmaf_rn(-key.zero, sum[n][c], x) * key.scale;
+                    body(x, factor[n][c], exponent);
+                }
             }
+        };
+        if (constants.score_cap > 0.0f) {
+            each_row([&](float& x, float f, float exponent) {
+                x = cap_score(x * f, constants) + exponent;
+            });
+        } else {
+            each_row([&](float& x, float f, float exponent) { x = __fmaf_rn(x, f, exponent); });
         }
     }
 
-    // The new maximum; older sums are scaled down to it.
-    float offset[kGroups][2];
+    __device__ __forceinline__ void mask() {
+        each_score([&](float& x, int sub, int r, int n, int c) {
+            const int position = first_position + position_of(sub, r);
+            const int newest = column(n, c).position;
+            const bool seen = position <= newest && position > newest - constants.window;
+            if (!seen) x = -INFINITY;
+        });
+    }
+
+    // Older sums are scaled down to the new maximum.
+    __device__ __forceinline__ void raise_maximum(RunningSums<Shape, kGroups>& sums) {
+        float largest[kGroups][2];
+        bool raised = false;
 #pragma unroll
-    for (int n = 0; n < kGroups; ++n) {
-        bool rescale = false;
-        float older[2];
+        for (int i = 0; i < 2 * kGroups; ++i) largest[i / 2][i % 2] = -INFINITY;
+        each_score(
+            [&](float& x, int, int, int n, int c) { largest[n][c] = fmaxf(largest[n][c], x); });
 #pragma unroll
-        for (int c = 0; c < 2; ++c) {
+        for (int i = 0; i < 2 * kGroups; ++i) {
+            float& x = largest[i / 2][i % 2];
 #pragma unroll
             for (int distance = 4; distance < 32; distance *= 2) {
-                largest[n][c] = fmaxf(largest[n][c], __shfl_xor_sync(~0u, largest[n][c], distance));
+                x = fmaxf(x, __shfl_xor_sync(~0u, x, distance));
             }
-            const float maximum = fmaxf(sums.maximum[n][c], ceilf(largest[n][c]));
-            older[c] = power_of_two(sums.maximum[n][c] - maximum);
-            rescale |= maximum > sums.maximum[n][c];
-            sums.maximum[n][c] = maximum;
-            offset[n][c] = maximum == -INFINITY ? 0.0f : maximum;
+            x = ceilf(x);
+            raised |= x > sums.maximum[i / 2][i % 2];
         }
-        if (__any_sync(~0u, rescale)) {
+        if (!__any_sync(~0u, raised)) return;
+#pragma unroll
+        for (int n = 0; n < kGroups; ++n) {
+            float older[2];
 #pragma unroll
             for (int c = 0; c < 2; ++c) {
+                const float maximum = fmaxf(sums.maximum[n][c], largest[n][c]);
+                older[c] = power_of_two(sums.maximum[n][c] - maximum);
+                sums.maximum[n][c] = maximum;
                 sums.weight[n][c] *= older[c];
                 sums.zero[n][c] *= older[c];
             }
@@ -470,28 +527,22 @@ __device__ __forceinline__ void attend_tile(RunningSums<Shape, kGroups>& sums,
         }
     }
 
-    // Weights of 16 positions, and their share of the sum of V.
-#pragma unroll
-    for (int sub = 0; sub < kSubtiles; ++sub) {
-        uint32_t b[kGroups][2];
+    // Weights of 16 positions as operand B of the second product.
+    __device__ __forceinline__ void make_weights(RunningSums<Shape, kGroups>& sums, int sub,
+                                                 uint32_t (&b)[kGroups][2]) {
 #pragma unroll
         for (int r = 0; r < 2; ++r) {
-            const int token = 16 * sub + g + 8 * r;
-            ValueScale scale;
-            float zero = 0.0f;
-            if constexpr (Shape::kCoded) {
-                // Beyond the last position anything may lie, a NaN too.
-                const bool present = first_position + token <= last;
-                const float v_scale = load_shared_float(v_tile + Shape::kScalesAt + 4 * token);
-                scale = split_scale(present ? v_scale : 1.0f);
-                zero = load_shared_short(v_tile + Shape::kZerosAt + 2 * token) - constants.v_center;
-            }
+            const int token = position_of(sub, r);
+            const ValueScale scale = scales.value(token, first_position + token <= last);
+            const float zero = scales.value_zero(token, constants);
 #pragma unroll
             for (int n = 0; n < kGroups; ++n) {
                 float weight[2];
 #pragma unroll
                 for (int c = 0; c < 2; ++c) {
-                    const float w = exp2_approximate(score[sub][n][2 * r + c] - offset[n][c]);
+                    // Where nothing was seen yet the maximum is -inf: so are all scores.
+                    const float maximum = fmaxf(sums.maximum[n][c], -3e38f);
+                    const float w = exp2_approximate(score[sub][n][2 * r + c] - maximum);
                     sums.weight[n][c] = __fmaf_rn(w, scale.inverse, sums.weight[n][c]);
                     weight[c] = w * scale.rest;
                 }
@@ -504,31 +555,49 @@ __device__ __forceinline__ void attend_tile(RunningSums<Shape, kGroups>& sums,
                 b[n][r] = transpose_tile(halves);
             }
         }
+    }
+
+    // `codes`: V's, in shared memory.
+    __device__ __forceinline__ void add_values(RunningSums<Shape, kGroups>& sums, uint32_t codes) {
+        const int row = threadIdx.x % 8 + threadIdx.x % 32 / 16 * 8, half = threadIdx.x / 8 % 2;
 #pragma unroll
-        for (int block = 0; block < kBlocks; ++block) {
-            const int row = lane % 8 + lane / 16 * 8;
-            const int piece = swizzled_piece(row, 2 * block + lane / 8 % 2, Shape::kRowBytes);
-            uint32_t packed[4];
-            load_tiles_transposed(packed,
-                                  v_tile + (16 * sub + row) * Shape::kRowBytes + 16 * piece);
-            uint32_t a[kPlanes][4];
+        for (int sub = 0; sub < kSubtiles; ++sub) {
+            uint32_t b[kGroups][2];
+            make_weights(sums, sub, b);
 #pragma unroll
-            for (int i = 0; i < 4; ++i) {
-                uint32_t planes[kPlanes];
-                unpack<Shape::kContainer>(packed[i], constants.base, constants.v_low,
-                                          constants.v_high, planes);
+            for (int block = 0; block < Shape::kBlocks; ++block) {
+                const int piece = swizzled_piece(row, 2 * block + half, Shape::kRowBytes);
+                uint32_t packed[4], a[Shape::kPlanes][4];
+                load_tiles_transposed(packed,
+                                      codes + (16 * sub + row) * Shape::kRowBytes + 16 * piece);
+                unpack_block<Shape>(packed, constants.base, constants.v_low, constants.v_high, a);
 #pragma unroll
-                for (int p = 0; p < kPlanes; ++p) a[p][i] = planes[p];
-            }
+                for (int p = 0; p < Shape::kPlanes; ++p) {
 #pragma unroll
-            for (int p = 0; p < kPlanes; ++p) {
-#pragma unroll
-                for (int n = 0; n < kGroups; ++n) {
-                    add_tile(sums.out[block * kPlanes + p][n], a[p], b[n][0], b[n][1]);
+                    for (int n = 0; n < kGroups; ++n) {
+                        add_tile(sums.out[block * Shape::kPlanes + p][n], a[p], b[n][0], b[n][1]);
+                    }
                 }
             }
         }
     }
+};
+
+// Adds the positions first_position .. + 63, which lie in shared memory at `tile`, to the sums. No
+// query of the warp sees positions after `last`; what the tile holds there is not used. `masked`:
+// the tile may hold positions that some query does not see.
+template <typename Shape, int kGroups, bool kShared>
+__device__ __forceinline__ void attend_tile(RunningSums<Shape, kGroups>& sums,
+                                            const Queries<Shape, kGroups, kShared>& queries,
+                                            const TileConstants& constants, const std::byte* tile,
+                                            int first_position, int last, bool masked) {
+    const uint32_t codes = shared_address(tile);
+    TileStep<Shape, kGroups, kShared> step{queries, constants, {codes}, first_position, last};
+    step.multiply_keys(codes);
+    step.scale_scores();
+    if (masked) step.mask();
+    step.raise_maximum(sums);
+    step.add_values(sums, codes + Shape::kPartBytes);
 }
 
 }  // namespace quarot::kernels::cuda

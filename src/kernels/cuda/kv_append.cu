@@ -1,4 +1,4 @@
-// A warp owns one head of one token: a query head, a K head or a V head.
+// A warp owns heads of one kind of one token: query heads, K heads or V heads.
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
@@ -18,7 +18,7 @@ constexpr int kMaxHeadDim = 256;
 
 enum class HeadKind { Query, Key, Value };
 
-// Which head a warp owns.
+// Which head a warp owns, or the first of several.
 struct Head {
     HeadKind kind = HeadKind::Query;
     int64_t token = 0;
@@ -26,18 +26,28 @@ struct Head {
     int position = -1;
 };
 
-__device__ bool find_head(const AppendCall& call, int n_q, int n_kv, Head& head) {
+// How many heads of each kind there are, and how many a warp takes.
+struct HeadCounts {
+    int q = 0;
+    int kv = 0;
+    int per_warp = 1;  // divides both
+
+    QUAROT_HOST_DEVICE int64_t warps(bool stores) const {
+        return (q + (stores ? 2 : 1) * kv) / per_warp;
+    }
+};
+
+__device__ bool find_head(const AppendCall& call, const HeadCounts& heads, Head& head) {
     const int64_t item = int64_t{blockIdx.x} * kWarps + threadIdx.x / kLanes;
-    const int n_v = call.kv.memory != nullptr ? n_kv : 0;
-    const int heads = n_q + n_kv + n_v;
-    head.token = item / heads;
+    const int64_t warps = heads.warps(call.kv.memory != nullptr);
+    head.token = item / warps;
     if (head.token >= call.batch.n_tokens) return false;
     head.position = call.batch.positions[head.token];
-    head.index = static_cast<int>(item % heads);
-    if (head.index >= n_q) {
-        head.index -= n_q;
-        head.kind = head.index < n_kv ? HeadKind::Key : HeadKind::Value;
-        head.index %= n_kv;
+    head.index = static_cast<int>(item % warps) * heads.per_warp;
+    if (head.index >= heads.q) {
+        head.index -= heads.q;
+        head.kind = head.index < heads.kv ? HeadKind::Key : HeadKind::Value;
+        head.index %= heads.kv;
     }
     return head.position >= 0;
 }
@@ -55,8 +65,7 @@ struct StoredAt {
 __device__ StoredAt stored_at(const AppendCall& call, const Head& head) {
     const KvView& kv = call.kv;
     const int64_t sequence = call.batch.sequence_of_token[head.token];
-    const int64_t page =
-        call.batch.page_tables[sequence * call.batch.max_pages + head.position / kv.page_tokens];
+    const int64_t page = call.batch.page(sequence, head.position / kv.page_tokens);
     const int slot = head.position % kv.page_tokens;
     return {kv.memory + kv.tile_at(call.layer, page, head.index, slot), slot % kv.tile_tokens};
 }
@@ -130,110 +139,126 @@ __device__ std::byte* row_byte(const KvPart& part, const StoredAt& at, int byte)
 
 // ---------------------------------------------------------------- heads in registers
 
-// Lane l holds values kValues * l .. of a head of 32 * kValues.
-template <int kValues>
-struct Lane {
-    float x[kValues];
+// Lane l holds values kValues * l .. of each of kHeads heads of 32 * kValues.
+template <int kValues, int kHeads>
+struct Heads {
+    static constexpr int kHeadDim = kLanes * kValues;
+    struct alignas(2 * kValues) Words {
+        uint32_t word[kValues / 2];
+    };
+    struct alignas(8) Pair {
+        float x, y;
+    };
+    float x[kHeads][kValues];
 
-    __device__ void load(const RowsView& rows, int64_t at) {
-        at += threadIdx.x % kLanes * kValues;
-        if (rows.dtype == DType::F32) {
-            struct alignas(8) Pair {
-                float x, y;
-            };
+    // Calls body(head, value) for all values of this lane.
+    template <typename Body>
+    __device__ __forceinline__ void each(const Body& body) {
 #pragma unroll
-            for (int i = 0; i < kValues; i += 2) {
-                const Pair pair =
-                    *reinterpret_cast<const Pair*>(static_cast<const float*>(rows.data) + at + i);
-                x[i] = pair.x;
-                x[i + 1] = pair.y;
-            }
-            return;
-        }
-        struct alignas(2 * kValues) Words {
-            uint32_t word[kValues / 2];
-        };
-        const Words words =
-            *reinterpret_cast<const Words*>(static_cast<const uint16_t*>(rows.data) + at);
+        for (int h = 0; h < kHeads; ++h) {
 #pragma unroll
-        for (int i = 0; i < kValues; i += 2) {
-            const uint32_t word = words.word[i / 2];
-            if (rows.dtype == DType::F16) {
-                const float2 pair = __half22float2(*reinterpret_cast<const __half2*>(&word));
-                x[i] = pair.x;
-                x[i + 1] = pair.y;
-            } else {
-                x[i] = __uint_as_float(word << 16);
-                x[i + 1] = __uint_as_float(word & 0xffff0000u);
-            }
+            for (int i = 0; i < kValues; ++i) body(h, i);
         }
     }
 
-    __device__ void store(const RowsView& rows, int64_t at) const {
+    // `at`: of the first head.
+    __device__ void load(const RowsView& rows, int64_t at) {
         at += threadIdx.x % kLanes * kValues;
         if (rows.dtype == DType::F32) {
 #pragma unroll
-            for (int i = 0; i < kValues; ++i) static_cast<float*>(rows.data)[at + i] = x[i];
+            for (int i = 0; i < kHeads * kValues; i += 2) {
+                const int h = i / kValues;
+                const auto* from = static_cast<const float*>(rows.data) + at + h * kHeadDim;
+                const Pair pair = *reinterpret_cast<const Pair*>(from + i % kValues);
+                x[h][i % kValues] = pair.x;
+                x[h][i % kValues + 1] = pair.y;
+            }
             return;
         }
-        struct alignas(2 * kValues) Words {
-            uint32_t word[kValues / 2];
-        } words;
+        Words words[kHeads];
 #pragma unroll
-        for (int i = 0; i < kValues; i += 2) {
-            if (rows.dtype == DType::F16) {
-                const __half2 pair = __floats2half2_rn(x[i], x[i + 1]);
-                words.word[i / 2] = *reinterpret_cast<const uint32_t*>(&pair);
-            } else {
-                const __nv_bfloat162 pair = __floats2bfloat162_rn(x[i], x[i + 1]);
-                words.word[i / 2] = *reinterpret_cast<const uint32_t*>(&pair);
-            }
+        for (int h = 0; h < kHeads; ++h) {
+            words[h] = *reinterpret_cast<const Words*>(static_cast<const uint16_t*>(rows.data) +
+                                                       at + h * kHeadDim);
         }
-        *reinterpret_cast<Words*>(static_cast<uint16_t*>(rows.data) + at) = words;
+        const bool bfloat = rows.dtype == DType::BF16;
+        each([&](int h, int i) {
+            const uint32_t word = words[h].word[i / 2] >> (i % 2 * 16);
+            const auto half = static_cast<uint16_t>(word);
+            x[h][i] = bfloat ? __uint_as_float(word << 16)
+                             : __half2float(*reinterpret_cast<const __half*>(&half));
+        });
+    }
+
+    __device__ void store(const RowsView& rows, int64_t at) {
+        at += threadIdx.x % kLanes * kValues;
+        if (rows.dtype == DType::F32) {
+            each([&](int h, int i) {
+                static_cast<float*>(rows.data)[at + h * kHeadDim + i] = x[h][i];
+            });
+            return;
+        }
+#pragma unroll
+        for (int h = 0; h < kHeads; ++h) {
+            Words words;
+#pragma unroll
+            for (int i = 0; i < kValues; i += 2) {
+                if (rows.dtype == DType::F16) {
+                    const __half2 pair = __floats2half2_rn(x[h][i], x[h][i + 1]);
+                    words.word[i / 2] = *reinterpret_cast<const uint32_t*>(&pair);
+                } else {
+                    const __nv_bfloat162 pair = __floats2bfloat162_rn(x[h][i], x[h][i + 1]);
+                    words.word[i / 2] = *reinterpret_cast<const uint32_t*>(&pair);
+                }
+            }
+            *reinterpret_cast<Words*>(static_cast<uint16_t*>(rows.data) + at + h * kHeadDim) =
+                words;
+        }
     }
 
     // The other value of a pair is 16 lanes away.
     __device__ void rotate(const RopeView& rope, int position) {
         const int lane = threadIdx.x % kLanes;
-        const int64_t at = int64_t{position} * (16 * kValues) + lane % 16 * kValues;
+        const int64_t at = int64_t{position} * (kHeadDim / 2) + lane % 16 * kValues;
+        float cosine[kValues], sine[kValues];
 #pragma unroll
         for (int i = 0; i < kValues; ++i) {
-            const float other = __shfl_xor_sync(~0u, x[i], 16);
-            const float sine = lane < 16 ? -rope.sin[at + i] : rope.sin[at + i];
-            x[i] = x[i] * rope.cos[at + i] + other * sine;
+            cosine[i] = rope.cos[at + i];
+            sine[i] = lane < 16 ? -rope.sin[at + i] : rope.sin[at + i];
         }
+        each([&](int h, int i) {
+            const float other = __shfl_xor_sync(~0u, x[h][i], 16);
+            x[h][i] = x[h][i] * cosine[i] + other * sine[i];
+        });
     }
 
     // Sylvester's transform times `factor`.
     __device__ void transform(float factor) {
 #pragma unroll
         for (int distance = 1; distance < kValues; distance *= 2) {
-#pragma unroll
-            for (int i = 0; i < kValues; ++i) {
-                if (i & distance) continue;
-                const float a = x[i], b = x[i + distance];
-                x[i] = a + b;
-                x[i + distance] = a - b;
-            }
+            each([&](int h, int i) {
+                if (i & distance) return;
+                const float a = x[h][i], b = x[h][i + distance];
+                x[h][i] = a + b;
+                x[h][i + distance] = a - b;
+            });
         }
 #pragma unroll
         for (int distance = 1; distance < kLanes; distance *= 2) {
-            const bool upper = threadIdx.x & distance;
-#pragma unroll
-            for (int i = 0; i < kValues; ++i) {
-                const float other = __shfl_xor_sync(~0u, x[i], distance);
-                x[i] = upper ? other - x[i] : x[i] + other;
-            }
+            const float sign = threadIdx.x & distance ? -1.0f : 1.0f;
+            each([&](int h, int i) {
+                const float other = __shfl_xor_sync(~0u, x[h][i], distance);
+                x[h][i] = __fmaf_rn(x[h][i], sign, other);
+            });
         }
-#pragma unroll
-        for (float& value : x) value *= factor;
+        each([&](int h, int i) { x[h][i] *= factor; });
     }
 
-    __device__ KvAffine affine(const KvPart& part) const {
-        float lo = x[0], hi = x[0];
+    __device__ KvAffine affine(int h, const KvPart& part) const {
+        float lo = x[h][0], hi = x[h][0];
         bool finite = true;
 #pragma unroll
-        for (const float value : x) {
+        for (const float value : x[h]) {
             lo = fminf(lo, value);
             hi = fmaxf(hi, value);
             finite &= isfinite(value);
@@ -242,7 +267,7 @@ struct Lane {
     }
 
     // Planes lie in lanes 32 / planes apart: together they fill the units of the first of them.
-    __device__ void store_codes(const KvPart& part, const StoredAt& at,
+    __device__ void store_codes(int h, const KvPart& part, const StoredAt& at,
                                 const KvAffine& affine) const {
         const int lane = threadIdx.x % kLanes;
         const int planes = planes_of(part.container), unit_lanes = kLanes / planes;
@@ -250,12 +275,11 @@ struct Lane {
         uint32_t words[kValues / 2];
 #pragma unroll
         for (int i = 0; i < kValues; i += 2) {
-            uint32_t word =
-                (code_of(x[i], affine, part.bits) | code_of(x[i + 1], affine, part.bits) << 16)
-                << shift;
-            for (int distance = unit_lanes; distance < kLanes; distance *= 2) {
-                word |= __shfl_xor_sync(~0u, word, distance);
-            }
+            uint32_t word = (code_of(x[h][i], affine, part.bits) |
+                             code_of(x[h][i + 1], affine, part.bits) << 16)
+                            << shift;
+            word |= __shfl_xor_sync(~0u, word, 16);
+            if (planes == 4) word |= __shfl_xor_sync(~0u, word, 8);
             words[i / 2] = word;
         }
         if (lane >= unit_lanes) return;
@@ -265,48 +289,55 @@ struct Lane {
         }
     }
 
-    __device__ void store_values(const KvPart& part, const StoredAt& at) const {
+    __device__ void store_values(int h, const KvPart& part, const StoredAt& at) const {
         const int first = threadIdx.x % kLanes * kValues;
 #pragma unroll
         for (int i = 0; i < kValues; i += 2) {
             if (part.container == KvContainer::Float) {
                 *reinterpret_cast<float2*>(row_byte(part, at, 4 * (first + i))) =
-                    make_float2(x[i], x[i + 1]);
+                    make_float2(x[h][i], x[h][i + 1]);
             } else {
                 *reinterpret_cast<__half2*>(row_byte(part, at, 2 * (first + i))) =
-                    __floats2half2_rn(x[i], x[i + 1]);
+                    __floats2half2_rn(x[h][i], x[h][i + 1]);
             }
         }
     }
 };
 
-template <int kValues>
+template <int kValues, int kHeads>
 __global__ void __launch_bounds__(kThreads)
-    append_kernel(const __grid_constant__ AppendCall call, int n_q, int n_kv) {
+    append_kernel(const __grid_constant__ AppendCall call, HeadCounts counts) {
     wait_for_predecessor();
     Head head;
-    if (!find_head(call, n_q, n_kv, head)) return;
+    if (!find_head(call, counts, head)) return;
     const RowsView& rows = rows_of(call, head.kind);
     const int64_t column = head.token * rows.stride + int64_t{head.index} * kLanes * kValues;
-    Lane<kValues> lane;
-    lane.load(rows, column);
+    Heads<kValues, kHeads> heads;
+    heads.load(rows, column);
     if (head.kind != HeadKind::Value) {
-        if (call.rope.cos != nullptr) lane.rotate(call.rope, head.position);
-        if (call.transform.dense_order > 0) lane.transform(call.transform.factor);
+        if (call.rope.cos != nullptr) heads.rotate(call.rope, head.position);
+        if (call.transform.dense_order > 0) heads.transform(call.transform.factor);
     }
     if (head.kind == HeadKind::Query || call.kv.memory == nullptr) {
-        lane.store(rows, column);
+        heads.store(rows, column);
         return;
     }
     const KvPart& part = head.kind == HeadKind::Key ? call.kv.k : call.kv.v;
-    const StoredAt at = stored_at(call, head);
+    StoredAt at = stored_at(call, head);
+    const int64_t head_bytes = call.kv.tiles_per_page() * call.kv.tile_bytes;
     if (!is_coded(part.container)) {
-        lane.store_values(part, at);
+#pragma unroll
+        for (int h = 0; h < kHeads; ++h, at.tile += head_bytes) heads.store_values(h, part, at);
         return;
     }
-    const KvAffine affine = lane.affine(part);
-    lane.store_codes(part, at, affine);
-    store_affine(call, head, part, at, affine);
+    KvAffine affine[kHeads];
+#pragma unroll
+    for (int h = 0; h < kHeads; ++h) affine[h] = heads.affine(h, part);
+#pragma unroll
+    for (int h = 0; h < kHeads; ++h, at.tile += head_bytes) {
+        heads.store_codes(h, part, at, affine[h]);
+        store_affine(call, head, part, at, affine[h]);
+    }
 }
 
 // ---------------------------------------------------------------- heads of any other size
@@ -425,11 +456,11 @@ struct SharedHead {
 };
 
 __global__ void __launch_bounds__(kThreads)
-    append_general_kernel(const __grid_constant__ AppendCall call, int n_q, int n_kv) {
+    append_general_kernel(const __grid_constant__ AppendCall call, HeadCounts counts) {
     __shared__ float shared[kWarps][2][kMaxHeadDim];
     wait_for_predecessor();
     Head head;
-    if (!find_head(call, n_q, n_kv, head)) return;
+    if (!find_head(call, counts, head)) return;
     const RowsView& rows = rows_of(call, head.kind);
     const int64_t column = head.token * rows.stride + head.index * call.head_dim;
     const int warp = threadIdx.x / kLanes;
@@ -473,25 +504,44 @@ void check_call(const AppendCall& call, int64_t n_q, int64_t n_kv) {
     require(call.bad_site != nullptr, "append: no place for bad sites");
 }
 
+// Where there are many tokens, a warp takes four heads, so that one head's shuffles hide behind
+// another's; few tokens rather spread over the device.
+constexpr int64_t kManyTokens = 512;
+
+using AppendKernel = void (*)(AppendCall, HeadCounts);
+
+template <int kValues>
+AppendKernel register_kernel(int heads_per_warp) {
+    return heads_per_warp == 4 ? append_kernel<kValues, 4> : append_kernel<kValues, 1>;
+}
+
+AppendKernel kernel_of(const AppendCall& call, HeadCounts& counts) {
+    if (call.transform.dense_order > 1) return append_general_kernel;
+    if (call.head_dim != 64 && call.head_dim != 128 && call.head_dim != 256) {
+        return append_general_kernel;
+    }
+    if (call.batch.n_tokens >= kManyTokens && counts.q % 4 == 0 && counts.kv % 4 == 0) {
+        counts.per_warp = 4;
+    }
+    if (call.head_dim == 64) return register_kernel<2>(counts.per_warp);
+    if (call.head_dim == 128) return register_kernel<4>(counts.per_warp);
+    return register_kernel<8>(counts.per_warp);
+}
+
 }  // namespace
 
 void append(const AppendCall& call, Stream stream) {
     if (call.batch.n_tokens == 0) return;
     require(call.head_dim > 0, "append: head size");
-    const int64_t n_q = call.q.data != nullptr ? call.q.cols / call.head_dim : 0;
-    const int64_t n_kv = call.k.cols / call.head_dim;
-    check_call(call, n_q, n_kv);
-    const int64_t heads = n_q + n_kv + (call.kv.memory != nullptr ? n_kv : 0);
-    const int64_t warps = call.batch.n_tokens * heads;
+    HeadCounts counts;
+    counts.q = call.q.data != nullptr ? static_cast<int>(call.q.cols / call.head_dim) : 0;
+    counts.kv = static_cast<int>(call.k.cols / call.head_dim);
+    check_call(call, counts.q, counts.kv);
+    const AppendKernel kernel = kernel_of(call, counts);
+    const int64_t warps = call.batch.n_tokens * counts.warps(call.kv.memory != nullptr);
     const LaunchShape shape{.grid = dim3(static_cast<unsigned>((warps + kWarps - 1) / kWarps)),
                             .block = dim3(kThreads)};
-    const bool sylvester = call.transform.dense_order <= 1;
-    void (*kernel)(AppendCall, int, int) = append_general_kernel;
-    if (sylvester && call.head_dim == 64) kernel = append_kernel<2>;
-    if (sylvester && call.head_dim == 128) kernel = append_kernel<4>;
-    if (sylvester && call.head_dim == 256) kernel = append_kernel<8>;
-    launch("append_kernel", kernel, shape, stream, call, static_cast<int>(n_q),
-           static_cast<int>(n_kv));
+    launch("append_kernel", kernel, shape, stream, call, counts);
 }
 
 }  // namespace quarot::kernels::cuda

@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "kernels/cuda/host_device.h"
+
 namespace quarot::kernels::cuda {
 
 // Fields as in kernels::BatchView. A token whose position is negative is padding: nothing of it is
@@ -14,8 +16,13 @@ struct KvBatch {
     const int32_t* sequence_of_token = nullptr;  // [n_tokens]
     int64_t n_sequences = 0;
     const int32_t* first_token = nullptr;  // [n_sequences + 1]
-    const int32_t* page_tables = nullptr;  // [n_sequences, max_pages]
-    int64_t max_pages = 0;
+    const int32_t* pages = nullptr;        // of all sequences, those of s from first_page[s] on
+    const int32_t* first_page = nullptr;   // [n_sequences + 1]
+
+    // Page of the cache that holds the sequence's positions [index * page_tokens, ...).
+    QUAROT_HOST_DEVICE int32_t page(int64_t sequence, int64_t index) const {
+        return pages[first_page[sequence] + index];
+    }
 };
 
 }  // namespace quarot::kernels::cuda

@@ -23,7 +23,7 @@ struct LaunchShape {
 template <typename... Parameters, typename... Arguments>
 void launch(const char* name, void (*kernel)(Parameters...), const LaunchShape& shape,
             Stream stream, Arguments&&... arguments) {
-    if (shape.shared_bytes > 48 * 1024) {
+    if (shape.shared_bytes > 32 * 1024) {  // static shared memory counts towards the 48 KiB
         check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                    shape.shared_bytes),
               name);
