@@ -1,0 +1,158 @@
+#include <cuda_runtime.h>
+
+#include <algorithm>
+
+#include "core/checked_math.h"
+#include "kernels/cuda/device/griddep.cuh"
+#include "kernels/cuda/elementwise.h"
+#include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/row_access.cuh"
+#include "kernels/cuda/silu.cuh"
+
+namespace quarot::kernels::cuda {
+
+namespace {
+
+constexpr int kThreads = 256;
+
+// Where a thread's four elements lie.
+struct Place {
+    int64_t row, column;
+    bool inside;
+};
+
+// Rows along y, so that no division is needed; grid.y is limited, hence the loop of the callers.
+__device__ Place place_in(int64_t cols) {
+    const int64_t column = 4 * (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x);
+    return {blockIdx.y, column, column < cols};
+}
+
+LaunchShape shape_of(const RowsView& rows) {
+    constexpr int64_t kMostRows = 65535;
+    return {.grid = {static_cast<unsigned>(ceil_div(rows.cols, int64_t{4 * kThreads})),
+                     static_cast<unsigned>(std::min(rows.rows, kMostRows))},
+            .block = kThreads};
+}
+
+__global__ void silu_mul_rows(const __grid_constant__ RowsView gate,
+                              const __grid_constant__ RowsView up,
+                              const __grid_constant__ RowsView out, bool fours) {
+    wait_for_predecessor();
+    let_successor_start();
+    auto [row, c, inside] = place_in(out.cols);
+    if (!inside) return;
+    for (; row < out.rows; row += gridDim.y) {
+        const float4 g = load_four(gate, row, c, fours), u = load_four(up, row, c, fours);
+        store_four(out, row, c, fours, silu_times(g, u));
+    }
+}
+
+__global__ void add_to_rows(const __grid_constant__ RowsView in, const float* bias,
+                            const __grid_constant__ RowsView sum, bool fours) {
+    wait_for_predecessor();
+    let_successor_start();
+    auto [row, c, inside] = place_in(sum.cols);
+    if (!inside) return;
+    const float4 b =
+        bias == nullptr ? float4{0.0f, 0.0f, 0.0f, 0.0f} : load_four(bias, c, sum.cols, fours);
+    for (; row < sum.rows; row += gridDim.y) {
+        const float4 x = load_four(in, row, c, fours), old = load_four(sum, row, c, fours);
+        store_four(
+            sum, row, c, fours,
+            {old.x + (x.x + b.x), old.y + (x.y + b.y), old.z + (x.z + b.z), old.w + (x.w + b.w)});
+    }
+}
+
+__global__ void take_rows(const __grid_constant__ RowsView in, const int32_t* indices,
+                          const __grid_constant__ RowsView out, bool fours) {
+    wait_for_predecessor();
+    let_successor_start();
+    auto [row, c, inside] = place_in(out.cols);
+    if (!inside) return;
+    for (; row < out.rows; row += gridDim.y) {
+        store_four(out, row, c, fours, load_four(in, indices[row], c, fours));
+    }
+}
+
+// One element of a row of any dtype.
+__device__ float element(const RowsView& rows, int64_t row, int64_t column) {
+    const int64_t at = row * rows.stride + column;
+    if (rows.dtype == DType::F32) return static_cast<const float*>(rows.data)[at];
+    if (rows.dtype == DType::F16) return to_float(static_cast<const __half*>(rows.data)[at]);
+    return to_float(static_cast<const __nv_bfloat16*>(rows.data)[at]);
+}
+
+__global__ void take_columns(const __grid_constant__ RowsView in, const int32_t* columns,
+                             const __grid_constant__ RowsView out, bool fours) {
+    wait_for_predecessor();
+    let_successor_start();
+    auto [row, c, inside] = place_in(out.cols);
+    if (!inside) return;
+    for (; row < out.rows; row += gridDim.y) {
+        float x[4] = {};
+        for (int i = 0; i < 4 && c + i < out.cols; ++i) x[i] = element(in, row, columns[c + i]);
+        store_four(out, row, c, fours, {x[0], x[1], x[2], x[3]});
+    }
+}
+
+__global__ void look_for_non_finite(const __grid_constant__ RowsView in, int32_t site,
+                                    int32_t* bad_site, bool fours) {
+    wait_for_predecessor();
+    let_successor_start();
+    auto [row, c, inside] = place_in(in.cols);
+    if (!inside) return;
+    for (; row < in.rows; row += gridDim.y) {
+        const float4 x = load_four(in, row, c, fours);
+        if (isfinite(x.x) && isfinite(x.y) && isfinite(x.z) && isfinite(x.w)) continue;
+        atomicMin(bad_site + row, site);
+    }
+}
+
+bool is_empty(const RowsView& rows) {
+    return rows.rows == 0 || rows.cols == 0;
+}
+
+}  // namespace
+
+void silu_mul(const RowsView& gate, const RowsView& up, const RowsView& out, Stream stream) {
+    require(gate.rows == out.rows && up.rows == out.rows && gate.cols == out.cols &&
+                up.cols == out.cols,
+            "silu_mul: shapes");
+    if (is_empty(out)) return;
+    launch("silu_mul_rows", silu_mul_rows, shape_of(out), stream, gate, up, out,
+           in_fours(gate) && in_fours(up) && in_fours(out));
+}
+
+void add_rows(const RowsView& in, const float* bias, const RowsView& sum, Stream stream) {
+    require(in.rows == sum.rows && in.cols == sum.cols && sum.dtype == DType::F32,
+            "add_rows: shapes");
+    if (is_empty(sum)) return;
+    launch("add_to_rows", add_to_rows, shape_of(sum), stream, in, bias, sum,
+           in_fours(in) && in_fours(sum) && in_fours<float>(bias, 0));
+}
+
+void embed(const RowsView& table, const int32_t* ids, const RowsView& out, Stream stream) {
+    gather_rows(table, ids, out, stream);
+}
+
+void gather_rows(const RowsView& in, const int32_t* rows, const RowsView& out, Stream stream) {
+    require(in.cols == out.cols, "gather_rows: shapes");
+    if (is_empty(out)) return;
+    launch("take_rows", take_rows, shape_of(out), stream, in, rows, out,
+           in_fours(in) && in_fours(out));
+}
+
+void gather_columns(const RowsView& in, const int32_t* columns, const RowsView& out,
+                    Stream stream) {
+    require(in.rows == out.rows, "gather_columns: shapes");
+    if (is_empty(out)) return;
+    launch("take_columns", take_columns, shape_of(out), stream, in, columns, out, in_fours(out));
+}
+
+void note_non_finite(const RowsView& in, int32_t site, int32_t* bad_site, Stream stream) {
+    if (is_empty(in) || bad_site == nullptr) return;
+    launch("look_for_non_finite", look_for_non_finite, shape_of(in), stream, in, site, bad_site,
+           in_fours(in));
+}
+
+}  // namespace quarot::kernels::cuda

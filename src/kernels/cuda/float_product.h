@@ -1,0 +1,29 @@
+// Linear layers with a floating-point side that cuBLASLt does not serve: quantized weights on
+// floats, float weights on quantized rows, and fp32 on both sides.
+#pragma once
+
+#include <cstdint>
+#include <variant>
+
+#include "kernels/cuda/activation_layout.h"
+#include "kernels/cuda/rows_view.h"
+#include "kernels/cuda/stream.h"
+#include "kernels/cuda/weight_layout.h"
+
+namespace quarot::kernels::cuda {
+
+// out = in W^T + bias (+ out), at most one side quantized: fp32 fused multiply-adds over the
+// columns in order, the scale applied to each product (kernels::LinearArgs), rounded once to the
+// dtype of out. A row's bits depend on that row alone. All pointers are device memory.
+struct FloatProduct {
+    std::variant<RowsView, ActivationView> in;
+    std::variant<RowsView, WeightView> weight;  // [out_features, in_features]
+    const float* bias = nullptr;                // [out_features]
+    RowsView out;                               // F32, F16 or BF16
+    bool accumulate = false;                    // out += instead of out =
+};
+
+// Only enqueues.
+void multiply(const FloatProduct& product, Stream stream);
+
+}  // namespace quarot::kernels::cuda

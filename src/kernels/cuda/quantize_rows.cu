@@ -1,0 +1,74 @@
+#include <cuda_runtime.h>
+
+#include "kernels/cuda/device/griddep.cuh"
+#include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/quantize_rows.h"
+#include "kernels/cuda/row_access.cuh"
+#include "kernels/cuda/row_blocks.h"
+#include "kernels/cuda/row_quantizer.cuh"
+
+namespace quarot::kernels::cuda {
+
+namespace {
+
+// One block takes one row: floats in shared memory, then range, codes and sum of every group.
+__global__ void quantize_row(const __grid_constant__ RowsView in,
+                             const __grid_constant__ QuantizeTarget target, bool fours) {
+    extern __shared__ __align__(16) float row[];
+    __shared__ BlockScratch scratch;
+    wait_for_predecessor();
+    let_successor_start();
+    const int64_t step = 4 * static_cast<int64_t>(blockDim.x);
+    for (int64_t c = 4 * threadIdx.x; c < in.cols; c += step) {
+        *reinterpret_cast<float4*>(row + c) = load_four(in, blockIdx.x, c, fours);
+    }
+    BlockTeam block(scratch);
+    SharedRowQuantizer{target, row, blockIdx.x}.run(block);
+}
+
+__device__ float value_of(const ActivationView& in, int64_t row, int64_t col) {
+    const int64_t size = in.group_size == 0 ? in.cols : in.group_size;
+    const int64_t at = row * in.n_groups() + col / size;
+    const int stored = in.codes[code_offset(in.rows, in.stride, row, col)];
+    const auto code = static_cast<float>(stored - code_bias(in.bits));
+    if (in.bases != nullptr) return __fadd_rn(__fmul_rn(in.scales[at], code), in.bases[at]);
+    const float offset = in.offsets == nullptr ? 0.0f : static_cast<float>(in.offsets[at]);
+    return __fmul_rn(in.scales[at], __fsub_rn(code, offset));
+}
+
+__global__ void dequantize_row(const __grid_constant__ ActivationView in,
+                               const __grid_constant__ RowsView out) {
+    wait_for_predecessor();
+    let_successor_start();
+    for (int64_t c = 4 * threadIdx.x; c < in.cols; c += 4 * static_cast<int64_t>(blockDim.x)) {
+        float x[4] = {};
+        for (int i = 0; i < 4 && c + i < in.cols; ++i) x[i] = value_of(in, blockIdx.x, c + i);
+        store_four(out, blockIdx.x, c, false, {x[0], x[1], x[2], x[3]});
+    }
+}
+
+}  // namespace
+
+void quantize_rows(const RowsView& in, const QuantizeTarget& target, Stream stream) {
+    const ActivationView& out = target.codes;
+    require(in.rows == out.rows && in.cols == out.cols, "quantize_rows: shapes");
+    require(out.bits >= 2 && out.bits <= 8, "quantize_rows: bits");
+    require(out.offsets == nullptr || out.bases == nullptr, "quantize_rows: zero points");
+    require(row_bytes(in.cols) <= current_device().shared_bytes - 1024, "quantize_rows: width");
+    if (in.rows == 0) return;
+    launch("quantize_row", quantize_row,
+           {.grid = static_cast<unsigned>(in.rows),
+            .block = threads_for_row(in.cols),
+            .shared_bytes = row_bytes(in.cols)},
+           stream, in, target, in_fours(in));
+}
+
+void dequantize_rows(const ActivationView& in, const RowsView& out, Stream stream) {
+    require(in.rows == out.rows && in.cols == out.cols, "dequantize_rows: shapes");
+    if (in.rows == 0) return;
+    launch("dequantize_row", dequantize_row,
+           {.grid = static_cast<unsigned>(in.rows), .block = threads_for_row(in.cols)}, stream, in,
+           out);
+}
+
+}  // namespace quarot::kernels::cuda

@@ -1,0 +1,198 @@
+#include <cuda_runtime.h>
+
+#include "kernels/cuda/device/griddep.cuh"
+#include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/rms_norm.h"
+#include "kernels/cuda/row_access.cuh"
+#include "kernels/cuda/row_blocks.h"
+#include "kernels/cuda/row_quantizer.cuh"
+
+namespace quarot::kernels::cuda {
+
+namespace {
+
+// x * factor is x / sqrt(mean(x^2) + eps) with power * rest = factor: a power of two that is exact,
+// and what remains.
+struct NormFactor {
+    float power, rest;
+    __device__ float operator()(float x) const { return x * power * rest; }
+};
+
+// The power of two that brings the largest |x| near 1.
+__device__ float power_for(float largest) {
+    if (largest == 0.0f || !isfinite(largest)) return 1.0f;
+    return exp2f(static_cast<float>(min(-ilogbf(largest), 126)));
+}
+
+// `each` hands every value of the calling thread to a function.
+template <class Team, class EachValue>
+__device__ float mean_of_squares(Team& team, int64_t n, float power, const EachValue& each) {
+    float squares = 0.0f;
+    each([&](float x) {
+        const float scaled = x * power;
+        squares = fmaf(scaled, scaled, squares);
+    });
+    return __fdiv_rn(team.sum(squares), static_cast<float>(n));
+}
+
+// A mean that overflowed, or so small that squares have vanished and eps does not outweigh them, is
+// taken again after a power of two.
+template <class Team, class EachValue>
+__device__ NormFactor norm_factor(Team& team, int64_t n, float eps, const EachValue& each) {
+    float mean = mean_of_squares(team, n, 1.0f, each), power = 1.0f;
+    if (!(mean < INFINITY) || fmaxf(mean, eps) < 0x1p-80f) {
+        KeyRange range;
+        // A NaN is left out here and comes back through the sum.
+        each([&](float x) { range.include(isnan(x) ? 0 : __float_as_int(fabsf(x))); });
+        power = power_for(__int_as_float(team.range(range).high));
+        mean = mean_of_squares(team, n, power, each);
+    }
+    return {power, __fdiv_rn(1.0f, __fsqrt_rn(mean + eps * power * power))};
+}
+
+// Reads the block's row, adds the residual and keeps both: floats in shared memory.
+__device__ void load_row(const RmsNormInput& a, float* row, bool fours) {
+    const int64_t cols = a.in.cols, step = 4 * static_cast<int64_t>(blockDim.x);
+    for (int64_t c = 4 * threadIdx.x; c < cols; c += step) {
+        float4 x = load_four(a.in, blockIdx.x, c, fours);
+        if (a.residual != nullptr) {
+            if (a.bias != nullptr) {
+                const float4 bias = load_four(a.bias, c, cols, fours);
+                x = {x.x + bias.x, x.y + bias.y, x.z + bias.z, x.w + bias.w};
+            }
+            float* residual = a.residual + blockIdx.x * a.residual_stride;
+            const float4 old = load_four(residual, c, cols, fours);
+            x = {x.x + old.x, x.y + old.y, x.z + old.z, x.w + old.w};
+            store_four(residual, c, cols, fours, x);
+        }
+        *reinterpret_cast<float4*>(row + c) = x;
+    }
+}
+
+// Visits the row four by four as this thread has loaded it; past the last column there are zeros.
+template <class Visit>
+__device__ void for_own_fours(float* row, int64_t cols, const Visit& visit) {
+    const int64_t step = 4 * static_cast<int64_t>(blockDim.x);
+    for (int64_t c = 4 * threadIdx.x; c < cols; c += step) {
+        visit(c, *reinterpret_cast<float4*>(row + c));
+    }
+}
+
+// Leaves the normalized row in shared memory.
+__device__ void normalize_row(const RmsNormInput& a, float* row, BlockTeam& block, bool fours) {
+    load_row(a, row, fours);
+    const int64_t cols = a.in.cols;
+    const NormFactor factor = norm_factor(block, cols, a.eps, [&](const auto& use) {
+        for_own_fours(row, cols, [&](int64_t, const float4& x) {
+            use(x.x);
+            use(x.y);
+            use(x.z);
+            use(x.w);
+        });
+    });
+    for_own_fours(row, cols, [&](int64_t c, float4& x) {
+        x = {factor(x.x), factor(x.y), factor(x.z), factor(x.w)};
+        if (a.gain == nullptr) return;
+        const float4 gain = load_four(a.gain, c, cols, fours);
+        x = {x.x * gain.x, x.y * gain.y, x.z * gain.z, x.w * gain.w};
+    });
+}
+
+__global__ void norm_row(const __grid_constant__ RmsNormInput a,
+                         const __grid_constant__ RowsView out, bool fours, bool out_fours) {
+    extern __shared__ __align__(16) float row[];
+    __shared__ BlockScratch scratch;
+    BlockTeam block(scratch);
+    wait_for_predecessor();
+    let_successor_start();
+    normalize_row(a, row, block, fours);
+    const int64_t step = 4 * static_cast<int64_t>(blockDim.x);
+    for (int64_t c = 4 * threadIdx.x; c < out.cols; c += step) {
+        store_four(out, blockIdx.x, c, out_fours, *reinterpret_cast<const float4*>(row + c));
+    }
+}
+
+__global__ void norm_quantize_row(const __grid_constant__ RmsNormInput a,
+                                  const __grid_constant__ QuantizeTarget target, bool fours) {
+    extern __shared__ __align__(16) float row[];
+    __shared__ BlockScratch scratch;
+    BlockTeam block(scratch);
+    wait_for_predecessor();
+    let_successor_start();
+    normalize_row(a, row, block, fours);
+    SharedRowQuantizer{target, row, blockIdx.x}.run(block);
+}
+
+// One warp takes one group.
+__global__ void norm_groups(const __grid_constant__ GroupNormArgs a, int64_t n_groups) {
+    wait_for_predecessor();
+    let_successor_start();
+    const int64_t index = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) / 32;
+    if (index >= a.in.rows * n_groups) return;
+    const int64_t row = index / n_groups, first = index % n_groups * a.group;
+    const auto value = [&](int64_t i) {
+        RowsView one = a.in;
+        one.cols = first + i + 1;
+        return load_four(one, row, first + i, false).x;
+    };
+    const int lane = threadIdx.x % 32;
+    WarpTeam warp;
+    const NormFactor factor = norm_factor(warp, a.group, a.eps, [&](const auto& use) {
+        for (int64_t i = lane; i < a.group; i += 32) use(value(i));
+    });
+    for (int64_t i = lane; i < a.group; i += 32) {
+        RowsView one = a.out;
+        one.cols = first + i + 1;
+        const float gain = a.gain == nullptr ? 1.0f : __ldg(a.gain + i);
+        store_four(one, row, first + i, false, {factor(value(i)) * gain, 0.0f, 0.0f, 0.0f});
+    }
+}
+
+bool input_in_fours(const RmsNormInput& in) {
+    return in_fours(in.in) && in_fours<float>(in.gain, 0) && in_fours<float>(in.bias, 0) &&
+           in_fours<float>(in.residual, in.residual_stride);
+}
+
+void check_width(int64_t cols) {
+    require(cols >= 1 && row_bytes(cols) <= current_device().shared_bytes - 1024,
+            "rms_norm: width");
+}
+
+}  // namespace
+
+void rms_norm(const RmsNormInput& in, const RowsView& out, Stream stream) {
+    require(in.in.rows == out.rows && in.in.cols == out.cols, "rms_norm: shapes");
+    check_width(out.cols);
+    if (out.rows == 0) return;
+    launch("norm_row", norm_row,
+           {.grid = static_cast<unsigned>(out.rows),
+            .block = threads_for_row(out.cols),
+            .shared_bytes = row_bytes(out.cols)},
+           stream, in, out, input_in_fours(in), in_fours(out));
+}
+
+void rms_norm_quantize(const RmsNormInput& in, const QuantizeTarget& target, Stream stream) {
+    const ActivationView& out = target.codes;
+    require(in.in.rows == out.rows && in.in.cols == out.cols, "rms_norm_quantize: shapes");
+    check_width(out.cols);
+    if (out.rows == 0) return;
+    launch("norm_quantize_row", norm_quantize_row,
+           {.grid = static_cast<unsigned>(out.rows),
+            .block = threads_for_row(out.cols),
+            .shared_bytes = row_bytes(out.cols)},
+           stream, in, target, input_in_fours(in));
+}
+
+void rms_norm_groups(const GroupNormArgs& args, Stream stream) {
+    require(args.group >= 1 && args.in.cols % args.group == 0 && args.in.rows == args.out.rows &&
+                args.in.cols == args.out.cols,
+            "rms_norm_groups: shapes");
+    const int64_t n_groups = args.in.cols / args.group, warps = args.in.rows * n_groups;
+    if (warps == 0) return;
+    constexpr int64_t kWarps = 8;
+    launch("norm_groups", norm_groups,
+           {.grid = static_cast<unsigned>(ceil_div(warps, kWarps)), .block = 32 * kWarps}, stream,
+           args, n_groups);
+}
+
+}  // namespace quarot::kernels::cuda
