@@ -76,7 +76,7 @@ void add_threads_flag(Args& args, int& n_threads) {
 
 void MachineFlags::declare(Args& args) {
     add_threads_flag(args, n_threads);
-    args.add({"--device", "NAME", "auto, cpu or reference (slow, exact) [auto]",
+    args.add({"--device", "NAME", "auto, cpu, cuda[:N] or reference [auto]",
               [this](const Given& g) { device = g.value; }, Shown::First})
         .likely = {"auto", "cpu", "reference"};
 }

@@ -80,6 +80,7 @@ int64_t kv_cache_bytes(const model::Weights& weights, const Backend& backend) {
 // Before the first allocation whose size the files or a flag decide.
 void require_memory(const SourceModel& source, const Recipe& recipe, int64_t n_positions,
                     const Backend& backend) {
+    if (backend.traits().own_memory) return;  // whose allocations say what is missing
     model::Weights empty;
     empty.config = source.config();
     empty.recipe = recipe;
@@ -101,7 +102,8 @@ class Loader {
         step();
         constexpr model::LinearId kHead = {model::LinearRole::LmHead};
         weights.lm_head = source_.config().tied_embeddings
-                              ? backend_.prepare_linear({embedding, {}})
+                              ? backend_.prepare_linear({.matrix = embedding,
+                                                         .batch_invariant = source_.is_quantized()})
                               : load_linear(kHead);
         weights.embedding = backend_.prepare_embedding(std::move(embedding));
         step();
@@ -139,6 +141,7 @@ class Loader {
         }
         weights.bias = source_.bias(id);
         weights.activation_group = activation_format(recipe_, id.role).group_size;
+        weights.batch_invariant = source_.is_quantized();
         return backend_.prepare_linear(std::move(weights));
     }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,13 +12,26 @@ namespace quarot::kernels {
 
 struct BackendOptions {
     int n_threads = 1;
-    std::string isa;  // "": the best tier present; else scalar, avx2, avx512vnni (cpu only)
+    std::string isa;          // "": the best tier present; else scalar, avx2, avx512vnni (cpu only)
+    DType work = DType::F16;  // of activations between operations, F16 or F32 (cuda only)
 };
 
-// name: "reference", "cpu", "auto" (best available). "cuda" or "cuda:N" is Error{Device} in a build
-// without CUDA; any other name Error{Usage}. A tier that is unknown is Error{Usage}; one that is
+// name: "reference", "cpu", "cuda", "cuda:N" (GPU N), or "auto": the CPU, until the cuda backend
+// has passed its conformance tests on a GPU. Error{Device}: no such GPU, or a build without CUDA;
+// Error{Usage}: any other name. A tier that is unknown is Error{Usage}; one that is
 // not compiled in or not present on this machine is Error{Device}.
 std::unique_ptr<Backend> make_backend(const std::string& name, const BackendOptions& options);
+
+// A GPU of this machine that the cuda backend can use.
+struct GpuInfo {
+    std::string name;            // "NVIDIA H200"
+    int compute_capability = 0;  // 90 for 9.0
+    int64_t bytes = 0;           // of its memory
+};
+// In the order of their ordinals; empty without a driver or without CUDA in this build.
+std::vector<GpuInfo> gpus();
+// Of the CUDA runtime in this build, such as "13.0"; nothing without CUDA.
+std::optional<std::string> cuda_version();
 
 std::vector<std::string> compiled_isa_tiers();
 std::string best_isa_tier();

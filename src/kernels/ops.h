@@ -118,6 +118,8 @@ struct LinearWeights {
     // Groups of the asymmetric activations that will be multiplied (0: whole rows, or symmetric),
     // so that what corrects for their zero points is summed once. Others are our bug.
     int64_t activation_group = 0;
+    // A row's bits may not depend on the rows beside it, at some cost of speed on GPUs.
+    bool batch_invariant = false;
 };
 
 // A weight matrix in the backend's own layout. Made once, const and shared by threads after.
@@ -378,6 +380,7 @@ struct BackendTraits {
     DType work = DType::F32;      // what else is not quantized, but for partial sums and logits
     DType cache16 = DType::F32;   // K and V of 16 bits
     bool records = false;         // replaying a recording is cheaper than enqueueing again
+    bool own_memory = false;      // weights and cache take none of the host's memory
 };
 
 // Enqueued operations kept for another time.

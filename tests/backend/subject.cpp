@@ -21,6 +21,7 @@ std::vector<Subject> fast_backends() {
                          isa.c_str());
         }
     }
+    if (!gpus().empty()) subjects.push_back({"cuda", ""});
     return subjects;
 }
 
@@ -31,7 +32,8 @@ std::vector<Subject> all_backends() {
 }
 
 std::unique_ptr<Backend> make(const Subject& subject, int n_threads) {
-    return make_backend(subject.backend, {.n_threads = n_threads, .isa = subject.isa});
+    return make_backend(subject.backend,
+                        {.n_threads = n_threads, .isa = subject.isa, .work = DType::F32});
 }
 
 std::unique_ptr<Backend> make_reference(int n_threads) {

@@ -1,0 +1,500 @@
+#include "kernels/cuda/cuda_backend.h"
+
+#include <cuda_runtime_api.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "core/check.h"
+#include "core/checked_math.h"
+#include "core/error.h"
+#include "kernels/cuda/attention.h"
+#include "kernels/cuda/cuda_activations.h"
+#include "kernels/cuda/cuda_kv_store.h"
+#include "kernels/cuda/cuda_linear.h"
+#include "kernels/cuda/cuda_memory.h"
+#include "kernels/cuda/device_info.h"
+#include "kernels/cuda/elementwise.h"
+#include "kernels/cuda/gram.h"
+#include "kernels/cuda/kv_append.h"
+#include "kernels/cuda/logits.h"
+#include "kernels/cuda/quantize_rows.h"
+#include "kernels/cuda/rms_norm.h"
+#include "kernels/cuda/rotate.h"
+#include "kernels/cuda/status.h"
+
+namespace quarot::kernels {
+
+namespace {
+
+using namespace cuda;
+
+constexpr int kLeastCapability = 80;
+
+class CudaEmbedding final : public Embedding {
+  public:
+    CudaEmbedding(std::shared_ptr<const Buffer> memory, RowsView table)
+        : memory_(std::move(memory)), table_(table) {}
+    const RowsView& table() const { return table_; }
+
+  private:
+    std::shared_ptr<const Buffer> memory_;
+    RowsView table_;
+};
+
+class CudaTransform final : public Transform {
+  public:
+    CudaTransform(const linalg::Mixer& mixer, int64_t inner, DType storage)
+        : Transform(mixer.n, inner), rotation_(mixer, inner, storage) {}
+    const Rotation& rotation() const { return rotation_; }
+
+  private:
+    Rotation rotation_;
+};
+
+// A step that was captured: one launch for all its kernels.
+class CapturedStep final : public Recording {
+  public:
+    CapturedStep(cudaGraphExec_t graph, Stream stream) : graph_(graph), stream_(stream) {}
+    ~CapturedStep() override { cudaGraphExecDestroy(graph_); }
+    CapturedStep(const CapturedStep&) = delete;
+    CapturedStep& operator=(const CapturedStep&) = delete;
+    void replay() override { check(cudaGraphLaunch(graph_, stream_), "cudaGraphLaunch"); }
+
+  private:
+    cudaGraphExec_t graph_;
+    Stream stream_;
+};
+
+DeviceInfo open_device(int ordinal) {
+    int count = 0;
+    const cudaError_t status = cudaGetDeviceCount(&count);
+    if (status != cudaSuccess) {
+        fail(ErrorCode::Device, "device cuda:{} cannot be used: {}", ordinal,
+             cudaGetErrorString(status));
+    }
+    if (ordinal < 0 || ordinal >= count) {
+        fail(ErrorCode::Device, "device cuda:{} is not there, this machine has {} GPU{}", ordinal,
+             count, count == 1 ? "" : "s");
+    }
+    check(cudaSetDevice(ordinal), "cudaSetDevice");
+    const DeviceInfo info = current_device();
+    if (info.compute_capability < kLeastCapability) {
+        fail(ErrorCode::Unsupported,
+             "device cuda:{} has compute capability {}.{}, expected 8.0 or more", ordinal,
+             info.compute_capability / 10, info.compute_capability % 10);
+    }
+    return info;
+}
+
+KvBatch kv_batch(const BatchView& batch) {
+    return {.n_tokens = batch.n_tokens,
+            .positions = batch.positions,
+            .sequence_of_token = batch.sequence_of_token,
+            .n_sequences = batch.n_sequences,
+            .first_token = batch.first_token,
+            .pages = batch.pages,
+            .first_page = batch.first_page};
+}
+
+HeadTransform head_transform(const CudaTransform* transform) {
+    if (transform == nullptr) return {};
+    const Rotation& rotation = transform->rotation();
+    if (rotation.identity()) return {};
+    return {.dense_order = static_cast<int>(rotation.dense_order()),
+            .dense = rotation.dense(),
+            .factor = rotation.sylvester_factor()};
+}
+
+// RoPE and transform, nothing stored yet.
+AppendCall append_call(const RopeArgs& args, const CudaTransform* transform) {
+    AppendCall call;
+    call.q = view_of(args.q);
+    call.k = view_of(args.k);
+    call.head_dim = args.head_dim;
+    call.rope = {args.table.cos, args.table.sin};
+    call.transform = head_transform(transform);
+    call.batch = kv_batch(args.batch);
+    return call;
+}
+
+void store_into(AppendCall& call, const AppendKvArgs& args) {
+    call.k = view_of(args.k);
+    call.v = view_of(args.v);
+    call.head_dim = args.kv.descriptor().head_dim;
+    call.kv = static_cast<const CudaKvStore&>(args.kv).view();
+    call.layer = args.layer;
+    call.site = args.note.site;
+    call.bad_site = args.note.lowest;
+}
+
+// Memory that grows to the largest need seen; what the step's limits ask for is taken beforehand,
+// so that no step allocates.
+class Workspace {
+  public:
+    void* at_least(int64_t bytes) {
+        if (memory_.bytes() < bytes) {
+            memory_ = {};
+            memory_ = allocate_device(bytes);
+        }
+        return memory_.data();
+    }
+
+  private:
+    Buffer memory_;
+};
+
+// Every operation is enqueued on one stream, so each sees what the ones before it wrote.
+class CudaBackend final : public Backend {
+  public:
+    CudaBackend(int ordinal, const BackendOptions& options)
+        : device_(open_device(ordinal)), work_(options.work), matrices_(options.work) {
+        check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");
+    }
+    ~CudaBackend() override { cudaStreamDestroy(stream_); }
+    CudaBackend(const CudaBackend&) = delete;
+    CudaBackend& operator=(const CudaBackend&) = delete;
+
+    BackendInfo info() const override {
+        return {"cuda", fmt::format("sm_{}", device_.compute_capability), 1};
+    }
+    BackendTraits traits() const override {
+        return {.residual = DType::F32,
+                .work = work_,
+                .cache16 = cache_dtype(),
+                .records = true,
+                .own_memory = true};
+    }
+
+    Buffer allocate(int64_t bytes) override {
+        use_device();
+        return allocate_device(bytes);
+    }
+    Buffer allocate_host(int64_t bytes) override {
+        use_device();
+        return allocate_pinned(bytes);
+    }
+    void upload(void* to, const void* host, int64_t bytes) override {
+        if (bytes > 0) copy(to, host, bytes, cudaMemcpyHostToDevice);
+    }
+    void download(void* host, const void* from, int64_t bytes) override {
+        if (bytes > 0) copy(host, from, bytes, cudaMemcpyDeviceToHost);
+    }
+    void synchronize() override { check(cudaStreamSynchronize(stream()), "cudaStreamSynchronize"); }
+
+    void reserve(const StepLimits& limits) override;
+    std::unique_ptr<Recording> record(std::function<void()> enqueue) override;
+
+    std::unique_ptr<Linear> prepare_linear(LinearWeights weights) override {
+        auto linear = std::make_unique<CudaLinear>(std::move(weights), matrices_, stream());
+        if (linear->has_16_bit_matrix() && dense_ == nullptr) {
+            dense_ = std::make_unique<DenseMultiplier>();
+        }
+        return linear;
+    }
+    std::unique_ptr<Embedding> prepare_embedding(std::shared_ptr<const Tensor> table) override {
+        auto memory = matrices_.upload(table, stream());
+        const RowsView rows = {memory->data(), matrices_.device_dtype(table->dtype()),
+                               table->rows(), table->cols(), table->cols()};
+        return std::make_unique<CudaEmbedding>(std::move(memory), rows);
+    }
+    std::unique_ptr<Transform> prepare_transform(const linalg::Mixer& mixer, int64_t inner,
+                                                 DType storage) override {
+        use_device();
+        return std::make_unique<CudaTransform>(mixer, inner, storage);
+    }
+    std::unique_ptr<KvStore> make_kv_store(const KvDescriptor& descriptor,
+                                           int64_t n_pages) override {
+        return std::make_unique<CudaKvStore>(descriptor, n_pages, cache_dtype(), stream());
+    }
+    std::optional<int64_t> kv_bytes(const KvDescriptor& descriptor,
+                                    int64_t n_pages) const override {
+        try {
+            return cuda::kv_bytes(make_kv_view(descriptor, n_pages, cache_dtype()));
+        } catch (const Error& error) {
+            if (error.code() != ErrorCode::OutOfMemory) throw;
+            return std::nullopt;
+        }
+    }
+
+    int64_t quantized_bytes(int64_t rows, int64_t cols,
+                            const ActivationFormat& format) const override;
+    QuantizedRows place_quantized(void* memory, int64_t rows, int64_t cols,
+                                  const ActivationFormat& format) const override;
+    HostCodes read_codes(const QuantizedRows& rows) override;
+
+    void embed(const EmbedArgs& args) override {
+        const auto& table = static_cast<const CudaEmbedding&>(args.table).table();
+        cuda::embed(table, args.batch.token_ids, view_of(args.out), stream());
+    }
+    void rms_norm(const RmsNormArgs& args) override {
+        cuda::rms_norm(norm_input(args), view_of(args.out), stream());
+    }
+    void rms_norm_quantize(const RmsNormArgs& args, const Operand& out, SiteNote note) override;
+    void add_rms_norm_quantize(const AddRmsNormArgs& args, const Operand& out,
+                               SiteNote note) override;
+    void add(Rows to, Rows from) override {
+        add_rows(view_of(from), nullptr, view_of(to), stream());
+    }
+    void silu_mul(const SiluMulArgs& args) override {
+        cuda::silu_mul(view_of(args.gate), view_of(args.up), view_of(args.out), stream());
+    }
+    void gather_rows(Rows in, const int32_t* row_indices, Rows out) override {
+        cuda::gather_rows(view_of(in), row_indices, view_of(out), stream());
+    }
+    void gather_columns(Rows in, const int32_t* columns, Rows out) override {
+        cuda::gather_columns(view_of(in), columns, view_of(out), stream());
+    }
+    void accumulate_gram(Rows in, double* gram) override {
+        cuda::accumulate_gram(view_of(in), gram, stream());
+    }
+
+    void find_non_finite(Rows in, SiteNote note) override {
+        if (note.lowest != nullptr) {
+            note_non_finite(view_of(in), note.site, note.lowest, stream());
+        }
+    }
+    void log_probabilities(const LogProbabilityArgs& args) override {
+        cuda::log_probabilities(view_of(args.logits), args.targets, args.out, stream());
+    }
+    void top_k(const TopKArgs& args) override {
+        top_logits(
+            {.logits = view_of(args.logits), .k = args.k, .ids = args.ids, .values = args.values},
+            stream());
+    }
+    void divergence(const DivergenceArgs& args) override {
+        cuda::divergence(view_of(args.base), view_of(args.model), args.out, stream());
+    }
+
+    void linear(const LinearArgs& args) override {
+        static_cast<const CudaLinear&>(args.weight).multiply(args, dense_.get(), stream());
+    }
+    void transform(const Transform& transform, Rows rows) override {
+        const Rotation& rotation = static_cast<const CudaTransform&>(transform).rotation();
+        rotate_rows(rotation, rotate_input(rotation, view_of(rows)), view_of(rows), stream());
+    }
+    void quantize(Rows in, QuantizedRows out, SiteNote note) override {
+        quantize_rows(view_of(in), target_of(out, note), stream());
+    }
+    void dequantize(const QuantizedRows& in, Rows out) override {
+        dequantize_rows(view_of(in), view_of(out), stream());
+    }
+    void transform_quantize(const Transform* transform, Rows scratch, const Operand& out,
+                            SiteNote note) override;
+    void silu_mul_transform_quantize(const SiluMulArgs& args, const Transform* transform,
+                                     const Operand& out, SiteNote note) override;
+
+    void rope(const RopeArgs& args) override;
+    void append_kv(const AppendKvArgs& args) override;
+    void rope_transform_append_kv(const RopeTransformAppendArgs& args) override;
+    void attention(const AttentionArgs& args) override;
+
+  private:
+    void use_device() const { check(cudaSetDevice(device_.ordinal), "cudaSetDevice"); }
+    // For every call: the calling thread may have used another GPU since.
+    Stream stream() const {
+        use_device();
+        return stream_;
+    }
+    void copy(void* to, const void* from, int64_t bytes, cudaMemcpyKind kind) {
+        check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), kind, stream()),
+              "cudaMemcpyAsync");
+    }
+    DType cache_dtype() const { return work_ == DType::F32 ? DType::F32 : DType::F16; }
+
+    static RmsNormInput norm_input(const RmsNormArgs& args) {
+        return {.in = view_of(args.in), .gain = args.gain, .eps = args.eps};
+    }
+    static QuantizeTarget target_of(const QuantizedRows& out, const SiteNote& note) {
+        return {.codes = view_of(out),
+                .clip = out.format.clip,
+                .site = note.site,
+                .bad_site = note.lowest};
+    }
+    RotateInput rotate_input(const Rotation& rotation, const RowsView& rows) {
+        const int64_t bytes = rotate_workspace_bytes(rotation, rows);
+        auto* workspace = bytes == 0 ? nullptr : rotate_workspace_.at_least(bytes);
+        return {.rows = rows, .workspace = static_cast<float*>(workspace)};
+    }
+
+    DeviceInfo device_;
+    DType work_;
+    Stream stream_ = nullptr;
+    DenseMatrices matrices_;
+    std::unique_ptr<DenseMultiplier> dense_;  // once a 16-bit matrix is there
+    Workspace rotate_workspace_, attention_workspace_;
+    int64_t pages_ = 0;  // of a sequence, in the steps that were reserved; 0: none was
+};
+
+void CudaBackend::reserve(const StepLimits& limits) {
+    pages_ = std::max(pages_, limits.pages);
+    // A row of the widest transform, twice.
+    rotate_workspace_.at_least(limits.tokens * limits.columns * 2 * int64_t{sizeof(float)});
+    AttentionCall call;
+    call.n_heads = limits.n_heads;
+    call.kv.head_dim = static_cast<int>(limits.head_dim);
+    call.batch.n_sequences = limits.sequences;
+    call.max_context = limits.pages * KvDescriptor{}.page_tokens;
+    attention_workspace_.at_least(attention_workspace_bytes(call));
+}
+
+// What is enqueued is captured instead of run.
+std::unique_ptr<Recording> CudaBackend::record(std::function<void()> enqueue) {
+    check(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeThreadLocal),
+          "cudaStreamBeginCapture");
+    cudaGraph_t graph = nullptr;
+    try {
+        enqueue();
+    } catch (...) {
+        cudaStreamEndCapture(stream_, &graph);
+        if (graph != nullptr) cudaGraphDestroy(graph);
+        throw;
+    }
+    check(cudaStreamEndCapture(stream_, &graph), "cudaStreamEndCapture");
+    cudaGraphExec_t executable = nullptr;
+    const cudaError_t status = cudaGraphInstantiate(&executable, graph, 0);
+    cudaGraphDestroy(graph);
+    check(status, "cudaGraphInstantiate");
+    return std::make_unique<CapturedStep>(executable, stream_);
+}
+
+int64_t CudaBackend::quantized_bytes(int64_t rows, int64_t cols,
+                                     const ActivationFormat& format) const {
+    return activation_bytes(rows, cols, format);
+}
+
+QuantizedRows CudaBackend::place_quantized(void* memory, int64_t rows, int64_t cols,
+                                           const ActivationFormat& format) const {
+    return place_activations(memory, rows, cols, format);
+}
+
+HostCodes CudaBackend::read_codes(const QuantizedRows& rows) {
+    const auto fetch = [&]<typename T>(std::vector<T>& to, const void* from, int64_t n) {
+        if (from == nullptr) return;
+        to.resize(static_cast<size_t>(n));
+        download(to.data(), from, n * static_cast<int64_t>(sizeof(T)));
+    };
+    const int64_t n = rows.rows * rows.n_groups();
+    std::vector<uint8_t> stored;
+    HostCodes out;
+    fetch(stored, rows.codes, rows.rows * rows.stride);
+    fetch(out.scales, rows.scales, n);
+    fetch(out.offsets, rows.offsets, n);
+    fetch(out.bases, rows.bases, n);
+    fetch(out.row_sums, rows.row_sums, n);
+    synchronize();
+    out.codes = signed_codes(rows, stored);
+    return out;
+}
+
+void CudaBackend::rms_norm_quantize(const RmsNormArgs& args, const Operand& out, SiteNote note) {
+    if (const auto* quantized = std::get_if<QuantizedRows>(&out.rows)) {
+        cuda::rms_norm_quantize(norm_input(args), target_of(*quantized, note), stream());
+    } else {
+        rms_norm(args);
+    }
+}
+
+void CudaBackend::add_rms_norm_quantize(const AddRmsNormArgs& args, const Operand& out,
+                                        SiteNote note) {
+    const RmsNormInput in = {.in = view_of(args.partial),
+                             .residual = args.residual.f32(),
+                             .residual_stride = args.residual.stride,
+                             .gain = args.gain,
+                             .eps = args.eps};
+    if (const auto* quantized = std::get_if<QuantizedRows>(&out.rows)) {
+        cuda::rms_norm_quantize(in, target_of(*quantized, note), stream());
+    } else {
+        cuda::rms_norm(in, view_of(args.out), stream());
+    }
+}
+
+void CudaBackend::transform_quantize(const Transform* transform, Rows scratch, const Operand& out,
+                                     SiteNote note) {
+    const auto* quantized = std::get_if<QuantizedRows>(&out.rows);
+    if (transform == nullptr || quantized == nullptr) {
+        Backend::transform_quantize(transform, scratch, out, note);
+        return;
+    }
+    const Rotation& rotation = static_cast<const CudaTransform*>(transform)->rotation();
+    rotate_quantize(rotation, rotate_input(rotation, view_of(scratch)), target_of(*quantized, note),
+                    stream());
+}
+
+void CudaBackend::silu_mul_transform_quantize(const SiluMulArgs& args, const Transform* transform,
+                                              const Operand& out, SiteNote note) {
+    const auto* quantized = std::get_if<QuantizedRows>(&out.rows);
+    if (transform == nullptr || quantized == nullptr) {
+        Backend::silu_mul_transform_quantize(args, transform, out, note);
+        return;
+    }
+    const Rotation& rotation = static_cast<const CudaTransform*>(transform)->rotation();
+    RotateInput in = rotate_input(rotation, view_of(args.gate));
+    in.up = args.up.data;
+    in.up_stride = args.up.stride;
+    rotate_quantize(rotation, in, target_of(*quantized, note), stream());
+}
+
+void CudaBackend::rope(const RopeArgs& args) {
+    append(append_call(args, nullptr), stream());
+}
+
+void CudaBackend::append_kv(const AppendKvArgs& args) {
+    AppendCall call;
+    call.batch = kv_batch(args.batch);
+    store_into(call, args);
+    append(call, stream());
+}
+
+void CudaBackend::rope_transform_append_kv(const RopeTransformAppendArgs& args) {
+    const auto* transform = static_cast<const CudaTransform*>(args.transform);
+    if (transform != nullptr && transform->rotation().half_storage()) {
+        Backend::rope_transform_append_kv(args);
+        return;
+    }
+    AppendCall call = append_call(args.rope, transform);
+    store_into(call, args.append);
+    append(call, stream());
+}
+
+void CudaBackend::attention(const AttentionArgs& args) {
+    const auto& store = static_cast<const CudaKvStore&>(args.kv);
+    AttentionCall call;
+    call.q = view_of(args.q);
+    call.n_heads = args.n_heads;
+    call.kv = store.view();
+    call.layer = args.layer;
+    call.scale = args.scale;
+    call.batch = kv_batch(args.batch);
+    call.max_context = (pages_ > 0 ? pages_ : store.n_pages()) * store.descriptor().page_tokens;
+    call.workspace = attention_workspace_.at_least(attention_workspace_bytes(call));
+    call.out = view_of(args.out);
+    cuda::attention(call, stream());
+}
+
+}  // namespace
+
+std::unique_ptr<Backend> make_cuda_backend(int ordinal, const BackendOptions& options) {
+    return std::make_unique<CudaBackend>(ordinal, options);
+}
+
+std::vector<GpuInfo> cuda::list_gpus() {
+    std::vector<GpuInfo> found;
+    int count = 0;
+    if (cudaGetDeviceCount(&count) != cudaSuccess) return found;
+    for (int i = 0; i < count; ++i) {
+        cudaDeviceProp properties = {};
+        check(cudaGetDeviceProperties(&properties, i), "cudaGetDeviceProperties");
+        found.push_back({.name = properties.name,
+                         .compute_capability = 10 * properties.major + properties.minor,
+                         .bytes = static_cast<int64_t>(properties.totalGlobalMem)});
+    }
+    return found;
+}
+
+std::string cuda::runtime_version() {
+    return fmt::format("{}.{}", CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
+}
+
+}  // namespace quarot::kernels

@@ -1,0 +1,24 @@
+// The backend of NVIDIA GPUs.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernels/backend.h"
+
+namespace quarot::kernels {
+
+// ordinal: which GPU. Error{Device} where there is none, its driver is too old or missing, or its
+// compute capability is below 8.0.
+std::unique_ptr<Backend> make_cuda_backend(int ordinal, const BackendOptions& options);
+
+namespace cuda {
+
+// What backend.h promises of gpus() and cuda_version().
+std::vector<GpuInfo> list_gpus();
+std::string runtime_version();
+
+}  // namespace cuda
+
+}  // namespace quarot::kernels

@@ -1,0 +1,41 @@
+#include "kernels/cuda/cuda_memory.h"
+
+#include <cuda_runtime_api.h>
+
+#include <algorithm>
+
+#include "core/check.h"
+#include "core/error.h"
+#include "kernels/cuda/status.h"
+
+namespace quarot::kernels::cuda {
+
+Buffer allocate_device(int64_t bytes) {
+    QUAROT_CHECK(bytes >= 0, "{}", bytes);
+    void* data = nullptr;
+    const cudaError_t status = cudaMalloc(&data, static_cast<size_t>(std::max<int64_t>(bytes, 1)));
+    if (status == cudaErrorMemoryAllocation) {
+        cudaGetLastError();  // takes the error back: the device goes on
+        size_t free = 0, total = 0;
+        check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+        fail(ErrorCode::OutOfMemory,
+             "the GPU cannot give {} more bytes: {} of its {} bytes are free", bytes, free, total);
+    }
+    check(status, "cudaMalloc");
+    return {data, bytes, [](void* memory) { cudaFree(memory); }};
+}
+
+Buffer allocate_pinned(int64_t bytes) {
+    QUAROT_CHECK(bytes >= 0, "{}", bytes);
+    void* data = nullptr;
+    const cudaError_t status =
+        cudaMallocHost(&data, static_cast<size_t>(std::max<int64_t>(bytes, 1)));
+    if (status == cudaErrorMemoryAllocation) {
+        cudaGetLastError();
+        fail(ErrorCode::OutOfMemory, "cannot allocate {} bytes of pinned host memory", bytes);
+    }
+    check(status, "cudaMallocHost");
+    return {data, bytes, [](void* memory) { cudaFreeHost(memory); }};
+}
+
+}  // namespace quarot::kernels::cuda

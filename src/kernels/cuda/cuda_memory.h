@@ -1,0 +1,17 @@
+// Memory of the device and pinned memory of the host, as Buffers of the contract.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/ops.h"
+
+namespace quarot::kernels::cuda {
+
+// Of the current device, 256-byte aligned; freed on whatever device it came from.
+// Error{OutOfMemory} says how much was wanted and how much is free.
+Buffer allocate_device(int64_t bytes);
+
+// Of the host, which the device copies from and to without waiting. Error{OutOfMemory}.
+Buffer allocate_pinned(int64_t bytes);
+
+}  // namespace quarot::kernels::cuda
