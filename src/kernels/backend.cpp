@@ -38,14 +38,6 @@ std::unique_ptr<Backend> make_gpu_backend(int ordinal, const BackendOptions& opt
 
 }  // namespace
 
-std::optional<std::string> cuda_version() {
-#ifdef QUAROT_HAS_CUDA
-    return cuda::runtime_version();
-#else
-    return std::nullopt;
-#endif
-}
-
 std::vector<GpuInfo> gpus() {
 #ifdef QUAROT_HAS_CUDA
     return cuda::list_gpus();

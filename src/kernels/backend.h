@@ -2,7 +2,6 @@
 #pragma once
 
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,8 +29,6 @@ struct GpuInfo {
 };
 // In the order of their ordinals; empty without a driver or without CUDA in this build.
 std::vector<GpuInfo> gpus();
-// Of the CUDA runtime in this build, such as "13.0"; nothing without CUDA.
-std::optional<std::string> cuda_version();
 
 std::vector<std::string> compiled_isa_tiers();
 std::string best_isa_tier();

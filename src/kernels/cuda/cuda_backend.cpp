@@ -493,8 +493,4 @@ std::vector<GpuInfo> cuda::list_gpus() {
     return found;
 }
 
-std::string cuda::runtime_version() {
-    return fmt::format("{}.{}", CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
-}
-
 }  // namespace quarot::kernels

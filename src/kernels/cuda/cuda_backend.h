@@ -15,9 +15,8 @@ std::unique_ptr<Backend> make_cuda_backend(int ordinal, const BackendOptions& op
 
 namespace cuda {
 
-// What backend.h promises of gpus() and cuda_version().
+// What backend.h promises of gpus().
 std::vector<GpuInfo> list_gpus();
-std::string runtime_version();
 
 }  // namespace cuda
 
