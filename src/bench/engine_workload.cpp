@@ -6,13 +6,11 @@
 namespace quarot::bench {
 
 runtime::EngineLimits limits_of(const SpeedTest& test) {
-    return {.context = test.positions(),
-            .sequences = test.batch,
-            .step_tokens = std::max(runtime::kStepTokens, test.batch)};
+    return {.context = test.positions(), .sequences = test.batch};
 }
 
 EngineWorkload::EngineWorkload(const SpeedTest& test, runtime::Engine& engine)
-    : test_(test), engine_(engine), logits_(static_cast<size_t>(engine.weights().config.vocab)) {}
+    : test_(test), engine_(engine) {}
 
 void EngineWorkload::prepare() {
     sequences_.clear();
@@ -42,7 +40,7 @@ void EngineWorkload::add_sequence(std::vector<int32_t> tokens) {
         .tokens = std::move(tokens), .max_tokens = test_.positions(), .shares_prefix = false};
     sequences_.push_back(std::make_unique<runtime::ScopedRequest>(
         engine_, std::move(request),
-        [this](const runtime::StepRows& rows) { rows.logits(0, 1, logits_); }));
+        [this](const runtime::StepRows& rows) { next_ = rows.best(0); }));
 }
 
 std::vector<int32_t> EngineWorkload::random_ids(int64_t n) {

@@ -34,7 +34,7 @@ class EngineWorkload : public Workload {
     SpeedTest test_;
     runtime::Engine& engine_;
     std::mt19937 random_;
-    std::vector<float> logits_;                                       // [vocab]
+    int32_t next_ = 0;  // the likeliest token of the sequence that was looked at last
     std::vector<std::unique_ptr<runtime::ScopedRequest>> sequences_;  // none before its first token
 };
 

@@ -43,7 +43,8 @@ class Request {
 
     bool finished() const { return rest_.empty(); }
     void run_piece() {
-        const auto piece = rest_.first(std::min<size_t>(runtime::kStepTokens, rest_.size()));
+        const auto piece =
+            rest_.first(std::min(static_cast<size_t>(engine_.limits().step_tokens), rest_.size()));
         rest_ = rest_.subspan(piece.size());
         if (request_) {
             request_->give(piece);

@@ -102,9 +102,13 @@ HostCodes Backend::read_codes(const QuantizedRows& in) {
     synchronize();
     const int64_t n = in.rows * in.n_groups();
     HostCodes out;
-    out.codes.resize(static_cast<size_t>(in.rows * in.cols));
+    std::vector<int8_t> row(static_cast<size_t>(in.stride));
     for (int64_t r = 0; r < in.rows; ++r) {
-        download(out.codes.data() + r * in.cols, in.row_codes(r), in.cols);
+        download(row.data(), in.row_codes(r), in.stride);
+        synchronize();
+        const auto end = row.begin() + in.cols;
+        out.codes.insert(out.codes.end(), row.begin(), end);
+        out.padding_is_zero &= std::all_of(end, row.end(), [](int8_t code) { return code == 0; });
     }
     out.scales = downloaded(*this, in.scales, n);
     out.offsets = downloaded(*this, in.offsets, n);

@@ -98,6 +98,7 @@ struct HostCodes {
     std::vector<int32_t> offsets;   // [rows, n_groups] or empty
     std::vector<float> bases;       // [rows, n_groups] or empty
     std::vector<int32_t> row_sums;  // [rows, n_groups]
+    bool padding_is_zero = true;    // all bytes beside the codes, over which products run, too
 };
 
 // What a linear multiplies: float rows or quantized rows.
@@ -381,6 +382,7 @@ struct BackendTraits {
     DType cache16 = DType::F32;   // K and V of 16 bits
     bool records = false;         // replaying a recording is cheaper than enqueueing again
     bool own_memory = false;      // weights and cache take none of the host's memory
+    int64_t step_tokens = 512;    // that keep it busy: longer steps only take more memory
 };
 
 // Enqueued operations kept for another time.

@@ -13,10 +13,14 @@ namespace quarot::runtime {
 
 namespace {
 
-EngineLimits completed(EngineLimits limits, const model::Weights& weights) {
+EngineLimits completed(EngineLimits limits, const model::Weights& weights,
+                       const kernels::Backend& backend) {
     QUAROT_CHECK(limits.context > 0 && limits.context <= weights.n_positions, "{}", limits.context);
     const int64_t pages = ceil_div(limits.context, weights.kv_descriptor().page_tokens);
     if (limits.n_pages == 0) limits.n_pages = pages * limits.sequences;
+    if (limits.step_tokens == 0) {
+        limits.step_tokens = std::max(backend.traits().step_tokens, limits.sequences);
+    }
     return limits;
 }
 
@@ -32,7 +36,7 @@ model::StepSize step_size(const EngineLimits& limits, const model::Weights& weig
 }  // namespace
 
 Engine::Engine(const model::Weights& weights, kernels::Backend& backend, const EngineLimits& limits)
-    : limits_(completed(limits, weights)),
+    : limits_(completed(limits, weights, backend)),
       executor_(weights, backend, step_size(limits_, weights), limits_.n_pages),
       scheduler_({.n_pages = limits_.n_pages,
                   .page_tokens = weights.kv_descriptor().page_tokens,

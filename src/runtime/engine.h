@@ -18,15 +18,14 @@
 
 namespace quarot::runtime {
 
-// Tokens of a step, and rows whose logits are in memory at once, at most.
-inline constexpr int64_t kStepTokens = 512;
+// Rows whose logits are in memory at once, at most.
 inline constexpr int64_t kLogitRows = 128;
 
 struct EngineLimits {
-    int64_t context = 1;                // tokens of one request; at most the weights' positions
-    int64_t sequences = 1;              // that run at once
-    int64_t n_pages = 0;                // of the cache; 0: enough for `sequences` full contexts
-    int64_t step_tokens = kStepTokens;  // of a step, at least `sequences`
+    int64_t context = 1;      // tokens of one request; at most the weights' positions
+    int64_t sequences = 1;    // that run at once
+    int64_t n_pages = 0;      // of the cache; 0: enough for `sequences` full contexts
+    int64_t step_tokens = 0;  // of a step, at least `sequences`; 0: the backend's choice
 };
 
 // What a step computed for one request, while it is in memory.
@@ -42,6 +41,7 @@ class StepRows {
     void logits(int64_t first, int64_t n, std::span<float> out) const {
         executor_.logits(first_ + first, n, out);
     }
+    int32_t best(int64_t row) const { return executor_.best(first_ + row); }
     void log_probabilities(std::span<const int32_t> targets, std::span<double> out) const {
         executor_.log_probabilities(first_, targets, out);
     }

@@ -38,6 +38,7 @@ Executor::Executor(const model::Weights& weights, kernels::Backend& backend,
       memory_(weights, size, backend) {}
 
 std::vector<Site> Executor::run(const StepPlan& plan) {
+    best_.clear();
     make_batch(plan);
     const model::StepCounts counts = counts_of(batch_);
     all_logits_resident_ = counts.logit_rows <= size().logit_rows;
@@ -123,6 +124,18 @@ void Executor::logits(int64_t first, int64_t n, std::span<float> out) {
         wait_for_logits(first + done, rows.rows);
         done += rows.rows;
     }
+}
+
+int32_t Executor::best(int64_t row) {
+    if (!best_.empty()) return best_.at(static_cast<size_t>(row));
+    const int64_t first = all_logits_resident_ ? 0 : row;
+    const Rows rows = resident(first, all_logits_resident_ ? first_row_.back() : 1);
+    backend_.top_k({.logits = rows, .k = 1, .values = memory_.top_values, .ids = memory_.top_ids});
+    auto ids = downloaded(backend_, memory_.top_ids, rows.rows);
+    wait_for_logits(first, rows.rows);
+    if (!all_logits_resident_) return ids.front();
+    best_ = std::move(ids);
+    return best_.at(static_cast<size_t>(row));
 }
 
 void Executor::log_probabilities(int64_t first, std::span<const int32_t> targets,

@@ -34,6 +34,9 @@ class Executor {
     // Of the wanted rows [first, first + n) of the last plan. Error{Numeric} for a NaN or Inf among
     // their logits. out: [n, vocab].
     void logits(int64_t first, int64_t n, std::span<float> out);
+    // The likeliest token of a wanted row, the lowest id among equals; for all rows of a step at
+    // the first call, where their logits fit memory together.
+    int32_t best(int64_t row);
     // Of the rows from `first` on, one a target: log P(target), fp64.
     void log_probabilities(int64_t first, std::span<const int32_t> targets, std::span<double> out);
 
@@ -69,6 +72,7 @@ class Executor {
     model::Batch batch_;
     std::vector<int64_t> first_row_ = {0};
     bool all_logits_resident_ = false;
+    std::vector<int32_t> best_;  // of all wanted rows, once asked for
 };
 
 }  // namespace quarot::runtime

@@ -42,7 +42,7 @@ class Generation {
             limit < options_.max_new_tokens ? FinishReason::Context : FinishReason::Length;
         ScopedRequest request(engine_,
                               {.tokens = history_, .max_tokens = std::ssize(history_) + limit},
-                              [&](const StepRows& rows) { rows.logits(0, 1, logits_); });
+                              [&](const StepRows& rows) { look(rows); });
         try {
             const Clock prefill;
             request.wait();
@@ -58,11 +58,27 @@ class Generation {
     GenerateResult result;
 
   private:
+    // Without a penalty or a temperature the likeliest token is all that is asked of the logits.
+    bool takes_best() const {
+        return options_.sampling.temperature == 0.0f &&
+               options_.sampling.repetition_penalty == 1.0f;
+    }
+    void look(const StepRows& rows) {
+        if (takes_best()) {
+            best_ = rows.best(0);
+        } else {
+            rows.logits(0, 1, logits_);
+        }
+    }
+    int32_t next() {
+        return takes_best() ? best_ : sample(logits_, history_, options_.sampling, random_);
+    }
+
     void decode(ScopedRequest& request, int64_t limit,
                 const std::function<bool(int32_t)>& on_token) {
         const Clock decode;
         while (std::ssize(result.ids) < limit) {
-            const int32_t id = sample(logits_, history_, options_.sampling, random_);
+            const int32_t id = next();
             if (std::ranges::count(options_.end_tokens, id) > 0) {
                 result.finish_reason = FinishReason::Eos;
                 break;
@@ -86,6 +102,7 @@ class Generation {
     std::mt19937_64 random_;
     std::vector<int32_t> history_;
     std::vector<float> logits_;
+    int32_t best_ = 0;
     int64_t room_;  // tokens after the prompt
 };
 

@@ -130,6 +130,28 @@ TEST_P(LinearConformance, DenseWeightsOfEveryDtype) {
     }
 }
 
+// Each tensor goes once it is handed over, so that the next one has its address. Weights known by
+// address alone would be those of a tensor that is gone.
+TEST_P(LinearConformance, DenseWeightsOfTensorsThatAreGone) {
+    Bench bench(*subject_);
+    Matrix one(1, 1);
+    one.values = {1.0f};
+    const Operand in{bench.upload(one)};
+    std::vector<std::unique_ptr<Linear>> linears;
+    for (int i = 0; i < 8; ++i) {
+        auto tensor = std::make_shared<Tensor>(DType::F32, Shape{1, 1});
+        tensor->as<float>()[0] = static_cast<float>(i);
+        LinearWeights weights;
+        weights.matrix = std::move(tensor);
+        linears.push_back(subject_->prepare_linear(std::move(weights)));
+    }
+    for (size_t i = 0; i < linears.size(); ++i) {
+        const Rows out = bench.blank(1, 1);
+        subject_->linear({.in = in, .weight = *linears[i], .out = out});
+        EXPECT_EQ(bench.download(out).values.front(), static_cast<float>(i));
+    }
+}
+
 TEST_P(LinearConformance, OneSideQuantized) {
     for (const LinearShape& shape : kLinearShapes) {
         for (const int bits : {3, 4, 8}) {

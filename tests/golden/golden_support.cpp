@@ -38,6 +38,11 @@ std::string shared_data(const std::string& path) {
     return if_exists(in_checkout("../shared/data/" + path));
 }
 
+std::vector<std::string> fast_devices() {
+    if (kernels::gpus().empty()) return {"cpu"};
+    return {"cpu", "cuda"};
+}
+
 LoadedModel load_on(kernels::Backend& backend, const std::string& folder,
                     const LoadOptions& options) {
     LoadedModel loaded;
@@ -52,7 +57,8 @@ LoadedModel load_on(kernels::Backend& backend, const std::string& folder,
 }
 
 LoadedModel load(const std::string& folder, const LoadOptions& options) {
-    auto backend = kernels::make_backend(options.device, {.n_threads = options.n_threads});
+    auto backend = kernels::make_backend(
+        options.device, {.n_threads = options.n_threads, .isa = "", .work = options.work});
     LoadedModel loaded = load_on(*backend, folder, options);
     loaded.backend = std::move(backend);
     return loaded;

@@ -24,6 +24,9 @@ std::string reference_folder(const std::string& name);
 // A file under ../shared/data, or "" if absent.
 std::string shared_data(const std::string& path);
 
+// Names of the backends that run whole models fast here: "cpu", and "cuda" where a GPU is.
+std::vector<std::string> fast_devices();
+
 // A model on a backend of its own, with an engine.
 struct LoadedModel {
     std::unique_ptr<kernels::Backend> backend;
@@ -34,6 +37,7 @@ struct LoadedModel {
 struct LoadOptions {
     std::string device = "cpu";
     int n_threads = 2;
+    DType work = kernels::BackendOptions{}.work;  // cuda only
     int64_t context = 1024;
     int64_t n_sequences = 1;
     folder::ActivationOverrides overrides;

@@ -16,17 +16,25 @@ struct Source {
     TinyModelOptions shape;  // unused for tiny-novels
 };
 
-class SameBits : public testing::TestWithParam<Source> {
+class SameBits : public testing::TestWithParam<std::tuple<Source, std::string>> {
   protected:
     void SetUp() override {
+        const auto& [source, device] = GetParam();
         std::string in = model_folder("tiny-novels");
-        if (GetParam().name != "tiny_novels") {
+        if (source.name != "tiny_novels") {
             in = dir_ / "in";
-            write_tiny_model(in, GetParam().shape);
+            write_tiny_model(in, source.shape);
         }
         QUAROT_NEED(in, "tiny-novels");
         folder_ = dir_ / "quantized";
         quantize::quantize_model(in, folder_, {.recipe = named_recipe("quarot-rtn")});
+    }
+
+    LoadedModel load(int64_t n_sequences = 1, int n_threads = 2) const {
+        return test::load(folder_, {.device = std::get<std::string>(GetParam()),
+                                    .n_threads = n_threads,
+                                    .context = 256,
+                                    .n_sequences = n_sequences});
     }
 
     std::vector<int32_t> some_ids(int64_t n, int64_t vocab) const {
@@ -57,7 +65,7 @@ TinyModelOptions awkward_shape() {
 TEST_P(SameBits, OverOneTwoAndThreeThreads) {
     std::vector<float> expected;
     for (const int n_threads : {1, 2, 3}) {
-        LoadedModel model = load(folder_, {.n_threads = n_threads, .context = 256});
+        LoadedModel model = load(1, n_threads);
         const auto logits = all_logits(model, some_ids(150, model.weights->config.vocab));
         if (expected.empty()) expected = logits;
         EXPECT_EQ(logits, expected) << n_threads << " threads";
@@ -65,7 +73,7 @@ TEST_P(SameBits, OverOneTwoAndThreeThreads) {
 }
 
 TEST_P(SameBits, WholeInChunksAndTokenByToken) {
-    LoadedModel model = load(folder_, {.context = 256});
+    LoadedModel model = load();
     const auto ids = some_ids(150, model.weights->config.vocab);
     const auto whole = all_logits(model, ids);
     EXPECT_EQ(all_logits(model, ids, 7), whole);
@@ -74,7 +82,7 @@ TEST_P(SameBits, WholeInChunksAndTokenByToken) {
 }
 
 TEST_P(SameBits, ThreeSequencesOfDifferentLengthsInOneBatch) {
-    LoadedModel model = load(folder_, {.context = 256, .n_sequences = 3});
+    LoadedModel model = load(3);
     const int64_t vocab = model.weights->config.vocab;
     const std::vector<int32_t> lengths = {130, 1, 67};
     std::vector<std::vector<int32_t>> ids;
@@ -96,7 +104,7 @@ TEST_P(SameBits, ThreeSequencesOfDifferentLengthsInOneBatch) {
 }
 
 TEST_P(SameBits, DecodeStepsMixedWithAPrefill) {
-    LoadedModel model = load(folder_, {.context = 256, .n_sequences = 2});
+    LoadedModel model = load(2);
     const int64_t vocab = model.weights->config.vocab;
     const auto first = some_ids(80, vocab);
     auto second = some_ids(100, vocab);
@@ -117,9 +125,11 @@ TEST_P(SameBits, DecodeStepsMixedWithAPrefill) {
     EXPECT_EQ(b, second_alone) << "both ran in one step";
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, SameBits,
-                         testing::Values(Source{"tiny_novels", {}}, Source{"small", {}},
-                                         Source{"awkward", awkward_shape()}),
-                         [](const auto& test) { return test.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    Models, SameBits,
+    testing::Combine(testing::Values(Source{"tiny_novels", {}}, Source{"small", {}},
+                                     Source{"awkward", awkward_shape()}),
+                     testing::ValuesIn(fast_devices())),
+    [](const auto& test) { return std::get<0>(test.param).name + "_" + std::get<1>(test.param); });
 
 }  // namespace quarot::test

@@ -14,6 +14,7 @@ constexpr int kAhead = 16;  // chunks that are loaded together
 __global__ void __launch_bounds__(kThreads)
     combine_kernel(const __grid_constant__ AttentionCall call, Partials partials, SplitRows rows,
                    float factor) {
+    let_successor_start();
     wait_for_predecessor();
     const SplitRow row = split_row(call.batch, rows, blockIdx.y);
     if (row.position < 0 && !row.padding) return;

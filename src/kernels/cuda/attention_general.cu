@@ -3,6 +3,8 @@
 // A warp owns one query head of one token: one chunk of its context where contexts are split, else
 // all chunks, one after the other. It walks tiles of 32 positions: for the scores a lane owns a
 // position, for the sum of V it owns every 32nd dimension.
+#include <cfloat>
+
 #include "kernels/cuda/attention_kernels.cuh"
 #include "kernels/cuda/device/griddep.cuh"
 #include "kernels/cuda/launch.cuh"
@@ -53,7 +55,8 @@ __device__ float value_at(const KvPart& part, const StoredVector& vector, int di
 
 // What a warp works on.
 struct Query {
-    const float* q;  // [head_dim] in shared memory, times the scale of scores
+    const float* q;  // [head_dim] in shared memory
+    bool finite = true;
     int64_t sequence = 0;
     int position = 0;
     int first = 0;  // first position it sees
@@ -66,7 +69,8 @@ __device__ const std::byte* tile_of(const AttentionCall& call, const Query& quer
     return kv.memory + kv.tile_at(call.layer, page, query.kv_head, position % kv.page_tokens);
 }
 
-// In powers of two; -inf where the query does not see the position.
+// In powers of two, at most the largest fp32 number; -inf where the query does not see the
+// position.
 __device__ float score_of(const AttentionCall& call, const Query& query, int position) {
     if (position < query.first || position > query.position) return -INFINITY;
     const KvView& kv = call.kv;
@@ -84,7 +88,7 @@ __device__ float score_of(const AttentionCall& call, const Query& query, int pos
     }
     sum *= call.scale;
     if (call.score_cap > 0.0f) sum = call.score_cap * tanhf(sum / call.score_cap);
-    return sum * kLog2E;
+    return fminf(fmaxf(sum * kLog2E, -FLT_MAX), FLT_MAX);
 }
 
 struct Sums {
@@ -105,7 +109,9 @@ __device__ void attend_positions(const AttentionCall& call, const Query& query, 
     }
     const float maximum = fmaxf(sums.maximum, ceilf(largest));
     const float older = power_of_two(sums.maximum - maximum);
-    const float weight = exp2f(score - (maximum == -INFINITY ? 0.0f : maximum));
+    // Scores beyond fp32 are equal here: lighter weights, so that their sum does not overflow.
+    const float unit = maximum == FLT_MAX ? 0x1p-20f : 1.0f;
+    const float weight = unit * exp2f(score - (maximum == -INFINITY ? 0.0f : maximum));
     sums.maximum = maximum;
     float total = weight;
 #pragma unroll
@@ -136,6 +142,9 @@ __device__ Sums attend_chunk(const AttentionCall& call, const Query& query, int 
     const int end = min((chunk + 1) * kChunkTokens, query.position + 1);
     for (int position = first; position < end; position += kLanes) {
         attend_positions(call, query, position, sums);
+    }
+    if (!query.finite) {
+        for (float& value : sums.values) value = NAN;
     }
     return sums;
 }
@@ -178,6 +187,7 @@ __global__ void __launch_bounds__(kThreads, 4)
     attend_general_kernel(const __grid_constant__ AttentionCall call, Partials partials,
                           bool split) {
     __shared__ float shared[kWarps][kMaxHeadDim];
+    let_successor_start();
     wait_for_predecessor();
     const int warp = threadIdx.x / kLanes, lane = threadIdx.x % kLanes;
     const int64_t item = int64_t{blockIdx.x} * kWarps + warp;
@@ -190,11 +200,13 @@ __global__ void __launch_bounds__(kThreads, 4)
     query.first = first_seen(query.position, call.window);
     query.kv_head = static_cast<int>(head / (call.n_heads / call.kv.n_kv_heads));
     const int64_t column = int64_t{head} * call.kv.head_dim;
+    bool finite = true;
     for (int dim = lane; dim < call.kv.head_dim; dim += kLanes) {
-        shared[warp][dim] =
-            load_value(call.q.data, call.q.dtype, token * call.q.stride + column + dim);
+        const float q = load_value(call.q.data, call.q.dtype, token * call.q.stride + column + dim);
+        finite &= isfinite(q);
+        shared[warp][dim] = q;
     }
-    __syncwarp();
+    query.finite = __all_sync(~0u, finite);
     query.q = shared[warp];
     if (split) {
         const bool empty =

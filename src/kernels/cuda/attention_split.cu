@@ -103,6 +103,7 @@ __global__ void __launch_bounds__(32 * SplitTuning<Shape>::kWarps,
     using Tuning = SplitTuning<Shape>;
     extern __shared__ __align__(128) std::byte shared[];
     __shared__ QueryColumn columns[Tuning::kWarps][8];
+    let_successor_start();
     wait_for_predecessor();
     const SplitRow row = split_row(call.batch, rows, blockIdx.y);
     if (row.position < 0) return;
@@ -150,7 +151,6 @@ __global__ void __launch_bounds__(32 * SplitTuning<Shape>::kWarps,
         request(i + Tuning::kStages, memory);
         stage = stage + 1 == Tuning::kStages ? 0 : stage + 1;
     }
-    let_successor_start();
     sums.finish();
     store_partial(call, partials, sums, blockIdx.y, first_head, n_queries, chunk);
 }

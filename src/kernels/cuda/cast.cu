@@ -15,6 +15,7 @@ template <typename From, typename To>
 __global__ void __launch_bounds__(kThreads)
     cast_values(const From* in, int64_t in_stride, To* out, int64_t out_stride, int64_t rows,
                 int64_t cols, int32_t* overflow) {
+    let_successor_start();
     wait_for_predecessor();
     const int64_t step = int64_t{gridDim.x} * kThreads;
     for (int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x; i < rows * cols; i += step) {

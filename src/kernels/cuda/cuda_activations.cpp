@@ -78,4 +78,17 @@ std::vector<int8_t> signed_codes(const QuantizedRows& rows, std::span<const uint
     return codes;
 }
 
+bool padding_is_zero(const QuantizedRows& rows, std::span<const uint8_t> stored) {
+    std::vector<bool> is_code(stored.size());
+    for (int64_t r = 0; r < rows.rows; ++r) {
+        for (int64_t c = 0; c < rows.cols; ++c) {
+            is_code[static_cast<size_t>(code_offset(rows.rows, rows.stride, r, c))] = true;
+        }
+    }
+    for (size_t i = 0; i < stored.size(); ++i) {
+        if (!is_code[i] && stored[i] != 0) return false;
+    }
+    return true;
+}
+
 }  // namespace quarot::kernels::cuda

@@ -20,5 +20,6 @@ QuantizedRows place_activations(void* memory, int64_t rows, int64_t cols,
 
 // Codes as ops.h has them from the stored bytes of `rows`, which were copied to the host.
 std::vector<int8_t> signed_codes(const QuantizedRows& rows, std::span<const uint8_t> stored);
+bool padding_is_zero(const QuantizedRows& rows, std::span<const uint8_t> stored);
 
 }  // namespace quarot::kernels::cuda

@@ -164,7 +164,8 @@ class CudaBackend final : public Backend {
                 .work = work_,
                 .cache16 = cache_dtype(),
                 .records = true,
-                .own_memory = true};
+                .own_memory = true,
+                .step_tokens = 2048};
     }
 
     Buffer allocate(int64_t bytes) override {
@@ -270,6 +271,7 @@ class CudaBackend final : public Backend {
     void linear(const LinearArgs& args) override {
         static_cast<const CudaLinear&>(args.weight).multiply(args, dense_.get(), stream());
     }
+    void linear_group(const LinearGroupArgs& args) override;
     void transform(const Transform& transform, Rows rows) override {
         const Rotation& rotation = static_cast<const CudaTransform&>(transform).rotation();
         rotate_rows(rotation, rotate_input(rotation, view_of(rows)), view_of(rows), stream());
@@ -329,8 +331,9 @@ class CudaBackend final : public Backend {
 
 void CudaBackend::reserve(const StepLimits& limits) {
     pages_ = std::max(pages_, limits.pages);
-    // A row of the widest transform, twice.
-    rotate_workspace_.at_least(limits.tokens * limits.columns * 2 * int64_t{sizeof(float)});
+    if (const int64_t bytes = rotate_workspace_bytes(limits.tokens, limits.columns); bytes > 0) {
+        rotate_workspace_.at_least(bytes);
+    }
     AttentionCall call;
     call.n_heads = limits.n_heads;
     call.kv.head_dim = static_cast<int>(limits.head_dim);
@@ -385,6 +388,7 @@ HostCodes CudaBackend::read_codes(const QuantizedRows& rows) {
     fetch(out.row_sums, rows.row_sums, n);
     synchronize();
     out.codes = signed_codes(rows, stored);
+    out.padding_is_zero = padding_is_zero(rows, stored);
     return out;
 }
 
@@ -434,6 +438,21 @@ void CudaBackend::silu_mul_transform_quantize(const SiluMulArgs& args, const Tra
     in.up = args.up.data;
     in.up_stride = args.up.stride;
     rotate_quantize(rotation, in, target_of(*quantized, note), stream());
+}
+
+void CudaBackend::linear_group(const LinearGroupArgs& args) {
+    const auto linear_of = [&](size_t i) -> const CudaLinear& {
+        return static_cast<const CudaLinear&>(*args.weights[i]);
+    };
+    bool quantized = std::holds_alternative<QuantizedRows>(args.in.rows);
+    for (size_t i = 0; i < args.weights.size(); ++i) quantized &= linear_of(i).is_quantized();
+    if (!quantized) return Backend::linear_group(args);
+    std::vector<LinearProduct> products;
+    for (size_t i = 0; i < args.weights.size(); ++i) {
+        products.push_back(linear_of(i).integer_product(
+            {.in = args.in, .weight = *args.weights[i], .out = args.outs[i]}));
+    }
+    multiply(products, stream());
 }
 
 void CudaBackend::rope(const RopeArgs& args) {

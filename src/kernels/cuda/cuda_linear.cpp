@@ -12,7 +12,6 @@
 #include "kernels/cuda/cast.h"
 #include "kernels/cuda/cuda_memory.h"
 #include "kernels/cuda/float_product.h"
-#include "kernels/cuda/linear_product.h"
 #include "kernels/cuda/status.h"
 #include "tensor/float_convert.h"
 
@@ -117,7 +116,10 @@ DType DenseMatrices::device_dtype(DType stored) const {
 
 std::shared_ptr<const Buffer> DenseMatrices::upload(const std::shared_ptr<const Tensor>& tensor,
                                                     Stream stream) {
-    if (auto known = known_[tensor.get()].lock()) return known;
+    if (const auto known = known_.find(tensor.get()); known != known_.end()) {
+        auto memory = known->second.memory.lock();
+        if (memory != nullptr && !known->second.tensor.expired()) return memory;
+    }
     auto buffer = std::make_shared<const Buffer>(allocate_device(tensor->bytes()));
     copy_to_device(buffer->data(), tensor->data(), tensor->bytes(), stream);
     const DType dtype = device_dtype(tensor->dtype());
@@ -143,7 +145,7 @@ std::shared_ptr<const Buffer> DenseMatrices::upload(const std::shared_ptr<const 
         buffer = std::move(cast);
     }
     wait_for(stream);
-    known_[tensor.get()] = buffer;
+    known_[tensor.get()] = {tensor, buffer};
     return buffer;
 }
 
@@ -194,15 +196,22 @@ void CudaLinear::multiply(const LinearArgs& args, DenseMultiplier* dense, Stream
                                     .accumulate = args.accumulate},
                        stream);
     } else {
-        cuda::multiply(LinearProduct{.in = view_of(std::get<QuantizedRows>(args.in.rows)),
-                                     .weight = std::get<Quantized>(weight_).view,
-                                     .bias = bias,
-                                     .out = args.out.data,
-                                     .out_dtype = args.out.dtype,
-                                     .out_stride = args.out.stride,
-                                     .accumulate = args.accumulate},
-                       stream);
+        cuda::multiply(integer_product(args), stream);
     }
+}
+
+bool CudaLinear::is_quantized() const {
+    return std::holds_alternative<Quantized>(weight_);
+}
+
+LinearProduct CudaLinear::integer_product(const LinearArgs& args) const {
+    return {.in = view_of(std::get<QuantizedRows>(args.in.rows)),
+            .weight = std::get<Quantized>(weight_).view,
+            .bias = static_cast<const float*>(bias_.data()),
+            .out = args.out.data,
+            .out_dtype = args.out.dtype,
+            .out_stride = args.out.stride,
+            .accumulate = args.accumulate};
 }
 
 void CudaLinear::multiply_dense(const Dense& weight, const RowsView& in, const LinearArgs& args,

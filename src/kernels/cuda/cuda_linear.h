@@ -8,6 +8,7 @@
 
 #include "kernels/cuda/cuda_activations.h"
 #include "kernels/cuda/dense_product.h"
+#include "kernels/cuda/linear_product.h"
 #include "kernels/cuda/rows_view.h"
 #include "kernels/cuda/stream.h"
 #include "kernels/cuda/weight_layout.h"
@@ -30,7 +31,12 @@ class DenseMatrices {
 
   private:
     DType work_;
-    std::map<const Tensor*, std::weak_ptr<const Buffer>> known_;
+    // Expired where the tensor is gone, whose address another one may have then.
+    struct Known {
+        std::weak_ptr<const Tensor> tensor;
+        std::weak_ptr<const Buffer> memory;
+    };
+    std::map<const Tensor*, Known> known_;
 };
 
 class CudaLinear final : public Linear {
@@ -41,6 +47,9 @@ class CudaLinear final : public Linear {
     // `dense`, which may be null unless has_16_bit_matrix(), multiplies 16-bit operands.
     void multiply(const LinearArgs& args, DenseMultiplier* dense, Stream stream) const;
     bool has_16_bit_matrix() const;
+    bool is_quantized() const;
+    // Of a quantized matrix and quantized rows.
+    LinearProduct integer_product(const LinearArgs& args) const;
 
   private:
     struct Dense {

@@ -37,8 +37,8 @@ LaunchShape shape_of(const RowsView& rows) {
 __global__ void silu_mul_rows(const __grid_constant__ RowsView gate,
                               const __grid_constant__ RowsView up,
                               const __grid_constant__ RowsView out, bool fours) {
-    wait_for_predecessor();
     let_successor_start();
+    wait_for_predecessor();
     auto [row, c, inside] = place_in(out.cols);
     if (!inside) return;
     for (; row < out.rows; row += gridDim.y) {
@@ -49,8 +49,8 @@ __global__ void silu_mul_rows(const __grid_constant__ RowsView gate,
 
 __global__ void add_to_rows(const __grid_constant__ RowsView in, const float* bias,
                             const __grid_constant__ RowsView sum, bool fours) {
-    wait_for_predecessor();
     let_successor_start();
+    wait_for_predecessor();
     auto [row, c, inside] = place_in(sum.cols);
     if (!inside) return;
     const float4 b =
@@ -65,8 +65,8 @@ __global__ void add_to_rows(const __grid_constant__ RowsView in, const float* bi
 
 __global__ void take_rows(const __grid_constant__ RowsView in, const int32_t* indices,
                           const __grid_constant__ RowsView out, bool fours) {
-    wait_for_predecessor();
     let_successor_start();
+    wait_for_predecessor();
     auto [row, c, inside] = place_in(out.cols);
     if (!inside) return;
     for (; row < out.rows; row += gridDim.y) {
@@ -84,8 +84,8 @@ __device__ float element(const RowsView& rows, int64_t row, int64_t column) {
 
 __global__ void take_columns(const __grid_constant__ RowsView in, const int32_t* columns,
                              const __grid_constant__ RowsView out, bool fours) {
-    wait_for_predecessor();
     let_successor_start();
+    wait_for_predecessor();
     auto [row, c, inside] = place_in(out.cols);
     if (!inside) return;
     for (; row < out.rows; row += gridDim.y) {
@@ -97,8 +97,8 @@ __global__ void take_columns(const __grid_constant__ RowsView in, const int32_t*
 
 __global__ void look_for_non_finite(const __grid_constant__ RowsView in, int32_t site,
                                     int32_t* bad_site, bool fours) {
-    wait_for_predecessor();
     let_successor_start();
+    wait_for_predecessor();
     auto [row, c, inside] = place_in(in.cols);
     if (!inside) return;
     for (; row < in.rows; row += gridDim.y) {

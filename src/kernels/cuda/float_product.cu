@@ -77,6 +77,7 @@ __global__ void __launch_bounds__(kThreads, 4)
                   first_token = int64_t{blockIdx.y} * kTokens;
     const int row = threadIdx.x % kRows, token = threadIdx.x / kRows;
     float sum[kThreadTokens] = {};
+    let_successor_start();
     wait_for_predecessor();
     for (int64_t column = 0; column < extent.columns; column += kColumns) {
         load_tile(weight_tile, weights, first_row, extent.rows, column, extent.columns);

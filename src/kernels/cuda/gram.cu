@@ -58,8 +58,8 @@ __device__ void add_element(double* gram, int64_t n, int64_t i, int64_t j, doubl
 __global__ void __launch_bounds__(kThreads)
     gram_tile(const __grid_constant__ RowsView in, double* gram, bool fours) {
     __shared__ Panels panels;
-    wait_for_predecessor();
     let_successor_start();
+    wait_for_predecessor();
     if (blockIdx.x > blockIdx.y) return;
     const int64_t first_i = static_cast<int64_t>(blockIdx.y) * kTile;
     const int64_t first_j = static_cast<int64_t>(blockIdx.x) * kTile;

@@ -129,7 +129,9 @@ __device__ void store_affine(const AppendCall& call, const Head& head, const KvP
     reinterpret_cast<float*>(at.tile + part.scales_at)[at.slot] = affine.scale;
     reinterpret_cast<int16_t*>(at.tile + part.zeros_at)[at.slot] =
         static_cast<int16_t>(affine.zero);
-    if (!affine.finite) atomicMin(call.bad_site + head.token, call.site);
+    if (!affine.finite && call.bad_site != nullptr) {
+        atomicMin(call.bad_site + head.token, call.site);
+    }
 }
 
 __device__ std::byte* row_byte(const KvPart& part, const StoredAt& at, int byte) {
@@ -307,6 +309,7 @@ struct Heads {
 template <int kValues, int kHeads>
 __global__ void __launch_bounds__(kThreads)
     append_kernel(const __grid_constant__ AppendCall call, HeadCounts counts) {
+    let_successor_start();
     wait_for_predecessor();
     Head head;
     if (!find_head(call, counts, head)) return;
@@ -458,6 +461,7 @@ struct SharedHead {
 __global__ void __launch_bounds__(kThreads)
     append_general_kernel(const __grid_constant__ AppendCall call, HeadCounts counts) {
     __shared__ float shared[kWarps][2][kMaxHeadDim];
+    let_successor_start();
     wait_for_predecessor();
     Head head;
     if (!find_head(call, counts, head)) return;
@@ -501,7 +505,6 @@ void check_call(const AppendCall& call, int64_t n_q, int64_t n_kv) {
     require(call.v.cols == call.k.cols && call.v.rows == call.k.rows, "append: shape of v");
     require(call.kv.head_dim == head_dim && call.kv.n_kv_heads == n_kv, "append: shape of cache");
     require(call.layer >= 0 && call.layer < call.kv.n_layers, "append: layer");
-    require(call.bad_site != nullptr, "append: no place for bad sites");
 }
 
 // Where there are many tokens, a warp takes four heads, so that one head's shuffles hide behind

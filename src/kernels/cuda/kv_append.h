@@ -35,7 +35,7 @@ struct AppendCall {
     int64_t layer = 0;
     KvBatch batch = {};
     int32_t site = 0;
-    int32_t* bad_site = nullptr;  // [n_tokens], set to a large number by the caller
+    int32_t* bad_site = nullptr;  // [n_tokens], set to a large number by the caller; or null
 };
 
 // RoPE and transform on q in place and on k in fp32, then k and v into the cache: codes, scales and

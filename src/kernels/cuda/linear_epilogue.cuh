@@ -3,7 +3,8 @@
 //
 //   sum (w - zero_w) (a - zero_a) = sum w a - zero_w sum a - zero_a sum (w - zero_w)
 //
-// with w and a as stored. Sums wrap modulo 2^32; the true sum fits.
+// with w and a as stored. Sums wrap modulo 2^32; the true sum fits, unless the offset of an
+// asymmetric token is beyond its codes.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -62,8 +63,12 @@ __device__ __forceinline__ float finish_scaled(int32_t sum, float row_scale, flo
 
 __device__ __forceinline__ float finish(int32_t sum, const RowFactors& row,
                                         const TokenFactors& token) {
-    const int32_t exact = sum - token.zero * row.sum - row.zero * token.sum;
-    return finish_scaled(exact, row.scale, token.scale, row.bias);
+    if (static_cast<uint32_t>(token.zero) <= 255u) {
+        const int32_t exact = sum - token.zero * row.sum - row.zero * token.sum;
+        return finish_scaled(exact, row.scale, token.scale, row.bias);
+    }
+    const int64_t exact = sum - int64_t{token.zero} * row.sum - int64_t{row.zero} * token.sum;
+    return __fadd_rn(__fmul_rn(__fmul_rn(__ll2float_rn(exact), row.scale), token.scale), row.bias);
 }
 
 template <typename T>

@@ -79,6 +79,12 @@ LinearKernel choose_tile(const LinearProduct& p, const DeviceInfo& device) {
     return best->kernel;
 }
 
+void check_shapes(const LinearProduct& p) {
+    QUAROT_CHECK(p.in.cols == p.weight.shape.cols && p.out_stride >= p.weight.shape.rows,
+                 "{} columns, {} inputs, stride {}", p.in.cols, p.weight.shape.cols, p.out_stride);
+    QUAROT_CHECK(p.in.stride >= activation_stride(p.in.cols), "stride {}", p.in.stride);
+}
+
 }  // namespace
 
 std::span<const LinearKernel> all_linear_kernels() {
@@ -116,16 +122,14 @@ LinearKernel choose_kernel(const LinearProduct& p, const DeviceInfo& device) {
 }
 
 void multiply(const LinearProduct& p, LinearKernel kernel, Stream stream) {
-    QUAROT_CHECK(p.in.cols == p.weight.shape.cols && p.out_stride >= p.weight.shape.rows,
-                 "{} columns, {} inputs, stride {}", p.in.cols, p.weight.shape.cols, p.out_stride);
-    QUAROT_CHECK(p.in.stride >= activation_stride(p.in.cols), "stride {}", p.in.stride);
+    check_shapes(p);
     QUAROT_CHECK(can_run(kernel, p, current_device()), "{}", name_of(kernel));
     if (p.in.rows == 0) return;
     switch (kernel) {
         case LinearKernel::General:
             return launch_general(p, stream);
         case LinearKernel::Streamed:
-            return launch_stream(p, stream);
+            return launch_stream({&p, 1}, stream);
         case LinearKernel::Groups128:
             return launch_groups(p, stream);
         default:
@@ -135,6 +139,18 @@ void multiply(const LinearProduct& p, LinearKernel kernel, Stream stream) {
 
 void multiply(const LinearProduct& p, Stream stream) {
     multiply(p, choose_kernel(p, current_device()), stream);
+}
+
+void multiply(std::span<const LinearProduct> products, Stream stream) {
+    const bool together =
+        products.size() > 1 && std::ssize(products) <= kMostStreamed &&
+        std::ranges::all_of(products, [&](const LinearProduct& p) {
+            check_shapes(p);
+            return can_run(LinearKernel::Streamed, p, current_device()) &&
+                   (p.weight.shape.bits > 4) == (products.front().weight.shape.bits > 4);
+        });
+    if (together && products.front().in.rows > 0) return launch_stream(products, stream);
+    for (const LinearProduct& p : products) multiply(p, stream);
 }
 
 }  // namespace quarot::kernels::cuda

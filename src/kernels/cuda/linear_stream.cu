@@ -1,4 +1,5 @@
-// Products of at most 16 tokens: every weight is read once, at the speed of memory.
+// Products of at most 16 tokens: every weight is read once, at the speed of memory. Up to three
+// matrices that share their tokens go in one launch, the strips of one behind those of another.
 //
 // A CTA owns a range of strips of 16 rows and takes kStrips of them at a time; columns are not
 // split across CTAs. Its warps take chunks of kUnits units in turn. Each lane keeps a ring of its
@@ -23,14 +24,31 @@ namespace quarot::kernels::cuda {
 
 namespace {
 
-struct StreamProblem {
+// One matrix and its outputs.
+struct StreamPart {
     const uint8_t* weights;
-    const uint8_t* tokens;
     FactorSource factors;
     OutputElements elements;
-    int n_tokens, n_rows;
+    int n_rows;
+    int first_strip;  // of 16 rows; the last part ends at StreamProblem::strips
+};
+
+struct StreamProblem {
+    StreamPart parts[kMostStreamed];
+    int n_parts;
+    const uint8_t* tokens;
+    int n_tokens;
     int units;   // of 64 columns, in a row block
-    int strips;  // of 16 rows
+    int strips;  // of all parts
+
+    __device__ const StreamPart& part_of(int strip) const {
+        int i = 0;
+#pragma unroll
+        for (int next = 1; next < kMostStreamed; ++next) {
+            if (next < n_parts && strip >= parts[next].first_strip) i = next;
+        }
+        return parts[i];
+    }
 };
 
 // kWords: 16-byte words of a lane in a strip of a unit, 1 for nibbles and 2 for bytes. kTokenTiles:
@@ -88,6 +106,7 @@ struct StripRange {
 template <class S>
 struct ChunkCursor {
     int strip, last, chunk, n_chunks;
+    const uint8_t* weights[S::kStrips];  // of this lane in the first unit of each strip
 
     __device__ ChunkCursor(const StreamProblem& p, const StripRange& range)
         : strip(range.first),
@@ -95,30 +114,39 @@ struct ChunkCursor {
           chunk(static_cast<int>(threadIdx.x) / 32),
           n_chunks(p.units / S::kUnits) {
         if (chunk >= n_chunks) strip = last;
+        find_weights(p);
     }
     __device__ bool valid() const { return strip < last; }
-    __device__ void advance() {
+    __device__ void advance(const StreamProblem& p) {
         chunk += S::kWarps;
         if (chunk >= n_chunks) {
             chunk = static_cast<int>(threadIdx.x) / 32;
             strip += S::kStrips;
+            find_weights(p);
+        }
+    }
+
+  private:
+    __device__ void find_weights(const StreamProblem& p) {
+#pragma unroll
+        for (int s = 0; s < S::kStrips; ++s) {
+            const StreamPart& part = p.part_of(strip + s);
+            const int at = strip + s - part.first_strip;
+            weights[s] = part.weights + at / 4 * static_cast<int64_t>(p.units) * S::kUnitBytes +
+                         at % 4 * 512 + threadIdx.x % 32 * 16;
         }
     }
 };
 
 // Strips beyond the CTA's last are not copied: what lies there is multiplied and dropped.
 template <class S>
-__device__ __forceinline__ void copy_weights(uint32_t to, const StreamProblem& p,
-                                             const ChunkCursor<S>& at) {
+__device__ __forceinline__ void copy_weights(uint32_t to, const ChunkCursor<S>& at) {
     if (!at.valid()) return;
-    const int64_t first_unit = static_cast<int64_t>(at.chunk) * S::kUnits;
 #pragma unroll
     for (int s = 0; s < S::kStrips; ++s) {
-        const int strip = at.strip + s;
-        if (s > 0 && strip >= at.last) break;
+        if (s > 0 && at.strip + s >= at.last) break;
         const uint8_t* from =
-            p.weights + (strip / 4 * static_cast<int64_t>(p.units) + first_unit) * S::kUnitBytes +
-            strip % 4 * 512 + threadIdx.x % 32 * 16;
+            at.weights[s] + static_cast<int64_t>(at.chunk) * (S::kUnits * S::kUnitBytes);
 #pragma unroll
         for (int c = 0; c < S::kUnits * S::kWords; ++c) {
             copy_streamed(to + (s * S::kUnits * S::kWords + c) * 512, from + c * 2048);
@@ -203,8 +231,10 @@ struct FactorWords {
             const int index = static_cast<int>(threadIdx.x) + i * S::kThreads;
             if (index >= 4 * S::kRows) break;
             const int kind = index / S::kRows;
-            const int row = min(strip * 16 + index % S::kRows, p.n_rows - 1);
-            const FactorSource& f = p.factors;
+            const StreamPart& part = p.part_of(strip + index % S::kRows / 16);
+            const int first = (strip - part.first_strip) * 16;
+            const int row = min(first + index % S::kRows, part.n_rows - 1);
+            const FactorSource& f = part.factors;
             if (kind == 1) {
                 words[i] = f.bias == nullptr ? 0 : __float_as_int(__ldg(f.bias + row));
             } else {
@@ -220,7 +250,8 @@ struct FactorWords {
         for (int i = 0; i < kOfThread; ++i) {
             const int index = static_cast<int>(threadIdx.x) + i * S::kThreads - 4 * S::kRows;
             if (index < 0 || index >= 3 * S::kTokens) continue;
-            const TokenFactors f = p.factors.token(min(index % S::kTokens, p.n_tokens - 1));
+            const TokenFactors f =
+                p.parts[0].factors.token(min(index % S::kTokens, p.n_tokens - 1));
             const int kind = index / S::kTokens;
             words[i] = kind == 0 ? __float_as_int(f.scale) : kind == 1 ? f.zero : f.sum;
         }
@@ -260,14 +291,15 @@ template <class S>
 __device__ __forceinline__ void write_group(const StreamProblem& p, int strip, int last,
                                             int32_t (&sums)[S::kTokens][S::kPitch],
                                             const FactorTable<S>& factors) {
-    const int n_rows = min(p.n_rows, last * 16) - strip * 16;
     for (int e = threadIdx.x; e < p.n_tokens * S::kRows; e += S::kThreads) {
         const int token = e / S::kRows, row = e % S::kRows;
         const int32_t sum = sums[token][row];
         sums[token][row] = 0;
-        if (row >= n_rows) continue;
-        p.elements.store(token, strip * 16 + row,
-                         finish(sum, factors.row(row), factors.token(token)));
+        if (strip + row / 16 >= last) continue;
+        const StreamPart& part = p.part_of(strip + row / 16);
+        const int out = (strip - part.first_strip) * 16 + row;
+        if (out >= part.n_rows) continue;
+        part.elements.store(token, out, finish(sum, factors.row(row), factors.token(token)));
     }
 }
 
@@ -283,8 +315,8 @@ __global__ void __launch_bounds__(S::kThreads, kResident<S>)
     ChunkCursor<S> ahead(p, range), token_cursor = ahead;
 #pragma unroll
     for (int s = 0; s < S::kStages; ++s) {
-        copy_weights<S>(ring + s * S::kStageBytes, p, ahead);
-        ahead.advance();
+        copy_weights<S>(ring + s * S::kStageBytes, ahead);
+        ahead.advance(p);
     }
     FactorWords<S> words = {};
     words.request_rows(p, range.first);
@@ -296,7 +328,7 @@ __global__ void __launch_bounds__(S::kThreads, kResident<S>)
 #pragma unroll
     for (int s = 0; s < S::kStages; ++s) {
         copy_tokens<S>(ring + s * S::kStageBytes, p, token_cursor);
-        token_cursor.advance();
+        token_cursor.advance(p);
         end_copy_group();
     }
     words.request_tokens(p);
@@ -309,10 +341,10 @@ __global__ void __launch_bounds__(S::kThreads, kResident<S>)
             wait_for_copies<S::kStages - 1>();
             const uint32_t at = ring + stage * S::kStageBytes;
             multiply_chunk<S>(sums, at);
-            copy_weights<S>(at, p, ahead);
+            copy_weights<S>(at, ahead);
             copy_tokens<S>(at, p, ahead);
             end_copy_group();
-            ahead.advance();
+            ahead.advance(p);
             if (++stage == S::kStages) stage = 0;
         }
         add_sums<S>(shared.sums[turn], sums, p.n_tokens);
@@ -323,17 +355,29 @@ __global__ void __launch_bounds__(S::kThreads, kResident<S>)
     }
 }
 
+int strips_of(const LinearProduct& product) {
+    return static_cast<int>((product.weight.shape.rows + 15) / 16);
+}
+
+int strips_of(std::span<const LinearProduct> products) {
+    int strips = 0;
+    for (const LinearProduct& product : products) strips += strips_of(product);
+    return strips;
+}
+
 template <class S>
-void launch_shape(const LinearProduct& product, Stream stream) {
-    const WeightShape& shape = product.weight.shape;
-    const StreamProblem problem = {.weights = product.weight.codes,
-                                   .tokens = product.in.codes,
-                                   .factors = factor_source(product),
-                                   .elements = output_elements(product),
-                                   .n_tokens = static_cast<int>(product.in.rows),
-                                   .n_rows = static_cast<int>(shape.rows),
-                                   .units = static_cast<int>(shape.units_per_block()),
-                                   .strips = static_cast<int>((shape.rows + 15) / 16)};
+void launch_shape(std::span<const LinearProduct> products, Stream stream) {
+    const LinearProduct& first = products.front();
+    StreamProblem problem = {};
+    problem.tokens = first.in.codes;
+    problem.n_tokens = static_cast<int>(first.in.rows);
+    problem.units = static_cast<int>(first.weight.shape.units_per_block());
+    for (const LinearProduct& product : products) {
+        problem.parts[problem.n_parts++] = {
+            product.weight.codes, factor_source(product), output_elements(product),
+            static_cast<int>(product.weight.shape.rows), problem.strips};
+        problem.strips += strips_of(product);
+    }
     const int groups = (problem.strips + S::kStrips - 1) / S::kStrips;
     const int resident = current_device().multiprocessors * kResident<S>;
     launch("linear_stream", linear_stream<S>,
@@ -345,42 +389,42 @@ void launch_shape(const LinearProduct& product, Stream stream) {
 
 // Shapes in the order words, token tiles, strips, units, stages, warps; by measurement on an H200
 // (docs/cuda.md). Rows that fill no multiprocessor twice with two strips each go one by one.
-void launch_deep(const LinearProduct& product, Stream stream) {
-    const WeightShape& shape = product.weight.shape;
-    const int64_t strips = (shape.rows + 15) / 16, all = current_device().multiprocessors;
+void launch_deep(std::span<const LinearProduct> products, Stream stream) {
+    const WeightShape& shape = products.front().weight.shape;
+    const int64_t tokens = products.front().in.rows;
+    const int strips = strips_of(products), all = current_device().multiprocessors;
     if (shape.bits > 4) {
-        if (product.in.rows <= 8)
-            return launch_shape<StreamShape<2, 1, 2, 1, 5, 8>>(product, stream);
-        return launch_shape<StreamShape<2, 2, 2, 1, 4, 8>>(product, stream);
+        if (tokens <= 8) return launch_shape<StreamShape<2, 1, 2, 1, 5, 8>>(products, stream);
+        return launch_shape<StreamShape<2, 2, 2, 1, 4, 8>>(products, stream);
     }
-    if (product.in.rows > 8) {
-        if (strips <= 2 * all) return launch_shape<StreamShape<1, 2, 1, 2, 4, 8>>(product, stream);
-        return launch_shape<StreamShape<1, 2, 2, 2, 3, 8>>(product, stream);
+    if (tokens > 8) {
+        if (strips <= 2 * all) return launch_shape<StreamShape<1, 2, 1, 2, 4, 8>>(products, stream);
+        return launch_shape<StreamShape<1, 2, 2, 2, 3, 8>>(products, stream);
     }
     if (strips <= 2 * all && shape.units_per_block() % 4 == 0) {
-        return launch_shape<StreamShape<1, 1, 1, 4, 3, 8>>(product, stream);
+        return launch_shape<StreamShape<1, 1, 1, 4, 3, 8>>(products, stream);
     }
-    if (strips <= 4 * all) return launch_shape<StreamShape<1, 1, 2, 2, 4, 16>>(product, stream);
-    launch_shape<StreamShape<1, 1, 2, 2, 4, 8>>(product, stream);
+    if (strips <= 4 * all) return launch_shape<StreamShape<1, 1, 2, 2, 4, 16>>(products, stream);
+    launch_shape<StreamShape<1, 1, 2, 2, 4, 8>>(products, stream);
 }
 
 // Where a block has less than 100 KB of shared memory.
-void launch_shallow(const LinearProduct& product, Stream stream) {
-    const bool few = product.in.rows <= 8;
-    if (product.weight.shape.bits > 4) {
-        if (few) return launch_shape<StreamShape<2, 1, 2, 1, 3, 8>>(product, stream);
-        return launch_shape<StreamShape<2, 2, 2, 1, 2, 8>>(product, stream);
+void launch_shallow(std::span<const LinearProduct> products, Stream stream) {
+    const bool few = products.front().in.rows <= 8;
+    if (products.front().weight.shape.bits > 4) {
+        if (few) return launch_shape<StreamShape<2, 1, 2, 1, 3, 8>>(products, stream);
+        return launch_shape<StreamShape<2, 2, 2, 1, 2, 8>>(products, stream);
     }
-    if (few) return launch_shape<StreamShape<1, 1, 2, 2, 2, 8>>(product, stream);
-    launch_shape<StreamShape<1, 2, 2, 2, 2, 8>>(product, stream);
+    if (few) return launch_shape<StreamShape<1, 1, 2, 2, 2, 8>>(products, stream);
+    launch_shape<StreamShape<1, 2, 2, 2, 2, 8>>(products, stream);
 }
 
 }  // namespace
 
-void launch_stream(const LinearProduct& product, Stream stream) {
+void launch_stream(std::span<const LinearProduct> products, Stream stream) {
     constexpr int kDeepBytes = 224 * 1024;
-    if (current_device().shared_bytes >= kDeepBytes) return launch_deep(product, stream);
-    launch_shallow(product, stream);
+    if (current_device().shared_bytes >= kDeepBytes) return launch_deep(products, stream);
+    launch_shallow(products, stream);
 }
 
 }  // namespace quarot::kernels::cuda

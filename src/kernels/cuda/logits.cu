@@ -36,8 +36,8 @@ __global__ void __launch_bounds__(kThreads)
     log_probability_rows(const __grid_constant__ RowsView logits, const int32_t* targets,
                          double* out) {
     __shared__ BlockScratch scratch;
-    wait_for_predecessor();
     let_successor_start();
+    wait_for_predecessor();
     const float* x = row_of(logits);
     const int32_t target = targets[blockIdx.x];
     if (target < 0) {
@@ -54,8 +54,8 @@ __global__ void __launch_bounds__(kThreads)
     divergence_rows(const __grid_constant__ RowsView base, const __grid_constant__ RowsView model,
                     double* out) {
     __shared__ BlockScratch scratch;
-    wait_for_predecessor();
     let_successor_start();
+    wait_for_predecessor();
     BlockTeam team(scratch);
     const float *p = row_of(base), *q = row_of(model);
     const double p_total = log_sum_exp(team, p, base.cols);
@@ -140,8 +140,8 @@ __device__ void store_rank(const TopArgs& a, int64_t at, uint64_t key) {
 __global__ void __launch_bounds__(kThreads) top_rows(const __grid_constant__ TopArgs a) {
     __shared__ uint64_t scratch[kMostTop];
     __shared__ int counts[256], n_selected;
-    wait_for_predecessor();
     let_successor_start();
+    wait_for_predecessor();
     const float* x = row_of(a.logits);
     const int64_t n = a.logits.cols;
     if (a.k == 1) {

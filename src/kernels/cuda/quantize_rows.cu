@@ -16,8 +16,8 @@ __global__ void quantize_row(const __grid_constant__ RowsView in,
                              const __grid_constant__ QuantizeTarget target, bool fours) {
     extern __shared__ __align__(16) float row[];
     __shared__ BlockScratch scratch;
-    wait_for_predecessor();
     let_successor_start();
+    wait_for_predecessor();
     const int64_t step = 4 * static_cast<int64_t>(blockDim.x);
     for (int64_t c = 4 * threadIdx.x; c < in.cols; c += step) {
         *reinterpret_cast<float4*>(row + c) = load_four(in, blockIdx.x, c, fours);
@@ -38,8 +38,8 @@ __device__ float value_of(const ActivationView& in, int64_t row, int64_t col) {
 
 __global__ void dequantize_row(const __grid_constant__ ActivationView in,
                                const __grid_constant__ RowsView out) {
-    wait_for_predecessor();
     let_successor_start();
+    wait_for_predecessor();
     for (int64_t c = 4 * threadIdx.x; c < in.cols; c += 4 * static_cast<int64_t>(blockDim.x)) {
         float x[4] = {};
         for (int i = 0; i < 4 && c + i < in.cols; ++i) x[i] = value_of(in, blockIdx.x, c + i);

@@ -103,8 +103,8 @@ __global__ void norm_row(const __grid_constant__ RmsNormInput a,
     extern __shared__ __align__(16) float row[];
     __shared__ BlockScratch scratch;
     BlockTeam block(scratch);
-    wait_for_predecessor();
     let_successor_start();
+    wait_for_predecessor();
     normalize_row(a, row, block, fours);
     const int64_t step = 4 * static_cast<int64_t>(blockDim.x);
     for (int64_t c = 4 * threadIdx.x; c < out.cols; c += step) {
@@ -117,16 +117,16 @@ __global__ void norm_quantize_row(const __grid_constant__ RmsNormInput a,
     extern __shared__ __align__(16) float row[];
     __shared__ BlockScratch scratch;
     BlockTeam block(scratch);
-    wait_for_predecessor();
     let_successor_start();
+    wait_for_predecessor();
     normalize_row(a, row, block, fours);
     SharedRowQuantizer{target, row, blockIdx.x}.run(block);
 }
 
 // One warp takes one group.
 __global__ void norm_groups(const __grid_constant__ GroupNormArgs a, int64_t n_groups) {
-    wait_for_predecessor();
     let_successor_start();
+    wait_for_predecessor();
     const int64_t index = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) / 32;
     if (index >= a.in.rows * n_groups) return;
     const int64_t row = index / n_groups, first = index % n_groups * a.group;

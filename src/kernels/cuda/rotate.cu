@@ -144,8 +144,8 @@ __device__ float* transform_row(const GeneralArguments& a, float* shared) {
 __global__ void rotate_row(const __grid_constant__ GeneralArguments a,
                            const __grid_constant__ RowsView out, bool fours) {
     extern __shared__ __align__(16) float shared[];
-    wait_for_predecessor();
     let_successor_start();
+    wait_for_predecessor();
     const float* row = transform_row(a, shared);
     for (int64_t c = 4 * threadIdx.x; c < out.cols; c += 4 * static_cast<int64_t>(blockDim.x)) {
         store_four(out, blockIdx.x, c, fours, *reinterpret_cast<const float4*>(row + c));
@@ -156,8 +156,8 @@ __global__ void rotate_quantize_row(const __grid_constant__ GeneralArguments a,
                                     const __grid_constant__ QuantizeTarget target) {
     extern __shared__ __align__(16) float shared[];
     __shared__ BlockScratch scratch;
-    wait_for_predecessor();
     let_successor_start();
+    wait_for_predecessor();
     const float* row = transform_row(a, shared);
     BlockTeam block(scratch);
     SharedRowQuantizer{target, row, blockIdx.x}.run(block);
@@ -167,13 +167,21 @@ int64_t buffer_floats(int64_t cols) {
     return round_up(cols, int64_t{4});
 }
 
-// Both buffers, or the one that a transform without a dense factor needs.
-int64_t shared_row_bytes(const Rotation& rotation, int64_t cols) {
-    return buffer_floats(cols) * 4 * (rotation.dense_order() > 1 && !rotation.identity() ? 2 : 1);
+int64_t two_rows_bytes(int64_t cols) {
+    return 2 * buffer_floats(cols) * 4;
 }
 
+// Both buffers, or the one that a transform without a dense factor needs.
+int64_t shared_row_bytes(const Rotation& rotation, int64_t cols) {
+    const bool two = rotation.dense_order() > 1 && !rotation.identity();
+    return two ? two_rows_bytes(cols) : two_rows_bytes(cols) / 2;
+}
+
+bool fits_shared(int64_t bytes) {
+    return bytes <= current_device().shared_bytes - 1024;
+}
 bool fits_shared(const Rotation& rotation, int64_t cols) {
-    return shared_row_bytes(rotation, cols) <= current_device().shared_bytes - 1024;
+    return fits_shared(shared_row_bytes(rotation, cols));
 }
 
 GeneralArguments general_arguments(const Rotation& rotation, const RotateInput& in) {
@@ -211,8 +219,11 @@ LaunchShape general_shape(const Rotation& rotation, const RotateInput& in) {
 }  // namespace
 
 int64_t rotate_workspace_bytes(const Rotation& rotation, const RowsView& rows) {
-    if (fits_shared(rotation, rows.cols)) return 0;
-    return rows.rows * 2 * buffer_floats(rows.cols) * 4;
+    return fits_shared(rotation, rows.cols) ? 0 : two_rows_bytes(rows.cols) * rows.rows;
+}
+
+int64_t rotate_workspace_bytes(int64_t rows, int64_t cols) {
+    return fits_shared(two_rows_bytes(cols)) ? 0 : two_rows_bytes(cols) * rows;
 }
 
 void rotate_rows(const Rotation& rotation, const RotateInput& in, const RowsView& out,

@@ -21,6 +21,8 @@ struct RotateInput {
 // fp32 rows of 2 * cols for the general kernel where two rows do not fit into shared memory; else
 // 0.
 int64_t rotate_workspace_bytes(const Rotation& rotation, const RowsView& rows);
+// The most that any transform of so many rows and columns asks for.
+int64_t rotate_workspace_bytes(int64_t rows, int64_t cols);
 
 // 16-bit rows whose width has a tensor-core plan: sums in fp32, halves between the parts (each row
 // scaled by a power of two so that none overflows). All else: the general kernel, fp32 throughout,

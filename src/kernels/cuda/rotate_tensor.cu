@@ -826,8 +826,8 @@ __global__ void __launch_bounds__(S::kMaxThreads, S::kMinBlocks)
     SignWords<S> signs;
     Kernel(a).load_signs(signs);
     Kernel(a).clear_last_row();
-    wait_for_predecessor();
     let_successor_start();
+    wait_for_predecessor();
     Kernel(a).transform_columns(constants);
     __syncthreads();
     Results<S> results;

@@ -8,11 +8,10 @@
 
 namespace quarot::kernels::cuda {
 
-// Threads for a row of so many columns: whole warps, 16 columns a thread where 4 to 16 warps do.
-// The number depends on the width alone, so that sums do too.
+// Threads for a row of so many columns: whole warps, four columns a thread, so that a lone row is
+// read at once; 1024 at most. The number depends on the width alone, so that sums do too.
 inline unsigned threads_for_row(int64_t cols) {
-    const int64_t least = std::clamp<int64_t>(ceil_div(cols, int64_t{4 * 32}), 1, 4);
-    return static_cast<unsigned>(32 * std::clamp<int64_t>(cols / (16 * 32), least, 16));
+    return static_cast<unsigned>(32 * std::clamp<int64_t>(ceil_div(cols, int64_t{4 * 32}), 1, 32));
 }
 
 // The row and what follows it start at multiples of 16 bytes.
