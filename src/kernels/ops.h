@@ -266,12 +266,13 @@ struct EmbedArgs {
     Rows out;  // [n_tokens, hidden]
 };
 
-// out = in / sqrt(mean(in^2) + eps) * gain
+// Every run of `group` columns is normalised by itself: x * gain / sqrt(mean(x^2) + eps).
 struct RmsNormArgs {
     Rows in;
-    const float* gain = nullptr;  // [cols] in backend memory, or null: ones
+    const float* gain = nullptr;  // [group] in backend memory, or null: ones
     float eps = 1e-5f;
-    Rows out;  // may be `in`
+    int64_t group = 0;  // a divisor of the columns; 0: the whole row
+    Rows out;           // may be `in`
 };
 
 // residual += partial, then RMSNorm of residual into out.

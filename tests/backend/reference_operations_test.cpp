@@ -245,6 +245,21 @@ TEST_F(ReferenceOperations, RmsNormByHand) {
     EXPECT_EQ(bench_.download(out).values, (std::vector<float>{0.6f, 1.6f}));  // mean 12.5: / 5
 }
 
+TEST_F(ReferenceOperations, RmsNormOfGroupsIsThatOfEachByItself) {
+    Matrix x(1, 4);
+    x.values = {3.0f, 4.0f, 600.0f, -800.0f};
+    const Rows out = bench_.blank(1, 4);
+    backend_->rms_norm({.in = bench_.upload(x),
+                        .gain = bench_.upload(std::vector<float>{1.0f, 2.0f}),
+                        .eps = 0.0f,
+                        .group = 2,
+                        .out = out});
+    const double size = std::sqrt(12.5);
+    const double expected[] = {3.0 / size, 8.0 / size, 3.0 / size, -8.0 / size};
+    const Matrix actual = bench_.download(out);
+    for (size_t i = 0; i < 4; ++i) EXPECT_NEAR(actual.values[i], expected[i], 1e-6) << i;
+}
+
 TEST_F(ReferenceOperations, SiluMulByHand) {
     Matrix gate(1, 3), up(1, 3);
     gate.values = {0.0f, 1.0f, -200.0f};

@@ -15,13 +15,16 @@ using namespace kernels;
 class RowsConformance : public FastBackend {};
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(RowsConformance);
 
-Matrix rms_norm(Backend& backend, const Matrix& in, const std::vector<float>& gain, bool in_place) {
+// gain: empty for ones; group: 0 for whole rows.
+Matrix rms_norm(Backend& backend, const Matrix& in, const std::vector<float>& gain, bool in_place,
+                int64_t group = 0) {
     Bench bench(backend);
     const Rows rows = bench.upload(in, 2);
     const Rows out = in_place ? rows : bench.blank(in.rows, in.cols);
     backend.rms_norm({.in = rows,
                       .gain = gain.empty() ? nullptr : bench.upload(gain),
                       .eps = 1e-6f,
+                      .group = group,
                       .out = out});
     return bench.download(out);
 }
@@ -37,6 +40,28 @@ TEST_P(RowsConformance, RmsNorm) {
                 if (rows != 3) gain = normal_vector(cols, rng);
                 const Matrix expected = rms_norm(*reference_, in, gain, false);
                 const Matrix actual = rms_norm(*subject_, in, gain, rows == 15);
+                ASSERT_TRUE(near(expected.values, actual.values,
+                                 [&](size_t i) { return rms_norm_limit(expected.values[i]); }));
+            }
+        }
+    }
+}
+
+// The norms of heads: runs of columns of very different size, one gain for all of them.
+TEST_P(RowsConformance, RmsNormOfGroups) {
+    for (const int64_t group : kHeadDims) {
+        for (const int64_t n_groups : {1, 2, 9}) {
+            for (const bool in_place : {false, true}) {
+                SCOPED_TRACE(fmt::format("seed {}, {} groups of it", group, n_groups));
+                Rng rng(static_cast<uint32_t>(group));
+                Matrix in = normal_matrix(5, n_groups * group, rng);
+                for (size_t i = 0; i < in.values.size(); ++i) {
+                    in.values[i] *= std::ldexp(1.0f, static_cast<int>(i) / static_cast<int>(group));
+                }
+                std::vector<float> gain;
+                if (n_groups != 2) gain = normal_vector(group, rng);
+                const Matrix expected = rms_norm(*reference_, in, gain, false, group);
+                const Matrix actual = rms_norm(*subject_, in, gain, in_place, group);
                 ASSERT_TRUE(near(expected.values, actual.values,
                                  [&](size_t i) { return rms_norm_limit(expected.values[i]); }));
             }

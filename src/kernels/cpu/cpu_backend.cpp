@@ -241,7 +241,11 @@ class CpuBackend final : public Backend {
     }
 
     void norm_row(const RmsNormArgs& args, int64_t row) const {
-        isa().rms_norm_row(args.in.f32(row), args.in.cols, args.gain, args.eps, args.out.f32(row));
+        const int64_t cols = args.in.cols, group = args.group == 0 ? cols : args.group;
+        for (int64_t c = 0; c < cols; c += group) {
+            isa().rms_norm_row(args.in.f32(row) + c, group, args.gain, args.eps,
+                               args.out.f32(row) + c);
+        }
     }
 
     void transform_row(const Transform* transform, const Rows& rows, int64_t row, int thread) {

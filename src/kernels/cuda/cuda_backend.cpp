@@ -229,9 +229,7 @@ class CudaBackend final : public Backend {
         const auto& table = static_cast<const CudaEmbedding&>(args.table).table();
         cuda::embed(table, args.batch.token_ids, view_of(args.out), stream());
     }
-    void rms_norm(const RmsNormArgs& args) override {
-        cuda::rms_norm(norm_input(args), view_of(args.out), stream());
-    }
+    void rms_norm(const RmsNormArgs& args) override;
     void rms_norm_quantize(const RmsNormArgs& args, const Operand& out, SiteNote note) override;
     void add_rms_norm_quantize(const AddRmsNormArgs& args, const Operand& out,
                                SiteNote note) override;
@@ -305,6 +303,7 @@ class CudaBackend final : public Backend {
     }
     DType cache_dtype() const { return work_ == DType::F32 ? DType::F32 : DType::F16; }
 
+    // Of whole rows.
     static RmsNormInput norm_input(const RmsNormArgs& args) {
         return {.in = view_of(args.in), .gain = args.gain, .eps = args.eps};
     }
@@ -392,12 +391,26 @@ HostCodes CudaBackend::read_codes(const QuantizedRows& rows) {
     return out;
 }
 
-void CudaBackend::rms_norm_quantize(const RmsNormArgs& args, const Operand& out, SiteNote note) {
-    if (const auto* quantized = std::get_if<QuantizedRows>(&out.rows)) {
-        cuda::rms_norm_quantize(norm_input(args), target_of(*quantized, note), stream());
-    } else {
-        rms_norm(args);
+void CudaBackend::rms_norm(const RmsNormArgs& args) {
+    if (args.group == 0 || args.group == args.in.cols) {
+        cuda::rms_norm(norm_input(args), view_of(args.out), stream());
+        return;
     }
+    rms_norm_groups({.in = view_of(args.in),
+                     .out = view_of(args.out),
+                     .group = args.group,
+                     .gain = args.gain,
+                     .eps = args.eps},
+                    stream());
+}
+
+void CudaBackend::rms_norm_quantize(const RmsNormArgs& args, const Operand& out, SiteNote note) {
+    const auto* quantized = std::get_if<QuantizedRows>(&out.rows);
+    if (quantized == nullptr || (args.group != 0 && args.group != args.in.cols)) {
+        Backend::rms_norm_quantize(args, out, note);
+        return;
+    }
+    cuda::rms_norm_quantize(norm_input(args), target_of(*quantized, note), stream());
 }
 
 void CudaBackend::add_rms_norm_quantize(const AddRmsNormArgs& args, const Operand& out,

@@ -40,8 +40,12 @@ void rope_row(float* row, int64_t cols, int64_t head_dim, const float* cos, cons
 
 void reference_rms_norm(ThreadPool& pool, const RmsNormArgs& args) {
     QUAROT_CHECK(args.in.rows == args.out.rows && args.in.cols == args.out.cols);
+    const int64_t cols = args.in.cols, group = args.group == 0 ? cols : args.group;
+    QUAROT_CHECK(cols % group == 0, "{} {}", cols, group);
     pool.parallel_for(args.in.rows, [&](int64_t row, int) {
-        rms_norm_row(args.in.f32(row), args.gain, args.eps, args.in.cols, args.out.f32(row));
+        for (int64_t c = 0; c < cols; c += group) {
+            rms_norm_row(args.in.f32(row) + c, args.gain, args.eps, group, args.out.f32(row) + c);
+        }
     });
 }
 
