@@ -92,8 +92,9 @@ class Maker {
 
     model::LayerWeights layer() {
         model::LayerWeights layer;
-        layer.attention_norm = gain();
-        layer.mlp_norm = gain();
+        for (const model::NormRole role : norms_of(config_)) {
+            layer.norms[static_cast<size_t>(role)] = gain();
+        }
         for (const LinearRole role : model::kLayerRoles) {
             layer.linears[static_cast<size_t>(role)] = linear(role);
         }

@@ -117,16 +117,16 @@ TEST_F(RandomWeights, HaveGainsWhereTheRecipeLeavesNormsUnfolded) {
     EXPECT_EQ(make(named_recipe("quarot-rtn")).final_norm.data(), nullptr);
     const model::Weights unfolded = make(named_recipe("rtn"));
     EXPECT_NE(unfolded.final_norm.data(), nullptr);
-    EXPECT_NE(unfolded.layers[1].mlp_norm.data(), nullptr);
+    EXPECT_NE(unfolded.layers[1].norm(model::NormRole::Mlp).data(), nullptr);
 }
 
 TEST_F(RandomWeights, HaveTheBiasesOfTheShape) {
     ModelConfig config = small_config();
     const std::vector<float> without =
         row_sums(make(named_recipe("quarot-rtn")).layers[0].linear(LinearRole::Q));
-    config.attention_bias = true;
-    const std::vector<float> with =
-        row_sums(make(named_recipe("quarot-rtn"), 1, config).layers[0].linear(LinearRole::Q));
+    config.bias = {LinearRole::Q, LinearRole::K, LinearRole::V};
+    const model::Weights biased = make(named_recipe("quarot-rtn"), 1, config);
+    const std::vector<float> with = row_sums(biased.layers[0].linear(LinearRole::Q));
     for (size_t i = 0; i < with.size(); ++i) EXPECT_FLOAT_EQ(with[i], without[i] + 0.125f);
 }
 

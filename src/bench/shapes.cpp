@@ -6,6 +6,7 @@ namespace quarot::bench {
 
 namespace {
 
+using model::LinearRole;
 using model::ModelConfig;
 using model::RopeType;
 
@@ -40,7 +41,7 @@ const std::vector<NamedShape>& shapes() {
           .rms_eps = 1e-6,
           .rope = {.theta = 1000000.0},
           .tied_embeddings = true,
-          .attention_bias = true}},
+          .bias = {LinearRole::Q, LinearRole::K, LinearRole::V}}},
         {"tinyllama-1.1b",
          {.hidden = 2048,
           .ffn = 5632,

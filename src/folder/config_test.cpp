@@ -4,7 +4,10 @@
 #include <string>
 #include <vector>
 
+#include "core/expect_error.h"
 #include "folder/config_texts_for_tests.h"
+#include "folder/families/config_fields.h"
+#include "folder/stored_names.h"
 
 namespace quarot::folder {
 
@@ -23,7 +26,8 @@ TEST(LlamaConfig, ReadsLlama2) {
     EXPECT_EQ(config.rms_eps, 1e-5);
     EXPECT_EQ(config.rope.type, model::RopeType::Default);
     EXPECT_EQ(config.rope.theta, 10000.0);
-    EXPECT_FALSE(config.tied_embeddings || config.attention_bias || config.mlp_bias);
+    EXPECT_FALSE(config.tied_embeddings);
+    EXPECT_EQ(config.bias, model::RoleSet());
     EXPECT_EQ(config.bos, 1);
     EXPECT_EQ(config.eos, std::vector<int32_t>{2});
 }
@@ -85,7 +89,7 @@ TEST(LlamaConfig, TakesAHeadDimUnlikeHiddenOverHeads) {
 TEST(LlamaConfig, ReadsBiases) {
     const model::ModelConfig config =
         read_text(changed(R"({"attention_bias": true, "mlp_bias": true})"));
-    EXPECT_TRUE(config.attention_bias && config.mlp_bias);
+    EXPECT_EQ(config.bias, kAttentionLinears | kMlpLinears);
 }
 
 TEST(LlamaConfig, ReadsTokensAsOneOrAListOrNone) {
@@ -136,7 +140,7 @@ TEST(MistralConfig, ReadsFullAttention) {
     EXPECT_EQ(config.architecture, "MistralForCausalLM");
     EXPECT_EQ(config.q_dim(), 4096);
     EXPECT_EQ(config.hidden, 5120);
-    EXPECT_FALSE(config.attention_bias);
+    EXPECT_EQ(config.bias, model::RoleSet());
 }
 
 TEST(MistralConfig, TakesAWindowThatIsNeverSmallerThanTheContext) {
@@ -144,27 +148,50 @@ TEST(MistralConfig, TakesAWindowThatIsNeverSmallerThanTheContext) {
     EXPECT_NO_THROW(read_text(changed(R"({"sliding_window": 100000})", kMistral)));
 }
 
-TEST(Families, NameTensorsAsTheFilesDo) {
-    for (const Family& family : families()) {
-        const model::ModelConfig config;
-        const auto name = [&](model::LinearRole role) {
-            return family.linear({role, 7}, config).name;
-        };
-        EXPECT_EQ(name(model::LinearRole::Q), "model.layers.7.self_attn.q_proj");
-        EXPECT_EQ(name(model::LinearRole::K), "model.layers.7.self_attn.k_proj");
-        EXPECT_EQ(name(model::LinearRole::V), "model.layers.7.self_attn.v_proj");
-        EXPECT_EQ(name(model::LinearRole::O), "model.layers.7.self_attn.o_proj");
-        EXPECT_EQ(name(model::LinearRole::Gate), "model.layers.7.mlp.gate_proj");
-        EXPECT_EQ(name(model::LinearRole::Up), "model.layers.7.mlp.up_proj");
-        EXPECT_EQ(name(model::LinearRole::Down), "model.layers.7.mlp.down_proj");
-        EXPECT_EQ(name(model::LinearRole::LmHead), "lm_head");
-        EXPECT_EQ(family.norm(model::NormRole::Attention, 7),
-                  "model.layers.7.input_layernorm.weight");
-        EXPECT_EQ(family.norm(model::NormRole::Mlp, 7),
-                  "model.layers.7.post_attention_layernorm.weight");
-        EXPECT_EQ(family.norm(model::NormRole::Final, 0), "model.norm.weight");
-        EXPECT_EQ(family.embedding, "model.embed_tokens.weight");
-    }
+TEST(MistralConfig, WithoutAWindowHasItsFamilysOwn) {
+    std::string text = kMistral;
+    const std::string key = "\"sliding_window\": null, ";
+    text.replace(text.find(key), key.size(), "");
+    expect_error(ErrorCode::Unsupported, {"sliding_window", "4096", "max_position_embeddings"},
+                 [&] { read_text(text); });
+}
+
+TEST(StoredNames, AreThoseOfLlama) {
+    const auto name = [](model::LinearRole role) { return linear_name({role, 7}); };
+    EXPECT_EQ(name(model::LinearRole::Q), "model.layers.7.self_attn.q_proj");
+    EXPECT_EQ(name(model::LinearRole::K), "model.layers.7.self_attn.k_proj");
+    EXPECT_EQ(name(model::LinearRole::V), "model.layers.7.self_attn.v_proj");
+    EXPECT_EQ(name(model::LinearRole::O), "model.layers.7.self_attn.o_proj");
+    EXPECT_EQ(name(model::LinearRole::Gate), "model.layers.7.mlp.gate_proj");
+    EXPECT_EQ(name(model::LinearRole::Up), "model.layers.7.mlp.up_proj");
+    EXPECT_EQ(name(model::LinearRole::Down), "model.layers.7.mlp.down_proj");
+    EXPECT_EQ(name(model::LinearRole::LmHead), "lm_head");
+    EXPECT_EQ(norm_name(model::NormRole::Attention, 7), "model.layers.7.input_layernorm.weight");
+    EXPECT_EQ(norm_name(model::NormRole::Mlp, 7), "model.layers.7.post_attention_layernorm.weight");
+    EXPECT_EQ(norm_name(model::NormRole::Query, 7), "model.layers.7.self_attn.q_norm.weight");
+    EXPECT_EQ(norm_name(model::NormRole::Key, 7), "model.layers.7.self_attn.k_norm.weight");
+    EXPECT_EQ(norm_name(model::NormRole::Final, 0), "model.norm.weight");
+    EXPECT_EQ(kEmbeddingName, "model.embed_tokens.weight");
+}
+
+// Heads of 4 rows each, q, k and v of a head one below the other.
+TEST(TensorSlice, BlocksWithAStrideAreRunsOfRows) {
+    const TensorSlice k = {.name = "fused", .first_row = 4, .block = 4, .stride = 12};
+    EXPECT_EQ(k.row(0), 4);
+    EXPECT_EQ(k.row(3), 7);
+    EXPECT_EQ(k.row(4), 16);
+    const auto text = [&](int64_t first, int64_t n) {
+        std::string list;
+        for (const RowRun& run : runs_of(k, first, n)) {
+            list += fmt::format("{}+{} ", run.first, run.count);
+        }
+        return list;
+    };
+    EXPECT_EQ(text(0, 8), "4+4 16+4 ");
+    EXPECT_EQ(text(2, 7), "6+2 16+4 28+1 ");
+    EXPECT_EQ(text(5, 0), "");
+    const TensorSlice touching = {.name = "fused", .block = 4, .stride = 4};
+    EXPECT_EQ(runs_of(touching, 1, 9).size(), 1u);
 }
 
 }  // namespace quarot::folder

@@ -12,6 +12,7 @@
 #include "core/log.h"
 #include "core/process.h"
 #include "core/progress.h"
+#include "folder/stored_names.h"
 #include "model/role_formats.h"
 
 namespace quarot::folder {
@@ -59,7 +60,7 @@ int64_t loaded_bytes(const SourceModel& source, const model::LinearId& id) {
 // The sizes belong to tensors that stand in files, so their sum cannot overflow.
 int64_t loaded_bytes(const SourceModel& source, int64_t n_positions) {
     const model::ModelConfig& config = source.config();
-    int64_t bytes = source.checkpoint().info(std::string(source.family().embedding)).bytes;
+    int64_t bytes = source.checkpoint().info(std::string(kEmbeddingName)).bytes;
     if (!config.tied_embeddings)
         bytes += loaded_bytes(source, model::LinearId{model::LinearRole::LmHead});
     for (int64_t layer = 0; layer < config.n_layers; ++layer) {
@@ -111,8 +112,9 @@ class Loader {
 
     void load_layer(int64_t layer, model::Weights& weights) {
         model::LayerWeights& loaded = weights.layers.emplace_back();
-        loaded.attention_norm = load_gain(model::NormRole::Attention, layer);
-        loaded.mlp_norm = load_gain(model::NormRole::Mlp, layer);
+        for (const model::NormRole role : norms_of(weights.config)) {
+            loaded.norms[static_cast<size_t>(role)] = load_gain(role, layer);
+        }
         for (const model::LinearRole role : model::kLayerRoles) {
             loaded.linears[static_cast<size_t>(role)] = load_linear({role, layer});
             if (auto outliers = source_.outliers({role, layer})) {
@@ -154,7 +156,7 @@ class Loader {
             if (source_.column_order(id) == order) continue;
             fail(ErrorCode::Corrupt,
                  "{}: tensors {}.column_order and {}.column_order differ, expected one order of {}",
-                 source_.folder(), source_.linear_name(first), source_.linear_name(id), site.name);
+                 source_.folder(), linear_name(first), linear_name(id), site.name);
         }
         return model::upload_split(order, n_outliers(recipe_, first.role, source_.config()),
                                    backend_);

@@ -159,14 +159,14 @@ TEST_F(LoadWeightsTest, ATiedHeadStandsOnTheEmbeddingsBytes) {
 TEST_F(LoadWeightsTest, GainsOfOnesAreLeftOut) {
     const TinyModel model = make_tiny_model({});
     const model::Weights weights = load(model);
-    EXPECT_EQ(floats_at(weights.layers[1].mlp_norm.data(), 32),
+    EXPECT_EQ(floats_at(weights.layers[1].norm(model::NormRole::Mlp).data(), 32),
               values_of(model.tensors.at("model.layers.1.post_attention_layernorm.weight")));
     EXPECT_EQ(floats_at(weights.final_norm.data(), 32),
               values_of(model.tensors.at("model.norm.weight")));
     const model::Weights folded = load(make_tiny_model({.unit_norms = true}));
     EXPECT_EQ(folded.final_norm.data(), nullptr);
-    EXPECT_EQ(folded.layers[0].attention_norm.data(), nullptr);
-    EXPECT_EQ(folded.layers[0].mlp_norm.data(), nullptr);
+    EXPECT_EQ(folded.layers[0].norm(model::NormRole::Attention).data(), nullptr);
+    EXPECT_EQ(folded.layers[0].norm(model::NormRole::Mlp).data(), nullptr);
 }
 
 TEST_F(LoadWeightsTest, RotatedRecipesBringTheirTransforms) {

@@ -5,6 +5,7 @@
 
 #include "folder/families/family.h"
 #include "folder/recipe_json.h"
+#include "folder/stored_names.h"
 #include "io/hash.h"
 #include "model/role_formats.h"
 #include "tensor/affine.h"
@@ -62,7 +63,7 @@ TinyModel make_quarot_model(const TinyModelOptions& options, const Recipe& recip
     const auto quantize_role = [&](const model::LinearId& id) {
         const int bits = model::weight_bits(recipe, id.role);
         if (bits == 16) return;
-        quantize(made, family.linear(id, config).name, bits, recipe.weights.symmetric);
+        quantize(made, folder::linear_name(id), bits, recipe.weights.symmetric);
     };
     for (int64_t layer = 0; layer < config.n_layers; ++layer) {
         for (const model::LinearRole role : model::kLayerRoles) quantize_role({role, layer});

@@ -1,11 +1,14 @@
 #include "folder/source_model.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <string_view>
 
 #include "core/check.h"
 #include "core/error.h"
 #include "folder/folder_config.h"
+#include "folder/stored_linear.h"
+#include "folder/stored_names.h"
 #include "folder/tensor_plan.h"
 #include "folder/value_checks.h"
 #include "io/model_folder.h"
@@ -57,15 +60,13 @@ SourceModel::SourceModel(io::Checkpoint checkpoint, io::Json config_json, Folder
       config_(std::move(config.model)),
       recipe_(std::move(config.recipe)) {}
 
-std::string SourceModel::linear_name(const model::LinearId& id) const {
-    return family_->linear(id, config_).name;
-}
-
-std::string SourceModel::weight_name(const model::LinearId& id) const {
+TensorSlice SourceModel::slice_of(const model::LinearId& id) const {
     if (id.role == model::LinearRole::LmHead && config_.tied_embeddings) {
-        return std::string(family_->embedding);
+        constexpr std::string_view kWeight = ".weight";
+        return {.name =
+                    std::string(kEmbeddingName.substr(0, kEmbeddingName.size() - kWeight.size()))};
     }
-    return linear_name(id) + ".weight";
+    return is_quantized() ? whole_tensor(id, config_) : family_->linear(id, config_);
 }
 
 Tensor SourceModel::read_verified(const std::string& name) const {
@@ -94,23 +95,36 @@ bool SourceModel::is_dense(const model::LinearId& id) const {
 
 DType SourceModel::dense_dtype(const model::LinearId& id) const {
     QUAROT_CHECK(is_dense(id), "{}", linear_name(id));
-    return checkpoint_.info(weight_name(id)).dtype;
+    return checkpoint_.info(slice_of(id).name + ".weight").dtype;
 }
 
 Tensor SourceModel::dense_rows(const model::LinearId& id, int64_t first, int64_t n) const {
     QUAROT_CHECK(is_dense(id), "{}", linear_name(id));
     QUAROT_CHECK(first >= 0 && n >= 0 && first + n <= out_features(id.role, config_));
-    const int64_t first_row = family_->linear(id, config_).first_row;
-    return io::read_finite_rows(checkpoint_, weight_name(id), first_row + first, n);
+    const TensorSlice slice = slice_of(id);
+    Tensor rows(DType::F32, {n, in_features(id.role, config_)});
+    std::byte* to = rows.data();
+    for (const RowRun& run : runs_of(slice, first, n)) {
+        const Tensor part =
+            io::read_finite_rows(checkpoint_, slice.name + ".weight", run.first, run.count);
+        to = std::copy_n(part.data(), part.bytes(), to);
+    }
+    return rows;
 }
 
 Tensor SourceModel::dense(const model::LinearId& id) const {
     QUAROT_CHECK(is_dense(id), "{}", linear_name(id));
-    const std::string name = weight_name(id);
+    const TensorSlice slice = slice_of(id);
+    const std::string name = slice.name + ".weight";
+    const io::TensorInfo& info = checkpoint_.info(name);
     const int64_t n_rows = out_features(id.role, config_);
-    if (checkpoint_.info(name).shape[0] == n_rows) return read_finite(name);
-    const int64_t first_row = family_->linear(id, config_).first_row;
-    Tensor rows = checkpoint_.read_rows(name, first_row, n_rows);
+    if (info.shape[0] == n_rows) return read_finite(name);
+    Tensor rows(info.dtype, {n_rows, in_features(id.role, config_)});
+    std::byte* to = rows.data();
+    for (const RowRun& run : runs_of(slice, 0, n_rows)) {
+        const Tensor part = checkpoint_.read_rows(name, run.first, run.count);
+        to = std::copy_n(part.data(), part.bytes(), to);
+    }
     check_finite(rows, {checkpoint_.file_of(name), name});
     return rows;
 }
@@ -171,26 +185,37 @@ QuantizedMatrix SourceModel::read_quantized(const std::string& name, int64_t row
 
 std::vector<float> SourceModel::bias(const model::LinearId& id) const {
     if (!has_bias(id.role, config_)) return {};
-    const TensorSlice slice = family_->linear(id, config_);
+    const TensorSlice slice = slice_of(id);
     const std::vector<float> stored = read_vector(slice.name + ".bias");
-    const auto first = stored.begin() + slice.first_row;
-    return {first, first + out_features(id.role, config_)};
+    std::vector<float> bias;
+    for (int64_t r = 0; r < out_features(id.role, config_); ++r) {
+        bias.push_back(stored[static_cast<size_t>(slice.row(r))]);
+    }
+    return bias;
+}
+
+DType SourceModel::bias_dtype(const model::LinearId& id) const {
+    return checkpoint_.info(slice_of(id).name + ".bias").dtype;
 }
 
 std::vector<float> SourceModel::norm_gain(model::NormRole role, int64_t layer) const {
-    return read_vector(family_->norm(role, layer));
+    return read_vector(norm_name(role, layer));
+}
+
+DType SourceModel::norm_dtype(model::NormRole role, int64_t layer) const {
+    return checkpoint_.info(norm_name(role, layer)).dtype;
 }
 
 Tensor SourceModel::embedding() const {
-    return read_finite(std::string(family_->embedding));
+    return read_finite(std::string(kEmbeddingName));
 }
 
 Tensor SourceModel::embedding_rows(int64_t first, int64_t n) const {
-    return io::read_finite_rows(checkpoint_, std::string(family_->embedding), first, n);
+    return io::read_finite_rows(checkpoint_, std::string(kEmbeddingName), first, n);
 }
 
 DType SourceModel::embedding_dtype() const {
-    return checkpoint_.info(std::string(family_->embedding)).dtype;
+    return checkpoint_.info(std::string(kEmbeddingName)).dtype;
 }
 
 int64_t SourceModel::parameter_count() const {
@@ -198,7 +223,8 @@ int64_t SourceModel::parameter_count() const {
         const int64_t out = out_features(role, config_);
         return out * in_features(role, config_) + (has_bias(role, config_) ? out : 0);
     };
-    int64_t layer = 2 * config_.hidden;  // its norms
+    int64_t layer = 0;
+    for (const model::NormRole role : norms_of(config_)) layer += width_of(role, config_);
     for (const model::LinearRole role : model::kLayerRoles) layer += linear_count(role);
     const int64_t embedding = config_.vocab * config_.hidden;
     const int64_t head = config_.tied_embeddings ? 0 : linear_count(model::LinearRole::LmHead);
@@ -229,17 +255,12 @@ int64_t SourceModel::stored_bytes(const model::LinearId& id) const {
                size_of(dense_dtype(id));
     }
     const std::string name = linear_name(id);
-    int64_t bytes = checkpoint_.info(name + ".weight_packed").bytes;
-    bytes += checkpoint_.info(name + ".weight_scale").bytes;
-    if (!recipe_.weights.symmetric) bytes += checkpoint_.info(name + ".weight_zero_point").bytes;
-    if (has_column_order(recipe_, id.role)) {
-        bytes += checkpoint_.info(name + ".column_order").bytes;
+    int64_t bytes = 0;
+    for (const auto& tensor : stored_tensors(name, id.role, config_, recipe_)) {
+        const bool is_shape = tensor.dtype == DType::I64;
+        if (!is_shape) bytes += checkpoint_.info(tensor.name).bytes;
     }
-    if (n_outliers(recipe_, id.role, config_) == 0) return bytes;
-    const std::string apart = name + ".outlier.weight";
-    if (recipe_.outliers.bits == 16) return bytes + checkpoint_.info(apart).bytes;
-    return bytes + checkpoint_.info(apart + "_packed").bytes +
-           checkpoint_.info(apart + "_scale").bytes;
+    return bytes;
 }
 
 }  // namespace quarot::folder

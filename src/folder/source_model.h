@@ -49,15 +49,15 @@ class SourceModel {
     std::vector<int32_t> column_order(const model::LinearId& id) const;
     std::optional<kernels::LinearWeights> outliers(const model::LinearId& id) const;
     std::vector<float> bias(const model::LinearId& id) const;  // empty if the model has none
+    DType bias_dtype(const model::LinearId& id) const;         // of a linear that has one
     std::vector<float> norm_gain(model::NormRole role, int64_t layer) const;
+    DType norm_dtype(model::NormRole role, int64_t layer) const;
     Tensor embedding() const;                               // stored dtype, checked finite
     Tensor embedding_rows(int64_t first, int64_t n) const;  // fp32
     DType embedding_dtype() const;
 
     // Bytes of a weight as stored: floats, or codes, scales, zero points and what outliers add.
     int64_t stored_bytes(const model::LinearId& id) const;
-    // Name of a weight without ".weight"; for a tied LmHead "lm_head".
-    std::string linear_name(const model::LinearId& id) const;
     // Number of parameters, and bits per weight of the quantized linears, lm_head among them if it
     // is one, with scales, zero points and what outliers add counted; if none is quantized, the
     // stored float width of the decoder's linears.
@@ -71,7 +71,8 @@ class SourceModel {
                                    const WeightFormat& format) const;
     Tensor read_finite(const std::string& name) const;
     std::vector<float> read_vector(const std::string& name) const;
-    std::string weight_name(const model::LinearId& id) const;
+    // Where the weight is stored; of a tied LmHead the embedding.
+    TensorSlice slice_of(const model::LinearId& id) const;
     io::Checkpoint checkpoint_;
     io::Json config_json_;
     const Family* family_ = nullptr;

@@ -9,6 +9,7 @@
 
 #include "core/error.h"
 #include "folder/quarot_folder_for_tests.h"
+#include "folder/stored_names.h"
 #include "support/temp_dir.h"
 #include "support/tiny_model.h"
 
@@ -133,7 +134,7 @@ TEST_F(SourceModelTest, TiedHeadIsTheEmbedding) {
     TinyModel model = make_tiny_model({.tied = true});
     const SourceModel source = open(model);
     EXPECT_EQ(floats_of(source.dense({model::LinearRole::LmHead})), floats_of(source.embedding()));
-    EXPECT_EQ(source.linear_name({model::LinearRole::LmHead}), "lm_head");
+    EXPECT_EQ(linear_name({model::LinearRole::LmHead}), "lm_head");
     const SourceModel untied = open(make_tiny_model({}));
     EXPECT_EQ(untied.parameter_count() - source.parameter_count(), 272 * 32);
 }

@@ -4,9 +4,9 @@
 
 #include "core/error.h"
 #include "core/log.h"
+#include "folder/stored_linear.h"
+#include "folder/stored_names.h"
 #include "io/text.h"
-#include "model/role_formats.h"
-#include "tensor/bit_pack.h"
 
 namespace quarot::folder {
 
@@ -15,6 +15,7 @@ namespace {
 const std::vector<DType> kFloats = {DType::F32, DType::F16, DType::BF16};
 constexpr std::string_view kHiddenKey = "hidden_size";
 constexpr std::string_view kQueryKey = "num_attention_heads x head_dim";
+constexpr std::string_view kHeadKey = "head_dim";
 constexpr std::string_view kKvKey = "num_key_value_heads x head_dim";
 
 std::string_view out_key(model::LinearRole role) {
@@ -47,11 +48,10 @@ class Planner {
         : family_(family), config_(config), recipe_(recipe) {}
 
     TensorPlan plan() {
-        add(std::string(family_.embedding), {config_.vocab, config_.hidden}, kFloats,
+        add(std::string(kEmbeddingName), {config_.vocab, config_.hidden}, kFloats,
             {"vocab_size", kHiddenKey});
         for (int64_t layer = 0; layer < config_.n_layers; ++layer) {
-            add_norm(model::NormRole::Attention, layer);
-            add_norm(model::NormRole::Mlp, layer);
+            for (const model::NormRole role : norms_of(config_)) add_norm(role, layer);
             for (const model::LinearRole role : model::kLayerRoles) add_linear({role, layer});
         }
         add_norm(model::NormRole::Final, 0);
@@ -68,22 +68,22 @@ class Planner {
     }
 
     void add_norm(model::NormRole role, int64_t layer) {
-        add(family_.norm(role, layer), {config_.hidden}, kFloats, {kHiddenKey, {}});
+        const bool of_heads = role == model::NormRole::Query || role == model::NormRole::Key;
+        add(norm_name(role, layer), {width_of(role, config_)}, kFloats,
+            {of_heads ? kHeadKey : kHiddenKey, {}});
     }
 
     void add_linear(const model::LinearId& id) {
-        const TensorSlice slice = family_.linear(id, config_);
-        const int64_t rows = slice.first_row + out_features(id.role, config_);
         const std::array<std::string_view, 2> keys = {out_key(id.role), in_key(id.role)};
+        const int64_t n_rows = out_features(id.role, config_);
+        // Our own folders have one tensor a linear, those of other programs may fuse several.
+        const TensorSlice slice =
+            recipe_.name == "none" ? family_.linear(id, config_) : whole_tensor(id, config_);
+        const int64_t rows = slice.row(n_rows - 1) + 1;
         if (weight_bits(recipe_, id.role) < 16) {
-            const int64_t n_apart = n_outliers(recipe_, id.role, config_);
-            add_quantized(slice.name, {rows, in_features(id.role, config_) - n_apart},
-                          weight_format(recipe_, id.role), keys);
-            if (has_column_order(recipe_, id.role)) {
-                add(slice.name + ".column_order", {in_features(id.role, config_)}, {DType::I32},
-                    {keys[1], {}});
+            for (const auto& tensor : stored_tensors(slice.name, id.role, config_, recipe_)) {
+                add(tensor.name, tensor.shape, {tensor.dtype}, keys_of(tensor, keys));
             }
-            if (n_apart > 0) add_outliers(slice.name + ".outlier", {rows, n_apart}, keys);
         } else {
             add(slice.name + ".weight", {rows, in_features(id.role, config_)}, kFloats, keys);
         }
@@ -92,23 +92,11 @@ class Planner {
         }
     }
 
-    void add_outliers(const std::string& name, Shape shape, std::array<std::string_view, 2> keys) {
-        const WeightFormat format = outlier_weight_format(recipe_);
-        if (format.bits == 16) return add(name + ".weight", std::move(shape), {DType::F16}, keys);
-        add_quantized(name, std::move(shape), format, keys);
-    }
-
-    void add_quantized(const std::string& name, Shape shape, const WeightFormat& format,
-                       std::array<std::string_view, 2> keys) {
-        const int64_t rows = shape[0], in = shape[1];
-        const int64_t n_groups = format.group_size == 0 ? 1 : ceil_div(in, format.group_size);
-        const DType scale_dtype = format.group_size == 0 ? DType::F32 : DType::F16;
-        add(name + ".weight_packed", {rows, packed_words(in, format.bits)}, {DType::I32}, keys);
-        add(name + ".weight_shape", {2}, {DType::I64}, {});
-        add(name + ".weight_scale", {rows, n_groups}, {scale_dtype}, keys);
-        if (!format.symmetric) {
-            add(name + ".weight_zero_point", {rows, n_groups}, {DType::U8}, keys);
-        }
+    // A shape and an order of columns have one dimension, which is not the outputs.
+    static std::array<std::string_view, 2> keys_of(const io::PlannedTensor& tensor,
+                                                   std::array<std::string_view, 2> keys) {
+        if (tensor.shape.size() == 2) return keys;
+        return {tensor.dtype == DType::I64 ? std::string_view() : keys[1], {}};
     }
 
     const Family& family_;

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "model/linear_role.h"
+
 namespace quarot::model {
 
 enum class RopeType { Default, Linear, Llama3 };
@@ -17,6 +19,8 @@ struct RopeConfig {
     double high_freq_factor = 4.0;          // Llama3
     int64_t original_max_positions = 8192;  // Llama3
 };
+
+enum class QkNormSpan { None, Head };  // what the statistics of a norm of q and k span
 
 struct ModelConfig {
     std::string architecture;  // as config.json names it: "LlamaForCausalLM"
@@ -32,10 +36,10 @@ struct ModelConfig {
     double rms_eps = 1e-5;
     RopeConfig rope;
     bool tied_embeddings = false;
-    bool attention_bias = false;  // q, k, v and o
-    bool mlp_bias = false;        // gate, up and down
-    int32_t bos = -1;             // -1: none
-    std::vector<int32_t> eos;     // config.json and generation_config.json together
+    RoleSet bias;  // the linears that have one
+    QkNormSpan qk_norm = QkNormSpan::None;
+    int32_t bos = -1;          // -1: none
+    std::vector<int32_t> eos;  // config.json and generation_config.json together
 
     int64_t q_dim() const { return n_heads * head_dim; }
     int64_t kv_dim() const { return n_kv_heads * head_dim; }

@@ -45,7 +45,7 @@ const LayerWeights& LayerSteps::layer_weights(int64_t layer) const {
 
 SiteInput LayerSteps::attention_input(int64_t layer, Residual& residual) {
     const LayerWeights& w = layer_weights(layer);
-    return norm(w.split(InputSite::Attention), residual, w.attention_norm, LinearRole::Q,
+    return norm(w.split(InputSite::Attention), residual, w.norm(NormRole::Attention), LinearRole::Q,
                 note_at(site_of(layer, kAttentionInput)));
 }
 
@@ -62,6 +62,8 @@ void LayerSteps::attention(int64_t layer, const SiteInput& in, Rows out) {
     add_outliers(layer, LinearRole::Q, in, q);
     add_outliers(layer, LinearRole::K, in, k);
     add_outliers(layer, LinearRole::V, in, v);
+    norm_heads(q, w.norm(NormRole::Query));
+    norm_heads(k, w.norm(NormRole::Key));
     backend_.rope_transform_append_kv({
         .rope = {.q = q,
                  .k = k,
@@ -86,13 +88,22 @@ void LayerSteps::attention(int64_t layer, const SiteInput& in, Rows out) {
 }
 
 SiteInput LayerSteps::output_input(int64_t layer, Rows attended) {
+    void LayerSteps::norm_heads(Rows heads, const Gain& gain) {
+        if (weights_.config.qk_norm == QkNormSpan::None) return;
+        backend_.rms_norm({.in = heads,
+                           .gain = gain.data(),
+                           .eps = static_cast<float>(weights_.config.rms_eps),
+                           .group = weights_.config.head_dim,
+                           .out = heads});
+    }
+
     return transformed(layer_weights(layer).split(InputSite::Output), weights_.head_mix.get(),
                        attended, LinearRole::O, note_at(site_of(layer, kOutputInput)));
 }
 
 SiteInput LayerSteps::mlp_input(int64_t layer, Residual& residual) {
     const LayerWeights& w = layer_weights(layer);
-    return norm(w.split(InputSite::Mlp), residual, w.mlp_norm, LinearRole::Gate,
+    return norm(w.split(InputSite::Mlp), residual, w.norm(NormRole::Mlp), LinearRole::Gate,
                 note_at(site_of(layer, kMlpInput)));
 }
 

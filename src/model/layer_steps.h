@@ -65,6 +65,8 @@ class LayerSteps {
   private:
     const LayerWeights& layer_weights(int64_t layer) const;
     kernels::SiteNote note_at(kernels::Site site) const { return {site, batch_.bad_sites}; }
+    // In place; nothing if the model has no such norms.
+    void norm_heads(kernels::Rows heads, const Gain& gain);
     SiteInput norm(const ColumnSplit& split, Residual& residual, const Gain& gain, LinearRole role,
                    kernels::SiteNote note);
     // RMSNorm of the residual, its partial sum added, into `out`.

@@ -49,20 +49,20 @@ int64_t in_features(LinearRole role, const ModelConfig& config) {
 }
 
 bool has_bias(LinearRole role, const ModelConfig& config) {
-    switch (role) {
-        case LinearRole::Q:
-        case LinearRole::K:
-        case LinearRole::V:
-        case LinearRole::O:
-            return config.attention_bias;
-        case LinearRole::Gate:
-        case LinearRole::Up:
-        case LinearRole::Down:
-            return config.mlp_bias;
-        case LinearRole::LmHead:
-            return false;
+    return config.bias.contains(role);
+}
+
+std::vector<NormRole> norms_of(const ModelConfig& config) {
+    std::vector<NormRole> norms = {NormRole::Attention, NormRole::Mlp};
+    if (config.qk_norm != QkNormSpan::None) {
+        norms.insert(norms.end(), {NormRole::Query, NormRole::Key});
     }
-    unknown_role(role);
+    return norms;
+}
+
+int64_t width_of(NormRole role, const ModelConfig& config) {
+    const bool of_heads = role == NormRole::Query || role == NormRole::Key;
+    return of_heads ? config.head_dim : config.hidden;
 }
 
 }  // namespace quarot::model

@@ -6,13 +6,12 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "model/config.h"
+#include "model/linear_role.h"
 
 namespace quarot::model {
-
-enum class LinearRole { Q, K, V, O, Gate, Up, Down, LmHead };
-enum class NormRole { None, Attention, Mlp, Final };
 
 // The basis a linear reads from or writes to. With T the basis change of that space (column
 // vectors x' = T x), W' = T_out W diag(gain) T_in^T and b' = T_out b.
@@ -80,6 +79,15 @@ inline constexpr std::array<SiteRule, 4> kSiteRules = {{
 int64_t out_features(LinearRole role, const ModelConfig& config);
 int64_t in_features(LinearRole role, const ModelConfig& config);
 bool has_bias(LinearRole role, const ModelConfig& config);
+
+// The norms of one decoder layer, in the order in which folders list them.
+std::vector<NormRole> norms_of(const ModelConfig& config);
+// Gains of a norm.
+int64_t width_of(NormRole role, const ModelConfig& config);
+// Can its gain go into the linears that follow? Norms of q and k are followed by RoPE.
+constexpr bool is_foldable(NormRole role) {
+    return role == NormRole::Attention || role == NormRole::Mlp || role == NormRole::Final;
+}
 
 // One weight of the model: a role, its layer and (for mixtures of experts) its expert.
 struct LinearId {

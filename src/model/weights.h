@@ -29,8 +29,7 @@ struct ColumnSplit {
 };
 
 struct LayerWeights {
-    Gain attention_norm;
-    Gain mlp_norm;
+    std::array<Gain, kNormRoles> norms;                                         // by NormRole
     std::array<ColumnSplit, kSiteRules.size()> splits;                          // by InputSite
     std::array<std::unique_ptr<kernels::Linear>, kLayerRoles.size()> outliers;  // or null
     std::array<std::unique_ptr<kernels::Linear>, kLayerRoles.size()> linears;   // by LinearRole
@@ -38,6 +37,9 @@ struct LayerWeights {
         return *linears[static_cast<size_t>(role)];
     }
     const kernels::Linear* outlier(LinearRole role) const {
+        const Gain& norm(NormRole role) const {
+            return norms[static_cast<size_t>(role)];
+        }
         return outliers[static_cast<size_t>(role)].get();
     }
     const ColumnSplit& split(InputSite site) const { return splits[static_cast<size_t>(site)]; }

@@ -4,6 +4,8 @@
 #include <string>
 
 #include "core/error.h"
+#include "folder/stored_linear.h"
+#include "folder/stored_names.h"
 #include "io/text.h"
 #include "model/role_formats.h"
 
@@ -11,19 +13,16 @@ namespace quarot::quantize {
 
 namespace {
 
-using Planned = std::map<std::string, const io::PlannedTensor*>;
+using Planned = std::map<std::string, io::PlannedTensor>;
 
 // What the plan has in place of the layer's quantized weights; biases are written apart.
 Planned tensors_of_layer(const QuantizeContext& context, int64_t layer) {
     Planned planned;
     for (const model::LinearRole role : model::kLayerRoles) {
         if (weight_bits(context.recipe, role) == 16) continue;
-        const std::string prefix = context.source.linear_name({role, layer}) + ".";
-        for (const ShardPlan& shard : context.plan.shards) {
-            for (const io::PlannedTensor& tensor : shard.tensors) {
-                if (!tensor.name.starts_with(prefix) || tensor.name == prefix + "bias") continue;
-                planned.emplace(tensor.name, &tensor);
-            }
+        for (auto& tensor : folder::stored_tensors(folder::linear_name({role, layer}), role,
+                                                   context.source.config(), context.recipe)) {
+            planned.emplace(tensor.name, tensor);
         }
     }
     return planned;
@@ -35,8 +34,8 @@ void check_tensor(const NamedTensor& found, const Planned& planned, const std::s
         fail(ErrorCode::Corrupt, "{} holds a tensor {}, which this job does not make", where,
              io::printable(found.name));
     }
-    if (found.tensor.dtype() == expected->second->dtype &&
-        found.tensor.shape() == expected->second->shape) {
+    if (found.tensor.dtype() == expected->second.dtype &&
+        found.tensor.shape() == expected->second.shape) {
         return;
     }
     fail(ErrorCode::Corrupt, "{}: tensor {} has another shape or dtype than this job gives it",

@@ -6,6 +6,8 @@
 
 #include "core/check.h"
 #include "core/error.h"
+#include "folder/stored_linear.h"
+#include "folder/stored_names.h"
 #include "model/role_formats.h"
 #include "quantize/calibration/column_maxima.h"
 #include "quantize/quantized_tensors.h"
@@ -37,7 +39,7 @@ RotatedWeight QuantizeContext::rotated(const LinearId& id) const {
 
 std::vector<float> QuantizeContext::norm_gain(NormRole role, int64_t layer) const {
     std::vector<float> gain = source.norm_gain(role, layer);
-    if (recipe.rotation.fold_norms) gain.assign(gain.size(), 1.0f);
+    if (recipe.rotation.fold_norms && is_foldable(role)) gain.assign(gain.size(), 1.0f);
     const std::span<const double> scales = smoothing.of(role, layer);
     for (size_t i = 0; i < scales.size(); ++i) {
         gain[i] = static_cast<float>(static_cast<double>(gain[i]) / scales[i]);
@@ -81,7 +83,7 @@ void LayerQuantizer::pass(int64_t layer, const std::vector<NamedTensor>& tensors
     const Recipe& recipe = context_.recipe;
     for (const LinearRole role : model::kLayerRoles) {
         const LinearId id = {role, layer};
-        const std::string name = context_.source.linear_name(id);
+        const std::string name = folder::linear_name(id);
         const WeightFormat format = weight_format(recipe, role);
         if (format.bits == 16) {
             set_dense(id);
@@ -99,7 +101,7 @@ void LayerQuantizer::pass(int64_t layer, const std::vector<NamedTensor>& tensors
     for (const model::SiteRule& site : model::kSiteRules) {
         const LinearRole role = site.roles.front();
         if (!has_column_order(recipe, role)) continue;
-        const std::string name = context_.source.linear_name({role, layer});
+        const std::string name = folder::linear_name({role, layer});
         calibration_->set_columns(site.site,
                                   column_order_from(tensors, name, in_features(role, config)),
                                   n_outliers(recipe, role, config));
@@ -135,7 +137,7 @@ void LayerQuantizer::quantize_site(const model::SiteRule& site, int64_t layer,
     hessian = {};
     for (const LinearRole role : site.roles) {
         const LinearId id = {role, layer};
-        const std::string name = context_.source.linear_name(id);
+        const std::string name = folder::linear_name(id);
         QuantizedLinear linear = quantize_linear(name, context_.rotated(id), *prepared, format,
                                                  columns, error ? &*error : nullptr, context_.pool);
         if (calibration_) {
@@ -144,7 +146,7 @@ void LayerQuantizer::quantize_site(const model::SiteRule& site, int64_t layer,
         append_tensors(name, std::move(linear.matrix), result.tensors);
         if (!columns.empty()) {
             result.tensors.push_back(
-                {QuantizedNames(name).column_order, tensor_of(columns.columns)});
+                {folder::QuantizedNames(name).column_order, tensor_of(columns.columns)});
         }
         if (linear.outliers) {
             if (calibration_) calibration_->set_outliers(role, linear_weights(*linear.outliers));
@@ -182,8 +184,9 @@ ColumnOrder LayerQuantizer::column_order(const model::SiteRule& site,
 
 void LayerQuantizer::begin_layer(int64_t layer) {
     if (!calibration_) return;
-    calibration_->set_norms(context_.norm_gain(NormRole::Attention, layer),
-                            context_.norm_gain(NormRole::Mlp, layer));
+    for (const NormRole role : norms_of(context_.source.config())) {
+        calibration_->set_norm(role, context_.norm_gain(role, layer));
+    }
 }
 
 // As the finished model stores it.

@@ -4,6 +4,7 @@
 
 #include "core/check.h"
 #include "core/process.h"
+#include "folder/stored_names.h"
 #include "model/role_formats.h"
 #include "quantize/quantized_tensors.h"
 #include "quantize/rounding/quantizer.h"
@@ -40,32 +41,31 @@ void ModelWriter::write() {
 }
 
 void ModelWriter::write_layer(int64_t layer) {
-    write_norm(NormRole::Attention, layer);
-    write_norm(NormRole::Mlp, layer);
+    for (const NormRole role : norms_of(context_.source.config())) write_norm(role, layer);
     const std::vector<NamedTensor> tensors = read_layer_(layer);
     for (const LinearRole role : model::kLayerRoles) {
         const LinearId id = {role, layer};
         if (weight_bits(context_.recipe, role) == 16) {
             write_dense(id);
         } else {
-            writer_.quantized(context_.source.linear_name(id), tensors);
+            writer_.quantized(folder::linear_name(id), tensors);
         }
         write_bias(id);
     }
 }
 
 void ModelWriter::write_norm(NormRole role, int64_t layer) {
-    writer_.vector(context_.source.family().norm(role, layer), context_.norm_gain(role, layer));
+    writer_.vector(folder::norm_name(role, layer), context_.norm_gain(role, layer));
 }
 
 void ModelWriter::write_dense(const LinearId& id) {
     writer_.dense(context_.rotated(id));
-    reports_.push_back({.name = context_.source.linear_name(id), .method = "none"});
+    reports_.push_back({.name = folder::linear_name(id), .method = "none"});
 }
 
 void ModelWriter::write_bias(const LinearId& id) {
     if (!has_bias(id.role, context_.source.config())) return;
-    writer_.vector(context_.source.linear_name(id) + ".bias", context_.bias(id));
+    writer_.vector(folder::linear_name(id) + ".bias", context_.bias(id));
 }
 
 // Rounded to nearest whatever the method: nothing after it could make its errors good.
@@ -77,7 +77,7 @@ void ModelWriter::write_head() {
     } else {
         format.method = "rtn";
         const RotatedWeight weight = context_.rotated(head);
-        const std::string name = context_.source.linear_name(head);
+        const std::string name = folder::linear_name(head);
         const auto prepared =
             quantizer_named(format.method)
                 .prepare({name, weight.cols(), weight.cols(), {}}, format, context_.pool);

@@ -6,8 +6,8 @@
 #include <utility>
 
 #include "core/error.h"
+#include "folder/stored_linear.h"
 #include "folder/value_checks.h"
-#include "quantize/output_plan.h"
 #include "quantize/quantized_tensors.h"
 #include "quantize/rounding/quantizer.h"
 #include "quantize/rounding/rtn.h"
@@ -72,7 +72,7 @@ kernels::LinearWeights linear_weights(const OutlierWeights& weights) {
 
 void append_outliers(const std::string& linear, OutlierWeights weights,
                      std::vector<NamedTensor>& tensors) {
-    const QuantizedNames names(linear);
+    const folder::QuantizedNames names(linear);
     if (auto* codes = std::get_if<QuantizedMatrix>(&weights)) {
         return append_tensors(names.outlier, std::move(*codes), tensors);
     }
@@ -81,7 +81,7 @@ void append_outliers(const std::string& linear, OutlierWeights weights,
 
 OutlierWeights outliers_from(const std::vector<NamedTensor>& tensors, const std::string& linear,
                              int64_t rows, int64_t n, const WeightFormat& format) {
-    const QuantizedNames names(linear);
+    const folder::QuantizedNames names(linear);
     if (format.bits < 16) return matrix_from(tensors, names.outlier, rows, n, format);
     Tensor dense(DType::F16, {rows, n});
     const std::string name = names.outlier + ".weight";

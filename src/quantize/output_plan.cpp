@@ -4,6 +4,8 @@
 
 #include "core/check.h"
 #include "core/error.h"
+#include "folder/stored_linear.h"
+#include "folder/stored_names.h"
 #include "io/model_folder.h"
 #include "model/role_formats.h"
 #include "quantize/calibration/smoothing.h"
@@ -37,8 +39,7 @@ class Planner {
     std::vector<Unit> units() {
         add_embedding();
         for (int64_t layer = 0; layer < config_.n_layers; ++layer) {
-            add_norm(NormRole::Attention, layer);
-            add_norm(NormRole::Mlp, layer);
+            for (const NormRole role : norms_of(config_)) add_norm(role, layer);
             for (const LinearRole role : model::kLayerRoles) add_linear({role, layer});
         }
         add_norm(NormRole::Final, 0);
@@ -51,31 +52,28 @@ class Planner {
         return changed ? recipe_.storage.value_or(stored) : stored;
     }
 
-    DType stored_dtype(const std::string& name) const {
-        return source_.checkpoint().info(name).dtype;
-    }
-
     void add_embedding() {
         const bool changed = rotate::changes(rotation_, model::Basis::Residual);
-        units_.push_back({{std::string(source_.family().embedding),
+        units_.push_back({{std::string(folder::kEmbeddingName),
                            storage(changed, source_.embedding_dtype()),
                            {config_.vocab, config_.hidden}}});
     }
 
     void add_norm(NormRole role, int64_t layer) {
-        const std::string name = source_.family().norm(role, layer);
-        units_.push_back(
-            {{name, storage(is_smoothed(recipe_, role), stored_dtype(name)), {config_.hidden}}});
+        units_.push_back({{folder::norm_name(role, layer),
+                           storage(is_smoothed(recipe_, role), source_.norm_dtype(role, layer)),
+                           {width_of(role, config_)}}});
     }
 
     void add_linear(const LinearId& id) {
-        const std::string name = source_.linear_name(id);
+        const std::string name = folder::linear_name(id);
         const bool quantized = weight_bits(recipe_, id.role) < 16;
-        Unit unit = quantized ? quantized_weight(id, name) : dense_weight(id, name);
+        Unit unit = quantized ? folder::stored_tensors(name, id.role, config_, recipe_)
+                              : dense_weight(id, name);
         if (has_bias(id.role, config_)) {
             const bool changed = rotate::changes(rotation_, rule_of(id.role).output);
             unit.push_back({name + ".bias",
-                            storage(changed, stored_dtype(name + ".bias")),
+                            storage(changed, source_.bias_dtype(id)),
                             {out_features(id.role, config_)}});
         }
         units_.push_back(std::move(unit));
@@ -90,37 +88,6 @@ class Planner {
         return {{name + ".weight",
                  storage(changed, source_.dense_dtype(id)),
                  {out_features(id.role, config_), in_features(id.role, config_)}}};
-    }
-
-    Unit quantized_weight(const LinearId& id, const std::string& name) const {
-        const int64_t rows = out_features(id.role, config_);
-        const int64_t cols = in_features(id.role, config_);
-        const int64_t n_apart = n_outliers(recipe_, id.role, config_);
-        Unit unit;
-        add_codes(name, rows, cols - n_apart, weight_format(recipe_, id.role), unit);
-        const QuantizedNames names(name);
-        if (has_column_order(recipe_, id.role)) {
-            unit.push_back({names.column_order, DType::I32, {cols}});
-        }
-        if (n_apart == 0) return unit;
-        const WeightFormat outliers = outlier_weight_format(recipe_);
-        if (outliers.bits == 16) {
-            unit.push_back({names.outlier + ".weight", DType::F16, {rows, n_apart}});
-        } else {
-            add_codes(names.outlier, rows, n_apart, outliers, unit);
-        }
-        return unit;
-    }
-
-    static void add_codes(const std::string& name, int64_t rows, int64_t cols,
-                          const WeightFormat& format, Unit& unit) {
-        const int64_t n_groups = format.group_size == 0 ? 1 : cols / format.group_size;
-        const DType scale = format.group_size == 0 ? DType::F32 : DType::F16;
-        const QuantizedNames names(name);
-        unit.push_back({names.packed, DType::I32, {rows, packed_words(cols, format.bits)}});
-        unit.push_back({names.shape, DType::I64, {2}});
-        unit.push_back({names.scale, scale, {rows, n_groups}});
-        if (!format.symmetric) unit.push_back({names.zero_point, DType::U8, {rows, n_groups}});
     }
 
     const folder::SourceModel& source_;
@@ -159,14 +126,6 @@ void name_shards(std::vector<ShardPlan>& shards) {
 }
 
 }  // namespace
-
-QuantizedNames::QuantizedNames(const std::string& linear)
-    : packed(linear + ".weight_packed"),
-      shape(linear + ".weight_shape"),
-      scale(linear + ".weight_scale"),
-      zero_point(linear + ".weight_zero_point"),
-      column_order(linear + ".column_order"),
-      outlier(linear + ".outlier") {}
 
 OutputPlan plan_output(const folder::SourceModel& source, const rotate::Rotation& rotation,
                        const Recipe& recipe, int64_t shard_bytes) {

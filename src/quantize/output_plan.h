@@ -13,14 +13,6 @@
 
 namespace quarot::quantize {
 
-// What stands in place of a quantized <name>.weight.
-struct QuantizedNames {
-    explicit QuantizedNames(const std::string& linear);
-    std::string packed, shape, scale, zero_point;
-    // Where columns are kept apart: I32 [in], and the linear of those, named like one of its own.
-    std::string column_order, outlier;
-};
-
 struct ShardPlan {
     std::string file;
     std::vector<io::PlannedTensor> tensors;

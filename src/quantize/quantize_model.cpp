@@ -12,6 +12,7 @@
 #include "core/progress.h"
 #include "core/thread_pool.h"
 #include "folder/source_model.h"
+#include "folder/stored_names.h"
 #include "io/file_names.h"
 #include "io/output_folder.h"
 #include "kernels/backend.h"
@@ -121,7 +122,7 @@ std::vector<QuantizedLayerReport> ordered(std::vector<QuantizedLayerReport> repo
     for (QuantizedLayerReport& report : reports) by_name.emplace(report.name, std::move(report));
     std::vector<QuantizedLayerReport> result;
     const auto take = [&](const LinearId& id) {
-        const auto found = by_name.find(source.linear_name(id));
+        const auto found = by_name.find(folder::linear_name(id));
         if (found != by_name.end()) result.push_back(std::move(found->second));
     };
     for (int64_t layer = 0; layer < source.config().n_layers; ++layer) {
@@ -179,7 +180,7 @@ double bits_per_weight(const std::vector<QuantizedLayerReport>& reports,
         for (const LinearRole role : model::kLayerRoles) {
             for (int64_t layer = 0; layer < config.n_layers; ++layer) {
                 const int64_t n = out_features(role, config) * in_features(role, config);
-                const std::string name = source.linear_name({role, layer}) + ".weight";
+                const std::string name = folder::linear_name({role, layer}) + ".weight";
                 weights += n;
                 bytes += n * size_of(plan.dtype_of.at(name));
             }

@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "core/error.h"
+#include "folder/stored_linear.h"
 #include "folder/value_checks.h"
-#include "quantize/output_plan.h"
 
 namespace quarot::quantize {
 namespace {
@@ -62,7 +62,7 @@ void put_rows(const QuantizedMatrix& part, int64_t first, QuantizedMatrix& whole
 
 void append_tensors(const std::string& linear, QuantizedMatrix matrix,
                     std::vector<NamedTensor>& tensors) {
-    const QuantizedNames names(linear);
+    const folder::QuantizedNames names(linear);
     tensors.push_back({names.shape, shape_tensor(matrix.rows, matrix.cols)});
     tensors.push_back({names.packed, std::move(matrix.packed)});
     tensors.push_back({names.scale, std::move(matrix.scales)});
@@ -71,7 +71,7 @@ void append_tensors(const std::string& linear, QuantizedMatrix matrix,
 
 QuantizedMatrix matrix_from(const std::vector<NamedTensor>& tensors, const std::string& linear,
                             int64_t rows, int64_t cols, const WeightFormat& format) {
-    const QuantizedNames names(linear);
+    const folder::QuantizedNames names(linear);
     QuantizedMatrix matrix =
         make_quantized_matrix(rows, cols, format.bits, format.group_size, format.symmetric);
     copy_named(tensors, names.packed, matrix.packed);
@@ -85,7 +85,7 @@ QuantizedMatrix matrix_from(const std::vector<NamedTensor>& tensors, const std::
 
 std::vector<int32_t> column_order_from(const std::vector<NamedTensor>& tensors,
                                        const std::string& linear, int64_t n) {
-    const QuantizedNames names(linear);
+    const folder::QuantizedNames names(linear);
     Tensor order(DType::I32, {n});
     copy_named(tensors, names.column_order, order);
     folder::check_permutation(order, {kOrigin, names.column_order});

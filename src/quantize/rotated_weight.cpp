@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "folder/stored_names.h"
 
 namespace quarot::quantize {
 namespace {
@@ -22,7 +23,7 @@ WeightSource linear_source(const folder::SourceModel& source, const model::Linea
                            bool fold_norms) {
     const model::RoleRule& rule = rule_of(id.role);
     WeightSource weight;
-    weight.name = source.linear_name(id) + ".weight";
+    weight.name = folder::linear_name(id) + ".weight";
     weight.rows = out_features(id.role, source.config());
     weight.cols = in_features(id.role, source.config());
     weight.input = rule.input;
@@ -39,7 +40,7 @@ WeightSource linear_source(const folder::SourceModel& source, const model::Linea
 
 WeightSource embedding_source(const folder::SourceModel& source) {
     WeightSource weight;
-    weight.name = source.family().embedding;
+    weight.name = folder::kEmbeddingName;
     weight.rows = source.config().vocab;
     weight.cols = source.config().hidden;
     weight.input = model::Basis::Residual;  // its rows are vectors of the residual stream

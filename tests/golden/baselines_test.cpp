@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "folder/stored_names.h"
 #include "golden/golden_support.h"
 #include "io/checkpoint.h"
 #include "quantize/quantize_model.h"
@@ -239,7 +240,7 @@ TEST(Outliers, AFolderComputesWhatItsWeightsSay) {
                             row[c];
                     }
                 }
-                whole.tensors[source.linear_name(id) + ".weight"] =
+                whole.tensors[folder::linear_name(id) + ".weight"] =
                     make_stored_tensor(DType::F32, {main.rows, std::ssize(order)}, w);
             }
         }

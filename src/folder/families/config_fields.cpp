@@ -19,6 +19,7 @@ constexpr IntRange kHeads = {1, limits::kHeads};
 constexpr IntRange kHeadDim = {2, limits::kHeadDim};
 constexpr IntRange kVocab = {1, limits::kVocabulary};
 constexpr IntRange kPositions = {1, limits::kPositions};
+constexpr IntRange kWindow = {1, int64_t{1} << 40};
 constexpr RealRange kEps = {limits::kLeastNormEpsilon, limits::kNormEpsilon};
 
 void check_activation_function(const io::Json& config) {
@@ -81,6 +82,18 @@ double real_in(const io::Json& value, RealRange range) {
 
 double required_real(const io::Json& config, std::string_view key, RealRange range) {
     return real_in(config.at(key), range);
+}
+
+void check_window(const io::Json& config, std::string_view key, int64_t absent,
+                  const model::ModelConfig& model) {
+    const bool given = config.contains(key);
+    const int64_t window = given ? int_or(config, key, kWindow, model.max_positions) : absent;
+    if (window >= model.max_positions) return;
+    fail(ErrorCode::Unsupported,
+         "{} is {}{}, and this version attends to the whole context only (null, or at least "
+         "max_position_embeddings, which is {})",
+         given ? config.at(key).place() : fmt::format("{} of {}", key, config.place()), window,
+         given ? "" : " where the file does not say", model.max_positions);
 }
 
 int32_t read_bos(const io::Json& config, int64_t vocab) {

@@ -28,10 +28,21 @@ bool bool_or(const io::Json& config, std::string_view key, bool absent);
 double real_in(const io::Json& value, RealRange range);
 double required_real(const io::Json& config, std::string_view key, RealRange range);
 
+// Error{Unsupported} if a window of attention, `key` of the config, is shorter than the context:
+// this version attends to the whole context. null is no window; absent: `absent`.
+void check_window(const io::Json& config, std::string_view key, int64_t absent,
+                  const model::ModelConfig& model);
+
 // "bos_token_id": the first of a list; -1 if null or absent.
 int32_t read_bos(const io::Json& config, int64_t vocab);
 // "eos_token_id": one id or a list, none if null or absent.
 std::vector<int32_t> read_eos(const io::Json& config);
+
+// What "attention_bias" and "mlp_bias" speak of.
+inline constexpr model::RoleSet kAttentionLinears = {model::LinearRole::Q, model::LinearRole::K,
+                                                     model::LinearRole::V, model::LinearRole::O};
+inline constexpr model::RoleSet kMlpLinears = {model::LinearRole::Gate, model::LinearRole::Up,
+                                               model::LinearRole::Down};
 
 // The widths, counts and constants that Llama and its kin write alike; family-specific fields
 // (biases, windows) keep their defaults.

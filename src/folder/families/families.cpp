@@ -3,10 +3,13 @@
 #include <vector>
 
 #include "core/error.h"
-#include "folder/families/llama.h"
+#include "folder/families/family.h"
+#include "folder/stored_names.h"
 #include "io/text.h"
 
 namespace quarot::folder {
+
+extern const Family kLlamaFamily, kMistralFamily;
 
 namespace {
 
@@ -22,26 +25,49 @@ std::string supported_architectures() {
 
 }  // namespace
 
+std::vector<RowRun> runs_of(const TensorSlice& slice, int64_t first, int64_t n) {
+    std::vector<RowRun> runs;
+    for (int64_t r = first; r < first + n;) {
+        const int64_t left = slice.block == 0 ? n : slice.block - r % slice.block;
+        const int64_t count = std::min(left, first + n - r);
+        const int64_t row = slice.row(r);
+        const bool follows = !runs.empty() && runs.back().first + runs.back().count == row;
+        if (follows) {
+            runs.back().count += count;
+        } else {
+            runs.push_back({row, count});
+        }
+        r += count;
+    }
+    return runs;
+}
+
+TensorSlice whole_tensor(const model::LinearId& id, const model::ModelConfig&) {
+    return {.name = linear_name(id)};
+}
+
 std::span<const Family> families() {
     static const std::vector<Family> kFamilies = {kLlamaFamily, kMistralFamily};
     return kFamilies;
 }
 
 const Family& family_of(const io::Json& config) {
-    if (const io::Json* code = config.find("auto_map")) {
-        fail(ErrorCode::Unsupported,
-             "{} asks for code of the model's own, which is never run; supported are plain {}",
-             code->place(), supported_architectures());
-    }
     const io::Json& architectures = config.at("architectures");
     if (architectures.as_array().size() != 1) {
         fail(ErrorCode::Corrupt, "{} has {} entries, expected one of {}", architectures.place(),
              architectures.as_array().size(), supported_architectures());
     }
+    const io::Json* code = config.find("auto_map");
     const std::string& wanted = architectures.as_array().front().as_string();
     for (const Family& family : families()) {
         const auto& names = family.architectures;
-        if (std::find(names.begin(), names.end(), wanted) != names.end()) return family;
+        const bool is_known = std::find(names.begin(), names.end(), wanted) != names.end();
+        if (is_known && (code == nullptr || family.has_plain_code)) return family;
+    }
+    if (code != nullptr) {
+        fail(ErrorCode::Unsupported,
+             "{} asks for code of the model's own, which is never run; supported are plain {}",
+             code->place(), supported_architectures());
     }
     fail(ErrorCode::Unsupported, "{} is \"{}\", and this version supports {}",
          architectures.place(), io::printable(wanted), supported_architectures());

@@ -4,6 +4,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "io/json.h"
 #include "model/config.h"
@@ -11,20 +12,41 @@
 
 namespace quarot::folder {
 
-// A weight as rows of a stored tensor (fused tensors hold several roles one below the other).
+// A linear as rows of a stored tensor, which may hold several: blocks of rows, `stride` rows from
+// the first of one to the first of the next.
 struct TensorSlice {
     std::string name;  // without ".weight"
     int64_t first_row = 0;
+    int64_t block = 0;   // rows; 0: all of them are one block
+    int64_t stride = 0;  // at least block
+
+    // The stored row of row r of the linear.
+    int64_t row(int64_t r) const {
+        return first_row + (block == 0 ? r : r / block * stride + r % block);
+    }
 };
+
+// Stored rows that follow each other.
+struct RowRun {
+    int64_t first = 0;
+    int64_t count = 0;
+};
+// Rows [first, first + n) of the linear, in order, in as few runs as there are.
+std::vector<RowRun> runs_of(const TensorSlice& slice, int64_t first, int64_t n);
+
+// For families that fuse nothing: linear_name(id), all rows.
+TensorSlice whole_tensor(const model::LinearId& id, const model::ModelConfig& config);
 
 struct Family {
     std::string_view name;
     std::span<const std::string_view> architectures;  // values of config.json's "architectures"
     // Error{Corrupt} for values out of range, Error{Unsupported} for features we lack.
     model::ModelConfig (*read_config)(const io::Json& config);
-    TensorSlice (*linear)(const model::LinearId& id, const model::ModelConfig& config);
-    std::string (*norm)(model::NormRole role, int64_t layer);  // tensor name with ".weight"
-    std::string_view embedding;                                // tensor name with ".weight"
+    // Where an original folder has a linear; our own folders have the names of stored_names.h.
+    TensorSlice (*linear)(const model::LinearId& id,
+                          const model::ModelConfig& config) = whole_tensor;
+    // Do its folders bring code of their own for an architecture that is plain?
+    bool has_plain_code = false;
 };
 
 // The family of a config.json; Error{Unsupported} naming what is supported.

@@ -125,11 +125,8 @@ void Calibration::embed(const RotatedWeight& embedding, DType stored) {
     QUAROT_CHECK(next == tokens.end(), "token {} has no row", next->first);
 }
 
-void Calibration::set_norms(const std::vector<float>& attention_gain,
-                            const std::vector<float>& mlp_gain) {
-    model::LayerWeights& layer = weights_.layers[kLayer];
-    layer.attention_norm = model::upload_gain(attention_gain, backend_);
-    layer.mlp_norm = model::upload_gain(mlp_gain, backend_);
+void Calibration::set_norm(model::NormRole role, const std::vector<float>& gain) {
+    weights_.layers[kLayer].norms[static_cast<size_t>(role)] = model::upload_gain(gain, backend_);
 }
 
 void Calibration::set_linear(LinearRole role, kernels::LinearWeights weights) {

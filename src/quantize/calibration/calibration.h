@@ -31,7 +31,7 @@ class Calibration {
     // Fills the residual stream from the embedding as the finished model stores it.
     void embed(const RotatedWeight& embedding, DType stored);
 
-    void set_norms(const std::vector<float>& attention_gain, const std::vector<float>& mlp_gain);
+    void set_norm(model::NormRole role, const std::vector<float>& gain);
     void set_linear(model::LinearRole role, kernels::LinearWeights weights);
     // For sites whose columns have an order; after what is asked about their inputs.
     void set_columns(model::InputSite site, const std::vector<int32_t>& order, int64_t n_outliers);

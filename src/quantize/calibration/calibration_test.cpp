@@ -82,8 +82,9 @@ TEST_F(CalibrationTest, FourHessiansOfEachLayerAreThoseOfTheNetwork) {
     calibration.embed(RotatedWeight(embedding_source(source), rotation, source.config(), pool),
                       DType::F32);
     for (int64_t layer = 0; layer < 2; ++layer) {
-        calibration.set_norms(source.norm_gain(model::NormRole::Attention, layer),
-                              source.norm_gain(model::NormRole::Mlp, layer));
+        for (const model::NormRole role : norms_of(source.config())) {
+            calibration.set_norm(role, source.norm_gain(role, layer));
+        }
         for (const model::SiteRule& site : model::kSiteRules) {
             const std::vector<double> found = calibration.hessian(site.site);
             const auto& wanted = expected[layer][static_cast<size_t>(site.site)];

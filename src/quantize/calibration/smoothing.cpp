@@ -80,8 +80,9 @@ class Finder {
 
     std::array<Maxima, 2> look_at(int64_t layer) {
         std::array<Maxima, 2> maxima;
-        calibration_.set_norms(source_.norm_gain(NormRole::Attention, layer),
-                               source_.norm_gain(NormRole::Mlp, layer));
+        for (const NormRole role : norms_of(source_.config())) {
+            calibration_.set_norm(role, source_.norm_gain(role, layer));
+        }
         for (const model::SiteRule& site : model::kSiteRules) {
             std::vector<std::shared_ptr<const Tensor>> weights;
             for (const LinearRole role : site.roles) {

@@ -14,6 +14,7 @@
 
 #include "core/host_memory.h"
 #include "core/thread_pool.h"
+#include "folder/stored_names.h"
 #include "io/output_folder.h"
 #include "kernels/ops.h"
 #include "model/role_formats.h"
@@ -52,13 +53,13 @@ std::string parent_of(const std::string& path) {
     return parent.empty() ? "." : parent.string();
 }
 
-bool is_outside_layers(const std::string& name, const folder::SourceModel& source) {
-    const std::string head = source.linear_name({LinearRole::LmHead});
-    return name.starts_with(source.family().embedding) || name.starts_with(head) ||
-           name == source.family().norm(model::NormRole::Final, 0);
+bool is_outside_layers(const std::string& name) {
+    const std::string head = folder::linear_name({LinearRole::LmHead});
+    return name.starts_with(folder::kEmbeddingName) || name.starts_with(head) ||
+           name == folder::norm_name(model::NormRole::Final, 0);
 }
 
-Bytes bytes_of(const OutputPlan& plan, const folder::SourceModel& source) {
+Bytes bytes_of(const OutputPlan& plan, int64_t n_layers) {
     Bytes bytes{.output = plan.total_bytes};
     int64_t outside = 0;
     for (const ShardPlan& shard : plan.shards) {
@@ -66,11 +67,11 @@ Bytes bytes_of(const OutputPlan& plan, const folder::SourceModel& source) {
         for (const io::PlannedTensor& tensor : shard.tensors) {
             const int64_t size = element_count(tensor.shape) * size_of(tensor.dtype);
             file += size;
-            if (is_outside_layers(tensor.name, source)) outside += size;
+            if (is_outside_layers(tensor.name)) outside += size;
         }
         bytes.largest_file = std::max(bytes.largest_file, file);
     }
-    bytes.layer = (plan.total_bytes - outside) / source.config().n_layers;
+    bytes.layer = (plan.total_bytes - outside) / n_layers;
     bytes.largest_file = std::max(bytes.largest_file, bytes.layer);
     return bytes;
 }
@@ -261,7 +262,7 @@ JobPlan plan_job(const folder::SourceModel& source, const QuantizeOptions& optio
     });
     if (!out.empty()) check_places(source, options, out, problems);
     if (can_be_planned) {
-        const Bytes bytes = bytes_of(*plan, source);
+        const Bytes bytes = bytes_of(*plan, source.config().n_layers);
         const int64_t n_layers = source.config().n_layers;
         const JobShape shape = shape_of(source, options, *rotation);
         problems.attempt([&] { check_windows(shape, source); });

@@ -1,0 +1,50 @@
+#include "folder/stored_names.h"
+
+#include "core/check.h"
+
+namespace quarot::folder {
+
+namespace {
+
+using model::LinearRole;
+using model::NormRole;
+
+std::string_view block_of(LinearRole role) {
+    const bool in_attention = role == LinearRole::Q || role == LinearRole::K ||
+                              role == LinearRole::V || role == LinearRole::O;
+    return in_attention ? "self_attn" : "mlp";
+}
+
+std::string_view name_in_layer(NormRole role) {
+    switch (role) {
+        case NormRole::Attention:
+            return "input_layernorm";
+        case NormRole::Mlp:
+            return "post_attention_layernorm";
+        case NormRole::Query:
+            return "self_attn.q_norm";
+        case NormRole::Key:
+            return "self_attn.k_norm";
+        case NormRole::None:
+        case NormRole::Final:
+            break;
+    }
+    check_failed(__FILE__, __LINE__, "a norm of a layer",
+                 fmt::format("{}", static_cast<int>(role)));
+}
+
+}  // namespace
+
+std::string linear_name(const model::LinearId& id) {
+    QUAROT_CHECK(id.expert < 0, "no experts here");
+    const std::string_view name = rule_of(id.role).name;
+    if (id.role == LinearRole::LmHead) return std::string(name);
+    return fmt::format("model.layers.{}.{}.{}", id.layer, block_of(id.role), name);
+}
+
+std::string norm_name(NormRole role, int64_t layer) {
+    if (role == NormRole::Final) return "model.norm.weight";
+    return fmt::format("model.layers.{}.{}.weight", layer, name_in_layer(role));
+}
+
+}  // namespace quarot::folder

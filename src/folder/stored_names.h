@@ -1,0 +1,20 @@
+// The names of a model's tensors in the folders that this program writes, which are Llama's.
+// Original folders of some families have fused tensors in their place (families/family.h).
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "model/roles.h"
+
+namespace quarot::folder {
+
+inline constexpr std::string_view kEmbeddingName = "model.embed_tokens.weight";
+
+// Without ".weight": "model.layers.3.mlp.down_proj", "lm_head". Experts are our bug.
+std::string linear_name(const model::LinearId& id);
+// With ".weight"; the layer of the final norm is ignored.
+std::string norm_name(model::NormRole role, int64_t layer);
+
+}  // namespace quarot::folder
