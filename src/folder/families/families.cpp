@@ -9,7 +9,7 @@
 
 namespace quarot::folder {
 
-extern const Family kLlamaFamily, kMistralFamily;
+extern const Family kLlamaFamily, kMistralFamily, kQwen2Family;
 
 namespace {
 
@@ -47,7 +47,7 @@ TensorSlice whole_tensor(const model::LinearId& id, const model::ModelConfig&) {
 }
 
 std::span<const Family> families() {
-    static const std::vector<Family> kFamilies = {kLlamaFamily, kMistralFamily};
+    static const std::vector<Family> kFamilies = {kLlamaFamily, kMistralFamily, kQwen2Family};
     return kFamilies;
 }
 

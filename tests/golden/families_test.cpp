@@ -1,0 +1,115 @@
+// Families against another implementation: tiny random models, their logits in fp32 as
+// make_families.py writes them, and the same models rotated.
+#include <algorithm>
+
+#include "folder/source_model.h"
+#include "golden/golden_support.h"
+#include "io/checkpoint.h"
+#include "io/safetensors.h"
+#include "quantize/quantize_model.h"
+#include "support/checkout.h"
+#include "support/temp_dir.h"
+
+namespace quarot::test {
+
+namespace {
+
+constexpr double kMaxLogitDifference = 3e-4;
+constexpr double kRelativeLimit = 2e-5;  // of the largest logit
+constexpr double kBroken = 1e-3;         // a planted mistake must show at least this
+
+struct Case {
+    std::string family;
+    std::string device;
+};
+
+std::string name_of_case(const testing::TestParamInfo<Case>& info) {
+    return info.param.family + "_" + info.param.device;
+}
+
+std::string folder_of(const std::string& family) {
+    return in_checkout("tests/golden/families/" + family);
+}
+
+std::vector<float> read_floats(const io::SafetensorsFile& file, const std::string& name) {
+    const io::TensorInfo& info = file.tensors().at(name);
+    std::vector<float> values(static_cast<size_t>(info.bytes) / sizeof(float));
+    file.read(info, 0, std::as_writable_bytes(std::span(values)));
+    return values;
+}
+
+std::vector<int32_t> ids_of(const std::string& family) {
+    return int_list(io::Json::parse_file(folder_of(family) + "/reference.json").at("ids"));
+}
+
+std::vector<float> expected_logits(const std::string& family) {
+    return read_floats(io::SafetensorsFile(folder_of(family) + "/reference.safetensors"), "logits");
+}
+
+Recipe rotated_recipe() {
+    Recipe recipe = named_recipe("quarot-rtn");
+    recipe.name = "rotated";
+    recipe.storage = DType::F32;
+    recipe.weights.bits = recipe.activations.bits = recipe.k.bits = recipe.v.bits = 16;
+    return recipe;
+}
+
+std::string quantized(const std::string& family, const std::string& out, const Recipe& recipe) {
+    quantize::quantize_model(folder_of(family), out, {.recipe = recipe, .n_threads = 2});
+    return out;
+}
+
+class Families : public testing::TestWithParam<Case> {
+  protected:
+    LoadedModel loaded(const std::string& folder) const {
+        return load(folder, {.device = GetParam().device, .context = 64});
+    }
+    std::vector<float> logits_of(const std::string& folder) const {
+        LoadedModel model = loaded(folder);
+        return all_logits(model, ids_of(GetParam().family));
+    }
+};
+
+INSTANTIATE_TEST_SUITE_P(All, Families,
+                         testing::Values(Case{"qwen2", "cpu"}, Case{"qwen2", "reference"}),
+                         name_of_case);
+
+}  // namespace
+
+TEST_P(Families, LogitsAgree) {
+    const std::vector<float> expected = expected_logits(GetParam().family);
+    EXPECT_GT(max_abs(expected), 1.0) << "a model that says something";
+    const auto found = logits_of(folder_of(GetParam().family));
+    ASSERT_EQ(found.size(), expected.size());
+    EXPECT_LE(max_abs_difference(found, expected), kMaxLogitDifference);
+}
+
+TEST_P(Families, RotatedModelsComputeTheSame) {
+    const TempDir dir;
+    const auto original = logits_of(folder_of(GetParam().family));
+    const auto rotated = logits_of(quantized(GetParam().family, dir / "rotated", rotated_recipe()));
+    EXPECT_LE(max_abs_difference(original, rotated), kRelativeLimit * max_abs(original));
+}
+
+// Whole, in pieces and by single tokens a quantized model gives the same bits.
+TEST_P(Families, QuantizedModelsGiveTheSameBitsForEverySplit) {
+    const TempDir dir;
+    LoadedModel model =
+        loaded(quantized(GetParam().family, dir / "w4", named_recipe("quarot-rtn")));
+    const auto ids = ids_of(GetParam().family);
+    const auto whole = all_logits(model, ids);
+    EXPECT_EQ(all_logits(model, ids, 1), whole);
+    EXPECT_EQ(all_logits(model, ids, 7), whole);
+}
+
+TEST(FamilyTeeth, AForgottenBiasOfKShows) {
+    LoadedModel model = load(folder_of("qwen2"), {.context = 64});
+    const auto source = folder::SourceModel::open(folder_of("qwen2"));
+    auto bare = std::make_shared<const Tensor>(source.dense({model::LinearRole::K, 0}));
+    model.weights->layers[0].linears[static_cast<size_t>(model::LinearRole::K)] =
+        model.backend->prepare_linear({std::move(bare), {}});
+    EXPECT_GE(max_abs_difference(all_logits(model, ids_of("qwen2")), expected_logits("qwen2")),
+              kBroken);
+}
+
+}  // namespace quarot::test
