@@ -93,7 +93,7 @@ class Maker {
     model::LayerWeights layer() {
         model::LayerWeights layer;
         for (const model::NormRole role : norms_of(config_)) {
-            layer.norms[static_cast<size_t>(role)] = gain();
+            layer.norms[static_cast<size_t>(role)] = gain(role);
         }
         for (const LinearRole role : model::kLayerRoles) {
             layer.linears[static_cast<size_t>(role)] = linear(role);
@@ -102,10 +102,11 @@ class Maker {
     }
 
     // None where it is folded; else one that a backend has to multiply by.
-    model::Gain gain() {
-        const float value = recipe_.rotation.fold_norms ? 1.0f : 0.5f;
-        return model::upload_gain(std::vector<float>(static_cast<size_t>(config_.hidden), value),
-                                  backend_);
+    model::Gain gain(model::NormRole role) {
+        const bool folded = recipe_.rotation.fold_norms && is_foldable(role);
+        const std::vector<float> values(static_cast<size_t>(width_of(role, config_)),
+                                        folded ? 1.0f : 0.5f);
+        return model::upload_gain(values, backend_);
     }
 
   private:
@@ -207,7 +208,7 @@ model::Weights random_weights(const ModelConfig& config, const Recipe& recipe, i
         weights.layers.push_back(maker.layer());
         progress.advance();
     }
-    weights.final_norm = maker.gain();
+    weights.final_norm = maker.gain(model::NormRole::Final);
     return weights;
 }
 

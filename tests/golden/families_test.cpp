@@ -71,7 +71,8 @@ class Families : public testing::TestWithParam<Case> {
 };
 
 INSTANTIATE_TEST_SUITE_P(All, Families,
-                         testing::Values(Case{"qwen2", "cpu"}, Case{"qwen2", "reference"}),
+                         testing::Values(Case{"qwen2", "cpu"}, Case{"qwen2", "reference"},
+                                         Case{"qwen3", "cpu"}, Case{"qwen3", "reference"}),
                          name_of_case);
 
 }  // namespace
@@ -100,6 +101,22 @@ TEST_P(Families, QuantizedModelsGiveTheSameBitsForEverySplit) {
     const auto whole = all_logits(model, ids);
     EXPECT_EQ(all_logits(model, ids, 1), whole);
     EXPECT_EQ(all_logits(model, ids, 7), whole);
+}
+
+TEST(FamilyTeeth, AForgottenNormOfQShows) {
+    LoadedModel model = load(folder_of("qwen3"), {.context = 64});
+    model.weights->config.qk_norm = model::QkNormSpan::None;
+    EXPECT_GE(max_abs_difference(all_logits(model, ids_of("qwen3")), expected_logits("qwen3")),
+              kBroken);
+}
+
+TEST(FamilyTeeth, ANormOfKWithTheGainOfQShows) {
+    LoadedModel model = load(folder_of("qwen3"), {.context = 64});
+    auto& norms = model.weights->layers[0].norms;
+    std::swap(norms[static_cast<size_t>(model::NormRole::Query)],
+              norms[static_cast<size_t>(model::NormRole::Key)]);
+    EXPECT_GE(max_abs_difference(all_logits(model, ids_of("qwen3")), expected_logits("qwen3")),
+              kBroken);
 }
 
 TEST(FamilyTeeth, AForgottenBiasOfKShows) {

@@ -9,7 +9,7 @@
 
 namespace quarot::folder {
 
-extern const Family kLlamaFamily, kMistralFamily, kQwen2Family;
+extern const Family kLlamaFamily, kMistralFamily, kQwen2Family, kQwen3Family;
 
 namespace {
 
@@ -47,7 +47,8 @@ TensorSlice whole_tensor(const model::LinearId& id, const model::ModelConfig&) {
 }
 
 std::span<const Family> families() {
-    static const std::vector<Family> kFamilies = {kLlamaFamily, kMistralFamily, kQwen2Family};
+    static const std::vector<Family> kFamilies = {kLlamaFamily, kMistralFamily, kQwen2Family,
+                                                  kQwen3Family};
     return kFamilies;
 }
 
