@@ -72,7 +72,8 @@ class Families : public testing::TestWithParam<Case> {
 
 INSTANTIATE_TEST_SUITE_P(All, Families,
                          testing::Values(Case{"qwen2", "cpu"}, Case{"qwen2", "reference"},
-                                         Case{"qwen3", "cpu"}, Case{"qwen3", "reference"}),
+                                         Case{"qwen3", "cpu"}, Case{"qwen3", "reference"},
+                                         Case{"phi3", "cpu"}, Case{"phi3", "reference"}),
                          name_of_case);
 
 }  // namespace
@@ -127,6 +128,20 @@ TEST(FamilyTeeth, AForgottenBiasOfKShows) {
         model.backend->prepare_linear({std::move(bare), {}});
     EXPECT_GE(max_abs_difference(all_logits(model, ids_of("qwen2")), expected_logits("qwen2")),
               kBroken);
+}
+
+// A quantized folder has one tensor a linear, whatever the original fuses.
+TEST(FusedFamilies, AreWrittenUnderCanonicalNames) {
+    const TempDir dir;
+    const auto checkpoint =
+        io::Checkpoint::open(quantized("phi3", dir / "w4", named_recipe("quarot-rtn")));
+    const std::vector<std::string> names = checkpoint.names();
+    for (const std::string& name : names) {
+        EXPECT_EQ(name.find("qkv_proj"), std::string::npos) << name;
+        EXPECT_EQ(name.find("gate_up_proj"), std::string::npos) << name;
+    }
+    EXPECT_EQ(
+        std::count(names.begin(), names.end(), "model.layers.0.self_attn.k_proj.weight_packed"), 1);
 }
 
 }  // namespace quarot::test

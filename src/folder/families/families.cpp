@@ -9,7 +9,7 @@
 
 namespace quarot::folder {
 
-extern const Family kLlamaFamily, kMistralFamily, kQwen2Family, kQwen3Family;
+extern const Family kLlamaFamily, kMistralFamily, kQwen2Family, kQwen3Family, kPhi3Family;
 
 namespace {
 
@@ -48,7 +48,7 @@ TensorSlice whole_tensor(const model::LinearId& id, const model::ModelConfig&) {
 
 std::span<const Family> families() {
     static const std::vector<Family> kFamilies = {kLlamaFamily, kMistralFamily, kQwen2Family,
-                                                  kQwen3Family};
+                                                  kQwen3Family, kPhi3Family};
     return kFamilies;
 }
 
