@@ -112,6 +112,16 @@ void refuse_hub_name(const std::string& folder) {
          name, name, name.substr(name.find('/') + 1));
 }
 
+void add_k_bias_flag(Args& args, std::optional<KeyBiasUse>& use) {
+    args.add({"--k-bias", "HOW",
+              "where keys have a bias: keep caches them with it, subtract without (it is added "
+              "when they are read) [subtract]",
+              [&use](const Given& g) {
+                  use = g.value == "keep" ? KeyBiasUse::Keep : KeyBiasUse::Subtract;
+              }})
+        .choices = {"keep", "subtract"};
+}
+
 void ActivationFlags::declare(Args& args) {
     args.add(
         {"--w-bits", "N", "",
@@ -136,6 +146,7 @@ void ActivationFlags::declare(Args& args) {
               [this](const Given& g) { given_.v_clip = as_clip(g); }});
     args.add({"--kv-clip", "R", "clip ratio of both",
               [this](const Given& g) { kv_clip_ = as_clip(g); }});
+    add_k_bias_flag(args, given_.k_bias);
 }
 
 folder::ActivationOverrides ActivationFlags::overrides() const {

@@ -41,6 +41,9 @@ void require_model(const std::string& model);
 // Error{NotFound} that says how to download it, if this is no folder but like "owner/model".
 void refuse_hub_name(const std::string& folder);
 
+// --k-bias.
+void add_k_bias_flag(Args& args, std::optional<KeyBiasUse>& use);
+
 // --a-bits, --k-clip and so on for a folder as it is.
 struct ActivationFlags {
     void declare(Args& args);

@@ -13,6 +13,7 @@
 #include "folder/recipe_json.h"
 #include "folder/source_model.h"
 #include "kernels/ops.h"
+#include "model/key_bias.h"
 
 namespace quarot::apps {
 
@@ -42,6 +43,12 @@ int64_t kv_bytes_per_token(const folder::SourceModel& source) {
     descriptor.k = source.recipe().k;
     descriptor.v = source.recipe().v;
     return kernels::kv_bytes_per_token(descriptor);
+}
+
+// "keep" or "subtract"; null where keys have no bias.
+io::Json k_bias_text(const folder::SourceModel& source) {
+    if (!has_bias(model::LinearRole::K, source.config())) return {};
+    return keeps_k_bias_apart(source.recipe(), source.config()) ? "subtract" : "keep";
 }
 
 io::Json rotation_to_json(const folder::SourceModel& source) {
@@ -77,6 +84,7 @@ void print_json(const folder::SourceModel& source, bool with_tensors) {
     json.set("recipe", source.is_quantized() ? folder::to_json(source.recipe()) : io::Json());
     json.set("bits_per_weight", source.bits_per_weight());
     json.set("kv_bytes_per_token", kv_bytes_per_token(source));
+    json.set("k_bias", k_bias_text(source));
     json.set("rotation", rotation_to_json(source));
     if (with_tensors) json.set("tensors", tensors_to_json(source.checkpoint()));
     print_document(json);

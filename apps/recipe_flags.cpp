@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "apps/arg_values.h"
+#include "apps/common_flags.h"
 #include "apps/near_miss.h"
 #include "core/error.h"
 #include "core/log.h"
@@ -108,6 +109,7 @@ void RecipeFlags::declare_groups(Args& args) {
     group("--group-size", "inputs of a weight that share a scale; 0: all of a row [0]",
           group_size_);
     group("--a-group-size", "the same of activations [0]", a_group_size_);
+    add_k_bias_flag(args, k_bias_);
     args.add({"--a-zero", "KIND", "zero points of --a-asym: integer or real [integer]",
               [this](const Given& g) { a_zero_ = g.value; }})
         .choices = {"integer", "real"};
@@ -149,7 +151,8 @@ Recipe RecipeFlags::resolve(bool has_text) const {
     if (!method_ && !has_text && rounds_without_text(recipe.name)) {
         recipe.weights.method = "rtn";
         log_info(
-            "recipe {} without --calib rounds weights to nearest, which costs 1.5 to 5 times as much "
+            "recipe {} without --calib rounds weights to nearest, which costs 1.5 to 5 times as "
+            "much "
             "in the logarithm of perplexity as GPTQ, which needs a text",
             recipe.name);
     }
@@ -186,6 +189,7 @@ void RecipeFlags::apply_formats(Recipe& recipe) const {
     set(recipe.weights.clip_search, w_clip_search_);
     set(recipe.weights.group_size, group_size_);
     set(recipe.activations.group_size, a_group_size_);
+    set(recipe.k_bias, k_bias_);
     if (a_zero_) {
         recipe.activations.zero =
             *a_zero_ == "real" ? kernels::ZeroPoint::Real : kernels::ZeroPoint::Integer;

@@ -37,6 +37,7 @@ class RecipeFlags {
 
     std::string recipe_;
     std::optional<int> w_bits_, a_bits_, k_bits_, v_bits_, kv_bits_, down_bits_, head_bits_;
+    std::optional<KeyBiasUse> k_bias_;
     std::optional<float> a_clip_, k_clip_, v_clip_, kv_clip_;
     std::optional<bool> w_clip_search_, w_asymmetric_, a_asymmetric_;
     std::optional<std::string> method_, rotate_, dtype_, hadamard_dtype_, a_zero_, group_scales_;

@@ -105,6 +105,7 @@ Recipe overridden(Recipe recipe, const folder::ActivationOverrides& overrides) {
     recipe.activations.clip = overrides.a_clip.value_or(recipe.activations.clip);
     recipe.k.bits = overrides.k_bits.value_or(recipe.k.bits);
     recipe.k.clip = overrides.k_clip.value_or(recipe.k.clip);
+    recipe.k_bias = overrides.k_bias.value_or(recipe.k_bias);
     recipe.v.bits = overrides.v_bits.value_or(recipe.v.bits);
     recipe.v.clip = overrides.v_clip.value_or(recipe.v.clip);
     return recipe;

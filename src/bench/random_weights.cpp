@@ -85,20 +85,20 @@ class Maker {
 
     void make_embedding_and_head(model::Weights& weights) {
         auto table = dense(config_.vocab, config_.hidden);
-        weights.lm_head = is_tied(config_, recipe_) ? backend_.prepare_linear({table, {}})
-                                                    : linear(LinearRole::LmHead);
+        weights.lm_head = is_tied(config_, recipe_)
+                              ? backend_.prepare_linear({table, {}})
+                              : backend_.prepare_linear(linear(LinearRole::LmHead));
         weights.embedding = backend_.prepare_embedding(std::move(table));
     }
 
-    model::LayerWeights layer() {
-        model::LayerWeights layer;
+    void make_layer(int64_t layer, model::Weights& weights) {
+        model::LayerWeights& made = weights.layers.emplace_back();
         for (const model::NormRole role : norms_of(config_)) {
-            layer.norms[static_cast<size_t>(role)] = gain(role);
+            made.norms[static_cast<size_t>(role)] = gain(role);
         }
         for (const LinearRole role : model::kLayerRoles) {
-            layer.linears[static_cast<size_t>(role)] = linear(role);
+            weights.set_linear({role, layer}, linear(role), backend_);
         }
-        return layer;
     }
 
     // None where it is folded; else one that a backend has to multiply by.
@@ -110,7 +110,7 @@ class Maker {
     }
 
   private:
-    std::unique_ptr<kernels::Linear> linear(LinearRole role) {
+    kernels::LinearWeights linear(LinearRole role) {
         const int64_t out = out_features(role, config_);
         const int64_t in = in_features(role, config_);
         kernels::LinearWeights weights;
@@ -120,8 +120,7 @@ class Maker {
             weights.matrix = codes(out, in, weight_format(recipe_, role));
         }
         if (has_bias(role, config_)) weights.bias.assign(static_cast<size_t>(out), 0.125f);
-        weights.activation_group = activation_format(recipe_, role).group_size;
-        return backend_.prepare_linear(std::move(weights));
+        return weights;
     }
 
     std::shared_ptr<const Tensor> dense(int64_t rows, int64_t cols) {
@@ -205,7 +204,7 @@ model::Weights random_weights(const ModelConfig& config, const Recipe& recipe, i
     progress.advance();
     for (int64_t layer = 0; layer < config.n_layers; ++layer) {
         throw_if_interrupted();
-        weights.layers.push_back(maker.layer());
+        maker.make_layer(layer, weights);
         progress.advance();
     }
     weights.final_norm = maker.gain(model::NormRole::Final);

@@ -128,6 +128,7 @@ TEST_F(RandomWeights, HaveTheBiasesOfTheShape) {
     const model::Weights biased = make(named_recipe("quarot-rtn"), 1, config);
     const std::vector<float> with = row_sums(biased.layers[0].linear(LinearRole::Q));
     for (size_t i = 0; i < with.size(); ++i) EXPECT_FLOAT_EQ(with[i], without[i] + 0.125f);
+    EXPECT_NE(biased.key_bias(1).basis, nullptr);  // which the cache leaves out
 }
 
 TEST_F(RandomWeights, GroupsThatDivideNothingAreRefused) {

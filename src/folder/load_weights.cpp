@@ -41,6 +41,7 @@ Recipe overridden(Recipe recipe, const ActivationOverrides& overrides) {
     override_width("--a-bits", overrides.a_bits, recipe.activations.bits);
     override_width("--k-bits", overrides.k_bits, recipe.k.bits);
     override_width("--v-bits", overrides.v_bits, recipe.v.bits);
+    recipe.k_bias = overrides.k_bias.value_or(recipe.k_bias);
     override_clip("--a-clip", overrides.a_clip, recipe.activations.clip);
     override_clip("--k-clip", overrides.k_clip, recipe.k.clip);
     override_clip("--v-clip", overrides.v_clip, recipe.v.clip);
@@ -105,7 +106,7 @@ class Loader {
         weights.lm_head = source_.config().tied_embeddings
                               ? backend_.prepare_linear({.matrix = embedding,
                                                          .batch_invariant = source_.is_quantized()})
-                              : load_linear(kHead);
+                              : backend_.prepare_linear(read_linear(kHead));
         weights.embedding = backend_.prepare_embedding(std::move(embedding));
         step();
     }
@@ -116,7 +117,7 @@ class Loader {
             loaded.norms[static_cast<size_t>(role)] = load_gain(role, layer);
         }
         for (const model::LinearRole role : model::kLayerRoles) {
-            loaded.linears[static_cast<size_t>(role)] = load_linear({role, layer});
+            weights.set_linear({role, layer}, read_linear({role, layer}), backend_);
             if (auto outliers = source_.outliers({role, layer})) {
                 loaded.outliers[static_cast<size_t>(role)] =
                     backend_.prepare_linear(std::move(*outliers));
@@ -134,7 +135,7 @@ class Loader {
     }
 
   private:
-    std::unique_ptr<kernels::Linear> load_linear(const model::LinearId& id) {
+    kernels::LinearWeights read_linear(const model::LinearId& id) {
         kernels::LinearWeights weights;
         if (source_.is_dense(id)) {
             weights.matrix = std::make_shared<const Tensor>(source_.dense(id));
@@ -142,9 +143,8 @@ class Loader {
             weights.matrix = source_.quantized(id);
         }
         weights.bias = source_.bias(id);
-        weights.activation_group = activation_format(recipe_, id.role).group_size;
         weights.batch_invariant = source_.is_quantized();
-        return backend_.prepare_linear(std::move(weights));
+        return weights;
     }
 
     // All linears of a site must agree on it, since they share what is gathered.

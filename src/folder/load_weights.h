@@ -14,6 +14,7 @@ namespace quarot::folder {
 struct ActivationOverrides {
     std::optional<int> a_bits, k_bits, v_bits;
     std::optional<float> a_clip, k_clip, v_clip;
+    std::optional<KeyBiasUse> k_bias;
 };
 
 // Reads the whole model into the backend. n_positions: the longest context that will be used, at

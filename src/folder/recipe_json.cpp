@@ -14,7 +14,7 @@ namespace quarot::folder {
 
 namespace {
 
-constexpr int64_t kFormatVersion = 1;
+constexpr int64_t kFormatVersion = 2;
 constexpr size_t kNameBytes = 64;
 constexpr int64_t kMaxSize = int64_t{1} << 24;  // of blocks, positions and calibration
 
@@ -38,6 +38,8 @@ constexpr Spelling<CalibrationWindows> kWindows[] = {{CalibrationWindows::First,
 constexpr Spelling<CalibrationActivations> kCalibrationActivations[] = {
     {CalibrationActivations::Full, "full"}, {CalibrationActivations::Quantized, "quantized"}};
 
+constexpr Spelling<KeyBiasUse> kKeyBiasUses[] = {{KeyBiasUse::Keep, "keep"},
+                                                 {KeyBiasUse::Subtract, "subtract"}};
 constexpr Spelling<OutlierMeasure> kMeasures[] = {{OutlierMeasure::Maximum, "maximum"},
                                                   {OutlierMeasure::Energy, "energy"}};
 
@@ -239,6 +241,12 @@ OutlierSpec outliers_from_json(const io::Json& json) {
             .measure = read_spelled(json.at("measure"), kMeasures)};
 }
 
+// Folders of version 1 were made before the cache could leave the bias out.
+KeyBiasUse k_bias_from_json(const io::Json& json) {
+    if (json.at("format_version").as_int() < 2) return KeyBiasUse::Keep;
+    return read_spelled(json.at("k_bias"), kKeyBiasUses);
+}
+
 std::optional<DType> storage_from_json(const io::Json& json) {
     if (json.is_string() && json.as_string() == "keep") return std::nullopt;
     return read_spelled(json, kStorages);
@@ -267,6 +275,21 @@ void add_changes(const std::string& prefix, const io::Json& named, const io::Jso
     }
 }
 
+// What version 2 has room for: embeddings in codes, a tied matrix that R1 is applied to as it is
+// read, and transforms cut for several ranks.
+void refuse_what_is_to_come(const io::Json& json) {
+    const auto refuse = [](const io::Json& value, std::string_view expected) {
+        fail(ErrorCode::Unsupported, "{} is {}, and this version runs {} only", value.place(),
+             value.dump(-1), expected);
+    };
+    const io::Json& embedding = json.at("embedding_bits");
+    if (read_width(embedding) != 16) refuse(embedding, "16");
+    const io::Json& tied = json.at("tied_rotation");
+    if (tied.as_bool()) refuse(tied, "false");
+    const io::Json& ranks = json.at("tp_max");
+    if (ranks.as_int(1, kMaxSize) != 1) refuse(ranks, "1");
+}
+
 // A folder may be newer than the program that reads it.
 void refuse_what_cannot_run(const Recipe& recipe, const io::Json& json) {
     if (recipe.k.group_size != 0 || recipe.v.group_size != 0) {
@@ -277,6 +300,7 @@ void refuse_what_cannot_run(const Recipe& recipe, const io::Json& json) {
     if (recipe.activations.zero == kernels::ZeroPoint::Real && recipe.activations.symmetric) {
         fail(ErrorCode::Corrupt, "{} has a real zero point and symmetric codes", json.place());
     }
+    if (json.at("format_version").as_int() >= 2) refuse_what_is_to_come(json);
     if (recipe.k.exempt_positions != 0 || recipe.v.exempt_positions != 0) {
         fail(ErrorCode::Unsupported, "{} has exempt positions, and this version runs 0 only",
              json.place());
@@ -295,6 +319,10 @@ io::Json to_json(const Recipe& recipe) {
         {"activations", activations_to_json(recipe.activations)},
         {"k", kv_to_json(recipe.k)},
         {"v", kv_to_json(recipe.v)},
+        {"embedding_bits", 16},
+        {"tied_rotation", false},
+        {"tp_max", 1},
+        {"k_bias", spelled(recipe.k_bias, kKeyBiasUses)},
         {"down_bits", recipe.down_bits},
         {"head_bits", recipe.head_bits},
         {"storage", recipe.storage ? spelled(*recipe.storage, kStorages) : io::Json("keep")},
@@ -339,6 +367,7 @@ Recipe recipe_from_json(const io::Json& json) {
     recipe.activations = activations_from_json(json.at("activations"));
     recipe.k = kv_from_json(json.at("k"));
     recipe.v = kv_from_json(json.at("v"));
+    recipe.k_bias = k_bias_from_json(json);
     recipe.down_bits = read_width(json.at("down_bits"), true);
     recipe.head_bits = read_width(json.at("head_bits"));
     recipe.storage = storage_from_json(json.at("storage"));

@@ -212,7 +212,7 @@ TEST(RecipeJson, RangeChecksEveryValue) {
 
 TEST(RecipeJson, RefusesFoldersOfLaterVersions) {
     constexpr ErrorCode kUnsupported = ErrorCode::Unsupported;
-    expect_corrupt(with("format_version", 2), kUnsupported, "update the program");
+    expect_corrupt(with("format_version", 3), kUnsupported, "update the program");
     expect_corrupt(with("k", "group_size", 64), kUnsupported, "groups inside a head");
     expect_corrupt(with("v", "exempt_positions", 4), kUnsupported, "exempt positions");
 }

@@ -217,6 +217,7 @@ struct KvDescriptor {
     int64_t page_tokens = 64;  // positions a page holds; page p of a sequence: p*page_tokens ...
     KvFormat k;
     KvFormat v;
+    bool k_bias_apart = false;  // keys come without their linear's bias (KeyBias)
 };
 
 // Bytes of K and V of one token over all layers, scales and zero points counted, as `inspect`
@@ -256,6 +257,15 @@ struct RopeTable {
     const float* cos = nullptr;  // [n_positions, head_dim / 2]
     const float* sin = nullptr;
     int64_t n_positions = 0;
+};
+
+// The part of keys that the cache leaves out (KvDescriptor::k_bias_apart): with h = head_dim / 2
+// the key at position p is what the cache holds plus
+//   sum over i < h of cos(p f_i) basis[i] + sin(p f_i) basis[h + i],
+// which is R3 RoPE_p(bias).
+struct KeyBias {
+    const float* basis = nullptr;  // [n_kv_heads, head_dim, head_dim]; null: no such part
+    RopeTable table;
 };
 
 // ---------------------------------------------------------------- operations
@@ -316,7 +326,8 @@ struct AttentionArgs {
     float scale = 1.0f;  // on q . k
     const BatchView& batch;
     const KvStore& kv;
-    Rows out;  // [n_tokens, n_heads * head_dim], not q
+    Rows out;          // [n_tokens, n_heads * head_dim], not q
+    KeyBias key_bias;  // with a basis if and only if the cache's descriptor says k_bias_apart
 };
 
 // out = in W^T + bias (+ residual).

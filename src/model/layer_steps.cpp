@@ -84,19 +84,20 @@ void LayerSteps::attention(int64_t layer, const SiteInput& in, Rows out) {
                         .scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim)),
                         .batch = batch_,
                         .kv = kv_,
-                        .out = out});
+                        .out = out,
+                        .key_bias = weights_.key_bias(layer)});
+}
+
+void LayerSteps::norm_heads(Rows heads, const Gain& gain) {
+    if (weights_.config.qk_norm == QkNormSpan::None) return;
+    backend_.rms_norm({.in = heads,
+                       .gain = gain.data(),
+                       .eps = static_cast<float>(weights_.config.rms_eps),
+                       .group = weights_.config.head_dim,
+                       .out = heads});
 }
 
 SiteInput LayerSteps::output_input(int64_t layer, Rows attended) {
-    void LayerSteps::norm_heads(Rows heads, const Gain& gain) {
-        if (weights_.config.qk_norm == QkNormSpan::None) return;
-        backend_.rms_norm({.in = heads,
-                           .gain = gain.data(),
-                           .eps = static_cast<float>(weights_.config.rms_eps),
-                           .group = weights_.config.head_dim,
-                           .out = heads});
-    }
-
     return transformed(layer_weights(layer).split(InputSite::Output), weights_.head_mix.get(),
                        attended, LinearRole::O, note_at(site_of(layer, kOutputInput)));
 }

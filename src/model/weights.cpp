@@ -1,7 +1,9 @@
 #include "model/weights.h"
 
 #include <algorithm>
+#include <utility>
 
+#include "model/key_bias.h"
 #include "model/online_transforms.h"
 #include "model/role_formats.h"
 #include "model/rope.h"
@@ -39,7 +41,19 @@ kernels::KvDescriptor Weights::kv_descriptor() const {
             .head_dim = config.head_dim,
             .page_tokens = 64,
             .k = recipe.k,
-            .v = recipe.v};
+            .v = recipe.v,
+            .k_bias_apart = keeps_k_bias_apart(recipe, config)};
+}
+
+void Weights::set_linear(const LinearId& id, kernels::LinearWeights linear, Backend& backend) {
+    LayerWeights& layer = layers[static_cast<size_t>(id.layer)];
+    if (id.role == LinearRole::K && keeps_k_bias_apart(recipe, config)) {
+        layer.key_bias =
+            upload_floats(key_bias_basis(linear.bias, recipe.rotation, config), backend);
+        linear.bias.clear();
+    }
+    linear.activation_group = activation_format(id.role).group_size;
+    layer.linears[static_cast<size_t>(id.role)] = backend.prepare_linear(std::move(linear));
 }
 
 Gain upload_gain(const std::vector<float>& gain, Backend& backend) {

@@ -33,13 +33,12 @@ struct LayerWeights {
     std::array<ColumnSplit, kSiteRules.size()> splits;                          // by InputSite
     std::array<std::unique_ptr<kernels::Linear>, kLayerRoles.size()> outliers;  // or null
     std::array<std::unique_ptr<kernels::Linear>, kLayerRoles.size()> linears;   // by LinearRole
+    kernels::Buffer key_bias;  // KeyBias::basis where the cache leaves it out
     const kernels::Linear& linear(LinearRole role) const {
         return *linears[static_cast<size_t>(role)];
     }
+    const Gain& norm(NormRole role) const { return norms[static_cast<size_t>(role)]; }
     const kernels::Linear* outlier(LinearRole role) const {
-        const Gain& norm(NormRole role) const {
-            return norms[static_cast<size_t>(role)];
-        }
         return outliers[static_cast<size_t>(role)].get();
     }
     const ColumnSplit& split(InputSite site) const { return splits[static_cast<size_t>(site)]; }
@@ -64,6 +63,13 @@ struct Weights {
         return {static_cast<const float*>(rope_cos.data()),
                 static_cast<const float*>(rope_sin.data()), n_positions};
     }
+    kernels::KeyBias key_bias(int64_t layer) const {
+        const kernels::Buffer& basis = layers[static_cast<size_t>(layer)].key_bias;
+        return {static_cast<const float*>(basis.data()), rope_table()};
+    }
+    // Puts a linear of a layer in place, prepared for the activations that the recipe gives it. The
+    // bias of keys goes into key_bias where the cache leaves it out.
+    void set_linear(const LinearId& id, kernels::LinearWeights linear, kernels::Backend& backend);
     // What down_proj's and the other linears' inputs are quantized to.
     kernels::ActivationFormat activation_format(LinearRole role) const;
     kernels::KvDescriptor kv_descriptor() const;

@@ -88,6 +88,10 @@ struct CalibrationSpec {
     bool operator==(const CalibrationSpec&) const = default;
 };
 
+// Where a model has a bias on keys: cached with it, or without and added when keys are read, so
+// that 4 bits need not span it.
+enum class KeyBiasUse { Keep, Subtract };
+
 struct Recipe {
     std::string name = "none";  // "none": an ordinary full-precision folder
     RotationSpec rotation;
@@ -95,6 +99,7 @@ struct Recipe {
     kernels::ActivationFormat activations;
     kernels::KvFormat k;
     kernels::KvFormat v;
+    KeyBiasUse k_bias = KeyBiasUse::Subtract;
     int down_bits = 0;             // weights and activations of down_proj; 0: as the others
     int head_bits = 16;            // weights of lm_head
     std::optional<DType> storage;  // of float tensors that change; empty: keep

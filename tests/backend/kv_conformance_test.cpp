@@ -20,6 +20,7 @@ struct Case {
     KvFormat k, v;
     int64_t page_tokens = 4;
     Temper temper = Temper::Normal;
+    bool k_bias_apart = false;
     std::vector<Piece> first = {{0, 9}, {0, 4}, {0, 1}};   // border crossed, met, not reached
     std::vector<Piece> second = {{9, 1}, {4, 7}, {1, 3}};  // goes on where the first batch ended
 };
@@ -30,16 +31,38 @@ KvDescriptor descriptor_of(const Case& c) {
             .head_dim = c.shape.head_dim,
             .page_tokens = c.page_tokens,
             .k = c.k,
-            .v = c.v};
+            .v = c.v,
+            .k_bias_apart = c.k_bias_apart};
+}
+
+// What is added to a key is about its size, so that forgetting it is seen.
+std::vector<float> basis_of(const Case& c) {
+    Rng rng(77);
+    const int64_t dim = c.shape.head_dim;
+    std::vector<float> basis = normal_vector(c.shape.n_kv_heads * dim * dim, rng);
+    for (float& value : basis) value /= std::sqrt(static_cast<float>(dim));
+    return basis;
+}
+
+KeyBias key_bias(Bench& bench, const Case& c) {
+    if (!c.k_bias_apart) return {};
+    const int64_t half = c.shape.head_dim / 2, n_positions = kMaxPages * c.page_tokens;
+    std::vector<float> cos, sin;
+    for (int64_t i = 0; i < n_positions * half; ++i) {
+        const double angle = static_cast<double>(i / half) / static_cast<double>(1 + i % half);
+        cos.push_back(static_cast<float>(std::cos(angle)));
+        sin.push_back(static_cast<float>(std::sin(angle)));
+    }
+    return {bench.upload(basis_of(c)), {bench.upload(cos), bench.upload(sin), n_positions}};
 }
 
 std::string describe(const Case& c, uint32_t seed) {
     return fmt::format(
-        "seed {}: heads {}/{} head_dim {} page {} temper {}; K {} bits group {} "
+        "seed {}: heads {}/{} head_dim {} page {} temper {} bias apart {}; K {} bits group {} "
         "clip {} exempt {}; V {} bits group {} clip {} exempt {}",
         seed, c.shape.n_heads, c.shape.n_kv_heads, c.shape.head_dim, c.page_tokens,
-        static_cast<int>(c.temper), c.k.bits, c.k.group_size, c.k.clip, c.k.exempt_positions,
-        c.v.bits, c.v.group_size, c.v.clip, c.v.exempt_positions);
+        static_cast<int>(c.temper), c.k_bias_apart, c.k.bits, c.k.group_size, c.k.clip,
+        c.k.exempt_positions, c.v.bits, c.v.group_size, c.v.clip, c.v.exempt_positions);
 }
 
 // What two batches leave in the cache and return.
@@ -71,7 +94,8 @@ void step(Bench& bench, const Case& c, const std::vector<Piece>& runs, Rng& rng,
                              .scale = 1.0f / std::sqrt(static_cast<float>(dim)),
                              .batch = batch.view(),
                              .kv = *outcome.store,
-                             .out = out});
+                             .out = out,
+                             .key_bias = key_bias(bench, c)});
     outcome.out.push_back(bench.download(out));
 }
 
@@ -125,6 +149,24 @@ double largest(const std::vector<KvStore::Entry>& entries, bool norm) {
     return result;
 }
 
+// Of what is added to a key: cos and sin are at most 1, so every row of the basis counts whole.
+double bias_norm(const Case& c) {
+    if (!c.k_bias_apart) return 0.0;
+    const std::vector<float> basis = basis_of(c);
+    const auto dim = static_cast<size_t>(c.shape.head_dim);
+    double result = 0.0;
+    for (size_t head = 0; head < basis.size(); head += dim * dim) {
+        double sum = 0.0;
+        for (size_t row = head; row < head + dim * dim; row += dim) {
+            double squares = 0.0;
+            for (size_t i = row; i < row + dim; ++i) squares += 1.0 * basis[i] * basis[i];
+            sum += std::sqrt(squares);
+        }
+        result = std::max(result, sum);
+    }
+    return result;
+}
+
 // |q| |k| / sqrt(head_dim) bounds the sum of |q_i k_i|, the norm of a score.
 void expect_near_attention(const Case& c, const Outcome& expected, const Outcome& actual) {
     double k_norm = 0.0, v_max = 0.0;
@@ -140,6 +182,7 @@ void expect_near_attention(const Case& c, const Outcome& expected, const Outcome
             v_max,
             largest(entries_of(store, KvKind::Value, 1, sequence, length, kMaxPages), false));
     }
+    k_norm += bias_norm(c);
     const auto dim = static_cast<size_t>(c.shape.head_dim);
     for (size_t step = 0; step < expected.out.size(); ++step) {
         const auto& q = expected.q[step].values;
@@ -245,6 +288,19 @@ TEST_P(KvConformance, PagesOfOtherSizesAndLongerContexts) {
             c.second = {{3, page_tokens - 3}, {5 * page_tokens - 9, 9}, {page_tokens, 1}};
         }
         if (!check(c)) return;
+    }
+}
+
+TEST_P(KvConformance, KeysWithoutTheirBiasGetItWhenTheyAreRead) {
+    for (const AttentionShape& shape : kAttentionShapes) {
+        for (const int bits : {2, 4, 8}) {
+            if (!check({.shape = shape,
+                        .k = k_format(bits),
+                        .v = v_format(bits),
+                        .k_bias_apart = true})) {
+                return;
+            }
+        }
     }
 }
 

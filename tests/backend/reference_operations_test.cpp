@@ -336,5 +336,41 @@ TEST_F(ReferenceOperations, AttentionReadsDequantizedCodes) {
     EXPECT_EQ(bench_.download(out).values, (std::vector<float>{3.0f, 1.0f, 0.0f, 0.0f}));
 }
 
+// At position p the key that is read is (k + cos(p) b_0 + sin(p) b_1) of two dimensions.
+TEST_F(ReferenceOperations, AttentionAddsTheBiasOfKeysAtTheirPositions) {
+    const KvFormat format{.bits = 8, .range_includes_zero = true};
+    const auto kv = backend_->make_kv_store({.n_layers = 1,
+                                             .n_kv_heads = 1,
+                                             .head_dim = 2,
+                                             .page_tokens = 4,
+                                             .k = format,
+                                             .v = format,
+                                             .k_bias_apart = true},
+                                            1);
+    Matrix k(2, 2), v(2, 2), q(2, 2);
+    v.values = {255.0f, 0.0f, 0.0f, 255.0f};  // scale 1: stored exactly
+    q.values = {0.0f, 0.0f, 0.5f, 0.25f};
+    const TestBatch batch(bench_, {{0, 2}}, 4, 1);
+    backend_->append_kv({bench_.upload(k), bench_.upload(v), 0, batch.view(), *kv, {}});
+    const Rows out = bench_.blank(2, 2);
+    backend_->attention({.q = bench_.upload(q),
+                         .n_heads = 1,
+                         .layer = 0,
+                         .scale = 1.0f,
+                         .batch = batch.view(),
+                         .kv = *kv,
+                         .out = out,
+                         .key_bias = {bench_.upload(std::vector<float>{3.0f, 1.0f, -2.0f, 8.0f}),
+                                      {bench_.upload(std::vector<float>{1.0f, 0.5f}),
+                                       bench_.upload(std::vector<float>{0.0f, 0.25f}), 2}}});
+    // Keys are 0, so the scores of the second query are (0.5, 0.25) times the biases.
+    const double first = 0.5 * 3.0 + 0.25 * 1.0;
+    const double second = 0.5 * (0.5 * 3.0 - 0.25 * 2.0) + 0.25 * (0.5 * 1.0 + 0.25 * 8.0);
+    const double weight = 1.0 / (1.0 + std::exp(second - first));
+    const Matrix actual = bench_.download(out);
+    EXPECT_NEAR(actual.row(1)[0], 255.0 * weight, 1e-4);
+    EXPECT_NEAR(actual.row(1)[1], 255.0 * (1.0 - weight), 1e-4);
+}
+
 }  // namespace
 }  // namespace quarot::backend_test

@@ -1,6 +1,7 @@
 // Families against another implementation: tiny random models, their logits in fp32 as
 // make_families.py writes them, and the same models rotated.
 #include <algorithm>
+#include <optional>
 
 #include "folder/source_model.h"
 #include "golden/golden_support.h"
@@ -104,6 +105,38 @@ TEST_P(Families, QuantizedModelsGiveTheSameBitsForEverySplit) {
     EXPECT_EQ(all_logits(model, ids, 7), whole);
 }
 
+namespace {
+
+// Keys at 4 bits, all else unquantized, with biases as large as Qwen's.
+class KeysWithoutBias : public testing::TestWithParam<std::string> {
+  protected:
+    std::vector<float> logits_with(std::optional<int> k_bits, KeyBiasUse use) const {
+        folder::ActivationOverrides overrides;
+        overrides.k_bits = k_bits;
+        overrides.k_clip = 1.0f;
+        overrides.k_bias = use;
+        LoadedModel model =
+            load(folder_of("qwen2"), {.device = GetParam(), .context = 64, .overrides = overrides});
+        return all_logits(model, ids_of("qwen2"));
+    }
+};
+
+INSTANTIATE_TEST_SUITE_P(Devices, KeysWithoutBias, testing::Values("cpu", "reference"),
+                         [](const auto& test) { return test.param; });
+
+}  // namespace
+
+TEST_P(KeysWithoutBias, AreWhatTheBiasedOnesAreButForRounding) {
+    const auto exact = logits_with({}, KeyBiasUse::Subtract);
+    const double apart =
+        max_abs_difference(exact, logits_with(8, KeyBiasUse::Subtract)) / max_abs(exact);
+    const double kept =
+        max_abs_difference(exact, logits_with(8, KeyBiasUse::Keep)) / max_abs(exact);
+    std::printf("8-bit keys: %.1e apart, %.1e with their bias\n", apart, kept);
+    EXPECT_LE(apart, 0.02) << "the bias is added as RoPE turns it";
+    EXPECT_LE(5.0 * apart, kept);
+}
+
 TEST(FamilyTeeth, AForgottenNormOfQShows) {
     LoadedModel model = load(folder_of("qwen3"), {.context = 64});
     model.weights->config.qk_norm = model::QkNormSpan::None;
@@ -124,8 +157,7 @@ TEST(FamilyTeeth, AForgottenBiasOfKShows) {
     LoadedModel model = load(folder_of("qwen2"), {.context = 64});
     const auto source = folder::SourceModel::open(folder_of("qwen2"));
     auto bare = std::make_shared<const Tensor>(source.dense({model::LinearRole::K, 0}));
-    model.weights->layers[0].linears[static_cast<size_t>(model::LinearRole::K)] =
-        model.backend->prepare_linear({std::move(bare), {}});
+    model.weights->set_linear({model::LinearRole::K, 0}, {std::move(bare), {}}, *model.backend);
     EXPECT_GE(max_abs_difference(all_logits(model, ids_of("qwen2")), expected_logits("qwen2")),
               kBroken);
 }

@@ -21,8 +21,8 @@ std::string if_exists(const std::string& path) {
 
 std::string model_folder(const std::string& name) {
     if (name == "tiny-novels") return if_exists(in_checkout("models/tiny-novels"));
-    if (name == "smollm2-135m") {
-        const char* chosen = std::getenv("QUAROT_SMOLLM2");
+    if (name == "smollm2-135m" || name == "qwen2.5-coder-0.5b") {
+        const char* chosen = name == "smollm2-135m" ? std::getenv("QUAROT_SMOLLM2") : nullptr;
         const std::string folder = chosen != nullptr ? chosen : in_checkout("build/models/" + name);
         return if_exists(folder + "/config.json").empty() ? "" : folder;
     }

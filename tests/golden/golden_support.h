@@ -17,7 +17,8 @@
 namespace quarot::test {
 
 // Folder of a model, or "" if this checkout lacks it: "tiny-novels" (bundled), "stories260K"
-// (../shared), "smollm2-135m" (QUAROT_SMOLLM2 or build/models, made by `make models`).
+// (../shared), "smollm2-135m" (QUAROT_SMOLLM2 or build/models, made by `make models`),
+// "qwen2.5-coder-0.5b" (build/models, made by ../shared/models/make_qwen25_coder.py).
 std::string model_folder(const std::string& name);
 // Folder with reference.json and reference.safetensors of a model, or "".
 std::string reference_folder(const std::string& name);

@@ -17,24 +17,54 @@ struct TaskMemory {
     int32_t* limits;
 };
 
-TaskMemory carve(Carver& carver, int64_t rows, const KvLayout& k, const KvLayout& v) {
+// depth: values of a query and of a key.
+TaskMemory carve(Carver& carver, int64_t rows, int64_t depth, const KvLayout& k,
+                 const KvLayout& v) {
     TaskMemory m{};
-    m.keys = carver.take<float>(k.slots * k.head_dim);
+    m.keys = carver.take<float>(k.slots * depth);
     m.values = carver.take<float>(v.slots * v.dims);
     m.scores = carver.take<float>(8 * k.slots);
     m.limits = carver.take<int32_t>(rows);
     m.maxima = carver.take<float>(rows);
     m.sums = carver.take<float>(16 * rows);
-    m.q = carver.take<float>(rows * k.head_dim);
+    m.q = carver.take<float>(rows * depth);
     m.out = carver.take<float>(rows * v.dims);
     return m;
 }
 
-TaskMemory task_memory(Scratch& scratch, int64_t rows, const KvLayout& k, const KvLayout& v) {
+TaskMemory task_memory(Scratch& scratch, int64_t rows, int64_t depth, const KvLayout& k,
+                       const KvLayout& v) {
     Carver measure(nullptr);
-    carve(measure, rows, k, v);
+    carve(measure, rows, depth, k, v);
     Carver place(scratch.get(measure.used()));
-    return carve(place, rows, k, v);
+    return carve(place, rows, depth, k, v);
+}
+
+// The part of keys that the cache leaves out is a dot product of its own: the position's cosines
+// and sines stand below the key as head_dim further values, and the query has behind it its
+// products with the rows of the basis.
+void extend_query(const float* basis, int64_t head_dim, float* q) {
+    for (int64_t i = 0; i < head_dim; ++i) {
+        float sum = 0.0f;
+        for (int64_t d = 0; d < head_dim; ++d) sum += basis[i * head_dim + d] * q[d];
+        q[head_dim + i] = sum;
+    }
+}
+
+// rows [head_dim, slots] of the positions from `first` on.
+void extend_keys(const RopeTable& table, int64_t first, int64_t head_dim, int64_t slots,
+                 float* rows) {
+    const int64_t half = head_dim / 2;
+    const int64_t n = std::clamp<int64_t>(table.n_positions - first, 0, slots);
+    std::fill_n(rows, head_dim * slots, 0.0f);
+    for (int64_t s = 0; s < n; ++s) {
+        const float* cos = table.cos + (first + s) * half;
+        const float* sin = table.sin + (first + s) * half;
+        for (int64_t i = 0; i < half; ++i) {
+            rows[i * slots + s] = cos[i];
+            rows[(half + i) * slots + s] = sin[i];
+        }
+    }
 }
 
 }  // namespace
@@ -61,6 +91,9 @@ void CpuAttention::run(CpuContext& context, const AttentionArgs& args) {
     QUAROT_CHECK(args.n_heads % d.n_kv_heads == 0, "{} {}", args.n_heads, d.n_kv_heads);
     const KvLayout &k = store.layout(KvKind::Key), &v = store.layout(KvKind::Value);
     const int64_t group = args.n_heads / d.n_kv_heads, head_dim = d.head_dim;
+    const float* basis = args.key_bias.basis;
+    QUAROT_CHECK(d.k_bias_apart == (basis != nullptr));
+    const int64_t depth = basis == nullptr ? head_dim : 2 * head_dim;
     list_tasks(args);
     for (int64_t row = batch.first_token[batch.n_sequences]; row < args.out.rows; ++row) {
         std::fill_n(args.out.f32(row), args.out.cols, 0.0f);
@@ -69,23 +102,31 @@ void CpuAttention::run(CpuContext& context, const AttentionArgs& args) {
     const auto run_task = [&](int64_t index, int thread) {
         const Task& task = tasks_[static_cast<size_t>(index)];
         const int64_t n_rows = task.n_tokens * group;
-        const TaskMemory m = task_memory(context.scratch(thread), n_rows, k, v);
+        const TaskMemory m = task_memory(context.scratch(thread), n_rows, depth, k, v);
         int64_t last_position = 0;
         for (int64_t t = 0; t < task.n_tokens; ++t) {
             const int64_t token = task.first_token + t;
             last_position = std::max<int64_t>(last_position, batch.positions[token]);
             const float* q = args.q.f32(token) + task.kv_head * group * head_dim;
-            float* to = m.q + t * group * head_dim;
-            for (int64_t i = 0; i < group * head_dim; ++i) to[i] = q[i] * args.scale;
+            for (int64_t g = 0; g < group; ++g) {
+                float* to = m.q + (t * group + g) * depth;
+                for (int64_t i = 0; i < head_dim; ++i) to[i] = q[g * head_dim + i] * args.scale;
+                if (basis == nullptr) continue;
+                extend_query(basis + task.kv_head * head_dim * head_dim, head_dim, to);
+            }
         }
         std::fill_n(m.maxima, n_rows, -std::numeric_limits<float>::infinity());
         std::fill_n(m.sums, 16 * n_rows, 0.0f);
         std::fill_n(m.out, n_rows * v.dims, 0.0f);
-        const AttentionRows rows{m.q, m.maxima, m.sums, m.out, n_rows, head_dim, v.dims};
+        const AttentionRows rows{m.q, m.maxima, m.sums, m.out, n_rows, depth, v.dims};
         for (int64_t entry = 0; entry * d.page_tokens <= last_position; ++entry) {
             const int64_t page = batch.pages[batch.first_page[task.sequence] + entry];
             const KvPlace place{args.layer, page, task.kv_head};
             context.isa.expand_keys(store.block(KvKind::Key, place), m.keys);
+            if (basis != nullptr) {
+                extend_keys(args.key_bias.table, entry * d.page_tokens, head_dim, k.slots,
+                            m.keys + head_dim * k.slots);
+            }
             context.isa.expand_values(store.block(KvKind::Value, place), m.values);
             for (int64_t r = 0; r < n_rows; ++r) {
                 const int64_t position = batch.positions[task.first_token + r / group];

@@ -49,6 +49,22 @@ struct Context {
     int64_t n = 0;
 };
 
+// key += what the cache leaves out of the key at `position`.
+void add_key_bias(const KeyBias& bias, int64_t kv_head, int64_t position, std::span<double> key) {
+    if (bias.basis == nullptr) return;
+    QUAROT_CHECK(position < bias.table.n_positions, "position {}", position);
+    const auto dim = static_cast<int64_t>(key.size()), half = dim / 2;
+    const float* basis = bias.basis + kv_head * dim * dim;
+    for (int64_t i = 0; i < half; ++i) {
+        const double cos = bias.table.cos[position * half + i];
+        const double sin = bias.table.sin[position * half + i];
+        for (int64_t d = 0; d < dim; ++d) {
+            key[static_cast<size_t>(d)] +=
+                cos * basis[i * dim + d] + sin * basis[(half + i) * dim + d];
+        }
+    }
+}
+
 Context read_context(const AttentionArgs& args, const Task& task, int64_t n) {
     const auto& store = static_cast<const ReferenceKvStore&>(args.kv);
     const int64_t dim = args.kv.descriptor().head_dim;
@@ -57,13 +73,16 @@ Context read_context(const AttentionArgs& args, const Task& task, int64_t n) {
     context.k.resize(static_cast<size_t>(n * dim));
     context.v.resize(static_cast<size_t>(n * dim));
     std::vector<float> values(static_cast<size_t>(dim));
+    std::vector<double> key(values.size());
     for (int64_t p = 0; p < n; ++p) {
         KvPlace place = place_of(args.kv, args.batch, task.sequence, p);
         place.layer = args.layer;
         place.head = task.kv_head;
         store.vectors(KvKind::Key).get(place, values);
+        key.assign(values.begin(), values.end());
+        add_key_bias(args.key_bias, task.kv_head, p, key);
         for (int64_t i = 0; i < dim; ++i) {
-            context.k[static_cast<size_t>(i * n + p)] = values[static_cast<size_t>(i)];
+            context.k[static_cast<size_t>(i * n + p)] = key[static_cast<size_t>(i)];
         }
         store.vectors(KvKind::Value).get(place, values);
         std::copy(values.begin(), values.end(), context.v.begin() + p * dim);
@@ -155,6 +174,7 @@ void reference_attention(ThreadPool& pool, const AttentionArgs& args) {
     QUAROT_CHECK(args.q.cols == args.n_heads * d.head_dim && args.out.cols == args.q.cols);
     QUAROT_CHECK(args.q.rows == args.batch.n_tokens && args.out.rows == args.batch.n_tokens);
     QUAROT_CHECK(args.layer >= 0 && args.layer < d.n_layers, "layer {}", args.layer);
+    QUAROT_CHECK(d.k_bias_apart == (args.key_bias.basis != nullptr));
     for (int64_t row = args.batch.first_token[args.batch.n_sequences]; row < args.out.rows; ++row) {
         std::fill_n(args.out.f32(row), args.out.cols, 0.0f);
     }

@@ -130,9 +130,7 @@ void Calibration::set_norm(model::NormRole role, const std::vector<float>& gain)
 }
 
 void Calibration::set_linear(LinearRole role, kernels::LinearWeights weights) {
-    weights.activation_group = weights_.activation_format(role).group_size;
-    weights_.layers[kLayer].linears[static_cast<size_t>(role)] =
-        backend_.prepare_linear(std::move(weights));
+    weights_.set_linear({role, kLayer}, std::move(weights), backend_);
 }
 
 void Calibration::set_columns(InputSite site, const std::vector<int32_t>& order,
