@@ -45,9 +45,11 @@ int64_t linear_bytes(LinearRole role, const ModelConfig& config, const Recipe& r
     return out * (in * (bits <= 4 ? 4 : 8) / 8 + n_groups * size_of(DType::F32));
 }
 
-int64_t layer_bytes(const ModelConfig& config, const Recipe& recipe) {
+int64_t layers_bytes(const ModelConfig& config, const Recipe& recipe) {
     int64_t bytes = 0;
-    for (const LinearRole role : model::kLayerRoles) bytes += linear_bytes(role, config, recipe);
+    for (const model::LinearId& id : linears_of(config)) {
+        bytes += linear_bytes(id.role, config, recipe);
+    }
     return bytes;
 }
 
@@ -93,10 +95,10 @@ class Maker {
 
     void make_layer(int64_t layer, model::Weights& weights) {
         model::LayerWeights& made = weights.layers.emplace_back();
-        for (const model::NormRole role : norms_of(config_)) {
+        for (const model::NormRole role : norms_of(config_, layer)) {
             made.norms[static_cast<size_t>(role)] = gain(role);
         }
-        for (const LinearRole role : model::kLayerRoles) {
+        for (const LinearRole role : roles_of(config_, layer)) {
             weights.set_linear({role, layer}, linear(role), backend_);
         }
     }
@@ -171,8 +173,7 @@ MemoryNeed memory_need(const ModelConfig& config, const Recipe& recipe, const Ca
     frame.recipe = recipe;
     const int64_t rope_table = cache.n_positions * config.head_dim / 2 * size_of(DType::F32);
     return {
-        .weights = embedding_and_head_bytes(config, recipe) +
-                   config.n_layers * layer_bytes(config, recipe) +
+        .weights = embedding_and_head_bytes(config, recipe) + layers_bytes(config, recipe) +
                    2 * 2 * rope_table,  // cosines and sines, here and on the backend
         .kv_cache = checked_mul(kernels::kv_bytes_per_token(frame.kv_descriptor()), cache.n_tokens)
                         .value_or(std::numeric_limits<int64_t>::max())};

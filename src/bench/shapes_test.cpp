@@ -8,13 +8,12 @@
 namespace quarot::bench {
 namespace {
 
-using model::LinearRole;
 using model::ModelConfig;
 
 int64_t parameters(const ModelConfig& config) {
     int64_t count = config.vocab * config.hidden * (config.tied_embeddings ? 1 : 2);
-    for (const LinearRole role : model::kLayerRoles) {
-        count += config.n_layers * out_features(role, config) * in_features(role, config);
+    for (const model::LinearId& id : linears_of(config)) {
+        count += out_features(id.role, config) * in_features(id.role, config);
     }
     return count;
 }

@@ -38,13 +38,13 @@ void check_block(std::string_view key, int64_t block, int64_t width, const std::
 void check_group(std::string_view section, int64_t group, const model::ModelConfig& config,
                  const std::string& place) {
     if (group == 0) return;
-    for (const model::LinearRole role : model::kLayerRoles) {
-        const int64_t n = in_features(role, config);
+    for (const model::LinearId& id : linears_of(config)) {
+        const int64_t n = in_features(id.role, config);
         if (n % group == 0) continue;
         fail(ErrorCode::Corrupt,
              "{} has {}.group_size {}, expected 0 or a divisor of the {} inputs of {}; is this the "
              "right config?",
-             place, section, group, n, rule_of(role).name);
+             place, section, group, n, rule_of(id.role).name);
     }
 }
 
@@ -76,13 +76,13 @@ void check_recipe_fits(const Recipe& recipe, const model::ModelConfig& config,
              "residual stream has no place for norm gains",
              place);
     }
-    for (const model::LinearRole role : model::kLayerRoles) {
-        const int64_t n = in_features(role, config);
-        if (n_outliers(recipe, role, config) < n) continue;
+    for (const model::LinearId& id : linears_of(config)) {
+        const int64_t n = in_features(id.role, config);
+        if (n_outliers(recipe, id.role, config) < n) continue;
         fail(ErrorCode::Corrupt,
              "{} keeps all {} inputs of {} apart as outliers, expected fewer; is this the right "
              "config?",
-             place, n, rule_of(role).name);
+             place, n, rule_of(id.role).name);
     }
     check_group("weights", recipe.weights.group_size, config, place);
     check_group("activations", recipe.activations.group_size, config, place);

@@ -64,10 +64,7 @@ int64_t loaded_bytes(const SourceModel& source, int64_t n_positions) {
     int64_t bytes = source.checkpoint().info(std::string(kEmbeddingName)).bytes;
     if (!config.tied_embeddings)
         bytes += loaded_bytes(source, model::LinearId{model::LinearRole::LmHead});
-    for (int64_t layer = 0; layer < config.n_layers; ++layer) {
-        for (const model::LinearRole role : model::kLayerRoles)
-            bytes += loaded_bytes(source, {role, layer});
-    }
+    for (const model::LinearId& id : linears_of(config)) bytes += loaded_bytes(source, id);
     const int64_t rope_table = n_positions * config.head_dim / 2 * size_of(DType::F32);
     return bytes + 2 * 2 * rope_table;  // cosines and sines, here and on the backend
 }
@@ -97,7 +94,7 @@ class Loader {
         : source_(source),
           recipe_(recipe),
           backend_(backend),
-          progress_("loading", source.config().n_layers * std::ssize(model::kLayerRoles) + 2) {}
+          progress_("loading", std::ssize(linears_of(source.config())) + 2) {}
 
     void load_embedding_and_head(model::Weights& weights) {
         auto embedding = std::make_shared<const Tensor>(source_.embedding());
@@ -113,10 +110,10 @@ class Loader {
 
     void load_layer(int64_t layer, model::Weights& weights) {
         model::LayerWeights& loaded = weights.layers.emplace_back();
-        for (const model::NormRole role : norms_of(weights.config)) {
+        for (const model::NormRole role : norms_of(weights.config, layer)) {
             loaded.norms[static_cast<size_t>(role)] = load_gain(role, layer);
         }
-        for (const model::LinearRole role : model::kLayerRoles) {
+        for (const model::LinearRole role : roles_of(weights.config, layer)) {
             weights.set_linear({role, layer}, read_linear({role, layer}), backend_);
             if (auto outliers = source_.outliers({role, layer})) {
                 loaded.outliers[static_cast<size_t>(role)] =
@@ -124,7 +121,7 @@ class Loader {
             }
             step();
         }
-        for (const model::SiteRule& site : model::kSiteRules) {
+        for (const model::SiteRule& site : sites_of(weights.config, layer)) {
             if (!has_column_order(recipe_, site.roles.front())) continue;
             loaded.splits[static_cast<size_t>(site.site)] = load_split(site, layer);
         }

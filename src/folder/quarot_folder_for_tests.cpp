@@ -65,9 +65,7 @@ TinyModel make_quarot_model(const TinyModelOptions& options, const Recipe& recip
         if (bits == 16) return;
         quantize(made, folder::linear_name(id), bits, recipe.weights.symmetric);
     };
-    for (int64_t layer = 0; layer < config.n_layers; ++layer) {
-        for (const model::LinearRole role : model::kLayerRoles) quantize_role({role, layer});
-    }
+    for (const model::LinearId& id : linears_of(config)) quantize_role(id);
     quantize_role({model::LinearRole::LmHead});
     made.config.set("quantization_config", folder::to_json(recipe));
     return with_digests(std::move(made));

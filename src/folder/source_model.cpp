@@ -223,19 +223,20 @@ int64_t SourceModel::parameter_count() const {
         const int64_t out = out_features(role, config_);
         return out * in_features(role, config_) + (has_bias(role, config_) ? out : 0);
     };
-    int64_t layer = 0;
-    for (const model::NormRole role : norms_of(config_)) layer += width_of(role, config_);
-    for (const model::LinearRole role : model::kLayerRoles) layer += linear_count(role);
+    int64_t layers = 0;
+    for (int64_t layer = 0; layer < config_.n_layers; ++layer) {
+        for (const model::NormRole role : norms_of(config_, layer)) {
+            layers += width_of(role, config_);
+        }
+    }
+    for (const model::LinearId& id : linears_of(config_)) layers += linear_count(id.role);
     const int64_t embedding = config_.vocab * config_.hidden;
     const int64_t head = config_.tied_embeddings ? 0 : linear_count(model::LinearRole::LmHead);
-    return embedding + config_.n_layers * layer + config_.hidden + head;
+    return embedding + layers + config_.hidden + head;
 }
 
 double SourceModel::bits_per_weight() const {
-    std::vector<model::LinearId> decoder;
-    for (int64_t layer = 0; layer < config_.n_layers; ++layer) {
-        for (const model::LinearRole role : model::kLayerRoles) decoder.push_back({role, layer});
-    }
+    const std::vector<model::LinearId> decoder = linears_of(config_);
     std::vector<model::LinearId> linears = decoder;
     linears.push_back({model::LinearRole::LmHead});
     std::erase_if(linears, [this](const model::LinearId& id) { return is_dense(id); });

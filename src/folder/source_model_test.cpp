@@ -59,9 +59,8 @@ class SourceModelTest : public testing::Test {
         for (int64_t layer = 0; layer < source.config().n_layers; ++layer) {
             source.norm_gain(model::NormRole::Attention, layer);
             source.norm_gain(model::NormRole::Mlp, layer);
-            for (const model::LinearRole role : model::kLayerRoles)
-                read_linear(source, {role, layer});
         }
+        for (const model::LinearId& id : linears_of(source.config())) read_linear(source, id);
     }
 
     static void read_linear(const SourceModel& source, const model::LinearId& id) {

@@ -51,8 +51,8 @@ class Planner {
         add(std::string(kEmbeddingName), {config_.vocab, config_.hidden}, kFloats,
             {"vocab_size", kHiddenKey});
         for (int64_t layer = 0; layer < config_.n_layers; ++layer) {
-            for (const model::NormRole role : norms_of(config_)) add_norm(role, layer);
-            for (const model::LinearRole role : model::kLayerRoles) add_linear({role, layer});
+            for (const model::NormRole role : norms_of(config_, layer)) add_norm(role, layer);
+            for (const model::LinearRole role : roles_of(config_, layer)) add_linear({role, layer});
         }
         add_norm(model::NormRole::Final, 0);
         if (!config_.tied_embeddings) add_linear({model::LinearRole::LmHead});

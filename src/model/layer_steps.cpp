@@ -132,7 +132,7 @@ SiteInput LayerSteps::down_input(int64_t layer, const SiteInput& in) {
 SiteInput LayerSteps::input_of(int64_t layer, InputSite site, Rows values) {
     const ColumnSplit& split = layer_weights(layer).split(site);
     if (split.empty()) return {Operand{values}, {}};
-    const LinearRole role = kSiteRules[static_cast<size_t>(site)].roles.front();
+    const LinearRole role = rule_of(site).roles.front();
     return split_input(split, values, role, note_at(site_of(layer, place_of(site))));
 }
 

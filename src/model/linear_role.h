@@ -8,6 +8,7 @@
 namespace quarot::model {
 
 enum class LinearRole { Q, K, V, O, Gate, Up, Down, LmHead };
+inline constexpr size_t kLinearRolesOfLayers = 7;  // all but LmHead, which is the last
 
 // Query and Key are norms of each head of q and k, before RoPE.
 enum class NormRole { None, Attention, Mlp, Query, Key, Final };

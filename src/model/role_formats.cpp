@@ -64,8 +64,9 @@ int64_t n_outliers(const Recipe& recipe, LinearRole role, const ModelConfig& con
 }
 
 void check_groups(const Recipe& recipe, const ModelConfig& config) {
+    const std::vector<LinearId> linears = linears_of(config);
     std::vector<int64_t> widths;
-    for (const LinearRole role : kLayerRoles) widths.push_back(in_features(role, config));
+    for (const LinearId& id : linears) widths.push_back(in_features(id.role, config));
     const auto check = [&](std::string_view flag, int64_t size) {
         if (size == 0) return;
         for (size_t i = 0; i < widths.size(); ++i) {
@@ -73,18 +74,18 @@ void check_groups(const Recipe& recipe, const ModelConfig& config) {
             fail(ErrorCode::Usage,
                  "{} is {}, which does not divide the {} inputs of {}; sizes that divide all "
                  "inputs: {}",
-                 flag, size, widths[i], rule_of(kLayerRoles[i]).name, common_group_sizes(widths));
+                 flag, size, widths[i], rule_of(linears[i].role).name, common_group_sizes(widths));
         }
     };
     check("--group-size", recipe.weights.group_size);
     check("--a-group-size", recipe.activations.group_size);
-    for (const LinearRole role : kLayerRoles) {
-        const int64_t n = in_features(role, config);
-        if (n_outliers(recipe, role, config) < n) continue;
+    for (const LinearId& id : linears) {
+        const int64_t n = in_features(id.role, config);
+        if (n_outliers(recipe, id.role, config) < n) continue;
         fail(ErrorCode::Usage,
              "recipe {} would keep all {} inputs of {} apart, since groups of {} leave no fewer; "
              "choose smaller groups",
-             recipe.name, n, rule_of(role).name, recipe.weights.group_size);
+             recipe.name, n, rule_of(id.role).name, recipe.weights.group_size);
     }
 }
 

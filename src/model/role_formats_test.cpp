@@ -25,7 +25,8 @@ TEST(RecipeWidths, DownAndHeadHaveTheirOwn) {
 }
 
 TEST(CheckGroups, NamesTheSizesThatDivide) {
-    const ModelConfig config = {.hidden = 576, .ffn = 1536, .n_heads = 9, .head_dim = 64};
+    const ModelConfig config = {
+        .hidden = 576, .ffn = 1536, .n_layers = 1, .n_heads = 9, .head_dim = 64};
     Recipe recipe = named_recipe("quarot-64g");
     EXPECT_NO_THROW(check_groups(recipe, config));
     recipe = named_recipe("quarot-128g");

@@ -1,10 +1,26 @@
 #include "model/roles.h"
 
+#include <array>
+
 #include "core/check.h"
 
 namespace quarot::model {
 
 namespace {
+
+namespace site_roles {
+constexpr std::array kAttention = {LinearRole::Q, LinearRole::K, LinearRole::V};
+constexpr std::array kOutput = {LinearRole::O};
+constexpr std::array kMlp = {LinearRole::Gate, LinearRole::Up};
+constexpr std::array kDown = {LinearRole::Down};
+}  // namespace site_roles
+
+constexpr std::array<SiteRule, kInputSites> kSiteRules = {{
+    {InputSite::Attention, "the input of q, k and v", site_roles::kAttention},
+    {InputSite::Output, "the input of o_proj", site_roles::kOutput},
+    {InputSite::Mlp, "the input of gate and up", site_roles::kMlp},
+    {InputSite::Down, "the input of down_proj", site_roles::kDown},
+}};
 
 [[noreturn]] void unknown_role(LinearRole role) {
     check_failed(__FILE__, __LINE__, "a known role", fmt::format("{}", static_cast<int>(role)));
@@ -52,7 +68,33 @@ bool has_bias(LinearRole role, const ModelConfig& config) {
     return config.bias.contains(role);
 }
 
-std::vector<NormRole> norms_of(const ModelConfig& config) {
+const SiteRule& rule_of(InputSite site) {
+    return kSiteRules[static_cast<size_t>(site)];
+}
+
+std::vector<SiteRule> sites_of(const ModelConfig& config, int64_t layer) {
+    QUAROT_CHECK(layer >= 0 && layer < config.n_layers, "layer {}", layer);
+    return {kSiteRules.begin(), kSiteRules.end()};
+}
+
+std::vector<LinearRole> roles_of(const ModelConfig& config, int64_t layer) {
+    std::vector<LinearRole> roles;
+    for (const SiteRule& site : sites_of(config, layer)) {
+        roles.insert(roles.end(), site.roles.begin(), site.roles.end());
+    }
+    return roles;
+}
+
+std::vector<LinearId> linears_of(const ModelConfig& config) {
+    std::vector<LinearId> linears;
+    for (int64_t layer = 0; layer < config.n_layers; ++layer) {
+        for (const LinearRole role : roles_of(config, layer)) linears.push_back({role, layer});
+    }
+    return linears;
+}
+
+std::vector<NormRole> norms_of(const ModelConfig& config, int64_t layer) {
+    QUAROT_CHECK(layer >= 0 && layer < config.n_layers, "layer {}", layer);
     std::vector<NormRole> norms = {NormRole::Attention, NormRole::Mlp};
     if (config.qk_norm != QkNormSpan::None) {
         norms.insert(norms.end(), {NormRole::Query, NormRole::Key});

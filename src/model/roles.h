@@ -4,7 +4,6 @@
 #include <array>
 #include <cstdint>
 #include <span>
-#include <string>
 #include <string_view>
 #include <vector>
 
@@ -47,13 +46,9 @@ constexpr const RoleRule& rule_of(LinearRole role) {
     return kRoleRules[static_cast<size_t>(role)];
 }
 
-// Every role in one decoder layer, in the order a layer computes them.
-constexpr std::array<LinearRole, 7> kLayerRoles = {
-    LinearRole::Q,    LinearRole::K,  LinearRole::V,   LinearRole::O,
-    LinearRole::Gate, LinearRole::Up, LinearRole::Down};
-
 // A place where one or more linears of a layer read the same values.
 enum class InputSite { Attention, Output, Mlp, Down };
+inline constexpr size_t kInputSites = 4;
 
 struct SiteRule {
     InputSite site;
@@ -61,27 +56,18 @@ struct SiteRule {
     std::span<const LinearRole> roles;
 };
 
-namespace site_roles {
-inline constexpr std::array kAttention = {LinearRole::Q, LinearRole::K, LinearRole::V};
-inline constexpr std::array kOutput = {LinearRole::O};
-inline constexpr std::array kMlp = {LinearRole::Gate, LinearRole::Up};
-inline constexpr std::array kDown = {LinearRole::Down};
-}  // namespace site_roles
-
-// In the order in which a layer passes them; their roles in this order are kLayerRoles.
-inline constexpr std::array<SiteRule, 4> kSiteRules = {{
-    {InputSite::Attention, "the input of q, k and v", site_roles::kAttention},
-    {InputSite::Output, "the input of o_proj", site_roles::kOutput},
-    {InputSite::Mlp, "the input of gate and up", site_roles::kMlp},
-    {InputSite::Down, "the input of down_proj", site_roles::kDown},
-}};
+const SiteRule& rule_of(InputSite site);
 
 int64_t out_features(LinearRole role, const ModelConfig& config);
 int64_t in_features(LinearRole role, const ModelConfig& config);
 bool has_bias(LinearRole role, const ModelConfig& config);
 
-// The norms of one decoder layer, in the order in which folders list them.
-std::vector<NormRole> norms_of(const ModelConfig& config);
+// What one decoder layer consists of: its sites in the order in which it passes them, its linears
+// in the order in which it computes them, which is that of its sites' roles, and its norms in the
+// order in which folders list them.
+std::vector<SiteRule> sites_of(const ModelConfig& config, int64_t layer);
+std::vector<LinearRole> roles_of(const ModelConfig& config, int64_t layer);
+std::vector<NormRole> norms_of(const ModelConfig& config, int64_t layer);
 // Gains of a norm.
 int64_t width_of(NormRole role, const ModelConfig& config);
 // Can its gain go into the linears that follow? Norms of q and k are followed by RoPE.
@@ -95,5 +81,8 @@ struct LinearId {
     int64_t layer = 0;    // ignored for LmHead
     int64_t expert = -1;  // -1: none
 };
+
+// All linears of all layers, in order.
+std::vector<LinearId> linears_of(const ModelConfig& config);
 
 }  // namespace quarot::model

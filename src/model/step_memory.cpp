@@ -96,7 +96,8 @@ void StepMemory::take_activations(const Weights& weights) {
 void StepMemory::take_columns_kept_apart(const Weights& weights) {
     const kernels::ActivationFormat outlier_format = outlier_activation_format(weights.recipe);
     int64_t code_bytes = 0, outlier_code_bytes = 0, n_main = 0, n_kept_apart = 0;
-    for (const LinearRole role : kLayerRoles) {
+    for (const LinearId& id : linears_of(weights.config)) {
+        const LinearRole role = id.role;
         const int64_t n_apart = n_outliers(weights.recipe, role, weights.config);
         const int64_t cols = in_features(role, weights.config) - n_apart;
         const kernels::ActivationFormat format = weights.activation_format(role);

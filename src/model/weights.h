@@ -29,10 +29,10 @@ struct ColumnSplit {
 };
 
 struct LayerWeights {
-    std::array<Gain, kNormRoles> norms;                                         // by NormRole
-    std::array<ColumnSplit, kSiteRules.size()> splits;                          // by InputSite
-    std::array<std::unique_ptr<kernels::Linear>, kLayerRoles.size()> outliers;  // or null
-    std::array<std::unique_ptr<kernels::Linear>, kLayerRoles.size()> linears;   // by LinearRole
+    std::array<Gain, kNormRoles> norms;                                           // by NormRole
+    std::array<ColumnSplit, kInputSites> splits;                                  // by InputSite
+    std::array<std::unique_ptr<kernels::Linear>, kLinearRolesOfLayers> outliers;  // or null
+    std::array<std::unique_ptr<kernels::Linear>, kLinearRolesOfLayers> linears;   // by LinearRole
     kernels::Buffer key_bias;  // KeyBias::basis where the cache leaves it out
     const kernels::Linear& linear(LinearRole role) const {
         return *linears[static_cast<size_t>(role)];

@@ -18,7 +18,7 @@ using Planned = std::map<std::string, io::PlannedTensor>;
 // What the plan has in place of the layer's quantized weights; biases are written apart.
 Planned tensors_of_layer(const QuantizeContext& context, int64_t layer) {
     Planned planned;
-    for (const model::LinearRole role : model::kLayerRoles) {
+    for (const model::LinearRole role : roles_of(context.source.config(), layer)) {
         if (weight_bits(context.recipe, role) == 16) continue;
         for (auto& tensor : folder::stored_tensors(folder::linear_name({role, layer}), role,
                                                    context.source.config(), context.recipe)) {

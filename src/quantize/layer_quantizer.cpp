@@ -70,8 +70,9 @@ LayerQuantizer::LayerQuantizer(const QuantizeContext& context, TokenWindows wind
 QuantizedLayer LayerQuantizer::quantize(int64_t layer, Progress& progress) {
     begin_layer(layer);
     QuantizedLayer result;
-    for (const model::SiteRule& site : model::kSiteRules)
+    for (const model::SiteRule& site : sites_of(context_.source.config(), layer)) {
         quantize_site(site, layer, result, progress);
+    }
     if (calibration_) calibration_->finish_layer();
     return result;
 }
@@ -81,7 +82,7 @@ void LayerQuantizer::pass(int64_t layer, const std::vector<NamedTensor>& tensors
     begin_layer(layer);
     const model::ModelConfig& config = context_.source.config();
     const Recipe& recipe = context_.recipe;
-    for (const LinearRole role : model::kLayerRoles) {
+    for (const LinearRole role : roles_of(config, layer)) {
         const LinearId id = {role, layer};
         const std::string name = folder::linear_name(id);
         const WeightFormat format = weight_format(recipe, role);
@@ -98,7 +99,7 @@ void LayerQuantizer::pass(int64_t layer, const std::vector<NamedTensor>& tensors
         calibration_->set_outliers(
             role, linear_weights(outliers_from(tensors, name, rows, n_apart, outliers)));
     }
-    for (const model::SiteRule& site : model::kSiteRules) {
+    for (const model::SiteRule& site : sites_of(config, layer)) {
         const LinearRole role = site.roles.front();
         if (!has_column_order(recipe, role)) continue;
         const std::string name = folder::linear_name({role, layer});
@@ -184,7 +185,7 @@ ColumnOrder LayerQuantizer::column_order(const model::SiteRule& site,
 
 void LayerQuantizer::begin_layer(int64_t layer) {
     if (!calibration_) return;
-    for (const NormRole role : norms_of(context_.source.config())) {
+    for (const NormRole role : norms_of(context_.source.config(), layer)) {
         calibration_->set_norm(role, context_.norm_gain(role, layer));
     }
 }

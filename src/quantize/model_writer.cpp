@@ -41,9 +41,10 @@ void ModelWriter::write() {
 }
 
 void ModelWriter::write_layer(int64_t layer) {
-    for (const NormRole role : norms_of(context_.source.config())) write_norm(role, layer);
+    const model::ModelConfig& config = context_.source.config();
+    for (const NormRole role : norms_of(config, layer)) write_norm(role, layer);
     const std::vector<NamedTensor> tensors = read_layer_(layer);
-    for (const LinearRole role : model::kLayerRoles) {
+    for (const LinearRole role : roles_of(config, layer)) {
         const LinearId id = {role, layer};
         if (weight_bits(context_.recipe, role) == 16) {
             write_dense(id);

@@ -39,8 +39,8 @@ class Planner {
     std::vector<Unit> units() {
         add_embedding();
         for (int64_t layer = 0; layer < config_.n_layers; ++layer) {
-            for (const NormRole role : norms_of(config_)) add_norm(role, layer);
-            for (const LinearRole role : model::kLayerRoles) add_linear({role, layer});
+            for (const NormRole role : norms_of(config_, layer)) add_norm(role, layer);
+            for (const LinearRole role : roles_of(config_, layer)) add_linear({role, layer});
         }
         add_norm(NormRole::Final, 0);
         if (!tied_embeddings()) add_linear({LinearRole::LmHead});

@@ -108,7 +108,11 @@ void quantize_layers(const QuantizeContext& context, const QuantizeOptions& opti
             replaying.advance();
         }
     }
-    Progress progress("quantizing", (n_layers - n_finished) * std::ssize(model::kLayerRoles));
+    int64_t n_linears = 0;
+    for (int64_t layer = n_finished; layer < n_layers; ++layer) {
+        n_linears += std::ssize(roles_of(context.source.config(), layer));
+    }
+    Progress progress("quantizing", n_linears);
     for (int64_t layer = n_finished; layer < n_layers; ++layer) {
         QuantizedLayer result = quantizer.quantize(layer, progress);
         work.finish_layer(result.tensors, to_json(result.reports));
@@ -125,9 +129,7 @@ std::vector<QuantizedLayerReport> ordered(std::vector<QuantizedLayerReport> repo
         const auto found = by_name.find(folder::linear_name(id));
         if (found != by_name.end()) result.push_back(std::move(found->second));
     };
-    for (int64_t layer = 0; layer < source.config().n_layers; ++layer) {
-        for (const LinearRole role : model::kLayerRoles) take({role, layer});
-    }
+    for (const LinearId& id : linears_of(source.config())) take(id);
     take({LinearRole::LmHead});
     return result;
 }
@@ -177,13 +179,10 @@ double bits_per_weight(const std::vector<QuantizedLayerReport>& reports,
     }
     if (weights == 0) {
         const model::ModelConfig& config = source.config();
-        for (const LinearRole role : model::kLayerRoles) {
-            for (int64_t layer = 0; layer < config.n_layers; ++layer) {
-                const int64_t n = out_features(role, config) * in_features(role, config);
-                const std::string name = folder::linear_name({role, layer}) + ".weight";
-                weights += n;
-                bytes += n * size_of(plan.dtype_of.at(name));
-            }
+        for (const LinearId& id : linears_of(config)) {
+            const int64_t n = out_features(id.role, config) * in_features(id.role, config);
+            weights += n;
+            bytes += n * size_of(plan.dtype_of.at(folder::linear_name(id) + ".weight"));
         }
     }
     return 8.0 * static_cast<double>(bytes) / static_cast<double>(weights);

@@ -82,7 +82,7 @@ TEST_F(QuantizeModel, UnrotatedCodesAreThoseOfTheStoredWeights) {
     const SourceModel source = SourceModel::open(in);
     const SourceModel result = SourceModel::open(out);
     EXPECT_TRUE(result.is_quantized());
-    for (const LinearRole role : model::kLayerRoles) {
+    for (const LinearRole role : roles_of(source.config(), 1)) {
         const Tensor weight = source.dense({role, 1});
         const std::vector<float> values = floats_of(weight);
         const QuantizedMatrix expected =

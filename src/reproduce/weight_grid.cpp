@@ -45,8 +45,9 @@ void count(const folder::SourceModel& source, const model::LinearId& id, Count& 
 bool weights_lie_on_4_bit_grids(const folder::SourceModel& source) {
     Count counts;
     for (const int64_t layer : {int64_t{0}, source.config().n_layers - 1}) {
-        for (const model::LinearRole role : model::kLayerRoles)
+        for (const model::LinearRole role : roles_of(source.config(), layer)) {
             count(source, {role, layer}, counts);
+        }
     }
     return counts.groups > 0 &&
            static_cast<double>(counts.on_grid) >= kNearlyAll * static_cast<double>(counts.groups);

@@ -235,11 +235,7 @@ class Verifier {
         if (!config_ || !checkpoint_ || !problems_.empty()) return;
         std::optional<folder::SourceModel> source;
         if (!try_to([&] { source = folder::SourceModel::open(folder_); })) return;
-        for (int64_t layer = 0; layer < config_->model.n_layers; ++layer) {
-            for (const model::LinearRole role : model::kLayerRoles) {
-                check_linear(*source, {role, layer});
-            }
-        }
+        for (const model::LinearId& id : linears_of(config_->model)) check_linear(*source, id);
         check_linear(*source, {model::LinearRole::LmHead});
     }
 

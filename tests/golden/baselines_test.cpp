@@ -106,7 +106,7 @@ void split_columns(const std::string& folder, Order wanted, int64_t n_outliers,
     };
     for (int64_t layer = 0; layer < source.config().n_layers; ++layer) {
         model::LayerWeights& weights = model.weights->layers[static_cast<size_t>(layer)];
-        for (const model::SiteRule& site : model::kSiteRules) {
+        for (const model::SiteRule& site : sites_of(source.config(), layer)) {
             const int64_t n = in_features(site.roles.front(), source.config());
             std::vector<int32_t> order = shuffled(n);
             if (wanted == Order::Identity) std::sort(order.begin(), order.end());
@@ -216,7 +216,7 @@ TEST(Outliers, AFolderComputesWhatItsWeightsSay) {
         const auto source = folder::SourceModel::open(dir / "out");
         TinyModel whole = make_tiny_model(options);
         for (int64_t layer = 0; layer < source.config().n_layers; ++layer) {
-            for (const LinearRole role : model::kLayerRoles) {
+            for (const LinearRole role : roles_of(source.config(), layer)) {
                 const model::LinearId id = {role, layer};
                 const QuantizedMatrix main = source.quantized(id);
                 const auto outliers = source.outliers(id);

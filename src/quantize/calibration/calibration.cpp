@@ -60,10 +60,6 @@ Rows place_rows(kernels::Buffer& memory, int64_t n, int64_t cols, kernels::Backe
     return {memory.data(), DType::F32, n, cols, stride};
 }
 
-const model::SiteRule& rule_of(InputSite site) {
-    return model::kSiteRules[static_cast<size_t>(site)];
-}
-
 // Which tokens of the calibration text have each id: positions sorted by id.
 std::vector<std::pair<int32_t, int64_t>> tokens_by_id(const TokenWindows& windows) {
     std::vector<std::pair<int32_t, int64_t>> tokens;
@@ -161,7 +157,7 @@ void Calibration::for_inputs(InputSite site, const std::function<void(const Rows
 }
 
 std::vector<double> Calibration::hessian(InputSite site) {
-    const int64_t cols = in_features(rule_of(site).roles.front(), weights_.config);
+    const int64_t cols = in_features(model::rule_of(site).roles.front(), weights_.config);
     const int64_t bytes = cols * cols * static_cast<int64_t>(sizeof(double));
     std::vector<double> sum(static_cast<size_t>(cols * cols), 0.0);
     const kernels::Buffer gram = backend_.allocate(bytes);

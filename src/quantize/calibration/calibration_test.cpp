@@ -82,10 +82,10 @@ TEST_F(CalibrationTest, FourHessiansOfEachLayerAreThoseOfTheNetwork) {
     calibration.embed(RotatedWeight(embedding_source(source), rotation, source.config(), pool),
                       DType::F32);
     for (int64_t layer = 0; layer < 2; ++layer) {
-        for (const model::NormRole role : norms_of(source.config())) {
+        for (const model::NormRole role : norms_of(source.config(), layer)) {
             calibration.set_norm(role, source.norm_gain(role, layer));
         }
-        for (const model::SiteRule& site : model::kSiteRules) {
+        for (const model::SiteRule& site : sites_of(source.config(), layer)) {
             const std::vector<double> found = calibration.hessian(site.site);
             const auto& wanted = expected[layer][static_cast<size_t>(site.site)];
             ASSERT_EQ(found.size(), wanted.size());

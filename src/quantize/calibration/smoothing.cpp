@@ -80,10 +80,10 @@ class Finder {
 
     std::array<Maxima, 2> look_at(int64_t layer) {
         std::array<Maxima, 2> maxima;
-        for (const NormRole role : norms_of(source_.config())) {
+        for (const NormRole role : norms_of(source_.config(), layer)) {
             calibration_.set_norm(role, source_.norm_gain(role, layer));
         }
-        for (const model::SiteRule& site : model::kSiteRules) {
+        for (const model::SiteRule& site : sites_of(source_.config(), layer)) {
             std::vector<std::shared_ptr<const Tensor>> weights;
             for (const LinearRole role : site.roles) {
                 weights.push_back(std::make_shared<const Tensor>(source_.dense({role, layer})));

@@ -67,11 +67,11 @@ int64_t calibration_bytes(const JobShape& shape) {
     return shape.n_tokens * token + shape.seqlen * 4 * (between + 2 * config.kv_dim());
 }
 
-// The finished tensors of one layer, and what calibration runs its windows through: codes as the
+// The finished tensors of a layer, and what calibration runs its windows through: codes as the
 // backend packs them, at most a byte each; floats where only smoothing looks.
-int64_t layer_bytes(const JobShape& shape) {
+int64_t layer_bytes(int64_t layer, const JobShape& shape) {
     int64_t bytes = 0;
-    for (const LinearRole role : model::kLayerRoles) {
+    for (const LinearRole role : roles_of(shape.config, layer)) {
         bytes += stored_bytes(role, shape);
         if (!shape.calibrated) continue;
         const int64_t n = elements(role, shape.config);
@@ -95,10 +95,25 @@ int64_t site_bytes(const model::SiteRule& site, const JobShape& shape) {
 
 int64_t quantizing_bytes(const JobShape& shape) {
     int64_t bytes = 0;
-    for (const model::SiteRule& site : model::kSiteRules) {
-        bytes = std::max(bytes, site_bytes(site, shape));
+    for (int64_t layer = 0; layer < shape.config.n_layers; ++layer) {
+        for (const model::SiteRule& site : sites_of(shape.config, layer)) {
+            bytes = std::max(bytes, site_bytes(site, shape) + layer_bytes(layer, shape));
+        }
     }
-    return bytes + calibration_bytes(shape) + layer_bytes(shape);
+    return bytes + calibration_bytes(shape);
+}
+
+// The finished tensors of a layer, and the largest of those that are rotated when written.
+int64_t writing_bytes(int64_t layer, const JobShape& shape) {
+    int64_t finished = 0, whole = 0;
+    for (const LinearRole role : roles_of(shape.config, layer)) {
+        if (weight_bits(shape.recipe, role) < 16) {
+            finished += stored_bytes(role, shape);
+        } else {
+            whole = std::max(whole, whole_bytes(role, shape) + blocks_bytes(role, shape));
+        }
+    }
+    return finished + whole;
 }
 
 // Embedding and head pass in blocks, stored as fp32 at most; layers come whole.
@@ -109,16 +124,11 @@ int64_t writing_bytes(const JobShape& shape) {
                                       std::max(int64_t{1}, config.vocab * config.hidden / block));
     const bool codes = weight_bits(shape.recipe, LinearRole::LmHead) < 16;
     const int64_t head = codes ? 2 * stored_bytes(LinearRole::LmHead, shape) : 0;
-    int64_t layer = 0;
-    int64_t whole = 0;
-    for (const LinearRole role : model::kLayerRoles) {
-        if (weight_bits(shape.recipe, role) < 16) {
-            layer += stored_bytes(role, shape);
-        } else {
-            whole = std::max(whole, whole_bytes(role, shape) + blocks_bytes(role, shape));
-        }
+    int64_t bytes = head + shape.n_threads * 16 * block + n_blocks * 4 * block;
+    for (int64_t layer = 0; layer < config.n_layers; ++layer) {
+        bytes = std::max(bytes, writing_bytes(layer, shape));
     }
-    return std::max(head + shape.n_threads * 16 * block + n_blocks * 4 * block, layer + whole);
+    return bytes;
 }
 
 }  // namespace

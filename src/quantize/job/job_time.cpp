@@ -36,9 +36,9 @@ class Clock {
     }
 
     // Rotating and rounding, whatever the method.
-    double weights_of_a_layer() const {
+    double weights_of(int64_t layer) const {
         double seconds = 0.0;
-        for (const LinearRole role : model::kLayerRoles) {
+        for (const LinearRole role : roles_of(config_, layer)) {
             const double n = weights(role);
             const bool mixed = rule_of(role).output != model::Basis::Plain;
             seconds += n * (mixed ? 2.0 : 1.0) / speeds_.rotated_weights;
@@ -48,9 +48,9 @@ class Clock {
     }
 
     // All tokens through a layer, gate and up twice, and causal attention.
-    double calibration_of_a_layer() const {
+    double calibration_of(int64_t layer) const {
         double n = weights(LinearRole::Gate) + weights(LinearRole::Up);
-        for (const LinearRole role : model::kLayerRoles) n += weights(role);
+        for (const LinearRole role : roles_of(config_, layer)) n += weights(role);
         const double attention = 2.0 * n_tokens_ * seqlen_ * as_double(config_.q_dim());
         return 2.0 * n_tokens_ * n / speeds_.coded_linear_flops +
                attention / speeds_.float_linear_flops;
@@ -58,9 +58,9 @@ class Clock {
 
     // n^2 tokens multiply-adds for the Hessian; 2/3 n^3 for its factor; n^2 for each row of the
     // weights in the solve, and 2 n^2 for each of the two errors that are weighted with it.
-    double solving_of_a_layer() const {
+    double solving_of(int64_t layer) const {
         double seconds = 0.0;
-        for (const model::SiteRule& site : model::kSiteRules) {
+        for (const model::SiteRule& site : sites_of(config_, layer)) {
             const double n = as_double(in_features(site.roles.front(), config_));
             seconds += 2.0 * n * n * n_tokens_ / speeds_.gram_flops;
             seconds += 2.0 / 3.0 * n * n * n / speeds_.fp64_flops;
@@ -112,12 +112,15 @@ double estimate_seconds(const folder::SourceModel& source, const QuantizeOptions
     const MachineSpeeds speeds = measure_speeds(recipe, rotation, source.config(), *backend, pool);
     const bool calibrated = needs_calibration(recipe);
     const Clock clock(source, options, speeds);
-    const double passed = calibrated ? clock.calibration_of_a_layer() : 0.0;
-    double layer = clock.weights_of_a_layer() + passed + kSyncSeconds;
-    if (calibrates_layers(recipe)) layer += clock.solving_of_a_layer();
+    double layers = 0.0;
+    for (int64_t layer = 0; layer < source.config().n_layers; ++layer) {
+        if (calibrated) layers += clock.calibration_of(layer);
+        if (layer < n_finished) continue;
+        layers += clock.weights_of(layer) + kSyncSeconds;
+        if (calibrates_layers(recipe)) layers += clock.solving_of(layer);
+    }
     const double written = as_double(plan.total_bytes);
-    return layer * as_double(source.config().n_layers - n_finished) +
-           passed * as_double(n_finished) + clock.embedding_and_head(calibrated) +
+    return layers + clock.embedding_and_head(calibrated) +
            (file_bytes(source) + written) / speeds.hashed_bytes +
            2.0 * written / kDiskBytesPerSecond;
 }
