@@ -204,6 +204,8 @@ TEST(RecipeJson, RangeChecksEveryValue) {
     expect_corrupt(with("down_bits", 1), kCorrupt, "down_bits is 1");
     expect_corrupt(with("head_bits", 0), kCorrupt, "head_bits is 0");
     expect_corrupt(with("storage", "i8"), kCorrupt, "storage is \"i8\"");
+    expect_corrupt(with("embedding_bits", 1), kCorrupt, "embedding_bits is 1");
+    expect_corrupt(with("k_bias", "drop"), kCorrupt, "k_bias is \"drop\"");
     expect_corrupt(with("recipe", "none"), kCorrupt, "recipe is \"none\"");
     expect_corrupt(with("recipe", ""), kCorrupt, "expected the name of a recipe");
     expect_corrupt(with("recipe", std::string(65, 'a')), kCorrupt, "recipe");
@@ -215,6 +217,8 @@ TEST(RecipeJson, RefusesFoldersOfLaterVersions) {
     expect_corrupt(with("format_version", 3), kUnsupported, "update the program");
     expect_corrupt(with("k", "group_size", 64), kUnsupported, "groups inside a head");
     expect_corrupt(with("v", "exempt_positions", 4), kUnsupported, "exempt positions");
+    expect_corrupt(with("embedding_bits", 8), kUnsupported, "embedding_bits is 8");
+    expect_corrupt(with("tied_rotation", true), kUnsupported, "tied_rotation is true");
 }
 
 TEST(ChangedSettings, AreNamedFromTheNearestRecipe) {
