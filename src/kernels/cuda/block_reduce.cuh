@@ -64,6 +64,23 @@ class BlockTeam {
     __device__ T sum(T x) {
         return over_warps(sum_over_warp(x), T{}, [](const T& a) { return sum_over_warp(a); });
     }
+    // Of kPieces rows of threads, one behind the other: the sum of kPieces * size() terms in the
+    // order of a block of so many threads. At most 64 warps of terms.
+    template <int kPieces>
+    __device__ float sum_of_pieces(const float (&pieces)[kPieces]) {
+        auto* slots = reinterpret_cast<float*>(scratch_.slots[turn_]);
+        turn_ ^= 1;
+        const int lane = threadIdx.x % 32, n_warps = static_cast<int>(blockDim.x / 32);
+#pragma unroll
+        for (int i = 0; i < kPieces; ++i) {
+            const float sum = sum_over_warp(pieces[i]);
+            if (lane == 0) slots[i * n_warps + threadIdx.x / 32] = sum;
+        }
+        __syncthreads();
+        const int n = kPieces * n_warps;
+        const float low = lane < n ? slots[lane] : 0.0f;
+        return sum_over_warp(low + (lane + 32 < n ? slots[lane + 32] : 0.0f));
+    }
     __device__ KeyRange range(const KeyRange& mine) {
         return over_warps(range_over_warp(mine), KeyRange{},
                           [](const KeyRange& a) { return range_over_warp(a); });

@@ -26,6 +26,23 @@ __global__ void quantize_row(const __grid_constant__ RowsView in,
     SharedRowQuantizer{target, row, blockIdx.x}.run(block);
 }
 
+template <int kFours>
+__global__ void __launch_bounds__(most_threads(kFours), kFours == 4 ? 2 : 1)
+    quantize_registers(const __grid_constant__ RowsView in,
+                       const __grid_constant__ QuantizeTarget target) {
+    __shared__ BlockScratch scratch;
+    let_successor_start();
+    wait_for_predecessor();
+    RegisterRow<kFours> row;
+#pragma unroll
+    for (int i = 0; i < kFours; ++i) {
+        row.x[i] = {};
+        if (row.column(i) < in.cols) row.x[i] = load_four(in, blockIdx.x, row.column(i), true);
+    }
+    BlockTeam block(scratch);
+    row.quantize(block, target, blockIdx.x);
+}
+
 __device__ float value_of(const ActivationView& in, int64_t row, int64_t col) {
     const int64_t size = in.group_size == 0 ? in.cols : in.group_size;
     const int64_t at = row * in.n_groups() + col / size;
@@ -56,6 +73,16 @@ void quantize_rows(const RowsView& in, const QuantizeTarget& target, Stream stre
     require(out.offsets == nullptr || out.bases == nullptr, "quantize_rows: zero points");
     require(row_bytes(in.cols) <= current_device().shared_bytes - 1024, "quantize_rows: width");
     if (in.rows == 0) return;
+    if (out.group_size == 0 && in.cols % 4 == 0 && in.cols <= kMostRegisterColumns &&
+        in_fours(in)) {
+        with_fours(in.rows, in.cols, [&]<int kFours>() {
+            launch("quantize_registers", quantize_registers<kFours>,
+                   {.grid = static_cast<unsigned>(in.rows),
+                    .block = threads_for_fours(in.cols, kFours)},
+                   stream, in, target);
+        });
+        return;
+    }
     launch("quantize_row", quantize_row,
            {.grid = static_cast<unsigned>(in.rows),
             .block = threads_for_row(in.cols),

@@ -24,28 +24,42 @@ __device__ float power_for(float largest) {
     return exp2f(static_cast<float>(min(-ilogbf(largest), 126)));
 }
 
-// `each` hands every value of the calling thread to a function.
-template <class Team, class EachValue>
-__device__ float mean_of_squares(Team& team, int64_t n, float power, const EachValue& each) {
-    float squares = 0.0f;
-    each([&](float x) {
+// The values of a row that a team shares: each(use) hands those of the calling thread to a
+// function, sum(team, add) adds up terms of all.
+template <class EachValue>
+struct ValuesOfRow {
+    EachValue each;
+
+    template <class Team, class Add>
+    __device__ float sum(Team& team, const Add& add) const {
+        float sum = 0.0f;
+        each([&](float x) { sum = add(sum, x); });
+        return team.sum(sum);
+    }
+};
+template <class EachValue>
+ValuesOfRow(EachValue) -> ValuesOfRow<EachValue>;
+
+template <class Team, class Row>
+__device__ float mean_of_squares(Team& team, int64_t n, float power, const Row& row) {
+    const float squares = row.sum(team, [power](float sum, float x) {
         const float scaled = x * power;
-        squares = fmaf(scaled, scaled, squares);
+        return fmaf(scaled, scaled, sum);
     });
-    return __fdiv_rn(team.sum(squares), static_cast<float>(n));
+    return __fdiv_rn(squares, static_cast<float>(n));
 }
 
 // A mean that overflowed, or so small that squares have vanished and eps does not outweigh them, is
 // taken again after a power of two.
-template <class Team, class EachValue>
-__device__ NormFactor norm_factor(Team& team, int64_t n, float eps, const EachValue& each) {
-    float mean = mean_of_squares(team, n, 1.0f, each), power = 1.0f;
+template <class Team, class Row>
+__device__ NormFactor norm_factor(Team& team, int64_t n, float eps, const Row& row) {
+    float mean = mean_of_squares(team, n, 1.0f, row), power = 1.0f;
     if (!(mean < INFINITY) || fmaxf(mean, eps) < 0x1p-80f) {
         KeyRange range;
         // A NaN is left out here and comes back through the sum.
-        each([&](float x) { range.include(isnan(x) ? 0 : __float_as_int(fabsf(x))); });
+        row.each([&](float x) { range.include(isnan(x) ? 0 : __float_as_int(fabsf(x))); });
         power = power_for(__int_as_float(team.range(range).high));
-        mean = mean_of_squares(team, n, power, each);
+        mean = mean_of_squares(team, n, power, row);
     }
     return {power, __fdiv_rn(1.0f, __fsqrt_rn(mean + eps * power * power))};
 }
@@ -82,14 +96,15 @@ __device__ void for_own_fours(float* row, int64_t cols, const Visit& visit) {
 __device__ void normalize_row(const RmsNormInput& a, float* row, BlockTeam& block, bool fours) {
     load_row(a, row, fours);
     const int64_t cols = a.in.cols;
-    const NormFactor factor = norm_factor(block, cols, a.eps, [&](const auto& use) {
+    const ValuesOfRow values = {[&](const auto& use) {
         for_own_fours(row, cols, [&](int64_t, const float4& x) {
             use(x.x);
             use(x.y);
             use(x.z);
             use(x.w);
         });
-    });
+    }};
+    const NormFactor factor = norm_factor(block, cols, a.eps, values);
     for_own_fours(row, cols, [&](int64_t c, float4& x) {
         x = {factor(x.x), factor(x.y), factor(x.z), factor(x.w)};
         if (a.gain == nullptr) return;
@@ -123,6 +138,63 @@ __global__ void norm_quantize_row(const __grid_constant__ RmsNormInput a,
     SharedRowQuantizer{target, row, blockIdx.x}.run(block);
 }
 
+// Reads the block's row into registers, adds the residual and keeps the sum there.
+template <int kFours>
+__device__ void load_row(const RmsNormInput& a, RegisterRow<kFours>& row) {
+    const int64_t cols = a.in.cols;
+    float* residual = a.residual + blockIdx.x * a.residual_stride;
+    float4 old[kFours] = {};
+#pragma unroll
+    for (int i = 0; i < kFours; ++i) {
+        const int64_t c = row.column(i);
+        row.x[i] = {};
+        if (c >= cols) break;
+        row.x[i] = load_four(a.in, blockIdx.x, c, true);
+        if (a.residual != nullptr) old[i] = load_four(residual, c, cols, true);
+    }
+    if (a.residual == nullptr) return;
+#pragma unroll
+    for (int i = 0; i < kFours; ++i) {
+        const int64_t c = row.column(i);
+        if (c >= cols) break;
+        float4& x = row.x[i];
+        if (a.bias != nullptr) {
+            const float4 bias = load_four(a.bias, c, cols, true);
+            x = {x.x + bias.x, x.y + bias.y, x.z + bias.z, x.w + bias.w};
+        }
+        x = {x.x + old[i].x, x.y + old[i].y, x.z + old[i].z, x.w + old[i].w};
+        store_four(residual, c, cols, true, x);
+    }
+}
+
+template <int kFours>
+__device__ void normalize(const RmsNormInput& a, RegisterRow<kFours>& row, BlockTeam& block) {
+    const int64_t cols = a.in.cols;
+    wait_for_predecessor();
+    load_row(a, row);
+    const NormFactor factor = norm_factor(block, cols, a.eps, row);
+#pragma unroll
+    for (int i = 0; i < kFours; ++i) {
+        float4& x = row.x[i];
+        x = {factor(x.x), factor(x.y), factor(x.z), factor(x.w)};
+        if (a.gain == nullptr || row.column(i) >= cols) continue;
+        const float4 gain = load_four(a.gain, row.column(i), cols, true);
+        x = {x.x * gain.x, x.y * gain.y, x.z * gain.z, x.w * gain.w};
+    }
+}
+
+template <int kFours>
+__global__ void __launch_bounds__(most_threads(kFours), kFours == 4 ? 2 : 1)
+    norm_quantize_registers(const __grid_constant__ RmsNormInput a,
+                            const __grid_constant__ QuantizeTarget target) {
+    __shared__ BlockScratch scratch;
+    BlockTeam block(scratch);
+    let_successor_start();
+    RegisterRow<kFours> row;
+    normalize(a, row, block);
+    row.quantize(block, target, blockIdx.x);
+}
+
 // One warp takes one group.
 __global__ void norm_groups(const __grid_constant__ GroupNormArgs a, int64_t n_groups) {
     let_successor_start();
@@ -137,9 +209,10 @@ __global__ void norm_groups(const __grid_constant__ GroupNormArgs a, int64_t n_g
     };
     const int lane = threadIdx.x % 32;
     WarpTeam warp;
-    const NormFactor factor = norm_factor(warp, a.group, a.eps, [&](const auto& use) {
+    const ValuesOfRow values = {[&](const auto& use) {
         for (int64_t i = lane; i < a.group; i += 32) use(value(i));
-    });
+    }};
+    const NormFactor factor = norm_factor(warp, a.group, a.eps, values);
     for (int64_t i = lane; i < a.group; i += 32) {
         RowsView one = a.out;
         one.cols = first + i + 1;
@@ -176,6 +249,16 @@ void rms_norm_quantize(const RmsNormInput& in, const QuantizeTarget& target, Str
     require(in.in.rows == out.rows && in.in.cols == out.cols, "rms_norm_quantize: shapes");
     check_width(out.cols);
     if (out.rows == 0) return;
+    const bool whole_rows = out.group_size == 0 && out.cols % 4 == 0;
+    if (whole_rows && out.cols <= kMostRegisterColumns && input_in_fours(in)) {
+        with_fours(out.rows, out.cols, [&]<int kFours>() {
+            launch("norm_quantize_registers", norm_quantize_registers<kFours>,
+                   {.grid = static_cast<unsigned>(out.rows),
+                    .block = threads_for_fours(out.cols, kFours)},
+                   stream, in, target);
+        });
+        return;
+    }
     launch("norm_quantize_row", norm_quantize_row,
            {.grid = static_cast<unsigned>(out.rows),
             .block = threads_for_row(out.cols),

@@ -14,6 +14,31 @@ inline unsigned threads_for_row(int64_t cols) {
     return static_cast<unsigned>(32 * std::clamp<int64_t>(ceil_div(cols, int64_t{4 * 32}), 1, 32));
 }
 
+// Rows in the registers of a block, kFours times four columns a thread. A few rows take as many
+// threads as there are, since everybody waits for the threads' work; of many rows several blocks
+// share a multiprocessor and hide one another's barriers. Threads reach the stride of codes, so
+// that they write the padding.
+inline constexpr int64_t kMostRegisterColumns = 8192;
+inline constexpr int64_t kFewRows = 64;
+
+constexpr unsigned most_threads(int fours) {
+    return fours == 4 ? 512 : 1024;
+}
+inline unsigned threads_for_fours(int64_t cols, int fours) {
+    return static_cast<unsigned>(32 * ceil_div(round_up(cols, int64_t{128}), int64_t{fours} * 128));
+}
+// Calls body.operator()<kFours>() with that of so many rows.
+template <class Body>
+void with_fours(int64_t rows, int64_t cols, const Body& body) {
+    if (rows > kFewRows && cols >= 2048) {
+        body.template operator()<4>();
+    } else if (cols > 4096) {
+        body.template operator()<2>();
+    } else {
+        body.template operator()<1>();
+    }
+}
+
 // The row and what follows it start at multiples of 16 bytes.
 inline int row_bytes(int64_t cols) {
     return static_cast<int>(round_up(cols, int64_t{4}) * 4);

@@ -135,6 +135,68 @@ __device__ inline void store_group(const QuantizeTarget& target, int64_t row, in
     if (!group.usable && target.bad_site != nullptr) atomicMin(target.bad_site + row, target.site);
 }
 
+// A row in the registers of a block: thread t has the four columns from 4 (t + i threads) on, for
+// each i; zeros behind the last. The number of columns is a multiple of 4.
+template <int kFours>
+struct RegisterRow {
+    float4 x[kFours];
+
+    __device__ static int64_t column(int i) {
+        return 4 * (threadIdx.x + static_cast<int64_t>(i) * blockDim.x);
+    }
+    // Calls use(value) for every value this thread has.
+    template <class Use>
+    __device__ __forceinline__ void each(const Use& use) const {
+#pragma unroll
+        for (const float4& four : x) {
+            use(four.x);
+            use(four.y);
+            use(four.z);
+            use(four.w);
+        }
+    }
+    // Sum of terms, add(sum, x) for each, in an order that the number of threads does not change.
+    template <class Add>
+    __device__ __forceinline__ float sum(BlockTeam& block, const Add& add) const {
+        float sums[kFours];
+#pragma unroll
+        for (int i = 0; i < kFours; ++i) {
+            sums[i] = add(add(add(add(0.0f, x[i].x), x[i].y), x[i].z), x[i].w);
+        }
+        return block.sum_of_pieces(sums);
+    }
+
+    // Codes, scale and sum of the whole row, one group, into row `index`.
+    __device__ void quantize(BlockTeam& block, const QuantizeTarget& target, int64_t index) const {
+        const ActivationView& out = target.codes;
+        KeyRange range;
+        each([&](float value) { range.include(order_key(value)); });
+        const GroupQuantizer group = quantizer_of(block.range(range), target);
+        const auto stored = [&](float value) -> uint32_t {
+            return group.usable ? stored_code(value, group) : code_bias(out.bits);
+        };
+        uint32_t sum = 0;
+#pragma unroll
+        for (int i = 0; i < kFours; ++i) {
+            const int64_t c = column(i);
+            if (c >= out.stride) break;
+            uint32_t word = 0;
+            if (c < out.cols) {
+                word = stored(x[i].x) | stored(x[i].y) << 8 | stored(x[i].z) << 16 |
+                       stored(x[i].w) << 24;
+                sum = __dp4a(word, 0x01010101u, sum);
+            }
+            *reinterpret_cast<uint32_t*>(out.codes + code_offset(out.rows, out.stride, index, c)) =
+                word;
+        }
+        const int32_t total = block.sum(static_cast<int32_t>(sum));
+        if (threadIdx.x == 0) {
+            const auto biases = static_cast<int32_t>(out.cols) * code_bias(out.bits);
+            store_group(target, index, 0, group, total - biases);
+        }
+    }
+};
+
 // The row of floats a block holds in shared memory, and where it goes. Every thread of the block
 // runs it; `row` may have been written by other threads.
 struct SharedRowQuantizer {
