@@ -120,13 +120,14 @@ model::ModelConfig wanted_shape(const BenchFlags& flags) {
 }
 
 void require_memory(const model::ModelConfig& config, const Recipe& recipe,
-                    const bench::CacheSize& cache, const std::string& name) {
-    const MemoryNeed need = bench::memory_need(config, recipe, cache);
+                    const bench::CacheSize& cache, const kernels::Backend& backend,
+                    const std::string& name) {
+    const MemoryNeed need = bench::memory_need(config, recipe, cache, backend);
     const std::optional<int64_t> available = available_host_bytes();
     const int64_t bytes =
         checked_add(need.weights, need.kv_cache).value_or(std::numeric_limits<int64_t>::max());
     if (!available || bytes <= *available) return;
-    const int64_t fitting = bench::fitting_layers(config, recipe, cache, *available);
+    const int64_t fitting = bench::fitting_layers(config, recipe, cache, backend, *available);
     fail(ErrorCode::OutOfMemory,
          "{} needs {} of memory, {} of it for the cache, and {} are available; {}", name,
          human_bytes(bytes), human_bytes(need.kv_cache), human_bytes(*available),
@@ -139,7 +140,7 @@ model::Weights random_weights(const BenchFlags& flags, const bench::CacheSize& c
     const std::string& name = subject_of(flags);
     const model::ModelConfig config = wanted_shape(flags);
     const Recipe recipe = flags.recipe.resolve(true);
-    require_memory(config, recipe, cache, name);
+    require_memory(config, recipe, cache, backend, name);
     log_run(backend, recipe, fmt::format("random weights of the shape {}", name));
     return bench::random_weights(config, recipe, cache.n_positions, name, recipe.rotation.seed,
                                  backend);
@@ -152,7 +153,7 @@ model::Weights weights_of_folder(const BenchFlags& flags, const bench::CacheSize
     require_positions(source, "the longest test", cache.n_positions);
     log_run(backend, overridden(source.recipe(), changes));
     model::Weights weights = folder::load_weights(source, changes, cache.n_positions, backend);
-    const MemoryNeed need = bench::memory_need(weights.config, weights.recipe, cache);
+    const MemoryNeed need = bench::memory_need(weights.config, weights.recipe, cache, backend);
     require_host_bytes({.kv_cache = need.kv_cache}, available_host_bytes(),
                        "the cache of --batch and --depth");
     return weights;

@@ -167,22 +167,23 @@ class Maker {
 
 }  // namespace
 
-MemoryNeed memory_need(const ModelConfig& config, const Recipe& recipe, const CacheSize& cache) {
+MemoryNeed memory_need(const ModelConfig& config, const Recipe& recipe, const CacheSize& cache,
+                       const kernels::Backend& backend) {
     model::Weights frame;
     frame.config = config;
     frame.recipe = recipe;
+    const kernels::KvDescriptor kv = frame.kv_descriptor();
     const int64_t rope_table = cache.n_positions * config.head_dim / 2 * size_of(DType::F32);
-    return {
-        .weights = embedding_and_head_bytes(config, recipe) + layers_bytes(config, recipe) +
-                   2 * 2 * rope_table,  // cosines and sines, here and on the backend
-        .kv_cache = checked_mul(kernels::kv_bytes_per_token(frame.kv_descriptor()), cache.n_tokens)
-                        .value_or(std::numeric_limits<int64_t>::max())};
+    return {.weights = embedding_and_head_bytes(config, recipe) + layers_bytes(config, recipe) +
+                       2 * 2 * rope_table,  // cosines and sines, here and on the backend
+            .kv_cache = backend.kv_bytes(kv, cache.n_tokens / kv.page_tokens)
+                            .value_or(std::numeric_limits<int64_t>::max())};
 }
 
 int64_t fitting_layers(ModelConfig config, const Recipe& recipe, const CacheSize& cache,
-                       int64_t available) {
+                       const kernels::Backend& backend, int64_t available) {
     while (config.n_layers > 0) {
-        const MemoryNeed need = memory_need(config, recipe, cache);
+        const MemoryNeed need = memory_need(config, recipe, cache, backend);
         const auto bytes = checked_add(need.weights, need.kv_cache);
         if (bytes && *bytes <= available) break;
         --config.n_layers;

@@ -14,14 +14,14 @@
 
 namespace quarot::bench {
 
-// Bytes that random_weights() will hold, RoPE's tables counted, and those of the cache. A size
-// beyond int64 is its largest value.
+// Bytes that random_weights() will hold, RoPE's tables counted, and those of the backend's cache. A
+// size beyond int64 is its largest value.
 MemoryNeed memory_need(const model::ModelConfig& config, const Recipe& recipe,
-                       const CacheSize& cache);
+                       const CacheSize& cache, const kernels::Backend& backend);
 
 // The most layers of this shape that `available` bytes hold; may be 0, at most config.n_layers.
 int64_t fitting_layers(model::ModelConfig config, const Recipe& recipe, const CacheSize& cache,
-                       int64_t available);
+                       const kernels::Backend& backend, int64_t available);
 
 // What load_weights() makes of a folder of this recipe, filled by the generator mt19937_64(seed):
 // quantized weights are random codes, float tensors random values of magnitude [2^-6, 2^-5) in the

@@ -151,33 +151,39 @@ TEST_F(RandomWeights, ColumnsKeptApartAreRefused) {
 constexpr int64_t kCodes = 2 * 64 * 64 + 2 * 32 * 64 + 2 * 96 * 64 + 64 * 96;
 constexpr int64_t kScales = 2 * 64 + 2 * 32 + 2 * 96 + 64;
 constexpr int64_t kTableEntries = 100 * 64;
-constexpr CacheSize kCache = {.n_positions = 7, .n_tokens = 10};
+constexpr CacheSize kCache = {.n_positions = 7, .n_tokens = 128};
 constexpr int64_t kRopeTables = 7 * 8 * 4 * 2 * 2;  // 8 angles a position
 
-TEST(MemoryNeed, CountsContainersScalesTablesAndCache) {
+class MemoryNeeds : public RandomWeights {
+  protected:
+    MemoryNeed need_of(const Recipe& recipe, const CacheSize& cache = kCache) const {
+        return memory_need(small_config(), recipe, cache, *backend_);
+    }
+};
+
+TEST_F(MemoryNeeds, CountContainersScalesTablesAndPages) {
     const Recipe recipe = named_recipe("quarot-rtn");
-    const MemoryNeed need = memory_need(small_config(), recipe, kCache);
-    // Untied by what is folded, in 16 bits as published. K and V of a token: 2 layers of 2 heads of
-    // 16 nibbles, scale, zero.
-    EXPECT_EQ(need.weights, 2 * (kCodes / 2 + 4 * kScales) + 2 * 2 * kTableEntries + kRopeTables);
-    EXPECT_EQ(need.kv_cache, 10 * 2 * 2 * 2 * (8 + 4 + 2));
+    // Untied by what is folded, in 16 bits as published.
+    EXPECT_EQ(need_of(recipe).weights,
+              2 * (kCodes / 2 + 4 * kScales) + 2 * 2 * kTableEntries + kRopeTables);
+    EXPECT_EQ(need_of(recipe).kv_cache,
+              backend_->kv_bytes(make(recipe).kv_descriptor(), 2).value());
 }
 
-TEST(MemoryNeed, CountsOneTableWhereTheHeadStaysTiedAndBytesAboveFourBits) {
+TEST_F(MemoryNeeds, CountOneTableWhereTheHeadStaysTiedAndBytesAboveFourBits) {
     Recipe recipe = named_recipe("rtn");
     recipe.weights.bits = 5;
     recipe.weights.group_size = 16;
-    EXPECT_EQ(memory_need(small_config(), recipe, kCache).weights,
+    EXPECT_EQ(need_of(recipe).weights,
               2 * (kCodes + 4 * kCodes / 16) + 2 * kTableEntries + kRopeTables);
 }
 
-TEST(MemoryNeed, HugeCachesDoNotWrapAround) {
+TEST_F(MemoryNeeds, OfHugeCachesDoNotWrapAround) {
     constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
-    const CacheSize cache = {.n_positions = 1, .n_tokens = kMost};
-    EXPECT_EQ(memory_need(small_config(), named_recipe("rtn"), cache).kv_cache, kMost);
+    EXPECT_EQ(need_of(named_recipe("rtn"), {.n_positions = 1, .n_tokens = kMost}).kv_cache, kMost);
 }
 
-TEST(FittingLayers, AreThoseThatHaveRoomBesideEmbeddingAndHead) {
+TEST_F(MemoryNeeds, SayHowManyLayersHaveRoomBesideEmbeddingAndHead) {
     const Recipe recipe = named_recipe("quarot-rtn");
     const auto shape = [](int64_t n_layers) {
         ModelConfig config = small_config();
@@ -185,13 +191,16 @@ TEST(FittingLayers, AreThoseThatHaveRoomBesideEmbeddingAndHead) {
         return config;
     };
     const auto bytes = [&](int64_t n_layers) {
-        const MemoryNeed need = memory_need(shape(n_layers), recipe, kCache);
+        const MemoryNeed need = memory_need(shape(n_layers), recipe, kCache, *backend_);
         return need.weights + need.kv_cache;
     };
-    EXPECT_EQ(fitting_layers(shape(10), recipe, kCache, bytes(3)), 3);
-    EXPECT_EQ(fitting_layers(shape(10), recipe, kCache, bytes(3) - 1), 2);
-    EXPECT_EQ(fitting_layers(shape(10), recipe, kCache, bytes(11)), 10);
-    EXPECT_EQ(fitting_layers(shape(10), recipe, kCache, bytes(0) - 1), 0);
+    const auto fitting = [&](int64_t available) {
+        return fitting_layers(shape(10), recipe, kCache, *backend_, available);
+    };
+    EXPECT_EQ(fitting(bytes(3)), 3);
+    EXPECT_EQ(fitting(bytes(3) - 1), 2);
+    EXPECT_EQ(fitting(bytes(11)), 10);
+    EXPECT_EQ(fitting(bytes(0) - 1), 0);
 }
 
 }  // namespace
