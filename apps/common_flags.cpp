@@ -1,10 +1,6 @@
 // The flags that several commands share, declared and checked once.
 #include "apps/common_flags.h"
 
-#include <unistd.h>
-
-#include <array>
-#include <cerrno>
 #include <filesystem>
 #include <system_error>
 
@@ -15,7 +11,7 @@
 #include "core/progress.h"
 #include "core/thread_pool.h"
 #include "folder/load_weights.h"
-#include "io/file.h"
+#include "io/input_text.h"
 #include "io/text.h"
 
 namespace quarot::apps {
@@ -24,26 +20,6 @@ namespace {
 
 constexpr int64_t kMaxThreads = 1024;
 constexpr int64_t kPromptBytes = int64_t{64} << 20;
-
-std::string read_standard_input(int64_t max_bytes) {
-    std::string text;
-    std::array<char, 65536> buffer{};
-    while (true) {
-        const ssize_t n = ::read(STDIN_FILENO, buffer.data(), buffer.size());
-        if (n == 0) return text;
-        throw_if_interrupted();
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) {
-            fail(ErrorCode::Io, "cannot read standard input: {}",
-                 std::generic_category().message(errno));
-        }
-        text.append(buffer.data(), static_cast<size_t>(n));
-        if (static_cast<int64_t>(text.size()) > max_bytes) {
-            fail(ErrorCode::Corrupt, "standard input has more than {} bytes, which is the limit",
-                 max_bytes);
-        }
-    }
-}
 
 }  // namespace
 
@@ -183,8 +159,7 @@ std::string TextFlags::read() const {
         fail(ErrorCode::Usage, "both --prompt and {} are given, expected one text", file_flag_);
     }
     if (text_) return *text_;
-    if (file_ == "-") return read_standard_input(kPromptBytes);
-    if (file_) return io::read_text(*file_, kPromptBytes);
+    if (file_) return io::read_input_text(*file_, kPromptBytes);
     fail(ErrorCode::Usage, "no text is given; use -p TEXT or {} FILE", file_flag_);
 }
 

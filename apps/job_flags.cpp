@@ -14,7 +14,8 @@ namespace quarot::apps {
 
 void JobFlags::declare(Args& args) {
     recipe_.declare(args);
-    args.add({"--calib", "FILE", "the text that gptq, smoothing and outliers look at",
+    args.add({"--calib", "FILE",
+              "the text that gptq, smoothing and outliers look at; - is standard input",
               [this](const Given& g) { calib_ = g.value; }, Shown::First});
     args.add({"--text-format", "FORMAT",
               "of --calib: raw, or wikitext-rows (blank line after each row) [raw]",

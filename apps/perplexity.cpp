@@ -33,7 +33,7 @@ struct PerplexityFlags {
 
 void declare(Args& args, PerplexityFlags& flags) {
     add_model_flag(args, flags.model);
-    args.add({"--text", "FILE", "the text to predict",
+    args.add({"--text", "FILE", "the text to predict; - is standard input",
               [&flags](const Given& g) { flags.text = g.value; }, Shown::First});
     args.add({"--seqlen", "N", "tokens in a window [2048]",
               [&flags](const Given& g) { flags.options.seqlen = as_integer(g, 2, 1 << 24); },

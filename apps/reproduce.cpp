@@ -20,6 +20,7 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "eval/perplexity.h"
+#include "io/input_text.h"
 #include "quantize/calibration/calibration_windows.h"
 #include "quantize/quantize_model.h"
 #include "reproduce/report.h"
@@ -62,7 +63,7 @@ std::string known_tables() {
 }
 
 void declare_texts(Args& args, ReproduceFlags& flags) {
-    args.add({"--text", "FILE", "the text to predict",
+    args.add({"--text", "FILE", "the text to predict; - is standard input",
               [&flags](const Given& g) { flags.text = g.value; }, Shown::First});
     args.add({"--calib", "FILE", "the text that GPTQ and other rows calibrate on",
               [&flags](const Given& g) { flags.calibration = g.value; }, Shown::First});
@@ -118,6 +119,10 @@ void declare(Args& args, ReproduceFlags& flags) {
 void check(const ReproduceFlags& flags) {
     require_model(flags.model);
     if (flags.text.empty()) fail(ErrorCode::Usage, "no text is given; name its file with --text");
+    if (flags.text == io::kStandardInput && flags.calibration == io::kStandardInput) {
+        fail(ErrorCode::Usage,
+             "--text and --calib are both standard input, expected a file for one of them");
+    }
     if (flags.out.empty()) fail(ErrorCode::Usage, "no folder for the report is given; use --out");
 }
 

@@ -10,7 +10,7 @@
 #include "core/error.h"
 #include "core/process.h"
 #include "core/progress.h"
-#include "io/file.h"
+#include "io/input_text.h"
 #include "runtime/token_ids.h"
 
 namespace quarot::eval {
@@ -193,7 +193,7 @@ PerplexityResult perplexity(runtime::Engine& engine, runtime::Engine* base,
 }
 
 std::string read_evaluation_text(const std::string& path, const std::string& format) {
-    const std::string text = io::read_text(path, kTextBytes);
+    const std::string text = io::read_input_text(path, kTextBytes);
     if (format == "raw") return text;
     if (format != "wikitext-rows") {
         fail(ErrorCode::Usage, "--text-format is {}, expected raw or wikitext-rows", format);

@@ -41,7 +41,7 @@ PerplexityResult perplexity(runtime::Engine& engine, runtime::Engine* base,
                             std::span<const int32_t> ids, const PerplexityOptions& options);
 
 // Text as the protocols read it. Error{Usage} for an unknown format.
-//   raw: the file's bytes
+//   raw: the bytes that io::read_input_text() gives
 //   wikitext-rows: its lines, each with its newline, joined by an extra newline
 std::string read_evaluation_text(const std::string& path, const std::string& format);
 
