@@ -8,6 +8,7 @@
 #include "chat/word.h"
 #include "core/error.h"
 #include "io/file.h"
+#include "io/file_listing.h"
 #include "io/limits.h"
 #include "io/text.h"
 #include "jinja/limits.h"
@@ -17,11 +18,6 @@ namespace {
 
 constexpr const char* kDefaultName = "default";
 constexpr const char* kExtension = ".jinja";
-
-bool exists(const std::string& path) {
-    std::error_code ignored;
-    return std::filesystem::exists(path, ignored);
-}
 
 std::string template_path(const std::string& folder) {
     return folder + "/chat_template.jinja";
@@ -78,7 +74,7 @@ std::vector<std::string> file_names(const std::string& folder) {
 
 std::vector<std::string> all_names(const std::string& folder, const io::Json* given) {
     std::vector<std::string> names;
-    if (exists(template_path(folder))) names.push_back(kDefaultName);
+    if (io::is_listed(template_path(folder))) names.push_back(kDefaultName);
     for (std::string& name : file_names(folder)) names.push_back(std::move(name));
     if (given && given->is_array()) {
         for (const io::Json& entry : given->as_array()) {
@@ -109,12 +105,12 @@ TemplateSource find_template(const std::string& folder, const std::string& name)
     check_name(name);
     TemplateSource source;
     const std::string config = config_path(folder);
-    if (exists(config)) source.tokenizer_config = io::Json::parse_file(config);
+    if (io::is_listed(config)) source.tokenizer_config = io::Json::parse_file(config);
     const std::string wanted = name.empty() ? kDefaultName : name;
     const std::string path = wanted == kDefaultName
                                  ? template_path(folder)
                                  : additional_folder(folder) + "/" + wanted + kExtension;
-    if (exists(path)) {
+    if (io::is_listed(path)) {
         source.text = io::read_text(path, limits::kTemplateBytes);
         source.place = path;
         return source;
@@ -130,9 +126,9 @@ TemplateSource find_template(const std::string& folder, const std::string& name)
 }
 
 bool has_template(const std::string& folder) {
-    if (exists(template_path(folder))) return true;
+    if (io::is_listed(template_path(folder))) return true;
     const std::string config = config_path(folder);
-    if (!exists(config)) return false;
+    if (!io::is_listed(config)) return false;
     const io::Json json = io::Json::parse_file(config);
     return json.is_object() && json.find("chat_template");
 }

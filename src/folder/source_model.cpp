@@ -11,6 +11,7 @@
 #include "folder/stored_names.h"
 #include "folder/tensor_plan.h"
 #include "folder/value_checks.h"
+#include "io/file_listing.h"
 #include "io/model_folder.h"
 #include "io/text.h"
 #include "model/role_formats.h"
@@ -24,17 +25,16 @@ namespace fs = std::filesystem;
 
 io::Json read_config_json(const std::string& folder) {
     io::expect_folder(folder);
-    std::error_code error;
+    const std::string path = (fs::path(folder) / "config.json").string();
     // A folder with nothing but a .gguf file is what people download.
-    if (!fs::exists(fs::path(folder) / "config.json", error)) io::refuse_other_weights(folder);
-    return io::Json::parse_file((fs::path(folder) / "config.json").string());
+    if (!io::is_listed(path)) io::refuse_other_weights(folder);
+    return io::Json::parse_file(path);
 }
 
 std::optional<io::Json> read_generation_json(const std::string& folder) {
-    const fs::path path = fs::path(folder) / "generation_config.json";
-    std::error_code error;
-    if (!fs::exists(path, error)) return std::nullopt;
-    return io::Json::parse_file(path.string());
+    const std::string path = (fs::path(folder) / "generation_config.json").string();
+    if (!io::is_listed(path)) return std::nullopt;
+    return io::Json::parse_file(path);
 }
 
 }  // namespace

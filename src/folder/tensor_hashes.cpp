@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "core/error.h"
+#include "io/file_listing.h"
 #include "io/file_names.h"
 #include "io/hash.h"
 #include "io/text.h"
@@ -10,10 +11,9 @@
 namespace quarot::folder {
 
 TensorHashes TensorHashes::of_folder(const std::string& folder) {
-    const std::filesystem::path path = std::filesystem::path(folder) / io::kProvenanceFile;
-    std::error_code error;
-    if (!std::filesystem::exists(path, error)) return {};
-    return from_json(io::Json::parse_file(path.string(), {.max_bytes = limits::kProvenanceBytes}));
+    const std::string path = (std::filesystem::path(folder) / io::kProvenanceFile).string();
+    if (!io::is_listed(path)) return {};
+    return from_json(io::Json::parse_file(path, {.max_bytes = limits::kProvenanceBytes}));
 }
 
 TensorHashes TensorHashes::from_json(const io::Json& provenance) {

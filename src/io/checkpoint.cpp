@@ -8,6 +8,8 @@
 
 #include "core/checked_math.h"
 #include "core/error.h"
+#include "core/log.h"
+#include "io/file_listing.h"
 #include "io/json.h"
 #include "io/limits.h"
 #include "io/model_folder.h"
@@ -21,11 +23,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool is_there(const fs::path& path) {
-    std::error_code error;
-    return fs::exists(path, error);
-}
-
 std::string text_of(const Shape& shape) {
     return Json(Json::Array(shape.begin(), shape.end())).dump(-1);
 }
@@ -37,15 +34,21 @@ Checkpoint Checkpoint::open(const std::string& folder) {
     refuse_other_weights(folder);
     Checkpoint checkpoint;
     checkpoint.folder_ = folder;
-    const fs::path base(folder);
-    if (is_there(base / kShardIndexName)) {
-        checkpoint.open_shards((base / kShardIndexName).string());
-    } else if (is_there(base / kWeightsName)) {
-        checkpoint.add_file((base / kWeightsName).string());
+    const std::string single = (fs::path(folder) / kWeightsName).string();
+    const std::string index = (fs::path(folder) / kShardIndexName).string();
+    if (reads_single_file(folder)) {
+        if (is_listed(index)) {
+            log_warning("{} holds {} and {}; the first is read, as transformers does", folder,
+                        kWeightsName, kShardIndexName);
+        }
+        checkpoint.add_file(single);
+    } else if (is_listed(index)) {
+        checkpoint.open_shards(index);
     } else {
         fail(ErrorCode::NotFound, "{} has neither {} nor {}", folder, kWeightsName,
              kShardIndexName);
     }
+    warn_of_adapter(folder);
     return checkpoint;
 }
 

@@ -11,10 +11,10 @@ namespace quarot::io {
 
 class Checkpoint {
   public:
-    // Opens `folder`: model.safetensors.index.json if present, else model.safetensors. Checks every
-    // header; every tensor of the index must stand in the shard it names and nowhere else.
-    // Error{NotFound} for a missing folder or shard; a folder that has only pytorch_model.bin,
-    // .gguf and the like is Error{Unsupported} with advice.
+    // Opens `folder`: model.safetensors, else the index's shards, with a warning if both are there.
+    // Checks every header; every tensor of the index must stand in the shard it names and nowhere
+    // else. Error{NotFound} for a missing folder or shard; a folder that has only other formats
+    // (.bin, .gguf and the like) or an adapter is Error{Unsupported} with advice.
     static Checkpoint open(const std::string& folder);
 
     const std::string& folder() const { return folder_; }

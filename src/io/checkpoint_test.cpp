@@ -73,12 +73,54 @@ TEST(Checkpoint, OpensASingleFile) {
 
 TEST(Checkpoint, OpensShardsAndKnowsWhereEachTensorStands) {
     const Sharded model;
-    write_shard(model.dir / kSingle, {"other"});
     const Checkpoint checkpoint = Checkpoint::open(model.dir.path() + "/");
     EXPECT_EQ(checkpoint.names(), (std::vector<std::string>{"a", "b"}));
     EXPECT_EQ(checkpoint.files().size(), 2u);
     EXPECT_EQ(checkpoint.file_of("b"), model.dir.path() + "/model-2.safetensors");
     EXPECT_EQ(checkpoint.read("b").as<float>()[2], 2.0f);
+}
+
+TEST(Checkpoint, ReadsASingleFileWhateverShardsLieBesideItAndSaysSo) {
+    for (const bool shards_are_there : {true, false}) {
+        const Sharded model;
+        write_shard(model.dir / kSingle, {"only"});
+        if (!shards_are_there) std::filesystem::remove(model.dir / "model-1.safetensors");
+        testing::internal::CaptureStderr();
+        const Checkpoint checkpoint = Checkpoint::open(model.dir.path());
+        const std::string said = testing::internal::GetCapturedStderr();
+        EXPECT_EQ(checkpoint.names(), std::vector<std::string>{"only"});
+        EXPECT_NE(said.find(kIndex), std::string::npos) << said;
+    }
+}
+
+TEST(Checkpoint, ReadsShardsRatherThanASingleFileThatIsALinkToNowhere) {
+    const Sharded model;
+    std::filesystem::create_symlink("gone", model.dir / kSingle);
+    EXPECT_EQ(Checkpoint::open(model.dir.path()).names(), (std::vector<std::string>{"a", "b"}));
+}
+
+TEST(Checkpoint, LinksToNowhereAreNamedWithTheirTargets) {
+    for (const char* name : {kSingle, kIndex}) {
+        const test::TempDir dir;
+        std::filesystem::create_symlink("../../blobs/12ab", dir / name);
+        expect_error(ErrorCode::NotFound, {dir / name, "link to ../../blobs/12ab"},
+                     [&] { Checkpoint::open(dir.path()); });
+    }
+    const Sharded model;
+    std::filesystem::remove(model.dir / "model-2.safetensors");
+    std::filesystem::create_symlink("../../blobs/34cd", model.dir / "model-2.safetensors");
+    expect_error(ErrorCode::NotFound, {model.dir / "model-2.safetensors", "../../blobs/34cd"},
+                 [&] { Checkpoint::open(model.dir.path()); });
+}
+
+TEST(Checkpoint, AnAdapterBesideAWholeModelIsSaidToBeLeftOut) {
+    const test::TempDir dir;
+    write_shard(dir / kSingle, {"a"});
+    write_text(dir / "adapter_config.json", "{}");
+    testing::internal::CaptureStderr();
+    Checkpoint::open(dir.path());
+    const std::string said = testing::internal::GetCapturedStderr();
+    EXPECT_NE(said.find("adapter"), std::string::npos) << said;
 }
 
 TEST(Checkpoint, FollowsSymlinkedFiles) {

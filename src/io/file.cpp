@@ -6,11 +6,13 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <filesystem>
 #include <system_error>
 #include <utility>
 
 #include "core/check.h"
 #include "core/error.h"
+#include "io/text.h"
 
 namespace quarot::io {
 
@@ -24,6 +26,17 @@ std::string reason_of(int error) {
 ErrorCode code_of_open_error(int error) {
     const bool resource = error == EMFILE || error == ENFILE || error == ENOMEM;
     return resource ? ErrorCode::OutOfMemory : ErrorCode::NotFound;
+}
+
+[[noreturn]] void fail_to_open(const std::string& path, int error) {
+    std::error_code ignored;
+    if (error == ENOENT && std::filesystem::is_symlink(path, ignored)) {
+        fail(ErrorCode::NotFound,
+             "cannot open {}: it is a link to {}, which is not there; if the folder comes from the "
+             "hub's cache, download it again",
+             path, printable(std::filesystem::read_symlink(path, ignored).string()));
+    }
+    fail(code_of_open_error(error), "cannot open {}: {}", path, reason_of(error));
 }
 
 int64_t size_now(int fd, const std::string& path) {
@@ -41,9 +54,7 @@ File::File(const std::string& path) : path_(path) {
     do {
         fd_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     } while (fd_ < 0 && errno == EINTR);
-    if (fd_ < 0) {
-        fail(code_of_open_error(errno), "cannot open {}: {}", path, reason_of(errno));
-    }
+    if (fd_ < 0) fail_to_open(path, errno);
     struct stat status {};
     const bool known = ::fstat(fd_, &status) == 0;
     if (!known || !S_ISREG(status.st_mode)) {

@@ -10,7 +10,7 @@ namespace quarot::io {
 
 class File {
   public:
-    // Follows symlinks. Error{NotFound} if missing or unreadable, or not a regular file.
+    // Follows symlinks. Error{NotFound} if missing, unreadable, no regular file, a link to nowhere.
     explicit File(const std::string& path);
     ~File();
     File(File&& other) noexcept;

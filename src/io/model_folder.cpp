@@ -9,6 +9,8 @@
 #include <string_view>
 
 #include "core/error.h"
+#include "core/log.h"
+#include "io/file_listing.h"
 #include "io/limits.h"
 #include "io/text.h"
 
@@ -18,6 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kOurEnding = ".safetensors";
+constexpr const char* kAdapterConfig = "adapter_config.json";
 constexpr std::array<std::string_view, 6> kForeignEndings = {".gguf", ".ggml", ".bin",
                                                              ".pt",   ".pth",  ".ckpt"};
 // What training leaves beside the weights.
@@ -65,6 +68,26 @@ std::string conversion_of(const fs::path& name) {
         is_gguf ? ", gguf_file=NAME" : "", is_gguf ? ", and the same with AutoTokenizer" : "");
 }
 
+void refuse_adapter(const std::string& folder) {
+    if (!is_listed((fs::path(folder) / kAdapterConfig).string())) return;
+    fail(
+        ErrorCode::Unsupported,
+        "{} holds an adapter ({}) and no model of its own; merge it into its base model first with "
+        "the peft package: AutoPeftModelForCausalLM.from_pretrained(FOLDER).merge_and_unload()"
+        ".save_pretrained(OUT), and put the base model's tokenizer files into OUT",
+        printable(folder), kAdapterConfig);
+}
+
+// What the hub's clients keep: models--OWNER--NAME/snapshots/REVISION.
+void refuse_cache_of_hub(const std::string& folder) {
+    std::error_code error;
+    if (!fs::is_directory(fs::path(folder) / "snapshots", error)) return;
+    fail(
+        ErrorCode::NotFound,
+        "{} is a cache of the hub, expected the folder of one version, which lies in its snapshots",
+        printable(folder));
+}
+
 }  // namespace
 
 void expect_folder(const std::string& path) {
@@ -84,7 +107,11 @@ void expect_folder(const std::string& path) {
 
 void refuse_other_weights(const std::string& folder) {
     const fs::path base(folder);
-    if (is_there(base / kShardIndexName) || is_there(base / kWeightsName)) return;
+    for (const char* name : {kShardIndexName, kWeightsName}) {
+        if (is_listed((base / name).string())) return;
+    }
+    refuse_adapter(folder);
+    refuse_cache_of_hub(folder);
     if (const fs::path ours = first_in(folder, is_ours); !ours.empty()) {
         fail(ErrorCode::NotFound,
              "{} holds {}, but neither {} nor {}, which names the shards; is this a folder as the "
@@ -97,6 +124,19 @@ void refuse_other_weights(const std::string& folder) {
     fail(ErrorCode::Unsupported,
          "{} holds {} and no safetensors, which is the only format read; {}", printable(folder),
          printable(other.string()), conversion_of(other));
+}
+
+bool reads_single_file(const std::string& folder) {
+    const fs::path base(folder);
+    if (is_there(base / kWeightsName)) return true;
+    return is_listed((base / kWeightsName).string()) &&
+           !is_listed((base / kShardIndexName).string());
+}
+
+void warn_of_adapter(const std::string& folder) {
+    if (!is_listed((fs::path(folder) / kAdapterConfig).string())) return;
+    log_warning("{} holds an adapter ({}) beside its weights; it is not applied", folder,
+                kAdapterConfig);
 }
 
 }  // namespace quarot::io

@@ -12,8 +12,17 @@ inline constexpr const char* kShardIndexName = "model.safetensors.index.json";
 // weights.
 void expect_folder(const std::string& path);
 
-// Error{Unsupported} with advice if the weights of a folder are in a format that is not read
-// (.gguf, .bin, .pth and the like); Error{NotFound} if they are in safetensors under other names.
+// Of a folder with neither model.safetensors nor an index: Error{Unsupported} with advice if its
+// weights are in a format that is not read (.gguf, .bin, .pth and the like) or those of an adapter;
+// Error{NotFound} if they are in safetensors under other names, or in folders of the hub's cache.
 void refuse_other_weights(const std::string& folder);
+
+// Whether a checkpoint is read from model.safetensors rather than from the shards of the index, as
+// the transformers package does: if it is there. Of two links that lead nowhere it is the one to do
+// without.
+bool reads_single_file(const std::string& folder);
+
+// Says of a folder with whole weights that an adapter which lies beside them is not applied.
+void warn_of_adapter(const std::string& folder);
 
 }  // namespace quarot::io

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <fstream>
 
 #include "core/expect_error.h"
@@ -61,6 +62,27 @@ TEST(ModelFolder, SafetensorsUnderOtherNamesAreNamedRatherThanWhatLiesBesideThem
     touch(dir / "optimizer.bin.bin");
     touch(dir / "consolidated.safetensors");
     expect_error(ErrorCode::NotFound, {"consolidated.safetensors", kWeightsName},
+                 [&] { refuse_other_weights(dir.path()); });
+}
+
+TEST(ModelFolder, AdaptersAreToBeMerged) {
+    for (const char* weights : {"adapter_model.safetensors", "adapter_model.bin"}) {
+        const test::TempDir dir;
+        touch(dir / weights);
+        touch(dir / "adapter_config.json");
+        expect_error(ErrorCode::Unsupported, {dir.path(), "adapter", "merge_and_unload"},
+                     [&] { refuse_other_weights(dir.path()); });
+        expect_error(ErrorCode::Unsupported, {"merge_and_unload"},
+                     [&] { Checkpoint::open(dir.path()); });
+        touch(dir / kWeightsName);
+        refuse_other_weights(dir.path());
+    }
+}
+
+TEST(ModelFolder, ACacheOfTheHubIsNoModel) {
+    const test::TempDir dir;
+    std::filesystem::create_directories(dir / "snapshots/12ab");
+    expect_error(ErrorCode::NotFound, {dir.path(), "snapshots"},
                  [&] { refuse_other_weights(dir.path()); });
 }
 

@@ -8,6 +8,8 @@
 
 #include "core/process.h"
 #include "folder/recipe_json.h"
+#include "io/checkpoint.h"
+#include "io/file_listing.h"
 #include "io/file_names.h"
 #include "io/hash.h"
 #include "io/model_folder.h"
@@ -35,8 +37,11 @@ constexpr std::array<std::string_view, 13> kCompanions = {"tokenizer.json",
 std::vector<std::string> companions_of(const std::string& folder) {
     std::vector<std::string> names;
     for (const std::string_view name : kCompanions) {
+        const fs::path path = fs::path(folder) / name;
         std::error_code error;
-        if (fs::is_regular_file(fs::path(folder) / name, error)) names.emplace_back(name);
+        if (io::is_listed(path.string()) && !fs::is_directory(path, error)) {
+            names.emplace_back(name);
+        }
     }
     return names;
 }
@@ -88,8 +93,7 @@ std::vector<std::string> input_files(const folder::SourceModel& source) {
     names.emplace_back("config.json");
     const std::vector<std::string> shards = source.checkpoint().files();
     for (const std::string& path : shards) names.push_back(fs::path(path).filename().string());
-    std::error_code error;
-    if (fs::exists(fs::path(source.folder()) / io::kShardIndexName, error)) {
+    if (!io::reads_single_file(source.folder())) {
         names.emplace_back(io::kShardIndexName);
     }
     std::sort(names.begin(), names.end());

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "io/file_listing.h"
 #include "io/limits.h"
 #include "io/text.h"
 
@@ -65,8 +66,7 @@ std::string advice(std::string_view name) {
 }  // namespace
 
 void refuse_other_tokenizer_files(const std::string& folder) {
-    std::error_code ignored;
-    if (std::filesystem::exists(std::filesystem::path(folder) / "tokenizer.json", ignored)) return;
+    if (io::is_listed((std::filesystem::path(folder) / "tokenizer.json").string())) return;
     const std::vector<std::string> names = names_in(folder);
     // A .bin file says least about what to do, so it comes last.
     for (bool bin : {false, true}) {

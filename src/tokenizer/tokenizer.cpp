@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "io/file_listing.h"
 #include "io/model_folder.h"
 #include "io/utf8.h"
 #include "tokenizer/limits.h"
@@ -56,11 +57,9 @@ Tokenizer Tokenizer::load(const std::string& folder) {
     io::expect_folder(folder);
     refuse_other_tokenizer_files(folder);
     const io::Json json = io::Json::parse_file((path / "tokenizer.json").string(), kLimits);
-    std::error_code ignored;
-    if (!std::filesystem::exists(path / "tokenizer_config.json", ignored)) {
-        return from_json(json, nullptr);
-    }
-    const auto config = io::Json::parse_file((path / "tokenizer_config.json").string());
+    const std::string config_path = (path / "tokenizer_config.json").string();
+    if (!io::is_listed(config_path)) return from_json(json, nullptr);
+    const auto config = io::Json::parse_file(config_path);
     return from_json(json, &config);
 }
 

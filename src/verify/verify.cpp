@@ -18,7 +18,7 @@
 #include "folder/tensor_plan.h"
 #include "folder/value_checks.h"
 #include "io/checkpoint.h"
-#include "io/file.h"
+#include "io/file_listing.h"
 #include "io/file_names.h"
 #include "io/hash.h"
 #include "io/limits.h"
@@ -42,11 +42,6 @@ std::string in_folder(const std::string& folder, const std::string& name) {
     return (fs::path(folder) / name).string();
 }
 
-bool is_there(const std::string& path) {
-    std::error_code ignored;
-    return fs::exists(path, ignored);
-}
-
 int64_t steps_of(int64_t bytes) {
     return bytes / kStepBytes + 1;
 }
@@ -57,12 +52,16 @@ int64_t file_bytes(const std::string& path) {
     return error ? 0 : static_cast<int64_t>(bytes);
 }
 
+// And links that lead nowhere, so that they are found out.
 std::vector<std::string> regular_files(const std::string& folder) {
     std::vector<std::string> names;
     std::error_code error;
     for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
         std::error_code unknown;
-        if (it->is_regular_file(unknown)) names.push_back(it->path().filename().string());
+        const bool leads_nowhere = it->is_symlink(unknown) && !it->exists(unknown);
+        if (leads_nowhere || it->is_regular_file(unknown)) {
+            names.push_back(it->path().filename().string());
+        }
     }
     if (error) fail(ErrorCode::NotFound, "cannot list {}: {}", folder, error.message());
     std::sort(names.begin(), names.end());
@@ -128,7 +127,7 @@ class Verifier {
 
     void read_record() {
         const std::string path = path_of(io::kProvenanceFile);
-        if (!is_there(path)) {
+        if (!io::is_listed(path)) {
             findings_.notes.push_back(fmt::format(
                 "there is no {}, so no digests are recorded to compare with", io::kProvenanceFile));
             return;
@@ -166,7 +165,7 @@ class Verifier {
             config_ = std::move(config);
         });
         const bool is_ours = config_ && config_->recipe.name != "none";
-        if (is_ours && !is_there(path_of(io::kProvenanceFile))) {
+        if (is_ours && !io::is_listed(path_of(io::kProvenanceFile))) {
             problems_.add(fmt::format("{} is missing, which every quantized folder has",
                                       path_of(io::kProvenanceFile)));
         }
@@ -174,7 +173,7 @@ class Verifier {
 
     void read_generation_config() {
         const std::string path = path_of("generation_config.json");
-        if (!is_there(path)) return;
+        if (!io::is_listed(path)) return;
         try_to([&] {
             model::ModelConfig end_tokens;
             folder::add_end_tokens(io::Json::parse_file(path), end_tokens);
@@ -193,7 +192,8 @@ class Verifier {
 
     std::vector<std::string> shards() {
         std::vector<std::string> shards;
-        if (!is_there(path_of(io::kShardIndexName))) return shards;
+        if (io::reads_single_file(folder_)) return shards;
+        if (!io::is_listed(path_of(io::kShardIndexName))) return shards;
         try_to([&] {
             const io::ShardIndex index =
                 io::parse_shard_index(io::Json::parse_file(path_of(io::kShardIndexName),
@@ -248,7 +248,8 @@ class Verifier {
     }
 
     void check_tokenizer() {
-        if (!is_there(path_of("tokenizer.json")) && !is_there(path_of("tokenizer.model"))) {
+        if (!io::is_listed(path_of("tokenizer.json")) &&
+            !io::is_listed(path_of("tokenizer.model"))) {
             findings_.notes.emplace_back("there is no tokenizer, so the model runs on ids alone");
             return;
         }

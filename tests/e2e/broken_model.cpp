@@ -1,5 +1,7 @@
 #include "e2e/broken_model.h"
 
+#include <filesystem>
+
 #include "e2e/expectations.h"
 #include "e2e/model_surgery.h"
 #include "e2e/program.h"
@@ -14,6 +16,13 @@ Damage config(const std::string& key, const io::Json& value) {
 
 Damage text_file(const std::string& name, const std::string& text) {
     return [=](const std::string& folder) { write_bytes(folder + "/" + name, text); };
+}
+
+Damage link_to_nowhere(const std::string& name) {
+    return [=](const std::string& folder) {
+        std::filesystem::remove(folder + "/" + name);
+        std::filesystem::create_symlink("../../blobs/12ab", folder + "/" + name);
+    };
 }
 
 void erase_member(io::Json& object, const std::string& key) {

@@ -39,6 +39,8 @@ inline std::string case_name(const testing::TestParamInfo<BrokenModel>& info) {
 Damage config(const std::string& key, const io::Json& value);
 // A file of the folder written or replaced.
 Damage text_file(const std::string& name, const std::string& text);
+// A file as the hub's cache leaves it when its blob is gone: a link to ../../blobs/12ab.
+Damage link_to_nowhere(const std::string& name);
 void erase_member(io::Json& object, const std::string& key);
 
 class BrokenModelTest : public testing::TestWithParam<BrokenModel> {

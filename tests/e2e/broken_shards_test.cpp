@@ -1,4 +1,5 @@
-// Broken sets of shards and indexes that lie about them.
+// Folders that are not all there: broken sets of shards, indexes that lie about them, links to
+// nowhere, an adapter alone.
 #include <filesystem>
 
 #include "e2e/broken_model.h"
@@ -37,6 +38,27 @@ const std::vector<BrokenModel> kBrokenShards = {
      sharded([](const std::string& f) { remove_file(f + "/model-00002-of-00003.safetensors"); }),
      kNotFound,
      {"model-00002-of-00003.safetensors"}},
+    {"ShardLinkToNowhere",
+     sharded(link_to_nowhere("model-00002-of-00003.safetensors")),
+     kNotFound,
+     {"model-00002-of-00003.safetensors", "link to ../../blobs/12ab"}},
+    {"GenerationConfigLinkToNowhere",
+     sharded(link_to_nowhere("generation_config.json")),
+     kNotFound,
+     {"generation_config.json", "link to ../../blobs/12ab"}},
+    {"ConfigLinkToNowhere",
+     link_to_nowhere("config.json"),
+     kNotFound,
+     {"config.json", "link to ../../blobs/12ab"}},
+    {"Adapter",
+     [](const std::string& f) {
+         std::filesystem::remove_all(f);
+         std::filesystem::create_directory(f);
+         write_bytes(f + "/adapter_config.json", "{}");
+         write_bytes(f + "/adapter_model.safetensors", "");
+     },
+     kUnsupported,
+     {"adapter", "merge_and_unload"}},
     {"ShardCutOff",
      sharded([](const std::string& f) { truncate_by(f + "/model-00003-of-00003.safetensors", 9); }),
      kCorrupt,

@@ -1,6 +1,8 @@
 // quarot verify from outside: what it prints, and the exit code that scripts ask for.
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "e2e/expectations.h"
 #include "e2e/model_surgery.h"
 #include "e2e/program.h"
@@ -44,6 +46,17 @@ TEST_F(VerifyCommand, TakesAPlainFolderAndSaysThatNothingIsRecorded) {
     expect_success(outcome);
     EXPECT_NE(outcome.out.find("not recorded"), std::string::npos);
     EXPECT_NE(outcome.out.find("no problems"), std::string::npos);
+}
+
+TEST_F(VerifyCommand, ALinkToNowhereIsAProblem) {
+    std::filesystem::create_symlink("../../blobs/12ab", model_ + "/LICENSE");
+    const Outcome outcome = run_program({"verify", model_, "--json"});
+    EXPECT_EQ(outcome.exit_code, kCheckFailed);
+    const io::Json json = outcome.json();
+    const auto& problems = json.at("problems").as_array();
+    ASSERT_EQ(problems.size(), 1u) << outcome.out;
+    EXPECT_NE(problems[0].as_string().find("LICENSE: it is a link to ../../blobs/12ab"),
+              std::string::npos);
 }
 
 TEST_F(VerifyCommand, EndsWithNineAndAllProblemsOnStdout) {
