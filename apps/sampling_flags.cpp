@@ -51,7 +51,7 @@ void SamplingFlags::declare(Args& args) {
     add({"--top-k", "N", "choose among the N most likely, 0: all [0]",
          [this](const Given& g) { given_.top_k = as_integer(g, 0, kAnyCount); }});
     add({"--top-p", "P", "choose among those that make up the share P [1]",
-         [this](const Given& g) { given_.top_p = as_number(g, 0.0f, 1.0f, true); }});
+         [this](const Given& g) { given_.top_p = as_number(g, 0.0f, 1.0f); }});
     add({"--min-p", "P", "drop those less likely than P times the best [0]",
          [this](const Given& g) { given_.min_p = as_number(g, 0.0f, 1.0f); }});
     add({"--repetition-penalty", "R", "make tokens that came already less likely [1]",

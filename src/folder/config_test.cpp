@@ -28,7 +28,6 @@ TEST(LlamaConfig, ReadsLlama2) {
     EXPECT_EQ(config.rope.theta, 10000.0);
     EXPECT_FALSE(config.tied_embeddings);
     EXPECT_EQ(config.bias, model::RoleSet());
-    EXPECT_EQ(config.bos, 1);
     EXPECT_EQ(config.eos, std::vector<int32_t>{2});
 }
 
@@ -93,14 +92,23 @@ TEST(LlamaConfig, ReadsBiases) {
 }
 
 TEST(LlamaConfig, ReadsTokensAsOneOrAListOrNone) {
-    const model::ModelConfig none =
-        read_text(changed(R"({"bos_token_id": null, "eos_token_id": null})"));
-    EXPECT_EQ(none.bos, -1);
-    EXPECT_TRUE(none.eos.empty());
-    const model::ModelConfig lists =
-        read_text(changed(R"({"bos_token_id": [5, 6], "eos_token_id": [7, 8, 7]})"));
-    EXPECT_EQ(lists.bos, 5);
-    EXPECT_EQ(lists.eos, (std::vector<int32_t>{7, 8}));
+    EXPECT_EQ(read_text(kLlama2).bos, 1);
+    EXPECT_EQ(read_text(changed(R"({"bos_token_id": [5, 6]})")).bos, 5);
+    for (const char* none : {"null", "-1", "[]"}) {
+        const std::string change = R"({"eos_token_id": )" + std::string(none) + "}";
+        EXPECT_TRUE(read_text(changed(change.c_str())).eos.empty()) << none;
+    }
+    EXPECT_EQ(read_text(changed(R"({"eos_token_id": [7, 8, 7]})")).eos,
+              (std::vector<int32_t>{7, 8}));
+}
+
+TEST(LlamaConfig, WhatIsNotUsedDoesNotRefuse) {
+    for (const char* change : {R"({"bos_token_id": -1})", R"({"bos_token_id": 128256})",
+                               R"({"bos_token_id": "<s>"})", R"({"pad_token_id": -1})",
+                               R"({"auto_map": {"AutoModelForCausalLM": "modeling.Same"}})"}) {
+        SCOPED_TRACE(change);
+        EXPECT_EQ(read_text(changed(change)).hidden, read_text(kLlama31).hidden);
+    }
 }
 
 TEST(RopeSpelling, NewAndOldMeanTheSame) {

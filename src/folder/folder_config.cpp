@@ -22,7 +22,14 @@ Recipe recipe_of(const io::Json& config) {
     }
     const io::Json* quantization = config.find("quantization_config");
     if (quantization == nullptr) return full_precision_recipe();
-    const io::Json& method = quantization->at("quant_method");
+    const io::Json* named = quantization->find("quant_method");
+    if (named == nullptr) {
+        fail(ErrorCode::Unsupported,
+             "{} names no quant_method, so another program made it, and this version reads "
+             "unquantized models and its own",
+             quantization->place());
+    }
+    const io::Json& method = *named;
     if (method.as_string() == "quarot") return recipe_from_json(*quantization);
     fail(ErrorCode::Unsupported,
          "{} is \"{}\", and this version reads unquantized models and its own (\"quarot\")",

@@ -2,10 +2,10 @@
 
 #include <filesystem>
 #include <string_view>
-#include <system_error>
 
 #include "core/error.h"
 #include "folder/limits.h"
+#include "io/file_listing.h"
 #include "model/limits.h"
 
 namespace quarot::folder {
@@ -31,6 +31,7 @@ std::optional<float> read_number(const io::Json& object, std::string_view key, L
 std::optional<int64_t> read_top_k(const io::Json& object) {
     const io::Json* found = object.find("top_k");
     if (found == nullptr) return std::nullopt;
+    if (found->is_int() && found->as_int() == -1) return 0;  // as other programs say "off"
     return found->as_int(0, limits::kVocabulary);
 }
 
@@ -48,7 +49,7 @@ GenerationDefaults read_generation_defaults(const io::Json& generation) {
     defaults.temperature =
         read_number(generation, "temperature", Least::Zero, limits::kMaxTemperature);
     defaults.top_k = read_top_k(generation);
-    defaults.top_p = read_number(generation, "top_p", Least::AboveZero, 1.0f);
+    defaults.top_p = read_number(generation, "top_p", Least::Zero, 1.0f);
     defaults.min_p = read_number(generation, "min_p", Least::Zero, 1.0f);
     defaults.repetition_penalty = read_number(generation, "repetition_penalty", Least::AboveZero,
                                               limits::kMaxRepetitionPenalty);
@@ -65,10 +66,9 @@ GenerationDefaults read_generation_defaults(const io::Json& generation) {
 }
 
 GenerationDefaults generation_defaults_of(const std::string& folder) {
-    const auto path = std::filesystem::path(folder) / "generation_config.json";
-    std::error_code error;
-    if (!std::filesystem::exists(path, error)) return {};
-    return read_generation_defaults(io::Json::parse_file(path.string()));
+    const std::string path = (std::filesystem::path(folder) / "generation_config.json").string();
+    if (!io::is_listed(path)) return {};
+    return read_generation_defaults(io::Json::parse_file(path));
 }
 
 }  // namespace quarot::folder

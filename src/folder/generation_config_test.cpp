@@ -47,6 +47,12 @@ TEST(GenerationConfig, SamplesAtTemperatureOneWhereOnlyTheTemperatureIsMissing) 
     EXPECT_FALSE(read(R"({"repetition_penalty": 1.1})").temperature);
 }
 
+TEST(GenerationConfig, TakesTheLeastTopPAndTheOtherSpellingOfNoTopK) {
+    EXPECT_EQ(read(R"({"top_p": 0})").top_p, 0.0f);
+    EXPECT_EQ(read(R"({"top_p": 1e-60})").top_p, 0.0f);
+    EXPECT_EQ(read(R"({"top_k": -1})").top_k, 0);
+}
+
 TEST(GenerationConfig, RefusesWhatIsOutOfRange) {
     struct Bad {
         const char* key;
@@ -54,9 +60,9 @@ TEST(GenerationConfig, RefusesWhatIsOutOfRange) {
     };
     for (const auto& [key, value] :
          {Bad{"temperature", "-0.1"}, Bad{"temperature", "10.5"}, Bad{"temperature", "1e300"},
-          Bad{"temperature", "\"hot\""}, Bad{"temperature", "[1]"}, Bad{"top_k", "-1"},
-          Bad{"top_k", "2.5"}, Bad{"top_k", "9223372036854775807"}, Bad{"top_p", "0"},
-          Bad{"top_p", "1e-60"}, Bad{"top_p", "1.01"}, Bad{"min_p", "-1"}, Bad{"min_p", "2"},
+          Bad{"temperature", "\"hot\""}, Bad{"temperature", "[1]"}, Bad{"top_k", "-2"},
+          Bad{"top_k", "2.5"}, Bad{"top_k", "9223372036854775807"}, Bad{"top_p", "-0.1"},
+          Bad{"top_p", "1.01"}, Bad{"min_p", "-1"}, Bad{"min_p", "2"},
           Bad{"repetition_penalty", "0"}, Bad{"repetition_penalty", "1e9"}, Bad{"do_sample", "1"},
           Bad{"do_sample", "\"yes\""}}) {
         const std::string text = std::string("{\"") + key + "\": " + value + "}";

@@ -260,7 +260,9 @@ TEST_F(SourceModelTest, ForeignQuantizationIsNamed) {
     model.config.set("quantization_config", io::Json::Object{{"quant_method", "gptq"}});
     expect_refused(model, ErrorCode::Unsupported, {"quant_method", "gptq", "quarot"});
     model.config.set("quantization_config", io::Json::Object{{"load_in_4bit", true}});
-    expect_refused(model, ErrorCode::Corrupt, {"quantization_config", "quant_method"});
+    expect_refused(model, ErrorCode::Unsupported, {"quantization_config", "quant_method"});
+    model.config.set("quantization_config", io::Json::Object{});
+    expect_refused(model, ErrorCode::Unsupported, {"quantization_config", "quant_method"});
     model = make_tiny_model({});
     model.config.set("compression_config", io::Json::Object{});
     expect_refused(model, ErrorCode::Unsupported, {"compression_config"});

@@ -157,7 +157,7 @@ void check_sampling(const SamplingOptions& o) {
     require(o.temperature >= 0.0f && o.temperature <= kHottest, "--temp", o.temperature,
             fmt::format("0 to {}", kHottest));
     require(o.top_k >= 0, "--top-k", static_cast<double>(o.top_k), "0 or more");
-    require(o.top_p > 0.0f && o.top_p <= 1.0f, "--top-p", o.top_p, "above 0 and at most 1");
+    require(o.top_p >= 0.0f && o.top_p <= 1.0f, "--top-p", o.top_p, "0 to 1");
     require(o.min_p >= 0.0f && o.min_p <= 1.0f, "--min-p", o.min_p, "0 to 1");
     require(o.repetition_penalty > 0.0f && o.repetition_penalty <= kMostPenalty,
             "--repetition-penalty", o.repetition_penalty,

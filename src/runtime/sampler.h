@@ -14,7 +14,7 @@ namespace quarot::runtime {
 struct SamplingOptions {
     float temperature = 0.0f;         // 0: greedy, the rest is ignored but the penalty
     int64_t top_k = 0;                // 0: off
-    float top_p = 1.0f;               // 1: off; keeps the fewest likeliest that reach this share
+    float top_p = 1.0f;               // 1: off; the fewest likeliest, one at least, of this share
     float min_p = 0.0f;               // 0: off; relative to the best probability
     float repetition_penalty = 1.0f;  // 1: off; once for each token in the history, however often
                                       // it came: divides positive, multiplies negative logits

@@ -77,10 +77,12 @@ TEST(Sampler, TopKOfOneIsGreedyWhateverTheTemperature) {
     EXPECT_EQ(sample(logits, {}, {.temperature = 10.0f, .top_k = 1}, random), 1);
 }
 
-TEST(Sampler, TheSmallestTopPKeepsOne) {
-    const float least = std::numeric_limits<float>::denorm_min();
-    EXPECT_EQ(ids_of(candidates(kLogits, {}, {.temperature = 1.0f, .top_p = least})),
-              (std::vector<int32_t>{0}));
+TEST(Sampler, TheSmallestTopPsKeepOne) {
+    for (const float least : {std::numeric_limits<float>::denorm_min(), 0.0f}) {
+        check_sampling({.temperature = 1.0f, .top_p = least});
+        EXPECT_EQ(ids_of(candidates(kLogits, {}, {.temperature = 1.0f, .top_p = least})),
+                  (std::vector<int32_t>{0}));
+    }
 }
 
 TEST(Sampler, MinusInfinityIsATokenThatCannotCome) {
@@ -156,7 +158,7 @@ TEST(PortableExp, HasTheseBits) {
 TEST(Sampler, RefusesValuesOutOfRange) {
     EXPECT_THROW(check_sampling({.temperature = -1.0f}), Error);
     EXPECT_THROW(check_sampling({.top_k = -1}), Error);
-    EXPECT_THROW(check_sampling({.top_p = 0.0f}), Error);
+    EXPECT_THROW(check_sampling({.top_p = -0.5f}), Error);
     EXPECT_THROW(check_sampling({.min_p = 1.5f}), Error);
     EXPECT_THROW(check_sampling({.repetition_penalty = 0.0f}), Error);
     EXPECT_NO_THROW(check_sampling({}));

@@ -56,9 +56,12 @@ void Bpe::refuse_unsupported(const io::Json& model) {
         fail(ErrorCode::Unsupported, "{} is \"{}\", expected \"BPE\", the only kind of model here",
              type->place(), io::printable(type->as_string()));
     }
-    if (const io::Json* dropout = model.find("dropout")) {
-        fail(ErrorCode::Unsupported, "{} is not null: random merges cannot be reproduced",
-             dropout->place());
+    const io::Json* dropout = model.find("dropout");
+    if (dropout != nullptr && dropout->as_double() != 0.0) {
+        fail(ErrorCode::Unsupported,
+             "{} is {}, expected null or 0: random merges cannot be "
+             "reproduced",
+             dropout->place(), dropout->as_double());
     }
     refuse_unless_empty(model, "continuing_subword_prefix");
     refuse_unless_empty(model, "end_of_word_suffix");

@@ -39,6 +39,13 @@ void expect_each(ErrorCode code, const std::vector<Case>& cases) {
     }
 }
 
+TEST(TokenizerFile, NoDropoutIsSpelledInTwoWays) {
+    for (const char* none : {"null", "0.0", "0"}) {
+        SCOPED_TRACE(none);
+        test::load(with({"model.dropout", none, ""}));
+    }
+}
+
 TEST(TokenizerFile, WhatWeDoNotHaveIsNamed) {
     expect_each(
         ErrorCode::Unsupported,

@@ -229,7 +229,7 @@ const std::vector<BrokenLine> kRuns = {
     {"TemperatureNegative", generate({"--temp", "-1"}), kUsage, {"--temp", "-1"}},
     {"TemperatureNan", generate({"--temp", "nan"}), kUsage, {"--temp", "nan"}},
     {"TopKNegative", generate({"--top-k", "-5"}), kUsage, {"--top-k"}},
-    {"TopPZero", generate({"--top-p", "0"}), kUsage, {"--top-p"}},
+    {"TopPBelowZero", generate({"--top-p", "-0.1"}), kUsage, {"--top-p"}},
     {"MinPAboveOne", generate({"--min-p", "1.5"}), kUsage, {"--min-p", "1.5"}},
     {"RepetitionPenaltyZero",
      generate({"--repetition-penalty", "0"}),

@@ -85,17 +85,24 @@ const std::vector<BrokenModel> kValues = {
     value("TiedIsANumber", "tie_word_embeddings", 1),
     value("BiasIsAText", "attention_bias", "yes"),
     {"BiasWithoutTensors", config("mlp_bias", true), kCorrupt, {"config.json", "bias"}},
-    value("BosBeyondTheVocabulary", "bos_token_id", 272),
-    value("BosNegative", "bos_token_id", -2),
     value("EosText", "eos_token_id", "</s>"),
     value("EosListOfTexts", "eos_token_id", io::Json::Array{"</s>"}),
     value("EosListTooLong", "eos_token_id", io::Json::Array(257, io::Json(1))),
-    value("CodeOfItsOwn", "auto_map", io::Json::Object{{"AutoModel", "x.py"}}, kUnsupported),
+    {"CodeOfItsOwn",
+     [](const std::string& folder) {
+         edit_json(folder + "/config.json", [](io::Json& json) {
+             json.set("architectures", io::Json::Array{"OurLM"});
+             json.set("auto_map", io::Json::Object{{"AutoModel", "x.py"}});
+         });
+     },
+     kUnsupported,
+     {"config.json", "auto_map", "OurLM"}},
     value("TwoArchitectures", "architectures",
           io::Json::Array{"LlamaForCausalLM", "MistralForCausalLM"}),
     value("ArchitectureIsAText", "architectures", "LlamaForCausalLM"),
     value("CompressedByAnother", "compression_config", io::Json::Object{}, kUnsupported),
-    value("QuantizationWithoutMethod", "quantization_config", io::Json::Object{{"bits", 4}}),
+    value("QuantizationWithoutMethod", "quantization_config", io::Json::Object{{"bits", 4}},
+          kUnsupported),
     {"NestedBeyondTheLimit",
      text_file("config.json", R"({"a":)" + std::string(32, '[') + std::string(32, ']') + "}"),
      kCorrupt,
@@ -114,7 +121,7 @@ const std::vector<BrokenModel> kGeneration = {
     generation("CutOff", R"({"eos_token_id": [2,)"),
     generation("IsAList", "[2]"),
     generation("EosText", R"({"eos_token_id": "</s>"})", {"eos_token_id"}),
-    generation("EosNegative", R"({"eos_token_id": -1})", {"eos_token_id"}),
+    generation("EosNegative", R"({"eos_token_id": -2})", {"eos_token_id"}),
     generation("EosFraction", R"({"eos_token_id": 2.5})", {"eos_token_id"}),
     generation("EosBeyondInt", R"({"eos_token_id": 4294967296})", {"eos_token_id"}),
     generation("EosNested", R"({"eos_token_id": [[2]]})", {"eos_token_id"}),

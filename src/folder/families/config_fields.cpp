@@ -101,13 +101,15 @@ int32_t read_bos(const io::Json& config, int64_t vocab) {
     if (bos == nullptr) return -1;
     if (bos->is_array() && bos->as_array().empty()) return -1;
     const io::Json& id = bos->is_array() ? bos->as_array().front() : *bos;
-    return static_cast<int32_t>(id.as_int(0, vocab - 1));
+    const bool is_token = id.is_int() && id.as_int() >= 0 && id.as_int() < vocab;
+    return is_token ? static_cast<int32_t>(id.as_int()) : -1;
 }
 
 std::vector<int32_t> read_eos(const io::Json& config) {
     const io::Json* eos = config.find("eos_token_id");
     if (eos == nullptr) return {};
     constexpr int64_t kMaxId = std::numeric_limits<int32_t>::max();
+    if (eos->is_int() && eos->as_int() == -1) return {};
     if (!eos->is_array()) return {static_cast<int32_t>(eos->as_int(0, kMaxId))};
     const io::Json::Array& ids = eos->as_array();
     if (ids.size() > limits::kEndTokens) {

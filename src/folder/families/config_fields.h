@@ -33,9 +33,9 @@ double required_real(const io::Json& config, std::string_view key, RealRange ran
 void check_window(const io::Json& config, std::string_view key, int64_t absent,
                   const model::ModelConfig& model);
 
-// "bos_token_id": the first of a list; -1 if null or absent.
+// "bos_token_id": the first of a list; -1 if null, absent or no token of the vocabulary.
 int32_t read_bos(const io::Json& config, int64_t vocab);
-// "eos_token_id": one id or a list, none if null or absent.
+// "eos_token_id": one id or a list, none if null, -1 or absent.
 std::vector<int32_t> read_eos(const io::Json& config);
 
 // What "attention_bias" and "mlp_bias" speak of.

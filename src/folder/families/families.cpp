@@ -58,17 +58,17 @@ const Family& family_of(const io::Json& config) {
         fail(ErrorCode::Corrupt, "{} has {} entries, expected one of {}", architectures.place(),
              architectures.as_array().size(), supported_architectures());
     }
-    const io::Json* code = config.find("auto_map");
     const std::string& wanted = architectures.as_array().front().as_string();
     for (const Family& family : families()) {
         const auto& names = family.architectures;
-        const bool is_known = std::find(names.begin(), names.end(), wanted) != names.end();
-        if (is_known && (code == nullptr || family.has_plain_code)) return family;
+        if (std::find(names.begin(), names.end(), wanted) != names.end()) return family;
     }
-    if (code != nullptr) {
+    // Beside an architecture of ours it is the same network, written by the model's makers.
+    if (const io::Json* code = config.find("auto_map")) {
         fail(ErrorCode::Unsupported,
-             "{} asks for code of the model's own, which is never run; supported are plain {}",
-             code->place(), supported_architectures());
+             "{} asks for code of the model's own for \"{}\", which is never run; supported are "
+             "plain {}",
+             code->place(), io::printable(wanted), supported_architectures());
     }
     fail(ErrorCode::Unsupported, "{} is \"{}\", and this version supports {}",
          architectures.place(), io::printable(wanted), supported_architectures());

@@ -45,8 +45,6 @@ struct Family {
     // Where an original folder has a linear; our own folders have the names of stored_names.h.
     TensorSlice (*linear)(const model::LinearId& id,
                           const model::ModelConfig& config) = whole_tensor;
-    // Do its folders bring code of their own for an architecture that is plain?
-    bool has_plain_code = false;
 };
 
 // The family of a config.json; Error{Unsupported} naming what is supported.

@@ -44,10 +44,7 @@ TensorSlice linear(const model::LinearId& id, const model::ModelConfig& config) 
 
 }  // namespace
 
-extern constinit const Family kPhi3Family = {.name = "phi3",
-                                             .architectures = kArchitectures,
-                                             .read_config = read_config,
-                                             .linear = linear,
-                                             .has_plain_code = true};
+extern constinit const Family kPhi3Family = {
+    .name = "phi3", .architectures = kArchitectures, .read_config = read_config, .linear = linear};
 
 }  // namespace quarot::folder
