@@ -18,8 +18,10 @@
 #include "core/process.h"
 #include "folder/recipe_json.h"
 #include "folder/source_model.h"
+#include "io/file_listing.h"
 #include "kernels/backend.h"
 #include "quantize/quantize_model.h"
+#include "tokenizer/added_beyond.h"
 
 namespace quarot::apps {
 
@@ -113,10 +115,21 @@ void advise(const QuantizeFlags& flags, const Folders& folders) {
             "the output is not smaller than the input: --dtype bf16 and --head-bits 8 shrink "
             "what is not quantized");
     }
-    std::error_code ignored;
-    if (!std::filesystem::exists(flags.in + "/tokenizer.json", ignored)) {
+    if (!io::is_listed(flags.in + "/tokenizer.json")) {
         log_warning("{} has no tokenizer.json, so {} has none either, and cannot read texts",
                     flags.in, flags.out);
+    }
+}
+
+// A model is quantized whatever its tokenizer is; its owner should know what the result can read.
+void warn_of_tokenizer(const folder::SourceModel& source) {
+    if (!io::is_listed(source.folder() + "/tokenizer.json")) return;
+    try {
+        const auto tokenizer = tokenizer::Tokenizer::load(source.folder());
+        const std::string note = tokenizer::note_of_added_beyond(tokenizer, source.config().vocab);
+        if (!note.empty()) log_warning("{}: {}", source.folder(), note);
+    } catch (const Error& error) {
+        log_warning("the quantized folder will read no texts: {}", error.what());
     }
 }
 
@@ -159,6 +172,7 @@ void work(QuantizeFlags& flags) {
     Folders folders;
     {
         const folder::SourceModel source = folder::SourceModel::open(flags.in);
+        warn_of_tokenizer(source);
         folders.bytes_in = weight_file_bytes(source.checkpoint());
         folders.rotation = describe_rotation(flags.options.recipe.rotation, source.config());
     }

@@ -67,9 +67,8 @@ Subject subject(io::Json model, const std::string& sections, bool lossless) {
     json.set("added_tokens", std::move(tokens));
     json.set("model", std::move(model));
     try {
-        return {
-            std::make_unique<tokenizer::Tokenizer>(tokenizer::Tokenizer::from_json(json, nullptr)),
-            lossless};
+        return {std::make_unique<tokenizer::Tokenizer>(tokenizer::Tokenizer::from_json(json)),
+                lossless};
     } catch (const Error& error) {
         throw Finding(error.what());  // else every input would count as refused
     }

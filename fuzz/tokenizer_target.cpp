@@ -42,7 +42,8 @@ void run(std::string_view input) {
     const io::Json json = io::Json::parse(json_text, "tokenizer.json");
     std::optional<io::Json> config;
     if (!config_text.empty()) config = io::Json::parse(config_text, "tokenizer_config.json");
-    check_text(tokenizer::Tokenizer::from_json(json, config ? &*config : nullptr), input);
+    check_text(tokenizer::Tokenizer::from_json(json, {.config = config ? &*config : nullptr}),
+               input);
 }
 
 std::string model(const std::string& more) {

@@ -194,7 +194,7 @@ TEST(ChatTemplate, MarksWhatTheUserTyped) {
 
 TEST(ChatTemplate, SpecialTokensInUserTextStayText) {
     const auto tokenizer = tokenizer::Tokenizer::from_json(
-        io::Json::parse(test::tiny_tokenizer_json(), "tokenizer.json"), nullptr);
+        io::Json::parse(test::tiny_tokenizer_json(), "tokenizer.json"));
     const auto source = ChatTemplate::parse("<s>{{ messages[0].content }}</s>", {});
     const auto ids = [&](const std::string& content) {
         return encode(tokenizer, source.render(std::vector<Message>{{"user", content}}));

@@ -13,27 +13,6 @@
 namespace quarot::tokenizer {
 namespace {
 
-bool flag(const io::Json& token, std::string_view key, bool otherwise) {
-    const io::Json* value = token.find(key);
-    return value == nullptr ? otherwise : value->as_bool();
-}
-
-AddedToken parse_token(const io::Json& json) {
-    const bool special = flag(json, "special", false);
-    AddedToken token{.id = parse_id(json.at("id")),
-                     .content = json.at("content").as_string(),
-                     .special = special,
-                     .normalized = flag(json, "normalized", !special),
-                     .lstrip = flag(json, "lstrip", false),
-                     .rstrip = flag(json, "rstrip", false),
-                     .single_word = flag(json, "single_word", false)};
-    if (token.content.empty() || token.content.size() > limits::kAddedTokenBytes) {
-        fail(ErrorCode::Corrupt, "{} has {} bytes, expected 1 to {}", json.at("content").place(),
-             token.content.size(), limits::kAddedTokenBytes);
-    }
-    return token;
-}
-
 std::string normalized_form(const AddedToken& token, Normalizer::Worker& normalizer,
                             const std::string& place) {
     std::string form = normalizer.apply(token.content);
@@ -52,26 +31,24 @@ std::string normalized_form(const AddedToken& token, Normalizer::Worker& normali
 
 }  // namespace
 
-AddedTokens::AddedTokens(const io::Json* json, const Normalizer& normalizer,
+AddedTokens::AddedTokens(std::vector<DeclaredToken> declared, const Normalizer& normalizer,
                          Vocabulary& vocabulary) {
-    if (json == nullptr) return;
     std::vector<AddedToken> raw;
     std::vector<AddedToken> normalized;
     Normalizer::Worker worker(normalizer);
     size_t bytes = 0;
-    for (const io::Json& item : json->as_array()) {
-        AddedToken token = parse_token(item);
-        vocabulary.add(token.content, token.id, item.place());
+    for (auto& [token, place] : declared) {
+        vocabulary.add(token.content, token.id, place);
         if (token.special) special_.insert(token.id);
         if (token.normalized) {
-            std::string form = normalized_form(token, worker, item.place());
+            std::string form = normalized_form(token, worker, place);
             if (form != token.content) forms_[token.id] = form;
             token.content = std::move(form);
         }
         bytes += token.content.size();
         if (bytes > limits::kAddedTokensBytes) {
             fail(ErrorCode::Unsupported, "{}: the added tokens have more than {} bytes together",
-                 json->place(), limits::kAddedTokensBytes);
+                 place, limits::kAddedTokensBytes);
         }
         (token.normalized ? normalized : raw).push_back(std::move(token));
     }

@@ -7,7 +7,7 @@
 #include <unordered_set>
 #include <vector>
 
-#include "io/json.h"
+#include "tokenizer/declared_tokens.h"
 #include "tokenizer/normalizer.h"
 #include "tokenizer/token_finder.h"
 #include "tokenizer/vocabulary.h"
@@ -16,8 +16,9 @@ namespace quarot::tokenizer {
 
 class AddedTokens {
   public:
-    // Reads added_tokens and puts them into the vocabulary.
-    AddedTokens(const io::Json* json, const Normalizer& normalizer, Vocabulary& vocabulary);
+    // Puts the tokens into the vocabulary.
+    AddedTokens(std::vector<DeclaredToken> declared, const Normalizer& normalizer,
+                Vocabulary& vocabulary);
 
     bool is_special(int32_t id) const { return special_.contains(id); }
     // Whether decoding without special tokens leaves it out: the form that decoding takes it for

@@ -46,6 +46,11 @@ std::vector<int32_t> suffix_for(const Tokenizer::Impl& impl) {
     return suffix;
 }
 
+std::optional<io::Json> read_if_listed(const std::string& path) {
+    if (!io::is_listed(path)) return std::nullopt;
+    return io::Json::parse_file(path);
+}
+
 }  // namespace
 
 Tokenizer::Tokenizer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -57,14 +62,19 @@ Tokenizer Tokenizer::load(const std::string& folder) {
     io::expect_folder(folder);
     refuse_other_tokenizer_files(folder);
     const io::Json json = io::Json::parse_file((path / "tokenizer.json").string(), kLimits);
-    const std::string config_path = (path / "tokenizer_config.json").string();
-    if (!io::is_listed(config_path)) return from_json(json, nullptr);
-    const auto config = io::Json::parse_file(config_path);
-    return from_json(json, &config);
+    const auto config = read_if_listed((path / "tokenizer_config.json").string());
+    const auto added = read_if_listed((path / "added_tokens.json").string());
+    const auto special_map = read_if_listed((path / "special_tokens_map.json").string());
+    const auto pointer = [](const std::optional<io::Json>& file) {
+        return file ? &*file : nullptr;
+    };
+    return from_json(json, {.config = pointer(config),
+                            .added_tokens = pointer(added),
+                            .special_map = pointer(special_map)});
 }
 
-Tokenizer Tokenizer::from_json(const io::Json& tokenizer, const io::Json* config) {
-    return Tokenizer(std::make_unique<Impl>(tokenizer, config));
+Tokenizer Tokenizer::from_json(const io::Json& tokenizer, const FilesBeside& beside) {
+    return Tokenizer(std::make_unique<Impl>(tokenizer, beside));
 }
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text, AddBos bos,
@@ -95,6 +105,14 @@ std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special) c
 
 int64_t Tokenizer::vocabulary_size() const {
     return impl_->vocabulary.size();
+}
+
+int64_t Tokenizer::model_vocabulary_size() const {
+    return impl_->vocabulary.model_size();
+}
+
+const std::string& Tokenizer::source() const {
+    return impl_->source;
 }
 
 const std::string& Tokenizer::token(int32_t id) const {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "io/json.h"
+#include "tokenizer/files_beside.h"
 #include "tokenizer/text_range.h"
 
 namespace quarot::tokenizer {
@@ -23,11 +24,12 @@ enum class AddBos { Auto, On, Off, None };
 
 class Tokenizer {
   public:
-    // Reads tokenizer.json (and tokenizer_config.json for the names of special tokens) of a model
-    // folder. Error{NotFound}, Error{Corrupt}, or Error{Unsupported} naming the construct.
+    // Reads tokenizer.json of a model folder, and what the files beside it add to it: the names of
+    // special tokens, and added tokens that it lacks. Error{NotFound}, Error{Corrupt}, or
+    // Error{Unsupported} naming the construct.
     static Tokenizer load(const std::string& folder);
-    // Of what the files hold; `config` may be nullptr.
-    static Tokenizer from_json(const io::Json& tokenizer, const io::Json* config);
+    // Of what the files hold.
+    static Tokenizer from_json(const io::Json& tokenizer, const FilesBeside& beside = {});
     Tokenizer(Tokenizer&&) noexcept;
     ~Tokenizer();
 
@@ -41,7 +43,9 @@ class Tokenizer {
     // The text of the ids; special tokens are left out if skip_special.
     std::string decode(std::span<const int32_t> ids, bool skip_special = true) const;
 
-    int64_t vocabulary_size() const;  // highest id + 1
+    int64_t vocabulary_size() const;        // highest id + 1
+    int64_t model_vocabulary_size() const;  // the same without added tokens
+    const std::string& source() const;      // where it came from, for messages
     // The token as the vocabulary spells it; Error{Usage} if there is no such id.
     const std::string& token(int32_t id) const;
     std::optional<int32_t> id_of(std::string_view token) const;

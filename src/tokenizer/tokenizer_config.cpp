@@ -28,23 +28,30 @@ std::optional<bool> flag(const io::Json& config, std::string_view key) {
 
 }  // namespace
 
-TokenizerConfig::TokenizerConfig(const io::Json* json) {
-    if (json == nullptr) return;
-    for (std::string_view name : kNames) {
-        const io::Json* value = json->find(name);
-        if (value == nullptr) continue;
-        const io::Json& text = value->is_object() ? value->at("content") : *value;
-        if (!text.as_string().empty()) named_.emplace(name, text.as_string());
-    }
-    if (!rebuilds_post_processor(*json)) return;
-    adds_bos_ = flag(*json, "add_bos_token");
-    adds_eos_ = flag(*json, "add_eos_token");
+TokenizerConfig::TokenizerConfig(const FilesBeside& beside) {
+    const io::Json* config = beside.config;
+    if (config != nullptr) read_names(*config);
+    const bool is_recent = config != nullptr && config->find("added_tokens_decoder") != nullptr;
+    if (!is_recent && beside.special_map != nullptr) read_names(*beside.special_map);
+    if (config == nullptr || !rebuilds_post_processor(*config)) return;
+    adds_bos_ = flag(*config, "add_bos_token");
+    adds_eos_ = flag(*config, "add_eos_token");
 }
 
-std::optional<std::string> TokenizerConfig::named_token(std::string_view name) const {
+// The first file that has a name gives it.
+void TokenizerConfig::read_names(const io::Json& file) {
+    for (std::string_view name : kNames) {
+        const io::Json* value = file.find(name);
+        if (value == nullptr) continue;
+        const io::Json& text = value->is_object() ? value->at("content") : *value;
+        if (text.as_string().empty()) continue;
+        named_.emplace(name, NamedToken{text.as_string(), value->place()});
+    }
+}
+
+const TokenizerConfig::NamedToken* TokenizerConfig::named_token(std::string_view name) const {
     const auto found = named_.find(name);
-    if (found == named_.end()) return std::nullopt;
-    return found->second;
+    return found == named_.end() ? nullptr : &found->second;
 }
 
 }  // namespace quarot::tokenizer

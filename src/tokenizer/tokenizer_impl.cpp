@@ -33,12 +33,12 @@ Vocabulary parse_vocabulary(const io::Json& model) {
 }  // namespace
 
 std::optional<int32_t> Tokenizer::Impl::id_of_named(std::string_view name) const {
-    const std::optional<std::string> token = config.named_token(name);
-    if (!token) return std::nullopt;
-    const std::optional<int32_t> id = vocabulary.find(*token);
+    const TokenizerConfig::NamedToken* token = config.named_token(name);
+    if (token == nullptr) return std::nullopt;
+    const std::optional<int32_t> id = vocabulary.find(token->text);
     if (!id) {
-        fail(ErrorCode::Corrupt, "tokenizer_config.json: {} is \"{}\", which tokenizer.json lacks",
-             name, io::printable(*token));
+        fail(ErrorCode::Corrupt, "{} is \"{}\", which has no id in any file", token->place,
+             io::printable(token->text));
     }
     return id;
 }
@@ -49,16 +49,16 @@ std::optional<int32_t> Tokenizer::Impl::find_bos() const {
     return post_processor.before().front();
 }
 
-Tokenizer::Impl::Impl(const io::Json& json, const io::Json* config_json)
+Tokenizer::Impl::Impl(const io::Json& json, const FilesBeside& beside)
     : source((refuse_other_versions(json), json.place())),
       vocabulary(parse_vocabulary(json.at("model"))),
       normalizer(json.find("normalizer")),
-      added(json.find("added_tokens"), normalizer, vocabulary),
+      added(declared_tokens(json, beside, vocabulary), normalizer, vocabulary),
       pretokenizer(json.find("pre_tokenizer")),
       bpe(json.at("model"), vocabulary, pretokenizer.byte_level()),
       post_processor(json.find("post_processor"), vocabulary),
       decoder(json.find("decoder"), vocabulary),
-      config(config_json),
+      config(beside),
       bos(find_bos()),
       eos(id_of_named("eos_token")) {}
 

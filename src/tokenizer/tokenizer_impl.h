@@ -11,6 +11,7 @@
 #include "io/json.h"
 #include "tokenizer/added_tokens.h"
 #include "tokenizer/bpe.h"
+#include "tokenizer/declared_tokens.h"
 #include "tokenizer/decoder.h"
 #include "tokenizer/normalizer.h"
 #include "tokenizer/piece_encoder.h"
@@ -23,8 +24,8 @@
 namespace quarot::tokenizer {
 
 struct Tokenizer::Impl {
-    // `json` is a whole tokenizer.json, `config_json` tokenizer_config.json or nullptr.
-    Impl(const io::Json& json, const io::Json* config_json);
+    // `json` is a whole tokenizer.json.
+    Impl(const io::Json& json, const FilesBeside& beside);
     Impl(const Impl&) = delete;  // bpe points to vocabulary
     Impl& operator=(const Impl&) = delete;
 

@@ -35,6 +35,31 @@ class Quantize : public testing::Test {
     const std::string out_ = dir_ / "out";
 };
 
+TEST_F(Quantize, AnAddedTokenWithoutAnEmbeddingIsNotedAndVerifiesAsANote) {
+    edit_json(model_ + "/tokenizer.json", [](io::Json& json) {
+        json.set("added_tokens",
+                 io::Json::Array{io::Json::Object{{"id", 272}, {"content", "[PAD]"}}});
+    });
+    const std::string said = "\"[PAD]\" has id 272";
+    const Outcome outcome = run_program({"quantize", model_, out_, "--recipe", "quarot-rtn"});
+    expect_success(outcome);
+    EXPECT_NE(outcome.err.find(said), std::string::npos) << outcome.err;
+
+    const Outcome verified = run_program({"verify", out_, "--json"});
+    expect_success(verified);
+    const io::Json json = verified.json();
+    const auto& notes = json.at("notes").as_array();
+    ASSERT_EQ(notes.size(), 1u) << verified.out;
+    EXPECT_NE(notes[0].as_string().find(said), std::string::npos) << verified.out;
+}
+
+TEST_F(Quantize, ATokenizerThatCannotBeReadIsSaidBeforehand) {
+    write_bytes(model_ + "/tokenizer.json", "{}");
+    const Outcome outcome = run_program({"quantize", model_, out_, "--recipe", "quarot-rtn"});
+    expect_success(outcome);
+    EXPECT_NE(outcome.err.find("will read no texts"), std::string::npos) << outcome.err;
+}
+
 TEST_F(Quantize, TellsRecipeBitsAndErrorOfEachLayer) {
     const io::Json json = run({});
     expect_document(
