@@ -110,11 +110,21 @@ int64_t context_length(const folder::SourceModel& source, const GenerateFlags& f
         flags.context ? "; use a larger --ctx or a shorter prompt" : "");
 }
 
+// What config.json and generation_config.json name and, in a chat, tokenizer_config.json: many
+// models name the end of a turn there alone.
+std::vector<int32_t> end_tokens(const GenerateFlags& flags, const folder::SourceModel& source,
+                                const tokenizer::Tokenizer& tokenizer) {
+    std::vector<int32_t> tokens = source.config().eos;
+    if (flags.chat && tokenizer.eos()) tokens.push_back(*tokenizer.eos());
+    return tokens;
+}
+
 // Takes tokens as they are made, shows their text unless told not to, and says when to stop.
 class Listener {
   public:
-    Listener(const tokenizer::Tokenizer& tokenizer, std::vector<std::string> stops, bool show)
-        : stream_(tokenizer, std::move(stops)), show_(show) {}
+    Listener(const tokenizer::Tokenizer& tokenizer, std::span<const int32_t> prompt,
+             std::vector<std::string> stops, bool show)
+        : stream_(tokenizer, prompt, std::move(stops)), show_(show) {}
 
     Listener(const Listener&) = delete;
     Listener& operator=(const Listener&) = delete;
@@ -250,8 +260,8 @@ void work(const GenerateFlags& flags) {
     options.max_new_tokens = flags.n_tokens.value_or(context);
     options.sampling = sampling.options;
     options.seed = flags.sampling.seed;
-    if (!flags.ignore_eos) options.end_tokens = source.config().eos;
-    Listener listener(tokenizer, flags.stops, !flags.output.json);
+    if (!flags.ignore_eos) options.end_tokens = end_tokens(flags, source, tokenizer);
+    Listener listener(tokenizer, prompt, flags.stops, !flags.output.json);
     runtime::GenerateResult result =
         runtime::generate(engine, prompt, options, [&](int32_t id) { return listener.take(id); });
     listener.finish();

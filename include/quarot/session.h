@@ -42,7 +42,7 @@ enum class FinishReason {
 };
 
 struct GenerateResult {
-    std::string text;          // new text only
+    std::string text;          // new text only: what the new tokens add to that of the prompt
     std::vector<int32_t> ids;  // new tokens only; with a stop string, those up to its end
     FinishReason finish_reason = FinishReason::Length;
     int64_t prompt_tokens = 0;

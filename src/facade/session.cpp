@@ -75,9 +75,9 @@ runtime::GenerateOptions internal(const GenerateOptions& options,
 // Gathers the text as tokens come and passes it on.
 class Listener {
   public:
-    Listener(const tokenizer::Tokenizer& tokenizer, const GenerateOptions& options,
-             const TextCallback& on_text)
-        : stream_(tokenizer, options.stops), on_text_(on_text) {}
+    Listener(const tokenizer::Tokenizer& tokenizer, std::span<const int32_t> prompt,
+             const GenerateOptions& options, const TextCallback& on_text)
+        : stream_(tokenizer, prompt, options.stops), on_text_(on_text) {}
 
     bool take(int32_t id) {
         add(stream_.put(id));
@@ -151,7 +151,7 @@ GenerateResult Session::generate(std::span<const int32_t> prompt, const Generate
     const auto n_prompt = std::ssize(prompt);
     generation::positions_needed(n_prompt, std::nullopt, weights.n_positions, "");
     const runtime::GenerateOptions how = internal(options, weights.config.eos);
-    Listener listener(impl_->tokenizer(), options, on_text);
+    Listener listener(impl_->tokenizer(), prompt, options, on_text);
     runtime::GenerateResult made = runtime::generate(impl_->engine(), prompt, how,
                                                      [&](int32_t id) { return listener.take(id); });
     listener.finish();

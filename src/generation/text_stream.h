@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -11,11 +12,12 @@
 
 namespace quarot::generation {
 
-// The tokenizer must outlive it.
+// What new tokens add to the text of a prompt. The tokenizer must outlive it.
 class TextStream {
   public:
-    TextStream(const tokenizer::Tokenizer& tokenizer, std::vector<std::string> stops)
-        : decoder_(tokenizer), filter_(std::move(stops)) {}
+    TextStream(const tokenizer::Tokenizer& tokenizer, std::span<const int32_t> prompt,
+               std::vector<std::string> stops)
+        : decoder_(tokenizer, prompt), filter_(std::move(stops)) {}
 
     // The text that may be shown now; empty while a character or a stop string may be unfinished.
     std::string put(int32_t id) { return filter_.put(decoder_.put(id)); }

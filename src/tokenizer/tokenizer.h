@@ -66,6 +66,10 @@ class Tokenizer {
 class StreamDecoder {
   public:
     explicit StreamDecoder(const Tokenizer& tokenizer, bool skip_special = true);
+    // Goes on behind the text of these ids: put() and finish() give what is added to it. Where new
+    // ids change its end (the rest of a character), they give the new end.
+    StreamDecoder(const Tokenizer& tokenizer, std::span<const int32_t> before,
+                  bool skip_special = true);
     ~StreamDecoder();
     std::string put(int32_t id);
     std::string finish();

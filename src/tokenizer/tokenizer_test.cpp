@@ -194,6 +194,42 @@ TEST(StreamDecoder, PartsMakeUpTheWholeText) {
     EXPECT_EQ(text, " a\U0001F642b\uFFFD");
 }
 
+std::string added_text(const Tokenizer& tokenizer, const Ids& before, const Ids& added) {
+    StreamDecoder stream(tokenizer, before);
+    std::string text;
+    for (int32_t id : added) text += stream.put(id);
+    return text + stream.finish();
+}
+
+TEST(StreamDecoder, BehindAPromptGivesWhatIsAddedToItsText) {
+    io::Json with_ends = metaspace();
+    with_ends.set("decoder", test::parse(R"({"type": "BPEDecoder", "suffix": "\u2581"})"));
+    for (const io::Json& json : {metaspace(), with_ends, test::byte_level_model({{"h", "e"}})}) {
+        const Tokenizer tokenizer = test::load(json);
+        for (const Ids& before : {Ids{}, Ids{1}, Ids{1, 259}, Ids{262, 261}, Ids{260, 256}}) {
+            for (const Ids& added : {Ids{262, 262}, Ids{260, 2, 261}, Ids{259}, Ids{}}) {
+                Ids all = before;
+                all.insert(all.end(), added.begin(), added.end());
+                EXPECT_EQ(tokenizer.decode(before) + added_text(tokenizer, before, added),
+                          tokenizer.decode(all));
+            }
+        }
+    }
+}
+
+TEST(StreamDecoder, BehindAPromptTheFirstWordKeepsItsSpace) {
+    const Tokenizer tokenizer = test::load(metaspace());
+    EXPECT_EQ(added_text(tokenizer, {1, 262}, {262, 261}), " ab");
+    EXPECT_EQ(added_text(tokenizer, {1}, {262, 261}), "ab") << "at the start of a text";
+}
+
+TEST(StreamDecoder, BehindHalfACharacterGivesAllOfIt) {
+    const Tokenizer tokenizer = test::load(metaspace());
+    EXPECT_EQ(added_text(tokenizer, {260, 3 + 0xC3}, {3 + 0xA9, 261}), "\u00E9b");
+    EXPECT_EQ(added_text(tokenizer, {260, 3 + 0xC3}, {261}), "b") << "U+FFFD is of the prompt";
+    EXPECT_EQ(added_text(tokenizer, {260, 3 + 0xC3}, {}), "");
+}
+
 TEST(Tokenizer, CostsLittleForOneEndlessWord) {
     const Tokenizer tokenizer = byte_level();
     for (const char* word : {"a", " ", "'", "1", "h", "\n", "<"}) {

@@ -54,6 +54,30 @@ std::string ids_of(const std::string& text) {
     return io::Json(ids).dump(-1);
 }
 
+TEST_F(Chat, EndsAtTheTokenThatTheTokenizersConfigNames) {
+    write_bytes(model_ + "/chat_template.jinja", "{{ messages[0].content }}");
+    const int64_t first = json({"--chat", "-p", "hi"}).at("ids").as_array().front().as_int();
+    const io::Json tokenizer = io::Json::parse_file(model_ + "/tokenizer.json");
+    std::string name;
+    for (const auto& [token, id] : tokenizer.at("model").at("vocab").as_object()) {
+        if (id.as_int() == first) name = token;
+    }
+    ASSERT_NE(name, "") << first;
+    edit_json(model_ + "/tokenizer_config.json",
+              [&](io::Json& config) { config.set("eos_token", name); });
+
+    const auto reason_of = [&](const Words& flags) {
+        Words words = {"generate", model_, "-n", "3", "-p", "hi", "--json"};
+        words.insert(words.end(), flags.begin(), flags.end());
+        const Outcome outcome = run_program(words);
+        expect_success(outcome);
+        return outcome.json().at("finish_reason").as_string();
+    };
+    EXPECT_EQ(reason_of({"--chat"}), "eos");
+    EXPECT_EQ(reason_of({"--chat", "--ignore-eos"}), "length");
+    EXPECT_EQ(reason_of({}), "length") << "a plain text is no turn";
+}
+
 TEST_F(Chat, TellsWhichValuesComeFromTheFolder) {
     set_generation_config(R"({"temperature": 0.6, "top_k": 20})");
     const Outcome outcome = run({"--chat", "-p", "hi", "-v", "--top-k", "7"});

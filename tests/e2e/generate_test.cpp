@@ -56,6 +56,40 @@ TEST_F(Generate, ATokenWithoutAnEmbeddingIsAFaultOfTheFolder) {
     expect_success(run({"-p", "a", "-n", "1"}));
 }
 
+// Every token but "w" begins a word, as the marks of older Llamas say.
+std::string metaspace_tokenizer(int64_t n_tokens) {
+    io::Json::Object vocab = {{"w", 0}, {"\u2581", 1}};
+    for (int64_t id = 2; id < n_tokens; ++id) {
+        vocab.emplace_back("\u2581" + std::to_string(id), id);
+    }
+    io::Json json = io::Json::parse(R"({"version": "1.0",
+        "normalizer": {"type": "Prepend", "prepend": "\u2581"},
+        "decoder": {"type": "Sequence", "decoders": [
+            {"type": "Replace", "pattern": {"String": "\u2581"}, "content": " "},
+            {"type": "Fuse"}, {"type": "Strip", "content": " ", "start": 1, "stop": 0}]}})",
+                                    "tokenizer.json");
+    json.set("model",
+             io::Json::Object{
+                 {"type", "BPE"}, {"vocab", std::move(vocab)}, {"merges", io::Json::Array{}}});
+    return json.dump();
+}
+
+TEST_F(Generate, TheFirstNewWordKeepsItsSpace) {
+    write_bytes(model_ + "/tokenizer.json", metaspace_tokenizer(272));
+    const io::Json all = json({"-p", "w", "-n", "2", "--ignore-eos"});
+    std::string expected;
+    for (const io::Json& id : all.at("ids").as_array()) {
+        ASSERT_GE(id.as_int(), 2);
+        expected += " " + std::to_string(id.as_int());
+    }
+    EXPECT_EQ(all.at("text").as_string(), expected);
+
+    const std::string first = " " + all.at("ids").as_array().front().dump();
+    const io::Json stopped = json({"-p", "w", "-n", "2", "--ignore-eos", "--stop", first});
+    EXPECT_EQ(stopped.at("finish_reason").as_string(), "stop");
+    EXPECT_EQ(stopped.at("text").as_string(), "");
+}
+
 // As any other end: what was made is kept, the figures follow on a line of their own.
 TEST_F(Generate, AnInterruptedTextEndsItsLineAndTellsItsFigures) {
     const std::string model = dir_ / "long", shown = dir_ / "shown";
