@@ -10,6 +10,7 @@
 #include "folder/stored_linear.h"
 #include "folder/stored_names.h"
 #include "folder/tensor_plan.h"
+#include "folder/tied_head.h"
 #include "folder/value_checks.h"
 #include "io/file_listing.h"
 #include "io/model_folder.h"
@@ -47,6 +48,7 @@ SourceModel SourceModel::open(const std::string& folder) {
     if (const auto generation = read_generation_json(folder)) {
         add_end_tokens(*generation, model.config_);
     }
+    settle_tied_head(model.checkpoint_, model.config_);
     check_recipe_fits(model.recipe_, model.config_, model.config_json_);
     check_tensors(plan_tensors(*model.family_, model.config_, model.recipe_), model.checkpoint_);
     if (model.is_quantized()) model.hashes_ = TensorHashes::of_folder(folder);

@@ -138,6 +138,56 @@ TEST_F(SourceModelTest, TiedHeadIsTheEmbedding) {
     EXPECT_EQ(untied.parameter_count() - source.parameter_count(), 272 * 32);
 }
 
+// Larger than the rows that are compared at a time.
+TinyModel tied_with_a_head_of_its_own() {
+    TinyModel model = make_tiny_model({.vocab = 1100, .tied = true});
+    model.tensors["lm_head.weight"] = model.tensors.at("model.embed_tokens.weight");
+    return model;
+}
+
+TEST_F(SourceModelTest, ATiedHeadStoredTwiceIsTied) {
+    const SourceModel source = open(tied_with_a_head_of_its_own());
+    EXPECT_TRUE(source.config().tied_embeddings);
+}
+
+TEST_F(SourceModelTest, AnotherHeadThanTheTiedOneIsUsedWithAWord) {
+    TinyModel last_value = tied_with_a_head_of_its_own();
+    last_value.tensors.at("lm_head.weight").bytes.back() ^= std::byte{1};
+    TinyModel other_dtype = tied_with_a_head_of_its_own();
+    StoredTensor& head = other_dtype.tensors.at("lm_head.weight");
+    head = make_stored_tensor(DType::F16, head.shape, values_of(head));
+    for (const TinyModel& stored : {last_value, other_dtype}) {
+        testing::internal::CaptureStderr();
+        const SourceModel source = open(stored);
+        const std::string said = testing::internal::GetCapturedStderr();
+        EXPECT_NE(said.find("lm_head.weight holds other values"), std::string::npos) << said;
+        EXPECT_FALSE(source.config().tied_embeddings);
+        const Tensor used = source.dense({model::LinearRole::LmHead});
+        const StoredTensor& expected = stored.tensors.at("lm_head.weight");
+        EXPECT_EQ(used.dtype(), expected.dtype);
+        EXPECT_EQ(std::vector(used.data(), used.data() + used.bytes()), expected.bytes);
+    }
+}
+
+TEST_F(SourceModelTest, AHeadWithoutAnEmbeddingIsBoth) {
+    TinyModel stored = tied_with_a_head_of_its_own();
+    const std::vector<float> values = values_of(stored.tensors.at("lm_head.weight"));
+    stored.tensors.erase("model.embed_tokens.weight");
+    const SourceModel source = open(stored);
+    EXPECT_TRUE(source.config().tied_embeddings);
+    EXPECT_EQ(floats_of(source.embedding()), values);
+    EXPECT_EQ(floats_of(source.dense({model::LinearRole::LmHead})), values);
+    EXPECT_EQ(source.embedding_dtype(), DType::F32);
+}
+
+TEST_F(SourceModelTest, UntiedWeightsAreNotExchangedForEachOther) {
+    for (const char* name : {"lm_head.weight", "model.embed_tokens.weight"}) {
+        TinyModel model = make_tiny_model({});
+        model.tensors.erase(name);
+        expect_refused(model, ErrorCode::Corrupt, {name});
+    }
+}
+
 TEST_F(SourceModelTest, CountsParameters) {
     const TinyModel model = make_tiny_model({.attention_bias = true, .mlp_bias = true});
     int64_t elements = 0;
@@ -355,6 +405,7 @@ TEST_F(SourceModelTest, RecipesThatDoNotFitAreRefused) {
     quantization.set("head_bits", 4);
     bad.config.set("quantization_config", quantization);
     bad.config.set("tie_word_embeddings", true);
+    bad.tensors.erase("lm_head.weight");
     expect_refused(bad, ErrorCode::Corrupt, {"lm_head", "tie_word_embeddings"});
 }
 

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <filesystem>
 
+#include "core/check.h"
 #include "core/checked_math.h"
 #include "core/error.h"
 #include "core/log.h"
@@ -97,6 +98,11 @@ std::vector<std::string> Checkpoint::names() const {
     names.reserve(entries_.size());
     for (const auto& [name, entry] : entries_) names.push_back(name);
     return names;
+}
+
+void Checkpoint::add_name(const std::string& name, const std::string& stored) {
+    const bool is_new = entries_.emplace(name, entry(stored)).second;
+    QUAROT_CHECK(is_new, "{}", name);
 }
 
 const std::string& Checkpoint::file_of(const std::string& name) const {

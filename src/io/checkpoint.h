@@ -20,7 +20,10 @@ class Checkpoint {
     const std::string& folder() const { return folder_; }
     // Error{Corrupt} naming the tensor and folder if absent.
     const TensorInfo& info(const std::string& name) const;
+    bool contains(const std::string& name) const { return entries_.contains(name); }
     std::vector<std::string> names() const;  // sorted
+    // From now on the tensor `stored` can be read under `name`, too, which no other tensor has.
+    void add_name(const std::string& name, const std::string& stored);
     // The file a tensor stands in, for messages.
     const std::string& file_of(const std::string& name) const;
     // Paths of all shards, sorted.

@@ -103,9 +103,9 @@ std::vector<std::string> input_files(const folder::SourceModel& source) {
 io::Json output_config(const folder::SourceModel& source, const Recipe& recipe,
                        const OutputPlan& plan) {
     io::Json config = source.config_json();
-    if (source.config().tied_embeddings && !plan.tied_embeddings) {
-        config.set("tie_word_embeddings", false);
-    }
+    const io::Json* said = config.find("tie_word_embeddings");
+    const bool said_tied = said ? said->as_bool() : source.config().tied_embeddings;
+    if (said_tied && !plan.tied_embeddings) config.set("tie_word_embeddings", false);
     config.set("quantization_config", folder::to_json(recipe));
     return config;
 }

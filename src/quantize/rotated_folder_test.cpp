@@ -150,6 +150,17 @@ TEST_F(RotatedFolder, ATiedHeadStaysTiedWithoutRotation) {
     EXPECT_EQ(SourceModel::open(out).embedding_dtype(), DType::BF16);
 }
 
+TEST_F(RotatedFolder, AHeadThatOnlyTheConfigTiesIsWrittenAsItIs) {
+    test::TinyModel model = test::make_tiny_model({.tied = true});
+    test::StoredTensor head = model.tensors.at("model.embed_tokens.weight");
+    head.bytes.front() ^= std::byte{1};
+    model.tensors["lm_head.weight"] = head;
+    test::write_model(model, in);
+    quantize_model(in, out, with_recipe("rtn"));
+    EXPECT_FALSE(io::Json::parse_file(out + "/config.json").at("tie_word_embeddings").as_bool());
+    EXPECT_EQ(tensor_of(out, "lm_head.weight"), test::values_of(head));
+}
+
 TEST_F(RotatedFolder, ATiedHeadIsPartedByQuantizingIt) {
     write({.tied = true});
     Recipe recipe = named_recipe("rtn");

@@ -16,6 +16,7 @@
 #include "core/progress.h"
 #include "folder/source_model.h"
 #include "folder/tensor_plan.h"
+#include "folder/tied_head.h"
 #include "folder/value_checks.h"
 #include "io/checkpoint.h"
 #include "io/file_listing.h"
@@ -188,7 +189,10 @@ class Verifier {
             all_good = try_to([&] { io::SafetensorsFile file(path_of(shard)); }) && all_good;
         }
         if (!all_good) return;
-        try_to([&] { checkpoint_ = io::Checkpoint::open(folder_); });
+        try_to([&] {
+            checkpoint_ = io::Checkpoint::open(folder_);
+            if (config_) folder::settle_tied_head(*checkpoint_, config_->model);
+        });
     }
 
     std::vector<std::string> shards() {

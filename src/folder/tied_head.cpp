@@ -1,0 +1,49 @@
+#include "folder/tied_head.h"
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+
+#include "core/log.h"
+#include "core/process.h"
+#include "folder/stored_names.h"
+
+namespace quarot::folder {
+
+namespace {
+
+constexpr int64_t kRowsAtATime = 1024;
+
+bool holds_equal(const io::Checkpoint& checkpoint, const std::string& a, const std::string& b) {
+    const io::TensorInfo& of_a = checkpoint.info(a);
+    const io::TensorInfo& of_b = checkpoint.info(b);
+    if (of_a.dtype != of_b.dtype || of_a.shape != of_b.shape) return false;
+    const int64_t n_rows = of_a.shape.empty() ? 0 : of_a.shape[0];
+    for (int64_t first = 0; first < n_rows; first += kRowsAtATime) {
+        throw_if_interrupted();
+        const int64_t n = std::min(kRowsAtATime, n_rows - first);
+        const Tensor rows_a = checkpoint.read_rows(a, first, n);
+        const Tensor rows_b = checkpoint.read_rows(b, first, n);
+        const auto bytes = static_cast<size_t>(rows_a.bytes());
+        if (std::memcmp(rows_a.data(), rows_b.data(), bytes) != 0) return false;
+    }
+    return true;
+}
+
+}  // namespace
+
+void settle_tied_head(io::Checkpoint& checkpoint, model::ModelConfig& config) {
+    if (!config.tied_embeddings) return;
+    const std::string embedding(kEmbeddingName);
+    const std::string head = linear_name({model::LinearRole::LmHead}) + ".weight";
+    if (!checkpoint.contains(head)) return;
+    if (!checkpoint.contains(embedding)) return checkpoint.add_name(embedding, head);
+    if (holds_equal(checkpoint, embedding, head)) return;
+    log_warning(
+        "{}: config.json ties the head to the embedding, but {} holds other values; it is used, "
+        "untied",
+        checkpoint.folder(), head);
+    config.tied_embeddings = false;
+}
+
+}  // namespace quarot::folder
