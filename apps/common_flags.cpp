@@ -54,7 +54,7 @@ void MachineFlags::declare(Args& args) {
     add_threads_flag(args, n_threads);
     args.add({"--device", "NAME", "auto, cpu, cuda[:N] or reference [auto]",
               [this](const Given& g) { device = g.value; }, Shown::First})
-        .likely = {"auto", "cpu", "reference"};
+        .likely = {"auto", "cpu", "cuda", "reference"};
 }
 
 std::unique_ptr<kernels::Backend> MachineFlags::make_backend() const {

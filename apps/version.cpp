@@ -30,13 +30,30 @@ std::string tier_in_use() {
 
 io::Json devices(const std::string& tier) {
     const int cores = physical_cores();
-    return io::Json::Array{
+    io::Json::Array list = {
         io::Json::Object{{"device", "cpu"}, {"tier", tier}, {"cores", cores}},
         io::Json::Object{{"device", "reference"}, {"tier", "scalar"}, {"cores", cores}}};
+    for (const kernels::GpuInfo& gpu : kernels::gpus()) {
+        list.push_back(io::Json::Object{{"device", fmt::format("cuda:{}", gpu.ordinal)},
+                                        {"name", gpu.name},
+                                        {"tier", fmt::format("sm_{}", gpu.compute_capability)},
+                                        {"bytes", gpu.bytes}});
+    }
+    return list;
+}
+
+// "cpu reference cuda:0 (NVIDIA H200)"
+std::string device_names() {
+    std::string names = "cpu reference";
+    for (const kernels::GpuInfo& gpu : kernels::gpus()) {
+        names += fmt::format(" cuda:{} ({})", gpu.ordinal, gpu.name);
+    }
+    return names;
 }
 
 void work(const OutputFlags& output) {
     const std::string tier = tier_in_use();
+    const std::string cuda = kernels::cuda_version();
     const std::vector<std::string> compiled = kernels::compiled_isa_tiers();
     if (!output.json) {
         return print_result("quarot " QUAROT_VERSION "\n" +
@@ -44,15 +61,15 @@ void work(const OutputFlags& output) {
                                           {"compiler", compiler()},
                                           {"isa", tier},
                                           {"isa compiled", joined(compiled, " ")},
-                                          {"cuda", "no"},
-                                          {"devices", "cpu reference"}}));
+                                          {"cuda", cuda.empty() ? "no" : cuda},
+                                          {"devices", device_names()}}));
     }
     io::Json json = json_document("version");
     json.set("commit", QUAROT_COMMIT);
     json.set("compiler", compiler());
     json.set("isa", tier);
     json.set("isa_compiled", io::Json::Array(compiled.begin(), compiled.end()));
-    json.set("cuda", io::Json());
+    json.set("cuda", cuda.empty() ? io::Json() : io::Json(cuda));
     json.set("devices", devices(tier));
     print_document(json);
 }

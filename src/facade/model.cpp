@@ -38,7 +38,7 @@ runtime::EngineLimits engine_limits(const model::Weights& weights,
     const kernels::KvDescriptor descriptor = weights.kv_descriptor();
     const int64_t pages = ceil_div(weights.n_positions, descriptor.page_tokens);
     const int64_t bytes = backend.kv_bytes(descriptor, pages).value_or(0);
-    const int64_t room = available_host_bytes().value_or(0) / 2;
+    const int64_t room = backend.available_bytes().value_or(0) / 2;
     const int64_t contexts =
         bytes == 0 ? 1 : std::clamp<int64_t>(room / bytes, 1, kRunningSessions);
     return {

@@ -79,13 +79,12 @@ int64_t kv_cache_bytes(const model::Weights& weights, const Backend& backend) {
 // Before the first allocation whose size the files or a flag decide.
 void require_memory(const SourceModel& source, const Recipe& recipe, int64_t n_positions,
                     const Backend& backend) {
-    if (backend.traits().own_memory) return;  // whose allocations say what is missing
     model::Weights empty;
     empty.config = source.config();
     empty.recipe = recipe;
     empty.n_positions = n_positions;
     require_host_bytes({loaded_bytes(source, n_positions), kv_cache_bytes(empty, backend)},
-                       available_host_bytes(), source.folder());
+                       backend.available_bytes(), source.folder());
 }
 
 class Loader {

@@ -46,8 +46,20 @@ std::vector<GpuInfo> gpus() {
 #endif
 }
 
+std::string cuda_version() {
+#ifdef QUAROT_HAS_CUDA
+    return cuda::toolkit_version();
+#else
+    return "";
+#endif
+}
+
 std::unique_ptr<Backend> make_backend(const std::string& name, const BackendOptions& options) {
     if (name == "reference") return make_reference_backend(options.n_threads);
+    if (name == "auto") {
+        const std::vector<GpuInfo> found = gpus();
+        if (!found.empty()) return make_gpu_backend(found.front().ordinal, options);
+    }
     if (name == "cpu" || name == "auto") return make_cpu_backend(options);
     if (const auto ordinal = gpu_of(name)) return make_gpu_backend(*ordinal, options);
     fail(ErrorCode::Usage, "the device is {}, expected auto, cpu, cuda, cuda:N or reference", name);

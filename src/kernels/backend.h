@@ -15,20 +15,23 @@ struct BackendOptions {
     DType work = DType::F16;  // of activations between operations, F16 or F32 (cuda only)
 };
 
-// name: "reference", "cpu", "cuda", "cuda:N" (GPU N), or "auto": the CPU, until the cuda backend
-// has passed its conformance tests on a GPU. Error{Device}: no such GPU, or a build without CUDA;
+// name: "reference", "cpu", "cuda", "cuda:N" (GPU N), or "auto": the first of gpus(), else the CPU.
+// Error{Device}: no such GPU, or a build without CUDA;
 // Error{Usage}: any other name. A tier that is unknown is Error{Usage}; one that is
 // not compiled in or not present on this machine is Error{Device}.
 std::unique_ptr<Backend> make_backend(const std::string& name, const BackendOptions& options);
 
 // A GPU of this machine that the cuda backend can use.
 struct GpuInfo {
+    int ordinal = 0;
     std::string name;            // "NVIDIA H200"
     int compute_capability = 0;  // 90 for 9.0
     int64_t bytes = 0;           // of its memory
 };
 // In the order of their ordinals; empty without a driver or without CUDA in this build.
 std::vector<GpuInfo> gpus();
+// Of the CUDA in this build: "13.0"; empty without.
+std::string cuda_version();
 
 std::vector<std::string> compiled_isa_tiers();
 std::string best_isa_tier();

@@ -6,6 +6,7 @@
 
 #include "core/checked_math.h"
 #include "core/error.h"
+#include "core/host_memory.h"
 
 namespace quarot::kernels {
 
@@ -96,6 +97,10 @@ void Backend::reserve(const StepLimits&) {}
 
 std::unique_ptr<Recording> Backend::record(std::function<void()> enqueue) {
     return std::make_unique<CalledAgain>(std::move(enqueue));
+}
+
+std::optional<int64_t> Backend::available_bytes() const {
+    return available_host_bytes();
 }
 
 HostCodes Backend::read_codes(const QuantizedRows& in) {

@@ -393,7 +393,6 @@ struct BackendTraits {
     DType work = DType::F32;      // what else is not quantized, but for partial sums and logits
     DType cache16 = DType::F32;   // K and V of 16 bits
     bool records = false;         // replaying a recording is cheaper than enqueueing again
-    bool own_memory = false;      // weights and cache take none of the host's memory
     int64_t step_tokens = 512;    // that keep it busy: longer steps only take more memory
 };
 
@@ -444,6 +443,10 @@ class Backend {
     // type. Errors as make_kv_store's for a form the backend cannot hold.
     virtual std::optional<int64_t> kv_bytes(const KvDescriptor& descriptor,
                                             int64_t n_pages) const = 0;
+
+    // What weights and cache may still take: of the host's memory, unless the device has its own;
+    // nothing if the system does not say.
+    virtual std::optional<int64_t> available_bytes() const;
 
     // Memory for the quantized form of rows x cols, and the operand standing in it.
     virtual int64_t quantized_bytes(int64_t rows, int64_t cols,

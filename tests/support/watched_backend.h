@@ -65,6 +65,7 @@ class WatchedBackend final : public kernels::Backend {
         require_allocation();
         return inner_->make_kv_store(descriptor, n_pages);
     }
+    std::optional<int64_t> available_bytes() const override { return inner_->available_bytes(); }
     std::optional<int64_t> kv_bytes(const kernels::KvDescriptor& descriptor,
                                     int64_t n_pages) const override {
         return inner_->kv_bytes(descriptor, n_pages);

@@ -164,7 +164,6 @@ class CudaBackend final : public Backend {
                 .work = work_,
                 .cache16 = cache_dtype(),
                 .records = true,
-                .own_memory = true,
                 .step_tokens = 2048};
     }
 
@@ -217,6 +216,11 @@ class CudaBackend final : public Backend {
             if (error.code() != ErrorCode::OutOfMemory) throw;
             return std::nullopt;
         }
+    }
+
+    std::optional<int64_t> available_bytes() const override {
+        use_device();
+        return free_device_bytes();
     }
 
     int64_t quantized_bytes(int64_t rows, int64_t cols,
@@ -511,6 +515,10 @@ std::unique_ptr<Backend> make_cuda_backend(int ordinal, const BackendOptions& op
     return std::make_unique<CudaBackend>(ordinal, options);
 }
 
+std::string cuda::toolkit_version() {
+    return fmt::format("{}.{}", CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
+}
+
 std::vector<GpuInfo> cuda::list_gpus() {
     std::vector<GpuInfo> found;
     int count = 0;
@@ -518,7 +526,9 @@ std::vector<GpuInfo> cuda::list_gpus() {
     for (int i = 0; i < count; ++i) {
         cudaDeviceProp properties = {};
         check(cudaGetDeviceProperties(&properties, i), "cudaGetDeviceProperties");
-        found.push_back({.name = properties.name,
+        if (10 * properties.major + properties.minor < kLeastCapability) continue;
+        found.push_back({.ordinal = i,
+                         .name = properties.name,
                          .compute_capability = 10 * properties.major + properties.minor,
                          .bytes = static_cast<int64_t>(properties.totalGlobalMem)});
     }

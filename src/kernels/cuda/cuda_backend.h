@@ -17,6 +17,8 @@ namespace cuda {
 
 // What backend.h promises of gpus().
 std::vector<GpuInfo> list_gpus();
+// Of the CUDA that the kernels were compiled with: "13.0".
+std::string toolkit_version();
 
 }  // namespace cuda
 

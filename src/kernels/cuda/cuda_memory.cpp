@@ -25,6 +25,12 @@ Buffer allocate_device(int64_t bytes) {
     return {data, bytes, [](void* memory) { cudaFree(memory); }};
 }
 
+int64_t free_device_bytes() {
+    size_t free = 0, total = 0;
+    check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+    return static_cast<int64_t>(free);
+}
+
 Buffer allocate_pinned(int64_t bytes) {
     QUAROT_CHECK(bytes >= 0, "{}", bytes);
     void* data = nullptr;

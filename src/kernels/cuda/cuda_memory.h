@@ -11,6 +11,9 @@ namespace quarot::kernels::cuda {
 // Error{OutOfMemory} says how much was wanted and how much is free.
 Buffer allocate_device(int64_t bytes);
 
+// What the current device can still give.
+int64_t free_device_bytes();
+
 // Of the host, which the device copies from and to without waiting. Error{OutOfMemory}.
 Buffer allocate_pinned(int64_t bytes);
 
