@@ -35,6 +35,7 @@ struct BenchFlags {
     std::optional<int64_t> n_layers;
     std::vector<int64_t> prompt_tokens = {512}, new_tokens = {128}, depths = {0}, batches = {1};
     int64_t n_runs = 5;
+    bool with_16bit = false;
     RecipeFlags recipe;
     MachineFlags machine;
     OutputFlags output;
@@ -56,6 +57,8 @@ void declare_tests(Args& args, BenchFlags& flags) {
     list("-b,--batch", "sequences that run at the same time [1]", 1, kMaxBatch, flags.batches);
     args.add({"-r,--runs", "N", "timed runs of each test, after a warm-up [5]",
               [&flags](const Given& g) { flags.n_runs = as_integer(g, 1, kMaxRuns); }});
+    args.add({"--with-16bit", "", "the same tests of the shape in 16 bits, and the ratio to them",
+              [&flags](const Given&) { flags.with_16bit = true; }});
 }
 
 void declare(Args& args, BenchFlags& flags) {
@@ -79,6 +82,8 @@ void declare(Args& args, BenchFlags& flags) {
                  "without any file; weights do not change the speed");
     args.example("quarot bench --shape llama-3-8b --recipe quarot-rtn -p 0 -n 32 -d 0,4096 -b 1,8",
                  "decoding by depth of the context and by sequences at a time");
+    args.example("quarot bench --shape llama-2-7b --recipe quarot-rtn --device cuda --with-16bit",
+                 "how much faster a GPU is in 4 bits");
     args.example("quarot bench --shape llama-2-70b --recipe quarot-rtn --layers 4 --json",
                  "a part of a model that does not fit, for scripts");
 }
@@ -123,7 +128,7 @@ void require_memory(const model::ModelConfig& config, const Recipe& recipe,
                     const bench::CacheSize& cache, const kernels::Backend& backend,
                     const std::string& name) {
     const MemoryNeed need = bench::memory_need(config, recipe, cache, backend);
-    const std::optional<int64_t> available = available_host_bytes();
+    const std::optional<int64_t> available = backend.available_bytes();
     const int64_t bytes =
         checked_add(need.weights, need.kv_cache).value_or(std::numeric_limits<int64_t>::max());
     if (!available || bytes <= *available) return;
@@ -135,11 +140,10 @@ void require_memory(const model::ModelConfig& config, const Recipe& recipe,
                      : "not even one layer fits: use a smaller --depth or --batch");
 }
 
-model::Weights random_weights(const BenchFlags& flags, const bench::CacheSize& cache,
-                              kernels::Backend& backend) {
+model::Weights random_weights(const BenchFlags& flags, const Recipe& recipe,
+                              const bench::CacheSize& cache, kernels::Backend& backend) {
     const std::string& name = subject_of(flags);
     const model::ModelConfig config = wanted_shape(flags);
-    const Recipe recipe = flags.recipe.resolve(true);
     require_memory(config, recipe, cache, backend, name);
     log_run(backend, recipe, fmt::format("random weights of the shape {}", name));
     return bench::random_weights(config, recipe, cache.n_positions, name, recipe.rotation.seed,
@@ -154,7 +158,7 @@ model::Weights weights_of_folder(const BenchFlags& flags, const bench::CacheSize
     log_run(backend, overridden(source.recipe(), changes));
     model::Weights weights = folder::load_weights(source, changes, cache.n_positions, backend);
     const MemoryNeed need = bench::memory_need(weights.config, weights.recipe, cache, backend);
-    require_host_bytes({.kv_cache = need.kv_cache}, available_host_bytes(),
+    require_host_bytes({.kv_cache = need.kv_cache}, backend.available_bytes(),
                        "the cache of --batch and --depth");
     return weights;
 }
@@ -162,17 +166,28 @@ model::Weights weights_of_folder(const BenchFlags& flags, const bench::CacheSize
 struct Row {
     bench::SpeedTest test;
     bench::Speed speed;
+    std::optional<double> ratio_to_16bit;
 };
 
+bench::Speed measure(const bench::SpeedTest& test, int64_t n_runs, const model::Weights& weights,
+                     kernels::Backend& backend) {
+    runtime::Engine engine(weights, backend, bench::limits_of(test));
+    bench::EngineWorkload workload(test, engine);
+    const std::vector<double> seconds = bench::time_runs(workload, n_runs, bench::steady_clock());
+    return bench::speed_of(seconds, test.n_tokens * test.batch);
+}
+
+// Both models in turns, test by test.
 std::vector<Row> measure(const std::vector<bench::SpeedTest>& tests, int64_t n_runs,
-                         const model::Weights& weights, kernels::Backend& backend) {
+                         const model::Weights& weights, const model::Weights* in_16bit,
+                         kernels::Backend& backend) {
     std::vector<Row> rows;
     for (const bench::SpeedTest& test : tests) {
-        runtime::Engine engine(weights, backend, bench::limits_of(test));
-        bench::EngineWorkload workload(test, engine);
-        const std::vector<double> seconds =
-            bench::time_runs(workload, n_runs, bench::steady_clock());
-        rows.push_back({test, bench::speed_of(seconds, test.n_tokens * test.batch)});
+        Row row = {test, measure(test, n_runs, weights, backend), std::nullopt};
+        if (in_16bit != nullptr) {
+            row.ratio_to_16bit = row.speed.mean / measure(test, n_runs, *in_16bit, backend).mean;
+        }
+        rows.push_back(row);
     }
     return rows;
 }
@@ -180,28 +195,33 @@ std::vector<Row> measure(const std::vector<bench::SpeedTest>& tests, int64_t n_r
 std::string table(const std::vector<Row>& rows) {
     std::vector<std::vector<std::string>> cells = {
         {"test", "depth", "batch", "tokens/s", "stddev"}};
+    const bool with_ratios = rows.front().ratio_to_16bit.has_value();
+    if (with_ratios) cells.front().push_back("x 16 bits");
     for (const Row& row : rows) {
         cells.push_back({row.test.name(), std::to_string(row.test.depth),
                          std::to_string(row.test.batch), fmt::format("{:.2f}", row.speed.mean),
                          fmt::format("{:.2f}", row.speed.stddev)});
+        if (with_ratios) cells.back().push_back(fmt::format("{:.2f}", *row.ratio_to_16bit));
     }
     return format_table(cells);
 }
 
 io::Json to_json(const Row& row, const BenchFlags& flags, const model::Weights& weights,
                  const kernels::BackendInfo& machine) {
-    return io::Json::Object{{"test", row.test.name()},
-                            {"depth", row.test.depth},
-                            {"batch", row.test.batch},
-                            {"threads", machine.n_threads},
-                            {"device", machine.name},
-                            {"tier", machine.tier},
-                            {"tokens_per_second", row.speed.mean},
-                            {"stddev", row.speed.stddev},
-                            {"runs", flags.n_runs},
-                            {"model", weights.name},
-                            {"layers", weights.config.n_layers},
-                            {"recipe", weights.recipe.name}};
+    io::Json json = io::Json::Object{{"test", row.test.name()},
+                                     {"depth", row.test.depth},
+                                     {"batch", row.test.batch},
+                                     {"threads", machine.n_threads},
+                                     {"device", machine.name},
+                                     {"tier", machine.tier},
+                                     {"tokens_per_second", row.speed.mean},
+                                     {"stddev", row.speed.stddev},
+                                     {"runs", flags.n_runs},
+                                     {"model", weights.name},
+                                     {"layers", weights.config.n_layers},
+                                     {"recipe", weights.recipe.name}};
+    if (row.ratio_to_16bit) json.set("ratio_to_16bit", *row.ratio_to_16bit);
+    return json;
 }
 
 void work(const BenchFlags& flags) {
@@ -214,9 +234,13 @@ void work(const BenchFlags& flags) {
     }
     const bench::CacheSize cache = bench::cache_size(tests);
     const auto backend = flags.machine.make_backend();
-    const model::Weights weights = runs_folder(flags) ? weights_of_folder(flags, cache, *backend)
-                                                      : random_weights(flags, cache, *backend);
-    const std::vector<Row> rows = measure(tests, flags.n_runs, weights, *backend);
+    const model::Weights weights =
+        runs_folder(flags) ? weights_of_folder(flags, cache, *backend)
+                           : random_weights(flags, flags.recipe.resolve(true), cache, *backend);
+    std::optional<model::Weights> in_16bit;
+    if (flags.with_16bit) in_16bit = random_weights(flags, Recipe{}, cache, *backend);
+    const std::vector<Row> rows =
+        measure(tests, flags.n_runs, weights, in_16bit ? &*in_16bit : nullptr, *backend);
     if (!flags.output.json) return print_result(table(rows));
     io::Json json = json_document("bench");
     io::Json::Array list;

@@ -19,6 +19,18 @@ class Bench : public testing::Test {
     const std::string model_ = dir_ / "model";
 };
 
+TEST_F(Bench, TheSameShapeIn16BitsGivesARatio) {
+    const Outcome outcome =
+        run_program({"bench", model_, "-p", "5", "-n", "3", "-r", "1", "--with-16bit", "--json"});
+    expect_success(outcome);
+    for (const io::Json& row : outcome.json().at("rows").as_array()) {
+        EXPECT_GT(row.at("ratio_to_16bit").as_double(), 0.0);
+    }
+    const Outcome table =
+        run_program({"bench", model_, "-p", "5", "-n", "0", "-r", "1", "--with-16bit"});
+    EXPECT_NE(table.out.find("x 16 bits"), std::string::npos) << table.out;
+}
+
 TEST_F(Bench, EveryTestOfAFolderIsARow) {
     const Outcome outcome = run_program({"bench", model_, "-p", "5", "-n", "3,2", "-d", "0,4", "-b",
                                          "2", "-r", "2", "-t", "1", "--json"});
