@@ -3,12 +3,16 @@
 // Times are medians over replays of a CUDA graph of several calls, each reading a layer of its own
 // as far as memory allows; a call reads far more than the second-level cache holds. Bandwidth
 // counts the bytes of codes, scales and zero points once; its share is of a kernel that only reads.
+//
+// bench_cuda_attention [--sections decode,prefill,append]
 #include <cuda_runtime_api.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <functional>
+#include <string>
 #include <vector>
 
 #include "cuda_probe.h"
@@ -260,8 +264,9 @@ void bench_decode(double probe) {
 void bench_prefill() {
     std::printf("\nprefill: all tokens new, causal; TFLOP/s of the two products\n");
     const Model mha{"MHA 32x128", 32, 32, 128}, gqa8{"GQA8 64/8x128", 64, 8, 128};
-    for (const Setup& setup : {Setup{mha, 1, 2048, 2048}, Setup{mha, 1, 8192, 8192},
-                               Setup{gqa8, 1, 4096, 4096}, Setup{mha, 16, 512, 512}}) {
+    for (const Setup& setup :
+         {Setup{mha, 1, 2048, 2048}, Setup{mha, 1, 8192, 8192}, Setup{gqa8, 1, 2048, 2048},
+          Setup{gqa8, 1, 4096, 4096}, Setup{mha, 16, 512, 512}}) {
         std::printf("%-14s %4lld x %5lld", setup.model.name,
                     static_cast<long long>(setup.sequences), static_cast<long long>(setup.context));
         const double n = static_cast<double>(setup.context);
@@ -319,14 +324,19 @@ void bench_append() {
 }  // namespace
 }  // namespace quarot::kernels::cuda
 
-int main() {
+int main(int argc, char** argv) {
     using namespace quarot::kernels::cuda;
+    std::string sections = "decode,prefill,append";
+    for (int i = 1; i + 1 < argc; ++i) {
+        if (std::strcmp(argv[i], "--sections") == 0) sections = argv[i + 1];
+    }
+    const auto wanted = [&](const char* name) { return sections.find(name) != std::string::npos; };
     cudaDeviceProp properties;
     check(cudaGetDeviceProperties(&properties, 0), "cudaGetDeviceProperties");
     const double probe = probe_bandwidth();
     std::printf("%s, read probe %.2f TB/s\n", properties.name, probe);
-    bench_decode(probe);
-    bench_prefill();
-    bench_append();
+    if (wanted("decode")) bench_decode(probe);
+    if (wanted("prefill")) bench_prefill();
+    if (wanted("append")) bench_append();
     return 0;
 }

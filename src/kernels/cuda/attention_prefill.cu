@@ -4,7 +4,7 @@
 // share the KV head side by side. Its warps own 16 queries each and read the same tiles of K and V,
 // which come into a ring in shared memory. Sums of a chunk stay in registers; a finished chunk is
 // added to the total in shared memory, so that the order of sums is that of split contexts.
-#include "kernels/cuda/attention_tile.cuh"
+#include "kernels/cuda/attention_prefill.cuh"
 #include "kernels/cuda/device/async_copy.cuh"
 #include "kernels/cuda/device/griddep.cuh"
 #include "kernels/cuda/device/mbarrier.cuh"
@@ -33,78 +33,6 @@ struct PrefillTuning {
     static constexpr int kSharedBytes = kRingBytes + kTotalBytes + kWarps * kQueryWords * 16;
     static constexpr int kCtas = Shape::kCoded ? 3 : 2;  // of an SM: bounds the registers
 };
-
-// Which queries a CTA owns: rows first .. first + 63 of a sequence, a row being a token and one of
-// the heads_per_kv query heads.
-struct QueryTile {
-    int sequence = -1;
-    int first_token = 0;
-    int first_row = 0;
-    int n_rows = 0;  // of the whole sequence
-};
-
-// Tiles of sequences with more than one token are numbered through. All lanes get the same answer.
-__device__ QueryTile find_tile(const KvBatch& batch, int heads_per_kv, int tile) {
-    const int lane = threadIdx.x % 32;
-    QueryTile result;
-    for (int base = 0; base < batch.n_sequences; base += 32) {
-        const int sequence = base + lane;
-        int first = 0, rows = 0;
-        if (sequence < batch.n_sequences) {
-            first = batch.first_token[sequence];
-            const int n_tokens = batch.first_token[sequence + 1] - first;
-            rows = n_tokens > 1 ? n_tokens * heads_per_kv : 0;
-        }
-        const int n_tiles = (rows + kQueries - 1) / kQueries;
-        int end = n_tiles;
-#pragma unroll
-        for (int distance = 1; distance < 32; distance *= 2) {
-            const int before = __shfl_up_sync(~0u, end, distance);
-            if (lane >= distance) end += before;
-        }
-        const uint32_t found = __ballot_sync(~0u, tile < end && tile >= end - n_tiles);
-        if (found != 0) {
-            const int owner = __ffs(static_cast<int>(found)) - 1;
-            result.sequence = base + owner;
-            result.first_token = __shfl_sync(~0u, first, owner);
-            result.first_row = (tile - __shfl_sync(~0u, end - n_tiles, owner)) * kQueries;
-            result.n_rows = __shfl_sync(~0u, rows, owner);
-            return result;
-        }
-        tile -= __shfl_sync(~0u, end, 31);
-    }
-    return result;
-}
-
-// Positions that some queries see between them; empty where all are padding.
-struct Range {
-    int first = 0x7fffffff;
-    int last = -1;
-    int lowest_query = 0x7fffffff;  // -1 where there is padding
-};
-
-__device__ Range seen_by_warp(const QueryColumn* columns, int64_t window) {
-    Range range;
-#pragma unroll 4
-    for (int i = 0; i < kWarpQueries; ++i) {
-        const int position = columns[i].position;
-        range.lowest_query = min(range.lowest_query, position);
-        if (position < 0) continue;
-        range.first = min(range.first, first_seen(position, window));
-        range.last = max(range.last, position);
-    }
-    return range;
-}
-
-__device__ Range seen_by_cta(const Range (&ranges)[kWarps]) {
-    Range all;
-#pragma unroll
-    for (int warp = 0; warp < kWarps; ++warp) {
-        all.first = min(all.first, ranges[warp].first);
-        all.last = max(all.last, ranges[warp].last);
-    }
-    return all;
-}
 
 // The warp's share of a tile's copy; positions after `last` become zeros where V is not coded.
 template <typename Shape>
@@ -217,7 +145,7 @@ __global__ void __launch_bounds__(kThreads, bounded_ctas(PrefillTuning<Shape>::k
     wait_for_predecessor();
     // The last tokens of a sequence see most: they come first.
     const QueryTile tile =
-        find_tile(call.batch, heads_per_kv, static_cast<int>(gridDim.x - 1 - blockIdx.x));
+        find_tile<kQueries>(call.batch, heads_per_kv, static_cast<int>(gridDim.x - 1 - blockIdx.x));
     if (tile.sequence < 0) return;
     const int warp = threadIdx.x / 32, kv_head = blockIdx.y;
     const int warp_row = tile.first_row + warp * kWarpQueries;
@@ -241,7 +169,7 @@ __global__ void __launch_bounds__(kThreads, bounded_ctas(PrefillTuning<Shape>::k
     const Range& mine = ranges[warp];
     ranges[warp] = seen_by_warp(columns[warp], call.window);
     __syncthreads();
-    const Range all = seen_by_cta(ranges);
+    const Range all = seen_by_all<kWarps>(ranges);
 
     const uint32_t ring = shared_address(shared);
     const Totals<Shape> totals{reinterpret_cast<float*>(shared + Tuning::kRingBytes) +
@@ -308,6 +236,10 @@ void launch_prefill(const AttentionCall& call, Stream stream) {
 }  // namespace
 
 void attend_prefill(const AttentionCall& call, Stream stream) {
+    if (current_device().compute_capability == 90) {
+        attend_prefill_sm90(call, stream);
+        return;
+    }
     with_tile_shape(call.kv, [&]<typename Shape>(Shape) { launch_prefill<Shape>(call, stream); });
 }
 

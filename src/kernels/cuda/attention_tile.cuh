@@ -1,6 +1,6 @@
 // What one warp does with one tile of 64 positions: scores, softmax weights and the weighted sum of
-// V, on tensor cores. Every fast attention kernel is a loop around
-// attend_tile, so their sums agree bit for bit.
+// V, on tensor cores. The fast attention kernels are loops around attend_tile, or repeat its
+// arithmetic in its order (attention_prefill_sm90.cu), so their sums agree bit for bit.
 //
 // Both products have positions or dimensions on the 16 rows of m16n8k16 and queries on its 8
 // columns: S^T = K q^T and O^T = V^T P^T. A warp holds kGroups groups of 8 queries. Lane 4 g + t
