@@ -1,7 +1,7 @@
 # One-word entry points. CMake presets do the building; nothing here is needed to use CMake alone.
 JOBS ?= $(shell nproc)
 
-.PHONY: build demo test test-slow test-cuda test-asan test-tsan package test-package fuzz clang models oracles format tidy check clean dependencies
+.PHONY: build demo test test-slow test-cuda bench-cuda test-asan test-tsan package test-package fuzz clang models oracles format tidy check clean dependencies
 
 build:
 	cmake --preset release
@@ -18,11 +18,22 @@ test: dependencies build
 test-slow: dependencies build
 	ctest --preset release -j $(JOBS) -L 'unit|oracle|slow'
 
-# The kernels on a GPU; without one they skip themselves and say so.
+# The kernels on a GPU, then the tests that run on each backend; without a GPU the first skip
+# themselves and say so, and the second are not there.
 test-cuda:
 	cmake --preset release -DQUAROT_CUDA=ON
 	cmake --build --preset release -j $(JOBS)
 	ctest --preset release -L cuda
+	ctest --preset release -R '[/_]cuda$$'
+
+# The tables of docs/cuda.md: single kernels beside cuBLAS, then a whole model beside 16 bits.
+CUDA_BENCHMARKS = bench_cuda_linear bench_cuda_rotate bench_cuda_attention
+bench-cuda:
+	cmake --preset release -DQUAROT_CUDA=ON -DQUAROT_BENCH=ON
+	cmake --build --preset release -j $(JOBS) --target quarot $(CUDA_BENCHMARKS)
+	for b in $(CUDA_BENCHMARKS); do build/release/bench/$$b || exit; done
+	build/release/apps/quarot bench --device cuda --shape llama-2-7b --recipe quarot-rtn \
+	  --with-16bit -p 512,2048 -n 64 -b 1,64
 
 test-asan: dependencies
 	cmake --preset asan
@@ -74,7 +85,7 @@ dependencies:
 
 format:
 	tools/install_dependencies.sh --style
-	git ls-files '*.cpp' '*.h' | xargs clang-format-14 -i
+	git ls-files '*.cpp' '*.h' '*.cu' '*.cuh' | xargs clang-format-14 -i
 
 # Every source file through clang-tidy; tools/check_style.sh takes only those that changed.
 tidy:
