@@ -202,42 +202,50 @@ TEST_P(FusedConformance, LinearGroup) {
     }
 }
 
-TEST_P(FusedConformance, RopeTransformAppend) {
-    constexpr int64_t kDim = 64, kHeads = 4, kKvHeads = 2, kPageTokens = 4, kMaxPages = 3;
+void expect_same_rope_transform_append(Backend& backend, int64_t head_dim) {
+    SCOPED_TRACE(fmt::format("seed 9, head_dim {}", head_dim));
+    constexpr int64_t kHeads = 4, kKvHeads = 2, kPageTokens = 4, kMaxPages = 3;
     Rng rng(9);
-    Bench bench(*backend_);
+    Bench bench(backend);
     const TestBatch batch(bench, {{0, 9}, {0, 4}}, kPageTokens, kMaxPages);
-    const Matrix q = normal_matrix(13, kHeads * kDim, rng);
-    const Matrix k = normal_matrix(13, kKvHeads * kDim, rng);
-    const Rows v = bench.upload(normal_matrix(13, kKvHeads * kDim, rng));
-    const RopeTable table{bench.upload(normal_vector(16 * kDim / 2, rng)),
-                          bench.upload(normal_vector(16 * kDim / 2, rng)), 16};
-    const auto mixer = backend_->prepare_transform(linalg::make_mixer(kDim), 1);
+    const Matrix q = normal_matrix(13, kHeads * head_dim, rng);
+    const Matrix k = normal_matrix(13, kKvHeads * head_dim, rng);
+    const Rows v = bench.upload(normal_matrix(13, kKvHeads * head_dim, rng));
+    const RopeTable table{bench.upload(normal_vector(16 * head_dim / 2, rng)),
+                          bench.upload(normal_vector(16 * head_dim / 2, rng)), 16};
+    const auto mixer = backend.prepare_transform(linalg::make_mixer(head_dim), 1);
     const KvDescriptor d{.n_layers = 1,
                          .n_kv_heads = kKvHeads,
-                         .head_dim = kDim,
+                         .head_dim = head_dim,
                          .page_tokens = kPageTokens,
                          .k = {.bits = 4},
                          .v = {.bits = 4, .range_includes_zero = false}};
     for (const Transform* transform :
          {static_cast<const Transform*>(nullptr), static_cast<const Transform*>(mixer.get())}) {
-        const auto plain = backend_->make_kv_store(d, 2 * kMaxPages);
-        const auto fused = backend_->make_kv_store(d, 2 * kMaxPages);
+        const auto plain = backend.make_kv_store(d, 2 * kMaxPages);
+        const auto fused = backend.make_kv_store(d, 2 * kMaxPages);
         const Rows q1 = bench.upload(q), k1 = bench.upload(k), q2 = bench.upload(q),
                    k2 = bench.upload(k);
-        backend_->rope({q1, k1, kDim, table, batch.view()});
-        if (transform != nullptr) backend_->transform(*transform, q1);
-        if (transform != nullptr) backend_->transform(*transform, k1);
-        backend_->append_kv({k1, v, 0, batch.view(), *plain, {}});
-        backend_->rope_transform_append_kv({.rope = {q2, k2, kDim, table, batch.view()},
-                                            .transform = transform,
-                                            .append = {k2, v, 0, batch.view(), *fused, {}}});
+        backend.rope({q1, k1, head_dim, table, batch.view()});
+        if (transform != nullptr) backend.transform(*transform, q1);
+        if (transform != nullptr) backend.transform(*transform, k1);
+        backend.append_kv({k1, v, 0, batch.view(), *plain, {}});
+        backend.rope_transform_append_kv({.rope = {q2, k2, head_dim, table, batch.view()},
+                                          .transform = transform,
+                                          .append = {k2, v, 0, batch.view(), *fused, {}}});
         EXPECT_TRUE(same(bench.download(q1).values, bench.download(q2).values)) << "q";
         for (const KvKind kind : {KvKind::Key, KvKind::Value}) {
             const auto e = entries_of(*plain, kind, 0, 0, 9, kMaxPages);
             const auto a = entries_of(*fused, kind, 0, 0, 9, kMaxPages);
             for (size_t i = 0; i < e.size(); ++i) EXPECT_EQ(e[i].codes, a[i].codes);
         }
+    }
+}
+
+// Sylvester alone, and with a dense factor beside it or alone.
+TEST_P(FusedConformance, RopeTransformAppend) {
+    for (const int64_t head_dim : {64, 96, 12}) {
+        expect_same_rope_transform_append(*backend_, head_dim);
     }
 }
 

@@ -274,7 +274,12 @@ void expect_rotated_rows(const RotateForm& form) {
     const linalg::Mixer mixer = linalg::make_mixer(dim);
     const Rotated rotated(dim, kFirst + n);
     const Memory cos = upload(rotated.cos), sin = upload(rotated.sin);
-    const Memory dense = upload(std::vector<float>(mixer.dense.begin(), mixer.dense.end()));
+    const auto order = static_cast<size_t>(mixer.dense_order), stride = order + 3;
+    std::vector<float> transposed(order * stride, std::numeric_limits<float>::quiet_NaN());
+    for (size_t i = 0; i < mixer.dense.size(); ++i) {
+        transposed[i % order * stride + i / order] = static_cast<float>(mixer.dense[i]);
+    }
+    const Memory dense = upload(transposed);
     const Memory q_rows = upload_rows(form.rows, q, q_cols, kPadding);
     const Memory k_rows = upload_rows(form.rows, k, k_cols, kPadding);
     const DeviceBatch batch({{0, kFirst, n}}, kv.max_pages);
@@ -284,7 +289,7 @@ void expect_rotated_rows(const RotateForm& form) {
             .v = {k_rows.data(), form.rows, n, k_cols, k_cols + kPadding},
             .head_dim = dim,
             .rope = {cos.as<float>(), sin.as<float>()},
-            .transform = {static_cast<int>(mixer.dense_order), dense.as<float>(),
+            .transform = {static_cast<int>(order), dense.as<float>(), static_cast<int>(stride),
                           1.0f / std::sqrt(static_cast<float>(dim))},
             .kv = view,
             .layer = 1,

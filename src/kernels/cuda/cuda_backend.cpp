@@ -104,6 +104,7 @@ HeadTransform head_transform(const CudaTransform* transform) {
     if (rotation.identity()) return {};
     return {.dense_order = static_cast<int>(rotation.dense_order()),
             .dense = rotation.dense(),
+            .dense_stride = static_cast<int>(rotation.dense_stride()),
             .factor = rotation.sylvester_factor()};
 }
 

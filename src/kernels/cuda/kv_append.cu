@@ -404,10 +404,11 @@ struct SharedHead {
         }
         if (transform.dense_order > 1) {
             each(head_dim, [&](int i) {
-                const float* row = transform.dense + i / order * transform.dense_order;
+                const float* column = transform.dense + i / order;
                 float sum = 0.0f;
                 for (int k = 0; k < transform.dense_order; ++k) {
-                    sum = __fmaf_rn(row[k], x[k * order + i % order], sum);
+                    const float factor = column[k * transform.dense_stride];
+                    sum = __fmaf_rn(factor, x[k * order + i % order], sum);
                 }
                 scratch[i] = sum;
             });

@@ -19,9 +19,12 @@ struct RopeView {
 
 // (D (x) S_{2^m}) over the head_dim = dense_order * 2^m values of a head, as linalg::Mixer.
 struct HeadTransform {
-    int dense_order = 0;           // 0: no transform
-    const float* dense = nullptr;  // [dense_order, dense_order]; not read where dense_order is 1
-    float factor = 1.0f;           // on the result: 1 / sqrt(head_dim), unless it is in `dense`
+    int dense_order = 0;  // 0: no transform
+    // D transposed, [dense_order, dense_stride], as Rotation has it; not read where dense_order
+    // is 1.
+    const float* dense = nullptr;
+    int dense_stride = 0;
+    float factor = 1.0f;  // on the result: 1 / sqrt(head_dim), unless it is in `dense`
 };
 
 struct AppendCall {
