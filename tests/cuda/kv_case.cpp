@@ -128,7 +128,9 @@ KvCase::KvCase(const KvForm& form, std::vector<int64_t> lengths, uint32_t seed)
       lengths_(std::move(lengths)),
       view_(make_kv_view(form.descriptor(), std::ssize(lengths_) * form.max_pages, form.values())),
       cache_(kv_bytes(view_)),
-      key_bias_(form.max_context() * form.n_kv_heads * form.head_dim * 4) {
+      basis_(form.n_kv_heads * form.head_dim * form.head_dim * 4),
+      cos_(form.max_context() * (form.head_dim / 2) * 4),
+      sin_(cos_.bytes()) {
     std::mt19937 random(seed);
     view_.memory = cache_.as<std::byte>();
     check(cudaMemset(cache_.data(), 0xFF, static_cast<size_t>(cache_.bytes())), "cudaMemset");
@@ -141,10 +143,40 @@ KvCase::KvCase(const KvForm& form, std::vector<int64_t> lengths, uint32_t seed)
         v_.push_back(make(form.n_kv_heads, form.value_size));
     }
     // Last, so that q, k and v do not depend on max_pages.
-    bias_ = normal_values(key_bias_.bytes() / 4, 1.0f, random);
-    key_bias_.upload(bias_.data());
+    make_bias(random);
     append_all();
     read_back();
+}
+
+// About as large as a key.
+void KvCase::make_bias(std::mt19937& random) {
+    const int64_t dim = form_.head_dim, half = dim / 2;
+    const float size = std::sqrt(2.0f / static_cast<float>(dim));
+    const std::vector<float> basis = normal_values(basis_.bytes() / 4, size, random);
+    std::vector<float> cos, sin;
+    for (int64_t p = 0; p < form_.max_context(); ++p) {
+        for (int64_t i = 0; i < half; ++i) {
+            const double angle = static_cast<double>(p) / static_cast<double>(1 + i);
+            cos.push_back(static_cast<float>(std::cos(angle)));
+            sin.push_back(static_cast<float>(std::sin(angle)));
+        }
+    }
+    basis_.upload(basis.data());
+    cos_.upload(cos.data());
+    sin_.upload(sin.data());
+    for (int64_t row = 0; row < form_.max_context() * form_.n_kv_heads; ++row) {
+        const float* of_head = basis.data() + row % form_.n_kv_heads * dim * dim;
+        const int64_t at = row / form_.n_kv_heads * half;
+        for (int64_t d = 0; d < dim; ++d) {
+            double sum = 0.0;
+            for (int64_t i = 0; i < half; ++i) {
+                sum += static_cast<double>(cos[static_cast<size_t>(at + i)]) * of_head[i * dim + d];
+                sum += static_cast<double>(sin[static_cast<size_t>(at + i)]) *
+                       of_head[(half + i) * dim + d];
+            }
+            bias_.push_back(sum);
+        }
+    }
 }
 
 void KvCase::append_all() {
@@ -236,10 +268,12 @@ std::vector<float> KvCase::attend(const std::vector<Piece>& pieces, const Attent
         .scale = options.scale_factor / std::sqrt(static_cast<float>(form_.head_dim)),
         .score_cap = options.score_cap,
         .window = options.window,
-        .key_bias = options.key_bias ? key_bias_.as<float>() : nullptr,
         .batch = batch.view(),
         .max_context = form_.max_context(),
         .out = rows_view(out, form_.rows, n, cols)};
+    if (options.key_bias) {
+        call.key_bias = {basis_.as<float>(), cos_.as<float>(), sin_.as<float>()};
+    }
     const Memory workspace(attention_workspace_bytes(call));
     call.workspace = workspace.data();
     EXPECT_EQ(attention_path(call), expected_path);
@@ -262,10 +296,10 @@ std::vector<double> KvCase::expected(int64_t sequence, int64_t position,
         std::vector<double> weights;
         for (int64_t p = first; p <= position; ++p) {
             const float* k = dequantized(KvKind::Key, sequence, p, kv_head);
-            const float* bias = bias_.data() + (p * form_.n_kv_heads + kv_head) * dim;
+            const double* bias = bias_.data() + (p * form_.n_kv_heads + kv_head) * dim;
             double score = 0.0;
             for (int64_t i = 0; i < dim; ++i) {
-                const double key = k[i] + (options.key_bias ? static_cast<double>(bias[i]) : 0.0);
+                const double key = k[i] + (options.key_bias ? bias[i] : 0.0);
                 score += q[head * dim + i] * key;
             }
             score *= scale;

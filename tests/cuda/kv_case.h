@@ -91,6 +91,7 @@ class KvCase {
 
   private:
     std::span<const float> query(int64_t sequence, int64_t position) const;
+    void make_bias(std::mt19937& random);
     void append_all();
     void read_back();
     const float* dequantized(kernels::KvKind kind, int64_t sequence, int64_t position,
@@ -100,8 +101,8 @@ class KvCase {
     std::vector<int64_t> lengths_;
     kernels::cuda::KvView view_;
     Memory cache_;
-    Memory key_bias_;
-    std::vector<float> bias_;  // [max_context, n_kv_heads, head_dim]
+    Memory basis_, cos_, sin_;  // of the part of keys that the cache leaves out
+    std::vector<double> bias_;  // that part, [max_context, n_kv_heads, head_dim]
     // [sequence][position][heads * head_dim], as the rows' dtype holds them.
     std::vector<std::vector<float>> q_, k_, v_;
     std::vector<std::vector<float>> stored_k_, stored_v_;  // dequantized

@@ -63,7 +63,7 @@ std::string quantized(const std::string& family, const std::string& out, const R
 class Families : public testing::TestWithParam<Case> {
   protected:
     LoadedModel loaded(const std::string& folder) const {
-        return load(folder, {.device = GetParam().device, .context = 64});
+        return load(folder, {.device = GetParam().device, .work = DType::F32, .context = 64});
     }
     std::vector<float> logits_of(const std::string& folder) const {
         LoadedModel model = loaded(folder);
@@ -71,11 +71,21 @@ class Families : public testing::TestWithParam<Case> {
     }
 };
 
-INSTANTIATE_TEST_SUITE_P(All, Families,
-                         testing::Values(Case{"qwen2", "cpu"}, Case{"qwen2", "reference"},
-                                         Case{"qwen3", "cpu"}, Case{"qwen3", "reference"},
-                                         Case{"phi3", "cpu"}, Case{"phi3", "reference"}),
-                         name_of_case);
+std::vector<std::string> devices() {
+    std::vector<std::string> list = fast_devices();
+    list.push_back("reference");
+    return list;
+}
+
+std::vector<Case> cases() {
+    std::vector<Case> list;
+    for (const char* family : {"qwen2", "qwen3", "phi3"}) {
+        for (const std::string& device : devices()) list.push_back({family, device});
+    }
+    return list;
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Families, testing::ValuesIn(cases()), name_of_case);
 
 }  // namespace
 
@@ -116,12 +126,13 @@ class KeysWithoutBias : public testing::TestWithParam<std::string> {
         overrides.k_clip = 1.0f;
         overrides.k_bias = use;
         LoadedModel model =
-            load(folder_of("qwen2"), {.device = GetParam(), .context = 64, .overrides = overrides});
+            load(folder_of("qwen2"),
+                 {.device = GetParam(), .work = DType::F32, .context = 64, .overrides = overrides});
         return all_logits(model, ids_of("qwen2"));
     }
 };
 
-INSTANTIATE_TEST_SUITE_P(Devices, KeysWithoutBias, testing::Values("cpu", "reference"),
+INSTANTIATE_TEST_SUITE_P(Devices, KeysWithoutBias, testing::ValuesIn(devices()),
                          [](const auto& test) { return test.param; });
 
 }  // namespace

@@ -62,7 +62,7 @@ Partials place_partials(const AttentionCall& call) {
 }  // namespace
 
 AttentionPath attention_path(const AttentionCall& call) {
-    const bool fast = call.q.dtype != DType::F32 && call.key_bias == nullptr &&
+    const bool fast = call.q.dtype != DType::F32 && call.key_bias.basis == nullptr &&
                       call.kv.k.container == call.kv.v.container && tile_matches(call.kv);
     return fast ? AttentionPath::TensorCores : AttentionPath::General;
 }

@@ -18,6 +18,14 @@ namespace quarot::kernels::cuda {
 
 inline constexpr int kChunkTokens = 256;
 
+// What is added to keys that are kept without their bias: with h = head_dim / 2 the key at position
+// p gets sum over i < h of cos(p, i) basis[i] + sin(p, i) basis[h + i].
+struct KeyBiasView {
+    const float* basis = nullptr;  // [n_kv_heads, head_dim, head_dim]; null: nothing is added
+    const float* cos = nullptr;    // [n_positions, head_dim / 2]
+    const float* sin = nullptr;
+};
+
 struct AttentionCall {
     RowsView q;  // [n_tokens, n_heads * head_dim], F32, F16 or BF16; rows 16-byte aligned
     int64_t n_heads = 0;
@@ -26,9 +34,7 @@ struct AttentionCall {
     float scale = 1.0f;      // on q . k, positive
     float score_cap = 0.0f;  // scores become cap * tanh(score / cap); 0: as they are
     int64_t window = 0;      // positions a token sees, itself included; 0: all
-    // [n_positions, n_kv_heads, head_dim] fp32: row p is added to every key read at position p, for
-    // keys kept without their bias. Null: none.
-    const float* key_bias = nullptr;
+    KeyBiasView key_bias;    // its head_dim is even
     KvBatch batch;
     int64_t max_context = 0;    // no position of the batch reaches it; sizes grid and workspace
     void* workspace = nullptr;  // attention_workspace_bytes(), 16-byte aligned

@@ -55,7 +55,8 @@ __device__ float value_at(const KvPart& part, const StoredVector& vector, int di
 
 // What a warp works on.
 struct Query {
-    const float* q;  // [head_dim] in shared memory
+    const float* q;     // [head_dim] in shared memory
+    const float* bias;  // [head_dim] beside it: products of the key bias's rows with q
     bool finite = true;
     int64_t sequence = 0;
     int position = 0;
@@ -69,6 +70,34 @@ __device__ const std::byte* tile_of(const AttentionCall& call, const Query& quer
     return kv.memory + kv.tile_at(call.layer, page, query.kv_head, position % kv.page_tokens);
 }
 
+// Row i of the head's basis times q, where keys are kept without their bias.
+__device__ void multiply_bias(const AttentionCall& call, const Query& query, float* products) {
+    if (call.key_bias.basis == nullptr) return;
+    const int dims = call.kv.head_dim;
+    const float* basis = call.key_bias.basis + int64_t{query.kv_head} * dims * dims;
+    for (int i = threadIdx.x % kLanes; i < dims; i += kLanes) {
+        float sum = 0.0f;
+        for (int dim = 0; dim < dims; ++dim) {
+            sum = __fmaf_rn(query.q[dim], basis[i * dims + dim], sum);
+        }
+        products[i] = sum;
+    }
+    __syncwarp();
+}
+
+// q times what the cache leaves out of the key at `position`.
+__device__ float bias_score(const AttentionCall& call, const Query& query, int position) {
+    const int half = call.kv.head_dim / 2;
+    const float* cos = call.key_bias.cos + int64_t{position} * half;
+    const float* sin = call.key_bias.sin + int64_t{position} * half;
+    float sum = 0.0f;
+    for (int i = 0; i < half; ++i) {
+        sum = __fmaf_rn(cos[i], query.bias[i], sum);
+        sum = __fmaf_rn(sin[i], query.bias[half + i], sum);
+    }
+    return sum;
+}
+
 // In powers of two, at most the largest fp32 number; -inf where the query does not see the
 // position.
 __device__ float score_of(const AttentionCall& call, const Query& query, int position) {
@@ -76,16 +105,11 @@ __device__ float score_of(const AttentionCall& call, const Query& query, int pos
     const KvView& kv = call.kv;
     const StoredVector k = stored_vector(kv.k, tile_of(call, query, position),
                                          position % kv.page_tokens % kv.tile_tokens);
-    const float* bias = call.key_bias;
-    if (bias != nullptr) {
-        bias += (int64_t{position} * kv.n_kv_heads + query.kv_head) * kv.head_dim;
-    }
     float sum = 0.0f;
     for (int dim = 0; dim < kv.head_dim; ++dim) {
-        float value = value_at(kv.k, k, dim);
-        if (bias != nullptr) value += bias[dim];
-        sum = __fmaf_rn(query.q[dim], value, sum);
+        sum = __fmaf_rn(query.q[dim], value_at(kv.k, k, dim), sum);
     }
+    if (call.key_bias.basis != nullptr) sum += bias_score(call, query, position);
     sum *= call.scale;
     if (call.score_cap > 0.0f) sum = call.score_cap * tanhf(sum / call.score_cap);
     return fminf(fmaxf(sum * kLog2E, -FLT_MAX), FLT_MAX);
@@ -186,7 +210,7 @@ __device__ Sums attend_all(const AttentionCall& call, const Query& query) {
 __global__ void __launch_bounds__(kThreads, 4)
     attend_general_kernel(const __grid_constant__ AttentionCall call, Partials partials,
                           bool split) {
-    __shared__ float shared[kWarps][kMaxHeadDim];
+    __shared__ float shared[kWarps][2][kMaxHeadDim];
     let_successor_start();
     wait_for_predecessor();
     const int warp = threadIdx.x / kLanes, lane = threadIdx.x % kLanes;
@@ -204,10 +228,13 @@ __global__ void __launch_bounds__(kThreads, 4)
     for (int dim = lane; dim < call.kv.head_dim; dim += kLanes) {
         const float q = load_value(call.q.data, call.q.dtype, token * call.q.stride + column + dim);
         finite &= isfinite(q);
-        shared[warp][dim] = q;
+        shared[warp][0][dim] = q;
     }
     query.finite = __all_sync(~0u, finite);
-    query.q = shared[warp];
+    __syncwarp();
+    query.q = shared[warp][0];
+    query.bias = shared[warp][1];
+    multiply_bias(call, query, shared[warp][1]);
     if (split) {
         const bool empty =
             chunk * kChunkTokens > query.position || (chunk + 1) * kChunkTokens <= query.first;

@@ -507,6 +507,8 @@ void CudaBackend::attention(const AttentionArgs& args) {
     call.max_context = (pages_ > 0 ? pages_ : store.n_pages()) * store.descriptor().page_tokens;
     call.workspace = attention_workspace_.at_least(attention_workspace_bytes(call));
     call.out = view_of(args.out);
+    QUAROT_CHECK(store.descriptor().k_bias_apart == (args.key_bias.basis != nullptr));
+    call.key_bias = {args.key_bias.basis, args.key_bias.table.cos, args.key_bias.table.sin};
     cuda::attention(call, stream());
 }
 

@@ -44,11 +44,6 @@ void check_supported(const KvFormat& format, int64_t head_dim, const char* name)
 void check_shape(const KvDescriptor& d) {
     check_supported(d.k, d.head_dim, "K");
     check_supported(d.v, d.head_dim, "V");
-    if (d.k_bias_apart) {
-        fail(ErrorCode::Unsupported,
-             "keys without their bias are not available on the cuda backend; cache them with it "
-             "(k_bias keep)");
-    }
     if (d.head_dim < 1 || d.head_dim > kMaxHeadDim) {
         fail(ErrorCode::Unsupported,
              "head size {} is not available on the cuda backend, at most {}", d.head_dim,
