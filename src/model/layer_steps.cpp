@@ -44,9 +44,7 @@ const LayerWeights& LayerSteps::layer_weights(int64_t layer) const {
 }
 
 SiteInput LayerSteps::attention_input(int64_t layer, Residual& residual) {
-    const LayerWeights& w = layer_weights(layer);
-    return norm(w.split(InputSite::Attention), residual, w.norm(NormRole::Attention), LinearRole::Q,
-                note_at(site_of(layer, kAttentionInput)));
+    return norm(layer, InputSite::Attention, NormRole::Attention, residual);
 }
 
 void LayerSteps::attention(int64_t layer, const SiteInput& in, Rows out) {
@@ -55,13 +53,7 @@ void LayerSteps::attention(int64_t layer, const SiteInput& in, Rows out) {
     const Rows q = of_batch(memory_.query);
     const Rows k = of_batch(memory_.key);
     const Rows v = of_batch(memory_.value);
-    const std::array<const kernels::Linear*, 3> qkv = {
-        &w.linear(LinearRole::Q), &w.linear(LinearRole::K), &w.linear(LinearRole::V)};
-    const std::array<Rows, 3> outs = {q, k, v};
-    backend_.linear_group({.in = in.main, .weights = qkv, .outs = outs});
-    add_outliers(layer, LinearRole::Q, in, q);
-    add_outliers(layer, LinearRole::K, in, k);
-    add_outliers(layer, LinearRole::V, in, v);
+    linears(layer, InputSite::Attention, in, std::array{q, k, v});
     norm_heads(q, w.norm(NormRole::Query));
     norm_heads(k, w.norm(NormRole::Key));
     backend_.rope_transform_append_kv({
@@ -98,56 +90,43 @@ void LayerSteps::norm_heads(Rows heads, const Gain& gain) {
 }
 
 SiteInput LayerSteps::output_input(int64_t layer, Rows attended) {
-    return transformed(layer_weights(layer).split(InputSite::Output), weights_.head_mix.get(),
-                       attended, LinearRole::O, note_at(site_of(layer, kOutputInput)));
+    return site_input(layer, InputSite::Output, attended, [&](const Operand& out, SiteNote note) {
+        backend_.transform_quantize(weights_.head_mix.get(), attended, out, note);
+    });
 }
 
 SiteInput LayerSteps::mlp_input(int64_t layer, Residual& residual) {
-    const LayerWeights& w = layer_weights(layer);
-    return norm(w.split(InputSite::Mlp), residual, w.norm(NormRole::Mlp), LinearRole::Gate,
-                note_at(site_of(layer, kMlpInput)));
+    return norm(layer, InputSite::Mlp, NormRole::Mlp, residual);
 }
 
 SiteInput LayerSteps::down_input(int64_t layer, const SiteInput& in) {
-    const LayerWeights& w = layer_weights(layer);
     const Rows gate = of_batch(memory_.gate), up = of_batch(memory_.up);
-    const std::array<const kernels::Linear*, 2> weights = {&w.linear(LinearRole::Gate),
-                                                           &w.linear(LinearRole::Up)};
-    const std::array<Rows, 2> outs = {gate, up};
-    backend_.linear_group({.in = in.main, .weights = weights, .outs = outs});
-    add_outliers(layer, LinearRole::Gate, in, gate);
-    add_outliers(layer, LinearRole::Up, in, up);
-    const kernels::SiluMulArgs activation = {.gate = gate, .up = up, .out = gate};
-    const kernels::SiteNote note = note_at(site_of(layer, kDownInput));
-    const ColumnSplit& split = w.split(InputSite::Down);
-    if (!split.empty()) {
-        backend_.silu_mul(activation);
-        return transformed(split, weights_.ffn.get(), gate, LinearRole::Down, note);
-    }
-    const Operand out = operand(gate, LinearRole::Down);
-    backend_.silu_mul_transform_quantize(activation, weights_.ffn.get(), out, note);
-    return {out, {}};
+    linears(layer, InputSite::Mlp, in, std::array{gate, up});
+    return site_input(layer, InputSite::Down, gate, [&](const Operand& out, SiteNote note) {
+        backend_.silu_mul_transform_quantize({.gate = gate, .up = up, .out = gate},
+                                             weights_.ffn.get(), out, note);
+    });
 }
 
 SiteInput LayerSteps::input_of(int64_t layer, InputSite site, Rows values) {
-    const ColumnSplit& split = layer_weights(layer).split(site);
-    if (split.empty()) return {Operand{values}, {}};
-    const LinearRole role = rule_of(site).roles.front();
-    return split_input(split, values, role, note_at(site_of(layer, place_of(site))));
+    if (!apart_.at(layer, site)) return {Operand{values}, {}};
+    return apart_.read(layer, site, values, note_at(site_of(layer, place_of(site))));
 }
 
 void LayerSteps::add_linear(int64_t layer, LinearRole role, const SiteInput& in,
                             Residual& residual) {
     const LayerWeights& w = layer_weights(layer);
-    const Rows partial = of_batch(memory_.partial);
-    residual.partial = partial;
-    backend_.linear({.in = in.main, .weight = w.linear(role), .out = partial});
-    comm_.all_reduce(partial);
+    set_partial(w.linear(role), in.main, residual);
     if (!in.outliers) return;
     settle(residual);
-    residual.partial = partial;
-    backend_.linear({.in = *in.outliers, .weight = *w.outlier(role), .out = partial});
+    set_partial(*w.outlier(role), *in.outliers, residual);
+}
+
+void LayerSteps::set_partial(const kernels::Linear& weight, const Operand& in, Residual& residual) {
+    const Rows partial = of_batch(memory_.partial);
+    backend_.linear({.in = in, .weight = weight, .out = partial});
     comm_.all_reduce(partial);
+    residual.partial = partial;
 }
 
 void LayerSteps::settle(Residual& residual) {
@@ -167,22 +146,37 @@ void LayerSteps::final_norm(Residual& residual) {
     add_norm(wanted, weights_.final_norm, normed, Operand{normed}, {});
 }
 
-void LayerSteps::add_outliers(int64_t layer, LinearRole role, const SiteInput& in, Rows out) {
-    if (!in.outliers) return;
-    const kernels::Linear& weight = *layer_weights(layer).outlier(role);
-    backend_.linear({.in = *in.outliers, .weight = weight, .out = out, .accumulate = true});
+template <typename Make>
+SiteInput LayerSteps::site_input(int64_t layer, InputSite site, const Rows& values,
+                                 const Make& make) {
+    const SiteNote note = note_at(site_of(layer, place_of(site)));
+    if (apart_.at(layer, site)) {
+        make(Operand{values}, note);
+        return apart_.read(layer, site, values, note);
+    }
+    const LinearRole reader = rule_of(site).roles.front();
+    const Operand in = memory_.operand(values, weights_.activation_format(reader), memory_.codes);
+    make(in, note);
+    return {in, {}};
 }
 
-SiteInput LayerSteps::norm(const ColumnSplit& split, Residual& residual, const Gain& gain,
-                           LinearRole role, SiteNote note) {
+SiteInput LayerSteps::norm(int64_t layer, InputSite site, NormRole role, Residual& residual) {
     const Rows normed = of_batch(memory_.normed);
-    if (!split.empty()) {
-        add_norm(residual, gain, normed, Operand{normed}, note);
-        return split_input(split, normed, role, note);
+    return site_input(layer, site, normed, [&](const Operand& out, SiteNote note) {
+        add_norm(residual, layer_weights(layer).norm(role), normed, out, note);
+    });
+}
+
+void LayerSteps::linears(int64_t layer, InputSite site, const SiteInput& in,
+                         std::span<const Rows> outs) {
+    const std::span<const LinearRole> roles = rule_of(site).roles;
+    std::array<const kernels::Linear*, kLinearRolesOfLayers> weights{};
+    for (size_t i = 0; i < roles.size(); ++i) {
+        weights[i] = &layer_weights(layer).linear(roles[i]);
     }
-    const Operand in = operand(normed, role);
-    add_norm(residual, gain, normed, in, note);
-    return {in, {}};
+    backend_.linear_group(
+        {.in = in.main, .weights = std::span(weights).first(roles.size()), .outs = outs});
+    apart_.add(layer, site, in, outs);
 }
 
 void LayerSteps::add_norm(Residual& residual, const Gain& gain, Rows normed, const Operand& out,
@@ -200,49 +194,6 @@ void LayerSteps::add_norm(Residual& residual, const Gain& gain, Rows normed, con
                                     .out = normed},
                                    out, note);
     residual.partial.reset();
-}
-
-SiteInput LayerSteps::transformed(const ColumnSplit& split, const kernels::Transform* transform,
-                                  Rows values, LinearRole role, SiteNote note) {
-    if (!split.empty()) {
-        if (transform != nullptr) backend_.transform(*transform, values);
-        return split_input(split, values, role, note);
-    }
-    const Operand in = operand(values, role);
-    backend_.transform_quantize(transform, values, in, note);
-    return {in, {}};
-}
-
-SiteInput LayerSteps::split_input(const ColumnSplit& split, Rows values, LinearRole role,
-                                  SiteNote note) {
-    const auto part = [&](const int32_t* columns, int64_t n, Rows room,
-                          const kernels::ActivationFormat& format, void* codes) {
-        Rows gathered = of_batch(room);
-        gathered.cols = n;
-        backend_.gather_columns(values, columns, gathered);
-        const Operand in = operand(gathered, format, codes);
-        if (const auto* quantized = std::get_if<kernels::QuantizedRows>(&in.rows)) {
-            backend_.quantize(gathered, *quantized, note);
-        }
-        return in;
-    };
-    SiteInput in{part(split.data(), split.n_main, memory_.main_columns,
-                      weights_.activation_format(role), memory_.codes),
-                 {}};
-    if (split.n_outliers > 0) {
-        in.outliers = part(split.data() + split.n_main, split.n_outliers, memory_.outlier_columns,
-                           outlier_activation_format(weights_.recipe), memory_.outlier_codes);
-    }
-    return in;
-}
-
-Operand LayerSteps::operand(Rows values, LinearRole role) {
-    return operand(values, weights_.activation_format(role), memory_.codes);
-}
-
-Operand LayerSteps::operand(Rows values, const kernels::ActivationFormat& format, void* codes) {
-    if (format.bits == 16) return {values};
-    return {backend_.place_quantized(codes, values.rows, values.cols, format)};
 }
 
 }  // namespace quarot::model

@@ -3,10 +3,12 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 
 #include "comm/comm.h"
 #include "kernels/ops.h"
+#include "model/split_inputs.h"
 #include "model/step_memory.h"
 #include "model/weights.h"
 
@@ -24,12 +26,6 @@ struct Residual {
     std::optional<kernels::Rows> partial;  // the same shape, F32
 };
 
-// What the linears of a site read: all columns, or of a recipe that keeps some apart two parts.
-struct SiteInput {
-    kernels::Operand main;
-    std::optional<kernels::Operand> outliers;
-};
-
 // Results live in the step's memory until the next call that returns something. Norms first add the
 // residual's partial sum, if there is one. Everything is only enqueued.
 class LayerSteps {
@@ -41,7 +37,8 @@ class LayerSteps {
           kv_(kv),
           backend_(backend),
           comm_(comm),
-          memory_(memory) {}
+          memory_(memory),
+          apart_(weights, backend, memory) {}
 
     // What q, k and v read: norm(residual), quantized if the recipe says so, as all that follow.
     SiteInput attention_input(int64_t layer, Residual& residual);
@@ -67,22 +64,20 @@ class LayerSteps {
     kernels::SiteNote note_at(kernels::Site site) const { return {site, batch_.bad_sites}; }
     // In place; nothing if the model has no such norms.
     void norm_heads(kernels::Rows heads, const Gain& gain);
-    SiteInput norm(const ColumnSplit& split, Residual& residual, const Gain& gain, LinearRole role,
-                   kernels::SiteNote note);
+    // What a site's linears read of `values`: make(out, note) puts them there or, quantized, into
+    // `out`.
+    template <typename Make>
+    SiteInput site_input(int64_t layer, InputSite site, const kernels::Rows& values,
+                         const Make& make);
+    SiteInput norm(int64_t layer, InputSite site, NormRole role, Residual& residual);
     // RMSNorm of the residual, its partial sum added, into `out`.
     void add_norm(Residual& residual, const Gain& gain, kernels::Rows normed,
                   const kernels::Operand& out, kernels::SiteNote note);
-    // `values`, which may be overwritten, through the transform.
-    SiteInput transformed(const ColumnSplit& split, const kernels::Transform* transform,
-                          kernels::Rows values, LinearRole role, kernels::SiteNote note);
-    SiteInput split_input(const ColumnSplit& split, kernels::Rows values, LinearRole role,
-                          kernels::SiteNote note);
-    // out += those of the outliers, if any.
-    void add_outliers(int64_t layer, LinearRole role, const SiteInput& in, kernels::Rows out);
-    // What the linear of `role` reads: `values` itself, or room for its quantized form.
-    kernels::Operand operand(kernels::Rows values, LinearRole role);
-    kernels::Operand operand(kernels::Rows values, const kernels::ActivationFormat& format,
-                             void* codes);
+    // All linears of a site, one of outs for each.
+    void linears(int64_t layer, InputSite site, const SiteInput& in,
+                 std::span<const kernels::Rows> outs);
+    // The residual's partial sum becomes the product, over all ranks.
+    void set_partial(const kernels::Linear& weight, const kernels::Operand& in, Residual& residual);
     // As many rows of a room as the batch has tokens.
     kernels::Rows of_batch(const kernels::Rows& room) const {
         return room.slice(0, batch_.n_tokens);
@@ -94,6 +89,7 @@ class LayerSteps {
     kernels::Backend& backend_;
     comm::Comm& comm_;
     StepMemory& memory_;
+    SplitInputs apart_;
 };
 
 }  // namespace quarot::model

@@ -123,6 +123,12 @@ void StepMemory::take_columns_kept_apart(const Weights& weights) {
     outlier_columns = rows(size_.tokens, n_kept_apart, backend_.traits().work);
 }
 
+kernels::Operand StepMemory::operand(const kernels::Rows& values,
+                                     const kernels::ActivationFormat& format, void* room) const {
+    if (format.bits == 16) return {values};
+    return {backend_.place_quantized(room, values.rows, values.cols, format)};
+}
+
 BatchView StepMemory::upload(const Batch& batch, const StepCounts& counts) {
     const StepCounts used = counts_of(batch);
     QUAROT_CHECK(batch.first_token.back() == used.tokens, "{}", used.tokens);

@@ -64,6 +64,11 @@ class StepMemory {
     kernels::BatchView upload(const Batch& batch, const StepCounts& counts);
     kernels::BatchView upload(const Batch& batch) { return upload(batch, counts_of(batch)); }
 
+    // `values` themselves where the format has 16 bits, else their quantized form, still to be
+    // made, in `room`: one of the two below.
+    kernels::Operand operand(const kernels::Rows& values, const kernels::ActivationFormat& format,
+                             void* room) const;
+
     // Waits for all that was enqueued; valid until the next upload.
     StepNotes wait();
 
