@@ -7,6 +7,8 @@
 #include "core/expect_error.h"
 #include "folder/config_texts_for_tests.h"
 #include "folder/families/config_fields.h"
+#include "folder/folder_config.h"
+#include "folder/recipe_json.h"
 #include "folder/stored_names.h"
 
 namespace quarot::folder {
@@ -180,6 +182,21 @@ TEST(StoredNames, AreThoseOfLlama) {
     EXPECT_EQ(norm_name(model::NormRole::Key, 7), "model.layers.7.self_attn.k_norm.weight");
     EXPECT_EQ(norm_name(model::NormRole::Final, 0), "model.norm.weight");
     EXPECT_EQ(kEmbeddingName, "model.embed_tokens.weight");
+}
+
+// Those with a bias keep it in the cache as they did; the others have nothing to say of it.
+TEST(FolderConfig, OfVersion1DiffersFromItsRecipeOnlyWhereKeysHaveABias) {
+    const Recipe named = named_recipe("quarot-rtn");
+    io::Json recipe = to_json(named);
+    recipe.set("format_version", int64_t{1});
+    const auto changes = [&](const char* bias) {
+        io::Json config = io::Json::parse(changed(bias), "config.json");
+        config.set("quantization_config", recipe);
+        return changed_settings(named, read_folder_config(config).recipe);
+    };
+    EXPECT_TRUE(changes(R"({"attention_bias": false})").empty());
+    ASSERT_EQ(changes(R"({"attention_bias": true})").size(), 1u);
+    EXPECT_EQ(changes(R"({"attention_bias": true})").front().key, "k_bias");
 }
 
 // Heads of 4 rows each, q, k and v of a head one below the other.

@@ -59,7 +59,11 @@ void check_group(std::string_view section, int64_t group, const model::ModelConf
 
 FolderConfig read_folder_config(const io::Json& config) {
     const Family& family = family_of(config);
-    return {.family = &family, .model = family.read_config(config), .recipe = recipe_of(config)};
+    FolderConfig read{
+        .family = &family, .model = family.read_config(config), .recipe = recipe_of(config)};
+    // Where keys have no bias it says nothing, so folders of version 1 have their recipe's name.
+    if (!has_bias(model::LinearRole::K, read.model)) read.recipe.k_bias = Recipe{}.k_bias;
+    return read;
 }
 
 void add_end_tokens(const io::Json& generation, model::ModelConfig& config) {

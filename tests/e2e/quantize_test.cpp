@@ -173,6 +173,7 @@ TEST_F(Quantize, NamesWhatWasChangedOfARecipe) {
     expect({"--recipe", "rtn", "--w-bits", "5", "--no-w-clip-search"},
            "rtn, with --w-bits 5, --no-w-clip-search:");
     EXPECT_NE(run_program({"inspect", out_}).out.find("rtn, with --w-bits 5"), std::string::npos);
+    expect({"--recipe", "quarot-rtn", "--k-bias", "keep"}, "quarot-rtn, with --k-bias keep:");
 }
 
 TEST_F(Quantize, RoundsWithoutATextAndSaysWhatThatCosts) {
