@@ -23,7 +23,8 @@ TEST_F(Bench, TheSameShapeIn16BitsGivesARatio) {
     const Outcome outcome =
         run_program({"bench", model_, "-p", "5", "-n", "3", "-r", "1", "--with-16bit", "--json"});
     expect_success(outcome);
-    for (const io::Json& row : outcome.json().at("rows").as_array()) {
+    const io::Json json = outcome.json();
+    for (const io::Json& row : json.at("rows").as_array()) {
         EXPECT_GT(row.at("ratio_to_16bit").as_double(), 0.0);
     }
     const Outcome table =
