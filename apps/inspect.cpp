@@ -125,6 +125,9 @@ void print_text(const folder::SourceModel& source, bool with_tensors) {
         pairs.push_back({line.name == std::string("head_mix") ? "head mix" : line.name,
                          line.kind == "none" ? "none" : line.decomposition});
     }
+    if (const int64_t n = source.recipe().tp_max; n > 1) {
+        pairs.emplace_back("ranks", fmt::format("equal results on 1 to {}", n));
+    }
     std::string text = format_pairs(pairs);
     if (with_tensors) text += fmt::format("\n{}", tensor_table(source.checkpoint()));
     print_result(text);

@@ -9,6 +9,7 @@
 #include "core/log.h"
 #include "eval/perplexity.h"
 #include "folder/source_model.h"
+#include "model/shard.h"
 
 namespace quarot::apps {
 
@@ -30,6 +31,8 @@ void JobFlags::declare(Args& args) {
               [this](const Given& g) { options_.overwrite = as_switch(g); }, Shown::First});
     args.add({"--shard-size", "SIZE", "largest file, such as 500M or 5G [5G]",
               [this](const Given& g) { options_.shard_bytes = as_byte_count(g); }});
+    args.add({"--tp-max", "N", "the same results on 1, 2, 4 ... N ranks: rotations in N blocks [1]",
+              [this](const Given& g) { tp_max_ = as_integer(g, 1, 1024); }});
     add_threads_flag(args, options_.n_threads);
     args.add({"--device", "NAME", "auto or cpu: quantizing runs on the CPU [auto]",
               [](const Given&) {}})
@@ -39,11 +42,12 @@ void JobFlags::declare(Args& args) {
 quantize::QuantizeOptions JobFlags::settings(const std::string& model_folder) const {
     quantize::QuantizeOptions options = options_;
     options.recipe = recipe_.resolve(!calib_.empty());
-    if (quantize::needs_calibration(options.recipe) && !recipe_.has_seqlen()) {
-        int64_t& seqlen = options.recipe.calibration.seqlen;
-        const auto source = folder::SourceModel::open(model_folder);
-        seqlen = std::min(seqlen, source.config().max_positions);
-    }
+    const bool lacks_seqlen = quantize::needs_calibration(options.recipe) && !recipe_.has_seqlen();
+    if (!lacks_seqlen && tp_max_ == 1) return options;
+    const model::ModelConfig config = folder::SourceModel::open(model_folder).config();
+    int64_t& seqlen = options.recipe.calibration.seqlen;
+    if (lacks_seqlen) seqlen = std::min(seqlen, config.max_positions);
+    options.recipe = with_column_blocks(options.recipe, config, tp_max_);
     return options;
 }
 

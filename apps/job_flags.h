@@ -26,6 +26,7 @@ class JobFlags {
     RecipeFlags recipe_;
     quantize::QuantizeOptions options_;
     std::string calib_;
+    int64_t tp_max_ = 1;
     std::string text_format_ = "raw";
     tokenizer::AddBos bos_ = tokenizer::AddBos::Auto;
 };

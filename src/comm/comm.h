@@ -1,25 +1,43 @@
-// Sums across the ranks of a tensor-parallel group.
+// What the ranks of a tensor-parallel group tell each other.
 #pragma once
 
 #include "kernels/ops.h"
 
 namespace quarot::comm {
 
+// Collective: every rank of the group calls the same operation in the same order, with views into
+// its own backend's memory of the same shapes. Only enqueued, as operations of a backend are; where
+// a rank fails, the others' calls throw instead of waiting for it.
 class Comm {
   public:
     virtual ~Comm() = default;
     virtual int rank() const = 0;
     virtual int size() const = 0;
-    // Element-wise sum over all ranks, in place, in a fixed order.
-    virtual void all_reduce(kernels::Rows rows) = 0;
+    // rows = the element-wise fp32 sum over all ranks, by the binary tree ((0 + 1) + (2 + 3)) ...,
+    // so that all ranks get the same bits.
+    virtual void sum(kernels::Rows rows) = 0;
+    // whole[r] = part[r] of rank 0, then of rank 1 ...; whole has size() times the columns.
+    virtual void gather_columns(kernels::Rows part, kernels::Rows whole) = 0;
+    // values[i] = the largest of all ranks' values[i].
+    virtual void maximum(float* values, int64_t n) = 0;
+    // The bytes of rank 0.
+    virtual void broadcast(void* data, int64_t bytes) = 0;
+    // This rank takes part no more; said where it fails.
+    virtual void leave() = 0;
 };
 
-// A group of one: every sum is there already.
+// A group of one, where everything is there already. gather_columns is left out by its caller.
 class SingleComm final : public Comm {
   public:
     int rank() const override { return 0; }
     int size() const override { return 1; }
-    void all_reduce(kernels::Rows) override {}
+    void sum(kernels::Rows) override {}
+    void gather_columns(kernels::Rows, kernels::Rows) override {
+        QUAROT_CHECK(false, "a group of one has whole rows");
+    }
+    void maximum(float*, int64_t) override {}
+    void broadcast(void*, int64_t) override {}
+    void leave() override {}
 };
 
 }  // namespace quarot::comm

@@ -8,6 +8,7 @@
 #include "folder/recipe_json.h"
 #include "io/text.h"
 #include "model/role_formats.h"
+#include "model/shard.h"
 
 namespace quarot::folder {
 
@@ -81,6 +82,12 @@ void check_recipe_fits(const Recipe& recipe, const model::ModelConfig& config,
     check_block("residual_block", recipe.rotation.residual_block, config.hidden, place);
     check_block("heads_block", recipe.rotation.heads_block, config.n_heads, place);
     check_block("ffn_block", recipe.rotation.ffn_block, config.ffn, place);
+    if (!column_blocks_fit(recipe, config)) {
+        fail(ErrorCode::Corrupt,
+             "{} has tp_max {}, expected 1, or a power of two that divides heads, KV heads and "
+             "FFN into blocks of the sizes that its rotation has",
+             place, recipe.tp_max);
+    }
     if (recipe.rotation.residual != ResidualRotation::None && !recipe.rotation.fold_norms) {
         fail(ErrorCode::Corrupt,
              "{} has a residual rotation and fold_norms false, expected true, since a rotated "

@@ -14,6 +14,8 @@
 #include "core/progress.h"
 #include "folder/stored_names.h"
 #include "model/role_formats.h"
+#include "model/shard.h"
+#include "tensor/slice.h"
 
 namespace quarot::folder {
 
@@ -87,6 +89,33 @@ void require_memory(const SourceModel& source, const Recipe& recipe, int64_t n_p
                        backend.available_bytes(), source.folder());
 }
 
+kernels::LinearWeights rows_of(const kernels::LinearWeights& whole, int64_t first, int64_t count) {
+    kernels::LinearWeights part = {.batch_invariant = whole.batch_invariant};
+    if (const auto* codes = std::get_if<QuantizedMatrix>(&whole.matrix)) {
+        part.matrix = quarot::rows_of(*codes, first, count);
+    } else {
+        part.matrix = std::make_shared<const Tensor>(
+            quarot::rows_of(*std::get<0>(whole.matrix), first, count));
+    }
+    if (!whole.bias.empty()) {
+        part.bias.assign(whole.bias.begin() + first, whole.bias.begin() + first + count);
+    }
+    return part;
+}
+
+// Without the bias, which is added once and not by every block.
+kernels::LinearWeights columns_of(const kernels::LinearWeights& whole, int64_t first,
+                                  int64_t count) {
+    kernels::LinearWeights part = {.batch_invariant = whole.batch_invariant};
+    if (const auto* codes = std::get_if<QuantizedMatrix>(&whole.matrix)) {
+        part.matrix = quarot::columns_of(*codes, first, count);
+    } else {
+        part.matrix = std::make_shared<const Tensor>(
+            quarot::columns_of(*std::get<0>(whole.matrix), first, count));
+    }
+    return part;
+}
+
 class Loader {
   public:
     Loader(const SourceModel& source, const Recipe& recipe, Backend& backend)
@@ -99,10 +128,11 @@ class Loader {
         auto embedding = std::make_shared<const Tensor>(source_.embedding());
         step();
         constexpr model::LinearId kHead = {model::LinearRole::LmHead};
-        weights.lm_head = source_.config().tied_embeddings
-                              ? backend_.prepare_linear({.matrix = embedding,
-                                                         .batch_invariant = source_.is_quantized()})
-                              : backend_.prepare_linear(read_linear(kHead));
+        kernels::LinearWeights head = {.matrix = embedding,
+                                       .batch_invariant = source_.is_quantized()};
+        if (!source_.config().tied_embeddings) head = read_linear(kHead);
+        weights.lm_head =
+            backend_.prepare_linear(rows_of_rank(kHead.role, std::move(head), weights.shard));
         weights.embedding = backend_.prepare_embedding(std::move(embedding));
         step();
     }
@@ -113,7 +143,7 @@ class Loader {
             loaded.norms[static_cast<size_t>(role)] = load_gain(role, layer);
         }
         for (const model::LinearRole role : roles_of(weights.config, layer)) {
-            weights.set_linear({role, layer}, read_linear({role, layer}), backend_);
+            load_linear({role, layer}, weights);
             if (auto outliers = source_.outliers({role, layer})) {
                 loaded.outliers[static_cast<size_t>(role)] =
                     backend_.prepare_linear(std::move(*outliers));
@@ -141,6 +171,33 @@ class Loader {
         weights.bias = source_.bias(id);
         weights.batch_invariant = source_.is_quantized();
         return weights;
+    }
+
+    void load_linear(const model::LinearId& id, model::Weights& weights) {
+        kernels::LinearWeights whole = read_linear(id);
+        const int64_t n_local = in_features(id.role, weights.config);
+        const int64_t block = column_block(recipe_, weights.config, id.role);
+        const bool is_cut = cut_of(id.role, source_.config(), weights.shard) == model::Cut::Columns;
+        if (!is_cut && (block == 0 || block == n_local)) {
+            return weights.set_linear(id, rows_of_rank(id.role, std::move(whole), weights.shard),
+                                      backend_);
+        }
+        const int64_t width = block == 0 ? n_local : block;
+        const int64_t rank = weights.shard.rank;
+        for (int64_t first = 0; first < n_local; first += width) {
+            kernels::LinearWeights part = columns_of(whole, rank * n_local + first, width);
+            if (rank == 0 && first == 0) part.bias = std::move(whole.bias);
+            first == 0 ? weights.set_linear(id, std::move(part), backend_)
+                       : weights.add_block(id, std::move(part), backend_);
+        }
+    }
+
+    // The rank's rows of a linear, or all of it where it has no part of its own.
+    kernels::LinearWeights rows_of_rank(model::LinearRole role, kernels::LinearWeights whole,
+                                        const model::Shard& shard) const {
+        if (cut_of(role, source_.config(), shard) != model::Cut::Rows) return whole;
+        const int64_t n = out_features(role, source_.config()) / shard.size;
+        return rows_of(whole, shard.rank * n, n);
     }
 
     // All linears of a site must agree on it, since they share what is gathered.
@@ -172,16 +229,18 @@ class Loader {
 }  // namespace
 
 model::Weights load_weights(const SourceModel& source, const ActivationOverrides& overrides,
-                            int64_t n_positions, Backend& backend) {
+                            int64_t n_positions, Backend& backend, const model::Shard& shard) {
     const model::ModelConfig& config = source.config();
     if (n_positions < 1 || n_positions > config.max_positions) {
         fail(ErrorCode::Usage, "a context of {} tokens is wanted, and {} is made for 1 to {}",
              n_positions, source.folder(), config.max_positions);
     }
     const Recipe recipe = overridden(source.recipe(), overrides);
+    check_shard(recipe, config, shard, source.folder());
     require_memory(source, recipe, n_positions, backend);
-    model::Weights weights =
-        model::weights_frame(config, recipe, source.folder(), n_positions, backend);
+    model::Weights weights = model::weights_frame(local_config(config, shard), recipe,
+                                                  source.folder(), n_positions, backend);
+    weights.shard = shard;
     if (source.is_quantized() && !source.has_digests()) {
         log_warning(
             "{} has no quarot.json, so its tensors cannot be compared with what was written",

@@ -17,9 +17,11 @@ struct ActivationOverrides {
     std::optional<KeyBiasUse> k_bias;
 };
 
-// Reads the whole model into the backend. n_positions: the longest context that will be used, at
-// most config.max_positions. Progress on stderr.
+// Reads the whole model, or one rank's part of it, into the backend. n_positions: the longest
+// context that will be used, at most config.max_positions. Progress on stderr. Error{Unsupported}
+// for a recipe that was not made for so many ranks.
 model::Weights load_weights(const SourceModel& source, const ActivationOverrides& overrides,
-                            int64_t n_positions, kernels::Backend& backend);
+                            int64_t n_positions, kernels::Backend& backend,
+                            const model::Shard& shard = {});
 
 }  // namespace quarot::folder

@@ -241,7 +241,13 @@ OutlierSpec outliers_from_json(const io::Json& json) {
             .measure = read_spelled(json.at("measure"), kMeasures)};
 }
 
-// Folders of version 1 were made before the cache could leave the bias out.
+// Folders of version 1 were made before transforms could be cut for several ranks.
+int64_t tp_max_from_json(const io::Json& json) {
+    if (json.at("format_version").as_int() < 2) return 1;
+    return json.at("tp_max").as_int(1, kMaxSize);
+}
+
+// Nor could the cache leave the bias out.
 KeyBiasUse k_bias_from_json(const io::Json& json) {
     if (json.at("format_version").as_int() < 2) return KeyBiasUse::Keep;
     return read_spelled(json.at("k_bias"), kKeyBiasUses);
@@ -275,8 +281,8 @@ void add_changes(const std::string& prefix, const io::Json& named, const io::Jso
     }
 }
 
-// What version 2 has room for: embeddings in codes, a tied matrix that R1 is applied to as it is
-// read, and transforms cut for several ranks.
+// What version 2 has room for: embeddings in codes, and a tied matrix that R1 is applied to as it
+// is read.
 void refuse_what_is_to_come(const io::Json& json) {
     const auto refuse = [](const io::Json& value, std::string_view expected) {
         fail(ErrorCode::Unsupported, "{} is {}, and this version runs {} only", value.place(),
@@ -286,8 +292,6 @@ void refuse_what_is_to_come(const io::Json& json) {
     if (read_width(embedding) != 16) refuse(embedding, "16");
     const io::Json& tied = json.at("tied_rotation");
     if (tied.as_bool()) refuse(tied, "false");
-    const io::Json& ranks = json.at("tp_max");
-    if (ranks.as_int(1, kMaxSize) != 1) refuse(ranks, "1");
 }
 
 // A folder may be newer than the program that reads it.
@@ -321,7 +325,7 @@ io::Json to_json(const Recipe& recipe) {
         {"v", kv_to_json(recipe.v)},
         {"embedding_bits", 16},
         {"tied_rotation", false},
-        {"tp_max", 1},
+        {"tp_max", recipe.tp_max},
         {"k_bias", spelled(recipe.k_bias, kKeyBiasUses)},
         {"down_bits", recipe.down_bits},
         {"head_bits", recipe.head_bits},
@@ -368,6 +372,7 @@ Recipe recipe_from_json(const io::Json& json) {
     recipe.k = kv_from_json(json.at("k"));
     recipe.v = kv_from_json(json.at("v"));
     recipe.k_bias = k_bias_from_json(json);
+    recipe.tp_max = tp_max_from_json(json);
     recipe.down_bits = read_width(json.at("down_bits"), true);
     recipe.head_bits = read_width(json.at("head_bits"));
     recipe.storage = storage_from_json(json.at("storage"));

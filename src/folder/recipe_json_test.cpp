@@ -55,6 +55,7 @@ void expect_equal(const Recipe& a, const Recipe& b) {
     expect_equal(a.v, b.v);
     EXPECT_EQ(a.down_bits, b.down_bits);
     EXPECT_EQ(a.head_bits, b.head_bits);
+    EXPECT_EQ(a.tp_max, b.tp_max);
     EXPECT_EQ(a.storage, b.storage);
 }
 
@@ -97,6 +98,7 @@ Recipe unlike_any_default() {
     recipe.v = {.bits = 7, .clip = 1.0f, .range_includes_zero = true};
     recipe.down_bits = 8;
     recipe.head_bits = 6;
+    recipe.tp_max = 8;
     recipe.storage = DType::BF16;
     return recipe;
 }
@@ -205,6 +207,7 @@ TEST(RecipeJson, RangeChecksEveryValue) {
     expect_corrupt(with("head_bits", 0), kCorrupt, "head_bits is 0");
     expect_corrupt(with("storage", "i8"), kCorrupt, "storage is \"i8\"");
     expect_corrupt(with("embedding_bits", 1), kCorrupt, "embedding_bits is 1");
+    expect_corrupt(with("tp_max", 0), kCorrupt, "tp_max is 0");
     expect_corrupt(with("k_bias", "drop"), kCorrupt, "k_bias is \"drop\"");
     expect_corrupt(with("recipe", "none"), kCorrupt, "recipe is \"none\"");
     expect_corrupt(with("recipe", ""), kCorrupt, "expected the name of a recipe");

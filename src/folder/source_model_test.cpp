@@ -400,6 +400,13 @@ TEST_F(SourceModelTest, RecipesThatDoNotFitAreRefused) {
     expect_refused(with_rotation("heads_block", 3), ErrorCode::Corrupt, {"heads_block", "4"});
     expect_refused(with_rotation("ffn_block", 7), ErrorCode::Corrupt, {"ffn_block", "48"});
     expect_refused(with_rotation("fold_norms", false), ErrorCode::Corrupt, {"fold_norms"});
+    for (const int64_t tp_max : {0, 2, 3}) {  // the rotations have no blocks
+        TinyModel bad = good;
+        io::Json quantization = bad.config.at("quantization_config");
+        quantization.set("tp_max", tp_max);
+        bad.config.set("quantization_config", quantization);
+        expect_refused(bad, ErrorCode::Corrupt, {"tp_max"});
+    }
     TinyModel bad = good;
     io::Json quantization = bad.config.at("quantization_config");
     quantization.set("head_bits", 4);

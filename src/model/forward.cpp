@@ -31,11 +31,14 @@ void enqueue_step(const Weights& weights, const kernels::BatchView& batch, StepM
 }
 
 Rows enqueue_logits(const Weights& weights, StepMemory& memory, int64_t first, int64_t n,
-                    Backend& backend) {
+                    Backend& backend, comm::Comm& comm) {
     QUAROT_CHECK(n <= memory.logits.rows, "{} rows", n);
     const Rows logits = memory.logits.slice(0, n);
+    const bool has_part = weights.lm_head->out_features() < weights.config.vocab;
+    const Rows out = has_part ? memory.logit_part.slice(0, n) : logits;
     backend.linear(
-        {.in = Operand{memory.hidden.slice(first, n)}, .weight = *weights.lm_head, .out = logits});
+        {.in = Operand{memory.hidden.slice(first, n)}, .weight = *weights.lm_head, .out = out});
+    if (has_part) comm.gather_columns(out, logits);
     backend.find_non_finite(logits, {kLogitSite, memory.device.bad_logits + first});
     return logits;
 }

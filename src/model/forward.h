@@ -20,7 +20,7 @@ void enqueue_step(const Weights& weights, const kernels::BatchView& batch, StepM
 // Enqueues logits = hidden lm_head^T of the wanted rows [first, first + n), fp32 [n, vocab], and
 // returns them, in memory.logits until the next call; n at most memory.size().logit_rows.
 kernels::Rows enqueue_logits(const Weights& weights, StepMemory& memory, int64_t first, int64_t n,
-                             kernels::Backend& backend);
+                             kernels::Backend& backend, comm::Comm& comm);
 
 // A sequence of a batch in which a NaN or Inf arose, and the lowest site where one did.
 struct SequenceFailure {

@@ -25,6 +25,10 @@ Site site_of(int64_t layer, Place place) {
     return static_cast<Site>(layer * kPlaces + place);
 }
 
+Rows columns_of(const Rows& rows, int64_t first, int64_t count) {
+    return {rows.at(0) + first * size_of(rows.dtype), rows.dtype, rows.rows, count, rows.stride};
+}
+
 Place place_of(InputSite site) {
     constexpr std::array<Place, 4> kPlaceOfSite = {kAttentionInput, kOutputInput, kMlpInput,
                                                    kDownInput};
@@ -116,17 +120,42 @@ SiteInput LayerSteps::input_of(int64_t layer, InputSite site, Rows values) {
 void LayerSteps::add_linear(int64_t layer, LinearRole role, const SiteInput& in,
                             Residual& residual) {
     const LayerWeights& w = layer_weights(layer);
-    set_partial(w.linear(role), in.main, residual);
+    const Rows partial = of_batch(memory_.partial);
+    sum_blocks(layer, role, in.main, {.first = 0, .count = w.n_blocks(role)}, 0, partial);
+    comm_.sum(partial);
+    residual.partial = partial;
     if (!in.outliers) return;
     settle(residual);
-    set_partial(*w.outlier(role), *in.outliers, residual);
+    backend_.linear({.in = *in.outliers, .weight = *w.outlier(role), .out = partial});
+    residual.partial = partial;
 }
 
-void LayerSteps::set_partial(const kernels::Linear& weight, const Operand& in, Residual& residual) {
-    const Rows partial = of_batch(memory_.partial);
-    backend_.linear({.in = in, .weight = weight, .out = partial});
-    comm_.all_reduce(partial);
-    residual.partial = partial;
+void LayerSteps::sum_blocks(int64_t layer, LinearRole role, const Operand& in, const Blocks& blocks,
+                            size_t level, Rows out) {
+    if (blocks.count == 1) {
+        backend_.linear({.in = block_input(layer, role, in, blocks.first),
+                         .weight = layer_weights(layer).block(role, blocks.first),
+                         .out = out});
+        return;
+    }
+    const int64_t half = blocks.count / 2;
+    const Rows other = of_batch(memory_.block_partials[level]);
+    sum_blocks(layer, role, in, {blocks.first, half}, level + 1, out);
+    sum_blocks(layer, role, in, {blocks.first + half, half}, level + 1, other);
+    backend_.add(out, other);
+}
+
+Operand LayerSteps::block_input(int64_t layer, LinearRole role, const Operand& in, int64_t block) {
+    const LayerWeights& w = layer_weights(layer);
+    if (w.n_blocks(role) == 1) return in;
+    const int64_t width = w.block(role, block).in_features();
+    const Rows values = columns_of(std::get<Rows>(in.rows), block * width, width);
+    const Operand part = memory_.operand(values, weights_.activation_format(role), memory_.codes);
+    if (const auto* codes = std::get_if<kernels::QuantizedRows>(&part.rows)) {
+        const Place place = role == LinearRole::O ? kOutputInput : kDownInput;
+        backend_.quantize(values, *codes, note_at(site_of(layer, place)));
+    }
+    return part;
 }
 
 void LayerSteps::settle(Residual& residual) {
@@ -155,6 +184,10 @@ SiteInput LayerSteps::site_input(int64_t layer, InputSite site, const Rows& valu
         return apart_.read(layer, site, values, note);
     }
     const LinearRole reader = rule_of(site).roles.front();
+    if (layer_weights(layer).n_blocks(reader) > 1) {  // each of which is quantized by itself
+        make(Operand{values}, note);
+        return {Operand{values}, {}};
+    }
     const Operand in = memory_.operand(values, weights_.activation_format(reader), memory_.codes);
     make(in, note);
     return {in, {}};

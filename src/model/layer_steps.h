@@ -44,7 +44,8 @@ class LayerSteps {
     SiteInput attention_input(int64_t layer, Residual& residual);
     // q, k, v, RoPE, the cache and attention: out [n_tokens, n_heads * head_dim].
     void attention(int64_t layer, const SiteInput& in, kernels::Rows out);
-    // What o_proj reads: the head mix of `attended`, which is overwritten.
+    // What o_proj reads: the head mix of `attended`, which is overwritten. Not quantized yet if
+    // o_proj has column blocks, as down_proj's.
     SiteInput output_input(int64_t layer, kernels::Rows attended);
     // What gate and up read.
     SiteInput mlp_input(int64_t layer, Residual& residual);
@@ -76,8 +77,17 @@ class LayerSteps {
     // All linears of a site, one of outs for each.
     void linears(int64_t layer, InputSite site, const SiteInput& in,
                  std::span<const kernels::Rows> outs);
-    // The residual's partial sum becomes the product, over all ranks.
-    void set_partial(const kernels::Linear& weight, const kernels::Operand& in, Residual& residual);
+    // Column blocks of o or down that follow each other.
+    struct Blocks {
+        int64_t first, count;
+    };
+    // out = the sum of the products of the blocks, by a binary tree whose leaves they are; `level`:
+    // rooms in use.
+    void sum_blocks(int64_t layer, LinearRole role, const kernels::Operand& in,
+                    const Blocks& blocks, size_t level, kernels::Rows out);
+    // What a block reads of the input of all.
+    kernels::Operand block_input(int64_t layer, LinearRole role, const kernels::Operand& in,
+                                 int64_t block);
     // As many rows of a room as the batch has tokens.
     kernels::Rows of_batch(const kernels::Rows& room) const {
         return room.slice(0, batch_.n_tokens);

@@ -5,6 +5,7 @@
 #include "core/check.h"
 #include "core/checked_math.h"
 #include "model/role_formats.h"
+#include "model/shard.h"
 
 namespace quarot::model {
 
@@ -88,6 +89,12 @@ void StepMemory::take_activations(const Weights& weights) {
     wanted_partial = rows(n, config.hidden, DType::F32);
     hidden = rows(n, config.hidden, traits.work);
     logits = rows(size_.logit_rows, config.vocab, DType::F32);
+    if (weights.shard.size > 1) {
+        logit_part = rows(size_.logit_rows, config.vocab / weights.shard.size, DType::F32);
+    }
+    for (int64_t left = weights.recipe.tp_max / weights.shard.size; left > 1; left /= 2) {
+        block_partials.push_back(rows(n, config.hidden, DType::F32));
+    }
     scores = static_cast<double*>(take(size_.logit_rows * int64_t{sizeof(double)}));
     top_values = static_cast<float*>(take(size_.logit_rows * int64_t{sizeof(float)}));
     top_ids = static_cast<int32_t*>(take(size_.logit_rows * int64_t{sizeof(int32_t)}));

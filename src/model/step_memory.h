@@ -78,6 +78,8 @@ class StepMemory {
     kernels::Rows gate, up;                        // [tokens, ffn]
     kernels::Rows main_columns, outlier_columns;   // of sites whose columns are kept apart
     kernels::Rows wanted, wanted_partial, hidden;  // [tokens, hidden]: of the logit rows
+    std::vector<kernels::Rows> block_partials;     // [tokens, hidden]: see LayerSteps::sum_blocks
+    kernels::Rows logit_part;                      // of a rank with some of the vocabulary
     kernels::Rows logits;                          // [logit_rows, vocab]
     // [logit_rows]: what looks at the logits in memory write.
     double* scores = nullptr;  // log-probabilities or divergences

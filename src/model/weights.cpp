@@ -7,6 +7,7 @@
 #include "model/online_transforms.h"
 #include "model/role_formats.h"
 #include "model/rope.h"
+#include "model/shard.h"
 
 namespace quarot::model {
 
@@ -32,7 +33,10 @@ std::unique_ptr<kernels::Transform> prepare(const std::optional<linalg::Mixer>& 
 }  // namespace
 
 kernels::ActivationFormat Weights::activation_format(LinearRole role) const {
-    return model::activation_format(recipe, role);
+    kernels::ActivationFormat format = model::activation_format(recipe, role);
+    const int64_t block = column_block(recipe, config, role);
+    if (format.bits < 16 && format.group_size == 0) format.group_size = block;
+    return format;
 }
 
 kernels::KvDescriptor Weights::kv_descriptor() const {
@@ -54,6 +58,13 @@ void Weights::set_linear(const LinearId& id, kernels::LinearWeights linear, Back
     }
     linear.activation_group = activation_format(id.role).group_size;
     layer.linears[static_cast<size_t>(id.role)] = backend.prepare_linear(std::move(linear));
+}
+
+void Weights::add_block(const LinearId& id, kernels::LinearWeights block, Backend& backend) {
+    LayerWeights& layer = layers[static_cast<size_t>(id.layer)];
+    block.activation_group = activation_format(id.role).group_size;
+    layer.more_blocks[static_cast<size_t>(id.role)].push_back(
+        backend.prepare_linear(std::move(block)));
 }
 
 Gain upload_gain(const std::vector<float>& gain, Backend& backend) {

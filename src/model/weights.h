@@ -8,6 +8,7 @@
 #include "kernels/ops.h"
 #include "model/config.h"
 #include "model/roles.h"
+#include "model/shard.h"
 #include "recipe/recipe.h"
 
 namespace quarot::model {
@@ -41,11 +42,22 @@ struct LayerWeights {
     const kernels::Linear* outlier(LinearRole role) const {
         return outliers[static_cast<size_t>(role)].get();
     }
+    // Of o and down: Linears of the column blocks after the first, which is linear(role); empty
+    // where it has all columns.
+    std::array<std::vector<std::unique_ptr<kernels::Linear>>, kLinearRolesOfLayers> more_blocks;
+    const kernels::Linear& block(LinearRole role, int64_t index) const {
+        const auto& more = more_blocks[static_cast<size_t>(role)];
+        return index == 0 ? linear(role) : *more[static_cast<size_t>(index - 1)];
+    }
+    int64_t n_blocks(LinearRole role) const {
+        return 1 + std::ssize(more_blocks[static_cast<size_t>(role)]);
+    }
     const ColumnSplit& split(InputSite site) const { return splits[static_cast<size_t>(site)]; }
 };
 
 struct Weights {
-    ModelConfig config;
+    ModelConfig config;  // of the rank
+    Shard shard;
     Recipe recipe;  // activations, k and v decide what forward quantizes
     std::unique_ptr<kernels::Embedding> embedding;
     std::vector<LayerWeights> layers;
@@ -70,7 +82,10 @@ struct Weights {
     // Puts a linear of a layer in place, prepared for the activations that the recipe gives it. The
     // bias of keys goes into key_bias where the cache leaves it out.
     void set_linear(const LinearId& id, kernels::LinearWeights linear, kernels::Backend& backend);
-    // What down_proj's and the other linears' inputs are quantized to.
+    // Puts the next column block of o or down behind those that are there.
+    void add_block(const LinearId& id, kernels::LinearWeights block, kernels::Backend& backend);
+    // What down_proj's and the other linears' inputs are quantized to. Where a recipe has column
+    // blocks, tokens have a scale in each.
     kernels::ActivationFormat activation_format(LinearRole role) const;
     kernels::KvDescriptor kv_descriptor() const;
 };

@@ -102,6 +102,7 @@ struct Recipe {
     KeyBiasUse k_bias = KeyBiasUse::Subtract;
     int down_bits = 0;             // weights and activations of down_proj; 0: as the others
     int head_bits = 16;            // weights of lm_head
+    int64_t tp_max = 1;            // ranks at most with equal results: blocks of o_proj, down_proj
     std::optional<DType> storage;  // of float tensors that change; empty: keep
     SmoothingSpec smoothing;
     OutlierSpec outliers;

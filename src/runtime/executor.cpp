@@ -92,14 +92,16 @@ model::StepCounts Executor::padded(const model::StepCounts& counts) const {
 
 void Executor::enqueue(const kernels::BatchView& view, bool with_logits) {
     model::enqueue_step(weights_, view, memory_, *kv_, backend_, comm_);
-    if (with_logits) model::enqueue_logits(weights_, memory_, 0, view.n_logit_rows, backend_);
+    if (with_logits) {
+        model::enqueue_logits(weights_, memory_, 0, view.n_logit_rows, backend_, comm_);
+    }
 }
 
 Rows Executor::resident(int64_t first, int64_t n) {
     QUAROT_CHECK(first >= 0 && n > 0 && first + n <= first_row_.back(), "{} {}", first, n);
     if (all_logits_resident_) return memory_.logits.slice(first, n);
-    return model::enqueue_logits(weights_, memory_, first, std::min(n, size().logit_rows),
-                                 backend_);
+    return model::enqueue_logits(weights_, memory_, first, std::min(n, size().logit_rows), backend_,
+                                 comm_);
 }
 
 void Executor::wait_for_logits(int64_t first, int64_t n) {

@@ -158,6 +158,30 @@ TEST_F(Quantize, ARecipeKeepsItsNameUnlessItsMethodChanges) {
 }
 
 // The name says what was chosen, not only that something was.
+TEST_F(Quantize, TpMaxCutsWhatRanksShareIntoBlocks) {
+    run({"--tp-max", "2"});
+    const io::Json recipe = inspect().at("recipe");
+    EXPECT_EQ(recipe.at("tp_max").as_int(), 2);
+    EXPECT_EQ(recipe.at("rotation").at("heads_block").as_int(), 2);
+    EXPECT_EQ(recipe.at("rotation").at("ffn_block").as_int(), 24);
+    const Outcome inspected = run_program({"inspect", out_});
+    EXPECT_NE(inspected.out.find("equal results on 1 to 2"), std::string::npos) << inspected.out;
+    expect_success(run_program({"generate", "-m", out_, "-p", "abc", "-n", "3"}));
+    expect_failure(run_program({"quantize", model_, out_, "--overwrite", "--recipe", "quarot-rtn",
+                                "--tp-max", "3"}),
+                   2, {"3 ranks", "4 heads"});
+}
+
+TEST_F(Quantize, TpMaxIsCalibratedForAsItWillRun) {
+    const std::string text = dir_ / "text";
+    std::string words;
+    for (int i = 0; i < 400; ++i) words += static_cast<char>('a' + i * i % 26);
+    write_bytes(text, words);
+    run({"--recipe", "quarot", "--tp-max", "2", "--calib", text, "--nsamples", "2", "--seqlen",
+         "32", "--calib-activations", "quantized"});
+    expect_success(run_program({"generate", "-m", out_, "-p", "abc", "-n", "3"}));
+}
+
 TEST_F(Quantize, NamesWhatWasChangedOfARecipe) {
     const auto line = [&](const Words& flags) {
         Words words = {"quantize", model_, out_, "--overwrite"};

@@ -1,0 +1,92 @@
+// What ranks that are threads of one process tell each other.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <vector>
+
+#include "comm/group.h"
+#include "core/error.h"
+
+namespace quarot::comm {
+
+namespace {
+
+kernels::Rows rows_in(std::vector<float>& values, int64_t rows, int64_t cols, int64_t stride) {
+    return {values.data(), DType::F32, rows, cols, stride};
+}
+
+class CommTest : public testing::TestWithParam<int> {
+  protected:
+    std::vector<Rank> group_ = make_group("cpu", {.n_threads = 1}, GetParam());
+};
+
+using SeveralRanks = CommTest;  // a group of one has whole rows
+
+// Numbers whose sum depends on the order: the tree's is the one expected.
+TEST_P(CommTest, SumsByOneTreeOnEveryRank) {
+    const float parts[4] = {1e8f, 3.0f, -1e8f, 5.0f};
+    const float sums[5] = {0, 1e8f, 1e8f + 3.0f, (1e8f + 3.0f) + -1e8f,
+                           (1e8f + 3.0f) + (-1e8f + 5.0f)};
+    std::atomic<int> n_right = 0;
+    run_ranks(group_, [&](Rank& rank) {
+        std::vector<float> values(2 * 5, -7.0f);  // two rows of three, padded
+        const float own = parts[rank.comm->rank()];
+        for (const int i : {0, 1, 2, 5, 6, 7}) values[static_cast<size_t>(i)] = own;
+        rank.comm->sum(rows_in(values, 2, 3, 5));
+        const float sum = sums[GetParam()];
+        if (values == std::vector<float>{sum, sum, sum, -7, -7, sum, sum, sum, -7, -7}) ++n_right;
+    });
+    EXPECT_EQ(n_right, GetParam());
+}
+
+TEST_P(SeveralRanks, GatherColumnsInOrderOfRanks) {
+    std::atomic<int> n_right = 0;
+    run_ranks(group_, [&](Rank& rank) {
+        const auto own = static_cast<float>(rank.comm->rank());
+        std::vector<float> part = {own, own + 10, own, own + 20};
+        std::vector<float> whole(static_cast<size_t>(4 * GetParam())), expected;
+        for (const int second : {10, 20}) {
+            for (int r = 0; r < GetParam(); ++r) {
+                expected.push_back(static_cast<float>(r));
+                expected.push_back(static_cast<float>(r + second));
+            }
+        }
+        rank.comm->gather_columns(rows_in(part, 2, 2, 2),
+                                  rows_in(whole, 2, 2 * GetParam(), 2 * GetParam()));
+        if (whole == expected) ++n_right;
+    });
+    EXPECT_EQ(n_right, GetParam());
+}
+
+TEST_P(CommTest, FindsTheLargestAndSpreadsTheFirst) {
+    std::atomic<int> n_right = 0;
+    run_ranks(group_, [&](Rank& rank) {
+        const auto own = static_cast<float>(rank.comm->rank());
+        std::vector<float> values = {own, -own};
+        rank.comm->maximum(values.data(), 2);
+        int32_t word = 40 + rank.comm->rank();
+        rank.comm->broadcast(&word, sizeof(word));
+        const auto largest = static_cast<float>(GetParam() - 1);
+        if (values == std::vector<float>{largest, 0.0f} && word == 40) ++n_right;
+    });
+    EXPECT_EQ(n_right, GetParam());
+}
+
+TEST_P(CommTest, ARankThatFailsLeavesNobodyWaiting) {
+    try {
+        run_ranks(group_, [&](Rank& rank) {
+            if (rank.comm->rank() == GetParam() - 1) fail(ErrorCode::Numeric, "the last one");
+            std::vector<float> values(4);
+            rank.comm->sum(rows_in(values, 1, 4, 4));
+        });
+        FAIL() << "no error";
+    } catch (const Error& error) {
+        EXPECT_STREQ(error.what(), "the last one") << "not what the others heard of it";
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Sizes, CommTest, testing::Values(1, 2, 3, 4));
+INSTANTIATE_TEST_SUITE_P(Sizes, SeveralRanks, testing::Values(2, 3, 4));
+
+}  // namespace
+}  // namespace quarot::comm

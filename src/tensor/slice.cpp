@@ -1,0 +1,64 @@
+#include "tensor/slice.h"
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "core/check.h"
+
+namespace quarot {
+
+Tensor rows_of(const Tensor& matrix, int64_t first, int64_t count) {
+    QUAROT_CHECK(first >= 0 && count > 0 && first + count <= matrix.rows(), "{} {}", first, count);
+    Tensor part(matrix.dtype(), {count, matrix.cols()});
+    const int64_t row_bytes = matrix.cols() * size_of(matrix.dtype());
+    std::memcpy(part.data(), matrix.data() + first * row_bytes,
+                static_cast<size_t>(count * row_bytes));
+    return part;
+}
+
+Tensor columns_of(const Tensor& matrix, int64_t first, int64_t count) {
+    QUAROT_CHECK(first >= 0 && count > 0 && first + count <= matrix.cols(), "{} {}", first, count);
+    Tensor part(matrix.dtype(), {matrix.rows(), count});
+    const int64_t element = size_of(matrix.dtype());
+    for (int64_t row = 0; row < matrix.rows(); ++row) {
+        std::memcpy(part.data() + row * count * element,
+                    matrix.data() + (row * matrix.cols() + first) * element,
+                    static_cast<size_t>(count * element));
+    }
+    return part;
+}
+
+QuantizedMatrix rows_of(const QuantizedMatrix& matrix, int64_t first, int64_t count) {
+    QuantizedMatrix part;
+    part.rows = count;
+    part.cols = matrix.cols;
+    part.bits = matrix.bits;
+    part.group_size = matrix.group_size;
+    part.symmetric = matrix.symmetric;
+    part.packed = rows_of(matrix.packed, first, count);
+    part.scales = rows_of(matrix.scales, first, count);
+    if (!matrix.symmetric) part.zero_points = rows_of(matrix.zero_points, first, count);
+    return part;
+}
+
+QuantizedMatrix columns_of(const QuantizedMatrix& matrix, int64_t first, int64_t count) {
+    QUAROT_CHECK(first >= 0 && count > 0 && first + count <= matrix.cols, "{} {}", first, count);
+    QuantizedMatrix part =
+        make_quantized_matrix(matrix.rows, count, matrix.bits, matrix.group_size, matrix.symmetric);
+    const int64_t group = matrix.group_size == 0 ? matrix.cols : matrix.group_size;
+    QUAROT_CHECK(matrix.group_size == 0 || first % group == 0, "{} {}", first, group);
+    part.scales = columns_of(matrix.scales, first / group, part.n_groups());
+    if (!matrix.symmetric) {
+        part.zero_points = columns_of(matrix.zero_points, first / group, part.n_groups());
+    }
+    std::vector<uint8_t> codes(static_cast<size_t>(matrix.cols));
+    for (int64_t row = 0; row < matrix.rows; ++row) {
+        matrix.unpack_row(row, codes);
+        part.pack_row(
+            row, std::span(codes).subspan(static_cast<size_t>(first), static_cast<size_t>(count)));
+    }
+    return part;
+}
+
+}  // namespace quarot
