@@ -104,10 +104,22 @@ int64_t context_length(const folder::SourceModel& source, const GenerateFlags& f
         log_warning("--ctx is {}, but {} has {} positions; using these", *flags.context,
                     source.folder(), context);
     }
-    context = std::min(context, flags.context.value_or(context));
-    return generation::positions_needed(
-        n_prompt, flags.n_tokens, context,
-        flags.context ? "; use a larger --ctx or a shorter prompt" : "");
+    const bool is_cut = flags.context && *flags.context < context;
+    if (is_cut) context = *flags.context;
+    return generation::positions_needed(n_prompt, flags.n_tokens, context,
+                                        is_cut ? "; use a larger --ctx or a shorter prompt" : "");
+}
+
+// Where nobody says how long the text becomes, what memory has room for, and a token at least.
+int64_t fitting_context(const folder::SourceModel& source, const GenerateFlags& flags,
+                        int64_t n_prompt, int64_t context, const kernels::Backend& backend) {
+    if (flags.n_tokens || flags.context) return context;
+    const int64_t fitting =
+        folder::fitting_positions(source, flags.activations.overrides(), context, backend);
+    if (fitting >= context || n_prompt >= context) return context;
+    const int64_t taken = std::max(fitting, n_prompt + 1);
+    log_info("a context of {} tokens of {}, which is what memory has room for", taken, context);
+    return taken;
 }
 
 // What config.json and generation_config.json name and, in a chat, tokenizer_config.json: many
@@ -246,9 +258,11 @@ void work(const GenerateFlags& flags) {
     const tokenizer::Tokenizer tokenizer = tokenizer::Tokenizer::load(flags.model);
     const std::vector<int32_t> prompt = prompt_ids(flags, tokenizer, text);
     require_vocabulary(source, prompt);
-    const int64_t context = context_length(source, flags, static_cast<int64_t>(prompt.size()));
+    const int64_t n_prompt = std::ssize(prompt);
+    const int64_t longest = context_length(source, flags, n_prompt);
 
     const auto backend = flags.machine.make_backend();
+    const int64_t context = fitting_context(source, flags, n_prompt, longest, *backend);
     const folder::ActivationOverrides overrides = flags.activations.overrides();
     const std::string& proposed = sampling.from_folder;
     log_run(*backend, overridden(source.recipe(), overrides),

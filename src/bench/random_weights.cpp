@@ -175,7 +175,7 @@ MemoryNeed memory_need(const ModelConfig& config, const Recipe& recipe, const Ca
     const kernels::KvDescriptor kv = frame.kv_descriptor();
     const int64_t rope_table = cache.n_positions * config.head_dim / 2 * size_of(DType::F32);
     return {.weights = embedding_and_head_bytes(config, recipe) + layers_bytes(config, recipe) +
-                       2 * 2 * rope_table,  // cosines and sines, here and on the backend
+                       2 * rope_table,  // cosines and sines
             .kv_cache = backend.kv_bytes(kv, cache.n_tokens / kv.page_tokens)
                             .value_or(std::numeric_limits<int64_t>::max())};
 }

@@ -152,7 +152,7 @@ constexpr int64_t kCodes = 2 * 64 * 64 + 2 * 32 * 64 + 2 * 96 * 64 + 64 * 96;
 constexpr int64_t kScales = 2 * 64 + 2 * 32 + 2 * 96 + 64;
 constexpr int64_t kTableEntries = 100 * 64;
 constexpr CacheSize kCache = {.n_positions = 7, .n_tokens = 128};
-constexpr int64_t kRopeTables = 7 * 8 * 4 * 2 * 2;  // 8 angles a position
+constexpr int64_t kRopeTables = 7 * 8 * 4 * 2;  // 8 angles a position
 
 class MemoryNeeds : public RandomWeights {
   protected:

@@ -68,7 +68,7 @@ int64_t loaded_bytes(const SourceModel& source, int64_t n_positions) {
         bytes += loaded_bytes(source, model::LinearId{model::LinearRole::LmHead});
     for (const model::LinearId& id : linears_of(config)) bytes += loaded_bytes(source, id);
     const int64_t rope_table = n_positions * config.head_dim / 2 * size_of(DType::F32);
-    return bytes + 2 * 2 * rope_table;  // cosines and sines, here and on the backend
+    return bytes + 2 * rope_table;  // cosines and sines
 }
 
 // Of one sequence that fills the context, as the backend keeps it.
@@ -78,15 +78,19 @@ int64_t kv_cache_bytes(const model::Weights& weights, const Backend& backend) {
         .value_or(std::numeric_limits<int64_t>::max());
 }
 
-// Before the first allocation whose size the files or a flag decide.
-void require_memory(const SourceModel& source, const Recipe& recipe, int64_t n_positions,
-                    const Backend& backend) {
+MemoryNeed memory_need(const SourceModel& source, const Recipe& recipe, int64_t n_positions,
+                       const Backend& backend) {
     model::Weights empty;
     empty.config = source.config();
     empty.recipe = recipe;
     empty.n_positions = n_positions;
-    require_host_bytes({loaded_bytes(source, n_positions), kv_cache_bytes(empty, backend)},
-                       backend.available_bytes(), source.folder());
+    return {loaded_bytes(source, n_positions), kv_cache_bytes(empty, backend)};
+}
+
+// Memory is left for what others take meanwhile.
+bool fits(const MemoryNeed& need, int64_t available) {
+    const auto bytes = checked_add(need.weights, need.kv_cache);
+    return bytes && *bytes <= available - available / 8;
 }
 
 kernels::LinearWeights rows_of(const kernels::LinearWeights& whole, int64_t first, int64_t count) {
@@ -237,7 +241,9 @@ model::Weights load_weights(const SourceModel& source, const ActivationOverrides
     }
     const Recipe recipe = overridden(source.recipe(), overrides);
     check_shard(recipe, config, shard, source.folder());
-    require_memory(source, recipe, n_positions, backend);
+    // Before the first allocation whose size the files or a flag decide.
+    require_host_bytes(memory_need(source, recipe, n_positions, backend), backend.available_bytes(),
+                       source.folder());
     model::Weights weights = model::weights_frame(local_config(config, shard), recipe,
                                                   source.folder(), n_positions, backend);
     weights.shard = shard;
@@ -252,6 +258,27 @@ model::Weights load_weights(const SourceModel& source, const ActivationOverrides
     for (int64_t layer = 0; layer < config.n_layers; ++layer) loader.load_layer(layer, weights);
     weights.final_norm = loader.load_gain(model::NormRole::Final, 0);
     return weights;
+}
+
+int64_t fitting_positions(const SourceModel& source, const ActivationOverrides& overrides,
+                          int64_t wanted, const Backend& backend) {
+    const std::optional<int64_t> available = backend.available_bytes();
+    if (!available) return wanted;
+    const Recipe recipe = overridden(source.recipe(), overrides);
+    const auto fit = [&](int64_t n_positions) {
+        return fits(memory_need(source, recipe, n_positions, backend), *available);
+    };
+    if (fit(wanted)) return wanted;
+    model::Weights frame;
+    frame.config = source.config();
+    frame.recipe = recipe;
+    const int64_t page = frame.kv_descriptor().page_tokens;
+    int64_t fitting = 0, too_many = ceil_div(wanted, page);  // pages
+    while (too_many - fitting > 1) {
+        const int64_t middle = (fitting + too_many) / 2;
+        (fit(middle * page) ? fitting : too_many) = middle;
+    }
+    return fitting * page;
 }
 
 }  // namespace quarot::folder

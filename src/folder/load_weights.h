@@ -24,4 +24,10 @@ model::Weights load_weights(const SourceModel& source, const ActivationOverrides
                             int64_t n_positions, kernels::Backend& backend,
                             const model::Shard& shard = {});
 
+// The most positions up to `wanted`, or whole pages of them, for which weights and the cache of one
+// sequence fit what the backend has available, with some room left; 0 if none do. `wanted` where
+// nothing is known.
+int64_t fitting_positions(const SourceModel& source, const ActivationOverrides& overrides,
+                          int64_t wanted, const kernels::Backend& backend);
+
 }  // namespace quarot::folder

@@ -69,6 +69,8 @@ class RememberingBackend final : public kernels::Backend {
                                                     int64_t) override {
         return nullptr;
     }
+    std::optional<int64_t> available = available_host_bytes();
+    std::optional<int64_t> available_bytes() const override { return available; }
     std::optional<int64_t> kv_bytes(const kernels::KvDescriptor&, int64_t n_pages) const override {
         return checked_mul(n_pages, kv_page_bytes);
     }
@@ -249,9 +251,29 @@ TEST_F(LoadWeightsTest, OverridesOutOfRangeNameTheirFlag) {
 TEST_F(LoadWeightsTest, RopeTablesHoldTheContextThatWasAskedFor) {
     const model::Weights weights = load(make_tiny_model({.rope_theta = 500.0}), {}, 20);
     EXPECT_EQ(weights.rope_table().n_positions, 20);
-    const model::RopeAngles angles = model::rope_angles({.theta = 500.0}, 8, 20);
+    EXPECT_EQ(weights.rope->n_made(), 0) << "steps make them";
+    weights.rope->reach(20, backend_);
+    const model::RopeAngles angles = model::rope_angles({.theta = 500.0}, 8, 0, 20);
     EXPECT_EQ(floats_at(weights.rope_table().cos, 80), angles.cos);
     EXPECT_EQ(floats_at(weights.rope_table().sin, 80), angles.sin);
+}
+
+TEST_F(LoadWeightsTest, PositionsThatFitAreWholePagesUpToTheWantedOnes) {
+    const std::string folder = directory_ / "long";
+    test::write_model(make_tiny_model({.max_positions = 1 << 20}), folder);
+    const SourceModel source = SourceModel::open(folder);
+    backend_.kv_page_bytes = 64 * 256;
+    const auto fitting = [&](std::optional<int64_t> available) {
+        backend_.available = available;
+        return fitting_positions(source, {}, 1000000, backend_);
+    };
+    EXPECT_EQ(fitting(std::nullopt), 1000000);
+    EXPECT_EQ(fitting(int64_t{1} << 40), 1000000);
+    EXPECT_EQ(fitting(1000), 0);
+    const int64_t some = fitting(100000000), more = fitting(200000000);
+    EXPECT_EQ(some % 64, 0);
+    // A position has 256 bytes of cache and 8 floats of angles.
+    EXPECT_NEAR(static_cast<double>(more - some), 1e8 * 7 / 8 / (256 + 8 * 4), 64.0);
 }
 
 TEST_F(LoadWeightsTest, ContextsBeyondTheModelsAreRefused) {

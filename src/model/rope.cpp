@@ -44,12 +44,13 @@ std::vector<double> rope_frequencies(const RopeConfig& rope, int64_t head_dim) {
     return frequencies;
 }
 
-RopeAngles rope_angles(const RopeConfig& rope, int64_t head_dim, int64_t n_positions) {
+RopeAngles rope_angles(const RopeConfig& rope, int64_t head_dim, int64_t first,
+                       int64_t n_positions) {
     const std::vector<double> frequencies = rope_frequencies(rope, head_dim);
     RopeAngles angles;
     angles.cos.reserve(static_cast<size_t>(n_positions) * frequencies.size());
     angles.sin.reserve(static_cast<size_t>(n_positions) * frequencies.size());
-    for (int64_t position = 0; position < n_positions; ++position) {
+    for (int64_t position = first; position < first + n_positions; ++position) {
         for (const double frequency : frequencies) {
             const double angle = static_cast<double>(position) * frequency;
             angles.cos.push_back(static_cast<float>(std::cos(angle)));

@@ -15,6 +15,8 @@ struct RopeAngles {
     std::vector<float> cos;  // [n_positions, head_dim / 2], cos(p * f_i) in fp64, rounded once
     std::vector<float> sin;
 };
-RopeAngles rope_angles(const RopeConfig& rope, int64_t head_dim, int64_t n_positions);
+// Of positions p in [first, first + n_positions).
+RopeAngles rope_angles(const RopeConfig& rope, int64_t head_dim, int64_t first,
+                       int64_t n_positions);
 
 }  // namespace quarot::model

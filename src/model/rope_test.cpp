@@ -72,7 +72,7 @@ TEST(RopeFrequencies, FollowLlama3sThreeBands) {
 TEST(RopeAngles, HoldCosAndSinOfPositionTimesFrequency) {
     const int64_t head_dim = 16, n_positions = 500;
     const auto frequencies = rope_frequencies({.theta = 10000.0}, head_dim);
-    const RopeAngles angles = rope_angles({.theta = 10000.0}, head_dim, n_positions);
+    const RopeAngles angles = rope_angles({.theta = 10000.0}, head_dim, 0, n_positions);
     ASSERT_EQ(angles.cos.size(), 500u * 8u);
     ASSERT_EQ(angles.sin.size(), 500u * 8u);
     for (size_t i = 0; i < 8; ++i) {

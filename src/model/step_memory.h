@@ -59,8 +59,9 @@ class StepMemory {
     StepMemory(const Weights& weights, const StepSize& size, kernels::Backend& backend);
 
     const StepSize& size() const { return size_; }
-    // Puts the batch into its place, padded to `counts`, with nothing noted. The view's counts are
-    // `counts`; it is valid until the next call, and the same for all batches of these counts.
+    // Makes the angles of its positions; puts the batch into its place, padded to `counts`, with
+    // nothing noted. The view's counts are `counts`; it is valid until the next call, and the same
+    // for all batches of these counts.
     kernels::BatchView upload(const Batch& batch, const StepCounts& counts);
     kernels::BatchView upload(const Batch& batch) { return upload(batch, counts_of(batch)); }
 
@@ -98,6 +99,7 @@ class StepMemory {
     void take_columns_kept_apart(const Weights& weights);
 
     kernels::Backend& backend_;
+    RopeTables* rope_;  // the weights'
     StepSize size_;
     std::vector<kernels::Buffer> buffers_;
     kernels::Buffer host_block_;

@@ -6,7 +6,6 @@
 #include "model/key_bias.h"
 #include "model/online_transforms.h"
 #include "model/role_formats.h"
-#include "model/rope.h"
 #include "model/shard.h"
 
 namespace quarot::model {
@@ -91,9 +90,7 @@ Weights weights_frame(const ModelConfig& config, const Recipe& recipe, const std
     weights.head_mix =
         prepare(online.head_mix, config.head_dim, recipe.rotation.online_dtype, backend);
     weights.ffn = prepare(online.ffn, 1, recipe.rotation.online_dtype, backend);
-    const RopeAngles angles = rope_angles(config.rope, config.head_dim, n_positions);
-    weights.rope_cos = upload_floats(angles.cos, backend);
-    weights.rope_sin = upload_floats(angles.sin, backend);
+    weights.rope = std::make_unique<RopeTables>(config.rope, config.head_dim, n_positions, backend);
     return weights;
 }
 

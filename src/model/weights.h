@@ -8,6 +8,7 @@
 #include "kernels/ops.h"
 #include "model/config.h"
 #include "model/roles.h"
+#include "model/rope_tables.h"
 #include "model/shard.h"
 #include "recipe/recipe.h"
 
@@ -66,15 +67,11 @@ struct Weights {
     std::unique_ptr<kernels::Transform> query_key;  // R3 or null
     std::unique_ptr<kernels::Transform> head_mix;   // or null
     std::unique_ptr<kernels::Transform> ffn;        // R4 or null
-    kernels::Buffer rope_cos;                       // [n_positions, head_dim / 2] fp32
-    kernels::Buffer rope_sin;
+    std::unique_ptr<RopeTables> rope;               // made on by StepMemory::upload
     int64_t n_positions = 0;
     std::string name;  // the folder, for messages
 
-    kernels::RopeTable rope_table() const {
-        return {static_cast<const float*>(rope_cos.data()),
-                static_cast<const float*>(rope_sin.data()), n_positions};
-    }
+    kernels::RopeTable rope_table() const { return rope->view(); }
     kernels::KeyBias key_bias(int64_t layer) const {
         const kernels::Buffer& basis = layers[static_cast<size_t>(layer)].key_bias;
         return {static_cast<const float*>(basis.data()), rope_table()};
