@@ -256,7 +256,7 @@ std::vector<CommandLine> exit_code_lines() {
          {R"({"error":{"code":3,)"}},
         {"Code4", generate({"--chat"}), 4, {}, {"chat template"}},
         {"Code5", {"inspect", "BROKEN"}, 5, {}, {"config.json"}},
-        {"Code6", {"generate", "HUGE", "-p", "abc"}, 6, {}, {"GB of memory"}},
+        {"Code6", {"generate", "HUGE", "-p", "abc", "--ctx", "16777216"}, 6, {}, {"GB of memory"}},
         {"Code7", {"logits", "MODEL", "--ids", "1", "--out", "MISSING/l"}, 7, {}, {"missing"}},
         {"Code8", {"generate", "HOT", "-p", "abc", "-n", "1"}, 8, {}, {"NaN or Inf"}},
         {"Code9", {"verify", "DAMAGED"}, 9, {"CHANGED"}, {"error: "}},
