@@ -124,26 +124,27 @@ Recipe atom(int64_t group_size) {
 using Recipes = std::vector<std::pair<std::string, Recipe>>;
 
 void add_main(Recipes& list) {
-    list.insert(list.end(), {{"quarot", quarot(4, 4, 4)},
-                             {"quarot-rtn", with_rtn(quarot(4, 4, 4))},
-                             {"quarot-256g", grouped(256)},
-                             {"quarot-128g", grouped(128)},
-                             {"quarot-64g", grouped(64)},
-                             {kRoundsWithoutText, with_clips(quarot(4, 8, 4), 1.0f, kKvClip)},
-                             {"w6a6kv6", with_clips(with_rtn(quarot(6, 6, 6)), kSixBitClip, kKvClip)},
-                             {"w8a8kv8", with_clips(with_rtn(quarot(8, 8, 8)), 1.0f, 1.0f)},
-                             {"rtn", unrotated(with_rtn(quarot(4, 4, 4)))},
-                             {"smoothquant", smoothed()},
-                             {"quik-4b", quik()},
-                             {"atom-128g", atom(128)},
-                             {"atom-64g", atom(64)},
-                             {"quarot-rtn-w6a6kv6", with_rtn(quarot(6, 6, 6))},
-                             {"quarot-rtn-w8a8kv8", with_rtn(quarot(8, 8, 8))},
-                             {"quarot-w6a6kv6", quarot(6, 6, 6)},
-                             {"quarot-w8a8kv8", quarot(8, 8, 8)},
-                             {"quarot-random", random_rotation()},
-                             {"quarot-fp16-hadamard", half_precision_hadamard()},
-                             {"quarot-down8", eight_bit_down()}});
+    list.insert(list.end(),
+                {{"quarot", quarot(4, 4, 4)},
+                 {"quarot-rtn", with_rtn(quarot(4, 4, 4))},
+                 {"quarot-256g", grouped(256)},
+                 {"quarot-128g", grouped(128)},
+                 {"quarot-64g", grouped(64)},
+                 {kRoundsWithoutText, with_clips(quarot(4, 8, 4), 1.0f, kKvClip)},
+                 {"w6a6kv6", with_clips(with_rtn(quarot(6, 6, 6)), kSixBitClip, kKvClip)},
+                 {"w8a8kv8", with_clips(with_rtn(quarot(8, 8, 8)), 1.0f, 1.0f)},
+                 {"rtn", unrotated(with_rtn(quarot(4, 4, 4)))},
+                 {"smoothquant", smoothed()},
+                 {"quik-4b", quik()},
+                 {"atom-128g", atom(128)},
+                 {"atom-64g", atom(64)},
+                 {"quarot-rtn-w6a6kv6", with_rtn(quarot(6, 6, 6))},
+                 {"quarot-rtn-w8a8kv8", with_rtn(quarot(8, 8, 8))},
+                 {"quarot-w6a6kv6", quarot(6, 6, 6)},
+                 {"quarot-w8a8kv8", quarot(8, 8, 8)},
+                 {"quarot-random", random_rotation()},
+                 {"quarot-fp16-hadamard", half_precision_hadamard()},
+                 {"quarot-down8", eight_bit_down()}});
 }
 
 // Table 7.
