@@ -9,6 +9,7 @@
 #include "kernels/reference/reference_backend.h"
 #ifdef QUAROT_HAS_CUDA
 #include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/cuda_devices.h"
 #endif
 
 namespace quarot::kernels {

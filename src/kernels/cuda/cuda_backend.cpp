@@ -11,9 +11,11 @@
 #include "core/error.h"
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/cuda_activations.h"
+#include "kernels/cuda/cuda_devices.h"
 #include "kernels/cuda/cuda_kv_store.h"
 #include "kernels/cuda/cuda_linear.h"
 #include "kernels/cuda/cuda_memory.h"
+#include "kernels/cuda/cuda_recording.h"
 #include "kernels/cuda/device_info.h"
 #include "kernels/cuda/elementwise.h"
 #include "kernels/cuda/gram.h"
@@ -29,8 +31,6 @@ namespace quarot::kernels {
 namespace {
 
 using namespace cuda;
-
-constexpr int kLeastCapability = 80;
 
 class CudaEmbedding final : public Embedding {
   public:
@@ -52,41 +52,6 @@ class CudaTransform final : public Transform {
   private:
     Rotation rotation_;
 };
-
-// A step that was captured: one launch for all its kernels.
-class CapturedStep final : public Recording {
-  public:
-    CapturedStep(cudaGraphExec_t graph, Stream stream) : graph_(graph), stream_(stream) {}
-    ~CapturedStep() override { cudaGraphExecDestroy(graph_); }
-    CapturedStep(const CapturedStep&) = delete;
-    CapturedStep& operator=(const CapturedStep&) = delete;
-    void replay() override { check(cudaGraphLaunch(graph_, stream_), "cudaGraphLaunch"); }
-
-  private:
-    cudaGraphExec_t graph_;
-    Stream stream_;
-};
-
-DeviceInfo open_device(int ordinal) {
-    int count = 0;
-    const cudaError_t status = cudaGetDeviceCount(&count);
-    if (status != cudaSuccess) {
-        fail(ErrorCode::Device, "device cuda:{} cannot be used: {}", ordinal,
-             cudaGetErrorString(status));
-    }
-    if (ordinal < 0 || ordinal >= count) {
-        fail(ErrorCode::Device, "device cuda:{} is not there, this machine has {} GPU{}", ordinal,
-             count, count == 1 ? "" : "s");
-    }
-    check(cudaSetDevice(ordinal), "cudaSetDevice");
-    const DeviceInfo info = current_device();
-    if (info.compute_capability < kLeastCapability) {
-        fail(ErrorCode::Unsupported,
-             "device cuda:{} has compute capability {}.{}, expected 8.0 or more", ordinal,
-             info.compute_capability / 10, info.compute_capability % 10);
-    }
-    return info;
-}
 
 KvBatch kv_batch(const BatchView& batch) {
     return {.n_tokens = batch.n_tokens,
@@ -185,7 +150,9 @@ class CudaBackend final : public Backend {
     void synchronize() override { check(cudaStreamSynchronize(stream()), "cudaStreamSynchronize"); }
 
     void reserve(const StepLimits& limits) override;
-    std::unique_ptr<Recording> record(std::function<void()> enqueue) override;
+    std::unique_ptr<Recording> record(std::function<void()> enqueue) override {
+        return capture(enqueue, stream());
+    }
 
     std::unique_ptr<Linear> prepare_linear(LinearWeights weights) override {
         auto linear = std::make_unique<CudaLinear>(std::move(weights), matrices_, stream());
@@ -346,26 +313,6 @@ void CudaBackend::reserve(const StepLimits& limits) {
     attention_workspace_.at_least(attention_workspace_bytes(call));
 }
 
-// What is enqueued is captured instead of run.
-std::unique_ptr<Recording> CudaBackend::record(std::function<void()> enqueue) {
-    check(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeThreadLocal),
-          "cudaStreamBeginCapture");
-    cudaGraph_t graph = nullptr;
-    try {
-        enqueue();
-    } catch (...) {
-        cudaStreamEndCapture(stream_, &graph);
-        if (graph != nullptr) cudaGraphDestroy(graph);
-        throw;
-    }
-    check(cudaStreamEndCapture(stream_, &graph), "cudaStreamEndCapture");
-    cudaGraphExec_t executable = nullptr;
-    const cudaError_t status = cudaGraphInstantiate(&executable, graph, 0);
-    cudaGraphDestroy(graph);
-    check(status, "cudaGraphInstantiate");
-    return std::make_unique<CapturedStep>(executable, stream_);
-}
-
 int64_t CudaBackend::quantized_bytes(int64_t rows, int64_t cols,
                                      const ActivationFormat& format) const {
     return activation_bytes(rows, cols, format);
@@ -516,26 +463,6 @@ void CudaBackend::attention(const AttentionArgs& args) {
 
 std::unique_ptr<Backend> make_cuda_backend(int ordinal, const BackendOptions& options) {
     return std::make_unique<CudaBackend>(ordinal, options);
-}
-
-std::string cuda::toolkit_version() {
-    return fmt::format("{}.{}", CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
-}
-
-std::vector<GpuInfo> cuda::list_gpus() {
-    std::vector<GpuInfo> found;
-    int count = 0;
-    if (cudaGetDeviceCount(&count) != cudaSuccess) return found;
-    for (int i = 0; i < count; ++i) {
-        cudaDeviceProp properties = {};
-        check(cudaGetDeviceProperties(&properties, i), "cudaGetDeviceProperties");
-        if (10 * properties.major + properties.minor < kLeastCapability) continue;
-        found.push_back({.ordinal = i,
-                         .name = properties.name,
-                         .compute_capability = 10 * properties.major + properties.minor,
-                         .bytes = static_cast<int64_t>(properties.totalGlobalMem)});
-    }
-    return found;
 }
 
 }  // namespace quarot::kernels

@@ -2,8 +2,6 @@
 #pragma once
 
 #include <memory>
-#include <string>
-#include <vector>
 
 #include "kernels/backend.h"
 
@@ -12,14 +10,5 @@ namespace quarot::kernels {
 // ordinal: which GPU. Error{Device} where there is none, its driver is too old or missing, or its
 // compute capability is below 8.0.
 std::unique_ptr<Backend> make_cuda_backend(int ordinal, const BackendOptions& options);
-
-namespace cuda {
-
-// What backend.h promises of gpus().
-std::vector<GpuInfo> list_gpus();
-// Of the CUDA that the kernels were compiled with: "13.0".
-std::string toolkit_version();
-
-}  // namespace cuda
 
 }  // namespace quarot::kernels
