@@ -10,110 +10,59 @@ using model::LinearRole;
 using model::ModelConfig;
 using model::RopeType;
 
-struct NamedShape {
+struct Shape {
     const char* name;
-    ModelConfig config;
+    int64_t hidden, ffn, n_layers, n_heads, n_kv_heads, head_dim, vocab, max_positions;
+    double theta = 10000.0;
+    double llama3_factor = 0.0;  // of RoPE; 0: none
+    double rms_eps = 1e-5;
+    bool tied = false;
+    bool qkv_bias = false;
 };
 
-// Members in the order in which ModelConfig declares them; those left out have its defaults.
-const std::vector<NamedShape>& shapes() {
-    static const std::vector<NamedShape> kShapes = {
-        {"smollm2-135m",
-         {.hidden = 576,
-          .ffn = 1536,
-          .n_layers = 30,
-          .n_heads = 9,
-          .n_kv_heads = 3,
-          .head_dim = 64,
-          .vocab = 49152,
-          .max_positions = 8192,
-          .rope = {.theta = 100000.0},
-          .tied_embeddings = true}},
-        {"qwen2.5-0.5b",
-         {.hidden = 896,
-          .ffn = 4864,
-          .n_layers = 24,
-          .n_heads = 14,
-          .n_kv_heads = 2,
-          .head_dim = 64,
-          .vocab = 151936,
-          .max_positions = 32768,
-          .rms_eps = 1e-6,
-          .rope = {.theta = 1000000.0},
-          .tied_embeddings = true,
-          .bias = {LinearRole::Q, LinearRole::K, LinearRole::V}}},
-        {"tinyllama-1.1b",
-         {.hidden = 2048,
-          .ffn = 5632,
-          .n_layers = 22,
-          .n_heads = 32,
-          .n_kv_heads = 4,
-          .head_dim = 64,
-          .vocab = 32000,
-          .max_positions = 2048}},
-        {"llama-3.2-1b",
-         {.hidden = 2048,
-          .ffn = 8192,
-          .n_layers = 16,
-          .n_heads = 32,
-          .n_kv_heads = 8,
-          .head_dim = 64,
-          .vocab = 128256,
-          .max_positions = 131072,
-          .rope = {.type = RopeType::Llama3, .theta = 500000.0, .factor = 32.0},
-          .tied_embeddings = true}},
-        {"llama-2-7b",
-         {.hidden = 4096,
-          .ffn = 11008,
-          .n_layers = 32,
-          .n_heads = 32,
-          .n_kv_heads = 32,
-          .head_dim = 128,
-          .vocab = 32000,
-          .max_positions = 4096}},
-        {"llama-3-8b",
-         {.hidden = 4096,
-          .ffn = 14336,
-          .n_layers = 32,
-          .n_heads = 32,
-          .n_kv_heads = 8,
-          .head_dim = 128,
-          .vocab = 128256,
-          .max_positions = 8192,
-          .rope = {.theta = 500000.0}}},
-        {"llama-2-13b",
-         {.hidden = 5120,
-          .ffn = 13824,
-          .n_layers = 40,
-          .n_heads = 40,
-          .n_kv_heads = 40,
-          .head_dim = 128,
-          .vocab = 32000,
-          .max_positions = 4096}},
-        {"llama-2-70b",
-         {.hidden = 8192,
-          .ffn = 28672,
-          .n_layers = 80,
-          .n_heads = 64,
-          .n_kv_heads = 8,
-          .head_dim = 128,
-          .vocab = 32000,
-          .max_positions = 4096}},
-    };
-    return kShapes;
+constexpr Shape kShapes[] = {
+    {"smollm2-135m", 576, 1536, 30, 9, 3, 64, 49152, 8192, 1e5, 0.0, 1e-5, true},
+    {"qwen2.5-0.5b", 896, 4864, 24, 14, 2, 64, 151936, 32768, 1e6, 0.0, 1e-6, true, true},
+    {"tinyllama-1.1b", 2048, 5632, 22, 32, 4, 64, 32000, 2048},
+    {"llama-3.2-1b", 2048, 8192, 16, 32, 8, 64, 128256, 131072, 5e5, 32.0, 1e-5, true},
+    {"llama-2-7b", 4096, 11008, 32, 32, 32, 128, 32000, 4096},
+    {"llama-3-8b", 4096, 14336, 32, 32, 8, 128, 128256, 8192, 5e5},
+    {"llama-2-13b", 5120, 13824, 40, 40, 40, 128, 32000, 4096},
+    {"llama-2-70b", 8192, 28672, 80, 64, 8, 128, 32000, 4096},
+};
+
+ModelConfig config_of(const Shape& shape) {
+    ModelConfig config;
+    config.hidden = shape.hidden;
+    config.ffn = shape.ffn;
+    config.n_layers = shape.n_layers;
+    config.n_heads = shape.n_heads;
+    config.n_kv_heads = shape.n_kv_heads;
+    config.head_dim = shape.head_dim;
+    config.vocab = shape.vocab;
+    config.max_positions = shape.max_positions;
+    config.rope.theta = shape.theta;
+    if (shape.llama3_factor > 0.0) {
+        config.rope.type = RopeType::Llama3;
+        config.rope.factor = shape.llama3_factor;
+    }
+    config.rms_eps = shape.rms_eps;
+    config.tied_embeddings = shape.tied;
+    if (shape.qkv_bias) config.bias = {LinearRole::Q, LinearRole::K, LinearRole::V};
+    return config;
 }
 
 }  // namespace
 
 std::vector<std::string> shape_names() {
     std::vector<std::string> names;
-    for (const NamedShape& shape : shapes()) names.emplace_back(shape.name);
+    for (const Shape& shape : kShapes) names.emplace_back(shape.name);
     return names;
 }
 
 ModelConfig shape_of(const std::string& name) {
-    for (const NamedShape& shape : shapes()) {
-        if (name == shape.name) return shape.config;
+    for (const Shape& shape : kShapes) {
+        if (name == shape.name) return config_of(shape);
     }
     std::string known;
     for (const std::string& other : shape_names()) known += (known.empty() ? "" : ", ") + other;

@@ -7,28 +7,13 @@
 #include "core/checked_math.h"
 #include "core/error.h"
 #include "core/host_memory.h"
+#include "kernels/quantized_rows_layout.h"
 
 namespace quarot::kernels {
 
 namespace {
 
-constexpr int64_t kAlignment = 64;
-
-struct QuantizedLayout {
-    int64_t stride, scales_at, offsets_at, sums_at, bytes;  // bases stand where offsets would
-};
-
-QuantizedLayout layout_of(int64_t rows, int64_t cols, const ActivationFormat& format) {
-    const int64_t n_groups = format.group_size == 0 ? 1 : cols / format.group_size;
-    const int64_t per_group_bytes = round_up(rows * n_groups * 4, kAlignment);
-    QuantizedLayout layout{};
-    layout.stride = round_up(cols, kAlignment);
-    layout.scales_at = rows * layout.stride;
-    layout.sums_at = layout.scales_at + per_group_bytes;
-    layout.offsets_at = layout.sums_at + per_group_bytes;
-    layout.bytes = layout.offsets_at + (format.symmetric ? 0 : per_group_bytes);
-    return layout;
-}
+constexpr int64_t kAlignment = 64;  // of rows of codes, and of what follows them
 
 // Bits of one K or V vector in the cache.
 int64_t kv_vector_bits(const KvFormat& format, int64_t head_dim) {
@@ -45,24 +30,12 @@ int64_t kv_bytes_per_token(const KvDescriptor& d) {
 }
 
 int64_t Backend::quantized_bytes(int64_t rows, int64_t cols, const ActivationFormat& format) const {
-    return layout_of(rows, cols, format).bytes;
+    return quantized_rows_bytes(rows, cols, format, kAlignment);
 }
 
 QuantizedRows Backend::place_quantized(void* memory, int64_t rows, int64_t cols,
                                        const ActivationFormat& format) const {
-    const QuantizedLayout layout = layout_of(rows, cols, format);
-    auto* bytes = static_cast<std::byte*>(memory);
-    QuantizedRows out;
-    out.codes = memory;
-    out.scales = reinterpret_cast<float*>(bytes + layout.scales_at);
-    out.row_sums = reinterpret_cast<int32_t*>(bytes + layout.sums_at);
-    if (format.has_offsets()) out.offsets = reinterpret_cast<int32_t*>(bytes + layout.offsets_at);
-    if (format.has_bases()) out.bases = reinterpret_cast<float*>(bytes + layout.offsets_at);
-    out.rows = rows;
-    out.cols = cols;
-    out.stride = layout.stride;
-    out.format = format;
-    return out;
+    return place_quantized_rows(memory, rows, cols, format, kAlignment);
 }
 
 namespace {

@@ -25,6 +25,7 @@
 #include "kernels/cuda/rms_norm.h"
 #include "kernels/cuda/rotate.h"
 #include "kernels/cuda/status.h"
+#include "kernels/quantized_rows_layout.h"
 
 namespace quarot::kernels {
 
@@ -315,12 +316,12 @@ void CudaBackend::reserve(const StepLimits& limits) {
 
 int64_t CudaBackend::quantized_bytes(int64_t rows, int64_t cols,
                                      const ActivationFormat& format) const {
-    return activation_bytes(rows, cols, format);
+    return quantized_rows_bytes(rows, cols, format, kActivationAlignment);
 }
 
 QuantizedRows CudaBackend::place_quantized(void* memory, int64_t rows, int64_t cols,
                                            const ActivationFormat& format) const {
-    return place_activations(memory, rows, cols, format);
+    return place_quantized_rows(memory, rows, cols, format, kActivationAlignment);
 }
 
 HostCodes CudaBackend::read_codes(const QuantizedRows& rows) {
