@@ -33,7 +33,9 @@ struct Pipe {
 std::vector<std::string> child_environment(const RunOptions& options) {
     std::vector<std::string> variables;
     for (char** entry = environ; *entry != nullptr; ++entry) {
-        if (!std::string_view(*entry).starts_with("QUAROT_")) variables.emplace_back(*entry);
+        const std::string name(*entry, std::string_view(*entry).find('='));
+        if (name.starts_with("QUAROT_") || options.environment.contains(name)) continue;
+        variables.emplace_back(*entry);
     }
     for (const auto& [name, value] : options.environment) variables.push_back(name + "=" + value);
     return variables;
@@ -57,7 +59,8 @@ std::vector<char*> pointers(std::vector<std::string>& strings) {
         const rlimit limit = {bytes, bytes};
         setrlimit(RLIMIT_FSIZE, &limit);
     }
-    execve(QUAROT_PROGRAM, arguments, environment);
+    execve(options.program.empty() ? QUAROT_PROGRAM : options.program.c_str(), arguments,
+           environment);
     _exit(127);
 }
 

@@ -21,8 +21,9 @@ struct Stop {
 };
 
 struct RunOptions {
-    std::map<std::string, std::string>
-        environment;                        // added; QUAROT_... of the test's own is left out
+    // In place of the test's own; what that has of QUAROT_... is left out.
+    std::map<std::string, std::string> environment;
+    std::string program;                    // empty: quarot
     std::optional<int64_t> max_file_bytes;  // RLIMIT_FSIZE: as a full disk
     std::string stdin_path;                 // empty: the test's own
     std::string stdout_path;                // empty: kept in Outcome::out

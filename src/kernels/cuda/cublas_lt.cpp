@@ -58,6 +58,12 @@ const CublasLt& cublas_lt() {
 
 void check(cublasStatus_t status, const char* call) {
     if (status == CUBLAS_STATUS_SUCCESS) return;
+    if (status == CUBLAS_STATUS_ALLOC_FAILED) {
+        fail(ErrorCode::OutOfMemory,
+             "the GPU's memory is full: {} failed; use a shorter "
+             "context, fewer sequences at a time or --device cpu",
+             call);
+    }
     fail(ErrorCode::Device, "{}: cuBLAS status {}", call, static_cast<int>(status));
 }
 

@@ -25,7 +25,7 @@ struct CublasLt {
 // Error{Device} naming the library where it cannot be loaded. Any thread.
 const CublasLt& cublas_lt();
 
-// Error{Device} naming the call.
+// Error{Device} naming the call, Error{OutOfMemory} where memory ran out.
 void check(cublasStatus_t status, const char* call);
 
 }  // namespace quarot::kernels::cuda

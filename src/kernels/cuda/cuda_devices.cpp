@@ -16,11 +16,7 @@ constexpr int kLeastCapability = 80;
 
 DeviceInfo open_device(int ordinal) {
     int count = 0;
-    const cudaError_t status = cudaGetDeviceCount(&count);
-    if (status != cudaSuccess) {
-        fail(ErrorCode::Device, "device cuda:{} cannot be used: {}", ordinal,
-             cudaGetErrorString(status));
-    }
+    check_presence(cudaGetDeviceCount(&count), ordinal);
     if (ordinal < 0 || ordinal >= count) {
         fail(ErrorCode::Device, "device cuda:{} is not there, this machine has {} GPU{}", ordinal,
              count, count == 1 ? "" : "s");

@@ -15,11 +15,14 @@ Buffer allocate_device(int64_t bytes) {
     void* data = nullptr;
     const cudaError_t status = cudaMalloc(&data, static_cast<size_t>(std::max<int64_t>(bytes, 1)));
     if (status == cudaErrorMemoryAllocation) {
-        cudaGetLastError();  // takes the error back: the device goes on
+        cudaGetLastError();  // as check() does
         size_t free = 0, total = 0;
         check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
         fail(ErrorCode::OutOfMemory,
-             "the GPU cannot give {} more bytes: {} of its {} bytes are free", bytes, free, total);
+             "the GPU cannot give {} more bytes, {} of its {} are free; use a shorter context, "
+             "fewer "
+             "sequences at a time or --device cpu",
+             bytes, free, total);
     }
     check(status, "cudaMalloc");
     return {data, bytes, [](void* memory) { cudaFree(memory); }};
