@@ -26,7 +26,8 @@ test-cuda:
 	ctest --preset release -L cuda
 	ctest --preset release -R '[/_]cuda$$'
 
-# The tables of docs/cuda.md: single kernels beside cuBLAS, then a whole model beside 16 bits.
+# The tables of docs/cuda.md: single kernels beside cuBLAS, a whole model, and its operations
+# beside 16 bits.
 CUDA_BENCHMARKS = bench_cuda_linear bench_cuda_rotate bench_cuda_attention
 bench-cuda:
 	cmake --preset release -DQUAROT_CUDA=ON -DQUAROT_BENCH=ON
@@ -34,6 +35,8 @@ bench-cuda:
 	for b in $(CUDA_BENCHMARKS); do build/release/bench/$$b || exit; done
 	build/release/apps/quarot bench --device cuda --shape llama-2-7b --recipe quarot-rtn \
 	  --with-16bit -p 512,2048 -n 64 -b 1,64
+	build/release/apps/quarot bench --device cuda --shape llama-2-7b --recipe quarot-rtn --ops \
+	  -p 2048 -n 1 -d 0,2048 -b 1,16
 
 test-asan: dependencies
 	cmake --preset asan

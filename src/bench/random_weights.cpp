@@ -34,17 +34,6 @@ bool is_tied(const ModelConfig& config, const Recipe& recipe) {
     return config.tied_embeddings && !recipe.rotation.fold_norms && recipe.head_bits == 16;
 }
 
-// Of a weight as a backend holds it: codes in containers of 4 or 8 bits, scales as F32.
-int64_t linear_bytes(LinearRole role, const ModelConfig& config, const Recipe& recipe) {
-    const int64_t out = out_features(role, config);
-    const int64_t in = in_features(role, config);
-    const int bits = weight_bits(recipe, role);
-    if (bits == 16) return out * in * size_of(dense_dtype(recipe));
-    const int64_t group = recipe.weights.group_size;
-    const int64_t n_groups = group == 0 ? 1 : ceil_div(in, group);
-    return out * (in * (bits <= 4 ? 4 : 8) / 8 + n_groups * size_of(DType::F32));
-}
-
 int64_t layers_bytes(const ModelConfig& config, const Recipe& recipe) {
     int64_t bytes = 0;
     for (const model::LinearId& id : linears_of(config)) {
@@ -166,6 +155,17 @@ class Maker {
 };
 
 }  // namespace
+
+// Codes in containers of 4 or 8 bits, scales as F32.
+int64_t linear_bytes(LinearRole role, const ModelConfig& config, const Recipe& recipe) {
+    const int64_t out = out_features(role, config);
+    const int64_t in = in_features(role, config);
+    const int bits = weight_bits(recipe, role);
+    if (bits == 16) return out * in * size_of(dense_dtype(recipe));
+    const int64_t group = recipe.weights.group_size;
+    const int64_t n_groups = group == 0 ? 1 : ceil_div(in, group);
+    return out * (in * (bits <= 4 ? 4 : 8) / 8 + n_groups * size_of(DType::F32));
+}
 
 MemoryNeed memory_need(const ModelConfig& config, const Recipe& recipe, const CacheSize& cache,
                        const kernels::Backend& backend) {

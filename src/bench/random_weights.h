@@ -19,6 +19,10 @@ namespace quarot::bench {
 MemoryNeed memory_need(const model::ModelConfig& config, const Recipe& recipe,
                        const CacheSize& cache, const kernels::Backend& backend);
 
+// Bytes of one linear of random_weights() as backends hold it.
+int64_t linear_bytes(model::LinearRole role, const model::ModelConfig& config,
+                     const Recipe& recipe);
+
 // The most layers of this shape that `available` bytes hold; may be 0, at most config.n_layers.
 int64_t fitting_layers(model::ModelConfig config, const Recipe& recipe, const CacheSize& cache,
                        const kernels::Backend& backend, int64_t available);

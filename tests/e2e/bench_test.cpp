@@ -101,6 +101,39 @@ TEST_F(Bench, RunTimeFlagsKeepAFoldersWeights) {
     EXPECT_EQ(outcome.err.find("random weights"), std::string::npos) << outcome.err;
 }
 
+TEST_F(Bench, OperationsStandBesideThemselvesIn16Bits) {
+    const Outcome outcome =
+        run_program({"bench", model_, "--recipe", "quarot-rtn", "--ops", "-p", "0", "-n", "1", "-d",
+                     "40", "-b", "3", "-r", "1", "-t", "1", "--json"});
+    expect_success(outcome);
+    const io::Json json = outcome.json();
+    expect_document(json, "bench", {"operations", "probes"});
+    EXPECT_GT(json.at("probes").at("copy_bytes_per_second").as_double(), 0.0);
+    std::vector<std::string> names;
+    for (const io::Json& row : json.at("operations").as_array()) {
+        names.push_back(row.at("operation").as_string());
+        EXPECT_EQ(row.at("tokens").as_int(), 3);
+        EXPECT_EQ(row.at("depth").as_int(), 40);
+        EXPECT_EQ(row.at("recipe").as_string(), "quarot-rtn");
+        EXPECT_GT(row.at("seconds").as_double(), 0.0);
+        EXPECT_GT(row.at("bytes_per_second").as_double(), 0.0);
+        EXPECT_EQ(row.contains("ratio_to_16bit"), names.back() != "head mix");
+    }
+    EXPECT_EQ(names,
+              (std::vector<std::string>{"norm", "q, k, v", "RoPE, cache", "attention", "head mix",
+                                        "o", "gate, up", "SwiGLU", "down", "head"}));
+}
+
+TEST_F(Bench, OperationsOfAFolderAreATableForPeople) {
+    const Outcome outcome =
+        run_program({"bench", model_, "--ops", "-p", "4", "-n", "0", "-r", "1", "-t", "1"});
+    expect_success(outcome);
+    EXPECT_TRUE(outcome.out.starts_with("copy: ")) << outcome.out;
+    EXPECT_NE(outcome.out.find("\noperation  "), std::string::npos) << outcome.out;
+    EXPECT_NE(outcome.out.find("\ngate, up "), std::string::npos) << outcome.out;
+    EXPECT_NE(outcome.err.find("recipe none"), std::string::npos) << outcome.err;
+}
+
 TEST_F(Bench, WhatCannotBeMeasuredIsRefused) {
     expect_failure(run_program({"bench"}), 2, {"-m", "--shape"});
     expect_failure(run_program({"bench", model_, "--shape", "llama-2-7b"}), 2,

@@ -1,0 +1,151 @@
+#include "apps/bench_operations.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "apps/bench_weights.h"
+#include "apps/report.h"
+#include "apps/running_model.h"
+#include "bench/operation.h"
+#include "bench/sample_step.h"
+#include "bench/shapes.h"
+#include "folder/source_model.h"
+
+namespace quarot::apps {
+
+namespace {
+
+// Enough for the weights of one operation to leave a chip's caches before they come again.
+constexpr int64_t kLayers = 16;
+constexpr int64_t kCopyBytes = int64_t{256} << 20;
+
+struct Row {
+    bench::StepShape step;
+    bench::OperationCost cost;
+    double seconds = 0.0;
+    std::optional<double> seconds_16bit;
+
+    double share_of(double copy_speed) const { return cost.bytes / seconds / copy_speed; }
+};
+
+struct Subject {
+    model::ModelConfig config;
+    Recipe recipe;
+};
+
+Subject subject_of(const BenchFlags& flags) {
+    Subject subject;
+    if (flags.shape.empty()) {
+        const folder::SourceModel source = folder::SourceModel::open(flags.model);
+        subject.config = source.config();
+        subject.recipe = source.recipe();
+    } else {
+        subject.config = bench::shape_of(flags.shape);
+    }
+    const auto changes = flags.recipe.run_time_changes();
+    subject.recipe =
+        flags.runs_folder() ? overridden(subject.recipe, *changes) : flags.recipe.resolve(true);
+    const int64_t n_layers = flags.n_layers.value_or(std::min(kLayers, subject.config.n_layers));
+    subject.config = cut_shape(subject.config, n_layers, flags.subject());
+    return subject;
+}
+
+std::vector<Row> measure(const bench::StepShape& shape, const model::Weights& weights,
+                         int64_t n_runs, kernels::Backend& backend) {
+    bench::SampleStep step(weights, shape, backend);
+    std::vector<Row> rows;
+    for (const bench::Operation& operation : bench::operations_of(step)) {
+        const double seconds = bench::seconds_of(operation.enqueue, weights.config.n_layers, n_runs,
+                                                 backend, bench::steady_clock());
+        rows.push_back({shape, operation.cost, seconds, std::nullopt});
+    }
+    return rows;
+}
+
+// Where the same is done in 16 bits, how long that takes.
+void set_beside(std::vector<Row>& rows, const std::vector<Row>& in_16bit) {
+    for (Row& row : rows) {
+        for (const Row& other : in_16bit) {
+            if (other.cost.name == row.cost.name) row.seconds_16bit = other.seconds;
+        }
+    }
+}
+
+std::string table(const std::vector<Row>& rows, double copy_speed) {
+    std::vector<std::vector<std::string>> cells = {{"operation", "tokens", "depth", "columns", "us",
+                                                    "TOP/s", "GB/s", "of copy", "16 bits us",
+                                                    "x 16 bits"}};
+    const auto number = [](double value) { return fmt::format("{:.2f}", value); };
+    for (const Row& row : rows) {
+        const bench::OperationCost& cost = row.cost;
+        const auto& other = row.seconds_16bit;
+        cells.push_back({cost.name, std::to_string(row.step.rows()), std::to_string(row.step.depth),
+                         cost.shape, number(1e6 * row.seconds),
+                         cost.computed > 0.0 ? number(1e-12 * cost.computed / row.seconds) : "-",
+                         fmt::format("{:.0f}", 1e-9 * cost.bytes / row.seconds),
+                         fmt::format("{:.0f} %", 100.0 * row.share_of(copy_speed)),
+                         other ? number(1e6 * *other) : "-",
+                         other ? number(*other / row.seconds) : "-"});
+    }
+    return fmt::format("copy: {:.0f} GB/s read and written\n", 1e-9 * copy_speed) +
+           format_table(cells);
+}
+
+io::Json to_json(const Row& row, double copy_speed, const model::Weights& weights,
+                 const kernels::BackendInfo& machine) {
+    io::Json json = io::Json::Object{{"operation", row.cost.name},
+                                     {"shape", row.cost.shape},
+                                     {"tokens", row.step.rows()},
+                                     {"batch", row.step.sequences},
+                                     {"depth", row.step.depth},
+                                     {"threads", machine.n_threads},
+                                     {"device", machine.name},
+                                     {"tier", machine.tier},
+                                     {"model", weights.name},
+                                     {"recipe", weights.recipe.name},
+                                     {"seconds", row.seconds},
+                                     {"operations_per_second", row.cost.computed / row.seconds},
+                                     {"bytes_per_second", row.cost.bytes / row.seconds},
+                                     {"share_of_copy", row.share_of(copy_speed)}};
+    if (row.seconds_16bit) {
+        json.set("seconds_16bit", *row.seconds_16bit);
+        json.set("ratio_to_16bit", *row.seconds_16bit / row.seconds);
+    }
+    return json;
+}
+
+}  // namespace
+
+void measure_operations(const BenchFlags& flags) {
+    const std::vector<bench::SpeedTest> tests = flags.tests();
+    const Subject subject = subject_of(flags);
+    const auto backend = flags.machine.make_backend();
+    const auto steps = bench::steps_of(tests, backend->traits().step_tokens);
+    const bench::CacheSize cache = bench::cache_size(steps);
+    const double copy_speed =
+        bench::copy_speed(kCopyBytes, flags.n_runs, *backend, bench::steady_clock());
+    const std::string& name = flags.subject();
+    const model::Weights weights =
+        make_random_weights(subject.config, subject.recipe, cache, name, *backend);
+    const model::Weights in_16bit =
+        make_random_weights(subject.config, Recipe{}, cache, name, *backend);
+    std::vector<Row> rows;
+    for (const bench::StepShape& step : steps) {
+        std::vector<Row> of_step = measure(step, weights, flags.n_runs, *backend);
+        set_beside(of_step, measure(step, in_16bit, flags.n_runs, *backend));
+        rows.insert(rows.end(), of_step.begin(), of_step.end());
+    }
+    if (!flags.output.json) return print_result(table(rows, copy_speed));
+    io::Json json = json_document("bench");
+    json.set("probes", io::Json::Object{{"copy_bytes_per_second", copy_speed}});
+    io::Json::Array list;
+    for (const Row& row : rows) {
+        list.push_back(to_json(row, copy_speed, weights, backend->info()));
+    }
+    json.set("operations", std::move(list));
+    print_document(json);
+}
+
+}  // namespace quarot::apps
