@@ -26,8 +26,8 @@ test-cuda:
 	ctest --preset release -L cuda
 	ctest --preset release -R '[/_]cuda$$'
 
-# The tables of docs/cuda.md: single kernels beside cuBLAS, a whole model, and its operations
-# beside 16 bits.
+# The tables of docs/cuda.md: single kernels beside cuBLAS, a whole model, its operations and the
+# paper's tables beside 16 bits.
 CUDA_BENCHMARKS = bench_cuda_linear bench_cuda_rotate bench_cuda_attention
 bench-cuda:
 	cmake --preset release -DQUAROT_CUDA=ON -DQUAROT_BENCH=ON
@@ -37,6 +37,7 @@ bench-cuda:
 	  --with-16bit -p 512,2048 -n 64 -b 1,64
 	build/release/apps/quarot bench --device cuda --shape llama-2-7b --recipe quarot-rtn --ops \
 	  -p 2048 -n 1 -d 0,2048 -b 1,16
+	build/release/apps/quarot bench --device cuda --recipe quarot-rtn --paper
 
 test-asan: dependencies
 	cmake --preset asan

@@ -6,6 +6,7 @@
 
 #include "apps/bench_flags.h"
 #include "apps/bench_operations.h"
+#include "apps/bench_paper.h"
 #include "apps/bench_weights.h"
 #include "apps/commands.h"
 #include "apps/report.h"
@@ -128,6 +129,7 @@ void work(const BenchFlags& flags) {
     flags.output.apply();
     flags.check();
     if (flags.operations) return measure_operations(flags);
+    if (flags.paper) return measure_paper(flags);
     measure_speed(flags);
 }
 

@@ -35,6 +35,8 @@ void declare_tests(Args& args, BenchFlags& flags) {
               [&flags](const Given& g) { flags.with_16bit = as_switch(g); }});
     args.add({"--ops", "", "single operations of the tests' steps, beside 16 bits",
               [&flags](const Given& g) { flags.operations = as_switch(g); }});
+    args.add({"--paper", "", "the paper's tables 14 to 17 of one block, beside its own figures",
+              [&flags](const Given& g) { flags.paper = as_switch(g); }});
 }
 
 void declare_examples(Args& args) {
@@ -49,6 +51,7 @@ void declare_examples(Args& args) {
                  "a part of a model that does not fit, for scripts");
     args.example("quarot bench --shape llama-2-7b --ops -p 2048 -n 1 -d 0,2048 -b 1,16",
                  "where the time of a step goes, and how near the memory's speed it is");
+    args.example("quarot bench --paper --device cuda", "7B, 13B and 70B as in the paper");
 }
 
 }  // namespace
@@ -72,14 +75,20 @@ void BenchFlags::declare(Args& args) {
 }
 
 void BenchFlags::check() const {
-    if (model.empty() && shape.empty()) {
+    if (operations && paper) {
+        fail(ErrorCode::Usage, "--ops and --paper are given, expected one of them");
+    }
+    if (model.empty() && shape.empty() && !paper) {
         fail(ErrorCode::Usage, "no model is given; name its folder with -m, or a --shape");
     }
     if (!model.empty() && !shape.empty()) {
         fail(ErrorCode::Usage, "-m {} and --shape {} are given, expected one of them", model,
              shape);
     }
-    if (n_layers && runs_folder() && !operations) {
+    if (!model.empty() && paper) {
+        fail(ErrorCode::Usage, "-m {} is given with --paper, expected a --shape or none", model);
+    }
+    if (n_layers && runs_folder() && !operations && !paper) {
         fail(ErrorCode::Usage,
              "--layers is given for the weights of a folder, expected with --shape or --recipe");
     }

@@ -21,6 +21,7 @@ struct BenchFlags {
     int64_t n_runs = 5;
     bool with_16bit = false;
     bool operations = false;  // single operations instead of whole models
+    bool paper = false;       // the paper's tables instead
     RecipeFlags recipe;
     MachineFlags machine;
     OutputFlags output;

@@ -134,7 +134,39 @@ TEST_F(Bench, OperationsOfAFolderAreATableForPeople) {
     EXPECT_NE(outcome.err.find("recipe none"), std::string::npos) << outcome.err;
 }
 
+TEST_F(Bench, ThePapersTablesStandBesideThePaper) {
+    const std::vector<std::string> small = {
+        "bench", "--paper", "--shape",  "smollm2-135m", "--layers", "1",  "-p",
+        "4",     "-d",      "4",        "-b",           "2",        "-r", "1",
+        "-t",    "1",       "--recipe", "quarot-rtn"};
+    std::vector<std::string> as_json = small;
+    as_json.push_back("--json");
+    const Outcome outcome = run_program(as_json);
+    expect_success(outcome);
+    const io::Json json = outcome.json();
+    expect_document(json, "bench", {"rows", "device", "recipe"});
+    std::vector<std::string> rows;
+    for (const io::Json& row : json.at("rows").as_array()) {
+        const io::Json& table = row.at("table");
+        rows.push_back((table.is_null() ? "-" : std::to_string(table.as_int())) + " " +
+                       row.at("row").as_string());
+        EXPECT_GT(row.at("ratio_to_16bit").as_double(), 0.0);
+        EXPECT_TRUE(row.at("paper").is_null());
+    }
+    EXPECT_EQ(rows, (std::vector<std::string>{"14 576 x 576", "14 576 x 1536", "15 9 heads of 64",
+                                              "16 prefill of a block", "- decoding of a block",
+                                              "17 memory of a block"}));
+    const Outcome text = run_program(small);
+    expect_success(text);
+    EXPECT_TRUE(text.out.starts_with("Table 14: ")) << text.out;
+    for (const char* title : {"\nTable 15: ", "\nTable 16, figure 4: ", "\nTable 17, figure 4: "}) {
+        EXPECT_NE(text.out.find(title), std::string::npos) << text.out;
+    }
+}
+
 TEST_F(Bench, WhatCannotBeMeasuredIsRefused) {
+    expect_failure(run_program({"bench", model_, "--ops", "--paper"}), 2, {"--ops and --paper"});
+    expect_failure(run_program({"bench", model_, "--paper"}), 2, {"--paper", "--shape"});
     expect_failure(run_program({"bench"}), 2, {"-m", "--shape"});
     expect_failure(run_program({"bench", model_, "--shape", "llama-2-7b"}), 2,
                    {model_, "llama-2-7b", "expected one of them"});
