@@ -71,6 +71,9 @@ void LinearCase::make_weights(std::mt19937& random) {
         make_quantized_matrix(f.rows, f.cols, f.weight_bits, f.weight_group, f.weight_symmetric);
     const int64_t group = group_of(f.weight_group, f.cols), n_groups = f.cols / group;
     weight_scales_ = random_floats(random, f.rows * n_groups, 0.001f, 0.1f);
+    for (size_t i = 0; i < weight_scales_.size(); ++i) {
+        if (i / static_cast<size_t>(n_groups) % 3 == 0) weight_scales_[i] *= f.third_scale;
+    }
     std::vector<int32_t> zeros(weight_scales_.size(), 1 << (f.weight_bits - 1));
     if (!f.weight_symmetric) {
         for (int32_t& zero : zeros) zero = random_code(random, f.weight_bits, false);

@@ -26,8 +26,9 @@ struct LinearForm {
     bool bias = false;
     bool accumulate = false;
     DType out = DType::F32;
-    int64_t padding = 0;   // elements after every output row
-    bool extreme = false;  // only the smallest and the largest codes, -8 among them
+    int64_t padding = 0;       // elements after every output row
+    float third_scale = 1.0f;  // every third row's scales are so many times larger
+    bool extreme = false;      // only the smallest and the largest codes, -8 among them
 };
 std::string describe(const LinearForm& form);
 

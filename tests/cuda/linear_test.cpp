@@ -115,6 +115,30 @@ TEST_F(CudaLinear, GroupsOf128OnBothSidesGiveTheBitsOfTheHost) {
     EXPECT_EQ(runs_[static_cast<size_t>(LinearKernel::Groups128)], 60);
 }
 
+// Groups128 multiplies scales by powers of two where they leave room for that.
+TEST_F(CudaLinear, ScalesOfAnySizeGiveTheBitsOfTheHost) {
+    for (float scale : {0.0f, 0x1p-112f, 0x1p-90f, 0x1p-60f, 0x1p12f, 0x1p40f}) {
+        for (int bits : {4, 8}) {
+            LinearForm form = {.tokens = 150, .rows = 400, .cols = 640, .activation_bits = bits};
+            form.weight_group = form.activation_group = 128;
+            form.third_scale = scale;
+            check(form, 13);
+            if (HasFatalFailure()) return;
+        }
+    }
+    if (current_device().compute_capability != 90) return;
+    EXPECT_EQ(runs_[static_cast<size_t>(LinearKernel::Groups128)], 12);
+}
+
+// More tiles than multiprocessors.
+TEST_F(CudaLinear, ManyTilesOfGroupsGiveTheBitsOfTheHostEveryTime) {
+    LinearForm form = {.tokens = 1100, .rows = 3080, .cols = 384, .bias = true};
+    form.weight_group = form.activation_group = 128;
+    form.accumulate = true;
+    form.out = DType::BF16;
+    check(form, 17, 3);
+}
+
 // Several tiles to a CTA, full pipelines, all of the split kernels' rounds.
 TEST_F(CudaLinear, LargeShapesGiveTheBitsOfTheHostEveryTime) {
     for (const auto& [tokens, rows, cols] : {std::array<int64_t, 3>{600, 4096, 512},

@@ -1,7 +1,22 @@
 // Products of many tokens with groups of 128 columns on both sides, exact: each group's integer sum
-// is scaled and added in fp32, in order. A tile is as in linear_tile.cu; a stage of its ring is one
-// group and brings the group's factors too. While one warpgroup scales its sums the other's
-// products run: the ordinary arithmetic units set the pace.
+// is scaled and added in fp32, in order,
+//
+//   y += (sum * scale of the row) * scale of the token
+//
+// which keeps the ordinary arithmetic units busier than the tensor cores. So the latter make, of a
+// group,
+//
+//   d = f sum + start
+//
+// by operands f (w - zero), signed bytes, and one more step of 32 columns for the start of a row:
+// what the bias of the tokens' codes adds is taken off, a power of two is added that keeps d
+// positive. The bits of d then are the subnormal float d 2^-149, which no instruction has to
+// convert, and with s = scale of the row times a power of two fma(d, s, -start s) is sum * scale,
+// rounded once: three operations an element. A row whose scale leaves no room for the power of two
+// has its sums converted instead.
+//
+// A tile is as in linear_tile.cu, of three blocks of rows for three warpgroups, so that two of them
+// add while the products of the third run. A stage of the ring is one group and brings its factors.
 #include "kernels/cuda/device/griddep.cuh"
 #include "kernels/cuda/device/wgmma.cuh"
 #include "kernels/cuda/linear_kernels.h"
@@ -11,23 +26,42 @@ namespace quarot::kernels::cuda {
 
 namespace {
 
-// Behind the tile's own memory: for each stage scales and sums of 128 rows, then scale and
-// correction of each token.
-struct GroupTile : Tile<128, 5, 1, 1, 128, 1> {
-    static constexpr int kRowBytes = 512, kFactorStage = 2 * kRowBytes + 8 * kTokens;
-    static constexpr int kGroups = (kSums + 16 + 127) / 128 * 128;
+// Behind the tile's own memory: operand B of the starts, then for each stage scales and sums of the
+// rows and scales of the tokens. A lane reads tokens 8 n + 2 (lane % 4) and the next: those of a
+// lane lie side by side, and the pitch puts the four lanes into different banks.
+struct GroupTile : Tile<128, 5, 1, 1, 64, 2, 1, 3> {
+    static constexpr int kBlockBytes = 64 * 4;  // scales or sums of a block of rows
+    static constexpr int kRowBytes = kWarpgroups * kBlockBytes, kLanePitch = kTokens + 32;
+    static constexpr int kFactorStage = 2 * kRowBytes + 4 * kLanePitch;
+    static constexpr int kStarts = (kSums + 16 + 1023) / 1024 * 1024;
+    static constexpr int kGroups = kStarts + kTokenBytes;
     static constexpr int kGroupSharedBytes = kGroups + kStages * kFactorStage + 1024;
     static constexpr int kGatherThreads = 64;
     static constexpr int kArrivals = 1 + kGatherThreads / 32 * kWarpArrivals;
+    static constexpr int kOfThread = kTokens / 2;  // outputs of a thread
+    static constexpr int kProducerRegisters = 32, kConsumerRegisters = 160;
+    static_assert(kGroupSharedBytes <= 232448);
 };
 using T = GroupTile;
+
+// d 2^-149, times scale * kRowPower / f, times scale * kTokenPower is sum times both scales.
+constexpr float kRowPower = 0x1p118f, kTokenPower = 0x1p31f;
+// Scales of rows for which these powers change no digit. Scales of tokens are below 2^97.
+constexpr float kLeastScale = 0x1p-95f, kScaleLimit = 0x1p9f;
+// A start is so many units without the row's sum, a unit 16 * the bias of the tokens' codes.
+constexpr int32_t kStartUnits = 1024;
 
 // How groups differ from whole rows.
 struct GroupProblem {
     TileProblem tile;
-    int64_t row_pitch;  // of scales and sums of rows
-    int n_groups;       // of scales and sums of tokens
-    int32_t row_zero;   // of every weight
+    int64_t row_pitch;        // of scales and sums of rows
+    int n_groups;             // of scales of tokens
+    int gather;               // groups of a token that are loaded together: 1, 2 or 4
+    int shift;                // 4 - bits of a weight; f = 16 << shift
+    int32_t unit;             // of starts
+    float row_power;          // kRowPower / f
+    float start_power;        // -kStartUnits unit 2^-149 row_power
+    uint32_t nibbles, signs;  // masks; from memory, since two literals make two operations
 };
 
 __device__ uint32_t factors_of(uint32_t shared, int stage) {
@@ -57,15 +91,17 @@ __device__ void produce_weights(const GroupProblem& g, uint32_t shared) {
             const uint32_t to = shared + at.stage * T::kStageBytes + T::kTokenBytes;
             barrier_wait(shared + T::kEmpty + 8 * at.stage, at.parity);
             barrier_expect(full, T::kStageBytes + 2 * T::kRowBytes);
-            for (int b = 0; b < T::kWarpgroups; ++b) {
-                const int64_t row = min(block + b, p.row_blocks - 1);
-                copy_run(to + b * T::kUnitBytes, p.units + (row * p.stages + k) * T::kUnitBytes,
-                         T::kUnitBytes, full);
-            }
-            const int64_t first = k * g.row_pitch + block * 64;
             const uint32_t factors = factors_of(shared, at.stage);
-            copy_run(factors, p.factors.row_scales + first, T::kRowBytes, full);
-            copy_run(factors + T::kRowBytes, p.factors.row_sums + first, T::kRowBytes, full);
+            for (int b = 0; b < T::kWarpgroups; ++b) {
+                const int64_t from = min(block + b, p.row_blocks - 1);
+                copy_run(to + b * T::kUnitBytes, p.units + (from * p.stages + k) * T::kUnitBytes,
+                         T::kUnitBytes, full);
+                const int64_t first = k * g.row_pitch + from * 64;
+                copy_run(factors + b * T::kBlockBytes, p.factors.row_scales + first, T::kBlockBytes,
+                         full);
+                copy_run(factors + T::kRowBytes + b * T::kBlockBytes, p.factors.row_sums + first,
+                         T::kBlockBytes, full);
+            }
         }
     }
 }
@@ -85,128 +121,228 @@ __device__ void produce_tokens(const TileProblem& p, uint32_t shared) {
     }
 }
 
-// Two warps: the factors of the tokens, which lie a row of groups apart. The next group's are on
-// their way while the stage is waited for.
+// Four-byte words side by side, which a predecessor of this kernel may have written.
+template <int kRun>
+__device__ __forceinline__ void load_run(uint32_t (&to)[kRun], const void* from) {
+    static_assert(kRun == 1 || kRun == 2 || kRun == 4);
+    if constexpr (kRun == 1) {
+        asm volatile("ld.global.u32 %0, [%1];" : "=r"(to[0]) : "l"(from) : "memory");
+    } else if constexpr (kRun == 2) {
+        asm volatile("ld.global.v2.u32 {%0, %1}, [%2];"
+                     : "=r"(to[0]), "=r"(to[1])
+                     : "l"(from)
+                     : "memory");
+    } else {
+        asm volatile("ld.global.v4.u32 {%0, %1, %2, %3}, [%4];"
+                     : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+                     : "l"(from)
+                     : "memory");
+    }
+}
+
+// Two warps: the factors of the tokens, which lie a row of groups apart. A thread loads kRun groups
+// of its tokens together, while the consumers still have a ring of stages to do.
+template <int kRun>
 struct TokenGather {
     const GroupProblem& g;
     static constexpr int kOfThread = T::kTokens / T::kGatherThreads;
-    float scales[kOfThread];
-    int32_t sums[kOfThread];
+    const uint32_t thread = threadIdx.x % T::kGatherThreads;
+    uint32_t scales[kOfThread][kRun];
 
+    __device__ explicit TokenGather(const GroupProblem& problem) : g(problem) {}
     __device__ void request(int first_token, int group) {
+        const FactorSource& from = g.tile.factors;
 #pragma unroll
         for (int i = 0; i < kOfThread; ++i) {
-            const int token = first_token + static_cast<int>(threadIdx.x) % T::kGatherThreads +
-                              i * T::kGatherThreads;
-            const int64_t index =
+            const int token = first_token + static_cast<int>(thread) + i * T::kGatherThreads;
+            const int64_t at =
                 static_cast<int64_t>(min(token, g.tile.n_tokens - 1)) * g.n_groups + group;
-            scales[i] = load_fresh(g.tile.factors.token_scales + index);
-            sums[i] = load_fresh(g.tile.factors.token_sums + index);
+            load_run(scales[i], from.token_scales + at);
         }
     }
-    __device__ void write(uint32_t to) const {
+    __device__ void write(uint32_t to, int in_run) const {
+        to += thread % 8 / 2 * T::kLanePitch + 4 * (thread / 8 * 2 + thread % 2);
 #pragma unroll
         for (int i = 0; i < kOfThread; ++i) {
-            const int token =
-                static_cast<int>(threadIdx.x) % T::kGatherThreads + i * T::kGatherThreads;
-            const int32_t correction = (sums[i] + g.tile.factors.code_bias * 128) * g.row_zero;
-            asm volatile("st.shared.v2.b32 [%0], {%1, %2};" ::"r"(to + 8 * token),
-                         "r"(__float_as_int(scales[i])), "r"(correction)
+            const float scale = __uint_as_float(scales[i][in_run]) * kTokenPower;
+            asm volatile("st.shared.f32 [%0], %1;" ::"r"(to + i * T::kGatherThreads), "f"(scale)
                          : "memory");
         }
     }
 };
 
+template <int kRun>
 __device__ void produce_token_factors(const GroupProblem& g, uint32_t shared) {
     const TileProblem& p = g.tile;
     const Schedule<T> schedule(p);
     RingCursor<T> at{0, 1};
-    TokenGather gather{g};
+    TokenGather<kRun> gather(g);
     wait_for_predecessor();
     for (int tile = schedule.first; tile < schedule.n_tiles; tile += schedule.step) {
         const int token = schedule.place(tile).token;
-        for (int k = 0; k < p.stages; ++k, at.advance()) {
+        for (int k = 0; k < p.stages; k += kRun) {
             gather.request(token, k);
-            barrier_wait(shared + T::kEmpty + 8 * at.stage, at.parity);
-            gather.write(factors_of(shared, at.stage) + 2 * T::kRowBytes);
-            __syncwarp();
-            if (kWarpArrivals == 32 || threadIdx.x % 32 == 0) {
-                barrier_arrive(shared + T::kFull + 8 * at.stage);
+#pragma unroll
+            for (int j = 0; j < kRun; ++j, at.advance()) {
+                barrier_wait(shared + T::kEmpty + 8 * at.stage, at.parity);
+                gather.write(factors_of(shared, at.stage) + 2 * T::kRowBytes, j);
+                __syncwarp();
+                if (kWarpArrivals == 32 || threadIdx.x % 32 == 0) {
+                    barrier_arrive(shared + T::kFull + 8 * at.stage);
+                }
             }
         }
     }
 }
 
-// y += (float(sum - corrections) * scale of the row) * scale of the token, for a thread's 64.
-__device__ __forceinline__ void add_group(float (&y)[T::kTokens / 2],
-                                          const int32_t (&d)[T::kTokens / 2], uint32_t factors,
-                                          int row, int32_t code_bias) {
-    float row_scale[2];
-    int32_t row_fix[2];
-#pragma unroll
-    for (int h = 0; h < 2; ++h) {
-        asm volatile("ld.shared.f32 %0, [%1];"
-                     : "=f"(row_scale[h])
-                     : "r"(factors + 4 * (row + 8 * h))
+// Operand B of the step that adds starts, the same for every token: (16 h + l) unit is made of h in
+// columns 0 to 15 of operand A and of l in column 16.
+__device__ void write_start_operand(uint32_t shared, uint32_t unit) {
+    for (uint32_t chunk = threadIdx.x; chunk < T::kTokens * 8; chunk += T::kThreads) {
+        const uint32_t token = chunk / 8, at = chunk % 8;
+        const uint32_t rest = at == 0 ? 0x01010101u * unit : 0, first = at == 1 ? unit : rest;
+        asm volatile("st.shared.v4.u32 [%0], {%1, %2, %2, %2};" ::"r"(
+                         shared + T::kStarts + token * 128 + ((at ^ token % 8) << 4)),
+                     "r"(first), "r"(rest)
                      : "memory");
-        asm volatile("ld.shared.s32 %0, [%1];"
-                     : "=r"(row_fix[h])
-                     : "r"(factors + T::kRowBytes + 4 * (row + 8 * h))
-                     : "memory");
-        row_fix[h] *= code_bias;
     }
-    const uint32_t tokens = factors + 2 * T::kRowBytes + 16 * (threadIdx.x % 4);
+    fence_for_copy_engine();
+}
+
+// A thread's part of a unit as operands A of two steps of 32 columns, f (w - zero). kShort: here
+// and below, weights of 4 bits and tokens of at most 4.
+template <bool kShort>
+__device__ __forceinline__ void widen_signed(uint32_t (&a)[8], uint32_t from,
+                                             const GroupProblem& g) {
+    const uint4 four = load_shared(from);
+    uint32_t words[4] = {four.x, four.y, four.z, four.w};
 #pragma unroll
-    for (int n = 0; n < T::kTokens / 8; ++n) {
-        const uint4 pair = load_shared(tokens + 64 * n);
-        const float scale[2] = {__int_as_float(pair.x), __int_as_float(pair.z)};
-        const int32_t fix[2] = {static_cast<int32_t>(pair.y), static_cast<int32_t>(pair.w)};
+    for (int j = 0; j < 4; ++j) {
+        if constexpr (!kShort) words[j] <<= g.shift;
+        a[j] = (words[j] << 4 & g.nibbles) ^ g.signs;
+        a[4 + j] = (words[j] & g.nibbles) ^ g.signs;
+    }
+}
+
+// A thread's two rows in one group.
+struct GroupRows {
+    float scale[2];
+    int32_t start[2];  // in units
+
+    __device__ GroupRows(uint32_t factors, int row, int shift) {
 #pragma unroll
         for (int h = 0; h < 2; ++h) {
+            int32_t sum;
+            const uint32_t at = factors + 4 * (row + 8 * h);
+            asm volatile("ld.shared.f32 %0, [%1];" : "=f"(scale[h]) : "r"(at) : "memory");
+            asm volatile("ld.shared.s32 %0, [%1];" : "=r"(sum) : "r"(at + T::kRowBytes) : "memory");
+            start[h] = kStartUnits - (sum << shift);
+        }
+    }
+    // For the powers of two, in both rows.
+    __device__ bool has_room() const {
+        return fminf(fabsf(scale[0]), fabsf(scale[1])) >= kLeastScale &&
+               fmaxf(fabsf(scale[0]), fabsf(scale[1])) < kScaleLimit;
+    }
+};
+
+// y += product(d, row, scale of the token); y[4 n + 2 h + i] and d alike are row + 8 h, token 8 n +
+// i.
+template <class Product>
+__device__ __forceinline__ void add_scaled(float (&y)[T::kOfThread],
+                                           const int32_t (&d)[T::kOfThread], uint32_t tokens,
+                                           const Product& product) {
 #pragma unroll
-            for (int i = 0; i < 2; ++i) {
-                const int index = 4 * n + 2 * h + i;
-                const float sum = __int2float_rn(d[index] - fix[i] - row_fix[h]);
-                y[index] = __fadd_rn(y[index], __fmul_rn(__fmul_rn(sum, row_scale[h]), scale[i]));
-            }
+    for (int j = 0; j < T::kOfThread / 8; ++j) {
+        const uint4 four = load_shared(tokens + 16 * j);
+        const uint32_t scales[4] = {four.x, four.y, four.z, four.w};
+#pragma unroll
+        for (int e = 0; e < 8; ++e) {
+            const float scale = __uint_as_float(scales[e / 4 * 2 + e % 2]);
+            float& to = y[8 * j + e];
+            to = __fadd_rn(to, product(d[8 * j + e], e / 2 % 2, scale));
         }
     }
 }
 
-__device__ void consume(const TileProblem& p, uint32_t shared) {
-    const int warpgroup = threadIdx.x / 128 - 1, thread = threadIdx.x % 128;
+__device__ __forceinline__ void add_group(float (&y)[T::kOfThread],
+                                          const int32_t (&d)[T::kOfThread], uint32_t tokens,
+                                          const GroupRows& rows, const GroupProblem& g) {
+    if (__all_sync(~0u, rows.has_room())) {
+        const float scale[2] = {rows.scale[0] * g.row_power, rows.scale[1] * g.row_power};
+        const float start[2] = {rows.scale[0] * g.start_power, rows.scale[1] * g.start_power};
+        add_scaled(y, d, tokens, [&](int32_t sum, int h, float token) {
+            return __fmul_rn(__fmaf_rn(__int_as_float(sum), scale[h], start[h]), token);
+        });
+    } else {
+        add_scaled(y, d, tokens, [&](int32_t sum, int h, float token) {
+            const int32_t exact = (sum - kStartUnits * g.unit) >> (4 + g.shift);
+            const float part = __fmul_rn(__int2float_rn(exact), rows.scale[h]);
+            return __fmul_rn(part, token * (1.0f / kTokenPower));
+        });
+    }
+}
+
+// d of a group. kShort: a start's units fit two digits of operand A.
+template <bool kShort>
+__device__ __forceinline__ void multiply_group(int32_t (&d)[T::kOfThread],
+                                               const uint32_t (&a)[2][8], const GroupRows& rows,
+                                               uint64_t tokens, uint64_t starts, int32_t unit) {
+    uint32_t digits[4];
+    if constexpr (kShort) {
+#pragma unroll
+        for (int h = 0; h < 2; ++h) {
+            digits[h] = 0x01010101u * static_cast<uint32_t>(rows.start[h] >> 4);
+            digits[2 + h] = rows.start[h] & 15;
+        }
+    } else {
+#pragma unroll
+        for (int i = 0; i < T::kOfThread; ++i) d[i] = rows.start[i / 2 % 2] * unit;
+    }
+    wgmma_fence();
+    if constexpr (kShort) wgmma_u8(d, digits, starts, 0);
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+        wgmma_s8u8(d, a[half], tokens + 4 * half, 1);
+        wgmma_s8u8(d, a[half] + 4, tokens + 4 * half + 2, 1);
+    }
+    wgmma_commit();
+    wgmma_wait<0>();
+}
+
+template <bool kShort>
+__device__ void consume(const GroupProblem& g, uint32_t shared) {
+    const TileProblem& p = g.tile;
+    // Known to be the same in all lanes: descriptors of operands are numbers of a warp.
+    const int warpgroup = __shfl_sync(~0u, static_cast<int>(threadIdx.x) / 128 - 1, 0);
+    const int thread = threadIdx.x % 128;
     const int row = 64 * warpgroup + 16 * (thread / 32) + thread % 32 / 4;
+    const uint64_t starts = swizzled_operand(shared + T::kStarts);
     const Schedule<T> schedule(p);
     Pieces<T> pieces{p, shared, warpgroup};
     RingCursor<T> at;
     for (int tile = schedule.first; tile < schedule.n_tiles; tile += schedule.step) {
         Place place = schedule.place(tile);
         place.block += warpgroup;
-        const ThreadRows rows(p, place.block);
         if (p.elements.accumulate && p.elements.dtype != DType::F32 && thread == 0) {
             pieces.request_first(place);
         }
-        float y[T::kTokens / 2] = {};
+        float y[T::kOfThread] = {};
         for (int k = 0; k < p.stages; ++k, at.advance()) {
             barrier_wait(shared + T::kFull + 8 * at.stage, at.parity);
             const uint32_t stage = shared + at.stage * T::kStageBytes;
             const uint32_t unit = stage + T::kTokenBytes + warpgroup * T::kUnitBytes + thread * 16;
-            const uint64_t tokens = swizzled_operand(stage);
+            const uint32_t factors = factors_of(shared, at.stage);
+            const GroupRows rows(factors, row, g.shift);
             uint32_t a[2][8];
-            widen_unit<1>(a[0], unit);
-            widen_unit<1>(a[1], unit + 2048);
-            int32_t d[T::kTokens / 2];
-            wgmma_fence();
-#pragma unroll
-            for (int half = 0; half < 2; ++half) {
-                wgmma_u8(d, a[half], tokens + 4 * half, half);
-                wgmma_u8(d, a[half] + 4, tokens + 4 * half + 2, 1);
-            }
-            wgmma_commit();
-            wgmma_wait<0>();
-            add_group(y, d, factors_of(shared, at.stage), row, p.factors.code_bias);
+            widen_signed<kShort>(a[0], unit, g);
+            widen_signed<kShort>(a[1], unit + 2048, g);
+            int32_t d[T::kOfThread];
+            multiply_group<kShort>(d, a, rows, swizzled_operand(stage), starts, g.unit);
+            add_group(y, d, factors + 2 * T::kRowBytes + thread % 4 * T::kLanePitch, rows, g);
             release_stage<T>(shared, at.stage, thread % 32);
         }
+        const ThreadRows rows(p, place.block);
         const auto block = [&](int n, float(&out)[2][2]) {
 #pragma unroll
             for (int i = 0; i < 4; ++i) {
@@ -218,35 +354,61 @@ __device__ void consume(const TileProblem& p, uint32_t shared) {
     if (thread == 0) wait_stores();
 }
 
+template <bool kShort>
 __global__ void __launch_bounds__(T::kThreads, 1)
     linear_groups(const __grid_constant__ GroupProblem problem) {
     extern __shared__ uint8_t memory[];
     const uint32_t shared = (shared_address(memory) + 1023) & ~1023u;
     if (threadIdx.x == 0) init_group_barriers(shared);
+    if constexpr (kShort) write_start_operand(shared, problem.unit);
     let_successor_start();
     __syncthreads();
     if (threadIdx.x < 128) {
-        asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kProducerRegisters));
+        asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(T::kProducerRegisters));
         if (threadIdx.x == 0) produce_weights(problem, shared);
         if (threadIdx.x == 32) produce_tokens(problem.tile, shared);
-        if (threadIdx.x >= 64) produce_token_factors(problem, shared);
+        if (threadIdx.x >= 64) {
+            if (problem.gather == 4) {
+                produce_token_factors<4>(problem, shared);
+            } else if (problem.gather == 2) {
+                produce_token_factors<2>(problem, shared);
+            } else {
+                produce_token_factors<1>(problem, shared);
+            }
+        }
     } else {
-        asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kConsumerRegisters));
+        asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(T::kConsumerRegisters));
         wait_for_predecessor();
-        consume(problem.tile, shared);
+        consume<kShort>(problem, shared);
     }
+}
+
+// As wide as the loads of factors may be: rows of groups and their address allow it.
+int gathered_groups(const ActivationView& in) {
+    const auto bits =
+        reinterpret_cast<uintptr_t>(in.scales) | static_cast<uintptr_t>(4 * in.n_groups());
+    return bits % 16 == 0 ? 4 : bits % 8 == 0 ? 2 : 1;
 }
 
 }  // namespace
 
 void launch_groups(const LinearProduct& product, Stream stream) {
-    GroupProblem problem = {.tile = describe<T>(product),
-                            .row_pitch = product.weight.shape.row_pitch(),
-                            .n_groups = static_cast<int>(product.in.n_groups()),
-                            .row_zero = 1 << (product.weight.shape.bits - 1)};
+    const int shift = 4 - product.weight.shape.bits, unit = 16 * code_bias(product.in.bits);
+    const float row_power = kRowPower / static_cast<float>(16 << shift);
+    const GroupProblem problem = {
+        .tile = describe<T>(product),
+        .row_pitch = product.weight.shape.row_pitch(),
+        .n_groups = static_cast<int>(product.in.n_groups()),
+        .gather = gathered_groups(product.in),
+        .shift = shift,
+        .unit = unit,
+        .row_power = row_power,
+        .start_power = -static_cast<float>(kStartUnits * unit) * 0x1p-126f * (row_power * 0x1p-23f),
+        .nibbles = 0xF0F0F0F0u,
+        .signs = 0x80808080u};
     const int tiles = (problem.tile.n_tokens + T::kTokens - 1) / T::kTokens *
                       ((problem.tile.n_rows + T::kRows - 1) / T::kRows);
-    launch("linear_groups", linear_groups,
+    launch("linear_groups", shift == 0 && unit <= 128 ? linear_groups<true> : linear_groups<false>,
            {.grid = static_cast<unsigned>(min(tiles, current_device().multiprocessors)),
             .block = T::kThreads,
             .shared_bytes = T::kGroupSharedBytes},

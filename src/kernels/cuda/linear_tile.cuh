@@ -34,15 +34,16 @@ struct TileProblem {
 // CTAs of a cluster that share a tile's columns. kPiece, kPieces: tokens of one
 // store and buffers for them, for each warpgroup.
 // kWords: 16-byte words of a thread in a unit of weights, 1 for nibbles and 2 for bytes.
+// kWarpgroups: of consumers; one block of 64 rows each.
 template <int kTokens_, int kStages_, int kMulticast_, int kSplit_, int kPiece_, int kPieces_,
-          int kWords_ = 1>
+          int kWords_ = 1, int kWarpgroups_ = 2>
 struct Tile {
     static constexpr int kTokens = kTokens_, kStages = kStages_, kMulticast = kMulticast_,
                          kSplit = kSplit_, kPiece = kPiece_, kPieces = kPieces_, kWords = kWords_;
     static constexpr int kCluster = kMulticast * kSplit;
     // Sums of many tokens leave no room for a second way to finish them.
     static constexpr bool kSymmetricOnly = kTokens > 128;
-    static constexpr int kWarpgroups = 2;  // of consumers; one 64-row block each
+    static constexpr int kWarpgroups = kWarpgroups_;
     static constexpr int kThreads = 128 * (kWarpgroups + 1);
     static constexpr int kRows = 64 * kWarpgroups;
     static constexpr int kTokenBytes = kTokens * 128,

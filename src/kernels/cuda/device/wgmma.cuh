@@ -1,5 +1,6 @@
 // Products of warpgroups on bytes (compute capability 9.0a only): d += a b, a 64 x 32 from
-// registers, b 32 x N tokens from shared memory, both unsigned, exact 32-bit sums.
+// registers, b 32 x N tokens from shared memory, unsigned but for a of wgmma_s8u8, exact 32-bit
+// sums.
 //
 // Thread 32 w + 4 g + t holds of d rows 16 w + g (+ 8) and columns 8 j + 2 t (+ 1): d[4 j + 2 h +
 // i] is row + 8 h, column + i.
@@ -83,6 +84,21 @@ __device__ __forceinline__ void wgmma_u8(int32_t (&d)[128], const uint32_t* a, u
         "%124, %125, %126, %127"
         "}, {%128, %129, %130, %131}, %132, p;}"
         : QUAROT_D64(0), QUAROT_D64(64)
+        : QUAROT_AB);
+}
+
+// The same with a signed.
+__device__ __forceinline__ void wgmma_s8u8(int32_t (&d)[64], const uint32_t* a, uint64_t b,
+                                           int add) {
+    asm volatile(
+        "{.reg .pred p; setp.ne.b32 p, %69, 0;\n"
+        "wgmma.mma_async.sync.aligned.m64n128k32.s32.s8.u8 {"
+        "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, "
+        "%18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, %32, %33, "
+        "%34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, "
+        "%50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+        "}, {%64, %65, %66, %67}, %68, p;}"
+        : QUAROT_D64(0)
         : QUAROT_AB);
 }
 
