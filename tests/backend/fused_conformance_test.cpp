@@ -171,32 +171,48 @@ TEST_P(FusedConformance, RowsWithNanAreNotedByFusedOperations) {
     }
 }
 
+struct LinearGroupCase {
+    int w_bits, a_bits;
+    int64_t rows;
+    std::array<int64_t, 3> outs;
+};
+
+// The three products alone and together.
+void expect_same_linear_group(Backend& backend, const LinearGroupCase& c) {
+    SCOPED_TRACE(fmt::format("seed 6 W {} A {}, {} rows, outputs from {}", c.w_bits, c.a_bits,
+                             c.rows, c.outs[0]));
+    constexpr int64_t kIn = 172;
+    Rng rng(6);
+    Bench bench(backend);
+    const Matrix in = normal_matrix(c.rows, kIn, rng);
+    Operand x{bench.upload(in)};
+    if (c.a_bits != 16) x.rows = bench.quantize(in, {.bits = c.a_bits});
+    std::vector<std::unique_ptr<Linear>> weights;
+    std::vector<const Linear*> all;
+    std::vector<Rows> alone, together;
+    for (const int64_t out : c.outs) {
+        LinearWeights w;
+        w.matrix = random_dense(out, kIn, DType::BF16, rng);
+        if (c.w_bits != 16) w.matrix = random_quantized(out, kIn, c.w_bits, 0, true, rng);
+        w.bias = normal_vector(out, rng);
+        weights.push_back(backend.prepare_linear(std::move(w)));
+        all.push_back(weights.back().get());
+        alone.push_back(bench.blank(c.rows, out));
+        together.push_back(bench.blank(c.rows, out));
+        backend.linear({.in = x, .weight = *all.back(), .out = alone.back()});
+    }
+    backend.linear_group({.in = x, .weights = all, .outs = together});
+    for (size_t i = 0; i < all.size(); ++i) {
+        ASSERT_TRUE(same(bench.download(alone[i]).values, bench.download(together[i]).values)) << i;
+    }
+}
+
 TEST_P(FusedConformance, LinearGroup) {
-    for (const int w_bits : {4, 16}) {
+    for (const int w_bits : {4, 8, 16}) {
         for (const int a_bits : {4, 16}) {
-            SCOPED_TRACE(fmt::format("seed 6 W {} A {}", w_bits, a_bits));
-            Rng rng(6);
-            Bench bench(*backend_);
-            const auto weights = [&](int64_t out) {
-                LinearWeights w;
-                w.matrix = random_dense(out, 172, DType::BF16, rng);
-                if (w_bits != 16) w.matrix = random_quantized(out, 172, w_bits, 0, true, rng);
-                w.bias = normal_vector(out, rng);
-                return backend_->prepare_linear(std::move(w));
-            };
-            const auto a = weights(90), b = weights(90), c = weights(33);
-            const Matrix in = normal_matrix(5, 172, rng);
-            Operand x{bench.upload(in)};
-            if (a_bits != 16) x.rows = bench.quantize(in, {.bits = a_bits});
-            const Rows plain[] = {bench.blank(5, 90), bench.blank(5, 90), bench.blank(5, 33)};
-            const Rows fused[] = {bench.blank(5, 90), bench.blank(5, 90), bench.blank(5, 33)};
-            const Linear* const all[] = {a.get(), b.get(), c.get()};
-            for (size_t i = 0; i < 3; ++i) {
-                backend_->linear({.in = x, .weight = *all[i], .out = plain[i]});
-            }
-            backend_->linear_group({.in = x, .weights = all, .outs = fused});
-            for (size_t i = 0; i < 3; ++i) {
-                ASSERT_TRUE(same(bench.download(plain[i]).values, bench.download(fused[i]).values));
+            for (const int64_t rows : {5, 20, 70, 300}) {
+                expect_same_linear_group(*backend_, {w_bits, a_bits, rows, {90, 90, 33}});
+                expect_same_linear_group(*backend_, {w_bits, a_bits, rows, {136, 320, 72}});
             }
         }
     }

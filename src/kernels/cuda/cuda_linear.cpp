@@ -196,7 +196,8 @@ void CudaLinear::multiply(const LinearArgs& args, DenseMultiplier* dense, Stream
                                     .accumulate = args.accumulate},
                        stream);
     } else {
-        cuda::multiply(integer_product(args), stream);
+        const LinearProduct product = integer_product(args);
+        cuda::multiply({&product, 1}, stream);
     }
 }
 

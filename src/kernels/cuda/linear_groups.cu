@@ -85,7 +85,8 @@ __device__ void produce_weights(const GroupProblem& g, uint32_t shared) {
     const Schedule<T> schedule(p);
     RingCursor<T> at{0, 1};
     for (int tile = schedule.first; tile < schedule.n_tiles; tile += schedule.step) {
-        const int block = schedule.place(tile).block;
+        const Place place = schedule.place(tile);
+        const TilePart& part = p.parts[place.part];
         for (int k = 0; k < p.stages; ++k, at.advance()) {
             const uint32_t full = shared + T::kFull + 8 * at.stage;
             const uint32_t to = shared + at.stage * T::kStageBytes + T::kTokenBytes;
@@ -93,13 +94,13 @@ __device__ void produce_weights(const GroupProblem& g, uint32_t shared) {
             barrier_expect(full, T::kStageBytes + 2 * T::kRowBytes);
             const uint32_t factors = factors_of(shared, at.stage);
             for (int b = 0; b < T::kWarpgroups; ++b) {
-                const int64_t from = min(block + b, p.row_blocks - 1);
-                copy_run(to + b * T::kUnitBytes, p.units + (from * p.stages + k) * T::kUnitBytes,
+                const int64_t from = min(place.block + b, part.row_blocks - 1);
+                copy_run(to + b * T::kUnitBytes, part.units + (from * p.stages + k) * T::kUnitBytes,
                          T::kUnitBytes, full);
                 const int64_t first = k * g.row_pitch + from * 64;
-                copy_run(factors + b * T::kBlockBytes, p.factors.row_scales + first, T::kBlockBytes,
-                         full);
-                copy_run(factors + T::kRowBytes + b * T::kBlockBytes, p.factors.row_sums + first,
+                copy_run(factors + b * T::kBlockBytes, part.factors.row_scales + first,
+                         T::kBlockBytes, full);
+                copy_run(factors + T::kRowBytes + b * T::kBlockBytes, part.factors.row_sums + first,
                          T::kBlockBytes, full);
             }
         }
@@ -151,7 +152,7 @@ struct TokenGather {
 
     __device__ explicit TokenGather(const GroupProblem& problem) : g(problem) {}
     __device__ void request(int first_token, int group) {
-        const FactorSource& from = g.tile.factors;
+        const FactorSource& from = g.tile.parts[0].factors;
 #pragma unroll
         for (int i = 0; i < kOfThread; ++i) {
             const int token = first_token + static_cast<int>(thread) + i * T::kGatherThreads;
@@ -324,7 +325,8 @@ __device__ void consume(const GroupProblem& g, uint32_t shared) {
     for (int tile = schedule.first; tile < schedule.n_tiles; tile += schedule.step) {
         Place place = schedule.place(tile);
         place.block += warpgroup;
-        if (p.elements.accumulate && p.elements.dtype != DType::F32 && thread == 0) {
+        const TilePart& part = p.parts[place.part];
+        if (part.elements.accumulate && part.elements.dtype != DType::F32 && thread == 0) {
             pieces.request_first(place);
         }
         float y[T::kOfThread] = {};
@@ -342,7 +344,7 @@ __device__ void consume(const GroupProblem& g, uint32_t shared) {
             add_group(y, d, factors + 2 * T::kRowBytes + thread % 4 * T::kLanePitch, rows, g);
             release_stage<T>(shared, at.stage, thread % 32);
         }
-        const ThreadRows rows(p, place.block);
+        const ThreadRows rows(part, place.block);
         const auto block = [&](int n, float(&out)[2][2]) {
 #pragma unroll
             for (int i = 0; i < 4; ++i) {
@@ -396,7 +398,7 @@ void launch_groups(const LinearProduct& product, Stream stream) {
     const int shift = 4 - product.weight.shape.bits, unit = 16 * code_bias(product.in.bits);
     const float row_power = kRowPower / static_cast<float>(16 << shift);
     const GroupProblem problem = {
-        .tile = describe<T>(product),
+        .tile = describe<T>({&product, 1}),
         .row_pitch = product.weight.shape.row_pitch(),
         .n_groups = static_cast<int>(product.in.n_groups()),
         .gather = gathered_groups(product.in),
@@ -406,10 +408,9 @@ void launch_groups(const LinearProduct& product, Stream stream) {
         .start_power = -static_cast<float>(kStartUnits * unit) * 0x1p-126f * (row_power * 0x1p-23f),
         .nibbles = 0xF0F0F0F0u,
         .signs = 0x80808080u};
-    const int tiles = (problem.tile.n_tokens + T::kTokens - 1) / T::kTokens *
-                      ((problem.tile.n_rows + T::kRows - 1) / T::kRows);
     launch("linear_groups", shift == 0 && unit <= 128 ? linear_groups<true> : linear_groups<false>,
-           {.grid = static_cast<unsigned>(min(tiles, current_device().multiprocessors)),
+           {.grid = static_cast<unsigned>(
+                min(tiles_of<T>(problem.tile), current_device().multiprocessors)),
             .block = T::kThreads,
             .shared_bytes = T::kGroupSharedBytes},
            stream, problem);

@@ -5,11 +5,15 @@
 
 namespace quarot::kernels::cuda {
 
+// Products of the same tokens by weights of the same storage, in one launch.
+inline constexpr int kMostTogether = 3;
+
 void launch_general(const LinearProduct& product, Stream stream);
-// Products of the same tokens by weights of the same bits, in one launch; 1 to kMostStreamed.
-inline constexpr int kMostStreamed = 3;
 void launch_stream(std::span<const LinearProduct> products, Stream stream);
 void launch_groups(const LinearProduct& product, Stream stream);
-void launch_tile(const LinearProduct& product, LinearKernel kernel, Stream stream);
+void launch_tile(std::span<const LinearProduct> products, LinearKernel kernel, Stream stream);
+
+// Neither weights nor activations have offsets.
+bool is_symmetric(const LinearProduct& product);
 
 }  // namespace quarot::kernels::cuda

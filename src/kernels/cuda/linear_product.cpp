@@ -31,10 +31,6 @@ bool has_whole_rows(const LinearProduct& p) {
            p.in.cols <= kMaxColumns;
 }
 
-bool is_symmetric(const LinearProduct& p) {
-    return p.weight.shape.symmetric && p.in.offsets == nullptr;
-}
-
 bool has_groups(const LinearProduct& p, int64_t size) {
     return p.weight.shape.group_size == size && p.in.group_size == size && is_symmetric(p) &&
            p.in.bases == nullptr && p.weight.shape.bits <= 4;
@@ -64,19 +60,63 @@ constexpr std::array kTiles = {
     TileCost{LinearKernel::Tile128Split, 128, 2, 540, 6700},
 };
 
-double estimated_clocks(const TileCost& tile, const LinearProduct& p, const DeviceInfo& device) {
-    const int64_t tiles = ceil_div(p.weight.shape.rows, 128) * ceil_div(p.in.rows, tile.tokens);
+double estimated_clocks(const TileCost& tile, std::span<const LinearProduct> products,
+                        const DeviceInfo& device) {
+    const LinearProduct& first = products.front();
+    int64_t row_tiles = 0;
+    for (const LinearProduct& p : products) row_tiles += ceil_div(p.weight.shape.rows, 128);
+    const int64_t tiles = row_tiles * ceil_div(first.in.rows, tile.tokens);
     const int64_t waves = ceil_div(tiles * tile.split, int64_t{device.multiprocessors});
-    const int64_t stages = ceil_div(p.weight.shape.units_per_block() / 2, tile.split);
+    const int64_t stages = ceil_div(first.weight.shape.units_per_block() / 2, tile.split);
     return static_cast<double>(waves) * (static_cast<double>(stages) * tile.stage + tile.end);
 }
 
-LinearKernel choose_tile(const LinearProduct& p, const DeviceInfo& device) {
+bool can_run(LinearKernel kernel, std::span<const LinearProduct> products,
+             const DeviceInfo& device) {
+    return std::ranges::all_of(products,
+                               [&](const LinearProduct& p) { return can_run(kernel, p, device); });
+}
+
+LinearKernel choose_tile(std::span<const LinearProduct> products, const DeviceInfo& device) {
     const auto best = std::ranges::min_element(kTiles, {}, [&](const TileCost& tile) {
-        const double clocks = estimated_clocks(tile, p, device);
-        return can_run(tile.kernel, p, device) ? clocks : std::numeric_limits<double>::infinity();
+        const double clocks = estimated_clocks(tile, products, device);
+        return can_run(tile.kernel, products, device) ? clocks
+                                                      : std::numeric_limits<double>::infinity();
     });
     return best->kernel;
+}
+
+// The kernel that runs all of them, General if no other does.
+LinearKernel choose_kernel(std::span<const LinearProduct> products, const DeviceInfo& device) {
+    for (const LinearKernel kernel : {LinearKernel::Streamed, LinearKernel::Groups128}) {
+        if (can_run(kernel, products, device)) return kernel;
+    }
+    const LinearKernel tile = choose_tile(products, device);
+    return can_run(tile, products, device) ? tile : LinearKernel::General;
+}
+
+// One launch takes them.
+bool go_together(std::span<const LinearProduct> products) {
+    const auto is_wide = [](const LinearProduct& p) { return p.weight.shape.bits > 4; };
+    return std::ssize(products) <= kMostTogether &&
+           std::ranges::all_of(products, [&](const LinearProduct& p) {
+               return is_wide(p) == is_wide(products.front());
+           });
+}
+
+void launch_all(std::span<const LinearProduct> products, LinearKernel kernel, Stream stream) {
+    switch (kernel) {
+        case LinearKernel::General:
+            for (const LinearProduct& p : products) launch_general(p, stream);
+            return;
+        case LinearKernel::Streamed:
+            return launch_stream(products, stream);
+        case LinearKernel::Groups128:
+            for (const LinearProduct& p : products) launch_groups(p, stream);
+            return;
+        default:
+            launch_tile(products, kernel, stream);
+    }
 }
 
 void check_shapes(const LinearProduct& p) {
@@ -114,43 +154,29 @@ bool can_run(LinearKernel kernel, const LinearProduct& p, const DeviceInfo& devi
     return !is_split(kernel) || p.weight.shape.units_per_block() >= 4;
 }
 
+bool is_symmetric(const LinearProduct& p) {
+    return p.weight.shape.symmetric && p.in.offsets == nullptr;
+}
+
 LinearKernel choose_kernel(const LinearProduct& p, const DeviceInfo& device) {
-    if (can_run(LinearKernel::Streamed, p, device)) return LinearKernel::Streamed;
-    if (can_run(LinearKernel::Groups128, p, device)) return LinearKernel::Groups128;
-    const LinearKernel tile = choose_tile(p, device);
-    return can_run(tile, p, device) ? tile : LinearKernel::General;
+    return choose_kernel({&p, 1}, device);
 }
 
 void multiply(const LinearProduct& p, LinearKernel kernel, Stream stream) {
     check_shapes(p);
     QUAROT_CHECK(can_run(kernel, p, current_device()), "{}", name_of(kernel));
-    if (p.in.rows == 0) return;
-    switch (kernel) {
-        case LinearKernel::General:
-            return launch_general(p, stream);
-        case LinearKernel::Streamed:
-            return launch_stream({&p, 1}, stream);
-        case LinearKernel::Groups128:
-            return launch_groups(p, stream);
-        default:
-            return launch_tile(p, kernel, stream);
-    }
-}
-
-void multiply(const LinearProduct& p, Stream stream) {
-    multiply(p, choose_kernel(p, current_device()), stream);
+    if (p.in.rows > 0) launch_all({&p, 1}, kernel, stream);
 }
 
 void multiply(std::span<const LinearProduct> products, Stream stream) {
-    const bool together =
-        products.size() > 1 && std::ssize(products) <= kMostStreamed &&
-        std::ranges::all_of(products, [&](const LinearProduct& p) {
-            check_shapes(p);
-            return can_run(LinearKernel::Streamed, p, current_device()) &&
-                   (p.weight.shape.bits > 4) == (products.front().weight.shape.bits > 4);
-        });
-    if (together && products.front().in.rows > 0) return launch_stream(products, stream);
-    for (const LinearProduct& p : products) multiply(p, stream);
+    for (const LinearProduct& p : products) check_shapes(p);
+    if (products.front().in.rows == 0) return;
+    const LinearKernel kernel =
+        go_together(products) ? choose_kernel(products, current_device()) : LinearKernel::General;
+    if (kernel != LinearKernel::General || products.size() == 1) {
+        return launch_all(products, kernel, stream);
+    }
+    for (const LinearProduct& p : products) multiply({&p, 1}, stream);
 }
 
 }  // namespace quarot::kernels::cuda

@@ -52,7 +52,6 @@ LinearKernel choose_kernel(const LinearProduct& product, const DeviceInfo& devic
 
 // Only enqueues. The kernel must be one that can_run.
 void multiply(const LinearProduct& product, LinearKernel kernel, Stream stream);
-void multiply(const LinearProduct& product, Stream stream);
 // Products that share their input: in one launch where a kernel does that, else one by one.
 void multiply(std::span<const LinearProduct> products, Stream stream);
 

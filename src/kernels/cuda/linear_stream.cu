@@ -34,7 +34,7 @@ struct StreamPart {
 };
 
 struct StreamProblem {
-    StreamPart parts[kMostStreamed];
+    StreamPart parts[kMostTogether];
     int n_parts;
     const uint8_t* tokens;
     int n_tokens;
@@ -44,7 +44,7 @@ struct StreamProblem {
     __device__ const StreamPart& part_of(int strip) const {
         int i = 0;
 #pragma unroll
-        for (int next = 1; next < kMostStreamed; ++next) {
+        for (int next = 1; next < kMostTogether; ++next) {
             if (next < n_parts && strip >= parts[next].first_strip) i = next;
         }
         return parts[i];

@@ -57,11 +57,12 @@ __device__ void produce_weights(const TileProblem& p, uint32_t shared) {
     const Columns<T> columns(p);
     RingCursor<T> at{0, 1};
     for (int tile = schedule.first; tile < schedule.n_tiles; tile += schedule.step) {
-        const int block = schedule.place(tile).block;
+        const Place place = schedule.place(tile);
+        const TilePart& part = p.parts[place.part];
         const uint8_t* units[T::kWarpgroups];
         for (int b = 0; b < T::kWarpgroups; ++b) {
-            const int64_t row = min(block + b, p.row_blocks - 1);
-            units[b] = p.units + (row * p.stages + columns.first) * T::kUnitBytes;
+            const int64_t row = min(place.block + b, part.row_blocks - 1);
+            units[b] = part.units + (row * p.stages + columns.first) * T::kUnitBytes;
         }
         for (int k = 0; k < columns.count; ++k, at.advance()) {
             const uint32_t full = shared + T::kFull + 8 * at.stage;
@@ -197,7 +198,7 @@ struct TokenTable {
 #pragma unroll
         for (int i = 0; i < kOfThread; ++i) {
             const int token = first + static_cast<int>(threadIdx.x % 128) + 128 * i;
-            pending[i] = p.factors.token(min(token, p.n_tokens - 1));
+            pending[i] = p.parts[0].factors.token(min(token, p.n_tokens - 1));
         }
     }
     __device__ void write(bool symmetric, int32_t row_zero) const {
@@ -272,15 +273,16 @@ __device__ void consume(const TileProblem& p, uint32_t shared) {
     for (int tile = schedule.first; tile < schedule.n_tiles; tile += schedule.step) {
         Place place = schedule.place(tile);
         place.block += warpgroup;
-        ThreadRows rows(p, place.block);
+        const TilePart& part = p.parts[place.part];
+        ThreadRows rows(part, place.block);
         table.request(p, place.token);
-        const bool brings = p.elements.accumulate && p.elements.dtype != DType::F32;
+        const bool brings = part.elements.accumulate && part.elements.dtype != DType::F32;
         if (brings && threadIdx.x % 128 == 0) pieces.request_first(place);
         products.run(d, p.stages);
         table.write(p.symmetric, rows.factors[0].zero);
         const int lane_token = 2 * (threadIdx.x % 4);
         if (T::kSymmetricOnly || p.symmetric) {
-            for (RowFactors& row : rows.factors) row.sum *= p.factors.code_bias;
+            for (RowFactors& row : rows.factors) row.sum *= part.factors.code_bias;
             const auto block = [&](int n, float(&y)[2][2]) {
                 finish_block<T, true>(d + n / 2, table, n + lane_token, rows, y);
             };
@@ -316,6 +318,7 @@ __device__ void consume_split(const TileProblem& p, uint32_t shared) {
     uint32_t parity = 0;
     for (int tile = schedule.first; tile < schedule.n_tiles; tile += schedule.step, parity ^= 1) {
         const Place place = schedule.place(tile);
+        const TilePart& part = p.parts[place.part];
         products.run(d, columns.count);
         if (tile != schedule.first) barrier_wait_cluster(empty, parity ^ 1);
 #pragma unroll
@@ -328,16 +331,16 @@ __device__ void consume_split(const TileProblem& p, uint32_t shared) {
         }
         tell_cluster(full);
         // A warp finishes every eighth token of this CTA's share, a lane four rows.
-        const int row = place.block * 64 + lane * 4, run = min(4, p.n_rows - row);
+        const int row = place.block * 64 + lane * 4, run = min(4, part.n_rows - row);
         RowFactors rows[4];
 #pragma unroll
-        for (int i = 0; i < 4; ++i) rows[i] = p.factors.row(min(row + i, p.n_rows - 1));
+        for (int i = 0; i < 4; ++i) rows[i] = part.factors.row(min(row + i, part.n_rows - 1));
         constexpr int kShare = T::kTokens / T::kSplit, kWarps = 4 * T::kWarpgroups;
         TokenFactors factors[kShare / kWarps];
         const int first = rank * kShare + 4 * warpgroup + warp;
 #pragma unroll
         for (int i = 0; i < kShare / kWarps; ++i) {
-            factors[i] = p.factors.token(min(place.token + first + i * kWarps, p.n_tokens - 1));
+            factors[i] = part.factors.token(min(place.token + first + i * kWarps, p.n_tokens - 1));
         }
         barrier_wait_cluster(full, parity);
 #pragma unroll
@@ -356,7 +359,7 @@ __device__ void consume_split(const TileProblem& p, uint32_t shared) {
 #pragma unroll
             for (int j = 0; j < 4; ++j) y[j] = finish(v[j], rows[j], factors[i]);
             if (place.token + token < p.n_tokens) {
-                p.elements.store_run(place.token + token, row, run, y);
+                part.elements.store_run(place.token + token, row, run, y);
             }
         }
         tell_cluster(empty);
@@ -392,12 +395,10 @@ __global__ void __launch_bounds__(T::kThreads, 1)
 }
 
 template <class T>
-void launch_tiles(const LinearProduct& product, Stream stream) {
-    const TileProblem problem = describe<T>(product);
-    const int rows = T::kRows * T::kMulticast;
-    const int tiles =
-        (problem.n_tokens + T::kTokens - 1) / T::kTokens * ((problem.n_rows + rows - 1) / rows);
-    const int clusters = min(tiles, resident_clusters<T>(linear_tile<T>, current_device()));
+void launch_tiles(std::span<const LinearProduct> products, Stream stream) {
+    const TileProblem problem = describe<T>(products);
+    const int clusters =
+        min(tiles_of<T>(problem), resident_clusters<T>(linear_tile<T>, current_device()));
     launch("linear_tile", linear_tile<T>,
            {.grid = static_cast<unsigned>(clusters * T::kCluster),
             .block = T::kThreads,
@@ -408,25 +409,24 @@ void launch_tiles(const LinearProduct& product, Stream stream) {
 
 }  // namespace
 
-void launch_tile(const LinearProduct& product, LinearKernel kernel, Stream stream) {
+void launch_tile(std::span<const LinearProduct> products, LinearKernel kernel, Stream stream) {
+    const bool bytes = products.front().weight.shape.bits > 4;
     switch (kernel) {  // tokens, stages, multicast, split, piece, pieces, words
         case LinearKernel::Tile32:
-            return launch_tiles<Tile<32, 14, 1, 1, 32, 1>>(product, stream);
+            return launch_tiles<Tile<32, 14, 1, 1, 32, 1>>(products, stream);
         case LinearKernel::Tile32Split:
-            return launch_tiles<Tile<32, 14, 1, 2, 32, 1>>(product, stream);
+            return launch_tiles<Tile<32, 14, 1, 2, 32, 1>>(products, stream);
         case LinearKernel::Tile64:
-            return launch_tiles<Tile<64, 9, 1, 1, 64, 1>>(product, stream);
+            return launch_tiles<Tile<64, 9, 1, 1, 64, 1>>(products, stream);
         case LinearKernel::Tile64Split:
-            return launch_tiles<Tile<64, 10, 1, 2, 64, 1>>(product, stream);
+            return launch_tiles<Tile<64, 10, 1, 2, 64, 1>>(products, stream);
         case LinearKernel::Tile128:
-            if (product.weight.shape.bits > 4) {
-                return launch_tiles<Tile<128, 4, 1, 1, 128, 1, 2>>(product, stream);
-            }
-            return launch_tiles<Tile<128, 6, 1, 1, 128, 1>>(product, stream);
+            if (bytes) return launch_tiles<Tile<128, 4, 1, 1, 128, 1, 2>>(products, stream);
+            return launch_tiles<Tile<128, 6, 1, 1, 128, 1>>(products, stream);
         case LinearKernel::Tile128Split:
-            return launch_tiles<Tile<128, 5, 1, 2, 128, 1>>(product, stream);
+            return launch_tiles<Tile<128, 5, 1, 2, 128, 1>>(products, stream);
         case LinearKernel::Tile256:
-            return launch_tiles<Tile<256, 4, 2, 1, 64, 3>>(product, stream);
+            return launch_tiles<Tile<256, 4, 2, 1, 64, 3>>(products, stream);
         default:
             require(false, "launch_tile: no tile kernel");
     }

@@ -5,25 +5,39 @@
 
 #include <cuda.h>
 
+#include <algorithm>
+#include <span>
+
+#include "core/checked_math.h"
 #include "kernels/cuda/device/cluster.cuh"
 #include "kernels/cuda/device/mbarrier.cuh"
 #include "kernels/cuda/device/memory.cuh"
 #include "kernels/cuda/device/tma.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/linear_epilogue.cuh"
+#include "kernels/cuda/linear_kernels.h"
 #include "kernels/cuda/tensor_map.h"
 
 namespace quarot::kernels::cuda {
 
-// What a launch of any tile kernel is told.
-struct TileProblem {
-    CUtensorMap tokens;  // codes of the activations
-    CUtensorMap out;     // 16-bit outputs
+// One matrix of a launch, and its outputs.
+struct TilePart {
+    CUtensorMap out;  // 16-bit outputs
     const uint8_t* units;
     FactorSource factors;
     OutputElements elements;
-    int n_tokens, n_rows;
+    int n_rows;
     int row_blocks;  // of 64 rows
+    int first_tile;  // of rows
+};
+
+// What a launch of any tile kernel is told.
+struct TileProblem {
+    CUtensorMap tokens;  // codes of the activations
+    TilePart parts[kMostTogether];
+    int n_parts;
+    int row_tiles;  // of all parts
+    int n_tokens;
     int stages;      // of 128 columns
     int raster;      // token tiles that are visited together, for the cache's sake
     bool symmetric;  // weights and activations alike
@@ -77,31 +91,38 @@ constexpr int kWarpArrivals = 1;
 constexpr int kProducerRegisters = 40, kConsumerRegisters = 232;
 
 struct Place {
-    int block;  // first 64-row block
+    int part;
+    int block;  // first 64-row block, in its part
     int token;
 };
 
 // The tiles of one CTA, in the order in which it visits them.
 template <class T>
 struct Schedule {
-    int token_tiles, row_tiles, n_tiles, first, step, raster, rank;
+    const TileProblem& p;
+    int token_tiles, n_tiles, first, step, rank;
 
-    __device__ explicit Schedule(const TileProblem& p)
-        : token_tiles((p.n_tokens + T::kTokens - 1) / T::kTokens),
-          row_tiles((p.row_blocks + T::kWarpgroups * T::kMulticast - 1) /
-                    (T::kWarpgroups * T::kMulticast)),
-          n_tiles(token_tiles * row_tiles),
+    __device__ explicit Schedule(const TileProblem& problem)
+        : p(problem),
+          token_tiles((p.n_tokens + T::kTokens - 1) / T::kTokens),
+          n_tiles(token_tiles * p.row_tiles),
           first(static_cast<int>(blockIdx.x) / T::kCluster),
           step(static_cast<int>(gridDim.x) / T::kCluster),
-          raster(p.raster),
           rank(T::kMulticast > 1 ? static_cast<int>(cluster_rank()) : 0) {}
 
     // `raster` token tiles go through all rows together.
     __device__ Place place(int tile) const {
-        const int run = tile / (raster * row_tiles), in_run = tile - run * raster * row_tiles;
-        const int width = min(raster, token_tiles - run * raster);
-        return {((in_run / width) * T::kMulticast + rank) * T::kWarpgroups,
-                (run * raster + in_run % width) * T::kTokens};
+        const int in_all = p.raster * p.row_tiles, run = tile / in_all, in_run = tile % in_all;
+        const int width = min(p.raster, token_tiles - run * p.raster);
+        const int row_tile = in_run / width;
+        int part = 0;
+#pragma unroll
+        for (int next = 1; next < kMostTogether; ++next) {
+            if (next < p.n_parts && row_tile >= p.parts[next].first_tile) part = next;
+        }
+        const int in_part = row_tile - p.parts[part].first_tile;
+        return {part, (in_part * T::kMulticast + rank) * T::kWarpgroups,
+                (run * p.raster + in_run % width) * T::kTokens};
     }
 };
 
@@ -160,10 +181,11 @@ struct ThreadRows {
     int64_t first;
     RowFactors factors[2];
 
-    __device__ ThreadRows(const TileProblem& p, int block)
+    __device__ ThreadRows(const TilePart& part, int block)
         : first(block * 64 + 16 * (threadIdx.x % 128 / 32) + threadIdx.x % 32 / 4) {
         for (int h = 0; h < 2; ++h) {
-            factors[h] = p.factors.row(min(first + 8 * h, static_cast<int64_t>(p.n_rows - 1)));
+            factors[h] =
+                part.factors.row(min(first + 8 * h, static_cast<int64_t>(part.n_rows - 1)));
         }
     }
 };
@@ -203,8 +225,8 @@ struct Pieces {
     }
     __device__ void request(int piece, const Place& place, int in_tile) const {
         barrier_expect(barrier(piece), T::kPieceBytes);
-        copy_box<1>(buffer(piece), &p.out, place.block * 64, place.token + in_tile * T::kPiece,
-                    barrier(piece));
+        copy_box<1>(buffer(piece), &p.parts[place.part].out, place.block * 64,
+                    place.token + in_tile * T::kPiece, barrier(piece));
     }
     // By one thread, before the tile's products.
     __device__ void request_first(const Place& place) const {
@@ -263,7 +285,7 @@ struct Pieces {
             fence_for_copy_engine();
             named_barrier(1 + warpgroup, 128);
             if (threadIdx.x % 128 == 0) {
-                store_box(&p.out, buffer(count), place.block * 64,
+                store_box(&p.parts[place.part].out, buffer(count), place.block * 64,
                           place.token + in_tile * T::kPiece);
                 if constexpr (kAccumulate) request_next(place, in_tile);
             }
@@ -276,7 +298,8 @@ struct Pieces {
 template <class T, class Block>
 __device__ __forceinline__ void store_floats(const TileProblem& p, const Block& block,
                                              int64_t first_row, const Place& place) {
-    float* const out = static_cast<float*>(p.elements.data);
+    const TilePart& part = p.parts[place.part];
+    float* const out = static_cast<float*>(part.elements.data);
 #pragma unroll
     for (int n = 0; n < T::kTokens; n += 8) {
         const int token = place.token + n + 2 * (threadIdx.x % 4);
@@ -287,9 +310,9 @@ __device__ __forceinline__ void store_floats(const TileProblem& p, const Block& 
 #pragma unroll
             for (int i = 0; i < 2; ++i) {
                 const int64_t row = first_row + 8 * h;
-                if (row >= p.n_rows || token + i >= p.n_tokens) continue;
-                float& to = out[(token + i) * p.elements.stride + row];
-                to = p.elements.accumulate ? __fadd_rn(to, y[h][i]) : y[h][i];
+                if (row >= part.n_rows || token + i >= p.n_tokens) continue;
+                float& to = out[(token + i) * part.elements.stride + row];
+                to = part.elements.accumulate ? __fadd_rn(to, y[h][i]) : y[h][i];
             }
         }
     }
@@ -300,11 +323,12 @@ template <class T, class Block>
 __device__ __forceinline__ void store_tile(Pieces<T>& pieces, const Block& block, int64_t first_row,
                                            const Place& place) {
     const TileProblem& p = pieces.p;
-    const bool accumulate = p.elements.accumulate;
-    if (p.elements.dtype == DType::F16) {
+    const OutputElements& elements = p.parts[place.part].elements;
+    const bool accumulate = elements.accumulate;
+    if (elements.dtype == DType::F16) {
         if (accumulate) return pieces.template store<__half, true>(block, place);
         pieces.template store<__half, false>(block, place);
-    } else if (p.elements.dtype == DType::BF16) {
+    } else if (elements.dtype == DType::BF16) {
         if (accumulate) return pieces.template store<__nv_bfloat16, true>(block, place);
         pieces.template store<__nv_bfloat16, false>(block, place);
     } else {
@@ -315,35 +339,54 @@ __device__ __forceinline__ void store_tile(Pieces<T>& pieces, const Block& block
 }
 
 template <class T>
-TileProblem describe(const LinearProduct& p) {
-    const auto cols = static_cast<int>(p.in.cols);
+TilePart describe_part(const LinearProduct& p) {
+    TilePart part = {};
+    if (p.out_dtype != DType::F32 && T::kSplit == 1) {
+        part.out = make_tensor_map({.data = p.out,
+                                    .dtype = p.out_dtype,
+                                    .cols = p.weight.shape.rows,
+                                    .rows = p.in.rows,
+                                    .stride = p.out_stride,
+                                    .box_cols = 64,
+                                    .box_rows = T::kPiece});
+    }
+    part.units = p.weight.codes;
+    part.factors = factor_source(p);
+    part.elements = output_elements(p);
+    part.n_rows = static_cast<int>(p.weight.shape.rows);
+    part.row_blocks = static_cast<int>(p.weight.shape.row_blocks());
+    return part;
+}
+
+// Products of the same tokens, 1 to kMostTogether.
+template <class T>
+TileProblem describe(std::span<const LinearProduct> products) {
+    const LinearProduct& first = products.front();
     TileProblem problem = {};
-    problem.tokens = make_tensor_map({.data = p.in.codes,
+    problem.tokens = make_tensor_map({.data = first.in.codes,
                                       .dtype = DType::U8,
-                                      .cols = cols,
-                                      .rows = p.in.rows,
-                                      .stride = p.in.stride,
+                                      .cols = first.in.cols,
+                                      .rows = first.in.rows,
+                                      .stride = first.in.stride,
                                       .box_cols = 128,
                                       .box_rows = T::kTokens / T::kMulticast});
-    if (p.out_dtype != DType::F32 && T::kSplit == 1) {
-        problem.out = make_tensor_map({.data = p.out,
-                                       .dtype = p.out_dtype,
-                                       .cols = p.weight.shape.rows,
-                                       .rows = p.in.rows,
-                                       .stride = p.out_stride,
-                                       .box_cols = 64,
-                                       .box_rows = T::kPiece});
+    for (const LinearProduct& product : products) {
+        TilePart& part = problem.parts[problem.n_parts++];
+        part = describe_part<T>(product);
+        part.first_tile = problem.row_tiles;
+        problem.row_tiles +=
+            static_cast<int>(ceil_div(part.row_blocks, T::kWarpgroups * T::kMulticast));
     }
-    problem.units = p.weight.codes;
-    problem.factors = factor_source(p);
-    problem.elements = output_elements(p);
-    problem.n_tokens = static_cast<int>(p.in.rows);
-    problem.n_rows = static_cast<int>(p.weight.shape.rows);
-    problem.row_blocks = static_cast<int>(p.weight.shape.row_blocks());
-    problem.stages = static_cast<int>(p.weight.shape.units_per_block() / 2);
+    problem.n_tokens = static_cast<int>(first.in.rows);
+    problem.stages = static_cast<int>(first.weight.shape.units_per_block() / 2);
     problem.raster = 8;
-    problem.symmetric = p.weight.shape.symmetric && p.in.offsets == nullptr;
+    problem.symmetric = std::ranges::all_of(products, is_symmetric);
     return problem;
+}
+
+template <class T>
+int tiles_of(const TileProblem& problem) {
+    return static_cast<int>(ceil_div(problem.n_tokens, T::kTokens)) * problem.row_tiles;
 }
 
 // Clusters of this kernel that the device holds at once: the multiprocessors of
