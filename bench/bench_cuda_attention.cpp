@@ -305,7 +305,7 @@ void bench_append() {
             call.v = {v.as<void>(), DType::F16, n, k_cols, k_cols};
             call.head_dim = model.head_dim;
             call.rope = {table.as<float>(), table.as<float>()};
-            call.transform = {1, nullptr, 0.088388348f};
+            call.transform = {.dense_order = 1, .factor = 0.088388348f};
             call.kv = kv;
             call.batch = batch.view();
             call.bad_site = bad.as<int32_t>();
