@@ -1,11 +1,16 @@
-// A warp owns heads of one kind of one token: query heads, K heads or V heads.
+// Eight lanes own one head of one token, a query head, K head or V head; of head sizes that no
+// register kernel takes, a warp.
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
 
+#include <limits>
+
+#include "core/checked_math.h"
 #include "kernels/cuda/device/griddep.cuh"
 #include "kernels/cuda/kv_append.h"
 #include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/row_quantizer.cuh"
 
 namespace quarot::kernels::cuda {
 
@@ -18,7 +23,6 @@ constexpr int kMaxHeadDim = 256;
 
 enum class HeadKind { Query, Key, Value };
 
-// Which head a warp owns, or the first of several.
 struct Head {
     HeadKind kind = HeadKind::Query;
     int64_t token = 0;
@@ -26,29 +30,35 @@ struct Head {
     int position = -1;
 };
 
-// How many heads of each kind there are, and how many a warp takes.
+// How many heads of each kind a token has, and how many of one kind a warp takes.
 struct HeadCounts {
     int q = 0;
     int kv = 0;
-    int per_warp = 1;  // divides both
+    int per_warp = 1;
 
-    QUAROT_HOST_DEVICE int64_t warps(bool stores) const {
-        return (q + (stores ? 2 : 1) * kv) / per_warp;
+    QUAROT_HOST_DEVICE int of(HeadKind kind) const { return kind == HeadKind::Query ? q : kv; }
+    QUAROT_HOST_DEVICE unsigned warps(HeadKind kind) const {
+        return static_cast<unsigned>((of(kind) + per_warp - 1) / per_warp);
+    }
+    QUAROT_HOST_DEVICE unsigned warps(bool stores) const {
+        return warps(HeadKind::Query) + (stores ? 2 : 1) * warps(HeadKind::Key);
     }
 };
 
+// The head of the calling warp, or the first of its heads; false if there is none, or only padding.
 __device__ bool find_head(const AppendCall& call, const HeadCounts& heads, Head& head) {
-    const int64_t item = int64_t{blockIdx.x} * kWarps + threadIdx.x / kLanes;
-    const int64_t warps = heads.warps(call.kv.memory != nullptr);
-    head.token = item / warps;
+    const unsigned item = blockIdx.x * kWarps + threadIdx.x / kLanes;
+    const unsigned of_token = heads.warps(call.kv.memory != nullptr);
+    head.token = item / of_token;
     if (head.token >= call.batch.n_tokens) return false;
     head.position = call.batch.positions[head.token];
-    head.index = static_cast<int>(item % warps) * heads.per_warp;
-    if (head.index >= heads.q) {
-        head.index -= heads.q;
-        head.kind = head.index < heads.kv ? HeadKind::Key : HeadKind::Value;
-        head.index %= heads.kv;
+    unsigned warp = item % of_token;
+    for (const HeadKind kind : {HeadKind::Query, HeadKind::Key}) {
+        if (warp < heads.warps(kind)) break;
+        warp -= heads.warps(kind);
+        head.kind = kind == HeadKind::Query ? HeadKind::Key : HeadKind::Value;
     }
+    head.index = static_cast<int>(warp) * heads.per_warp;
     return head.position >= 0;
 }
 
@@ -74,7 +84,7 @@ __device__ StoredAt stored_at(const AppendCall& call, const Head& head) {
 
 // Scale and zero point of a vector, as Affine of tensor/affine.h.
 struct KvAffine {
-    float scale = 1.0f;
+    RoundedDivision divide;
     int zero = 0;
     bool finite = true;
 };
@@ -89,6 +99,7 @@ __device__ KvAffine affine_of(float lo, float hi, bool finite, const KvPart& par
         lo = fminf(lo, 0.0f);
         hi = fmaxf(hi, 0.0f);
     }
+    const float largest = fmaxf(fabsf(lo), fabsf(hi));
     lo = __fmul_rn(lo, part.clip);
     hi = __fmul_rn(hi, part.clip);
     if (lo == hi) {
@@ -104,13 +115,13 @@ __device__ KvAffine affine_of(float lo, float hi, bool finite, const KvPart& par
     float scale = fmaxf(__fdiv_rn(__fsub_rn(hi, lo), largest_code), kSmallestNormal);
     scale = fmaxf(scale, __fdiv_rn(fabsf(lo), kZeroLimit));
     if (!isfinite(scale)) return affine;
-    return {scale, static_cast<int>(rintf(__fdiv_rn(-lo, scale))), true};
+    return {division_by(scale, largest), static_cast<int>(rintf(__fdiv_rn(-lo, scale))), true};
 }
 
-__device__ uint32_t code_of(float x, const KvAffine& affine, int bits) {
-    if (!affine.finite) return 0;
-    const float q = __fadd_rn(rintf(__fdiv_rn(x, affine.scale)), static_cast<float>(affine.zero));
-    return static_cast<uint32_t>(fminf(fmaxf(q, 0.0f), static_cast<float>((1 << bits) - 1)));
+// 0 .. 2^bits - 1, from the rounded quotient.
+__device__ __forceinline__ float stored_code(float quotient, const KvAffine& affine, int bits) {
+    const float code = __fadd_rn(quotient, static_cast<float>(affine.zero));
+    return fminf(fmaxf(code, 0.0f), static_cast<float>((1 << bits) - 1));
 }
 
 __device__ KvAffine affine_of_warp(float lo, float hi, bool finite, const KvPart& part) {
@@ -122,11 +133,10 @@ __device__ KvAffine affine_of_warp(float lo, float hi, bool finite, const KvPart
     return affine_of(lo, hi, __all_sync(~0u, finite), part);
 }
 
-// One lane keeps scale and zero point, and says where a value was not finite.
+// Keeps scale and zero point, and says where a value was not finite. One lane calls it.
 __device__ void store_affine(const AppendCall& call, const Head& head, const KvPart& part,
                              const StoredAt& at, const KvAffine& affine) {
-    if (threadIdx.x % kLanes != 0) return;
-    reinterpret_cast<float*>(at.tile + part.scales_at)[at.slot] = affine.scale;
+    reinterpret_cast<float*>(at.tile + part.scales_at)[at.slot] = affine.divide.scale;
     reinterpret_cast<int16_t*>(at.tile + part.zeros_at)[at.slot] =
         static_cast<int16_t>(affine.zero);
     if (!affine.finite && call.bad_site != nullptr) {
@@ -141,205 +151,289 @@ __device__ std::byte* row_byte(const KvPart& part, const StoredAt& at, int byte)
 
 // ---------------------------------------------------------------- heads in registers
 
-// Lane l holds values kValues * l .. of each of kHeads heads of 32 * kValues.
-template <int kValues, int kHeads>
-struct Heads {
-    static constexpr int kHeadDim = kLanes * kValues;
-    struct alignas(2 * kValues) Words {
-        uint32_t word[kValues / 2];
-    };
-    struct alignas(8) Pair {
-        float x, y;
-    };
-    float x[kHeads][kValues];
+// Eight lanes share a head. Lane l of them holds dimensions kRun l .. kRun l + kRun - 1 of its
+// lower half and the same of its upper half, so that the pairs of RoPE lie in one lane.
+constexpr int kTeam = 8;
 
-    // Calls body(head, value) for all values of this lane.
-    template <typename Body>
-    __device__ __forceinline__ void each(const Body& body) {
-#pragma unroll
-        for (int h = 0; h < kHeads; ++h) {
-#pragma unroll
-            for (int i = 0; i < kValues; ++i) body(h, i);
-        }
-    }
+// Four or more neighbouring words, 16 bytes at a time.
+template <int kWords>
+struct alignas(kWords >= 4 ? 16 : 8) Words {
+    uint32_t word[kWords];
+};
 
-    // `at`: of the first head.
-    __device__ void load(const RowsView& rows, int64_t at) {
-        at += threadIdx.x % kLanes * kValues;
-        if (rows.dtype == DType::F32) {
-#pragma unroll
-            for (int i = 0; i < kHeads * kValues; i += 2) {
-                const int h = i / kValues;
-                const auto* from = static_cast<const float*>(rows.data) + at + h * kHeadDim;
-                const Pair pair = *reinterpret_cast<const Pair*>(from + i % kValues);
-                x[h][i % kValues] = pair.x;
-                x[h][i % kValues + 1] = pair.y;
-            }
-            return;
-        }
-        Words words[kHeads];
-#pragma unroll
-        for (int h = 0; h < kHeads; ++h) {
-            words[h] = *reinterpret_cast<const Words*>(static_cast<const uint16_t*>(rows.data) +
-                                                       at + h * kHeadDim);
-        }
-        const bool bfloat = rows.dtype == DType::BF16;
-        each([&](int h, int i) {
-            const uint32_t word = words[h].word[i / 2] >> (i % 2 * 16);
-            const auto half = static_cast<uint16_t>(word);
-            x[h][i] = bfloat ? __uint_as_float(word << 16)
-                             : __half2float(*reinterpret_cast<const __half*>(&half));
-        });
-    }
+template <int kRun>
+struct RopeFactors {
+    float cosine[kRun], sine[kRun];
 
-    __device__ void store(const RowsView& rows, int64_t at) {
-        at += threadIdx.x % kLanes * kValues;
-        if (rows.dtype == DType::F32) {
-            each([&](int h, int i) {
-                static_cast<float*>(rows.data)[at + h * kHeadDim + i] = x[h][i];
-            });
-            return;
-        }
+    __device__ RopeFactors(const RopeView& rope, int position) {
+        if (rope.cos == nullptr) return;
+        const int64_t at = int64_t{position} * kTeam * kRun + threadIdx.x % kTeam * kRun;
 #pragma unroll
-        for (int h = 0; h < kHeads; ++h) {
-            Words words;
-#pragma unroll
-            for (int i = 0; i < kValues; i += 2) {
-                if (rows.dtype == DType::F16) {
-                    const __half2 pair = __floats2half2_rn(x[h][i], x[h][i + 1]);
-                    words.word[i / 2] = *reinterpret_cast<const uint32_t*>(&pair);
-                } else {
-                    const __nv_bfloat162 pair = __floats2bfloat162_rn(x[h][i], x[h][i + 1]);
-                    words.word[i / 2] = *reinterpret_cast<const uint32_t*>(&pair);
-                }
-            }
-            *reinterpret_cast<Words*>(static_cast<uint16_t*>(rows.data) + at + h * kHeadDim) =
-                words;
-        }
-    }
-
-    // The other value of a pair is 16 lanes away.
-    __device__ void rotate(const RopeView& rope, int position) {
-        const int lane = threadIdx.x % kLanes;
-        const int64_t at = int64_t{position} * (kHeadDim / 2) + lane % 16 * kValues;
-        float cosine[kValues], sine[kValues];
-#pragma unroll
-        for (int i = 0; i < kValues; ++i) {
-            cosine[i] = rope.cos[at + i];
-            sine[i] = lane < 16 ? -rope.sin[at + i] : rope.sin[at + i];
-        }
-        each([&](int h, int i) {
-            const float other = __shfl_xor_sync(~0u, x[h][i], 16);
-            x[h][i] = x[h][i] * cosine[i] + other * sine[i];
-        });
-    }
-
-    // Sylvester's transform times `factor`.
-    __device__ void transform(float factor) {
-#pragma unroll
-        for (int distance = 1; distance < kValues; distance *= 2) {
-            each([&](int h, int i) {
-                if (i & distance) return;
-                const float a = x[h][i], b = x[h][i + distance];
-                x[h][i] = a + b;
-                x[h][i + distance] = a - b;
-            });
-        }
-#pragma unroll
-        for (int distance = 1; distance < kLanes; distance *= 2) {
-            const float sign = threadIdx.x & distance ? -1.0f : 1.0f;
-            each([&](int h, int i) {
-                const float other = __shfl_xor_sync(~0u, x[h][i], distance);
-                x[h][i] = __fmaf_rn(x[h][i], sign, other);
-            });
-        }
-        each([&](int h, int i) { x[h][i] *= factor; });
-    }
-
-    __device__ KvAffine affine(int h, const KvPart& part) const {
-        float lo = x[h][0], hi = x[h][0];
-        bool finite = true;
-#pragma unroll
-        for (const float value : x[h]) {
-            lo = fminf(lo, value);
-            hi = fmaxf(hi, value);
-            finite &= isfinite(value);
-        }
-        return affine_of_warp(lo, hi, finite, part);
-    }
-
-    // Planes lie in lanes 32 / planes apart: together they fill the units of the first of them.
-    __device__ void store_codes(int h, const KvPart& part, const StoredAt& at,
-                                const KvAffine& affine) const {
-        const int lane = threadIdx.x % kLanes;
-        const int planes = planes_of(part.container), unit_lanes = kLanes / planes;
-        const int shift = lane / unit_lanes * (16 / planes);
-        uint32_t words[kValues / 2];
-#pragma unroll
-        for (int i = 0; i < kValues; i += 2) {
-            uint32_t word = (code_of(x[h][i], affine, part.bits) |
-                             code_of(x[h][i + 1], affine, part.bits) << 16)
-                            << shift;
-            word |= __shfl_xor_sync(~0u, word, 16);
-            if (planes == 4) word |= __shfl_xor_sync(~0u, word, 8);
-            words[i / 2] = word;
-        }
-        if (lane >= unit_lanes) return;
-#pragma unroll
-        for (int i = 0; i < kValues / 2; ++i) {
-            *reinterpret_cast<uint32_t*>(row_byte(part, at, lane * 2 * kValues + 4 * i)) = words[i];
-        }
-    }
-
-    __device__ void store_values(int h, const KvPart& part, const StoredAt& at) const {
-        const int first = threadIdx.x % kLanes * kValues;
-#pragma unroll
-        for (int i = 0; i < kValues; i += 2) {
-            if (part.container == KvContainer::Float) {
-                *reinterpret_cast<float2*>(row_byte(part, at, 4 * (first + i))) =
-                    make_float2(x[h][i], x[h][i + 1]);
-            } else {
-                *reinterpret_cast<__half2*>(row_byte(part, at, 2 * (first + i))) =
-                    __floats2half2_rn(x[h][i], x[h][i + 1]);
-            }
+        for (int i = 0; i < kRun; i += 4) {
+            *reinterpret_cast<float4*>(cosine + i) =
+                __ldg(reinterpret_cast<const float4*>(rope.cos + at + i));
+            *reinterpret_cast<float4*>(sine + i) =
+                __ldg(reinterpret_cast<const float4*>(rope.sin + at + i));
         }
     }
 };
 
-template <int kValues, int kHeads>
-__global__ void __launch_bounds__(kThreads)
-    append_kernel(const __grid_constant__ AppendCall call, HeadCounts counts) {
-    let_successor_start();
-    wait_for_predecessor();
-    Head head;
-    if (!find_head(call, counts, head)) return;
-    const RowsView& rows = rows_of(call, head.kind);
-    const int64_t column = head.token * rows.stride + int64_t{head.index} * kLanes * kValues;
-    Heads<kValues, kHeads> heads;
-    heads.load(rows, column);
-    if (head.kind != HeadKind::Value) {
-        if (call.rope.cos != nullptr) heads.rotate(call.rope, head.position);
-        if (call.transform.dense_order > 0) heads.transform(call.transform.factor);
+template <int kRun>
+struct HeadLane {
+    static constexpr int kHalf = kTeam * kRun;
+    using Halves = Words<kRun / 2>;  // of a run, two a word
+    float x[2][kRun];
+
+    static __device__ int lane() { return static_cast<int>(threadIdx.x % kTeam); }
+
+    // Calls body(value, half, i) for all values of this lane.
+    template <typename Body>
+    __device__ __forceinline__ void each(const Body& body) {
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+#pragma unroll
+            for (int i = 0; i < kRun; ++i) body(x[half][i], half, i);
+        }
     }
-    if (head.kind == HeadKind::Query || call.kv.memory == nullptr) {
-        heads.store(rows, column);
+    template <typename Body>
+    __device__ __forceinline__ void each(const Body& body) const {
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+#pragma unroll
+            for (int i = 0; i < kRun; ++i) body(x[half][i], half, i);
+        }
+    }
+
+    // `at`: of the head's first value.
+    __device__ void load(const RowsView& rows, int64_t at) {
+        at += lane() * kRun;
+        if (rows.dtype == DType::F32) {
+            const auto* from = static_cast<const float*>(rows.data) + at;
+#pragma unroll
+            for (int i = 0; i < 2 * kRun; i += 4) {
+                *reinterpret_cast<float4*>(&x[i / kRun][i % kRun]) =
+                    *reinterpret_cast<const float4*>(from + i / kRun * kHalf + i % kRun);
+            }
+            return;
+        }
+        const auto* from = static_cast<const uint16_t*>(rows.data) + at;
+        const Halves halves[2] = {*reinterpret_cast<const Halves*>(from),
+                                  *reinterpret_cast<const Halves*>(from + kHalf)};
+        const bool bfloat = rows.dtype == DType::BF16;
+        each([&](float& value, int half, int i) {
+            const uint32_t word = halves[half].word[i / 2] >> (i % 2 * 16);
+            const auto bits = static_cast<uint16_t>(word);
+            value = bfloat ? __uint_as_float(word << 16)
+                           : __half2float(*reinterpret_cast<const __half*>(&bits));
+        });
+    }
+
+    __device__ void store(const RowsView& rows, int64_t at) const {
+        at += lane() * kRun;
+        if (rows.dtype == DType::F32) {
+            auto* to = static_cast<float*>(rows.data) + at;
+#pragma unroll
+            for (int i = 0; i < 2 * kRun; i += 4) {
+                *reinterpret_cast<float4*>(to + i / kRun * kHalf + i % kRun) =
+                    *reinterpret_cast<const float4*>(&x[i / kRun][i % kRun]);
+            }
+            return;
+        }
+        auto* to = static_cast<uint16_t*>(rows.data) + at;
+        const bool half_type = rows.dtype == DType::F16;
+        *reinterpret_cast<Halves*>(to) = half_type ? halves(0) : bfloats(0);
+        *reinterpret_cast<Halves*>(to + kHalf) = half_type ? halves(1) : bfloats(1);
+    }
+
+    // Pairs are (i, i + head_dim / 2).
+    __device__ void rotate(const RopeFactors<kRun>& rope) {
+#pragma unroll
+        for (int i = 0; i < kRun; ++i) {
+            const float a = x[0][i], b = x[1][i], c = rope.cosine[i], s = rope.sine[i];
+            x[0][i] = __fmaf_rn(a, c, -__fmul_rn(b, s));
+            x[1][i] = __fmaf_rn(b, c, __fmul_rn(a, s));
+        }
+    }
+
+    // Sylvester's transform times `factor`, index bits in ascending order.
+    __device__ void transform(float factor) {
+#pragma unroll
+        for (int distance = 1; distance < kRun; distance *= 2) {
+            each([&](float& value, int half, int i) {
+                if (i & distance) return;
+                const float a = value, b = x[half][i + distance];
+                value = a + b;
+                x[half][i + distance] = a - b;
+            });
+        }
+#pragma unroll
+        for (int distance = 1; distance < kTeam; distance *= 2) {
+            const float sign = threadIdx.x & distance ? -1.0f : 1.0f;
+            each([&](float& value, int, int) {
+                value = __fmaf_rn(value, sign, __shfl_xor_sync(~0u, value, distance));
+            });
+        }
+#pragma unroll
+        for (int i = 0; i < kRun; ++i) {
+            const float a = x[0][i], b = x[1][i];
+            x[0][i] = (a + b) * factor;
+            x[1][i] = (a - b) * factor;
+        }
+    }
+
+    __device__ KvAffine affine(const KvPart& part) const {
+        float lo = x[0][0], hi = x[0][0], zero = 0.0f;
+        each([&](float value, int, int) {
+            lo = fminf(lo, value);
+            hi = fmaxf(hi, value);
+            zero = __fmaf_rn(value, 0.0f, zero);  // NaN, unless all are finite
+        });
+#pragma unroll
+        for (int distance = 1; distance < kTeam; distance *= 2) {
+            lo = fminf(lo, __shfl_xor_sync(~0u, lo, distance));
+            hi = fmaxf(hi, __shfl_xor_sync(~0u, hi, distance));
+        }
+        const uint32_t team = 0xffu << (threadIdx.x % kLanes / kTeam * kTeam);
+        return affine_of(lo, hi, (__ballot_sync(~0u, zero == 0.0f) & team) == team, part);
+    }
+
+    // Codes of values i and i + 1 of both halves, a byte each, lower half first.
+    __device__ __forceinline__ uint32_t codes(const KvAffine& affine, int bits, int i) const {
+        const float values[4] = {x[0][i], x[1][i], x[0][i + 1], x[1][i + 1]};
+        float quotients[4], from_tie = 1.0f;
+#pragma unroll
+        for (int j = 0; j < 4; ++j) quotients[j] = affine.divide.near(values[j], from_tie);
+        if (!affine.divide.sure(from_tie)) {
+#pragma unroll
+            for (int j = 0; j < 4; ++j) quotients[j] = affine.divide.exact(values[j]);
+        }
+        uint32_t code[4];
+#pragma unroll
+        for (int j = 0; j < 4; ++j) code[j] = bits_of_code(stored_code(quotients[j], affine, bits));
+        return affine.finite ? pack_codes(code[0], code[1], code[2], code[3]) : 0;
+    }
+
+    // Nothing unless `present`.
+    __device__ void store_codes(const KvPart& part, const StoredAt& at, const KvAffine& affine,
+                                bool present) const {
+        Halves units;
+#pragma unroll
+        for (int i = 0; i < kRun; i += 2) units.word[i / 2] = codes(affine, part.bits, i);
+        if (part.container == KvContainer::Byte) {
+            if (present) store_words(units, part, at, 2 * kRun * lane());
+            return;
+        }
+        // Planes 0 and 2 are in the lower four lanes, 1 and 3 in the upper.
+        const int shift = lane() / 4 * 4;
+#pragma unroll
+        for (uint32_t& word : units.word) {
+            word <<= shift;
+            word |= __shfl_xor_sync(~0u, word, 4);
+        }
+        if (present && lane() < 4) store_words(units, part, at, 2 * kRun * lane());
+    }
+
+    __device__ void store_values(const KvPart& part, const StoredAt& at) const {
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+            const int first = half * kHalf + lane() * kRun;
+            if (part.container == KvContainer::Half) {
+                store_words(halves(half), part, at, 2 * first);
+                continue;
+            }
+            Words<kRun> floats;
+#pragma unroll
+            for (int i = 0; i < kRun; ++i) floats.word[i] = __float_as_uint(x[half][i]);
+            store_words(floats, part, at, 4 * first);
+        }
+    }
+
+  private:
+    __device__ Halves halves(int half) const {
+        return packed(half, [](float a, float b) {
+            const __half2 pair = __floats2half2_rn(a, b);
+            return *reinterpret_cast<const uint32_t*>(&pair);
+        });
+    }
+    __device__ Halves bfloats(int half) const {
+        return packed(half, [](float a, float b) {
+            const __nv_bfloat162 pair = __floats2bfloat162_rn(a, b);
+            return *reinterpret_cast<const uint32_t*>(&pair);
+        });
+    }
+    template <typename Pack>
+    __device__ __forceinline__ Halves packed(int half, const Pack& pack) const {
+        Halves words;
+#pragma unroll
+        for (int i = 0; i < kRun; i += 2) {
+            words.word[i / 2] = pack(x[half][i], x[half][i + 1]);
+        }
+        return words;
+    }
+
+    // From byte `first` of the row on, which its pieces of 16 bytes do not divide.
+    template <int kWords>
+    static __device__ __forceinline__ void store_words(const Words<kWords>& words,
+                                                       const KvPart& part, const StoredAt& at,
+                                                       int first) {
+        constexpr int kPiece = kWords < 4 ? kWords : 4;
+        using Piece = Words<kPiece>;
+#pragma unroll
+        for (int i = 0; i < kWords; i += kPiece) {
+            *reinterpret_cast<Piece*>(row_byte(part, at, first + 4 * i)) =
+                *reinterpret_cast<const Piece*>(words.word + i);
+        }
+    }
+};
+
+// What becomes of a head, in registers; nothing is stored of it unless `present`.
+template <int kRun>
+__device__ void append_head(const AppendCall& call, const Head& head, const StoredAt& at,
+                            const RopeFactors<kRun>& rope, bool present) {
+    const RowsView& rows = rows_of(call, head.kind);
+    const int64_t column = head.token * rows.stride + int64_t{head.index} * 2 * kTeam * kRun;
+    HeadLane<kRun> lane;
+    lane.load(rows, column);
+    if (head.kind != HeadKind::Value) {
+        if (call.rope.cos != nullptr) lane.rotate(rope);
+        if (call.transform.dense_order > 0) lane.transform(call.transform.factor);
+    }
+    if (at.tile == nullptr) {
+        if (present) lane.store(rows, column);
         return;
     }
     const KvPart& part = head.kind == HeadKind::Key ? call.kv.k : call.kv.v;
-    StoredAt at = stored_at(call, head);
-    const int64_t head_bytes = call.kv.tiles_per_page() * call.kv.tile_bytes;
     if (!is_coded(part.container)) {
-#pragma unroll
-        for (int h = 0; h < kHeads; ++h, at.tile += head_bytes) heads.store_values(h, part, at);
+        if (present) lane.store_values(part, at);
         return;
     }
-    KvAffine affine[kHeads];
-#pragma unroll
-    for (int h = 0; h < kHeads; ++h) affine[h] = heads.affine(h, part);
-#pragma unroll
-    for (int h = 0; h < kHeads; ++h, at.tile += head_bytes) {
-        heads.store_codes(h, part, at, affine[h]);
-        store_affine(call, head, part, at, affine[h]);
+    const KvAffine affine = lane.affine(part);
+    lane.store_codes(part, at, affine, present);
+    if (present && lane.lane() == 0) store_affine(call, head, part, at, affine);
+}
+
+// A warp takes four heads at a time; where fewer are left, the last again, without storing it.
+template <int kRun>
+__global__ void __launch_bounds__(kThreads)
+    append_kernel(const __grid_constant__ AppendCall call, HeadCounts counts) {
+    let_successor_start();
+    // Positions, pages and RoPE are there since before the step.
+    Head head;
+    if (!find_head(call, counts, head)) return wait_for_predecessor();
+    const RopeFactors<kRun> rope(call.rope, head.position);
+    const bool stored = head.kind != HeadKind::Query && call.kv.memory != nullptr;
+    StoredAt first_at = {};
+    if (stored) first_at = stored_at(call, head);
+    wait_for_predecessor();
+    const int first = head.index, end = min(first + counts.per_warp, counts.of(head.kind));
+    const int64_t head_bytes = call.kv.tiles_per_page() * call.kv.tile_bytes;
+    const int team = static_cast<int>(threadIdx.x % kLanes) / kTeam;
+#pragma unroll 1
+    for (int next = first + team; next - team < end; next += kLanes / kTeam) {
+        head.index = min(next, end - 1);
+        StoredAt at = first_at;
+        if (stored) at.tile += (head.index - first) * head_bytes;
+        append_head(call, head, at, rope, next < end);
     }
 }
 
@@ -433,7 +527,8 @@ struct SharedHead {
     __device__ void store_codes(const KvPart& part, const StoredAt& at,
                                 const KvAffine& affine) const {
         const auto code = [&](int dim) -> uint32_t {
-            return dim < head_dim ? code_of(x[dim], affine, part.bits) : 0;
+            if (dim >= head_dim || !affine.finite) return 0;
+            return static_cast<uint32_t>(stored_code(affine.divide(x[dim]), affine, part.bits));
         };
         each(part.row_bytes, [&](int byte) {
             const int unit = byte / 2, half = byte % 2;
@@ -487,7 +582,7 @@ __global__ void __launch_bounds__(kThreads)
     }
     const KvAffine affine = vector.affine(part);
     vector.store_codes(part, at, affine);
-    store_affine(call, head, part, at, affine);
+    if (threadIdx.x % kLanes == 0) store_affine(call, head, part, at, affine);
 }
 
 void check_call(const AppendCall& call, int64_t n_q, int64_t n_kv) {
@@ -508,28 +603,32 @@ void check_call(const AppendCall& call, int64_t n_q, int64_t n_kv) {
     require(call.layer >= 0 && call.layer < call.kv.n_layers, "append: layer");
 }
 
-// Where there are many tokens, a warp takes four heads, so that one head's shuffles hide behind
-// another's; few tokens rather spread over the device.
-constexpr int64_t kManyTokens = 512;
-
 using AppendKernel = void (*)(AppendCall, HeadCounts);
 
-template <int kValues>
-AppendKernel register_kernel(int heads_per_warp) {
-    return heads_per_warp == 4 ? append_kernel<kValues, 4> : append_kernel<kValues, 1>;
+// Rows and tables are read and written 16 bytes at a time.
+bool is_aligned(const AppendCall& call) {
+    const auto are_rows = [](const RowsView& rows) {
+        return reinterpret_cast<uintptr_t>(rows.data) % 16 == 0 &&
+               rows.stride * size_of(rows.dtype) % 16 == 0;
+    };
+    const auto is_table = [](const float* table) {
+        return reinterpret_cast<uintptr_t>(table) % 16 == 0;
+    };
+    return are_rows(call.q) && are_rows(call.k) && are_rows(call.v) && is_table(call.rope.cos) &&
+           is_table(call.rope.sin);
 }
 
 AppendKernel kernel_of(const AppendCall& call, HeadCounts& counts) {
-    if (call.transform.dense_order > 1) return append_general_kernel;
-    if (call.head_dim != 64 && call.head_dim != 128 && call.head_dim != 256) {
-        return append_general_kernel;
+    // Few tokens spread over the device.
+    constexpr int64_t kManyTokens = 512;
+    counts.per_warp = call.batch.n_tokens >= kManyTokens ? 8 : 4;
+    if (call.transform.dense_order <= 1 && is_aligned(call)) {
+        if (call.head_dim == 64) return append_kernel<4>;
+        if (call.head_dim == 128) return append_kernel<8>;
+        if (call.head_dim == 256) return append_kernel<16>;
     }
-    if (call.batch.n_tokens >= kManyTokens && counts.q % 4 == 0 && counts.kv % 4 == 0) {
-        counts.per_warp = 4;
-    }
-    if (call.head_dim == 64) return register_kernel<2>(counts.per_warp);
-    if (call.head_dim == 128) return register_kernel<4>(counts.per_warp);
-    return register_kernel<8>(counts.per_warp);
+    counts.per_warp = 1;
+    return append_general_kernel;
 }
 
 }  // namespace
@@ -543,7 +642,8 @@ void append(const AppendCall& call, Stream stream) {
     check_call(call, counts.q, counts.kv);
     const AppendKernel kernel = kernel_of(call, counts);
     const int64_t warps = call.batch.n_tokens * counts.warps(call.kv.memory != nullptr);
-    const LaunchShape shape{.grid = dim3(static_cast<unsigned>((warps + kWarps - 1) / kWarps)),
+    require(warps <= std::numeric_limits<int32_t>::max(), "append: heads of all tokens");
+    const LaunchShape shape{.grid = dim3(static_cast<unsigned>(ceil_div(warps, kWarps))),
                             .block = dim3(kThreads)};
     launch("append_kernel", kernel, shape, stream, call, counts);
 }

@@ -22,11 +22,13 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/checked_math.h"
 #include "kernels/cuda/block_reduce.cuh"
 #include "kernels/cuda/device/griddep.cuh"
 #include "kernels/cuda/device/half_mma.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/rotate_tensor.h"
+#include "kernels/cuda/row_blocks.h"
 #include "kernels/cuda/row_quantizer.cuh"
 
 namespace quarot::kernels::cuda {
@@ -610,11 +612,6 @@ struct FastCodes {
     }
 };
 
-// Four neighbouring codes, the first in the low byte.
-__device__ __forceinline__ uint32_t pack_codes(uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
-    return __byte_perm(__byte_perm(a, b, 0x0040), __byte_perm(c, d, 0x0040), 0x5410);
-}
-
 // 16 codes of the block's row, from a column that is a multiple of 16.
 __device__ __forceinline__ void store_codes(const ActivationView& out, unsigned row, int64_t column,
                                             const uint32_t (&codes)[4]) {
@@ -858,17 +855,25 @@ template <bool kGated>
 using ManyTiles = TensorShape<1, 2, 0, false, 640, 1, 4>;
 template <bool kGated>
 using ElevenTiles = TensorShape<1, 2, 11, false, 192, 3, 4>;
+// The same for rows that do not fill the device: more warps share one.
+template <bool kGated>
+using ElevenTilesOfFewRows = TensorShape<1, 1, 11, false, 352, 1, 4>;
 template <bool kGated>
 using Packed512 = TensorShape<2, 2, 2, true, 256, 3, kGated ? 2 : 4>;
 template <bool kGated>
 using Packed1024 = TensorShape<4, 2, 2, true, 512, 2, 1>;
+
+template <class S>
+int warps_of(const TensorPlan& plan) {
+    return static_cast<int>(ceil_div(plan.row_tiles, S::kWarpTiles)) << (plan.column_bits - 6);
+}
 
 template <typename T, bool kGated, class S>
 void launch_shape(const TensorPlan& plan, const TensorArguments& arguments, int64_t n_rows,
                   Stream stream) {
     launch("rotate_tensor", rotate_tensor<T, kGated, S>,
            {.grid = static_cast<unsigned>(n_rows),
-            .block = static_cast<unsigned>(32 * plan.warps()),
+            .block = static_cast<unsigned>(32 * warps_of<S>(plan)),
             .shared_bytes = plan.shared_bytes()},
            stream, arguments);
 }
@@ -885,6 +890,8 @@ void launch_plan(const TensorPlan& plan, const TensorArguments& a, int64_t n_row
         launch_shape<T, kGated, TwoTiles<kGated>>(plan, a, n_rows, stream);
     } else if (plan.row_tiles == 3) {
         launch_shape<T, kGated, ThreeTiles<kGated>>(plan, a, n_rows, stream);
+    } else if (plan.row_tiles == 11 && plan.column_bits == 6 && n_rows <= kFewRows) {
+        launch_shape<T, kGated, ElevenTilesOfFewRows<kGated>>(plan, a, n_rows, stream);
     } else if (plan.row_tiles == 11 && plan.column_bits == 6) {
         launch_shape<T, kGated, ElevenTiles<kGated>>(plan, a, n_rows, stream);
     } else {

@@ -26,11 +26,45 @@ __device__ __forceinline__ bool is_finite(const KeyRange& range) {
     return isfinite(from_order_key(range.low)) && isfinite(from_order_key(range.high));
 }
 
+__device__ __noinline__ inline float exact_quotient(float x, float scale) {
+    return rintf(__fdiv_rn(x, scale));
+}
+
+// round(x / scale) to nearest even, mostly from a product with the rounded reciprocal. The product
+// and the rounded quotient differ by less than |x / scale| 2^-22, which matters next to a tie only.
+struct RoundedDivision {
+    float scale = 1.0f;
+    float inverse = 1.0f;
+    float margin = 0.0f;  // of products this far from a tie the rounding is that of the quotient
+
+    // The rounded product; `from_tie` becomes its distance from a tie, if that is smaller.
+    __device__ __forceinline__ float near(float x, float& from_tie) const {
+        constexpr float kRounding = 0x1.8p23f;  // beyond 2^22 no distance suffices
+        const float product = __fmul_rn(x, inverse);
+        const float rounded = __fsub_rn(__fadd_rn(product, kRounding), kRounding);
+        from_tie = fminf(from_tie, fabsf(fabsf(__fsub_rn(product, rounded)) - 0.5f));
+        return rounded;
+    }
+    __device__ __forceinline__ bool sure(float from_tie) const { return from_tie > margin; }
+    // Slow.
+    __device__ __forceinline__ float exact(float x) const { return exact_quotient(x, scale); }
+    __device__ __forceinline__ float operator()(float x) const {
+        float from_tie = 1.0f;
+        const float rounded = near(x, from_tie);
+        return sure(from_tie) ? rounded : exact(x);
+    }
+};
+// No |x| that is divided is larger than `largest`.
+__device__ __forceinline__ RoundedDivision division_by(float scale, float largest) {
+    const float inverse = __frcp_rn(scale);
+    return {scale, inverse, __fmul_rn(__fmul_rn(largest, inverse), 0x1p-21f)};
+}
+
 // How the values of one group become stored codes: clamp(round((x - origin) / scale) + zero, low,
 // high) - low, where `low` is the code of a stored 0.
 struct GroupQuantizer {
     float scale = 1.0f;
-    float inverse = 1.0f;
+    RoundedDivision divide;
     float origin = 0.0f;
     float zero = 0.0f;
     float low = 0.0f;
@@ -93,6 +127,7 @@ __device__ inline GroupQuantizer quantizer_of(const KeyRange& range, const Quant
         low = fminf(low, 0.0f);
         high = fmaxf(high, 0.0f);
     }
+    const float largest = 2.0f * (fabsf(low) + fabsf(high));  // of what is divided
     low = __fmul_rn(low, target.clip);
     high = __fmul_rn(high, target.clip);
     if (out.offsets != nullptr || out.bases != nullptr) {
@@ -101,26 +136,39 @@ __device__ inline GroupQuantizer quantizer_of(const KeyRange& range, const Quant
         set_symmetric(group, fmaxf(fabsf(low), fabsf(high)), out.bits);
     }
     if (!isfinite(group.scale)) return {};
-    group.inverse = __frcp_rn(group.scale);
+    group.divide = division_by(group.scale, largest);
     group.usable = true;
     return group;
 }
 
-// round(x / scale) to nearest even. The product with the reciprocal is off by at most 2^-10 where
-// |x / scale| <= 512, so that only next to a tie must the division decide.
-__device__ __forceinline__ float rounded_quotient(float x, const GroupQuantizer& group) {
-    const float near = __fmul_rn(x, group.inverse);
-    const float rounded = rintf(near);
-    const float from_tie = fabsf(fabsf(__fsub_rn(near, rounded)) - 0.5f);
-    if (fabsf(near) <= 512.0f && from_tie > 0x1p-9f) return rounded;
-    return rintf(__fdiv_rn(x, group.scale));
+// Of 0 .. 255, in the low byte; the next byte is 0.
+__device__ __forceinline__ uint32_t bits_of_code(float code) {
+    return __float_as_uint(__fadd_rn(code, 0x1p23f));
+}
+// The low bytes of four numbers, the first in the low byte.
+__device__ __forceinline__ uint32_t pack_codes(uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
+    return __byte_perm(__byte_perm(a, b, 0x0040), __byte_perm(c, d, 0x0040), 0x5410);
 }
 
-// 0 .. 2^bits - 1.
-__device__ __forceinline__ uint32_t stored_code(float x, const GroupQuantizer& group) {
-    const float quotient = rounded_quotient(__fsub_rn(x, group.origin), group);
-    const float code = fminf(fmaxf(__fadd_rn(quotient, group.zero), group.low), group.high);
-    return static_cast<uint32_t>(static_cast<int32_t>(code - group.low));
+// 0 .. 2^bits - 1, from the rounded quotient.
+__device__ __forceinline__ float stored_code(float quotient, const GroupQuantizer& group) {
+    return fminf(fmaxf(__fadd_rn(quotient, group.zero), group.low), group.high) - group.low;
+}
+// Of four values, the first in the low byte.
+__device__ __forceinline__ uint32_t stored_codes(const float4& x, const GroupQuantizer& group) {
+    const float values[4] = {__fsub_rn(x.x, group.origin), __fsub_rn(x.y, group.origin),
+                             __fsub_rn(x.z, group.origin), __fsub_rn(x.w, group.origin)};
+    float quotients[4], from_tie = 1.0f;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) quotients[i] = group.divide.near(values[i], from_tie);
+    if (!group.divide.sure(from_tie)) {
+#pragma unroll
+        for (int i = 0; i < 4; ++i) quotients[i] = group.divide.exact(values[i]);
+    }
+    uint32_t bits[4];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) bits[i] = bits_of_code(stored_code(quotients[i], group));
+    return pack_codes(bits[0], bits[1], bits[2], bits[3]);
 }
 
 // Stores what belongs to group `index` of a row beside its codes. One thread calls it.
@@ -172,9 +220,7 @@ struct RegisterRow {
         KeyRange range;
         each([&](float value) { range.include(order_key(value)); });
         const GroupQuantizer group = quantizer_of(block.range(range), target);
-        const auto stored = [&](float value) -> uint32_t {
-            return group.usable ? stored_code(value, group) : code_bias(out.bits);
-        };
+        const uint32_t zeros = code_bias(out.bits) * 0x01010101u;
         uint32_t sum = 0;
 #pragma unroll
         for (int i = 0; i < kFours; ++i) {
@@ -182,8 +228,7 @@ struct RegisterRow {
             if (c >= out.stride) break;
             uint32_t word = 0;
             if (c < out.cols) {
-                word = stored(x[i].x) | stored(x[i].y) << 8 | stored(x[i].z) << 16 |
-                       stored(x[i].w) << 24;
+                word = group.usable ? stored_codes(x[i], group) : zeros;
                 sum = __dp4a(word, 0x01010101u, sum);
             }
             *reinterpret_cast<uint32_t*>(out.codes + code_offset(out.rows, out.stride, index, c)) =
@@ -242,7 +287,9 @@ struct SharedRowQuantizer {
     }
 
     __device__ uint32_t stored(float x, const GroupQuantizer& group) const {
-        return group.usable ? stored_code(x, group) : code_bias(target.codes.bits);
+        if (!group.usable) return code_bias(target.codes.bits);
+        const float quotient = group.divide(__fsub_rn(x, group.origin));
+        return static_cast<uint32_t>(stored_code(quotient, group));
     }
 
     // Both return the thread's sum of stored codes.
@@ -253,8 +300,8 @@ struct SharedRowQuantizer {
         int32_t sum = 0;
         for (int64_t c = 4 * team.rank(); c < size; c += 4 * team.size()) {
             const float4 x = *reinterpret_cast<const float4*>(values + c);
-            const uint32_t word = stored(x.x, group) | stored(x.y, group) << 8 |
-                                  stored(x.z, group) << 16 | stored(x.w, group) << 24;
+            const uint32_t word =
+                group.usable ? stored_codes(x, group) : code_bias(target.codes.bits) * 0x01010101u;
             sum = static_cast<int32_t>(__dp4a(word, 0x01010101u, static_cast<uint32_t>(sum)));
             const int64_t at = code_offset(out.rows, out.stride, index, first + c);
             *reinterpret_cast<uint32_t*>(out.codes + at) = word;
