@@ -138,33 +138,44 @@ __global__ void norm_quantize_row(const __grid_constant__ RmsNormInput a,
     SharedRowQuantizer{target, row, blockIdx.x}.run(block);
 }
 
-// Reads the block's row into registers, adds the residual and keeps the sum there.
-template <int kFours>
-__device__ void load_row(const RmsNormInput& a, RegisterRow<kFours>& row) {
+// Reads the block's row into registers, adds the residual and keeps the sum there. All loads come
+// before the first use of one.
+template <typename T, int kFours>
+__device__ __forceinline__ void load_row_of(const RmsNormInput& a, RegisterRow<kFours>& row) {
     const int64_t cols = a.in.cols;
+    const T* in = static_cast<const T*>(a.in.data) + blockIdx.x * a.in.stride;
     float* residual = a.residual + blockIdx.x * a.residual_stride;
+    Four<T> read[kFours] = {};
     float4 old[kFours] = {};
 #pragma unroll
     for (int i = 0; i < kFours; ++i) {
         const int64_t c = row.column(i);
-        row.x[i] = {};
-        if (c >= cols) break;
-        row.x[i] = load_four(a.in, blockIdx.x, c, true);
-        if (a.residual != nullptr) old[i] = load_four(residual, c, cols, true);
+        if (c < cols) read[i] = *reinterpret_cast<const Four<T>*>(in + c);
+        if (c < cols && a.residual != nullptr) {
+            old[i] = *reinterpret_cast<const float4*>(residual + c);
+        }
     }
-    if (a.residual == nullptr) return;
 #pragma unroll
     for (int i = 0; i < kFours; ++i) {
         const int64_t c = row.column(i);
-        if (c >= cols) break;
         float4& x = row.x[i];
+        x = {to_float(read[i].x[0]), to_float(read[i].x[1]), to_float(read[i].x[2]),
+             to_float(read[i].x[3])};
+        if (c >= cols || a.residual == nullptr) continue;
         if (a.bias != nullptr) {
-            const float4 bias = load_four(a.bias, c, cols, true);
+            const float4 bias = *reinterpret_cast<const float4*>(a.bias + c);
             x = {x.x + bias.x, x.y + bias.y, x.z + bias.z, x.w + bias.w};
         }
         x = {x.x + old[i].x, x.y + old[i].y, x.z + old[i].z, x.w + old[i].w};
-        store_four(residual, c, cols, true, x);
+        *reinterpret_cast<float4*>(residual + c) = x;
     }
+}
+
+template <int kFours>
+__device__ void load_row(const RmsNormInput& a, RegisterRow<kFours>& row) {
+    if (a.in.dtype == DType::F32) return load_row_of<float>(a, row);
+    if (a.in.dtype == DType::F16) return load_row_of<__half>(a, row);
+    load_row_of<__nv_bfloat16>(a, row);
 }
 
 template <int kFours>
