@@ -315,21 +315,25 @@ TEST_F(CudaAttention, AnyBatchAroundASequenceGivesTheSameBits) {
     }
 }
 
-// Far more chunks than the device holds at a time.
+// Far more chunks than the device holds at a time, then so many rows that a warp takes all chunks
+// of one; a context of more tiles than a warp knows the pages of.
 TEST_F(CudaAttention, ManySequencesChangeNoBit) {
-    const KvForm form{.n_heads = 8, .n_kv_heads = 8, .head_dim = 64, .max_pages = 100};
-    std::vector<int64_t> lengths(40, 5);
-    lengths[3] = 1500;
-    lengths[17] = 777;
-    KvCase kv(form, lengths, 14);
-    for (const int64_t window : {0, 600}) {
-        const AttentionOptions options{.window = window};
-        const auto together = kv.attend(last_tokens(lengths), options, AttentionPath::TensorCores);
-        for (const int64_t s : {3, 17, 39}) {
-            const Piece piece{s, lengths[static_cast<size_t>(s)] - 1, 1};
-            EXPECT_TRUE(same_bits(row(together, s, kv.out_cols()),
-                                  kv.attend({piece}, options, AttentionPath::TensorCores)))
-                << "window " << window << " sequence " << s;
+    const KvForm form{.n_heads = 8, .n_kv_heads = 8, .head_dim = 64, .max_pages = 180};
+    for (const size_t n_sequences : {40, 300}) {
+        std::vector<int64_t> lengths(n_sequences, 5);
+        lengths[3] = 1500;
+        lengths[17] = 2777;
+        KvCase kv(form, lengths, 14);
+        for (const int64_t window : {0, 600}) {
+            const AttentionOptions options{.window = window};
+            const auto together =
+                kv.attend(last_tokens(lengths), options, AttentionPath::TensorCores);
+            for (const int64_t s : {3, 17, 39}) {
+                const Piece piece{s, lengths[static_cast<size_t>(s)] - 1, 1};
+                EXPECT_TRUE(same_bits(row(together, s, kv.out_cols()),
+                                      kv.attend({piece}, options, AttentionPath::TensorCores)))
+                    << n_sequences << " sequences, window " << window << ", sequence " << s;
+            }
         }
     }
 }

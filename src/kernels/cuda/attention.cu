@@ -36,6 +36,8 @@ void check_call(const AttentionCall& call) {
     require(call.max_context > 0, "attention: largest context");
     // Sizes of grids.
     require(call.batch.n_sequences <= 65535 && kv.n_kv_heads <= 65535, "attention: sequences");
+    require(kv.n_kv_heads * kv.tiles_per_page() * kv.tile_bytes <= UINT32_MAX,
+            "attention: bytes of a page");
 }
 
 int64_t max_chunks(const AttentionCall& call) {
@@ -85,8 +87,7 @@ void attention(const AttentionCall& call, Stream stream) {
     }
     // A single sequence with several tokens has nothing to split.
     if (decode || call.batch.n_sequences > 1) {
-        attend_split(call, partials, rows, n_rows, stream);
-        combine_chunks(call, partials, rows, n_rows, kWeightFactor, stream);
+        attend_rows(call, partials, rows, n_rows, stream);
     }
     if (!decode) attend_prefill(call, stream);
 }

@@ -90,8 +90,8 @@ void combine_chunks(const AttentionCall& call, const Partials& partials, SplitRo
 
 // attention_split.cu, attention_prefill.cu: tensor cores. attention_general.cu: fp32; not split, it
 // walks all chunks of every token.
-void attend_split(const AttentionCall& call, const Partials& partials, SplitRows rows,
-                  int64_t n_rows, Stream stream);
+void attend_rows(const AttentionCall& call, const Partials& partials, SplitRows rows,
+                 int64_t n_rows, Stream stream);
 void attend_prefill(const AttentionCall& call, Stream stream);
 void attend_general(const AttentionCall& call, const Partials& partials, bool split, Stream stream);
 
