@@ -1,7 +1,10 @@
 // What the ranks of a tensor-parallel group tell each other.
 #pragma once
 
-#include "kernels/ops.h"
+#include <cstdint>
+
+#include "core/check.h"
+#include "tensor/rows.h"
 
 namespace quarot::comm {
 
@@ -15,9 +18,9 @@ class Comm {
     virtual int size() const = 0;
     // rows = the element-wise fp32 sum over all ranks, by the binary tree ((0 + 1) + (2 + 3)) ...,
     // so that all ranks get the same bits.
-    virtual void sum(kernels::Rows rows) = 0;
+    virtual void sum(Rows rows) = 0;
     // whole[r] = part[r] of rank 0, then of rank 1 ...; whole has size() times the columns.
-    virtual void gather_columns(kernels::Rows part, kernels::Rows whole) = 0;
+    virtual void gather_columns(Rows part, Rows whole) = 0;
     // values[i] = the largest of all ranks' values[i].
     virtual void maximum(float* values, int64_t n) = 0;
     // The bytes of rank 0.
@@ -31,8 +34,8 @@ class SingleComm final : public Comm {
   public:
     int rank() const override { return 0; }
     int size() const override { return 1; }
-    void sum(kernels::Rows) override {}
-    void gather_columns(kernels::Rows, kernels::Rows) override {
+    void sum(Rows) override {}
+    void gather_columns(Rows, Rows) override {
         QUAROT_CHECK(false, "a group of one has whole rows");
     }
     void maximum(float*, int64_t) override {}

@@ -48,7 +48,7 @@ void add_tree(const Part& parts, int first, int count, int64_t n, float* to, flo
 
 }  // namespace
 
-void ThreadComm::sum(kernels::Rows rows) {
+void ThreadComm::sum(Rows rows) {
     const int64_t n = rows.cols;
     const auto whole = static_cast<size_t>(rows.rows * n);
     sums_.resize(whole + static_cast<size_t>(n * size()));
@@ -63,7 +63,7 @@ void ThreadComm::sum(kernels::Rows rows) {
     for (int64_t r = 0; r < rows.rows; ++r) std::copy_n(sums_.data() + r * n, n, rows.f32(r));
 }
 
-void ThreadComm::gather_columns(kernels::Rows part, kernels::Rows whole) {
+void ThreadComm::gather_columns(Rows part, Rows whole) {
     QUAROT_CHECK(part.rows == whole.rows && part.cols * size() == whole.cols, "{} {}", part.cols,
                  whole.cols);
     exchange(part.f32(), [&] {
@@ -94,6 +94,20 @@ void ThreadComm::broadcast(void* data, int64_t bytes) {
     exchange(data, [&] {
         if (rank_ != 0) std::memcpy(data, group_->place(0), static_cast<size_t>(bytes));
     });
+}
+
+std::vector<std::unique_ptr<Comm>> thread_comms(int size) {
+    QUAROT_CHECK(size >= 1, "{}", size);
+    std::vector<std::unique_ptr<Comm>> comms;
+    if (size == 1) {
+        comms.push_back(std::make_unique<SingleComm>());
+        return comms;
+    }
+    const auto group = std::make_shared<ThreadGroup>(size);
+    for (int rank = 0; rank < size; ++rank) {
+        comms.push_back(std::make_unique<ThreadComm>(group, rank));
+    }
+    return comms;
 }
 
 }  // namespace quarot::comm

@@ -49,8 +49,8 @@ class ThreadComm final : public Comm {
 
     int rank() const override { return rank_; }
     int size() const override { return group_->size(); }
-    void sum(kernels::Rows rows) override;
-    void gather_columns(kernels::Rows part, kernels::Rows whole) override;
+    void sum(Rows rows) override;
+    void gather_columns(Rows part, Rows whole) override;
     void maximum(float* values, int64_t n) override;
     void broadcast(void* data, int64_t bytes) override;
     void leave() override { group_->leave(); }
@@ -64,5 +64,8 @@ class ThreadComm final : public Comm {
     int rank_;
     std::vector<float> sums_;  // kept for its memory
 };
+
+// A Comm for each rank of a group of `size` threads, in order; of one rank a SingleComm.
+std::vector<std::unique_ptr<Comm>> thread_comms(int size);
 
 }  // namespace quarot::comm

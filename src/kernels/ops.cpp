@@ -72,6 +72,16 @@ std::unique_ptr<Recording> Backend::record(std::function<void()> enqueue) {
     return std::make_unique<CalledAgain>(std::move(enqueue));
 }
 
+std::vector<std::unique_ptr<comm::Comm>> Backend::join(std::span<Backend* const> others) {
+    if (!others.empty()) {
+        fail(ErrorCode::Unsupported, "a group of {} ranks is not available on {}",
+             others.size() + 1, info().name);
+    }
+    std::vector<std::unique_ptr<comm::Comm>> alone;
+    alone.push_back(std::make_unique<comm::SingleComm>());
+    return alone;
+}
+
 std::optional<int64_t> Backend::available_bytes() const {
     return available_host_bytes();
 }

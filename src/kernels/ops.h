@@ -20,10 +20,12 @@
 #include <variant>
 #include <vector>
 
+#include "comm/comm.h"
 #include "core/check.h"
 #include "kernels/formats.h"
 #include "linalg/mixer.h"
 #include "tensor/quantized_matrix.h"
+#include "tensor/rows.h"
 #include "tensor/tensor.h"
 
 namespace quarot::kernels {
@@ -44,26 +46,7 @@ class Buffer {
     int64_t bytes_ = 0;
 };
 
-// Rows of floating-point activations in backend memory. Row r starts at data + r * stride elements.
-struct Rows {
-    void* data = nullptr;
-    DType dtype = DType::F32;  // as BackendTraits says; F32 for partial sums and logits
-    int64_t rows = 0;
-    int64_t cols = 0;
-    int64_t stride = 0;
-
-    std::byte* at(int64_t row) const {
-        return static_cast<std::byte*>(data) + row * stride * size_of(dtype);
-    }
-    // Rows of another dtype are our bug.
-    float* f32(int64_t row = 0) const {
-        QUAROT_CHECK(dtype == DType::F32, "{}", name_of(dtype));
-        return static_cast<float*>(data) + row * stride;
-    }
-    Rows slice(int64_t first, int64_t count) const {
-        return {at(first), dtype, count, cols, stride};
-    }
-};
+using quarot::Rows;
 
 // ---------------------------------------------------------------- quantized activations
 
@@ -427,6 +410,11 @@ class Backend {
     // runs before replay. It may upload, download and synchronize nothing. The default keeps
     // `enqueue` itself, and replay calls it.
     virtual std::unique_ptr<Recording> record(std::function<void()> enqueue);
+
+    // Ranks. Makes this backend, as rank 0, and `others` of its kind, in order, the ranks of a
+    // group: a Comm for each, none of which may outlive its backend. Without others, a group of
+    // one. Error{Unsupported} where backends of this kind form no group, as the default says.
+    virtual std::vector<std::unique_ptr<comm::Comm>> join(std::span<Backend* const> others);
 
     // Weights. Error{Unsupported} for a form the backend cannot hold.
     virtual std::unique_ptr<Linear> prepare_linear(LinearWeights weights) = 0;

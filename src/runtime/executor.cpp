@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <numeric>
+#include <utility>
 
 #include "core/check.h"
 #include "core/error.h"
@@ -34,8 +35,11 @@ Executor::Executor(const model::Weights& weights, kernels::Backend& backend,
                    const model::StepSize& size, int64_t n_pages)
     : weights_(weights),
       backend_(backend),
+      comm_(std::move(backend.join({}).front())),
       kv_(backend.make_kv_store(weights.kv_descriptor(), n_pages)),
-      memory_(weights, size, backend) {}
+      memory_(weights, size, backend) {
+    QUAROT_CHECK(weights.shard.size == comm_->size(), "{} ranks", weights.shard.size);
+}
 
 std::vector<Site> Executor::run(const StepPlan& plan) {
     best_.clear();
@@ -91,9 +95,9 @@ model::StepCounts Executor::padded(const model::StepCounts& counts) const {
 }
 
 void Executor::enqueue(const kernels::BatchView& view, bool with_logits) {
-    model::enqueue_step(weights_, view, memory_, *kv_, backend_, comm_);
+    model::enqueue_step(weights_, view, memory_, *kv_, backend_, *comm_);
     if (with_logits) {
-        model::enqueue_logits(weights_, memory_, 0, view.n_logit_rows, backend_, comm_);
+        model::enqueue_logits(weights_, memory_, 0, view.n_logit_rows, backend_, *comm_);
     }
 }
 
@@ -101,7 +105,7 @@ Rows Executor::resident(int64_t first, int64_t n) {
     QUAROT_CHECK(first >= 0 && n > 0 && first + n <= first_row_.back(), "{} {}", first, n);
     if (all_logits_resident_) return memory_.logits.slice(first, n);
     return model::enqueue_logits(weights_, memory_, first, std::min(n, size().logit_rows), backend_,
-                                 comm_);
+                                 *comm_);
 }
 
 void Executor::wait_for_logits(int64_t first, int64_t n) {

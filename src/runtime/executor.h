@@ -65,7 +65,7 @@ class Executor {
 
     const model::Weights& weights_;
     kernels::Backend& backend_;
-    comm::SingleComm comm_;
+    std::unique_ptr<comm::Comm> comm_;  // of a group of one
     std::unique_ptr<kernels::KvStore> kv_;
     model::StepMemory memory_;
     std::map<Bucket, std::unique_ptr<kernels::Recording>> recordings_;

@@ -6,10 +6,10 @@
 #include <cmath>
 #include <vector>
 
-#include "comm/group.h"
 #include "core/error.h"
 #include "folder/load_weights.h"
 #include "folder/quarot_folder_for_tests.h"
+#include "kernels/group.h"
 #include "model/forward.h"
 #include "model/shard.h"
 #include "runtime/engine.h"
@@ -69,15 +69,15 @@ class Ranks : public testing::TestWithParam<std::string> {
     // Logits of all positions on each rank of a group.
     std::vector<std::vector<float>> logits_on(const std::string& folder, int size) {
         const auto source = folder::SourceModel::open(folder);
-        std::vector<comm::Rank> group = comm::make_group(GetParam(), {.n_threads = 1}, size);
+        std::vector<kernels::Rank> group = kernels::make_group(GetParam(), {.n_threads = 1}, size);
         std::vector<std::vector<float>> logits(static_cast<size_t>(size));
-        comm::run_ranks(group, [&](comm::Rank& rank) {
+        kernels::run_ranks(group, [&](kernels::Rank& rank) {
             logits[static_cast<size_t>(rank.comm->rank())] = run(source, rank);
         });
         return logits;
     }
 
-    static std::vector<float> run(const folder::SourceModel& source, comm::Rank& rank) {
+    static std::vector<float> run(const folder::SourceModel& source, kernels::Rank& rank) {
         kernels::Backend& backend = *rank.backend;
         const model::Weights weights = folder::load_weights(
             source, {}, 64, backend, {.rank = rank.comm->rank(), .size = rank.comm->size()});
@@ -152,6 +152,13 @@ TEST_P(Ranks, AnEngineRunsABlockedRecipeOnOneRank) {
         [&](const runtime::StepRows& rows) { rows.logits(0, rows.size(), logits); });
     request.wait();
     EXPECT_EQ(logits, logits_on(blocked_, 1).front());
+}
+
+TEST_P(Ranks, AnEngineOfOneRankRefusesAPartOfTheWeights) {
+    const auto backend = kernels::make_backend(GetParam(), {.n_threads = 1});
+    const model::Weights part = folder::load_weights(folder::SourceModel::open(blocked_), {}, 64,
+                                                     *backend, {.rank = 0, .size = 2});
+    EXPECT_THROW(runtime::Engine(part, *backend, {.context = 64}), Error);
 }
 
 TEST_P(Ranks, WhatSpansTheRanksIsRefused) {

@@ -11,7 +11,7 @@
 
 namespace quarot::test {
 
-class WatchedBackend final : public kernels::Backend {
+class WatchedBackend : public kernels::Backend {
   public:
     explicit WatchedBackend(std::unique_ptr<kernels::Backend> inner) : inner_(std::move(inner)) {}
 
@@ -48,6 +48,10 @@ class WatchedBackend final : public kernels::Backend {
     std::unique_ptr<kernels::Recording> record(std::function<void()> enqueue) override {
         ++n_recordings;
         return inner_->record(std::move(enqueue));
+    }
+    std::vector<std::unique_ptr<comm::Comm>> join(
+        std::span<kernels::Backend* const> others) override {
+        return inner_->join(others);
     }
     std::unique_ptr<kernels::Linear> prepare_linear(kernels::LinearWeights weights) override {
         return inner_->prepare_linear(std::move(weights));

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "comm/thread_comm.h"
 #include "core/check.h"
 #include "core/error.h"
 #include "kernels/cpu/cpu_attention.h"
@@ -72,6 +73,10 @@ class CpuBackend final : public Backend {
     std::optional<int64_t> kv_bytes(const KvDescriptor& descriptor,
                                     int64_t n_pages) const override {
         return cpu_kv_bytes(descriptor, n_pages);
+    }
+
+    std::vector<std::unique_ptr<comm::Comm>> join(std::span<Backend* const> others) override {
+        return comm::thread_comms(1 + static_cast<int>(others.size()));
     }
 
     void embed(const EmbedArgs& args) override {

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <utility>
 
+#include "comm/thread_comm.h"
 #include "core/check.h"
 #include "core/error.h"
 #include "core/thread_pool.h"
@@ -64,6 +65,10 @@ class ReferenceBackend final : public Backend {
     std::optional<int64_t> kv_bytes(const KvDescriptor& descriptor,
                                     int64_t n_pages) const override {
         return reference_kv_bytes(descriptor, n_pages);
+    }
+
+    std::vector<std::unique_ptr<comm::Comm>> join(std::span<Backend* const> others) override {
+        return comm::thread_comms(1 + static_cast<int>(others.size()));
     }
 
     void embed(const EmbedArgs& args) override;

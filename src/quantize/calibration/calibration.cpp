@@ -86,6 +86,7 @@ Calibration::Calibration(const model::ModelConfig& config, const Recipe& recipe,
     : windows_(std::move(windows)),
       backend_(backend),
       weights_(one_layer(config, recipe, name, std::ssize(windows_.at(0)), backend)),
+      comm_(std::move(backend.join({}).front())),
       memory_(weights_, one_window_size(weights_), backend) {
     const int64_t seqlen = weights_.n_positions;
     const int64_t n_tokens = seqlen * n_windows();
@@ -95,7 +96,7 @@ Calibration::Calibration(const model::ModelConfig& config, const Recipe& recipe,
     const kernels::KvDescriptor descriptor = weights_.kv_descriptor();
     kv_ = backend.make_kv_store(descriptor, ceil_div(seqlen, descriptor.page_tokens));
     batch_ = memory_.upload(one_window(seqlen, descriptor.page_tokens));
-    steps_ = std::make_unique<model::LayerSteps>(weights_, batch_, *kv_, backend_, comm_, memory_);
+    steps_ = std::make_unique<model::LayerSteps>(weights_, batch_, *kv_, backend_, *comm_, memory_);
     residual_ = place_rows(residual_memory_, n_tokens, config.hidden, backend);
     attended_ = place_rows(attended_memory_, n_tokens, config.q_dim(), backend);
     const int64_t widest = std::max({config.hidden, config.q_dim(), config.ffn});

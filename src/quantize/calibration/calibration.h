@@ -62,8 +62,8 @@ class Calibration {
 
     TokenWindows windows_;
     kernels::Backend& backend_;
-    model::Weights weights_;  // of one layer, number 0
-    comm::SingleComm comm_;
+    model::Weights weights_;            // of one layer, number 0
+    std::unique_ptr<comm::Comm> comm_;  // of a group of one
     std::unique_ptr<kernels::KvStore> kv_;
     model::StepMemory memory_;
     kernels::BatchView batch_;

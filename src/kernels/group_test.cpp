@@ -1,29 +1,32 @@
-// What ranks that are threads of one process tell each other.
+// What the ranks of a group tell each other.
+#include "kernels/group.h"
+
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <memory>
+#include <string>
 #include <vector>
 
-#include "comm/group.h"
 #include "core/error.h"
 
-namespace quarot::comm {
+namespace quarot::kernels {
 
 namespace {
 
-kernels::Rows rows_in(std::vector<float>& values, int64_t rows, int64_t cols, int64_t stride) {
+Rows rows_in(std::vector<float>& values, int64_t rows, int64_t cols, int64_t stride) {
     return {values.data(), DType::F32, rows, cols, stride};
 }
 
-class CommTest : public testing::TestWithParam<int> {
+class GroupTest : public testing::TestWithParam<int> {
   protected:
     std::vector<Rank> group_ = make_group("cpu", {.n_threads = 1}, GetParam());
 };
 
-using SeveralRanks = CommTest;  // a group of one has whole rows
+using SeveralRanks = GroupTest;  // a group of one has whole rows
 
 // Numbers whose sum depends on the order: the tree's is the one expected.
-TEST_P(CommTest, SumsByOneTreeOnEveryRank) {
+TEST_P(GroupTest, SumsByOneTreeOnEveryRank) {
     const float parts[4] = {1e8f, 3.0f, -1e8f, 5.0f};
     const float sums[5] = {0, 1e8f, 1e8f + 3.0f, (1e8f + 3.0f) + -1e8f,
                            (1e8f + 3.0f) + (-1e8f + 5.0f)};
@@ -58,7 +61,7 @@ TEST_P(SeveralRanks, GatherColumnsInOrderOfRanks) {
     EXPECT_EQ(n_right, GetParam());
 }
 
-TEST_P(CommTest, FindsTheLargestAndSpreadsTheFirst) {
+TEST_P(GroupTest, FindsTheLargestAndSpreadsTheFirst) {
     std::atomic<int> n_right = 0;
     run_ranks(group_, [&](Rank& rank) {
         const auto own = static_cast<float>(rank.comm->rank());
@@ -72,7 +75,7 @@ TEST_P(CommTest, FindsTheLargestAndSpreadsTheFirst) {
     EXPECT_EQ(n_right, GetParam());
 }
 
-TEST_P(CommTest, ARankThatFailsLeavesNobodyWaiting) {
+TEST_P(GroupTest, ARankThatFailsLeavesNobodyWaiting) {
     try {
         run_ranks(group_, [&](Rank& rank) {
             if (rank.comm->rank() == GetParam() - 1) fail(ErrorCode::Numeric, "the last one");
@@ -85,8 +88,43 @@ TEST_P(CommTest, ARankThatFailsLeavesNobodyWaiting) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(Sizes, CommTest, testing::Values(1, 2, 3, 4));
+class JoinedBackends : public testing::TestWithParam<std::string> {
+  protected:
+    std::unique_ptr<Backend> backends_[3] = {make(), make(), make()};
+    Backend* const others_[2] = {backends_[1].get(), backends_[2].get()};
+
+  private:
+    static std::unique_ptr<Backend> make() { return make_backend(GetParam(), {.n_threads = 1}); }
+};
+
+TEST_P(JoinedBackends, AreRanksInTheirOrder) {
+    const auto comms = backends_[0]->join(others_);
+    ASSERT_EQ(comms.size(), 3u);
+    for (int rank = 0; rank < 3; ++rank) {
+        EXPECT_EQ(comms[static_cast<size_t>(rank)]->rank(), rank);
+        EXPECT_EQ(comms[static_cast<size_t>(rank)]->size(), 3);
+    }
+    const auto alone = backends_[0]->join({});
+    ASSERT_EQ(alone.size(), 1u);
+    EXPECT_EQ(alone.front()->size(), 1);
+}
+
+// What kinds of backend say that override nothing.
+TEST_P(JoinedBackends, OfAKindWithoutGroupsAreRefusedByName) {
+    EXPECT_EQ(backends_[0]->Backend::join({}).size(), 1u);
+    try {
+        backends_[0]->Backend::join(others_);
+        FAIL() << "no error";
+    } catch (const Error& error) {
+        EXPECT_EQ(error.code(), ErrorCode::Unsupported);
+        EXPECT_STREQ(error.what(),
+                     ("a group of 3 ranks is not available on " + GetParam()).c_str());
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, JoinedBackends, testing::Values("reference", "cpu"));
+INSTANTIATE_TEST_SUITE_P(Sizes, GroupTest, testing::Values(1, 2, 3, 4));
 INSTANTIATE_TEST_SUITE_P(Sizes, SeveralRanks, testing::Values(2, 3, 4));
 
 }  // namespace
-}  // namespace quarot::comm
+}  // namespace quarot::kernels

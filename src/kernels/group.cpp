@@ -1,30 +1,25 @@
-#include "comm/group.h"
+#include "kernels/group.h"
 
 #include <exception>
+#include <span>
 #include <thread>
+#include <utility>
 
 #include "comm/thread_comm.h"
 #include "core/error.h"
 
-namespace quarot::comm {
+namespace quarot::kernels {
 
-std::vector<Rank> make_group(const std::string& device, const kernels::BackendOptions& options,
-                             int size) {
+std::vector<Rank> make_group(const std::string& device, const BackendOptions& options, int size) {
     QUAROT_CHECK(size >= 1, "{}", size);
     std::vector<Rank> ranks(static_cast<size_t>(size));
-    for (Rank& rank : ranks) rank.backend = kernels::make_backend(device, options);
-    if (size == 1) {
-        ranks.front().comm = std::make_unique<SingleComm>();
-        return ranks;
+    std::vector<Backend*> backends;
+    for (Rank& rank : ranks) {
+        rank.backend = make_backend(device, options);
+        backends.push_back(rank.backend.get());
     }
-    const std::string name = ranks.front().backend->info().name;
-    if (name != "cpu" && name != "reference") {
-        fail(ErrorCode::Unsupported, "a group of {} ranks is not available on {}", size, name);
-    }
-    const auto group = std::make_shared<ThreadGroup>(size);
-    for (int rank = 0; rank < size; ++rank) {
-        ranks[static_cast<size_t>(rank)].comm = std::make_unique<ThreadComm>(group, rank);
-    }
+    auto comms = backends.front()->join(std::span(backends).subspan(1));
+    for (size_t i = 0; i < ranks.size(); ++i) ranks[i].comm = std::move(comms.at(i));
     return ranks;
 }
 
@@ -47,11 +42,11 @@ void run_ranks(std::vector<Rank>& group, const std::function<void(Rank&)>& work)
         if (failure == nullptr) continue;
         try {
             std::rethrow_exception(failure);
-        } catch (const RankLeft&) {
+        } catch (const comm::RankLeft&) {
             echo = failure;
         }
     }
     if (echo != nullptr) std::rethrow_exception(echo);
 }
 
-}  // namespace quarot::comm
+}  // namespace quarot::kernels
