@@ -160,11 +160,9 @@ class Maker {
 int64_t linear_bytes(LinearRole role, const ModelConfig& config, const Recipe& recipe) {
     const int64_t out = out_features(role, config);
     const int64_t in = in_features(role, config);
-    const int bits = weight_bits(recipe, role);
-    if (bits == 16) return out * in * size_of(dense_dtype(recipe));
-    const int64_t group = recipe.weights.group_size;
-    const int64_t n_groups = group == 0 ? 1 : ceil_div(in, group);
-    return out * (in * (bits <= 4 ? 4 : 8) / 8 + n_groups * size_of(DType::F32));
+    const WeightFormat format = weight_format(recipe, role);
+    if (format.bits == 16) return out * in * size_of(dense_dtype(recipe));
+    return model::codes_bytes(out, in, format);
 }
 
 MemoryNeed memory_need(const ModelConfig& config, const Recipe& recipe, const CacheSize& cache,

@@ -2,7 +2,6 @@
 #include "folder/load_weights.h"
 
 #include <algorithm>
-#include <limits>
 #include <string_view>
 #include <utility>
 
@@ -12,6 +11,7 @@
 #include "core/log.h"
 #include "core/process.h"
 #include "core/progress.h"
+#include "folder/memory_need.h"
 #include "folder/stored_names.h"
 #include "model/role_formats.h"
 #include "model/shard.h"
@@ -48,43 +48,6 @@ Recipe overridden(Recipe recipe, const ActivationOverrides& overrides) {
     override_clip("--k-clip", overrides.k_clip, recipe.k.clip);
     override_clip("--v-clip", overrides.v_clip, recipe.v.clip);
     return recipe;
-}
-
-// Bytes of a weight in memory: codes unpack into containers of 4 or 8 bits.
-int64_t loaded_bytes(const SourceModel& source, const model::LinearId& id) {
-    const int64_t stored = source.stored_bytes(id);
-    if (source.is_dense(id)) return stored;
-    const int64_t elements =
-        out_features(id.role, source.config()) * in_features(id.role, source.config());
-    const int container_bits = weight_bits(source.recipe(), id.role) <= 4 ? 4 : 8;
-    return std::max(stored, elements * container_bits / 8);
-}
-
-// The sizes belong to tensors that stand in files, so their sum cannot overflow.
-int64_t loaded_bytes(const SourceModel& source, int64_t n_positions) {
-    const model::ModelConfig& config = source.config();
-    int64_t bytes = source.checkpoint().info(std::string(kEmbeddingName)).bytes;
-    if (!config.tied_embeddings)
-        bytes += loaded_bytes(source, model::LinearId{model::LinearRole::LmHead});
-    for (const model::LinearId& id : linears_of(config)) bytes += loaded_bytes(source, id);
-    const int64_t rope_table = n_positions * config.head_dim / 2 * size_of(DType::F32);
-    return bytes + 2 * rope_table;  // cosines and sines
-}
-
-// Of one sequence that fills the context, as the backend keeps it.
-int64_t kv_cache_bytes(const model::Weights& weights, const Backend& backend) {
-    const kernels::KvDescriptor descriptor = weights.kv_descriptor();
-    return backend.kv_bytes(descriptor, ceil_div(weights.n_positions, descriptor.page_tokens))
-        .value_or(std::numeric_limits<int64_t>::max());
-}
-
-MemoryNeed memory_need(const SourceModel& source, const Recipe& recipe, int64_t n_positions,
-                       const Backend& backend) {
-    model::Weights empty;
-    empty.config = source.config();
-    empty.recipe = recipe;
-    empty.n_positions = n_positions;
-    return {loaded_bytes(source, n_positions), kv_cache_bytes(empty, backend)};
 }
 
 // Memory is left for what others take meanwhile.
@@ -242,8 +205,8 @@ model::Weights load_weights(const SourceModel& source, const ActivationOverrides
     const Recipe recipe = overridden(source.recipe(), overrides);
     check_shard(recipe, config, shard, source.folder());
     // Before the first allocation whose size the files or a flag decide.
-    require_host_bytes(memory_need(source, recipe, n_positions, backend), backend.available_bytes(),
-                       source.folder());
+    require_host_bytes(memory_need(source, recipe, n_positions, shard, backend),
+                       backend.available_bytes(), source.folder());
     model::Weights weights = model::weights_frame(local_config(config, shard), recipe,
                                                   source.folder(), n_positions, backend);
     weights.shard = shard;
@@ -261,12 +224,12 @@ model::Weights load_weights(const SourceModel& source, const ActivationOverrides
 }
 
 int64_t fitting_positions(const SourceModel& source, const ActivationOverrides& overrides,
-                          int64_t wanted, const Backend& backend) {
+                          int64_t wanted, const Backend& backend, const model::Shard& shard) {
     const std::optional<int64_t> available = backend.available_bytes();
     if (!available) return wanted;
     const Recipe recipe = overridden(source.recipe(), overrides);
     const auto fit = [&](int64_t n_positions) {
-        return fits(memory_need(source, recipe, n_positions, backend), *available);
+        return fits(memory_need(source, recipe, n_positions, shard, backend), *available);
     };
     if (fit(wanted)) return wanted;
     model::Weights frame;

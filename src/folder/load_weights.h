@@ -28,6 +28,7 @@ model::Weights load_weights(const SourceModel& source, const ActivationOverrides
 // sequence fit what the backend has available, with some room left; 0 if none do. `wanted` where
 // nothing is known.
 int64_t fitting_positions(const SourceModel& source, const ActivationOverrides& overrides,
-                          int64_t wanted, const kernels::Backend& backend);
+                          int64_t wanted, const kernels::Backend& backend,
+                          const model::Shard& shard = {});
 
 }  // namespace quarot::folder

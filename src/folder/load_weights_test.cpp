@@ -11,6 +11,7 @@
 #include "core/host_memory.h"
 #include "folder/quarot_folder_for_tests.h"
 #include "model/rope.h"
+#include "model/shard.h"
 #include "support/temp_dir.h"
 #include "support/tiny_model.h"
 
@@ -71,8 +72,23 @@ class RememberingBackend final : public kernels::Backend {
     }
     std::optional<int64_t> available = available_host_bytes();
     std::optional<int64_t> available_bytes() const override { return available; }
-    std::optional<int64_t> kv_bytes(const kernels::KvDescriptor&, int64_t n_pages) const override {
+    mutable int64_t n_kv_heads = 0;  // of the cache that was last asked for
+    std::optional<int64_t> kv_bytes(const kernels::KvDescriptor& descriptor,
+                                    int64_t n_pages) const override {
+        n_kv_heads = descriptor.n_kv_heads;
         return checked_mul(n_pages, kv_page_bytes);
+    }
+    // Of embedding and linears, a matrix that they share once.
+    int64_t held_bytes() const {
+        int64_t bytes = embedding->bytes();
+        for (const kernels::LinearWeights& linear : linears) {
+            if (const auto* codes = std::get_if<QuantizedMatrix>(&linear.matrix)) {
+                bytes += codes->bytes();
+            } else if (std::get<0>(linear.matrix) != embedding) {
+                bytes += std::get<0>(linear.matrix)->bytes();
+            }
+        }
+        return bytes;
     }
     void embed(const kernels::EmbedArgs&) override {}
     void rms_norm(const kernels::RmsNormArgs&) override {}
@@ -312,6 +328,52 @@ TEST_F(LoadWeightsTest, ACacheThatTheBackendFindsTooLargeIsRefused) {
     backend_.kv_page_bytes = std::numeric_limits<int64_t>::max();
     EXPECT_NE(message_of(ErrorCode::OutOfMemory, [&] { load(model, {}, 128); }).find("KV cache"),
               std::string::npos);
+}
+
+// Of a rank: what it asks for is what it then holds, its rope table and its share of the cache.
+TEST_F(LoadWeightsTest, ARankNeedsTheMemoryOfItsPart) {
+    const test::TinyModelOptions shape = {.hidden = 64,
+                                          .ffn = 192,
+                                          .n_heads = 8,
+                                          .n_kv_heads = 4,
+                                          .head_dim = 16,
+                                          .attention_bias = true};
+    test::TinyModelOptions tied = shape;
+    tied.tied = true;
+    test::write_model(make_tiny_model(shape), directory_ / "full");
+    test::write_model(make_tiny_model(tied), directory_ / "tied");
+    const Recipe blocked = with_column_blocks(named_recipe("quarot-rtn"),
+                                              SourceModel::open(directory_ / "full").config(), 4);
+    test::write_model(make_quarot_model(shape, blocked), directory_ / "blocked");
+    constexpr int64_t kRope = 16 * 16 / 2 * 4 * 2, kPage = 64;
+    for (const std::string name : {"full", "tied", "blocked"}) {
+        const SourceModel source = SourceModel::open(directory_ / name);
+        int64_t needed_by_more = std::numeric_limits<int64_t>::max();
+        for (const int size : {1, 2, 4}) {
+            SCOPED_TRACE(name + " on " + std::to_string(size));
+            const auto load_last = [&](RememberingBackend& backend) {
+                load_weights(source, {}, 16, backend, {.rank = size - 1, .size = size});
+            };
+            RememberingBackend unlimited, roomy, short_by_one;
+            load_last(unlimited);
+            EXPECT_EQ(unlimited.n_kv_heads, 4 / size);
+            const int64_t needed = unlimited.held_bytes() + kRope + kPage;
+            EXPECT_LT(needed, needed_by_more);
+            needed_by_more = needed;
+            roomy.available = needed;
+            EXPECT_NO_THROW(load_last(roomy));
+            short_by_one.available = needed - 1;
+            message_of(ErrorCode::OutOfMemory, [&] { load_last(short_by_one); });
+        }
+    }
+}
+
+TEST_F(LoadWeightsTest, MorePositionsFitWhereRanksShareTheWeights) {
+    test::write_model(make_tiny_model({.max_positions = 1 << 20}), directory_ / "long");
+    const SourceModel source = SourceModel::open(directory_ / "long");
+    backend_.available = 150000;
+    const int64_t alone = fitting_positions(source, {}, 1000000, backend_);
+    EXPECT_GT(fitting_positions(source, {}, 1000000, backend_, {.rank = 1, .size = 2}), alone);
 }
 
 }  // namespace quarot::folder

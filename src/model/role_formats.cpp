@@ -5,6 +5,7 @@
 #include <numeric>
 #include <string_view>
 
+#include "core/checked_math.h"
 #include "core/error.h"
 
 namespace quarot::model {
@@ -61,6 +62,13 @@ int64_t n_outliers(const Recipe& recipe, LinearRole role, const ModelConfig& con
     const int64_t unit = std::lcm(std::max<int64_t>(recipe.weights.group_size, 1),
                                   std::max<int64_t>(recipe.activations.group_size, 1));
     return wanted + (n - wanted) % unit;
+}
+
+int64_t codes_bytes(int64_t rows, int64_t cols, const WeightFormat& format) {
+    const int64_t container_bits = format.bits <= 4 ? 4 : 8;
+    const int64_t n_groups = format.group_size == 0 ? 1 : ceil_div(cols, format.group_size);
+    const int64_t bytes_of_group = size_of(DType::F32) + (format.symmetric ? 0 : 1);
+    return rows * (ceil_div(cols * container_bits, 8) + n_groups * bytes_of_group);
 }
 
 void check_groups(const Recipe& recipe, const ModelConfig& config) {

@@ -22,6 +22,9 @@ bool has_column_order(const Recipe& recipe, LinearRole role);
 // How many of its inputs are kept apart: the fewest that are the recipe's share and leave a
 // multiple of the groups.
 int64_t n_outliers(const Recipe& recipe, LinearRole role, const ModelConfig& config);
+// Bytes of the codes of [rows, cols] in a backend's memory: in containers of 4 or 8 bits, with
+// scales as F32 and zero points as bytes.
+int64_t codes_bytes(int64_t rows, int64_t cols, const WeightFormat& format);
 // Error{Usage} for a group size that does not divide every width it is used on, naming those that
 // do.
 void check_groups(const Recipe& recipe, const ModelConfig& config);

@@ -1,0 +1,73 @@
+#include "folder/memory_need.h"
+
+#include <limits>
+#include <string>
+
+#include "core/checked_math.h"
+#include "folder/stored_names.h"
+#include "model/role_formats.h"
+#include "model/weights.h"
+
+namespace quarot::folder {
+
+namespace {
+
+using model::Cut;
+using model::LinearId;
+using model::LinearRole;
+
+// Of columns kept apart and of the order of all; 0 if the linear has none.
+int64_t split_bytes(const Recipe& recipe, LinearRole role, int64_t rows,
+                    const model::ModelConfig& config) {
+    if (!has_column_order(recipe, role)) return 0;
+    const int64_t order = in_features(role, config) * size_of(DType::I32);
+    const int64_t apart = n_outliers(recipe, role, config);
+    const WeightFormat format = outlier_weight_format(recipe);
+    if (format.bits == 16) return order + rows * apart * size_of(DType::F16);
+    return order + model::codes_bytes(rows, apart, format);
+}
+
+// A rank's part of a linear, in its column blocks.
+int64_t linear_bytes(const SourceModel& source, const LinearId& id, const model::Shard& shard) {
+    const model::ModelConfig& config = source.config();
+    const Recipe& recipe = source.recipe();
+    const Cut cut = cut_of(id.role, config, shard);
+    const int64_t rows = out_features(id.role, config) / (cut == Cut::Rows ? shard.size : 1);
+    const int64_t inputs = in_features(id.role, config) / (cut == Cut::Columns ? shard.size : 1);
+    if (source.is_dense(id)) return rows * inputs * size_of(source.dense_dtype(id));
+    const int64_t cols = inputs - n_outliers(recipe, id.role, config);
+    const int64_t block = column_block(recipe, config, id.role);
+    const int64_t width = block == 0 ? cols : block;
+    return cols / width * model::codes_bytes(rows, width, weight_format(recipe, id.role)) +
+           split_bytes(recipe, id.role, rows, config);
+}
+
+// A tied head is a matrix of its own only where a rank has some rows of it.
+int64_t embedding_and_head_bytes(const SourceModel& source, const model::Shard& shard) {
+    constexpr LinearId kHead = {LinearRole::LmHead};
+    const model::ModelConfig& config = source.config();
+    const bool shared = config.tied_embeddings && cut_of(kHead.role, config, shard) == Cut::None;
+    return source.checkpoint().info(std::string(kEmbeddingName)).bytes +
+           (shared ? 0 : linear_bytes(source, kHead, shard));
+}
+
+}  // namespace
+
+// The sizes of weights belong to tensors that are in files, so their sum cannot overflow.
+MemoryNeed memory_need(const SourceModel& source, const Recipe& recipe, int64_t n_positions,
+                       const model::Shard& shard, const kernels::Backend& backend) {
+    model::Weights frame;
+    frame.config = local_config(source.config(), shard);
+    frame.recipe = recipe;
+    int64_t weights = embedding_and_head_bytes(source, shard);
+    for (const LinearId& id : linears_of(source.config())) {
+        weights += linear_bytes(source, id, shard);
+    }
+    const int64_t rope_table = n_positions * frame.config.head_dim / 2 * size_of(DType::F32);
+    const kernels::KvDescriptor kv = frame.kv_descriptor();
+    return {.weights = weights + 2 * rope_table,  // cosines and sines
+            .kv_cache = backend.kv_bytes(kv, ceil_div(n_positions, kv.page_tokens))
+                            .value_or(std::numeric_limits<int64_t>::max())};
+}
+
+}  // namespace quarot::folder
