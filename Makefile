@@ -1,7 +1,7 @@
 # One-word entry points. CMake presets do the building; nothing here is needed to use CMake alone.
 JOBS ?= $(shell nproc)
 
-.PHONY: build demo test test-slow test-cuda bench-cuda test-asan test-tsan package test-package fuzz clang models oracles format tidy check clean dependencies
+.PHONY: build demo test test-slow test-cuda bench-cuda test-asan test-tsan package test-package fuzz clang models oracles format tidy check layout style warnings sanitized clean dependencies
 
 build:
 	cmake --preset release
@@ -97,10 +97,28 @@ tidy:
 	cmake --preset tidy
 	run-clang-tidy-19 -quiet -j $(JOBS) -p build/tidy "$(CURDIR)/(src|apps)/.*\.cpp$$"
 
-# Formatting of all files, clang-tidy on changed ones, unit tests under sanitizers, a while of fuzzing.
-check:
-	tools/install_dependencies.sh --clang --style
+# What CI checks besides tests, clang-tidy on changed files, and unit tests under sanitizers with a
+# while of fuzzing.
+check: layout warnings style sanitized
+
+# What `make format` would change is an error.
+layout:
+	tools/install_dependencies.sh --style
+	git ls-files '*.cpp' '*.h' '*.cu' '*.cuh' | xargs clang-format-14 --dry-run -Werror
+
+style:
+	tools/install_dependencies.sh --style --clang
 	JOBS=$(JOBS) tools/check_style.sh
+
+# Clang's warnings on every source, as `make clang` has them, without making code.
+warnings:
+	tools/install_dependencies.sh --clang
+	cmake --preset clang
+	cmake --build --preset clang -j $(JOBS) --target quarot_precompiled quarot_test_base
+	tools/check_warnings.py build/clang $(JOBS)
+
+sanitized:
+	tools/install_dependencies.sh --clang
 	JOBS=$(JOBS) tools/test_sanitized.sh
 
 # Keeps build/models, which costs a download.

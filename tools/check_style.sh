@@ -1,14 +1,11 @@
 #!/usr/bin/env bash
-# Layout of every source file by clang-format, and clang-tidy on the sources that changed since BASE.
+# clang-tidy on the sources that changed since BASE.
 #   tools/check_style.sh [BASE]
 # BASE is where this branch left origin/main, or the last commit's parent where there is no other.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 jobs=${JOBS:-$(nproc)}
 most=40  # sources for clang-tidy, at some ten seconds each
-
-git ls-files -z '*.cpp' '*.h' | xargs -0 -P "$jobs" -n 100 clang-format-14 --dry-run -Werror
-echo "check_style: every file has the layout of .clang-format"
 
 base=${1:-$(git merge-base HEAD origin/main 2>/dev/null || true)}
 if [[ -z $base || $base == "$(git rev-parse HEAD)" ]]; then
@@ -30,5 +27,14 @@ if ((${#sources[@]} > most)); then
     sources=("${sources[@]:0:most}")
 fi
 cmake --preset tidy >/dev/null
+# Without a CUDA toolkit its sources are not part of the build.
+mapfile -t built < <(for file in "${sources[@]}"; do
+    ! grep -qF "\"file\": \"$PWD/$file\"" build/tidy/compile_commands.json || echo "$file"
+done)
+if ((${#built[@]} < ${#sources[@]})); then
+    echo "check_style: WARNING: this machine builds ${#built[@]} of ${#sources[@]} changed sources, the others are not checked" >&2
+    sources=("${built[@]}")
+fi
+((${#sources[@]} > 0)) || exit 0
 printf '%s\0' "${sources[@]}" | xargs -0 -P "$jobs" -n 1 clang-tidy-19 --quiet -p build/tidy
 echo "check_style: clang-tidy finds nothing in ${#sources[@]} sources changed since ${base:0:12}"

@@ -9,7 +9,7 @@ packages=(g++ cmake ninja-build pkg-config make ccache
     libgtest-dev)
 for option in "$@"; do
     case $option in
-        --clang) packages+=(clang-19) ;;
+        --clang) packages+=(clang-19 libclang-rt-19-dev) ;;
         --style) packages+=(clang-format-14 clang-tidy-19 clang-19) ;;
         --models) packages+=(python3-venv) ;;
         --package) packages+=(dpkg-dev debootstrap) ;;
