@@ -34,11 +34,7 @@ __global__ void __launch_bounds__(most_threads(kFours), kFours == 4 ? 2 : 1)
     let_successor_start();
     wait_for_predecessor();
     RegisterRow<kFours> row;
-#pragma unroll
-    for (int i = 0; i < kFours; ++i) {
-        row.x[i] = {};
-        if (row.column(i) < in.cols) row.x[i] = load_four(in, blockIdx.x, row.column(i), true);
-    }
+    with_elements(in.dtype, [&]<typename T>() { row.template load<T>(in, blockIdx.x); });
     BlockTeam block(scratch);
     row.quantize(block, target, blockIdx.x);
 }

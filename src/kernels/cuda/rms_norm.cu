@@ -159,8 +159,7 @@ __device__ __forceinline__ void load_row_of(const RmsNormInput& a, RegisterRow<k
     for (int i = 0; i < kFours; ++i) {
         const int64_t c = row.column(i);
         float4& x = row.x[i];
-        x = {to_float(read[i].x[0]), to_float(read[i].x[1]), to_float(read[i].x[2]),
-             to_float(read[i].x[3])};
+        x = to_floats(read[i]);
         if (c >= cols || a.residual == nullptr) continue;
         if (a.bias != nullptr) {
             const float4 bias = *reinterpret_cast<const float4*>(a.bias + c);
@@ -172,17 +171,10 @@ __device__ __forceinline__ void load_row_of(const RmsNormInput& a, RegisterRow<k
 }
 
 template <int kFours>
-__device__ void load_row(const RmsNormInput& a, RegisterRow<kFours>& row) {
-    if (a.in.dtype == DType::F32) return load_row_of<float>(a, row);
-    if (a.in.dtype == DType::F16) return load_row_of<__half>(a, row);
-    load_row_of<__nv_bfloat16>(a, row);
-}
-
-template <int kFours>
 __device__ void normalize(const RmsNormInput& a, RegisterRow<kFours>& row, BlockTeam& block) {
     const int64_t cols = a.in.cols;
     wait_for_predecessor();
-    load_row(a, row);
+    with_elements(a.in.dtype, [&]<typename T>() { load_row_of<T>(a, row); });
     const NormFactor factor = norm_factor(block, cols, a.eps, row);
 #pragma unroll
     for (int i = 0; i < kFours; ++i) {

@@ -42,6 +42,23 @@ struct alignas(4 * sizeof(T)) Four {
     T x[4];
 };
 
+template <typename T>
+__device__ __forceinline__ float4 to_floats(const Four<T>& four) {
+    return {to_float(four.x[0]), to_float(four.x[1]), to_float(four.x[2]), to_float(four.x[3])};
+}
+
+// Calls body.operator()<T>() with the type of the elements.
+template <typename Body>
+__device__ __forceinline__ void with_elements(DType dtype, const Body& body) {
+    if (dtype == DType::F32) {
+        body.template operator()<float>();
+    } else if (dtype == DType::F16) {
+        body.template operator()<__half>();
+    } else {
+        body.template operator()<__nv_bfloat16>();
+    }
+}
+
 // Whether groups of four elements of all rows are aligned to their size.
 template <typename T>
 bool in_fours(const void* data, int64_t stride) {
@@ -56,8 +73,7 @@ inline bool in_fours(const RowsView& rows) {
 template <typename T>
 __device__ __forceinline__ float4 load_four(const T* row, int64_t c, int64_t cols, bool fours) {
     if (fours && c + 4 <= cols) {
-        const auto v = *reinterpret_cast<const Four<T>*>(row + c);
-        return {to_float(v.x[0]), to_float(v.x[1]), to_float(v.x[2]), to_float(v.x[3])};
+        return to_floats(*reinterpret_cast<const Four<T>*>(row + c));
     }
     float4 out = {0.0f, 0.0f, 0.0f, 0.0f};
     out.x = to_float(row[c]);

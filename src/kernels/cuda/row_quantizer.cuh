@@ -10,6 +10,7 @@
 
 #include "kernels/cuda/block_reduce.cuh"
 #include "kernels/cuda/quantize_rows.h"
+#include "kernels/cuda/row_access.cuh"
 
 namespace quarot::kernels::cuda {
 
@@ -191,6 +192,18 @@ struct RegisterRow {
 
     __device__ static int64_t column(int i) {
         return 4 * (threadIdx.x + static_cast<int64_t>(i) * blockDim.x);
+    }
+    // From row `index`, whose dtype is T; all loads come before the first use of one.
+    template <typename T>
+    __device__ __forceinline__ void load(const RowsView& rows, int64_t index) {
+        const T* row = static_cast<const T*>(rows.data) + index * rows.stride;
+        Four<T> read[kFours] = {};
+#pragma unroll
+        for (int i = 0; i < kFours; ++i) {
+            if (column(i) < rows.cols) read[i] = *reinterpret_cast<const Four<T>*>(row + column(i));
+        }
+#pragma unroll
+        for (int i = 0; i < kFours; ++i) x[i] = to_floats(read[i]);
     }
     // Calls use(value) for every value this thread has.
     template <class Use>
