@@ -15,6 +15,7 @@
 #include "bench/random_weights.h"
 #include "bench/shapes.h"
 #include "bench/speed_test.h"
+#include "core/check.h"
 #include "core/host_memory.h"
 #include "folder/load_weights.h"
 
@@ -34,11 +35,12 @@ model::Weights random_weights(const BenchFlags& flags, const Recipe& recipe,
 
 model::Weights weights_of_folder(const BenchFlags& flags, const bench::CacheSize& cache,
                                  kernels::Backend& backend) {
-    const folder::ActivationOverrides changes = flags.recipe.run_time_changes().value();
+    const auto changes = flags.recipe.run_time_changes();
+    QUAROT_CHECK(changes.has_value());
     const folder::SourceModel source = folder::SourceModel::open(flags.model);
     require_positions(source, "the longest test", cache.n_positions);
-    log_run(backend, overridden(source.recipe(), changes));
-    model::Weights weights = folder::load_weights(source, changes, cache.n_positions, backend);
+    log_run(backend, overridden(source.recipe(), *changes));
+    model::Weights weights = folder::load_weights(source, *changes, cache.n_positions, backend);
     const MemoryNeed need = bench::memory_need(weights.config, weights.recipe, cache, backend);
     require_host_bytes({.kv_cache = need.kv_cache}, backend.available_bytes(),
                        "the cache of --batch and --depth");
@@ -83,7 +85,9 @@ std::string table(const std::vector<Row>& rows) {
         cells.push_back({row.test.name(), std::to_string(row.test.depth),
                          std::to_string(row.test.batch), fmt::format("{:.2f}", row.speed.mean),
                          fmt::format("{:.2f}", row.speed.stddev)});
-        if (with_ratios) cells.back().push_back(fmt::format("{:.2f}", *row.ratio_to_16bit));
+        if (row.ratio_to_16bit) {
+            cells.back().push_back(fmt::format("{:.2f}", *row.ratio_to_16bit));
+        }
     }
     return format_table(cells);
 }

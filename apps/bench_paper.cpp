@@ -141,6 +141,7 @@ void measure_paper(const BenchFlags& flags) {
                             : std::vector{flags.shape};
     const auto backend = flags.machine.make_backend();
     std::vector<ShapeRows> all;
+    all.reserve(shapes.size());
     for (const std::string& shape : shapes) all.push_back(measure(flags, shape, *backend));
     if (!flags.output.json) {
         std::string text;

@@ -193,6 +193,7 @@ double seconds_of(const std::function<void(int64_t layer)>& enqueue, int64_t n_l
     const double once = std::max(time(1), 1e-7);
     const auto n_replays = static_cast<int64_t>(std::ceil(kSampleSeconds / once));
     std::vector<double> samples;
+    samples.reserve(static_cast<size_t>(n_samples));
     for (int64_t i = 0; i < n_samples; ++i) samples.push_back(time(n_replays));
     return median(std::move(samples)) / static_cast<double>(n_layers);
 }
