@@ -14,6 +14,7 @@
 #include "apps/flag_names.h"
 #include "apps/help.h"
 #include "apps/report.h"
+#include "apps/setting_flags.h"
 #include "apps/synonyms.h"
 #include "build_info.h"
 #include "core/error.h"
@@ -108,7 +109,7 @@ int run(const Words& words) {
     } catch (const Interrupted& interrupted) {
         return interrupted.exit_code;
     } catch (const Error& error) {
-        return report(error.code(), error.what(), json_errors);
+        return report(error.code(), in_flags(error.what()), json_errors);
     } catch (const std::bad_alloc&) {
         return report(ErrorCode::OutOfMemory, "out of memory", json_errors);
     } catch (const std::system_error& error) {

@@ -10,6 +10,7 @@
 #include "apps/common_flags.h"
 #include "apps/job_flags.h"
 #include "apps/report.h"
+#include "apps/setting_flags.h"
 #include "core/error.h"
 #include "folder/source_model.h"
 #include "quantize/job/job_plan.h"
@@ -62,6 +63,7 @@ Plan make_plan(const PlanFlags& flags) {
     }
     auto& found = plan.job.problems;
     found.insert(found.begin(), problems.begin(), problems.end());
+    for (quantize::JobProblem& problem : found) problem.sentence = in_flags(problem.sentence);
     return plan;
 }
 

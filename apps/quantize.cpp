@@ -13,6 +13,7 @@
 #include "apps/report.h"
 #include "apps/rotation_lines.h"
 #include "apps/running_model.h"
+#include "apps/setting_flags.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "core/process.h"
@@ -129,7 +130,7 @@ void warn_of_tokenizer(const folder::SourceModel& source) {
         const std::string note = tokenizer::note_of_added_beyond(tokenizer, source.config().vocab);
         if (!note.empty()) log_warning("{}: {}", source.folder(), note);
     } catch (const Error& error) {
-        log_warning("the quantized folder will read no texts: {}", error.what());
+        log_warning("the quantized folder will read no texts: {}", in_flags(error.what()));
     }
 }
 

@@ -14,50 +14,28 @@ namespace quarot::apps {
 
 namespace {
 
-struct FlagOfSetting {
-    std::string_view key;   // in a recipe's JSON
-    std::string_view flag;  // its value follows, if it takes one
+struct SwitchFlag {
+    std::string_view change;  // key=value in a recipe's JSON
+    std::string_view flag;
 };
 
-// Switches are named with the value that they give.
-constexpr FlagOfSetting kFlags[] = {{"weights.method", "--method"},
-                                    {"weights.bits", "--w-bits"},
-                                    {"weights.group_size", "--group-size"},
-                                    {"weights.damp", "--damp"},
-                                    {"weights.group_scales", "--group-scales"},
-                                    {"activations.bits", "--a-bits"},
-                                    {"activations.group_size", "--a-group-size"},
-                                    {"activations.clip", "--a-clip"},
-                                    {"activations.zero_point", "--a-zero"},
-                                    {"k.bits", "--k-bits"},
-                                    {"k.clip", "--k-clip"},
-                                    {"k_bias", "--k-bias"},
-                                    {"v.bits", "--v-bits"},
-                                    {"v.clip", "--v-clip"},
-                                    {"down_bits", "--down-bits"},
-                                    {"head_bits", "--head-bits"},
-                                    {"storage", "--dtype"},
-                                    {"rotation.online_dtype", "--hadamard-dtype"},
-                                    {"calibration.activations", "--calib-activations"},
-                                    {"smoothing.alpha", "--smooth-alpha"}};
-constexpr FlagOfSetting kSwitches[] = {{"weights.symmetric=false", "--w-asym"},
-                                       {"weights.clip_search=false", "--no-w-clip-search"},
-                                       {"weights.clip_search=true", "--w-clip-search"},
-                                       {"weights.act_order=true", "--act-order"},
-                                       {"activations.symmetric=false", "--a-asym"}};
+constexpr SwitchFlag kSwitches[] = {{"weights.symmetric=false", "--w-asym"},
+                                    {"weights.clip_search=false", "--no-w-clip-search"},
+                                    {"weights.clip_search=true", "--w-clip-search"},
+                                    {"weights.act_order=true", "--act-order"},
+                                    {"activations.symmetric=false", "--a-asym"}};
 
 // As it would be given on a command line; what has no flag stands as key=value.
 std::string as_flag(const folder::ChangedSetting& change) {
     std::string value = change.value;
     std::erase(value, '"');
-    for (const FlagOfSetting& known : kFlags) {
-        if (change.key == known.key) return fmt::format("{} {}", known.flag, value);
+    const std::string changed = change.key + "=" + value;
+    for (const SwitchFlag& known : kSwitches) {
+        if (changed == known.change) return std::string(known.flag);
     }
-    const std::string switched = change.key + "=" + value;
-    for (const FlagOfSetting& known : kSwitches) {
-        if (switched == known.key) return std::string(known.flag);
-    }
-    return switched;
+    const std::string flag = flag_of(change.key);
+    const bool is_switch = value == "true" || value == "false";
+    return flag.empty() || is_switch ? changed : fmt::format("{} {}", flag, value);
 }
 
 // "w4a8kv4", or "w4a8kv4, with --dtype bf16".

@@ -11,6 +11,7 @@
 #include "apps/commands.h"
 #include "apps/common_flags.h"
 #include "apps/report.h"
+#include "apps/setting_flags.h"
 #include "core/error.h"
 #include "io/text.h"
 
@@ -73,10 +74,18 @@ void print_text(const verify::Findings& findings) {
     print_result(text);
 }
 
+verify::Findings found_in(const std::string& folder) {
+    verify::Findings findings = verify::verify_folder(folder);
+    for (auto* sentences : {&findings.problems, &findings.notes}) {
+        for (std::string& sentence : *sentences) sentence = in_flags(sentence);
+    }
+    return findings;
+}
+
 void work(const VerifyFlags& flags) {
     require_model(flags.model);
     flags.output.apply();
-    const verify::Findings findings = verify::verify_folder(flags.model);
+    const verify::Findings findings = found_in(flags.model);
     flags.output.json ? print_json(findings) : print_text(findings);
     if (findings.problems.empty()) return;
     const int64_t n_problems = std::ssize(findings.problems) + findings.n_more_problems;

@@ -10,7 +10,8 @@
 
 namespace quarot {
 
-// Settings left empty are the recipe's.
+// Settings left empty are the recipe's. Messages of errors put settings in backquotes, by their
+// name here (`resume`) or, of the recipe, by their key in quantization_config (`weights.bits`).
 struct QuantizeOptions {
     std::string recipe = "quarot";  // one of recipe_names()
 

@@ -82,7 +82,7 @@ TEST(ChatTemplate, AMissingNameIsToldWhatThereIs) {
 TEST(ChatTemplate, FoldersWithoutOneAreToldWhatToDo) {
     const test::TempDir folder;
     EXPECT_FALSE(ChatTemplate::folder_has_template(folder.path()));
-    expect_error(ErrorCode::Unsupported, {folder.path(), "chat_template.jinja", "without --chat"},
+    expect_error(ErrorCode::Unsupported, {folder.path(), "chat_template.jinja", "without `chat`"},
                  [&] { ChatTemplate::load(folder.path()); });
     write(folder / "tokenizer_config.json", R"({"chat_template": 5})");
     expect_error(ErrorCode::Corrupt, {"tokenizer_config.json", "chat_template"},

@@ -7,6 +7,7 @@
 
 #include "chat/word.h"
 #include "core/error.h"
+#include "core/setting.h"
 #include "io/file.h"
 #include "io/file_listing.h"
 #include "io/limits.h"
@@ -94,9 +95,9 @@ std::vector<std::string> all_names(const std::string& folder, const io::Json* gi
     }
     fail(ErrorCode::Unsupported,
          "{} has no chat template (chat_template.jinja, or chat_template in "
-         "tokenizer_config.json); run it without --chat and write the whole prompt yourself, or "
-         "take a model that was trained to chat",
-         folder);
+         "tokenizer_config.json); run it without {} and write the whole prompt yourself, or take a "
+         "model that was trained to chat",
+         folder, Setting{"chat"});
 }
 
 }  // namespace

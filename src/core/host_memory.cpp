@@ -9,6 +9,7 @@
 #include "core/checked_math.h"
 #include "core/control_groups.h"
 #include "core/error.h"
+#include "core/setting.h"
 
 namespace quarot {
 
@@ -41,8 +42,9 @@ void require_host_bytes(const MemoryNeed& need, std::optional<int64_t> available
     if (!available || needed <= *available) return;
     const std::string hint =
         need.kv_cache > need.weights
-            ? fmt::format("; {:.2f} GB of it are the KV cache, use a smaller --ctx or --seqlen",
-                          static_cast<double>(need.kv_cache) * 1e-9)
+            ? fmt::format("; {:.2f} GB of it are the KV cache, use a smaller {} or {}",
+                          static_cast<double>(need.kv_cache) * 1e-9, Setting{"context"},
+                          Setting{"window_tokens"})
             : "";
     fail(ErrorCode::OutOfMemory, "{} needs {:.2f} GB of memory, and {:.2f} GB are available{}",
          what, static_cast<double>(needed) * 1e-9, static_cast<double>(*available) * 1e-9, hint);

@@ -20,7 +20,7 @@ struct MemoryNeed {
     int64_t kv_cache = 0;
 };
 
-// Error{OutOfMemory} naming both numbers if `need` is more than `available`, and the flag that
+// Error{OutOfMemory} naming both numbers if `need` is more than `available`, and the setting that
 // lowers it where the cache is the larger part.
 void require_host_bytes(const MemoryNeed& need, std::optional<int64_t> available,
                         const std::string& what);

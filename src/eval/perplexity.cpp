@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "core/process.h"
 #include "core/progress.h"
+#include "core/setting.h"
 #include "io/input_text.h"
 #include "runtime/token_ids.h"
 
@@ -160,14 +161,16 @@ std::optional<double> standard_error_of(std::span<const double> values) {
 PerplexityResult perplexity(runtime::Engine& engine, runtime::Engine* base,
                             std::span<const int32_t> ids, const PerplexityOptions& options) {
     const int64_t seqlen = options.seqlen;
-    if (seqlen < 2) fail(ErrorCode::Usage, "--seqlen is {}, expected at least 2", seqlen);
+    if (seqlen < 2) {
+        fail(ErrorCode::Usage, "{} is {}, expected at least 2", Setting{"window_tokens"}, seqlen);
+    }
     runtime::require_in_vocabulary(ids, engine.weights().config.vocab);
     if (base != nullptr) runtime::require_in_vocabulary(ids, base->weights().config.vocab);
     const int64_t whole = static_cast<int64_t>(ids.size()) / seqlen;
     if (whole == 0) {
         fail(ErrorCode::Usage,
-             "the text has {} tokens, one window needs {}; use a longer text or a smaller --seqlen",
-             ids.size(), seqlen);
+             "the text has {} tokens, one window needs {}; use a longer text or a smaller {}",
+             ids.size(), seqlen, Setting{"window_tokens"});
     }
     const int64_t n_windows =
         options.max_windows > 0 ? std::min(options.max_windows, whole) : whole;
@@ -196,7 +199,8 @@ std::string read_evaluation_text(const std::string& path, const std::string& for
     const std::string text = io::read_input_text(path, kTextBytes);
     if (format == "raw") return text;
     if (format != "wikitext-rows") {
-        fail(ErrorCode::Usage, "--text-format is {}, expected raw or wikitext-rows", format);
+        fail(ErrorCode::Usage, "{} is {}, expected raw or wikitext-rows", Setting{"text_format"},
+             format);
     }
     std::string rows;
     rows.reserve(text.size() + text.size() / 32);

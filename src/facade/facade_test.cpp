@@ -46,6 +46,17 @@ ErrorCode code_of(const Call& call) {
     return ErrorCode::Internal;
 }
 
+template <typename Call>
+std::string message_of(const Call& call) {
+    try {
+        call();
+    } catch (const Error& error) {
+        return error.what();
+    }
+    ADD_FAILURE() << "nothing was thrown";
+    return "";
+}
+
 TEST_F(Facade, QuantizesLoadsAndGenerates) {
     const QuantizeSummary summary = quantize_folder(source_, out_, rtn());
     EXPECT_EQ(summary.recipe, "quarot-rtn");
@@ -81,6 +92,19 @@ TEST_F(Facade, NamesChangedSettingsCustom) {
     QuantizeOptions options = rtn();
     options.weight_bits = 5;
     EXPECT_EQ(quantize_folder(source_, out_, options).recipe, "custom");
+}
+
+TEST_F(Facade, MessagesNameOptionsAndKeys) {
+    QuantizeOptions options = rtn();
+    options.weight_bits = 9;
+    const auto says = [&](const std::string& words) {
+        return message_of([&] { quantize_folder(source_, out_, options); }).find(words) !=
+               std::string::npos;
+    };
+    EXPECT_TRUE(says("`weights.bits` is 9"));
+    options = rtn();
+    options.method = "gptq";
+    EXPECT_TRUE(says("give one with `calibration_text`, or use `weights.method` rtn"));
 }
 
 TEST_F(Facade, ProgressIsToldAndCanEndTheCall) {

@@ -76,7 +76,6 @@ QuantizeSummary quantize_folder(const std::string& in, const std::string& out,
     job.work_folder = options.work_folder;
     job.resume = options.resume;
     job.overwrite = options.overwrite;
-    job.how_to_go_on = "the same call with resume goes on";
     const quantize::QuantizeReport report = quantize::quantize_model(in, out, job);
     return {.recipe = job.recipe.name,
             .bits_per_weight = report.bits_per_weight,

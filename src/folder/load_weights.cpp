@@ -11,6 +11,7 @@
 #include "core/log.h"
 #include "core/process.h"
 #include "core/progress.h"
+#include "core/setting.h"
 #include "folder/memory_need.h"
 #include "folder/stored_names.h"
 #include "model/role_formats.h"
@@ -23,30 +24,32 @@ namespace {
 
 using kernels::Backend;
 
-void override_width(std::string_view flag, std::optional<int> wanted, int& bits) {
+void override_width(std::string_view key, std::optional<int> wanted, int& bits) {
     if (!wanted) return;
     if (!is_width(*wanted)) {
-        fail(ErrorCode::Usage, "{} is {}, expected 2 to 8, or 16 for not quantized", flag, *wanted);
+        fail(ErrorCode::Usage, "{} is {}, expected 2 to 8, or 16 for not quantized", Setting{key},
+             *wanted);
     }
     bits = *wanted;
 }
 
-void override_clip(std::string_view flag, std::optional<float> wanted, float& clip) {
+void override_clip(std::string_view key, std::optional<float> wanted, float& clip) {
     if (!wanted) return;
     if (!is_clip(*wanted)) {
-        fail(ErrorCode::Usage, "{} is {}, expected a ratio above 0 and at most 1", flag, *wanted);
+        fail(ErrorCode::Usage, "{} is {}, expected a ratio above 0 and at most 1", Setting{key},
+             *wanted);
     }
     clip = *wanted;
 }
 
 Recipe overridden(Recipe recipe, const ActivationOverrides& overrides) {
-    override_width("--a-bits", overrides.a_bits, recipe.activations.bits);
-    override_width("--k-bits", overrides.k_bits, recipe.k.bits);
-    override_width("--v-bits", overrides.v_bits, recipe.v.bits);
+    override_width("activations.bits", overrides.a_bits, recipe.activations.bits);
+    override_width("k.bits", overrides.k_bits, recipe.k.bits);
+    override_width("v.bits", overrides.v_bits, recipe.v.bits);
     recipe.k_bias = overrides.k_bias.value_or(recipe.k_bias);
-    override_clip("--a-clip", overrides.a_clip, recipe.activations.clip);
-    override_clip("--k-clip", overrides.k_clip, recipe.k.clip);
-    override_clip("--v-clip", overrides.v_clip, recipe.v.clip);
+    override_clip("activations.clip", overrides.a_clip, recipe.activations.clip);
+    override_clip("k.clip", overrides.k_clip, recipe.k.clip);
+    override_clip("v.clip", overrides.v_clip, recipe.v.clip);
     return recipe;
 }
 

@@ -254,9 +254,9 @@ TEST_F(LoadWeightsTest, OverridesChangeActivationsAndCacheOnly) {
 TEST_F(LoadWeightsTest, OverridesOutOfRangeNameTheirFlag) {
     const TinyModel model = make_tiny_model({});
     const std::vector<std::pair<ActivationOverrides, std::string>> cases = {
-        {{.a_bits = 1}, "--a-bits is 1"},      {{.k_bits = 9}, "--k-bits is 9"},
-        {{.v_bits = 0}, "--v-bits is 0"},      {{.a_clip = 0.0f}, "--a-clip is 0"},
-        {{.k_clip = -1.0f}, "--k-clip is -1"}, {{.v_clip = 2.0f}, "--v-clip is 2"}};
+        {{.a_bits = 1}, "`activations.bits` is 1"}, {{.k_bits = 9}, "`k.bits` is 9"},
+        {{.v_bits = 0}, "`v.bits` is 0"},           {{.a_clip = 0.0f}, "`activations.clip` is 0"},
+        {{.k_clip = -1.0f}, "`k.clip` is -1"},      {{.v_clip = 2.0f}, "`v.clip` is 2"}};
     for (const auto& [overrides, words] : cases) {
         const std::string message =
             message_of(ErrorCode::Usage, [&, &o = overrides] { load(model, o); });

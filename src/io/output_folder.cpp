@@ -16,6 +16,7 @@
 #include "core/check.h"
 #include "core/error.h"
 #include "core/log.h"
+#include "core/setting.h"
 #include "io/file.h"
 #include "io/file_names.h"
 #include "io/output_file.h"
@@ -86,7 +87,8 @@ bool check_free_or_replaceable(const std::string& path, bool overwrite) {
     if (status.type() == fs::file_type::not_found) return false;
     if (status.type() == fs::file_type::none) fail_io("look at", path, error);
     if (!overwrite) {
-        fail(ErrorCode::Usage, "{} exists; choose another name or give --overwrite", path);
+        fail(ErrorCode::Usage, "{} exists; choose another name or give {}", path,
+             Setting{"overwrite"});
     }
     const bool is_folder = status.type() == fs::file_type::directory;
     if (!(is_folder && is_ours(path)) && !(is_folder && fs::is_empty(path, error))) {

@@ -108,7 +108,7 @@ TEST(OutputFolder, HonoursTheUmask) {
 TEST(OutputFolder, AnExistingFolderNeedsOverwrite) {
     const test::TempDir dir;
     make_model(dir / "out", "old");
-    expect_error(ErrorCode::Usage, {dir / "out", "--overwrite"},
+    expect_error(ErrorCode::Usage, {dir / "out", "`overwrite`"},
                  [&] { OutputFolder out(dir / "out", false, {}); });
     EXPECT_EQ(read(dir / "out/config.json"), "old");
     EXPECT_EQ(names_in(dir.path()), Names{"out"});

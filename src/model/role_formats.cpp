@@ -7,6 +7,7 @@
 
 #include "core/checked_math.h"
 #include "core/error.h"
+#include "core/setting.h"
 
 namespace quarot::model {
 
@@ -75,18 +76,19 @@ void check_groups(const Recipe& recipe, const ModelConfig& config) {
     const std::vector<LinearId> linears = linears_of(config);
     std::vector<int64_t> widths;
     for (const LinearId& id : linears) widths.push_back(in_features(id.role, config));
-    const auto check = [&](std::string_view flag, int64_t size) {
+    const auto check = [&](Setting setting, int64_t size) {
         if (size == 0) return;
         for (size_t i = 0; i < widths.size(); ++i) {
             if (widths[i] % size == 0) continue;
             fail(ErrorCode::Usage,
                  "{} is {}, which does not divide the {} inputs of {}; sizes that divide all "
                  "inputs: {}",
-                 flag, size, widths[i], rule_of(linears[i].role).name, common_group_sizes(widths));
+                 setting, size, widths[i], rule_of(linears[i].role).name,
+                 common_group_sizes(widths));
         }
     };
-    check("--group-size", recipe.weights.group_size);
-    check("--a-group-size", recipe.activations.group_size);
+    check(Setting{"weights.group_size"}, recipe.weights.group_size);
+    check(Setting{"activations.group_size"}, recipe.activations.group_size);
     for (const LinearId& id : linears) {
         const int64_t n = in_features(id.role, config);
         if (n_outliers(recipe, id.role, config) < n) continue;

@@ -216,13 +216,13 @@ TEST_F(Outliers, ImpossibleRecipesAreUsageErrors) {
     };
     Recipe recipe = atom();
     recipe.weights.group_size = recipe.activations.group_size = 32;
-    expect_usage(recipe, "--group-size");  // 48 inputs of down_proj
+    expect_usage(recipe, "`weights.group_size`");  // 48 inputs of down_proj
     recipe = atom();
     recipe.weights.bits = 16;
-    expect_usage(recipe, "--w-bits");
+    expect_usage(recipe, "`weights.bits`");
     recipe = atom();
     recipe.calibration.activations = CalibrationActivations::Quantized;
-    expect_usage(recipe, "--calib-activations");
+    expect_usage(recipe, "`calibration.activations`");
     recipe = atom();
     recipe.outliers.share = 0.6;
     expect_usage(recipe, "0.5");

@@ -4,6 +4,7 @@
 
 #include "core/check.h"
 #include "core/error.h"
+#include "core/setting.h"
 #include "folder/stored_linear.h"
 #include "folder/stored_names.h"
 #include "io/model_folder.h"
@@ -130,7 +131,8 @@ void name_shards(std::vector<ShardPlan>& shards) {
 OutputPlan plan_output(const folder::SourceModel& source, const rotate::Rotation& rotation,
                        const Recipe& recipe, int64_t shard_bytes) {
     if (shard_bytes < 1) {
-        fail(ErrorCode::Usage, "--shard-size is {} bytes, expected at least 1", shard_bytes);
+        fail(ErrorCode::Usage, "{} is {} bytes, expected at least 1", Setting{"shard_bytes"},
+             shard_bytes);
     }
     Planner planner(source, rotation, recipe);
     OutputPlan plan;

@@ -79,12 +79,12 @@ TEST_F(QuantizeFailures, AFullDiskKeepsFinishedLayersToGoOnWith) {
         const FileLimit limit(payload_bytes(whole + "/model.safetensors"));
         EXPECT_EQ(code_of(in, out, with_recipe("quarot-rtn", 2), &message), ErrorCode::Io);
     }
-    EXPECT_NE(message.find("with --resume goes on"), std::string::npos) << message;
+    EXPECT_NE(message.find("with `resume` goes on"), std::string::npos) << message;
     EXPECT_TRUE(std::filesystem::exists(out + ".work"));
     EXPECT_FALSE(std::filesystem::exists(out));
 
     QuantizeOptions options = with_recipe("quarot-rtn", 2);
-    EXPECT_EQ(code_of(in, out, options), ErrorCode::Usage) << "only --resume goes on";
+    EXPECT_EQ(code_of(in, out, options), ErrorCode::Usage) << "only resuming goes on";
     options.resume = true;
     quantize_model(in, out, options);
     EXPECT_TRUE(files_of(out) == expected);
@@ -111,7 +111,7 @@ TEST_F(UnfinishedFolder, ResumingReplacesNoFolderThatAppearedMeanwhile) {
     const Files theirs = files_of(out);
     std::string message;
     EXPECT_EQ(code_of(in, out, options_, &message), ErrorCode::Usage);
-    EXPECT_NE(message.find("--overwrite"), std::string::npos) << message;
+    EXPECT_NE(message.find("`overwrite`"), std::string::npos) << message;
     EXPECT_TRUE(files_of(out) == theirs);
     EXPECT_TRUE(fs::exists(out + ".work/journal.jsonl")) << "the finished layers are kept";
     options_.overwrite = true;

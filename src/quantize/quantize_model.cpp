@@ -10,6 +10,7 @@
 
 #include "core/error.h"
 #include "core/progress.h"
+#include "core/setting.h"
 #include "core/thread_pool.h"
 #include "folder/source_model.h"
 #include "folder/stored_names.h"
@@ -38,7 +39,7 @@ bool quantizes_layers(const Recipe& recipe) {
     return weight_bits(recipe, LinearRole::Q) < 16 || weight_bits(recipe, LinearRole::Down) < 16;
 }
 
-// --resume of a job that ended: nothing is left to do.
+// Resuming a job that ended: nothing is left to do.
 void refuse_finished(const std::string& out, const QuantizeOptions& options) {
     namespace fs = std::filesystem;
     std::error_code ignored;
@@ -202,14 +203,14 @@ bool needs_calibration(const Recipe& recipe) {
 void fail_without_text(const Recipe& recipe) {
     std::string what =
         fmt::format("chooses codes with {}, by how weights act on a text", recipe.weights.method);
-    std::string instead = "--method rtn";
+    std::string instead = fmt::format("{} rtn", Setting{"weights.method"});
     if (recipe.smoothing.enabled || recipe.outliers.enabled()) {
         what = recipe.smoothing.enabled ? "smooths activations by how large they get on a text"
                                         : "keeps apart the columns that get largest on a text";
-        instead = "--recipe rtn";
+        instead = fmt::format("{} rtn", Setting{"recipe"});
     }
-    fail(ErrorCode::Usage, "recipe {} {}: name its file with --calib, or use {}, which needs none",
-         recipe.name, what, instead);
+    fail(ErrorCode::Usage, "recipe {} {}: give one with {}, or use {}, which needs none",
+         recipe.name, what, Setting{"calibration_text"}, instead);
 }
 
 QuantizeReport quantize_model(const std::string& in, const std::string& out,

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "core/setting.h"
 #include "quantize/calibration/smoothing.h"
 #include "quantize/quantized_linear.h"
 #include "recipe/recipe.h"
@@ -22,7 +23,7 @@ struct QuantizeOptions {
     std::string work_folder;  // where finished layers wait; empty: OUT.work
     bool resume = false;      // go on with the work that lies there
     // What the message of a job that stopped says of its finished layers.
-    std::string how_to_go_on = "the same command with --resume goes on";
+    std::string how_to_go_on = fmt::format("the same job with {} goes on", Setting{"resume"});
     bool overwrite = false;
     int64_t shard_bytes = int64_t{5} << 30;
     int n_threads = 1;

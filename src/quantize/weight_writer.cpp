@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "core/process.h"
+#include "core/setting.h"
 #include "tensor/float_convert.h"
 
 namespace quarot::quantize {
@@ -34,9 +35,8 @@ Tensor stored_values(const std::string& name, DType dtype, std::span<const float
     widen(dtype, stored.data(), back);
     for (size_t i = 0; i < values.size(); ++i) {
         if (std::isfinite(back[i])) continue;
-        fail(ErrorCode::Numeric,
-             "tensor {}: the value {} is more than {} holds; choose --dtype f32", name, values[i],
-             name_of(dtype));
+        fail(ErrorCode::Numeric, "tensor {}: the value {} is more than {} holds; choose {} f32",
+             name, values[i], name_of(dtype), Setting{"storage"});
     }
     return stored;
 }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/setting.h"
 #include "recipe/recipe.h"
 
 namespace quarot {
@@ -226,7 +227,7 @@ Recipe named_recipe(const std::string& name) {
         if (known == name) return recipe;
         list += (list.empty() ? "" : ", ") + known;
     }
-    fail(ErrorCode::Usage, "--recipe {} is unknown, expected one of {}", name, list);
+    fail(ErrorCode::Usage, "{} {} is unknown, expected one of {}", Setting{"recipe"}, name, list);
 }
 
 bool rounds_without_text(const std::string& name) {

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "core/error.h"
+#include "core/setting.h"
 
 namespace quarot {
 
@@ -15,26 +16,29 @@ namespace {
 constexpr int64_t kMaxGroup = int64_t{1} << 20;
 constexpr int64_t kMaxSamples = int64_t{1} << 20;
 constexpr int64_t kMaxSeqlen = int64_t{1} << 20;
+constexpr Setting kRotation{"rotation.residual"};
+constexpr Setting kWeightBits{"weights.bits"};
 
-void check_width(std::string_view flag, int bits) {
+void check_width(Setting setting, int bits) {
     if (is_width(bits)) return;
-    fail(ErrorCode::Usage, "{} is {}, expected 2 to 8, or 16 for not quantized", flag, bits);
+    fail(ErrorCode::Usage, "{} is {}, expected 2 to 8, or 16 for not quantized", setting, bits);
 }
 
-void check_clip(std::string_view flag, float clip) {
+void check_clip(Setting setting, float clip) {
     if (is_clip(clip)) return;
-    fail(ErrorCode::Usage, "{} is {}, expected a ratio above 0 and at most 1", flag, clip);
+    fail(ErrorCode::Usage, "{} is {}, expected a ratio above 0 and at most 1", setting, clip);
 }
 
-void check_group_size(std::string_view flag, int64_t group_size) {
+void check_group_size(Setting setting, int64_t group_size) {
     if (group_size == 0 || is_group_size(group_size)) return;
-    fail(ErrorCode::Usage, "{} is {}, expected a multiple of 4 from 4 to {}, or 0 for none", flag,
-         group_size, kMaxGroup);
+    fail(ErrorCode::Usage, "{} is {}, expected a multiple of 4 from 4 to {}, or 0 for none",
+         setting, group_size, kMaxGroup);
 }
 
 void check_rotation(const RotationSpec& rotation) {
     if (rotation.residual != ResidualRotation::None && !rotation.fold_norms) {
-        fail(ErrorCode::Usage, "--rotate turns the residual stream, which needs folded norm gains");
+        fail(ErrorCode::Usage, "{} turns the residual stream, which needs folded norm gains",
+             kRotation);
     }
     if (rotation.residual_block < 0 || rotation.heads_block < 0 || rotation.ffn_block < 0) {
         fail(ErrorCode::Usage, "block sizes of a rotation are {}, {} and {}, expected 0 or more",
@@ -43,8 +47,8 @@ void check_rotation(const RotationSpec& rotation) {
 }
 
 void check_kv(char which, const kernels::KvFormat& format) {
-    check_width(fmt::format("--{}-bits", which), format.bits);
-    check_clip(fmt::format("--{}-clip", which), format.clip);
+    check_width({fmt::format("{}.bits", which)}, format.bits);
+    check_clip({fmt::format("{}.clip", which)}, format.clip);
     if (format.group_size != 0) {
         fail(ErrorCode::Unsupported,
              "groups of {} inside a head of {} are not in this version, expected whole heads",
@@ -57,34 +61,39 @@ void check_kv(char which, const kernels::KvFormat& format) {
 }
 
 void check_weights(const WeightFormat& weights) {
-    check_width("--w-bits", weights.bits);
-    check_group_size("--group-size", weights.group_size);
+    check_width(kWeightBits, weights.bits);
+    check_group_size({"weights.group_size"}, weights.group_size);
     if (weights.method != "rtn" && weights.method != "gptq") {
-        fail(ErrorCode::Usage, "--method is {}, expected rtn or gptq", weights.method);
+        fail(ErrorCode::Usage, "{} is {}, expected rtn or gptq", Setting{"weights.method"},
+             weights.method);
     }
     if (!(weights.damp >= 0.0 && weights.damp <= 1.0)) {
-        fail(ErrorCode::Usage, "--damp is {}, expected 0 to 1", weights.damp);
+        fail(ErrorCode::Usage, "{} is {}, expected 0 to 1", Setting{"weights.damp"}, weights.damp);
     }
 }
 
 void check_activations(const kernels::ActivationFormat& format) {
-    check_width("--a-bits", format.bits);
-    check_clip("--a-clip", format.clip);
-    check_group_size("--a-group-size", format.group_size);
+    check_width({"activations.bits"}, format.bits);
+    check_clip({"activations.clip"}, format.clip);
+    check_group_size({"activations.group_size"}, format.group_size);
     if (format.zero == kernels::ZeroPoint::Real && format.symmetric) {
-        fail(ErrorCode::Usage, "--a-zero real needs --a-asym: symmetric codes have no zero point");
+        fail(ErrorCode::Usage,
+             "{} real needs codes with a zero point ({}): symmetric ones have none",
+             Setting{"activations.zero_point"}, Setting{"activations.symmetric"});
     }
 }
 
 void check_smoothing(const Recipe& recipe) {
     const double alpha = recipe.smoothing.alpha;
     if (!(alpha >= 0.0 && alpha <= 1.0)) {
-        fail(ErrorCode::Usage, "--smooth-alpha is {}, expected 0 to 1, 0 for searched", alpha);
+        fail(ErrorCode::Usage, "{} is {}, expected 0 to 1, 0 for searched",
+             Setting{"smoothing.alpha"}, alpha);
     }
     if (recipe.smoothing.enabled && recipe.rotation.fold_norms) {
         fail(ErrorCode::Usage,
              "smoothing scales the norm gains, and a rotation folds them into the weights; choose "
-             "one of both (--rotate none)");
+             "one of both ({} none)",
+             kRotation);
     }
 }
 
@@ -95,27 +104,28 @@ void check_outliers(const Recipe& recipe) {
              outliers.share);
     }
     if (!outliers.enabled()) return;
-    check_width("the width of outlier columns", outliers.bits);
+    check_width({"outliers.bits"}, outliers.bits);
     if (recipe.weights.bits == 16) {
         fail(ErrorCode::Usage,
-             "recipe {} keeps columns apart from quantized weights, and --w-bits is 16: there are "
-             "none",
-             recipe.name);
+             "recipe {} keeps columns apart from quantized weights, and {} is 16: there are none",
+             recipe.name, kWeightBits);
     }
     if (recipe.calibration.activations == CalibrationActivations::Quantized) {
         fail(ErrorCode::Usage,
              "recipe {} chooses columns by their inputs in full precision, and "
-             "--calib-activations is quantized, expected full",
-             recipe.name);
+             "{} is quantized, expected full",
+             recipe.name, Setting{"calibration.activations"});
     }
 }
 
 void check_calibration(const CalibrationSpec& spec) {
     if (spec.n_samples < 1 || spec.n_samples > kMaxSamples) {
-        fail(ErrorCode::Usage, "--nsamples is {}, expected 1 to {}", spec.n_samples, kMaxSamples);
+        fail(ErrorCode::Usage, "{} is {}, expected 1 to {}", Setting{"calibration.nsamples"},
+             spec.n_samples, kMaxSamples);
     }
     if (spec.seqlen < 2 || spec.seqlen > kMaxSeqlen) {
-        fail(ErrorCode::Usage, "--seqlen is {}, expected 2 to {}", spec.seqlen, kMaxSeqlen);
+        fail(ErrorCode::Usage, "{} is {}, expected 2 to {}", Setting{"calibration.seqlen"},
+             spec.seqlen, kMaxSeqlen);
     }
 }
 
@@ -184,10 +194,10 @@ void check_recipe(const Recipe& recipe) {
     check_outliers(recipe);
     check_kv('k', recipe.k);
     check_kv('v', recipe.v);
-    if (recipe.down_bits != 0) check_width("--down-bits", recipe.down_bits);
-    check_width("--head-bits", recipe.head_bits);
+    if (recipe.down_bits != 0) check_width({"down_bits"}, recipe.down_bits);
+    check_width({"head_bits"}, recipe.head_bits);
     if (recipe.storage && !is_float_weight(*recipe.storage)) {
-        fail(ErrorCode::Usage, "--dtype is {}, expected keep, f32, f16 or bf16",
+        fail(ErrorCode::Usage, "{} is {}, expected keep, f32, f16 or bf16", Setting{"storage"},
              name_of(*recipe.storage));
     }
 }

@@ -137,7 +137,7 @@ std::string name_by_settings(const Recipe& recipe);
 void set_rotation(Recipe& recipe, const std::string& how);   // "hadamard", "random" R1, "none"
 void set_storage(Recipe& recipe, const std::string& dtype);  // "keep", "f32", "f16", "bf16"
 
-// Error{Usage} naming the flag if a setting is out of range or contradicts another;
+// Error{Usage} naming the setting if one is out of range or contradicts another;
 // Error{Unsupported} for settings this version does not have.
 void check_recipe(const Recipe& recipe);
 // The rules that hold for a single setting, whoever asks.

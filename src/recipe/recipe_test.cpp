@@ -18,47 +18,47 @@ void expect_refused(const Recipe& recipe, ErrorCode code, const std::string& wor
 
 }  // namespace
 
-TEST(CheckRecipe, NamesTheFlagThatIsOutOfRange) {
+TEST(CheckRecipe, NamesTheSettingThatIsOutOfRange) {
     const Recipe good = named_recipe("quarot-rtn");
     Recipe bad = good;
     bad.weights.bits = 9;
-    expect_refused(bad, ErrorCode::Usage, "--w-bits is 9");
+    expect_refused(bad, ErrorCode::Usage, "`weights.bits` is 9");
     bad = good;
     bad.activations.bits = 1;
-    expect_refused(bad, ErrorCode::Usage, "--a-bits is 1");
+    expect_refused(bad, ErrorCode::Usage, "`activations.bits` is 1");
     bad = good;
     bad.k.bits = 0;
-    expect_refused(bad, ErrorCode::Usage, "--k-bits is 0");
+    expect_refused(bad, ErrorCode::Usage, "`k.bits` is 0");
     bad = good;
     bad.v.bits = -4;
-    expect_refused(bad, ErrorCode::Usage, "--v-bits is -4");
+    expect_refused(bad, ErrorCode::Usage, "`v.bits` is -4");
     bad = good;
     bad.activations.clip = 0.0f;
-    expect_refused(bad, ErrorCode::Usage, "--a-clip is 0");
+    expect_refused(bad, ErrorCode::Usage, "`activations.clip` is 0");
     bad = good;
     bad.k.clip = 1.5f;
-    expect_refused(bad, ErrorCode::Usage, "--k-clip is 1.5");
+    expect_refused(bad, ErrorCode::Usage, "`k.clip` is 1.5");
     bad = good;
     bad.v.clip = std::numeric_limits<float>::quiet_NaN();
-    expect_refused(bad, ErrorCode::Usage, "--v-clip is nan");
+    expect_refused(bad, ErrorCode::Usage, "`v.clip` is nan");
     bad = good;
     bad.down_bits = 12;
-    expect_refused(bad, ErrorCode::Usage, "--down-bits is 12");
+    expect_refused(bad, ErrorCode::Usage, "`down_bits` is 12");
     bad = good;
     bad.head_bits = 0;
-    expect_refused(bad, ErrorCode::Usage, "--head-bits is 0");
+    expect_refused(bad, ErrorCode::Usage, "`head_bits` is 0");
     bad = good;
     bad.weights.method = "magic";
-    expect_refused(bad, ErrorCode::Usage, "--method is magic");
+    expect_refused(bad, ErrorCode::Usage, "`weights.method` is magic");
     bad = good;
     bad.weights.group_size = -1;
-    expect_refused(bad, ErrorCode::Usage, "--group-size is -1");
+    expect_refused(bad, ErrorCode::Usage, "`weights.group_size` is -1");
     bad = good;
     bad.rotation.fold_norms = false;
     expect_refused(bad, ErrorCode::Usage, "norm gains");
     bad = good;
     bad.storage = DType::I8;
-    expect_refused(bad, ErrorCode::Usage, "--dtype is I8");
+    expect_refused(bad, ErrorCode::Usage, "`storage` is I8");
 }
 
 TEST(CheckRecipe, RefusesWhatThisVersionLacks) {
@@ -78,14 +78,15 @@ TEST(CheckRecipe, RefusesSettingsOutOfRange) {
         change(bad);
         expect_refused(bad, ErrorCode::Usage, words);
     };
-    refuse([](Recipe& r) { r.weights.group_size = 6; }, "--group-size is 6");
-    refuse([](Recipe& r) { r.activations.group_size = -64; }, "--a-group-size is -64");
-    refuse([](Recipe& r) { r.weights.method = "awq"; }, "--method is awq");
-    refuse([](Recipe& r) { r.weights.damp = -0.1; }, "--damp is -0.1");
-    refuse([](Recipe& r) { r.weights.damp = std::nan(""); }, "--damp");
-    refuse([](Recipe& r) { r.activations.zero = kernels::ZeroPoint::Real; }, "--a-zero real needs");
-    refuse([](Recipe& r) { r.calibration.n_samples = 0; }, "--nsamples is 0");
-    refuse([](Recipe& r) { r.calibration.seqlen = 1; }, "--seqlen is 1");
+    refuse([](Recipe& r) { r.weights.group_size = 6; }, "`weights.group_size` is 6");
+    refuse([](Recipe& r) { r.activations.group_size = -64; }, "`activations.group_size` is -64");
+    refuse([](Recipe& r) { r.weights.method = "awq"; }, "`weights.method` is awq");
+    refuse([](Recipe& r) { r.weights.damp = -0.1; }, "`weights.damp` is -0.1");
+    refuse([](Recipe& r) { r.weights.damp = std::nan(""); }, "`weights.damp`");
+    refuse([](Recipe& r) { r.activations.zero = kernels::ZeroPoint::Real; },
+           "`activations.zero_point` real needs");
+    refuse([](Recipe& r) { r.calibration.n_samples = 0; }, "`calibration.nsamples` is 0");
+    refuse([](Recipe& r) { r.calibration.seqlen = 1; }, "`calibration.seqlen` is 1");
 }
 
 }  // namespace quarot

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/setting.h"
 
 namespace quarot::reproduce {
 
@@ -34,8 +35,8 @@ Measurement measurement_from_json(const io::Json& json) {
     if (const io::Json* value = json.find("perplexity")) {
         measurement.perplexity = value->as_double();
         if (!(*measurement.perplexity > 0.0)) {
-            fail(ErrorCode::Corrupt, "{} is {}, expected more than 0; --overwrite measures anew",
-                 value->place(), *measurement.perplexity);
+            fail(ErrorCode::Corrupt, "{} is {}, expected more than 0; {} measures anew",
+                 value->place(), *measurement.perplexity, Setting{"overwrite"});
         }
     }
     measurement.reason = json.at("reason").as_string();

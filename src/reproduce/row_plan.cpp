@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "core/setting.h"
 #include "model/role_formats.h"
 #include "quantize/quantize_model.h"
 
@@ -22,7 +23,8 @@ void check_tables(const std::vector<int>& tables) {
         const bool found = std::any_of(known.begin(), known.end(), [number](const PaperTable& t) {
             return t.number == number;
         });
-        if (!found) fail(ErrorCode::Usage, "--tables names {}, expected some of {}", number, list);
+        if (found) continue;
+        fail(ErrorCode::Usage, "{} names {}, expected some of {}", Setting{"tables"}, number, list);
     }
 }
 

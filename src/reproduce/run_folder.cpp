@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/setting.h"
 #include "io/output_file.h"
 
 namespace quarot::reproduce {
@@ -69,7 +70,8 @@ std::string difference(const io::Json& there, const io::Json& here) {
 
 [[noreturn]] void fail_foreign(const std::string& path) {
     fail(ErrorCode::Usage,
-         "{} exists and holds no report of this program; choose another name for --out", path);
+         "{} exists and holds no report of this program; choose another name for {}", path,
+         Setting{"out"});
 }
 
 // A run.json may be somebody else's.
@@ -123,10 +125,11 @@ void RunFolder::lock() {
 void RunFolder::check_same(const io::Json& there, const io::Json& identity) const {
     const std::string other = difference(there, identity);
     if (other.empty()) return;
-    fail(ErrorCode::Usage,
-         "{} holds measurements of another run ({} differs); choose another name for --out, or "
-         "give --overwrite to begin anew",
-         path_, other);
+    fail(
+        ErrorCode::Usage,
+        "{} holds measurements of another run ({} differs); choose another name for {}, or give {} "
+        "to begin anew",
+        path_, other, Setting{"out"}, Setting{"overwrite"});
 }
 
 std::optional<Measurement> RunFolder::load(const std::string& key) const {

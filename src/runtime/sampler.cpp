@@ -10,6 +10,7 @@
 
 #include "core/check.h"
 #include "core/error.h"
+#include "core/setting.h"
 #include "model/limits.h"
 #include "runtime/portable_exp.h"
 
@@ -17,8 +18,8 @@ namespace quarot::runtime {
 
 namespace {
 
-void require(bool holds, const char* flag, double found, const std::string& expected) {
-    if (!holds) fail(ErrorCode::Usage, "{} is {}, expected {}", flag, found, expected);
+void require(bool holds, Setting setting, double found, const std::string& expected) {
+    if (!holds) fail(ErrorCode::Usage, "{} is {}, expected {}", setting, found, expected);
 }
 
 void check_logits(std::span<const float> logits) {
@@ -154,13 +155,13 @@ int32_t draw(const std::vector<Candidate>& candidates, double target) {
 void check_sampling(const SamplingOptions& o) {
     constexpr float kHottest = limits::kMaxTemperature;
     constexpr float kMostPenalty = limits::kMaxRepetitionPenalty;
-    require(o.temperature >= 0.0f && o.temperature <= kHottest, "--temp", o.temperature,
-            fmt::format("0 to {}", kHottest));
-    require(o.top_k >= 0, "--top-k", static_cast<double>(o.top_k), "0 or more");
-    require(o.top_p >= 0.0f && o.top_p <= 1.0f, "--top-p", o.top_p, "0 to 1");
-    require(o.min_p >= 0.0f && o.min_p <= 1.0f, "--min-p", o.min_p, "0 to 1");
+    require(o.temperature >= 0.0f && o.temperature <= kHottest, Setting{"temperature"},
+            o.temperature, fmt::format("0 to {}", kHottest));
+    require(o.top_k >= 0, Setting{"top_k"}, static_cast<double>(o.top_k), "0 or more");
+    require(o.top_p >= 0.0f && o.top_p <= 1.0f, Setting{"top_p"}, o.top_p, "0 to 1");
+    require(o.min_p >= 0.0f && o.min_p <= 1.0f, Setting{"min_p"}, o.min_p, "0 to 1");
     require(o.repetition_penalty > 0.0f && o.repetition_penalty <= kMostPenalty,
-            "--repetition-penalty", o.repetition_penalty,
+            Setting{"repetition_penalty"}, o.repetition_penalty,
             fmt::format("above 0 and at most {}", kMostPenalty));
 }
 

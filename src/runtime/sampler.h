@@ -20,7 +20,7 @@ struct SamplingOptions {
                                       // it came: divides positive, multiplies negative logits
 };
 
-// Error{Usage} naming the flag that is out of range.
+// Error{Usage} naming the setting that is out of range.
 void check_sampling(const SamplingOptions& options);
 
 struct Candidate {

@@ -14,6 +14,7 @@
 #include "core/host_memory.h"
 #include "core/process.h"
 #include "core/progress.h"
+#include "core/setting.h"
 #include "folder/source_model.h"
 #include "folder/tensor_plan.h"
 #include "folder/tied_head.h"
@@ -276,8 +277,8 @@ class Verifier {
                 const bool is_ours_to_lack =
                     error.code() == ErrorCode::Unsupported || error.code() == ErrorCode::Usage;
                 if (!is_ours_to_lack) throw;
-                findings_.notes.push_back(
-                    fmt::format("generate --chat cannot use this folder: {}", error.what()));
+                findings_.notes.push_back(fmt::format("generate {} cannot use this folder: {}",
+                                                      Setting{"chat"}, error.what()));
             }
         });
     }

@@ -14,7 +14,7 @@ TEST(CudaStatus, SuccessIsNoError) {
 }
 
 TEST(CudaStatus, FullMemoryIsOutOfMemoryAndSaysWhatTakesLess) {
-    expect_error(ErrorCode::OutOfMemory, {"cudaMalloc", "shorter context", "--device cpu"},
+    expect_error(ErrorCode::OutOfMemory, {"cudaMalloc", "shorter context", "`device` cpu"},
                  [] { check(cudaErrorMemoryAllocation, "cudaMalloc"); });
 }
 
@@ -44,9 +44,9 @@ TEST(CudaStatus, AProgramForOtherGpusSaysHowToBuildIt) {
 }
 
 TEST(CudaStatus, NoGpuIsToldFromOtherFailures) {
-    expect_error(ErrorCode::Device, {"cuda:3", "no GPU", "CUDA_VISIBLE_DEVICES", "--device cpu"},
+    expect_error(ErrorCode::Device, {"cuda:3", "no GPU", "CUDA_VISIBLE_DEVICES", "`device` cpu"},
                  [] { check_presence(cudaErrorNoDevice, 3); });
-    expect_error(ErrorCode::Device, {"cuda:3", "cudaErrorSystemNotReady", "--device cpu"},
+    expect_error(ErrorCode::Device, {"cuda:3", "cudaErrorSystemNotReady", "`device` cpu"},
                  [] { check_presence(cudaErrorSystemNotReady, 3); });
 }
 

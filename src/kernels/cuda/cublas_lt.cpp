@@ -5,6 +5,7 @@
 #include <array>
 
 #include "core/error.h"
+#include "core/setting.h"
 
 namespace quarot::kernels::cuda {
 
@@ -60,9 +61,9 @@ void check(cublasStatus_t status, const char* call) {
     if (status == CUBLAS_STATUS_SUCCESS) return;
     if (status == CUBLAS_STATUS_ALLOC_FAILED) {
         fail(ErrorCode::OutOfMemory,
-             "the GPU's memory is full: {} failed; use a shorter "
-             "context, fewer sequences at a time or --device cpu",
-             call);
+             "the GPU's memory is full: {} failed; use a shorter context, fewer sequences at a "
+             "time or {} cpu",
+             call, Setting{"device"});
     }
     fail(ErrorCode::Device, "{}: cuBLAS status {}", call, static_cast<int>(status));
 }

@@ -6,6 +6,7 @@
 
 #include "core/check.h"
 #include "core/error.h"
+#include "core/setting.h"
 #include "kernels/cuda/status.h"
 
 namespace quarot::kernels::cuda {
@@ -20,9 +21,8 @@ Buffer allocate_device(int64_t bytes) {
         check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
         fail(ErrorCode::OutOfMemory,
              "the GPU cannot give {} more bytes, {} of its {} are free; use a shorter context, "
-             "fewer "
-             "sequences at a time or --device cpu",
-             bytes, free, total);
+             "fewer sequences at a time or {} cpu",
+             bytes, free, total, Setting{"device"});
     }
     check(status, "cudaMalloc");
     return {data, bytes, [](void* memory) { cudaFree(memory); }};

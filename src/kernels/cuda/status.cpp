@@ -6,10 +6,13 @@
 
 #include "core/check.h"
 #include "core/error.h"
+#include "core/setting.h"
 
 namespace quarot::kernels::cuda {
 
 namespace {
+
+constexpr Setting kDevice{"device"};
 
 std::string described(cudaError_t status) {
     return fmt::format("{} ({})", cudaGetErrorString(status), cudaGetErrorName(status));
@@ -50,8 +53,8 @@ void check(cudaError_t status, const char* call) {
     if (status == cudaErrorMemoryAllocation) {
         fail(ErrorCode::OutOfMemory,
              "the GPU's memory is full: {} failed; use a shorter context, fewer sequences at a "
-             "time or --device cpu",
-             call);
+             "time or {} cpu",
+             call, kDevice);
     }
     fail(ErrorCode::Device, "the GPU failed in {}: {}; {}", call, described(status),
          advice(status));
@@ -71,18 +74,17 @@ void check_presence(cudaError_t status, int ordinal) {
                         : fmt::format("its driver is for CUDA {}", version_name(driver));
         fail(ErrorCode::Device,
              "device cuda:{} cannot be used: {}, and one for CUDA {} is needed; install it, or use "
-             "--device cpu",
-             ordinal, found, version_name(CUDART_VERSION));
+             "{} cpu",
+             ordinal, found, version_name(CUDART_VERSION), kDevice);
     }
     if (status == cudaErrorNoDevice) {
         fail(ErrorCode::Device,
              "device cuda:{} is not there: the driver shows no GPU; see nvidia-smi and "
-             "CUDA_VISIBLE_DEVICES, or use --device cpu",
-             ordinal);
+             "CUDA_VISIBLE_DEVICES, or use {} cpu",
+             ordinal, kDevice);
     }
-    fail(ErrorCode::Device,
-         "device cuda:{} cannot be used: {}; see nvidia-smi, or use --device cpu", ordinal,
-         described(status));
+    fail(ErrorCode::Device, "device cuda:{} cannot be used: {}; see nvidia-smi, or use {} cpu",
+         ordinal, described(status), kDevice);
 }
 
 void require(bool condition, const char* what) {

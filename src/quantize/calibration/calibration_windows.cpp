@@ -3,28 +3,32 @@
 #include <limits>
 
 #include "core/error.h"
+#include "core/setting.h"
 #include "quantize/calibration/python_random.h"
 
 namespace quarot::quantize {
 namespace {
 
 constexpr int64_t kCalibrationTokens = int64_t{1} << 26;  // windows times the tokens of one
+constexpr Setting kSamples{"calibration.nsamples"};
+constexpr Setting kSeqlen{"calibration.seqlen"};
 
 // The recipe's limits keep n_samples * seqlen far from overflow.
 void check_length(int64_t n_tokens, const CalibrationSpec& spec) {
     if (spec.n_samples * spec.seqlen > kCalibrationTokens) {
         fail(ErrorCode::Usage,
              "{} calibration windows of {} tokens are wanted, expected at most {} tokens together; "
-             "use a smaller --nsamples or --seqlen",
-             spec.n_samples, spec.seqlen, kCalibrationTokens);
+             "use a smaller {} or {}",
+             spec.n_samples, spec.seqlen, kCalibrationTokens, kSamples, kSeqlen);
     }
     const bool first = spec.windows == CalibrationWindows::First;
     const int64_t needed = first ? spec.n_samples * spec.seqlen : spec.seqlen + 1;
     if (n_tokens >= needed) return;
     fail(ErrorCode::Usage,
          "the calibration text has {} tokens, expected at least {} for {} {} windows of {}; give a "
-         "longer text or a smaller --nsamples or --seqlen",
-         n_tokens, needed, spec.n_samples, first ? "consecutive" : "random", spec.seqlen);
+         "longer text or a smaller {} or {}",
+         n_tokens, needed, spec.n_samples, first ? "consecutive" : "random", spec.seqlen, kSamples,
+         kSeqlen);
 }
 
 std::vector<int64_t> window_starts(int64_t n_tokens, const CalibrationSpec& spec, uint32_t seed) {

@@ -102,7 +102,8 @@ TEST_F(Smoothed, WithoutTextIsAUsageError) {
         FAIL() << "no error";
     } catch (const Error& error) {
         EXPECT_EQ(error.code(), ErrorCode::Usage);
-        EXPECT_NE(std::string(error.what()).find("--calib"), std::string::npos) << error.what();
+        EXPECT_NE(std::string(error.what()).find("`calibration_text`"), std::string::npos)
+            << error.what();
     }
     EXPECT_TRUE(left_behind().empty());
 }

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "core/host_memory.h"
+#include "core/setting.h"
 #include "core/thread_pool.h"
 #include "folder/stored_names.h"
 #include "io/output_folder.h"
@@ -127,8 +128,9 @@ void check_unquantized(const folder::SourceModel& source) {
 
 void check_windows(const JobShape& shape, const folder::SourceModel& source) {
     if (!shape.calibrated || shape.seqlen <= source.config().max_positions) return;
-    fail(ErrorCode::Usage, "--seqlen is {}, and {} is made for at most {} tokens", shape.seqlen,
-         source.folder(), source.config().max_positions);
+    fail(ErrorCode::Usage, "{} is {}, and {} is made for at most {} tokens",
+         Setting{"calibration.seqlen"}, shape.seqlen, source.folder(),
+         source.config().max_positions);
 }
 
 // Tokenizers may know more tokens than the model has rows for.
@@ -194,8 +196,8 @@ void check_limits(const std::string& out, const Bytes& bytes, Problems& problems
     if (limit.rlim_cur >= static_cast<rlim_t>(bytes.largest_file)) return;
     problems.add(ErrorCode::Io,
                  "the largest file of {} will have {} bytes, and this process may write files of "
-                 "at most {}; raise ulimit -f or give a smaller --shard-size",
-                 out, bytes.largest_file, limit.rlim_cur);
+                 "at most {}; raise ulimit -f or give a smaller {}",
+                 out, bytes.largest_file, limit.rlim_cur, Setting{"shard_bytes"});
 }
 
 // The weights as they are stored and the cache, and what the program itself holds.

@@ -153,7 +153,7 @@ TEST_F(JobPlanTest, PlacesThatCannotBeUsedAreProblems) {
     write({});
     const QuantizeOptions options = with_recipe("quarot-rtn");
     fs::create_directory(out);
-    expect_problem(options, ErrorCode::Usage, {out, "--overwrite"});
+    expect_problem(options, ErrorCode::Usage, {out, "`overwrite`"});
     const SourceModel source = SourceModel::open(in);
     const auto first_problem = [&](const std::string& place, const std::string& work) {
         QuantizeOptions there = options;
@@ -191,7 +191,7 @@ TEST_F(JobPlanTest, FinishedLayersAreFoundAndDeducted) {
     const JobPlan refused = looked_at(options);
     ASSERT_EQ(refused.problems.size(), 1u) << "as quantize refuses";
     EXPECT_EQ(refused.problems.front().code, ErrorCode::Usage);
-    EXPECT_NE(refused.problems.front().sentence.find("--resume"), std::string::npos);
+    EXPECT_NE(refused.problems.front().sentence.find("`resume`"), std::string::npos);
 
     QuantizeOptions resumed = options;
     resumed.resume = true;

@@ -16,6 +16,7 @@
 #include "core/check.h"
 #include "core/error.h"
 #include "core/log.h"
+#include "core/setting.h"
 #include "io/file.h"
 #include "io/file_names.h"
 #include "io/hash.h"
@@ -32,6 +33,7 @@ constexpr int64_t kJobBytes = int64_t{1} << 20;
 constexpr const char* kJournalFile = "journal.jsonl";
 constexpr const char* kResultFile = "result.sha256";  // of the result's provenance file
 constexpr const char* kSchema = "quarot.job/1";
+constexpr Setting kResume{"resume"};
 constexpr std::string_view kPart = ".part";  // ends the name of a file that is being written
 
 [[noreturn]] void fail_io(const char* doing, const std::string& path, std::error_code error) {
@@ -121,8 +123,8 @@ std::string first_difference(const io::Json& then, const io::Json& now, const st
 
 [[noreturn]] void fail_foreign(const std::string& path, const std::string& why) {
     fail(ErrorCode::Usage,
-         "{} is not a work folder of quarot quantize: {}; choose another --work-dir or remove it",
-         path, why);
+         "{} is not a work folder of quarot quantize: {}; choose another {} or remove it", path,
+         why, Setting{"work_folder"});
 }
 
 // What job.json holds; empty if there is none and nothing foreign either.
@@ -153,15 +155,15 @@ void require_same_job(const std::string& path, const io::Json& stored, const io:
     const std::string difference = first_difference(stored, wanted, "");
     if (!difference.empty()) {
         fail(ErrorCode::Usage,
-             "{} holds work that was begun with {}; repeat the same command with --resume to go on "
-             "with it, or remove the folder",
-             path, difference);
+             "{} holds work that was begun with {}; repeat the same job with {} to go on with it, "
+             "or remove the folder",
+             path, difference, kResume);
     }
     if (resume) return;
     fail(ErrorCode::Usage,
-         "{} holds {} finished layers of an earlier run; give --resume to go on with them, or "
-         "remove the folder",
-         path, n_finished);
+         "{} holds {} finished layers of an earlier run; give {} to go on with them, or remove the "
+         "folder",
+         path, n_finished, kResume);
 }
 
 void make_folder(const std::string& path) {
@@ -298,9 +300,8 @@ std::vector<NamedTensor> WorkFolder::read_layer(int64_t layer) const {
     QUAROT_CHECK(layer >= 0 && layer < finished_layers());
     if (!is_intact(layer)) {
         fail(ErrorCode::Io,
-             "{} is missing or was changed since it was written; run again with --resume to make "
-             "it anew",
-             layer_path(layer));
+             "{} is missing or was changed since it was written; run again with {} to make it anew",
+             layer_path(layer), kResume);
     }
     return read_layer_file(layer_path(layer));
 }

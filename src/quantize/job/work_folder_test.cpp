@@ -230,7 +230,7 @@ TEST_F(WorkFolderTest, AJobKilledBeforeItsFirstLayerHoldsNobodyUp) {
 
 TEST_F(WorkFolderTest, FinishedLayersAreNotThrownAwayWithoutResume) {
     finish(2);
-    expect_error(ErrorCode::Usage, {path, "2 finished layers", "--resume"},
+    expect_error(ErrorCode::Usage, {path, "2 finished layers", "`resume`"},
                  [&] { const WorkFolder work(path, a_job(), false); });
     EXPECT_EQ(resumed(), 2);
 }
@@ -289,7 +289,7 @@ TEST_F(WorkFolderTest, ALayerThatChangesWhileTheJobRunsIsAnIoError) {
     WorkFolder work(path, a_job(), false);
     work.finish_layer(tensors_of(0), report_of(0));
     flip(layer_file(0), read(layer_file(0)).size() - 3);
-    expect_error(ErrorCode::Io, {layer_file(0), "--resume"}, [&] { work.read_layer(0); });
+    expect_error(ErrorCode::Io, {layer_file(0), "`resume`"}, [&] { work.read_layer(0); });
 }
 
 TEST_F(WorkFolderTest, APlaceThatCannotHoldItIsAnIoError) {

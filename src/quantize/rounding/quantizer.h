@@ -46,7 +46,7 @@ class PreparedQuantizer {
 };
 
 struct Quantizer {
-    std::string_view name;  // --method
+    std::string_view name;  // as WeightFormat::method has it
     bool needs_calibration = false;
     // Deterministic for any number of threads in the pool. The Hessian is not needed after.
     // Error{Numeric} naming the site for one that cannot be used.
