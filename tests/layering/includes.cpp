@@ -1,28 +1,17 @@
 #include "layering/includes.h"
 
-#include <algorithm>
-#include <filesystem>
-#include <fstream>
-#include <set>
 #include <sstream>
+#include <utility>
+
+#include "layering/sources.h"
 
 namespace quarot::test {
 
 namespace {
 
-namespace fs = std::filesystem;
-
-const std::set<std::string> kSources = {".h", ".cpp", ".inc", ".cu", ".cuh"};
-
 std::string first_component(const std::string& path) {
     const size_t slash = path.find('/');
     return slash == std::string::npos ? "" : path.substr(0, slash);
-}
-
-std::string read_file(const fs::path& path) {
-    std::ostringstream text;
-    text << std::ifstream(path, std::ios::binary).rdbuf();
-    return text.str();
 }
 
 }  // namespace
@@ -59,16 +48,9 @@ std::vector<Include> includes_of(std::string_view text, const std::string& file)
 }
 
 std::vector<Include> includes_under(const std::string& root, const std::string& folder) {
-    std::vector<fs::path> paths;
-    for (const auto& entry : fs::recursive_directory_iterator(fs::path(root) / folder)) {
-        const std::string extension = entry.path().extension().string();
-        if (kSources.contains(extension)) paths.push_back(entry.path());
-    }
-    std::sort(paths.begin(), paths.end());
     std::vector<Include> found;
-    for (const fs::path& path : paths) {
-        for (Include& include :
-             includes_of(read_file(path), fs::relative(path, root).generic_string())) {
+    for (const Source& source : sources_under(root, folder)) {
+        for (Include& include : includes_of(source.text, source.file)) {
             found.push_back(std::move(include));
         }
     }
