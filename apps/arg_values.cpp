@@ -25,7 +25,7 @@ namespace {
 }
 
 template <typename Number>
-std::optional<Number> parse_whole(std::string_view text) {
+std::optional<Number> parse_number(std::string_view text) {
     Number value{};
     const char* end = text.data() + text.size();
     const auto result = std::from_chars(text.data(), end, value);
@@ -36,7 +36,7 @@ std::optional<Number> parse_whole(std::string_view text) {
 }  // namespace
 
 int64_t as_integer(const Given& given, int64_t min, int64_t max) {
-    const auto value = parse_whole<int64_t>(given.value);
+    const auto value = parse_number<int64_t>(given.value);
     if (!value || *value < min || *value > max) {
         const std::string_view text = given.value;
         const bool too_large =
@@ -61,7 +61,7 @@ std::vector<int64_t> as_integers(const Given& given, int64_t min, int64_t max) {
 }
 
 float as_number(const Given& given, float min, float max, bool above_min) {
-    const auto value = parse_whole<float>(given.value);
+    const auto value = parse_number<float>(given.value);
     const bool fits = value && std::isfinite(*value) && *value <= max &&
                       (above_min ? *value > min : *value >= min);
     if (!fits) {
@@ -87,16 +87,19 @@ std::string as_choice(const Given& given, const std::vector<std::string>& choice
     return given.value;
 }
 
-int as_bits(const Given& given) {
-    const auto value = parse_whole<int>(given.value);
-    if (!value || ((*value < 2 || *value > 8) && *value != 16)) {
-        refuse(given, "2 to 8, or 16 for not quantized");
+SettingValue as_setting(const Given& given, const SettingField& field) {
+    const SettingValue like = field.get({});
+    if (std::holds_alternative<bool>(like)) return as_switch(given);
+    std::optional<SettingValue> value;
+    if (std::holds_alternative<int64_t>(like)) {
+        value = parse_number<int64_t>(given.value);
+    } else if (std::holds_alternative<double>(like)) {
+        value = parse_number<double>(given.value);
+    } else {
+        value = given.value;
     }
+    if (!value || !field.fits(*value)) refuse(given, field.expected());
     return *value;
-}
-
-float as_clip(const Given& given) {
-    return as_number(given, 0.0f, 1.0f, true);
 }
 
 int64_t as_byte_count(const Given& given) {
@@ -108,7 +111,7 @@ int64_t as_byte_count(const Given& given) {
         unit = int64_t{1} << (10 * (letter + 1));
         digits.remove_suffix(1);
     }
-    const auto count = parse_whole<int64_t>(digits);
+    const auto count = parse_number<int64_t>(digits);
     const auto bytes = count ? checked_mul(*count, unit) : std::nullopt;
     if (!bytes || *bytes < 1) refuse(given, "a size in bytes such as 500M or 5G");
     return *bytes;
@@ -119,7 +122,7 @@ std::vector<int32_t> as_ids(const Given& given) {
     const std::string_view text = given.value;
     for (size_t start = 0; start <= text.size();) {
         const size_t comma = std::min(text.find(',', start), text.size());
-        const auto id = parse_whole<int32_t>(text.substr(start, comma - start));
+        const auto id = parse_number<int32_t>(text.substr(start, comma - start));
         if (!id || *id < 0) refuse(given, "token ids such as 1,2,3");
         ids.push_back(*id);
         start = comma + 1;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "apps/given.h"
+#include "recipe/settings.h"
 
 namespace quarot::apps {
 
@@ -17,8 +18,8 @@ std::vector<int64_t> as_integers(const Given& given, int64_t min, int64_t max);
 float as_number(const Given& given, float min, float max, bool above_min = false);
 bool as_switch(const Given& given);  // true, false, 1, 0, on, off, yes, no
 std::string as_choice(const Given& given, const std::vector<std::string>& choices);
-int as_bits(const Given& given);                  // 2 to 8, or 16: not quantized
-float as_clip(const Given& given);                // in (0, 1]
+// A value that the setting may have, of its type.
+SettingValue as_setting(const Given& given, const SettingField& field);
 int64_t as_byte_count(const Given& given);        // "500M", "5G", "1000000"; units of 1024
 std::vector<int32_t> as_ids(const Given& given);  // "1,2,3"
 

@@ -39,7 +39,7 @@ model::Weights weights_of_folder(const BenchFlags& flags, const bench::CacheSize
     QUAROT_CHECK(changes.has_value());
     const folder::SourceModel source = folder::SourceModel::open(flags.model);
     require_positions(source, "the longest test", cache.n_positions);
-    log_run(backend, overridden(source.recipe(), *changes));
+    log_run(backend, with_changes(source.recipe(), *changes));
     model::Weights weights = folder::load_weights(source, *changes, cache.n_positions, backend);
     const MemoryNeed need = bench::memory_need(weights.config, weights.recipe, cache, backend);
     require_host_bytes({.kv_cache = need.kv_cache}, backend.available_bytes(),

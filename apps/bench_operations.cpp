@@ -45,7 +45,7 @@ Subject subject_of(const BenchFlags& flags) {
         subject.config = bench::shape_of(flags.shape);
     }
     const auto changes = flags.recipe.run_time_changes();
-    subject.recipe = flags.shape.empty() && changes ? overridden(subject.recipe, *changes)
+    subject.recipe = flags.shape.empty() && changes ? with_changes(subject.recipe, *changes)
                                                     : flags.recipe.resolve(true);
     const int64_t n_layers = flags.n_layers.value_or(std::min(kLayers, subject.config.n_layers));
     subject.config = cut_shape(subject.config, n_layers, flags.subject());

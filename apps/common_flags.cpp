@@ -6,11 +6,11 @@
 
 #include "apps/arg_values.h"
 #include "apps/flag_names.h"
+#include "apps/setting_flags.h"
 #include "core/error.h"
 #include "core/process.h"
 #include "core/progress.h"
 #include "core/thread_pool.h"
-#include "folder/load_weights.h"
 #include "io/input_text.h"
 #include "io/text.h"
 
@@ -88,16 +88,6 @@ void refuse_hub_name(const std::string& folder) {
          name, name, name.substr(name.find('/') + 1));
 }
 
-void add_k_bias_flag(Args& args, std::optional<KeyBiasUse>& use) {
-    args.add({"--k-bias", "HOW",
-              "where keys have a bias: keep caches them with it, subtract without (it is added "
-              "when they are read) [subtract]",
-              [&use](const Given& g) {
-                  use = g.value == "keep" ? KeyBiasUse::Keep : KeyBiasUse::Subtract;
-              }})
-        .choices = {"keep", "subtract"};
-}
-
 void ActivationFlags::declare(Args& args) {
     args.add(
         {"--w-bits", "N", "",
@@ -107,31 +97,7 @@ void ActivationFlags::declare(Args& args) {
                   g.source);
          },
          Shown::Hidden});
-    args.add({"--a-bits", "N", "quantize activations to N bits instead of what the folder says",
-              [this](const Given& g) { given_.a_bits = as_bits(g); }});
-    args.add({"--k-bits", "N", "bits of K in the cache, likewise",
-              [this](const Given& g) { given_.k_bits = as_bits(g); }});
-    args.add(
-        {"--v-bits", "N", "bits of V", [this](const Given& g) { given_.v_bits = as_bits(g); }});
-    args.add({"--kv-bits", "N", "bits of both", [this](const Given& g) { kv_bits_ = as_bits(g); }});
-    args.add({"--a-clip", "R", "clip ratio of activations, in (0, 1]",
-              [this](const Given& g) { given_.a_clip = as_clip(g); }});
-    args.add({"--k-clip", "R", "clip ratio of K",
-              [this](const Given& g) { given_.k_clip = as_clip(g); }});
-    args.add({"--v-clip", "R", "clip ratio of V",
-              [this](const Given& g) { given_.v_clip = as_clip(g); }});
-    args.add({"--kv-clip", "R", "clip ratio of both",
-              [this](const Given& g) { kv_clip_ = as_clip(g); }});
-    add_k_bias_flag(args, given_.k_bias);
-}
-
-folder::ActivationOverrides ActivationFlags::overrides() const {
-    folder::ActivationOverrides all = given_;
-    if (!all.k_bits) all.k_bits = kv_bits_;
-    if (!all.v_bits) all.v_bits = kv_bits_;
-    if (!all.k_clip) all.k_clip = kv_clip_;
-    if (!all.v_clip) all.v_clip = kv_clip_;
-    return all;
+    add_setting_flags(args, SettingsShown::AtRunTime, changes);
 }
 
 void add_bos_flag(Args& args, tokenizer::AddBos& bos) {

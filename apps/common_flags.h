@@ -6,9 +6,8 @@
 #include <string>
 
 #include "apps/args.h"
-#include "folder/load_weights.h"
 #include "kernels/backend.h"
-#include "model/weights.h"
+#include "recipe/settings.h"
 #include "tokenizer/tokenizer.h"
 
 namespace quarot::apps {
@@ -41,18 +40,10 @@ void require_model(const std::string& model);
 // Error{NotFound} that says how to download it, if this is no folder but like "owner/model".
 void refuse_hub_name(const std::string& folder);
 
-// --k-bias.
-void add_k_bias_flag(Args& args, std::optional<KeyBiasUse>& use);
-
 // --a-bits, --k-clip and so on for a folder as it is.
 struct ActivationFlags {
+    SettingChanges changes;
     void declare(Args& args);
-    folder::ActivationOverrides overrides() const;
-
-  private:
-    folder::ActivationOverrides given_;
-    std::optional<int> kv_bits_;
-    std::optional<float> kv_clip_;
 };
 
 void add_bos_flag(Args& args, tokenizer::AddBos& bos);

@@ -115,7 +115,7 @@ int64_t fitting_context(const folder::SourceModel& source, const GenerateFlags& 
                         int64_t n_prompt, int64_t context, const kernels::Backend& backend) {
     if (flags.n_tokens || flags.context) return context;
     const int64_t fitting =
-        folder::fitting_positions(source, flags.activations.overrides(), context, backend);
+        folder::fitting_positions(source, flags.activations.changes, context, backend);
     if (fitting >= context || n_prompt >= context) return context;
     const int64_t taken = std::max(fitting, n_prompt + 1);
     log_info("a context of {} tokens of {}, which is what memory has room for", taken, context);
@@ -263,11 +263,11 @@ void work(const GenerateFlags& flags) {
 
     const auto backend = flags.machine.make_backend();
     const int64_t context = fitting_context(source, flags, n_prompt, longest, *backend);
-    const folder::ActivationOverrides overrides = flags.activations.overrides();
+    const SettingChanges& changes = flags.activations.changes;
     const std::string& proposed = sampling.from_folder;
-    log_run(*backend, overridden(source.recipe(), overrides),
+    log_run(*backend, with_changes(source.recipe(), changes),
             proposed.empty() ? "" : proposed + " from generation_config.json");
-    const model::Weights weights = folder::load_weights(source, overrides, context, *backend);
+    const model::Weights weights = folder::load_weights(source, changes, context, *backend);
     runtime::Engine engine(weights, *backend, {.context = context});
 
     runtime::GenerateOptions options;

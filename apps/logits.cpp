@@ -133,9 +133,9 @@ void work(const LogitsFlags& flags) {
     const auto n_tokens = static_cast<int64_t>(ids.size());
     require_positions(source, "the prompt", n_tokens);
     const auto backend = flags.machine.make_backend();
-    const folder::ActivationOverrides overrides = flags.activations.overrides();
-    log_run(*backend, overridden(source.recipe(), overrides));
-    const model::Weights weights = folder::load_weights(source, overrides, n_tokens, *backend);
+    const SettingChanges& changes = flags.activations.changes;
+    log_run(*backend, with_changes(source.recipe(), changes));
+    const model::Weights weights = folder::load_weights(source, changes, n_tokens, *backend);
     runtime::Engine engine(weights, *backend, {.context = n_tokens});
     write_file(engine, ids, flags.out);
 

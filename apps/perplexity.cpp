@@ -105,13 +105,13 @@ Run measure(const PerplexityFlags& flags) {
     require_vocabulary(source, ids);
 
     const auto backend = flags.machine.make_backend();
-    const folder::ActivationOverrides overrides = flags.activations.overrides();
-    Run run{.recipe = overridden(source.recipe(), overrides),
+    const SettingChanges& changes = flags.activations.changes;
+    Run run{.recipe = with_changes(source.recipe(), changes),
             .bits_per_weight = source.bits_per_weight(),
             .backend = backend->info(),
             .text_digest = io::sha256_of_text(text)};
     log_run(*backend, run.recipe);
-    const model::Weights weights = folder::load_weights(source, overrides, seqlen, *backend);
+    const model::Weights weights = folder::load_weights(source, changes, seqlen, *backend);
     runtime::Engine engine(weights, *backend, {.context = seqlen});
     std::unique_ptr<model::Weights> base_weights;
     std::unique_ptr<runtime::Engine> base_engine;

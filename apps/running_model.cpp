@@ -2,40 +2,25 @@
 #include "apps/running_model.h"
 
 #include <algorithm>
-#include <string_view>
 #include <vector>
 
 #include "core/error.h"
 #include "core/log.h"
-#include "folder/load_weights.h"
 #include "folder/recipe_json.h"
+#include "recipe/settings.h"
 
 namespace quarot::apps {
 
 namespace {
 
-struct SwitchFlag {
-    std::string_view change;  // key=value in a recipe's JSON
-    std::string_view flag;
-};
-
-constexpr SwitchFlag kSwitches[] = {{"weights.symmetric=false", "--w-asym"},
-                                    {"weights.clip_search=false", "--no-w-clip-search"},
-                                    {"weights.clip_search=true", "--w-clip-search"},
-                                    {"weights.act_order=true", "--act-order"},
-                                    {"activations.symmetric=false", "--a-asym"}};
-
-// As it would be given on a command line; what has no flag stands as key=value.
+// As it would be given on a command line; what has no flag is key=value.
 std::string as_flag(const folder::ChangedSetting& change) {
     std::string value = change.value;
     std::erase(value, '"');
-    const std::string changed = change.key + "=" + value;
-    for (const SwitchFlag& known : kSwitches) {
-        if (changed == known.change) return std::string(known.flag);
-    }
-    const std::string flag = flag_of(change.key);
-    const bool is_switch = value == "true" || value == "false";
-    return flag.empty() || is_switch ? changed : fmt::format("{} {}", flag, value);
+    const SettingHelp& help = recipe_setting(change.key).help;
+    const std::string_view word = value == "false" ? help.off : help.word;
+    if (word.empty() || value == "null") return change.key + "=" + value;
+    return help.value.empty() ? fmt::format("--{}", word) : fmt::format("--{} {}", word, value);
 }
 
 // "w4a8kv4", or "w4a8kv4, with --dtype bf16".
@@ -77,17 +62,6 @@ std::string describe(const Recipe& recipe) {
 
 std::string describe_threads(int n_threads) {
     return fmt::format("{} thread{}", n_threads, n_threads == 1 ? "" : "s");
-}
-
-Recipe overridden(Recipe recipe, const folder::ActivationOverrides& overrides) {
-    recipe.activations.bits = overrides.a_bits.value_or(recipe.activations.bits);
-    recipe.activations.clip = overrides.a_clip.value_or(recipe.activations.clip);
-    recipe.k.bits = overrides.k_bits.value_or(recipe.k.bits);
-    recipe.k.clip = overrides.k_clip.value_or(recipe.k.clip);
-    recipe.k_bias = overrides.k_bias.value_or(recipe.k_bias);
-    recipe.v.bits = overrides.v_bits.value_or(recipe.v.bits);
-    recipe.v.clip = overrides.v_clip.value_or(recipe.v.clip);
-    return recipe;
 }
 
 void log_run(const kernels::Backend& backend, const Recipe& recipe, const std::string& more) {

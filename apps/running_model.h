@@ -5,9 +5,8 @@
 #include <span>
 #include <string>
 
-#include "folder/load_weights.h"
+#include "folder/source_model.h"
 #include "kernels/backend.h"
-#include "model/weights.h"
 
 namespace quarot::apps {
 
@@ -18,8 +17,6 @@ std::string describe(const Recipe& recipe);
 void require_vocabulary(const folder::SourceModel& source, std::span<const int32_t> ids);
 
 std::string describe_threads(int n_threads);  // "1 thread", "2 threads"
-// The recipe with what the run-time flags change.
-Recipe overridden(Recipe recipe, const folder::ActivationOverrides& overrides);
 
 // Says on stderr which backend, tier, threads and recipe a run uses, and `more` if there is any.
 void log_run(const kernels::Backend& backend, const Recipe& recipe, const std::string& more = {});

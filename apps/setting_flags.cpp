@@ -1,9 +1,15 @@
 #include "apps/setting_flags.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
+#include "apps/arg_values.h"
+#include "apps/flag_names.h"
 #include "core/setting.h"
+#include "quantize/rounding/quantizer.h"
 
 namespace quarot::apps {
 
@@ -14,34 +20,11 @@ struct SettingFlag {
     std::string_view flag;
 };
 
+// Besides those of recipe_settings().
 constexpr SettingFlag kFlags[] = {
-    // Of a recipe.
-    {"weights.method", "--method"},
-    {"weights.bits", "--w-bits"},
-    {"weights.group_size", "--group-size"},
-    {"weights.damp", "--damp"},
-    {"weights.group_scales", "--group-scales"},
-    {"activations.bits", "--a-bits"},
-    {"activations.group_size", "--a-group-size"},
-    {"activations.clip", "--a-clip"},
-    {"activations.symmetric", "--a-asym"},
-    {"activations.zero_point", "--a-zero"},
-    {"k.bits", "--k-bits"},
-    {"k.clip", "--k-clip"},
-    {"k_bias", "--k-bias"},
-    {"v.bits", "--v-bits"},
-    {"v.clip", "--v-clip"},
-    {"down_bits", "--down-bits"},
-    {"head_bits", "--head-bits"},
-    {"storage", "--dtype"},
-    {"rotation.residual", "--rotate"},
-    {"rotation.online_dtype", "--hadamard-dtype"},
-    {"calibration.nsamples", "--nsamples"},
-    {"calibration.seqlen", "--seqlen"},
-    {"calibration.activations", "--calib-activations"},
-    {"smoothing.alpha", "--smooth-alpha"},
     // Of a job.
     {"recipe", "--recipe"},
+    {"rotation.residual", "--rotate"},
     {"calibration_text", "--calib"},
     {"text_format", "--text-format"},
     {"overwrite", "--overwrite"},
@@ -62,9 +45,60 @@ constexpr SettingFlag kFlags[] = {
     {"repetition_penalty", "--repetition-penalty"},
 };
 
+std::string names_of(const SettingHelp& help) {
+    if (help.word.empty()) return fmt::format("--{}", help.off);
+    return fmt::format("--{}{}{}", help.word, help.off.empty() ? "" : ",!--", help.off);
+}
+
+void add_flag(Args& args, const RecipeSetting& setting, SettingChanges& to) {
+    const auto set = [&setting, &to](const Given& given) {
+        const bool turns_off = setting.help.word.empty();
+        to[std::string(setting.key)] =
+            turns_off ? !as_switch(given) : as_setting(given, setting.field);
+    };
+    const SettingHelp& help = setting.help;
+    Flag& flag = args.add({names_of(help), std::string(help.value), std::string(help.text), set,
+                           help.main ? Shown::First : Shown::Full});
+    flag.choices.assign(setting.field.words.begin(), setting.field.words.end());
+    if (setting.key == "weights.method") flag.choices = quantize::quantizer_names();
+}
+
+// One flag for K and V, which those for one of them beat since they are declared behind it.
+void add_cache_flag(Args& args, const std::string& what, Flag flag, SettingChanges& to) {
+    flag.set = [what, &to](const Given& given) {
+        to["k." + what] = as_setting(given, recipe_setting("k." + what).field);
+        to["v." + what] = to["k." + what];
+    };
+    args.add(std::move(flag));
+}
+
+void add_cache_flags(Args& args, SettingChanges& to) {
+    add_cache_flag(args, "bits",
+                   {.names = "--kv-bits",
+                    .value = "N",
+                    .help = "bits of K and V in the cache",
+                    .shown = Shown::First},
+                   to);
+    add_cache_flag(args, "clip",
+                   {.names = "--kv-clip", .value = "R", .help = "clip ratio of K and V"}, to);
+}
+
 }  // namespace
 
+void add_setting_flags(Args& args, SettingsShown which, SettingChanges& to) {
+    for (const RecipeSetting& setting : recipe_settings()) {
+        const bool has_flag = !setting.help.text.empty();
+        if (!has_flag || (which == SettingsShown::AtRunTime && !setting.at_run_time)) continue;
+        if (setting.key == "k.bits") add_cache_flags(args, to);
+        add_flag(args, setting, to);
+    }
+}
+
 std::string flag_of(std::string_view setting) {
+    for (const RecipeSetting& known : recipe_settings()) {
+        if (known.key == setting && !known.help.text.empty())
+            return long_name(names_of(known.help));
+    }
     const auto known = std::find_if(std::begin(kFlags), std::end(kFlags),
                                     [&](const SettingFlag& f) { return f.setting == setting; });
     return known == std::end(kFlags) ? "" : std::string(known->flag);

@@ -1,10 +1,18 @@
-// The flags by which the program sets what the library calls by other names.
+// The flags by which people change settings that the library calls by other names.
 #pragma once
 
 #include <string>
 #include <string_view>
 
+#include "apps/args.h"
+#include "recipe/settings.h"
+
 namespace quarot::apps {
+
+enum class SettingsShown { All, AtRunTime };  // of a recipe, or what a folder may run with
+
+// A flag for each setting of a recipe that people change; `to` receives what was given.
+void add_setting_flags(Args& args, SettingsShown which, SettingChanges& to);
 
 // "--w-bits" of "weights.bits"; empty for a setting that no flag changes.
 std::string flag_of(std::string_view setting);

@@ -10,6 +10,7 @@
 #include "folder/source_model.h"
 #include "quantize/calibration/calibration_windows.h"
 #include "quantize/quantize_model.h"
+#include "recipe/settings.h"
 #include "tokenizer/tokenizer.h"
 
 namespace quarot {
@@ -40,7 +41,7 @@ Recipe recipe_of(const QuantizeOptions& options) {
     set(recipe.k.clip, options.kv_clip);
     set(recipe.v.clip, options.kv_clip);
     if (options.rotation) set_rotation(recipe, *options.rotation);
-    if (options.dtype) set_storage(recipe, *options.dtype);
+    if (options.dtype) recipe = with_changes(recipe, {{"storage", *options.dtype}});
     set(recipe.rotation.seed, options.seed);
     set(recipe.calibration.n_samples, options.calibration_windows);
     set(recipe.calibration.seqlen, options.window_tokens);

@@ -5,13 +5,13 @@
 #include <string_view>
 #include <utility>
 
+#include "core/check.h"
 #include "core/checked_math.h"
 #include "core/error.h"
 #include "core/host_memory.h"
 #include "core/log.h"
 #include "core/process.h"
 #include "core/progress.h"
-#include "core/setting.h"
 #include "folder/memory_need.h"
 #include "folder/stored_names.h"
 #include "model/role_formats.h"
@@ -24,33 +24,10 @@ namespace {
 
 using kernels::Backend;
 
-void override_width(std::string_view key, std::optional<int> wanted, int& bits) {
-    if (!wanted) return;
-    if (!is_width(*wanted)) {
-        fail(ErrorCode::Usage, "{} is {}, expected 2 to 8, or 16 for not quantized", Setting{key},
-             *wanted);
-    }
-    bits = *wanted;
-}
-
-void override_clip(std::string_view key, std::optional<float> wanted, float& clip) {
-    if (!wanted) return;
-    if (!is_clip(*wanted)) {
-        fail(ErrorCode::Usage, "{} is {}, expected a ratio above 0 and at most 1", Setting{key},
-             *wanted);
-    }
-    clip = *wanted;
-}
-
-Recipe overridden(Recipe recipe, const ActivationOverrides& overrides) {
-    override_width("activations.bits", overrides.a_bits, recipe.activations.bits);
-    override_width("k.bits", overrides.k_bits, recipe.k.bits);
-    override_width("v.bits", overrides.v_bits, recipe.v.bits);
-    recipe.k_bias = overrides.k_bias.value_or(recipe.k_bias);
-    override_clip("activations.clip", overrides.a_clip, recipe.activations.clip);
-    override_clip("k.clip", overrides.k_clip, recipe.k.clip);
-    override_clip("v.clip", overrides.v_clip, recipe.v.clip);
-    return recipe;
+Recipe as_it_runs(const SourceModel& source, const SettingChanges& changes) {
+    for (const auto& [key, value] : changes)
+        QUAROT_CHECK(recipe_setting(key).at_run_time, "{}", key);
+    return with_changes(source.recipe(), changes);
 }
 
 // Memory is left for what others take meanwhile.
@@ -198,14 +175,14 @@ class Loader {
 
 }  // namespace
 
-model::Weights load_weights(const SourceModel& source, const ActivationOverrides& overrides,
+model::Weights load_weights(const SourceModel& source, const SettingChanges& changes,
                             int64_t n_positions, Backend& backend, const model::Shard& shard) {
     const model::ModelConfig& config = source.config();
     if (n_positions < 1 || n_positions > config.max_positions) {
         fail(ErrorCode::Usage, "a context of {} tokens is wanted, and {} is made for 1 to {}",
              n_positions, source.folder(), config.max_positions);
     }
-    const Recipe recipe = overridden(source.recipe(), overrides);
+    const Recipe recipe = as_it_runs(source, changes);
     check_shard(recipe, config, shard, source.folder());
     // Before the first allocation whose size the files or a flag decide.
     require_host_bytes(memory_need(source, recipe, n_positions, shard, backend),
@@ -226,11 +203,11 @@ model::Weights load_weights(const SourceModel& source, const ActivationOverrides
     return weights;
 }
 
-int64_t fitting_positions(const SourceModel& source, const ActivationOverrides& overrides,
-                          int64_t wanted, const Backend& backend, const model::Shard& shard) {
+int64_t fitting_positions(const SourceModel& source, const SettingChanges& changes, int64_t wanted,
+                          const Backend& backend, const model::Shard& shard) {
     const std::optional<int64_t> available = backend.available_bytes();
     if (!available) return wanted;
-    const Recipe recipe = overridden(source.recipe(), overrides);
+    const Recipe recipe = as_it_runs(source, changes);
     const auto fit = [&](int64_t n_positions) {
         return fits(memory_need(source, recipe, n_positions, shard, backend), *available);
     };

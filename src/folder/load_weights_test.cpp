@@ -111,11 +111,11 @@ class RememberingBackend final : public kernels::Backend {
 
 class LoadWeightsTest : public testing::Test {
   protected:
-    model::Weights load(const TinyModel& model, const ActivationOverrides& overrides = {},
+    model::Weights load(const TinyModel& model, const SettingChanges& changes = {},
                         int64_t n_positions = 16) {
         const std::string folder = directory_ / std::to_string(n_folders_++);
         test::write_model(model, folder);
-        return load_weights(SourceModel::open(folder), overrides, n_positions, backend_);
+        return load_weights(SourceModel::open(folder), changes, n_positions, backend_);
     }
 
     std::string message_of(ErrorCode code, const std::function<void()>& action) {
@@ -238,9 +238,12 @@ TEST_F(LoadWeightsTest, QuantizedWeightsKeepTheirWidths) {
 
 TEST_F(LoadWeightsTest, OverridesChangeActivationsAndCacheOnly) {
     const TinyModel model = make_quarot_model({}, named_recipe("quarot-rtn"));
-    const model::Weights weights = load(
-        model,
-        {.a_bits = 8, .k_bits = 3, .v_bits = 16, .a_clip = 0.8f, .k_clip = 1.0f, .v_clip = 0.5f});
+    const model::Weights weights = load(model, {{"activations.bits", 8},
+                                                {"k.bits", 3},
+                                                {"v.bits", 16},
+                                                {"activations.clip", 0.8},
+                                                {"k.clip", 1.0},
+                                                {"v.clip", 0.5}});
     EXPECT_EQ(weights.activation_format(model::LinearRole::Q).bits, 8);
     EXPECT_EQ(weights.activation_format(model::LinearRole::Down).bits, 8);
     EXPECT_EQ(weights.activation_format(model::LinearRole::Q).clip, 0.8f);
@@ -251,15 +254,18 @@ TEST_F(LoadWeightsTest, OverridesChangeActivationsAndCacheOnly) {
     EXPECT_EQ(weights.layers[0].linear(model::LinearRole::Q).bits(), 4);
 }
 
-TEST_F(LoadWeightsTest, OverridesOutOfRangeNameTheirFlag) {
+TEST_F(LoadWeightsTest, ChangesOutOfRangeNameTheirSetting) {
     const TinyModel model = make_tiny_model({});
-    const std::vector<std::pair<ActivationOverrides, std::string>> cases = {
-        {{.a_bits = 1}, "`activations.bits` is 1"}, {{.k_bits = 9}, "`k.bits` is 9"},
-        {{.v_bits = 0}, "`v.bits` is 0"},           {{.a_clip = 0.0f}, "`activations.clip` is 0"},
-        {{.k_clip = -1.0f}, "`k.clip` is -1"},      {{.v_clip = 2.0f}, "`v.clip` is 2"}};
-    for (const auto& [overrides, words] : cases) {
-        const std::string message =
-            message_of(ErrorCode::Usage, [&, &o = overrides] { load(model, o); });
+    const std::vector<std::tuple<std::string, SettingValue, std::string>> cases = {
+        {"activations.bits", 1, "`activations.bits` is 1"},
+        {"k.bits", 9, "`k.bits` is 9"},
+        {"v.bits", 0, "`v.bits` is 0"},
+        {"activations.clip", 0.0, "`activations.clip` is 0"},
+        {"k.clip", -1.0, "`k.clip` is -1"},
+        {"v.clip", 2.0, "`v.clip` is 2"}};
+    for (const auto& [key, value, words] : cases) {
+        const SettingChanges changes = {{key, value}};
+        const std::string message = message_of(ErrorCode::Usage, [&] { load(model, changes); });
         EXPECT_NE(message.find(words), std::string::npos) << message;
     }
 }

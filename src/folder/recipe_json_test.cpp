@@ -149,6 +149,17 @@ TEST(RecipeJson, WritesClipsAsTheyAreSpoken) {
     EXPECT_EQ(to_json(named_recipe("rtn")).at("storage").as_string(), "keep");
 }
 
+TEST(RecipeJson, LeavesOutWhatARecipeDoesNotUse) {
+    Recipe recipe = named_recipe("quik-4b");
+    EXPECT_TRUE(to_json(recipe).at("outliers").contains("by_hidden"));
+    recipe.outliers.by_hidden = false;
+    EXPECT_FALSE(to_json(recipe).at("outliers").contains("by_hidden"));
+    recipe.outliers = {.by_hidden = true};  // of none
+    EXPECT_FALSE(to_json(recipe).contains("outliers"));
+    EXPECT_FALSE(to_json(recipe).contains("smoothing"));
+    EXPECT_TRUE(to_json(named_recipe("smoothquant")).contains("smoothing"));
+}
+
 TEST(RecipeJson, IgnoresUnknownKeys) {
     io::Json json = to_json(named_recipe("w6a6kv6"));
     json.set("later", "news");

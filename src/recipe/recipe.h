@@ -133,17 +133,11 @@ bool rounds_without_text(const std::string& name);
 // these settings, else "custom".
 std::string name_by_settings(const Recipe& recipe);
 
-// Settings by word, as people give them; Error{Usage} for another word.
-void set_rotation(Recipe& recipe, const std::string& how);   // "hadamard", "random" R1, "none"
-void set_storage(Recipe& recipe, const std::string& dtype);  // "keep", "f32", "f16", "bf16"
+// All of the rotation by one word: "hadamard", "random" R1, "none"; Error{Usage} for another.
+void set_rotation(Recipe& recipe, const std::string& how);
 
 // Error{Usage} naming the setting if one is out of range or contradicts another;
 // Error{Unsupported} for settings this version does not have.
 void check_recipe(const Recipe& recipe);
-// The rules that hold for a single setting, whoever asks.
-bool is_width(int64_t bits);          // 2..8 or 16
-bool is_clip(double clip);            // (0, 1]
-bool is_group_size(int64_t size);     // a multiple of 4, not 0
-bool is_outlier_share(double share);  // [0, 0.5]
 
 }  // namespace quarot

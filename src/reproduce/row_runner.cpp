@@ -51,13 +51,12 @@ WeightsFolder read_notes(const std::string& path, const io::Json& json) {
 }
 
 // All that a folder with the same weights may say differently.
-folder::ActivationOverrides overrides_of(const Recipe& recipe) {
-    return {.a_bits = recipe.activations.bits,
-            .k_bits = recipe.k.bits,
-            .v_bits = recipe.v.bits,
-            .a_clip = recipe.activations.clip,
-            .k_clip = recipe.k.clip,
-            .v_clip = recipe.v.clip};
+SettingChanges run_time_settings(const Recipe& recipe) {
+    SettingChanges changes;
+    for (const RecipeSetting& setting : recipe_settings()) {
+        if (setting.at_run_time) changes[std::string(setting.key)] = setting.field.get(recipe);
+    }
+    return changes;
 }
 
 std::optional<int64_t> larger(const std::optional<int64_t>& a, const std::optional<int64_t>& b) {
@@ -112,7 +111,7 @@ Measurement RowRunner::measure(const Recipe& recipe, const WeightsFolder& folder
     result.quantize_seconds = folder.seconds;
     try {
         const model::Weights weights =
-            folder::load_weights(source, overrides_of(recipe), settings_.seqlen, backend_);
+            folder::load_weights(source, run_time_settings(recipe), settings_.seqlen, backend_);
         runtime::Engine engine(weights, backend_, {.context = settings_.seqlen});
         const eval::PerplexityResult run =
             eval::perplexity(engine, nullptr, settings_.ids,

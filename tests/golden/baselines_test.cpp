@@ -246,7 +246,8 @@ TEST(Outliers, AFolderComputesWhatItsWeightsSay) {
         }
         const std::string folder = dir / ("whole-" + recipe.name);
         write_model(whole, folder);
-        const LoadOptions full = {.overrides = {.a_bits = 16, .k_bits = 16, .v_bits = 16}};
+        const LoadOptions full = {
+            .changes = {{"activations.bits", 16}, {"k.bits", 16}, {"v.bits", 16}}};
         const auto expected = logits_of(folder);
         for (const char* device : kBackends) {
             LoadOptions load_options = full;

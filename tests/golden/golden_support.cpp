@@ -49,7 +49,7 @@ LoadedModel load_on(kernels::Backend& backend, const std::string& folder,
     const auto source = folder::SourceModel::open(folder);
     const int64_t context = std::min(options.context, source.config().max_positions);
     loaded.weights = std::make_unique<model::Weights>(
-        folder::load_weights(source, options.overrides, context, backend));
+        folder::load_weights(source, options.changes, context, backend));
     loaded.engine = std::make_unique<runtime::Engine>(
         *loaded.weights, backend,
         runtime::EngineLimits{.context = context, .sequences = options.n_sequences});

@@ -41,7 +41,7 @@ struct LoadOptions {
     DType work = kernels::BackendOptions{}.work;  // cuda only
     int64_t context = 1024;
     int64_t n_sequences = 1;
-    folder::ActivationOverrides overrides;
+    SettingChanges changes;
 };
 
 LoadedModel load(const std::string& folder, const LoadOptions& options = {});

@@ -29,8 +29,8 @@ class KeyBiasGain : public testing::Test {
     }
 
     double perplexity(const std::string& folder, int64_t windows,
-                      const folder::ActivationOverrides& overrides = {}) const {
-        LoadedModel model = load(folder, {.context = kSeqlen, .overrides = overrides});
+                      const SettingChanges& changes = {}) const {
+        LoadedModel model = load(folder, {.context = kSeqlen, .changes = changes});
         return eval::perplexity(*model.engine, nullptr, ids_,
                                 {.seqlen = kSeqlen, .max_windows = windows})
             .perplexity;
@@ -61,7 +61,7 @@ TEST_F(KeyBiasGain, FourBitsThroughoutAreOfUse) {
         quantize::quantize_model(folder_, dir / "w4", {.recipe = recipe, .n_threads = 2});
         found[seed] = perplexity(dir / "w4", 1);
         std::printf("seed %u: %.2f; keys with their bias %.2f\n", seed, found[seed],
-                    perplexity(dir / "w4", 1, {.k_bias = KeyBiasUse::Keep}));
+                    perplexity(dir / "w4", 1, {{"k_bias", "keep"}}));
     }
     std::sort(found.begin(), found.end());
     EXPECT_LE((found[1] + found[2]) / 2.0, 30.0);

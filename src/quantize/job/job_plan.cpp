@@ -252,7 +252,7 @@ JobPlan plan_job(const folder::SourceModel& source, const QuantizeOptions& optio
     Problems problems;
     const bool can_be_meant = problems.attempt([&] {
         check_recipe(recipe);
-        if (recipe.quantizes_weights()) quantizer_named(recipe.weights.method);
+        quantizer_named(recipe.weights.method);
         check_unquantized(source);
         check_groups(recipe, source.config());
     });

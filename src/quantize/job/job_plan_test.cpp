@@ -127,6 +127,9 @@ TEST_F(JobPlanTest, SettingsThatMakeNoSenseAreAProblem) {
     options = with_recipe("quarot-rtn");
     options.recipe.rotation.residual_block = 24;
     expect_problem(options, ErrorCode::Usage, {"24"});
+    options = with_recipe("quarot-rtn");
+    options.recipe.weights.method = "magic";
+    expect_problem(options, ErrorCode::Usage, {"`weights.method` is magic", "rtn, gptq"});
     expect_problem(gptq_options(1, 257), ErrorCode::Usage, {"257", "256"});
 }
 

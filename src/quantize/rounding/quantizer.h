@@ -54,7 +54,8 @@ struct Quantizer {
                                                   const WeightFormat& format, ThreadPool& pool);
 };
 
-// Error{Unsupported} naming the methods there are.
+std::vector<std::string> quantizer_names();
+// Error{Usage} naming the methods there are.
 const Quantizer& quantizer_named(const std::string& method);
 
 // ||W - dequantize(Q)||_F^2 and ||W||_F^2; those of pieces add up.

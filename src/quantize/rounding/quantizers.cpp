@@ -5,6 +5,7 @@
 
 #include "core/check.h"
 #include "core/error.h"
+#include "core/setting.h"
 #include "quantize/rounding/gptq.h"
 #include "quantize/rounding/quantizer.h"
 #include "quantize/rounding/rtn.h"
@@ -17,23 +18,21 @@ constexpr std::array<Quantizer, 2> kQuantizers = {{
     {.name = "gptq", .needs_calibration = true, .prepare = prepare_gptq},
 }};
 
-std::string quantizer_names() {
-    std::string list;
-    for (const auto& quantizer : kQuantizers) {
-        if (!list.empty()) list += ", ";
-        list += quantizer.name;
-    }
-    return list;
-}
-
 }  // namespace
+
+std::vector<std::string> quantizer_names() {
+    std::vector<std::string> names;
+    for (const Quantizer& quantizer : kQuantizers) names.emplace_back(quantizer.name);
+    return names;
+}
 
 const Quantizer& quantizer_named(const std::string& method) {
     for (const auto& quantizer : kQuantizers) {
         if (quantizer.name == method) return quantizer;
     }
-    fail(ErrorCode::Unsupported, "quantization method '{}' is not known, expected one of: {}",
-         method, quantizer_names());
+    std::string list;
+    for (const std::string& name : quantizer_names()) list += (list.empty() ? "" : ", ") + name;
+    fail(ErrorCode::Usage, "{} is {}, expected one of {}", Setting{"weights.method"}, method, list);
 }
 
 SquaredError& SquaredError::operator+=(const SquaredError& other) {

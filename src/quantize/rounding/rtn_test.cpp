@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "core/error.h"
+#include "core/expect_error.h"
 #include "quantize/rounding/clip_search.h"
 #include "quantize/rounding/power_error.h"
 #include "tensor/float_convert.h"
@@ -281,13 +281,8 @@ TEST(Rtn, MoreBitsMeanASmallerRelativeError) {
 
 TEST(Quantizers, UnknownMethodNamesTheKnownOnes) {
     EXPECT_EQ(quantizer_named("rtn").name, "rtn");
-    try {
-        quantizer_named("magic");
-        FAIL();
-    } catch (const Error& error) {
-        EXPECT_EQ(error.code(), ErrorCode::Unsupported);
-        EXPECT_NE(std::string(error.what()).find("rtn"), std::string::npos);
-    }
+    expect_error(ErrorCode::Usage, {"`weights.method` is magic, expected one of rtn, gptq"},
+                 [] { quantizer_named("magic"); });
 }
 
 // ---- the fast error
