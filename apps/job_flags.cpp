@@ -8,7 +8,6 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "eval/perplexity.h"
-#include "folder/source_model.h"
 #include "model/shard.h"
 
 namespace quarot::apps {
@@ -39,24 +38,23 @@ void JobFlags::declare(Args& args) {
         .choices = {"auto", "cpu"};
 }
 
-quantize::QuantizeOptions JobFlags::settings(const std::string& model_folder) const {
+quantize::QuantizeOptions JobFlags::settings(const folder::SourceModel& source) const {
     quantize::QuantizeOptions options = options_;
     options.recipe = recipe_.resolve(!calib_.empty());
     const bool lacks_seqlen = quantize::needs_calibration(options.recipe) && !recipe_.has_seqlen();
-    if (!lacks_seqlen && tp_max_ == 1) return options;
-    const model::ModelConfig config = folder::SourceModel::open(model_folder).config();
+    const model::ModelConfig& config = source.config();
     int64_t& seqlen = options.recipe.calibration.seqlen;
     if (lacks_seqlen) seqlen = std::min(seqlen, config.max_positions);
     options.recipe = with_column_blocks(options.recipe, config, tp_max_);
     return options;
 }
 
-quantize::QuantizeOptions JobFlags::resolve(const std::string& model_folder) const {
-    quantize::QuantizeOptions options = settings(model_folder);
+quantize::QuantizeOptions JobFlags::resolve(const folder::SourceModel& source) const {
+    quantize::QuantizeOptions options = settings(source);
     const bool calibrated = quantize::needs_calibration(options.recipe);
     if (calibrated && calib_.empty()) quantize::fail_without_text(options.recipe);
     if (calibrated) {
-        options.calibration = windows(model_folder, options.recipe);
+        options.calibration = windows(source.folder(), options.recipe);
     } else if (!calib_.empty()) {
         log_info("--calib {} is not used: nothing in this recipe calibrates", calib_);
     }

@@ -5,8 +5,9 @@
 
 #include "apps/args.h"
 #include "apps/recipe_flags.h"
+#include "folder/source_model.h"
 #include "quantize/calibration/calibration_windows.h"
-#include "quantize/quantize_model.h"
+#include "quantize/options.h"
 #include "tokenizer/tokenizer.h"
 
 namespace quarot::apps {
@@ -16,9 +17,9 @@ class JobFlags {
     void declare(Args& args);
     // The recipe, its calibration windows cut from the text, and where unfinished work lies.
     // Error{Usage} if the recipe's method needs a text and none was named.
-    quantize::QuantizeOptions resolve(const std::string& model_folder) const;
+    quantize::QuantizeOptions resolve(const folder::SourceModel& source) const;
     // The same before any text is read.
-    quantize::QuantizeOptions settings(const std::string& model_folder) const;
+    quantize::QuantizeOptions settings(const folder::SourceModel& source) const;
 
   private:
     quantize::TokenWindows windows(const std::string& model_folder, const Recipe& recipe) const;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "apps/commands.h"
@@ -13,8 +14,8 @@
 #include "apps/setting_flags.h"
 #include "core/error.h"
 #include "folder/source_model.h"
-#include "quantize/job/job_plan.h"
 #include "quantize/job/job_time.h"
+#include "quantize/job/prepared_job.h"
 
 namespace quarot::apps {
 
@@ -40,26 +41,25 @@ void declare(Args& args, PlanFlags& flags) {
 }
 
 struct Plan {
-    quantize::JobPlan job;
+    quantize::PreparedJob job;
     double seconds = 0.0;
-    int64_t layers = 0;
 };
 
 // A text that is missing or too short is one problem among others; the estimates then count the
 // windows that were asked for.
 Plan make_plan(const PlanFlags& flags) {
-    const folder::SourceModel source = folder::SourceModel::open(flags.in);
-    quantize::QuantizeOptions options = flags.job.settings(flags.in);
+    folder::SourceModel source = folder::SourceModel::open(flags.in);
+    quantize::QuantizeOptions options = flags.job.settings(source);
     std::vector<quantize::JobProblem> problems;
     try {
-        options = flags.job.resolve(flags.in);
+        options = flags.job.resolve(source);
     } catch (const Error& error) {
         problems.push_back({error.code(), error.what()});
     }
-    Plan plan{.job = plan_job(source, options, flags.out), .layers = source.config().n_layers};
-    if (plan.job.ram_bytes > 0) {
-        if (!flags.out.empty()) look_at_work(source, options, flags.out, plan.job);
-        plan.seconds = estimate_seconds(source, options, plan.job.finished_layers);
+    Plan plan{.job = prepare_job(std::move(source), std::move(options), flags.out)};
+    if (plan.job.plan) {
+        if (!flags.out.empty()) look_at_work(plan.job);
+        plan.seconds = estimate_seconds(plan.job);
     }
     auto& found = plan.job.problems;
     found.insert(found.begin(), problems.begin(), problems.end());
@@ -72,14 +72,15 @@ void print_json(const Plan& plan) {
     for (const quantize::JobProblem& problem : plan.job.problems) {
         problems.push_back(problem.sentence);
     }
+    const quantize::JobNeeds& needs = plan.job.needs;
     io::Json json = json_document("plan");
-    json.set("ram_bytes", plan.job.ram_bytes);
-    json.set("disk_bytes", plan.job.disk_bytes);
-    json.set("output_bytes", plan.job.output_bytes);
-    json.set("run_ram_bytes", plan.job.run_ram_bytes);
-    json.set("finished_layers", plan.job.finished_layers);
+    json.set("ram_bytes", needs.ram_bytes);
+    json.set("disk_bytes", needs.disk_bytes);
+    json.set("output_bytes", needs.output_bytes);
+    json.set("run_ram_bytes", needs.run_ram_bytes);
+    json.set("finished_layers", needs.finished_layers);
     json.set("seconds", plan.seconds);
-    json.set("layers", plan.layers);
+    json.set("layers", plan.job.source.config().n_layers);
     json.set("problems", problems);
     print_document(json);
 }
@@ -91,20 +92,21 @@ std::string human_time(double seconds) {
 }
 
 void print_text(const Plan& plan) {
+    const quantize::JobNeeds& needs = plan.job.needs;
     std::string text;
-    if (plan.job.ram_bytes > 0) {  // else a problem leaves nothing to estimate
-        std::string layers = std::to_string(plan.layers);
-        if (plan.job.finished_layers > 0) {
-            layers += fmt::format(", {} of them finished", plan.job.finished_layers);
+    if (plan.job.plan) {  // else a problem leaves nothing to estimate
+        std::string layers = std::to_string(plan.job.source.config().n_layers);
+        if (needs.finished_layers > 0) {
+            layers += fmt::format(", {} of them finished", needs.finished_layers);
         }
-        text = format_pairs({{"layers", layers},
-                             {"peak memory", human_bytes(plan.job.ram_bytes)},
-                             {"disk", human_bytes(plan.job.disk_bytes)},
-                             {"time", human_time(plan.seconds)},
-                             {"output", human_bytes(plan.job.output_bytes)},
-                             {"memory to run", fmt::format("{} with {} tokens of context",
-                                                           human_bytes(plan.job.run_ram_bytes),
-                                                           plan.job.run_context)}});
+        text = format_pairs(
+            {{"layers", layers},
+             {"peak memory", human_bytes(needs.ram_bytes)},
+             {"disk", human_bytes(needs.disk_bytes)},
+             {"time", human_time(plan.seconds)},
+             {"output", human_bytes(needs.output_bytes)},
+             {"memory to run", fmt::format("{} with {} tokens of context",
+                                           human_bytes(needs.run_ram_bytes), needs.run_context)}});
     }
     for (const quantize::JobProblem& problem : plan.job.problems) {
         text += fmt::format("problem: {}\n", problem.sentence);

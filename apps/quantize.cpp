@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <memory>
 #include <system_error>
+#include <utility>
 
 #include "apps/commands.h"
 #include "apps/common_flags.h"
@@ -31,7 +32,6 @@ namespace {
 struct QuantizeFlags {
     std::string in, out;
     JobFlags job;
-    quantize::QuantizeOptions options;
     OutputFlags output;
 };
 
@@ -93,11 +93,10 @@ std::string layer_table(const std::vector<quantize::QuantizedLayerReport>& layer
     return format_table(rows);
 }
 
-// What the report lacks: how large the weight files are, and what the rotation comes to here.
+// How large the weight files are.
 struct Folders {
     int64_t bytes_in = 0;
     int64_t bytes_out = 0;
-    std::string rotation;
 };
 
 int64_t weight_file_bytes(const io::Checkpoint& checkpoint) {
@@ -134,11 +133,11 @@ void warn_of_tokenizer(const folder::SourceModel& source) {
     }
 }
 
-void print_json(const QuantizeFlags& flags, const quantize::QuantizeReport& report,
+void print_json(const quantize::PreparedJob& job, const quantize::QuantizeReport& report,
                 const Folders& folders) {
     io::Json json = json_document("quantize");
-    json.set("out", flags.out);
-    json.set("recipe", folder::to_json(flags.options.recipe));
+    json.set("out", job.out);
+    json.set("recipe", folder::to_json(job.options.recipe));
     json.set("bits_per_weight", report.bits_per_weight);
     json.set("size_bytes", folders.bytes_out);
     json.set("seconds", report.seconds);
@@ -147,41 +146,38 @@ void print_json(const QuantizeFlags& flags, const quantize::QuantizeReport& repo
     print_document(json);
 }
 
-void print_text(const QuantizeFlags& flags, const quantize::QuantizeReport& report,
+void print_text(const quantize::PreparedJob& job, const quantize::QuantizeReport& report,
                 const Folders& folders) {
-    print_result(layer_table(report.layers) + "\n" +
-                 format_pairs({{"out", flags.out},
-                               {"recipe", describe(flags.options.recipe)},
-                               {"rotation", folders.rotation},
-                               {"size", fmt::format("{} (was {})", human_bytes(folders.bytes_out),
-                                                    human_bytes(folders.bytes_in))},
-                               {"bits per weight", fmt::format("{:.3f}", report.bits_per_weight)},
-                               {"seconds", fmt::format("{:.2f}", report.seconds)},
-                               {"peak memory", human_bytes(peak_rss_bytes())}}));
+    const Recipe& recipe = job.options.recipe;
+    print_result(
+        layer_table(report.layers) + "\n" +
+        format_pairs({{"out", job.out},
+                      {"recipe", describe(recipe)},
+                      {"rotation", describe_rotation(recipe.rotation, job.source.config())},
+                      {"size", fmt::format("{} (was {})", human_bytes(folders.bytes_out),
+                                           human_bytes(folders.bytes_in))},
+                      {"bits per weight", fmt::format("{:.3f}", report.bits_per_weight)},
+                      {"seconds", fmt::format("{:.2f}", report.seconds)},
+                      {"peak memory", human_bytes(peak_rss_bytes())}}));
 }
 
-void work(QuantizeFlags& flags) {
+void work(const QuantizeFlags& flags) {
     flags.output.apply();
     if (flags.in.empty() || flags.out.empty()) {
         fail(ErrorCode::Usage, "quantize needs two folders: quarot quantize IN OUT");
     }
     refuse_hub_name(flags.in);
-    flags.options = flags.job.resolve(flags.in);
+    folder::SourceModel source = folder::SourceModel::open(flags.in);
+    quantize::QuantizeOptions options = flags.job.resolve(source);
     log_info("backend cpu, tier {}, {}, recipe {}", kernels::best_isa_tier(),
-             describe_threads(flags.options.n_threads), describe(flags.options.recipe));
-
-    Folders folders;
-    {
-        const folder::SourceModel source = folder::SourceModel::open(flags.in);
-        warn_of_tokenizer(source);
-        folders.bytes_in = weight_file_bytes(source.checkpoint());
-        folders.rotation = describe_rotation(flags.options.recipe.rotation, source.config());
-    }
-    const quantize::QuantizeReport report =
-        quantize::quantize_model(flags.in, flags.out, flags.options);
+             describe_threads(options.n_threads), describe(options.recipe));
+    warn_of_tokenizer(source);
+    const quantize::PreparedJob job = prepare_job(std::move(source), std::move(options), flags.out);
+    Folders folders{.bytes_in = weight_file_bytes(job.source.checkpoint())};
+    const quantize::QuantizeReport report = run_job(job);
     folders.bytes_out = weight_file_bytes(io::Checkpoint::open(flags.out));
     advise(flags, folders);
-    flags.output.json ? print_json(flags, report, folders) : print_text(flags, report, folders);
+    flags.output.json ? print_json(job, report, folders) : print_text(job, report, folders);
 }
 
 }  // namespace

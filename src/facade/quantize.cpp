@@ -2,6 +2,7 @@
 #include "quarot/quantize.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/error.h"
 #include "core/log.h"
@@ -51,14 +52,14 @@ Recipe recipe_of(const QuantizeOptions& options) {
 }
 
 // Cut from the text as the recipe says, in windows no longer than the model's context.
-quantize::TokenWindows windows(const std::string& folder, const QuantizeOptions& options,
+quantize::TokenWindows windows(const folder::SourceModel& source, const QuantizeOptions& options,
                                Recipe& recipe) {
     if (options.calibration_text.empty()) quantize::fail_without_text(recipe);
     if (!options.window_tokens) {
-        const int64_t context = folder::SourceModel::open(folder).config().max_positions;
-        recipe.calibration.seqlen = std::min(recipe.calibration.seqlen, context);
+        recipe.calibration.seqlen =
+            std::min(recipe.calibration.seqlen, source.config().max_positions);
     }
-    const auto ids = tokenizer::Tokenizer::load(folder).encode(options.calibration_text);
+    const auto ids = tokenizer::Tokenizer::load(source.folder()).encode(options.calibration_text);
     return quantize::calibration_windows(ids, recipe.calibration, recipe.rotation.seed);
 }
 
@@ -71,13 +72,14 @@ QuantizeSummary quantize_folder(const std::string& in, const std::string& out,
     quantize::QuantizeOptions job;
     job.n_threads = facade::threads_or_all(options.threads);
     job.recipe = recipe_of(options);
+    folder::SourceModel source = folder::SourceModel::open(in);
     if (quantize::needs_calibration(job.recipe)) {
-        job.calibration = windows(in, options, job.recipe);
+        job.calibration = windows(source, options, job.recipe);
     }
     job.work_folder = options.work_folder;
     job.resume = options.resume;
     job.overwrite = options.overwrite;
-    const quantize::QuantizeReport report = quantize::quantize_model(in, out, job);
+    const quantize::QuantizeReport report = run_job(prepare_job(std::move(source), job, out));
     return {.recipe = job.recipe.name,
             .bits_per_weight = report.bits_per_weight,
             .seconds = report.seconds};

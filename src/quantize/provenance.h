@@ -11,8 +11,8 @@
 #include "io/json.h"
 #include "io/output_folder.h"
 #include "quantize/job/job_identity.h"
+#include "quantize/layer_report.h"
 #include "quantize/output_plan.h"
-#include "quantize/quantize_model.h"
 #include "recipe/recipe.h"
 #include "rotate/rotation.h"
 

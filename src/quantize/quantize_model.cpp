@@ -1,11 +1,9 @@
-// One job: plan, quantize layer after layer into the work folder, assemble the output folder.
+// One job: quantize layer after layer into the work folder, assemble the output folder.
 #include "quantize/quantize_model.h"
 
 #include <chrono>
-#include <filesystem>
 #include <map>
 #include <new>
-#include <system_error>
 #include <utility>
 
 #include "core/error.h"
@@ -20,7 +18,6 @@
 #include "model/role_formats.h"
 #include "quantize/finished_layer.h"
 #include "quantize/job/job_identity.h"
-#include "quantize/job/job_plan.h"
 #include "quantize/job/work_folder.h"
 #include "quantize/layer_quantizer.h"
 #include "quantize/model_writer.h"
@@ -34,21 +31,6 @@ namespace {
 
 using model::LinearId;
 using model::LinearRole;
-
-bool quantizes_layers(const Recipe& recipe) {
-    return weight_bits(recipe, LinearRole::Q) < 16 || weight_bits(recipe, LinearRole::Down) < 16;
-}
-
-// Resuming a job that ended: nothing is left to do.
-void refuse_finished(const std::string& out, const QuantizeOptions& options) {
-    namespace fs = std::filesystem;
-    std::error_code ignored;
-    if (!options.resume || options.overwrite) return;
-    const std::string work = work_folder_of(out, options);
-    if (!fs::exists(out, ignored) || fs::exists(work + "/journal.jsonl", ignored)) return;
-    fail(ErrorCode::Usage,
-         "{} exists and no unfinished work lies in {}, so there is nothing to resume", out, work);
-}
 
 // Could the same job end better next time, after space or memory was made or the signal is gone?
 bool is_worth_resuming(ErrorCode code) {
@@ -136,11 +118,9 @@ std::vector<QuantizedLayerReport> ordered(std::vector<QuantizedLayerReport> repo
 }
 
 // Writes the folder and makes it appear.
-std::vector<QuantizedLayerReport> assemble(const QuantizeContext& context, const std::string& out,
-                                           const QuantizeOptions& options,
+std::vector<QuantizedLayerReport> assemble(const QuantizeContext& context, io::OutputFolder& folder,
                                            const InputDigests& inputs, WorkFolder* work) {
     const folder::SourceModel& source = context.source;
-    io::OutputFolder folder(out, options.overwrite, {source.folder()});
     ShardWriter shards(context.plan, folder);
     Progress progress("writing", source.config().n_layers + 2);
     const auto read_layer = [&](int64_t layer) {
@@ -191,72 +171,52 @@ double bits_per_weight(const std::vector<QuantizedLayerReport>& reports,
 
 }  // namespace
 
-bool calibrates_layers(const Recipe& recipe) {
-    return quantizes_layers(recipe) &&
-           (recipe.outliers.enabled() || quantizer_named(recipe.weights.method).needs_calibration);
-}
-
-bool needs_calibration(const Recipe& recipe) {
-    return recipe.smoothing.enabled || calibrates_layers(recipe);
-}
-
-void fail_without_text(const Recipe& recipe) {
-    std::string what =
-        fmt::format("chooses codes with {}, by how weights act on a text", recipe.weights.method);
-    std::string instead = fmt::format("{} rtn", Setting{"weights.method"});
-    if (recipe.smoothing.enabled || recipe.outliers.enabled()) {
-        what = recipe.smoothing.enabled ? "smooths activations by how large they get on a text"
-                                        : "keeps apart the columns that get largest on a text";
-        instead = fmt::format("{} rtn", Setting{"recipe"});
-    }
-    fail(ErrorCode::Usage, "recipe {} {}: give one with {}, or use {}, which needs none",
-         recipe.name, what, Setting{"calibration_text"}, instead);
-}
-
-QuantizeReport quantize_model(const std::string& in, const std::string& out,
-                              const QuantizeOptions& options) {
+QuantizeReport run_job(const PreparedJob& job) {
     const auto start = std::chrono::steady_clock::now();
-    const Recipe& recipe = options.recipe;
-    check_recipe(recipe);
-    if (needs_calibration(recipe) && options.calibration.empty()) fail_without_text(recipe);
-    const folder::SourceModel source = folder::SourceModel::open(in);
-    refuse_finished(out, options);
-    // A job may have been stopped after OUT appeared and before its work folder went. Whether OUT
-    // is its own, the work folder knows.
-    QuantizeOptions placed = options;
-    placed.overwrite = options.overwrite || options.resume;
-    throw_first_problem(plan_job(source, placed, out));
-    const rotate::Rotation rotation = rotate::make_rotation(recipe.rotation, source.config());
-    const OutputPlan plan = plan_output(source, rotation, recipe, options.shard_bytes);
-
+    const QuantizeOptions& options = job.options;
+    const folder::SourceModel& source = job.source;
+    if (needs_calibration(options.recipe) && options.calibration.empty()) {
+        fail_without_text(options.recipe);
+    }
+    throw_first_problem(job);
     ThreadPool pool(options.n_threads);
     const InputDigests inputs = digest_inputs(source, pool);
     std::optional<WorkFolder> work;
-    if (quantizes_layers(recipe)) {
-        work.emplace(work_folder_of(out, options),
-                     job_identity(recipe, inputs, options.calibration), options.resume);
+    if (quantizes_layers(options.recipe)) {
+        work.emplace(work_folder_of(job.out, options),
+                     job_identity(options.recipe, inputs, options.calibration), options.resume);
     }
-    placed.overwrite = options.overwrite || (work && work->made(out));
-    io::check_output_folder(out, placed.overwrite, {in});
+    // A job may have been stopped after OUT appeared and before its work folder went. Whether OUT
+    // is its own, the work folder knows.
+    const bool overwrite = options.overwrite || (work && work->made(job.out));
+    io::check_output_folder(job.out, overwrite, {source.folder()});
     std::vector<QuantizedLayerReport> reports;
     try {
         const Smoothing smoothing = smoothing_of(source, options, pool);
-        Recipe written = recipe;
+        Recipe written = options.recipe;
         written.smoothing.alpha = smoothing.alpha;  // as it was found
-        const QuantizeContext context = {source, written, rotation, plan, pool, smoothing};
+        const QuantizeContext context = {source,    written, *job.rotation,
+                                         *job.plan, pool,    smoothing};
         if (work) quantize_layers(context, options, *work);
-        reports = assemble(context, out, placed, inputs, work ? &*work : nullptr);
+        io::OutputFolder folder(job.out, overwrite, {source.folder()});
+        reports = assemble(context, folder, inputs, work ? &*work : nullptr);
     } catch (const Error& error) {
         if (work) leave(*work, options.how_to_go_on, error);
         throw;
     } catch (const std::bad_alloc&) {
-        const Error error(ErrorCode::OutOfMemory, "not enough memory for quantizing " + in);
+        const Error error(ErrorCode::OutOfMemory,
+                          "not enough memory for quantizing " + source.folder());
         if (work) leave(*work, options.how_to_go_on, error);
         throw error;
     }
     if (work) work->remove();
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-    return {bits_per_weight(reports, source, plan), elapsed.count(), reports};
+    return {bits_per_weight(reports, source, *job.plan), elapsed.count(), reports};
+}
+
+QuantizeReport quantize_model(const std::string& in, const std::string& out,
+                              const QuantizeOptions& options) {
+    return run_job(prepare_job(folder::SourceModel::open(in), options, out));
 }
 
 }  // namespace quarot::quantize

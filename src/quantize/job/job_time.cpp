@@ -8,9 +8,7 @@
 #include "kernels/backend.h"
 #include "model/role_formats.h"
 #include "quantize/job/machine_speeds.h"
-#include "quantize/output_plan.h"
 #include "quantize/rounding/quantizer.h"
-#include "rotate/rotation.h"
 
 namespace quarot::quantize {
 namespace {
@@ -102,24 +100,24 @@ double file_bytes(const folder::SourceModel& source) {
 
 }  // namespace
 
-double estimate_seconds(const folder::SourceModel& source, const QuantizeOptions& options,
-                        int64_t n_finished) {
+double estimate_seconds(const PreparedJob& job) {
+    const QuantizeOptions& options = job.options;
     const Recipe& recipe = options.recipe;
-    const rotate::Rotation rotation = rotate::make_rotation(recipe.rotation, source.config());
-    const OutputPlan plan = plan_output(source, rotation, recipe, options.shard_bytes);
+    const folder::SourceModel& source = job.source;
     ThreadPool pool(options.n_threads);
     const auto backend = kernels::make_backend("cpu", {.n_threads = options.n_threads, .isa = ""});
-    const MachineSpeeds speeds = measure_speeds(recipe, rotation, source.config(), *backend, pool);
+    const MachineSpeeds speeds =
+        measure_speeds(recipe, *job.rotation, source.config(), *backend, pool);
     const bool calibrated = needs_calibration(recipe);
     const Clock clock(source, options, speeds);
     double layers = 0.0;
     for (int64_t layer = 0; layer < source.config().n_layers; ++layer) {
         if (calibrated) layers += clock.calibration_of(layer);
-        if (layer < n_finished) continue;
+        if (layer < job.needs.finished_layers) continue;
         layers += clock.weights_of(layer) + kSyncSeconds;
         if (calibrates_layers(recipe)) layers += clock.solving_of(layer);
     }
-    const double written = as_double(plan.total_bytes);
+    const double written = as_double(job.plan->total_bytes);
     return layers + clock.embedding_and_head(calibrated) +
            (file_bytes(source) + written) / speeds.hashed_bytes +
            2.0 * written / kDiskBytesPerSecond;

@@ -1,5 +1,5 @@
 // Tries what can be tried without work, and compares what is needed with what there is.
-#include "quantize/job/job_plan.h"
+#include "quantize/job/prepared_job.h"
 
 #include <fmt/format.h>
 #include <sys/resource.h>
@@ -22,9 +22,7 @@
 #include "quantize/job/job_identity.h"
 #include "quantize/job/job_memory.h"
 #include "quantize/job/work_folder.h"
-#include "quantize/output_plan.h"
 #include "quantize/rounding/quantizer.h"
-#include "rotate/rotation.h"
 
 namespace quarot::quantize {
 namespace {
@@ -147,15 +145,27 @@ void check_ids(const TokenWindows& windows, const folder::SourceModel& source) {
     }
 }
 
-// The places of the output and of the work folder: apart from the input and from each other, new or
-// replaceable, writable.
-void check_places(const folder::SourceModel& source, const QuantizeOptions& options,
-                  const std::string& out, Problems& problems) {
-    problems.attempt([&] { io::OutputFolder(out, options.overwrite, {source.folder()}); });
+// Resuming a job that ended: nothing is left to do.
+void refuse_finished(const std::string& out, const QuantizeOptions& options) {
+    std::error_code ignored;
+    if (!options.resume || options.overwrite) return;
     const std::string work = work_folder_of(out, options);
+    if (!fs::exists(out, ignored) || fs::exists(work + "/journal.jsonl", ignored)) return;
+    fail(ErrorCode::Usage,
+         "{} exists and no unfinished work lies in {}, so there is nothing to resume", out, work);
+}
+
+// The places of the output and of the work folder: apart from the input and from each other, new or
+// replaceable, writable. An output that a resumed job finds may be its own, which run_job looks at.
+void check_places(const PreparedJob& job, Problems& problems) {
+    const std::string in = job.source.folder();
+    const bool replaces = job.options.overwrite || job.options.resume;
+    problems.attempt([&] { refuse_finished(job.out, job.options); });
+    problems.attempt([&] { io::OutputFolder(job.out, replaces, {in}); });
+    const std::string work = work_folder_of(job.out, job.options);
     std::error_code ignored;
     if (fs::exists(work, ignored)) return;  // judged by WorkFolder, which knows its own
-    problems.attempt([&] { io::OutputFolder(work, false, {source.folder(), out}); });
+    problems.attempt([&] { io::OutputFolder(work, false, {in, job.out}); });
 }
 
 struct Place {
@@ -219,12 +229,12 @@ void check_memory(int64_t needed, const std::string& what, Problems& problems) {
         [&] { require_host_bytes({.weights = needed}, available_host_bytes(), what); });
 }
 
-JobShape shape_of(const folder::SourceModel& source, const QuantizeOptions& options,
-                  const rotate::Rotation& rotation) {
+JobShape shape_of(const PreparedJob& job) {
+    const QuantizeOptions& options = job.options;
     const CalibrationSpec& spec = options.recipe.calibration;
-    JobShape shape{.config = source.config(),
+    JobShape shape{.config = job.source.config(),
                    .recipe = options.recipe,
-                   .rotation = rotation,
+                   .rotation = *job.rotation,
                    .calibrated = needs_calibration(options.recipe),
                    .hessians = calibrates_layers(options.recipe),
                    .n_threads = options.n_threads};
@@ -236,6 +246,27 @@ JobShape shape_of(const folder::SourceModel& source, const QuantizeOptions& opti
     return shape;
 }
 
+// Of a job that has a plan.
+void estimate(PreparedJob& job, Problems& problems) {
+    const folder::SourceModel& source = job.source;
+    const int64_t n_layers = source.config().n_layers;
+    const Bytes bytes = bytes_of(*job.plan, n_layers);
+    const JobShape shape = shape_of(job);
+    problems.attempt([&] { check_windows(shape, source); });
+    problems.attempt([&] { check_ids(job.options.calibration, source); });
+    JobNeeds& needs = job.needs;
+    needs.ram_bytes = job_ram_bytes(shape);
+    needs.disk_bytes = with_margin(bytes.output + bytes.layer * (n_layers + 1));
+    needs.output_bytes = bytes.output;
+    needs.run_context = std::min(source.config().max_positions, kRunContext);
+    needs.run_ram_bytes =
+        run_ram_bytes(bytes.output, job.options.recipe, source, needs.run_context);
+    check_memory(needs.ram_bytes, "quantizing " + source.folder(), problems);
+    if (job.out.empty()) return;
+    check_free_disk(job.out, work_folder_of(job.out, job.options), bytes, n_layers, problems);
+    check_limits(job.out, bytes, problems);
+}
+
 }  // namespace
 
 std::string work_folder_of(const std::string& out, const QuantizeOptions& options) {
@@ -245,64 +276,49 @@ std::string work_folder_of(const std::string& out, const QuantizeOptions& option
     return path + ".work";
 }
 
-JobPlan plan_job(const folder::SourceModel& source, const QuantizeOptions& options,
-                 const std::string& out) {
-    const Recipe& recipe = options.recipe;
-    JobPlan result;
+PreparedJob prepare_job(folder::SourceModel source, QuantizeOptions options, std::string out) {
+    PreparedJob job{
+        .source = std::move(source), .options = std::move(options), .out = std::move(out)};
+    const Recipe& recipe = job.options.recipe;
+    const model::ModelConfig& config = job.source.config();
     Problems problems;
     const bool can_be_meant = problems.attempt([&] {
         check_recipe(recipe);
         quantizer_named(recipe.weights.method);
-        check_unquantized(source);
-        check_groups(recipe, source.config());
+        check_unquantized(job.source);
+        check_groups(recipe, config);
     });
-    std::optional<rotate::Rotation> rotation;
-    std::optional<OutputPlan> plan;
-    const bool can_be_planned = can_be_meant && problems.attempt([&] {
-        rotation = rotate::make_rotation(recipe.rotation, source.config());
-        plan = plan_output(source, *rotation, recipe, options.shard_bytes);
-    });
-    if (!out.empty()) check_places(source, options, out, problems);
-    if (can_be_planned) {
-        const Bytes bytes = bytes_of(*plan, source.config().n_layers);
-        const int64_t n_layers = source.config().n_layers;
-        const JobShape shape = shape_of(source, options, *rotation);
-        problems.attempt([&] { check_windows(shape, source); });
-        problems.attempt([&] { check_ids(options.calibration, source); });
-        result.ram_bytes = job_ram_bytes(shape);
-        result.disk_bytes = with_margin(bytes.output + bytes.layer * (n_layers + 1));
-        result.output_bytes = bytes.output;
-        result.run_context = std::min(source.config().max_positions, kRunContext);
-        result.run_ram_bytes = run_ram_bytes(bytes.output, recipe, source, result.run_context);
-        check_memory(result.ram_bytes, "quantizing " + source.folder(), problems);
-        if (!out.empty()) {
-            check_free_disk(out, work_folder_of(out, options), bytes, n_layers, problems);
-            check_limits(out, bytes, problems);
-        }
+    if (can_be_meant) {
+        problems.attempt([&] {
+            rotate::Rotation rotation = rotate::make_rotation(recipe.rotation, config);
+            job.plan = plan_output(job.source, rotation, recipe, job.options.shard_bytes);
+            job.rotation = std::move(rotation);
+        });
     }
-    result.problems = problems.take();
-    return result;
+    if (!job.out.empty()) check_places(job, problems);
+    if (job.plan) estimate(job, problems);
+    job.problems = problems.take();
+    return job;
 }
 
-void look_at_work(const folder::SourceModel& source, const QuantizeOptions& options,
-                  const std::string& out, JobPlan& plan) {
-    const std::string work = work_folder_of(out, options);
+void look_at_work(PreparedJob& job) {
+    const std::string work = work_folder_of(job.out, job.options);
     std::error_code ignored;
     if (!fs::exists(work, ignored)) return;
     try {
-        ThreadPool pool(options.n_threads);
-        const io::Json job =
-            job_identity(options.recipe, digest_inputs(source, pool), options.calibration);
-        plan.finished_layers = finished_layers_in(work, job, options.resume);
-        plan.disk_bytes = std::max<int64_t>(0, plan.disk_bytes - bytes_in(work));
+        ThreadPool pool(job.options.n_threads);
+        const io::Json identity = job_identity(job.options.recipe, digest_inputs(job.source, pool),
+                                               job.options.calibration);
+        job.needs.finished_layers = finished_layers_in(work, identity, job.options.resume);
+        job.needs.disk_bytes = std::max<int64_t>(0, job.needs.disk_bytes - bytes_in(work));
     } catch (const Error& error) {
-        plan.problems.push_back({error.code(), error.what()});
+        job.problems.push_back({error.code(), error.what()});
     }
 }
 
-void throw_first_problem(const JobPlan& plan) {
-    if (plan.problems.empty()) return;
-    throw Error(plan.problems.front().code, plan.problems.front().sentence);
+void throw_first_problem(const PreparedJob& job) {
+    if (job.problems.empty()) return;
+    throw Error(job.problems.front().code, job.problems.front().sentence);
 }
 
 }  // namespace quarot::quantize

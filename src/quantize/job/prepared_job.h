@@ -1,13 +1,17 @@
-// Will a job work on this machine, and what will it take? Asked before anything is written.
+// A job that is ready to run: its plan, what it will take, and what stands in its way. Nothing is
+// written before it runs.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "core/error.h"
 #include "folder/source_model.h"
-#include "quantize/quantize_model.h"
+#include "quantize/options.h"
+#include "quantize/output_plan.h"
+#include "rotate/rotation.h"
 
 namespace quarot::quantize {
 
@@ -17,7 +21,7 @@ struct JobProblem {
 };
 
 // 0 where a problem leaves nothing to estimate.
-struct JobPlan {
+struct JobNeeds {
     int64_t ram_bytes = 0;  // the peak
     // What is free must hold: the output, the work folder's layers, and the largest layer once more
     // while it is being written; 5 % more.
@@ -25,22 +29,31 @@ struct JobPlan {
     int64_t output_bytes = 0;   // of the weight files
     int64_t run_ram_bytes = 0;  // to run the result with a cache of run_context tokens
     int64_t run_context = 0;
-    int64_t finished_layers = 0;       // that lie in the work folder; disk_bytes is without them
+    int64_t finished_layers = 0;  // that are in the work folder; disk_bytes is without them
+};
+
+// A job with all that is decided before its first weight is read.
+struct PreparedJob {
+    folder::SourceModel source;
+    QuantizeOptions options;
+    std::string out;
+    // Both, or neither where a problem prevents them.
+    std::optional<rotate::Rotation> rotation;
+    std::optional<OutputPlan> plan;
+    JobNeeds needs;
     std::vector<JobProblem> problems;  // gravest first: settings, then places, then resources
 };
 
 // out empty: no place is chosen yet, so none is looked at. Calibration windows that are not there
 // count as the recipe wants them. Leaves nothing behind.
-JobPlan plan_job(const folder::SourceModel& source, const QuantizeOptions& options,
-                 const std::string& out);
+PreparedJob prepare_job(folder::SourceModel source, QuantizeOptions options, std::string out);
 
 // Looks into the work folder as the job would: its refusals become problems, and its finished
 // layers count. Reads the whole input if there are any.
-void look_at_work(const folder::SourceModel& source, const QuantizeOptions& options,
-                  const std::string& out, JobPlan& plan);
+void look_at_work(PreparedJob& job);
 
 // The first problem, if there is one, as the Error it would become.
-void throw_first_problem(const JobPlan& plan);
+void throw_first_problem(const PreparedJob& job);
 
 // Where finished layers wait: options.work_folder or "<out>.work".
 std::string work_folder_of(const std::string& out, const QuantizeOptions& options);

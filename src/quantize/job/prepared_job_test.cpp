@@ -1,4 +1,4 @@
-#include "quantize/job/job_plan.h"
+#include "quantize/job/prepared_job.h"
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>
@@ -8,6 +8,7 @@
 #include "core/watch.h"
 #include "quantize/folder_fixture_for_tests.h"
 #include "quantize/job/job_time.h"
+#include "quantize/quantize_model.h"
 #include "quarot/progress.h"
 
 namespace quarot::quantize {
@@ -16,16 +17,16 @@ namespace {
 namespace fs = std::filesystem;
 using folder::SourceModel;
 
-class JobPlanTest : public FolderTest {
+class PrepareJobTest : public FolderTest {
   protected:
-    JobPlan plan(const QuantizeOptions& options) const {
-        return plan_job(SourceModel::open(in), options, out);
+    PreparedJob plan(const QuantizeOptions& options) const {
+        return prepare_job(SourceModel::open(in), options, out);
     }
     // Exactly one problem, of this code, that mentions all of this.
     void expect_problem(const QuantizeOptions& options, ErrorCode code,
                         const std::vector<std::string>& mentions) const {
         const std::vector<std::string> before = left_behind();
-        const JobPlan found = plan(options);
+        const PreparedJob found = plan(options);
         EXPECT_EQ(left_behind(), before);
         ASSERT_EQ(found.problems.size(), 1u);
         const JobProblem& problem = found.problems.front();
@@ -57,69 +58,69 @@ QuantizeOptions gptq_options(int64_t n_windows = 2, int64_t seqlen = 32) {
     return options;
 }
 
-TEST_F(JobPlanTest, AJobThatCanWorkHasNoProblemsAndLeavesNothing) {
+TEST_F(PrepareJobTest, AJobThatCanWorkHasNoProblemsAndLeavesNothing) {
     write({});
     for (const QuantizeOptions& options : {with_recipe("quarot-rtn"), gptq_options()}) {
-        const JobPlan found = plan(options);
+        const PreparedJob found = plan(options);
         EXPECT_TRUE(found.problems.empty());
         EXPECT_NO_THROW(throw_first_problem(found));
-        EXPECT_GT(found.ram_bytes, 0);
+        EXPECT_GT(found.needs.ram_bytes, 0);
         EXPECT_TRUE(left_behind().empty());
     }
 }
 
-TEST_F(JobPlanTest, DiskHoldsTheOutputAndTheLayersBesideIt) {
+TEST_F(PrepareJobTest, DiskHoldsTheOutputAndTheLayersBesideIt) {
     write({.hidden = 128, .ffn = 256, .vocab = 512});
     const QuantizeOptions options = gptq_options();
-    const JobPlan found = plan(options);
+    const PreparedJob found = plan(options);
     quantize_model(in, out, options);
     const int64_t output = bytes_of_folder(out);
-    EXPECT_GT(found.disk_bytes, output * 9 / 10);
-    EXPECT_LT(found.disk_bytes, 3 * output);
+    EXPECT_GT(found.needs.disk_bytes, output * 9 / 10);
+    EXPECT_LT(found.needs.disk_bytes, 3 * output);
 }
 
-TEST_F(JobPlanTest, MemoryGrowsWithTokensAndWidthButNotWithDepth) {
+TEST_F(PrepareJobTest, MemoryGrowsWithTokensAndWidthButNotWithDepth) {
     write({});
-    const int64_t base = plan(gptq_options()).ram_bytes;
-    const int64_t one_more = plan(gptq_options(3)).ram_bytes - base;
-    EXPECT_NEAR(static_cast<double>(plan(gptq_options(4)).ram_bytes - base),
+    const int64_t base = plan(gptq_options()).needs.ram_bytes;
+    const int64_t one_more = plan(gptq_options(3)).needs.ram_bytes - base;
+    EXPECT_NEAR(static_cast<double>(plan(gptq_options(4)).needs.ram_bytes - base),
                 2.0 * static_cast<double>(one_more), 4.0);
-    EXPECT_GT(plan(gptq_options(4)).ram_bytes, base);
+    EXPECT_GT(plan(gptq_options(4)).needs.ram_bytes, base);
     fs::remove_all(in);
     write({.n_layers = 5});
-    EXPECT_EQ(plan(gptq_options()).ram_bytes, base);
+    EXPECT_EQ(plan(gptq_options()).needs.ram_bytes, base);
     fs::remove_all(in);
     write({.hidden = 512, .ffn = 1024, .n_heads = 8, .head_dim = 64});
-    EXPECT_GT(plan(gptq_options()).ram_bytes, base);
+    EXPECT_GT(plan(gptq_options()).needs.ram_bytes, base);
 }
 
-TEST_F(JobPlanTest, SmoothingAloneHoldsNoHessians) {
+TEST_F(PrepareJobTest, SmoothingAloneHoldsNoHessians) {
     constexpr int64_t kFfn = 4096;
     write({.ffn = kFfn});
     QuantizeOptions smoothing = gptq_options();
     smoothing.recipe = named_recipe("smoothquant");
-    EXPECT_LT(plan(smoothing).ram_bytes, plan(gptq_options()).ram_bytes - 8 * kFfn * kFfn);
+    EXPECT_LT(plan(smoothing).needs.ram_bytes,
+              plan(gptq_options()).needs.ram_bytes - 8 * kFfn * kFfn);
 }
 
-TEST_F(JobPlanTest, TimeGrowsWithTheCalibrationText) {
+TEST_F(PrepareJobTest, TimeGrowsWithTheCalibrationText) {
     write({.hidden = 256, .ffn = 512, .n_heads = 8, .head_dim = 32});
-    const SourceModel source = SourceModel::open(in);
-    const double rounding = estimate_seconds(source, with_recipe("quarot-rtn"));
-    const double some = estimate_seconds(source, gptq_options(16, 256));
-    const double more = estimate_seconds(source, gptq_options(512, 256));
+    const double rounding = estimate_seconds(plan(with_recipe("quarot-rtn")));
+    const double some = estimate_seconds(plan(gptq_options(16, 256)));
+    const double more = estimate_seconds(plan(gptq_options(512, 256)));
     EXPECT_GT(rounding, 0.0);
     EXPECT_GT(some, rounding);
     EXPECT_GT(more, some);
 }
 
-TEST_F(JobPlanTest, GroupsThatDoNotDivideAreAProblem) {
+TEST_F(PrepareJobTest, GroupsThatDoNotDivideAreAProblem) {
     write({});
     QuantizeOptions options = with_recipe("quarot-rtn");
     options.recipe.weights.group_size = 20;
     expect_problem(options, ErrorCode::Usage, {"20"});
 }
 
-TEST_F(JobPlanTest, SettingsThatMakeNoSenseAreAProblem) {
+TEST_F(PrepareJobTest, SettingsThatMakeNoSenseAreAProblem) {
     write({});
     QuantizeOptions options = with_recipe("quarot-rtn");
     options.recipe.weights.bits = 1;
@@ -133,7 +134,7 @@ TEST_F(JobPlanTest, SettingsThatMakeNoSenseAreAProblem) {
     expect_problem(gptq_options(1, 257), ErrorCode::Usage, {"257", "256"});
 }
 
-TEST_F(JobPlanTest, TokensOutsideTheVocabularyAreAProblem) {
+TEST_F(PrepareJobTest, TokensOutsideTheVocabularyAreAProblem) {
     write({.vocab = 300});
     QuantizeOptions options = gptq_options();
     options.calibration[1][5] = 299;
@@ -144,24 +145,23 @@ TEST_F(JobPlanTest, TokensOutsideTheVocabularyAreAProblem) {
     expect_problem(options, ErrorCode::Corrupt, {"token id -1"});
 }
 
-TEST_F(JobPlanTest, AFolderOfOursIsAProblem) {
+TEST_F(PrepareJobTest, AFolderOfOursIsAProblem) {
     write({});
     quantize_model(in, dir / "done", with_recipe("rtn"));
-    const JobPlan found = plan_job(SourceModel::open(dir / "done"), with_recipe("rtn"), out);
+    const PreparedJob found = prepare_job(SourceModel::open(dir / "done"), with_recipe("rtn"), out);
     ASSERT_EQ(found.problems.size(), 1u);
     EXPECT_EQ(found.problems.front().code, ErrorCode::Unsupported);
 }
 
-TEST_F(JobPlanTest, PlacesThatCannotBeUsedAreProblems) {
+TEST_F(PrepareJobTest, PlacesThatCannotBeUsedAreProblems) {
     write({});
     const QuantizeOptions options = with_recipe("quarot-rtn");
     fs::create_directory(out);
     expect_problem(options, ErrorCode::Usage, {out, "`overwrite`"});
-    const SourceModel source = SourceModel::open(in);
     const auto first_problem = [&](const std::string& place, const std::string& work) {
         QuantizeOptions there = options;
         there.work_folder = work;
-        const JobPlan found = plan_job(source, there, place);
+        const PreparedJob found = prepare_job(SourceModel::open(in), there, place);
         return found.problems.empty() ? JobProblem{ErrorCode::Internal, ""}
                                       : found.problems.front();
     };
@@ -174,11 +174,10 @@ TEST_F(JobPlanTest, PlacesThatCannotBeUsedAreProblems) {
 }
 
 // What stands in the work folder after one of two layers.
-TEST_F(JobPlanTest, FinishedLayersAreFoundAndDeducted) {
+TEST_F(PrepareJobTest, FinishedLayersAreFoundAndDeducted) {
     write({.vocab = 4096});
     const QuantizeOptions options = gptq_options();
-    const SourceModel source = SourceModel::open(in);
-    const JobPlan fresh = plan(options);
+    const PreparedJob fresh = plan(options);
     const ProgressCallback after_a_layer = [&](const ProgressEvent&) {
         return !fs::exists(out + ".work/layer-00000.safetensors");
     };
@@ -187,65 +186,86 @@ TEST_F(JobPlanTest, FinishedLayersAreFoundAndDeducted) {
         EXPECT_THROW(quantize_model(in, out, options), Error);
     }
     const auto looked_at = [&](const QuantizeOptions& how) {
-        JobPlan found = plan(how);
-        look_at_work(source, how, out, found);
+        PreparedJob found = plan(how);
+        look_at_work(found);
         return found;
     };
-    const JobPlan refused = looked_at(options);
+    const PreparedJob refused = looked_at(options);
     ASSERT_EQ(refused.problems.size(), 1u) << "as quantize refuses";
     EXPECT_EQ(refused.problems.front().code, ErrorCode::Usage);
     EXPECT_NE(refused.problems.front().sentence.find("`resume`"), std::string::npos);
 
     QuantizeOptions resumed = options;
     resumed.resume = true;
-    const JobPlan found = looked_at(resumed);
+    const PreparedJob found = looked_at(resumed);
     EXPECT_TRUE(found.problems.empty());
-    EXPECT_EQ(found.finished_layers, 1);
-    EXPECT_LT(found.disk_bytes, fresh.disk_bytes);
-    EXPECT_EQ(found.ram_bytes, fresh.ram_bytes);
+    EXPECT_EQ(found.needs.finished_layers, 1);
+    EXPECT_LT(found.needs.disk_bytes, fresh.needs.disk_bytes);
+    EXPECT_EQ(found.needs.ram_bytes, fresh.needs.ram_bytes);
     resumed.recipe.weights.damp = 0.5;
     EXPECT_EQ(looked_at(resumed).problems.size(), 1u) << "work of another job";
 }
 
-TEST_F(JobPlanTest, TellsTheSizeOfTheResult) {
-    write({.vocab = 4096});
-    const JobPlan found = plan(with_recipe("quarot-rtn"));
-    quantize_model(in, out, with_recipe("quarot-rtn"));
-    const auto written = static_cast<int64_t>(fs::file_size(out + "/model.safetensors"));
-    EXPECT_NEAR(static_cast<double>(found.output_bytes), static_cast<double>(written),
-                0.02 * static_cast<double>(written));
-    EXPECT_EQ(found.run_context, 256);
-    EXPECT_GT(found.run_ram_bytes, found.output_bytes);
+TEST_F(PrepareJobTest, ResumingAFinishedJobIsAProblem) {
+    write({});
+    QuantizeOptions options = with_recipe("quarot-rtn");
+    quantize_model(in, out, options);
+    options.resume = true;
+    const PreparedJob found = plan(options);
+    ASSERT_EQ(found.problems.size(), 1u);
+    EXPECT_NE(found.problems.front().sentence.find("nothing to resume"), std::string::npos);
 }
 
-TEST_F(JobPlanTest, OneReasonIsToldOnce) {
+TEST_F(PrepareJobTest, RunsAsItWasPrepared) {
     write({});
-    const JobPlan found =
-        plan_job(SourceModel::open(in), with_recipe("quarot-rtn"), dir / "missing/out");
+    QuantizeOptions options = with_recipe("quarot-rtn");
+    PreparedJob job = plan(options);
+    options.shard_bytes = 20000;
+    job.plan = plan(options).plan;
+    ASSERT_GT(job.plan->shards.size(), 1u);
+    run_job(job);
+    for (const ShardPlan& shard : job.plan->shards) EXPECT_TRUE(fs::exists(out + "/" + shard.file));
+}
+
+TEST_F(PrepareJobTest, TellsTheSizeOfTheResult) {
+    write({.vocab = 4096});
+    const PreparedJob found = plan(with_recipe("quarot-rtn"));
+    quantize_model(in, out, with_recipe("quarot-rtn"));
+    const auto written = static_cast<int64_t>(fs::file_size(out + "/model.safetensors"));
+    EXPECT_NEAR(static_cast<double>(found.needs.output_bytes), static_cast<double>(written),
+                0.02 * static_cast<double>(written));
+    EXPECT_EQ(found.needs.run_context, 256);
+    EXPECT_GT(found.needs.run_ram_bytes, found.needs.output_bytes);
+}
+
+TEST_F(PrepareJobTest, OneReasonIsToldOnce) {
+    write({});
+    const PreparedJob found =
+        prepare_job(SourceModel::open(in), with_recipe("quarot-rtn"), dir / "missing/out");
     EXPECT_EQ(found.problems.size(), 1u);
 }
 
-TEST_F(JobPlanTest, WithoutAPlaceNoneIsLookedAt) {
+TEST_F(PrepareJobTest, WithoutAPlaceNoneIsLookedAt) {
     write({});
-    const JobPlan found = plan_job(SourceModel::open(in), with_recipe("quarot-rtn"), "");
+    const PreparedJob found = prepare_job(SourceModel::open(in), with_recipe("quarot-rtn"), "");
     EXPECT_TRUE(found.problems.empty());
-    EXPECT_EQ(found.disk_bytes, plan(with_recipe("quarot-rtn")).disk_bytes);
+    EXPECT_EQ(found.needs.disk_bytes, plan(with_recipe("quarot-rtn")).needs.disk_bytes);
 }
 
-TEST_F(JobPlanTest, FilesThatMayNotGrowEnoughAreAProblem) {
+TEST_F(PrepareJobTest, FilesThatMayNotGrowEnoughAreAProblem) {
     write({});
     rlimit old{};
     ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &old), 0);
     const rlimit low{1000, old.rlim_max};
     ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &low), 0);
-    const JobPlan found = plan(with_recipe("quarot-rtn"));
+    const PreparedJob found = plan(with_recipe("quarot-rtn"));
     setrlimit(RLIMIT_FSIZE, &old);
     ASSERT_EQ(found.problems.size(), 1u);
     EXPECT_EQ(found.problems.front().code, ErrorCode::Io);
     EXPECT_NE(found.problems.front().sentence.find("at most 1000"), std::string::npos);
 }
 
-TEST_F(JobPlanTest, MoreMemoryThanThereIsIsAProblem) {
+TEST_F(PrepareJobTest, MoreMemoryThanThereIsIsAProblem) {
     write({.max_positions = int64_t{1} << 20});
     QuantizeOptions options = with_recipe("quarot");  // windows as the recipe wants them
     options.recipe.calibration.seqlen = int64_t{1} << 20;

@@ -1,0 +1,37 @@
+#include "quantize/options.h"
+
+#include "core/error.h"
+#include "model/role_formats.h"
+#include "quantize/rounding/quantizer.h"
+
+namespace quarot::quantize {
+
+using model::LinearRole;
+
+bool quantizes_layers(const Recipe& recipe) {
+    return weight_bits(recipe, LinearRole::Q) < 16 || weight_bits(recipe, LinearRole::Down) < 16;
+}
+
+bool calibrates_layers(const Recipe& recipe) {
+    return quantizes_layers(recipe) &&
+           (recipe.outliers.enabled() || quantizer_named(recipe.weights.method).needs_calibration);
+}
+
+bool needs_calibration(const Recipe& recipe) {
+    return recipe.smoothing.enabled || calibrates_layers(recipe);
+}
+
+void fail_without_text(const Recipe& recipe) {
+    std::string what =
+        fmt::format("chooses codes with {}, by how weights act on a text", recipe.weights.method);
+    std::string instead = fmt::format("{} rtn", Setting{"weights.method"});
+    if (recipe.smoothing.enabled || recipe.outliers.enabled()) {
+        what = recipe.smoothing.enabled ? "smooths activations by how large they get on a text"
+                                        : "keeps apart the columns that get largest on a text";
+        instead = fmt::format("{} rtn", Setting{"recipe"});
+    }
+    fail(ErrorCode::Usage, "recipe {} {}: give one with {}, or use {}, which needs none",
+         recipe.name, what, Setting{"calibration_text"}, instead);
+}
+
+}  // namespace quarot::quantize
