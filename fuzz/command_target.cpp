@@ -1,11 +1,13 @@
 // A TOML file of --config, then the words of a command line, one a line, for flags of every kind.
 #include <limits>
 #include <sstream>
+#include <variant>
 
 #include "apps/arg_values.h"
 #include "apps/args.h"
 #include "apps/commands.h"
 #include "fuzz/target.h"
+#include "recipe/settings.h"
 
 namespace quarot::apps {
 
@@ -51,7 +53,8 @@ void declare(apps::Args& args) {
               }});
     args.add({"--json,!--no-json", "", "", [](const Given& given) { apps::as_switch(given); }});
     args.add({"--w-bits", "N", "", [](const Given& given) {
-                  const int bits = apps::as_bits(given);
+                  const SettingField& field = recipe_setting("weights.bits").field;
+                  const auto bits = std::get<int64_t>(apps::as_setting(given, field));
                   expect((bits >= 2 && bits <= 8) || bits == 16, "a width that does not exist");
               }});
     args.add({"--shard-size", "SIZE", "", [](const Given& given) {
