@@ -52,9 +52,9 @@ const char* name_of(AttentionPath path);
 int64_t attention_workspace_bytes(const AttentionCall& call);
 
 // Only enqueues. Contexts of batches with as many tokens as sequences, and of sequences with one
-// token, are split over the device; other tokens share tiles of K and V. The batch's arrays, and the
-// cache before the batch's own positions, were written before the kernels of this step began: they
-// may be read while the predecessor runs.
+// token, are split over the device; other tokens share tiles of K and V. The batch's arrays, and
+// the cache before the batch's own positions, were written before the kernels of this step began:
+// they may be read while the predecessor runs.
 void attention(const AttentionCall& call, Stream stream);
 
 }  // namespace quarot::kernels::cuda
