@@ -30,6 +30,7 @@ test-cuda:
 # paper's tables beside 16 bits.
 CUDA_BENCHMARKS = bench_cuda_linear bench_cuda_rotate bench_cuda_attention
 bench-cuda:
+	tools/install_dependencies.sh --bench
 	cmake --preset release -DQUAROT_CUDA=ON -DQUAROT_BENCH=ON
 	cmake --build --preset release -j $(JOBS) --target quarot $(CUDA_BENCHMARKS)
 	for b in $(CUDA_BENCHMARKS); do build/release/bench/$$b || exit; done
