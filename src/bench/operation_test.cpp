@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "bench/random_weights.h"
+#include "bench/small_model_for_tests.h"
 #include "kernels/backend.h"
 
 namespace quarot::bench {
@@ -12,15 +13,8 @@ class Operations : public testing::Test {
   protected:
     // Of 2 sequences with 3 tokens each behind 5.
     std::vector<OperationCost> costs(const Recipe& recipe) {
-        const model::ModelConfig config = {.hidden = 64,
-                                           .ffn = 96,
-                                           .n_layers = 2,
-                                           .n_heads = 4,
-                                           .n_kv_heads = 2,
-                                           .head_dim = 16,
-                                           .vocab = 100,
-                                           .max_positions = 16};
-        const model::Weights weights = random_weights(config, recipe, 8, "small", 1, *backend_);
+        const model::Weights weights =
+            random_weights(small_model(16), recipe, 8, "small", 1, *backend_);
         SampleStep step(weights, {.sequences = 2, .tokens = 3, .depth = 5}, *backend_);
         std::vector<OperationCost> all;
         for (const Operation& operation : operations_of(step)) {

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 
+#include "bench/small_model_for_tests.h"
 #include "core/error.h"
 #include "kernels/backend.h"
 #include "runtime/engine.h"
@@ -19,15 +20,9 @@ using model::ModelConfig;
 constexpr int64_t kPositions = 32;
 
 ModelConfig small_config() {
-    return {.hidden = 64,
-            .ffn = 96,
-            .n_layers = 2,
-            .n_heads = 4,
-            .n_kv_heads = 2,
-            .head_dim = 16,
-            .vocab = 100,
-            .max_positions = kPositions,
-            .tied_embeddings = true};
+    ModelConfig config = small_model(kPositions);
+    config.tied_embeddings = true;
+    return config;
 }
 
 class RandomWeights : public testing::Test {

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "bench/random_weights.h"
+#include "bench/small_model_for_tests.h"
 #include "kernels/backend.h"
 
 namespace quarot::bench {
@@ -28,15 +29,7 @@ TEST(StepShapes, ArePromptsThatFitIntoAStepAndLastTokensOfDecoding) {
 class SampleSteps : public testing::Test {
   protected:
     model::Weights weights(const Recipe& recipe) {
-        const model::ModelConfig config = {.hidden = 64,
-                                           .ffn = 96,
-                                           .n_layers = 2,
-                                           .n_heads = 4,
-                                           .n_kv_heads = 2,
-                                           .head_dim = 16,
-                                           .vocab = 100,
-                                           .max_positions = 100};
-        return random_weights(config, recipe, 100, "small", 1, *backend_);
+        return random_weights(small_model(100), recipe, 100, "small", 1, *backend_);
     }
     std::vector<float> scales(const SampleStep& step, InputSite site) {
         return backend_->read_codes(std::get<kernels::QuantizedRows>(step.operand(site).rows))

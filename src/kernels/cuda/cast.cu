@@ -2,7 +2,7 @@
 #include "kernels/cuda/cast.h"
 #include "kernels/cuda/device/griddep.cuh"
 #include "kernels/cuda/launch.cuh"
-#include "kernels/cuda/linear_epilogue.cuh"
+#include "kernels/cuda/row_access.cuh"
 
 namespace quarot::kernels::cuda {
 
@@ -19,10 +19,10 @@ __global__ void __launch_bounds__(kThreads)
     wait_for_predecessor();
     const int64_t step = int64_t{gridDim.x} * kThreads;
     for (int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x; i < rows * cols; i += step) {
-        const float value = widen(in[i / cols * in_stride + i % cols]);
-        const To cast = round_to<To>(value);
+        const float value = to_float(in[i / cols * in_stride + i % cols]);
+        const To cast = from_float<To>(value);
         out[i / cols * out_stride + i % cols] = cast;
-        if (overflow != nullptr && isfinite(value) && !isfinite(widen(cast))) *overflow = 1;
+        if (overflow != nullptr && isfinite(value) && !isfinite(to_float(cast))) *overflow = 1;
     }
 }
 

@@ -74,14 +74,6 @@ __global__ void take_rows(const __grid_constant__ RowsView in, const int32_t* in
     }
 }
 
-// One element of a row of any dtype.
-__device__ float element(const RowsView& rows, int64_t row, int64_t column) {
-    const int64_t at = row * rows.stride + column;
-    if (rows.dtype == DType::F32) return static_cast<const float*>(rows.data)[at];
-    if (rows.dtype == DType::F16) return to_float(static_cast<const __half*>(rows.data)[at]);
-    return to_float(static_cast<const __nv_bfloat16*>(rows.data)[at]);
-}
-
 __global__ void take_columns(const __grid_constant__ RowsView in, const int32_t* columns,
                              const __grid_constant__ RowsView out, bool fours) {
     let_successor_start();

@@ -6,6 +6,7 @@
 #include "kernels/cuda/float_product.h"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/linear_epilogue.cuh"
+#include "kernels/cuda/row_access.cuh"
 
 namespace quarot::kernels::cuda {
 
@@ -18,12 +19,7 @@ constexpr int kPitch = kColumns + 1;  // neighbouring rows fall into different b
 struct FloatSource {
     RowsView rows;
 
-    __device__ float at(int64_t row, int64_t col) const {
-        const int64_t index = row * rows.stride + col;
-        if (rows.dtype == DType::F32) return static_cast<const float*>(rows.data)[index];
-        if (rows.dtype == DType::F16) return widen(static_cast<const __half*>(rows.data)[index]);
-        return widen(static_cast<const __nv_bfloat16*>(rows.data)[index]);
-    }
+    __device__ float at(int64_t row, int64_t col) const { return element(rows, row, col); }
 };
 
 // Values of activations: scale * (code - offset), or scale * code + base.

@@ -7,11 +7,9 @@
 // asymmetric token is beyond its codes.
 #pragma once
 
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-
 #include "kernels/cuda/device/memory.cuh"
 #include "kernels/cuda/linear_product.h"
+#include "kernels/cuda/row_access.cuh"
 
 namespace quarot::kernels::cuda {
 
@@ -71,30 +69,6 @@ __device__ __forceinline__ float finish(int32_t sum, const RowFactors& row,
     return __fadd_rn(__fmul_rn(__fmul_rn(__ll2float_rn(exact), row.scale), token.scale), row.bias);
 }
 
-template <typename T>
-__device__ __forceinline__ T round_to(float x);
-template <>
-__device__ __forceinline__ float round_to<float>(float x) {
-    return x;
-}
-template <>
-__device__ __forceinline__ __half round_to<__half>(float x) {
-    return __float2half_rn(x);
-}
-template <>
-__device__ __forceinline__ __nv_bfloat16 round_to<__nv_bfloat16>(float x) {
-    return __float2bfloat16_rn(x);
-}
-__device__ __forceinline__ float widen(float x) {
-    return x;
-}
-__device__ __forceinline__ float widen(__half x) {
-    return __half2float(x);
-}
-__device__ __forceinline__ float widen(__nv_bfloat16 x) {
-    return __bfloat162float(x);
-}
-
 // Element of an output whose dtype is known at run time.
 struct OutputElements {
     void* data;
@@ -105,7 +79,7 @@ struct OutputElements {
     template <typename T>
     __device__ void put(int64_t index, float y) const {
         T* to = static_cast<T*>(data) + index;
-        *to = round_to<T>(accumulate ? __fadd_rn(widen(*to), y) : y);
+        *to = from_float<T>(accumulate ? __fadd_rn(to_float(*to), y) : y);
     }
     // Four rows from `row`, a multiple of 4; `run` of them are there. Where outputs are 16 bits and
     // rows 16-byte aligned they leave together.
@@ -128,7 +102,8 @@ struct OutputElements {
         if (accumulate) run = *to;
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
-            run.values[i] = round_to<T>(accumulate ? __fadd_rn(widen(run.values[i]), y[i]) : y[i]);
+            run.values[i] =
+                from_float<T>(accumulate ? __fadd_rn(to_float(run.values[i]), y[i]) : y[i]);
         }
         *to = run;
     }

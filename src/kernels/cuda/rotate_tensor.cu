@@ -693,7 +693,7 @@ __device__ __forceinline__ void finish_row(const TensorArguments& a, int32_t sum
     sum = __reduce_add_sync(kAllLanes, lane < n_warps ? scratch[lane] : 0);
     if (lane > 0) return;
     GroupQuantizer group;
-    group.scale = scale;
+    group.divide.scale = scale;
     group.usable = true;
     const int biases = (a.rows << a.column_bits) * code_bias(a.target.codes.bits);
     store_group(a.target, blockIdx.x, 0, group, sum - biases);

@@ -37,6 +37,14 @@ __device__ __forceinline__ __nv_bfloat16 from_float<__nv_bfloat16>(float x) {
     return __float2bfloat16_rn(x);
 }
 
+// One element of a row of any dtype.
+__device__ __forceinline__ float element(const RowsView& rows, int64_t row, int64_t column) {
+    const int64_t at = row * rows.stride + column;
+    if (rows.dtype == DType::F32) return static_cast<const float*>(rows.data)[at];
+    if (rows.dtype == DType::F16) return to_float(static_cast<const __half*>(rows.data)[at]);
+    return to_float(static_cast<const __nv_bfloat16*>(rows.data)[at]);
+}
+
 template <typename T>
 struct alignas(4 * sizeof(T)) Four {
     T x[4];

@@ -64,7 +64,6 @@ __device__ __forceinline__ RoundedDivision division_by(float scale, float larges
 // How the values of one group become stored codes: clamp(round((x - origin) / scale) + zero, low,
 // high) - low, where `low` is the code of a stored 0.
 struct GroupQuantizer {
-    float scale = 1.0f;
     RoundedDivision divide;
     float origin = 0.0f;
     float zero = 0.0f;
@@ -93,7 +92,8 @@ __device__ __forceinline__ void widen_empty_range(float& low, float& high) {
 
 __device__ inline void set_symmetric(GroupQuantizer& group, float max_abs, int bits) {
     const float largest = static_cast<float>((1 << (bits - 1)) - 1);
-    group.scale = max_abs == 0.0f ? 1.0f : at_least_smallest_normal(__fdiv_rn(max_abs, largest));
+    group.divide.scale =
+        max_abs == 0.0f ? 1.0f : at_least_smallest_normal(__fdiv_rn(max_abs, largest));
     group.low = -largest - 1.0f;
     group.high = largest;
 }
@@ -102,18 +102,18 @@ __device__ inline void set_asymmetric(GroupQuantizer& group, float low, float hi
                                       bool real_zero) {
     widen_empty_range(low, high);
     const float steps = static_cast<float>((1 << bits) - 1);
-    group.scale = at_least_smallest_normal(__fdiv_rn(__fsub_rn(high, low), steps));
+    group.divide.scale = at_least_smallest_normal(__fdiv_rn(__fsub_rn(high, low), steps));
     group.low = 0.0f;
     group.high = steps;
     const int half = 1 << (bits - 1);
     if (real_zero) {
         group.origin = low;
-        group.base = __fadd_rn(low, __fmul_rn(group.scale, static_cast<float>(half)));
+        group.base = __fadd_rn(low, __fmul_rn(group.divide.scale, static_cast<float>(half)));
         return;
     }
     constexpr float kZeroLimit = 32000.0f;
-    group.scale = fmaxf(group.scale, __fdiv_rn(fabsf(low), kZeroLimit));
-    const auto zero = static_cast<int32_t>(rintf(__fdiv_rn(-low, group.scale)));
+    group.divide.scale = fmaxf(group.divide.scale, __fdiv_rn(fabsf(low), kZeroLimit));
+    const auto zero = static_cast<int32_t>(rintf(__fdiv_rn(-low, group.divide.scale)));
     group.zero = static_cast<float>(zero);
     group.offset = zero - half;
 }
@@ -136,8 +136,8 @@ __device__ inline GroupQuantizer quantizer_of(const KeyRange& range, const Quant
     } else {
         set_symmetric(group, fmaxf(fabsf(low), fabsf(high)), out.bits);
     }
-    if (!isfinite(group.scale)) return {};
-    group.divide = division_by(group.scale, largest);
+    if (!isfinite(group.divide.scale)) return {};
+    group.divide = division_by(group.divide.scale, largest);
     group.usable = true;
     return group;
 }
@@ -177,7 +177,7 @@ __device__ inline void store_group(const QuantizeTarget& target, int64_t row, in
                                    const GroupQuantizer& group, int32_t sum) {
     const ActivationView& out = target.codes;
     const int64_t at = row * out.n_groups() + index;
-    out.scales[at] = group.usable ? group.scale : 1.0f;
+    out.scales[at] = group.usable ? group.divide.scale : 1.0f;
     out.row_sums[at] = group.usable ? sum : 0;
     if (out.offsets != nullptr) out.offsets[at] = group.offset;
     if (out.bases != nullptr) out.bases[at] = group.base;
