@@ -26,6 +26,7 @@ std::vector<Rank> make_group(const std::string& device, const BackendOptions& op
 void run_ranks(std::vector<Rank>& group, const std::function<void(Rank&)>& work) {
     std::vector<std::exception_ptr> failures(group.size());
     std::vector<std::thread> threads;
+    threads.reserve(group.size());
     for (size_t i = 0; i < group.size(); ++i) {
         threads.emplace_back([&, i] {
             try {

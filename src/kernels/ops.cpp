@@ -116,7 +116,7 @@ void Backend::dequantize(const QuantizedRows& in, Rows out) {
             const auto at = static_cast<size_t>(r * n_groups + c / size);
             const int32_t offset = host.offsets.empty() ? 0 : host.offsets[at];
             const float base = host.bases.empty() ? 0.0f : host.bases[at];
-            const int32_t code = host.codes[static_cast<size_t>(r * in.cols + c)];
+            const int8_t code = host.codes[static_cast<size_t>(r * in.cols + c)];
             row[static_cast<size_t>(c)] =
                 host.scales[at] * static_cast<float>(code - offset) + base;
         }

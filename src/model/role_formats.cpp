@@ -75,6 +75,7 @@ int64_t codes_bytes(int64_t rows, int64_t cols, const WeightFormat& format) {
 void check_groups(const Recipe& recipe, const ModelConfig& config) {
     const std::vector<LinearId> linears = linears_of(config);
     std::vector<int64_t> widths;
+    widths.reserve(linears.size());
     for (const LinearId& id : linears) widths.push_back(in_features(id.role, config));
     const auto check = [&](Setting setting, int64_t size) {
         if (size == 0) return;
