@@ -1,5 +1,6 @@
 // One linear of 512 tokens on one thread: full precision by our kernel and by OpenBLAS on fixed
-// tiles, and 4-bit integers. The counter is 2 * tokens * outputs * inputs per second.
+// tiles, and integers of every pair of widths that a recipe has, beside what their instructions do
+// at most. The counter is 2 * tokens * outputs * inputs per second.
 #include <benchmark/benchmark.h>
 #include <cblas.h>
 
@@ -9,6 +10,7 @@
 #include <variant>
 #include <vector>
 
+#include "cpu_probe.h"
 #include "kernels/backend.h"
 #include "tensor/float_convert.h"
 
@@ -32,15 +34,17 @@ std::shared_ptr<Tensor> dense_weights(int64_t out, int64_t in, DType dtype) {
     return weights;
 }
 
-QuantizedMatrix random_codes(int64_t out, int64_t in) {
-    auto matrix = make_quantized_matrix(out, in, 4, 0, true);
+QuantizedMatrix random_codes(int64_t out, int64_t in, int bits, int64_t group) {
+    auto matrix = make_quantized_matrix(out, in, bits, group, true);
     std::mt19937 random(1);
     std::vector<uint8_t> codes(static_cast<size_t>(in));
     for (int64_t row = 0; row < out; ++row) {
-        for (auto& code : codes) code = static_cast<uint8_t>(random() & 15u);
+        for (auto& code : codes) code = static_cast<uint8_t>(random() & ((1u << bits) - 1));
         matrix.pack_row(row, codes);
-        matrix.scales.as<float>()[row] = 0.01f;
     }
+    narrow(matrix.scales.dtype(),
+           std::vector<float>(static_cast<size_t>(out * matrix.n_groups()), 0.01f),
+           matrix.scales.data());
     return matrix;
 }
 
@@ -70,15 +74,35 @@ void dense(benchmark::State& state, DType dtype) {
     run_ours(state, *backend, rows, {.matrix = dense_weights(out, in, dtype)});
 }
 
-void integers(benchmark::State& state) {
+struct Widths {
+    int weights, activations;
+    int64_t group = 0;  // of both sides; 0: whole rows
+};
+
+void integers(benchmark::State& state, Widths widths) {
     const int64_t out = state.range(0), in = state.range(1);
+    if (widths.group != 0 && in % widths.group != 0) return state.SkipWithError("no whole groups");
     const auto backend = make_backend("cpu", {.n_threads = 1});
     auto x = random_floats(kTokens * in);
-    const ActivationFormat format = {.bits = 4, .clip = 0.9f};
+    const ActivationFormat format = {
+        .bits = widths.activations, .group_size = widths.group, .clip = 0.9f};
     const Buffer memory = backend->allocate(backend->quantized_bytes(kTokens, in, format));
     const QuantizedRows codes = backend->place_quantized(memory.data(), kTokens, in, format);
     backend->quantize({x.data(), DType::F32, kTokens, in, in}, codes, {});
-    run_ours(state, *backend, {codes}, {.matrix = random_codes(out, in)});
+    run_ours(state, *backend, {codes},
+             {.matrix = random_codes(out, in, widths.weights, widths.group)});
+}
+
+void probe(benchmark::State& state, bench::ProbeKind kind) {
+    if (!bench::can_probe()) return state.SkipWithError("no AVX2");
+    constexpr int64_t kSteps = 10'000;
+    for (auto step : state) {
+        static_cast<void>(step);
+        bench::run_probe(kind, kSteps);
+    }
+    const auto work = static_cast<double>(kSteps * bench::kProbeOperations);
+    state.counters["ops"] = benchmark::Counter(work * static_cast<double>(state.iterations()),
+                                               benchmark::Counter::kIsRate);
 }
 
 // The alternative: panels of 64 outputs widened to fp32, cblas_sgemm on tiles of 128 tokens.
@@ -117,7 +141,16 @@ BENCHMARK_CAPTURE(dense, fp32, DType::F32)->Apply(shapes);
 BENCHMARK_CAPTURE(blas, fp32, DType::F32)->Apply(shapes);
 BENCHMARK_CAPTURE(dense, bf16, DType::BF16)->Apply(shapes);
 BENCHMARK_CAPTURE(blas, bf16, DType::BF16)->Apply(shapes);
-BENCHMARK(integers)->Apply(shapes);
+BENCHMARK_CAPTURE(integers, w4a4, Widths{4, 4})->Apply(shapes);
+BENCHMARK_CAPTURE(integers, w4a8, Widths{4, 8})->Apply(shapes);
+BENCHMARK_CAPTURE(integers, w8a4, Widths{8, 4})->Apply(shapes);
+BENCHMARK_CAPTURE(integers, w6a6, Widths{6, 6})->Apply(shapes);
+BENCHMARK_CAPTURE(integers, w8a8, Widths{8, 8})->Apply(shapes);
+BENCHMARK_CAPTURE(integers, w4a4_groups, Widths{4, 4, 128})->Apply(shapes);
+BENCHMARK_CAPTURE(integers, w4a8_groups, Widths{4, 8, 128})->Apply(shapes);
+BENCHMARK_CAPTURE(probe, short_sums, bench::ProbeKind::ShortSums);
+BENCHMARK_CAPTURE(probe, widened_sums, bench::ProbeKind::WidenedSums);
+BENCHMARK_CAPTURE(probe, word_sums, bench::ProbeKind::WordSums);
 
 }  // namespace
 

@@ -7,26 +7,11 @@
 #include <limits>
 #include <random>
 
-#include "core/error.h"
-#include "kernels/backend.h"
-#include "kernels/cpu/isa_choice.h"
+#include "kernels/cpu/present_tiers_for_tests.h"
 #include "linalg/mixer.h"
 
 namespace quarot::kernels {
 namespace {
-
-std::vector<std::string> present_tiers() {
-    std::vector<std::string> present;
-    for (const std::string& tier : compiled_isa_tiers()) {
-        try {
-            cpu::choose_kernels(tier);
-            present.push_back(tier);
-        } catch (const Error& error) {
-            EXPECT_EQ(error.code(), ErrorCode::Device);
-        }
-    }
-    return present;
-}
 
 template <typename Call>
 ErrorCode code_of(const Call& call) {

@@ -137,7 +137,8 @@ IntPanel CpuLinear::panel(int64_t index) const {
             nibbles_,
             group_inputs_ == in_features() ? 0 : group_inputs_,
             padded_outputs(),
-            zeros_stride_};
+            zeros_stride_,
+            asymmetric_max(bits())};
 }
 
 IntPanel CpuLinear::panel(int64_t index, const Segment& segment) const {
@@ -241,7 +242,8 @@ TokenTile tokens_from(const QuantizedRows& in, const int8_t* codes, const int32_
             .offset_sums = offset_sums + row,
             .n_tokens = n_tokens,
             .bases = in.bases == nullptr ? nullptr : in.bases + row,
-            .n_inputs = in.cols};
+            .n_inputs = in.cols,
+            .largest_code = symmetric_max(in.format.bits) + 1};
 }
 
 // Some rows at a time: packed into tiles in shared scratch, then all panels over them.

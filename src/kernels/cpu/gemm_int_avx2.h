@@ -1,13 +1,72 @@
-// The integer product with vpmaddubsw: unsigned codes below 16 times signed codes stay inside
-// int16 for 8 steps; bytes are split into nibbles first, so that nothing saturates.
+// The integer product with vpmaddubsw: pairs of products of unsigned and signed codes are summed in
+// int16 for as many steps as their widths allow, then widened.
+//
+// With weight codes up to w and activation codes up to a in size a step adds at most 2 w a to an
+// int16. That makes 136 steps of 4-bit codes on both sides, 8 steps where either side has 8 bits.
+// 8-bit codes on both sides would saturate in one: those weights are split into nibbles, whose sums
+// are put together when they are widened.
 #pragma once
 
 #include <immintrin.h>
 
 #include "kernels/cpu/gemm_int.h"
 #include "kernels/cpu/simd_avx2.h"
+#include "kernels/cpu/unroll.h"
 
 namespace quarot::kernels::cpu {
+
+// Steps that an int16 holds.
+static inline int64_t short_steps(int64_t largest_weight, int64_t largest_activation) {
+    return 32767 / (2 * largest_weight * largest_activation);
+}
+
+// How the 32 outputs of one step become kParts vectors of bytes, 8 outputs each; the parts from 4
+// on count sixteenfold.
+struct NibbleStep {
+    static constexpr int kBytes = 64, kParts = 4;
+    static int64_t largest(const IntPanel&) { return 15; }
+    QUAROT_INLINE static void load(const uint8_t* w, __m256i* parts) {
+        const __m256i mask = _mm256_set1_epi8(15);
+        const __m256i w0 = Avx2::words8(w), w1 = Avx2::words8(w + 32);
+        parts[0] = _mm256_and_si256(w0, mask);
+        parts[1] = _mm256_and_si256(w1, mask);
+        parts[2] = _mm256_and_si256(_mm256_srli_epi16(w0, 4), mask);
+        parts[3] = _mm256_and_si256(_mm256_srli_epi16(w1, 4), mask);
+    }
+};
+
+struct ByteStep {
+    static constexpr int kBytes = 128, kParts = 4;
+    static int64_t largest(const IntPanel& panel) { return panel.largest_code; }
+    QUAROT_INLINE static void load(const uint8_t* w, __m256i* parts) {
+        unroll<4>([&](auto i) QUAROT_INLINE { parts[i] = Avx2::words8(w + 32 * i); });
+    }
+};
+
+struct SplitStep {
+    static constexpr int kBytes = 128, kParts = 8;
+    static int64_t largest(const IntPanel&) { return 15; }
+    QUAROT_INLINE static void load(const uint8_t* w, __m256i* parts) {
+        const __m256i mask = _mm256_set1_epi8(15);
+        unroll<4>([&](auto i) QUAROT_INLINE {
+            const __m256i bytes = Avx2::words8(w + 32 * i);
+            parts[i] = _mm256_and_si256(bytes, mask);
+            parts[4 + i] = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), mask);
+        });
+    }
+};
+
+// Calls run(step) with the step that fits the widths of the codes.
+template <class Run>
+static inline void with_step(const IntPanel& panel, const TokenTile& tile, const Run& run) {
+    if (panel.nibbles) {
+        run(NibbleStep{});
+    } else if (short_steps(panel.largest_code, tile.largest_code) > 1) {
+        run(ByteStep{});
+    } else {
+        run(SplitStep{});
+    }
+}
 
 static inline __m256i word_of(const int8_t* codes) {
     int32_t word;
@@ -15,106 +74,241 @@ static inline __m256i word_of(const int8_t* codes) {
     return _mm256_set1_epi32(word);
 }
 
-struct PanelSums {
-    __m256i part[4];  // outputs 8 i .. 8 i + 7
+static inline __m256i add_products(__m256i sum, __m256i weights, __m256i activations) {
+    return _mm256_add_epi16(sum, _mm256_maddubs_epi16(weights, activations));
+}
+
+// What 8 outputs are finished with.
+struct OutputLanes {
+    __m256i zeros, code_sums;
+    __m256 scales, bias;
+    bool has_bias;
+    int64_t first;
+
+    OutputLanes(const IntPanel& panel, int64_t from)
+        : zeros(Avx2::words8(panel.zeros + from)),
+          code_sums(Avx2::words8(panel.code_sums + from)),
+          scales(_mm256_loadu_ps(panel.scales + from)),
+          bias(_mm256_setzero_ps()),
+          has_bias(panel.bias != nullptr),
+          first(from) {
+        if (has_bias) bias = _mm256_loadu_ps(panel.bias + from);
+    }
 };
 
-// 8 steps of 2 * 15 * 128 is the most an int16 holds.
-constexpr int64_t kShortSteps = 8;
+static inline __m256 base_lanes(const OutputLanes& lanes, const TokenTile& tile, int64_t token) {
+    const __m256i zeros =
+        _mm256_mullo_epi32(lanes.zeros, _mm256_set1_epi32(static_cast<int>(tile.n_inputs)));
+    const __m256i sums = _mm256_sub_epi32(lanes.code_sums, zeros);
+    return _mm256_mul_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(sums), lanes.scales),
+                         _mm256_set1_ps(tile.bases[token]));
+}
 
-template <int T>
-static inline void sum_nibbles(const uint8_t* w, int64_t steps, const int8_t* codes,
-                               int64_t word_stride, PanelSums* sums) {
-    const __m256i mask = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1);
-    for (int64_t first = 0; first < steps; first += kShortSteps) {
-        const int64_t last = first + kShortSteps < steps ? first + kShortSteps : steps;
-        __m256i acc[T][4];
-        for (auto& token : acc) {
-            for (__m256i& part : token) part = _mm256_setzero_si256();
-        }
-        for (int64_t k = first; k < last; ++k) {
-            const __m256i w0 = Avx2::words8(w + 64 * k), w1 = Avx2::words8(w + 64 * k + 32);
-            const __m256i parts[4] = {_mm256_and_si256(w0, mask), _mm256_and_si256(w1, mask),
-                                      _mm256_and_si256(_mm256_srli_epi16(w0, 4), mask),
-                                      _mm256_and_si256(_mm256_srli_epi16(w1, 4), mask)};
-#pragma GCC unroll 2
-            for (int t = 0; t < T; ++t) {
-                const __m256i a = word_of(codes + k * word_stride + 4 * t);
-#pragma GCC unroll 4
-                for (int i = 0; i < 4; ++i) {
-                    acc[t][i] = _mm256_add_epi16(acc[t][i], _mm256_maddubs_epi16(parts[i], a));
-                }
-            }
-        }
-        for (int t = 0; t < T; ++t) {
-            for (int i = 0; i < 4; ++i) {
-                sums[t].part[i] =
-                    _mm256_add_epi32(sums[t].part[i], _mm256_madd_epi16(acc[t][i], ones));
-            }
+// finish_token for 8 outputs.
+static inline void finish_lanes(__m256i raw, const OutputLanes& lanes, const TokenTile& tile,
+                                int64_t token, const FloatOut& out, float* y) {
+    __m256i acc = _mm256_sub_epi32(
+        raw, _mm256_mullo_epi32(lanes.zeros, _mm256_set1_epi32(tile.offset_sums[token])));
+    if (tile.offsets != nullptr) {
+        acc = _mm256_sub_epi32(
+            acc, _mm256_mullo_epi32(lanes.code_sums, _mm256_set1_epi32(tile.offsets[token])));
+    }
+    __m256 value = _mm256_mul_ps(_mm256_cvtepi32_ps(acc), lanes.scales);
+    value = _mm256_mul_ps(value, _mm256_set1_ps(tile.scales[token]));
+    if (tile.bases != nullptr) value = _mm256_add_ps(value, base_lanes(lanes, tile, token));
+    if (lanes.has_bias) value = _mm256_add_ps(value, lanes.bias);
+    y += lanes.first;
+    if (out.n_outputs - lanes.first >= 8) {
+        if (out.accumulate) value = _mm256_add_ps(_mm256_loadu_ps(y), value);
+        _mm256_storeu_ps(y, value);
+        return;
+    }
+    const __m256i columns = Avx2::first8(out.n_outputs - lanes.first);
+    if (out.accumulate) value = _mm256_add_ps(_mm256_maskload_ps(y, columns), value);
+    _mm256_maskstore_ps(y, columns, value);
+}
+
+// sums [n_tokens][32]
+static inline void finish_sums(const int32_t* sums, const IntPanel& panel, const TokenTile& tile,
+                               const FloatOut& out) {
+    for (int64_t first = 0; first < out.n_outputs; first += 8) {
+        const OutputLanes lanes(panel, first);
+        for (int64_t t = 0; t < tile.n_tokens; ++t) {
+            finish_lanes(Avx2::words8(sums + t * kPanelOutputs + first), lanes, tile, t, out,
+                         out.data + t * out.stride);
         }
     }
 }
 
-static inline void sum_bytes(const uint8_t* w, int64_t steps, const int8_t* codes,
-                             int64_t word_stride, PanelSums* sums) {
-    const __m256i mask = _mm256_set1_epi8(15);
-    const __m256i ones = _mm256_set1_epi16(1), sixteens = _mm256_set1_epi16(16);
-    for (int64_t k = 0; k < steps; ++k) {
-        const __m256i a = word_of(codes + k * word_stride);
-#pragma GCC unroll 4
-        for (int i = 0; i < 4; ++i) {
-            const __m256i q = Avx2::words8(w + 128 * k + 32 * i);
-            const __m256i low = _mm256_and_si256(q, mask);
-            const __m256i high = _mm256_and_si256(_mm256_srli_epi16(q, 4), mask);
-            const __m256i sum =
-                _mm256_add_epi32(_mm256_madd_epi16(_mm256_maddubs_epi16(low, a), ones),
-                                 _mm256_madd_epi16(_mm256_maddubs_epi16(high, a), sixteens));
-            sums->part[i] = _mm256_add_epi32(sums->part[i], sum);
+// Some steps of a panel unpacked, a byte a code, [steps][32 outputs][4], little more than half of
+// L1 at most.
+constexpr int64_t kBlockSteps = 144;
+// Tokens that pass over an unpacked block before the next one is unpacked.
+constexpr int64_t kBlockTokens = 64;
+
+struct PanelBlock {
+    const uint8_t* codes;
+    int64_t steps;
+    int64_t short_steps;
+    __m256i weight;  // int16: what the codes count
+};
+
+// A fence for the order of instructions: without it GCC 12 gathers the products of all tokens and
+// writes their sums to memory in every step.
+QUAROT_INLINE static inline __m256i at_once(__m256i sum) {
+    asm("" : "+x"(sum));
+    return sum;
+}
+
+// T tokens times 16 outputs: 12 sums, two vectors of weights, one of activations and a product fill
+// the 16 registers. Adds to sums [T][32].
+template <int T>
+static void sum_tile(const PanelBlock& block, const int8_t* codes, int32_t* sums) {
+    const uint8_t* w = block.codes;
+    const __m256i weight = block.weight;
+    for (int64_t first = 0; first < block.steps; first += block.short_steps) {
+        const int64_t rest = block.steps - first;
+        int64_t n = rest < block.short_steps ? rest : block.short_steps;
+        __m256i acc0[T], acc1[T];
+        unroll<T>([&](auto t) QUAROT_INLINE { acc0[t] = acc1[t] = _mm256_setzero_si256(); });
+        do {
+            const __m256i w0 = Avx2::words8(w), w1 = Avx2::words8(w + 32);
+            unroll<T>([&](auto t) QUAROT_INLINE {
+                const __m256i x = word_of(codes + 4 * t);
+                acc0[t] = at_once(add_products(acc0[t], w0, x));
+                acc1[t] = at_once(add_products(acc1[t], w1, x));
+            });
+            w += 4 * kPanelOutputs;
+            codes += 4 * kTileSlots;
+        } while (--n > 0);
+        unroll<T>([&](auto t) QUAROT_INLINE {
+            auto* sum = reinterpret_cast<__m256i*>(sums + t * kPanelOutputs);
+            sum[0] = _mm256_add_epi32(sum[0], _mm256_madd_epi16(acc0[t], weight));
+            sum[1] = _mm256_add_epi32(sum[1], _mm256_madd_epi16(acc1[t], weight));
+        });
+    }
+}
+
+constexpr int kTokensAtOnce = 6;
+
+template <int T>
+static void sum_tile_exactly(const PanelBlock& block, const int8_t* codes, int64_t n_tokens,
+                             int32_t* sums) {
+    if (n_tokens == T) {
+        PanelBlock upper = block;
+        upper.codes += 2 * kPanelOutputs;
+        sum_tile<T>(block, codes, sums);
+        sum_tile<T>(upper, codes, sums + kPanelOutputs / 2);
+    } else if constexpr (T > 1) {
+        sum_tile_exactly<T - 1>(block, codes, n_tokens, sums);
+    }
+}
+
+// codes: of the first tile from the block's first step on.
+static void sum_block(const PanelBlock& block, const int8_t* codes, int64_t n_tokens,
+                      int64_t tile_bytes, int32_t* sums) {
+    for (int64_t tile = 0; tile < n_tokens; tile += kTileSlots, codes += tile_bytes) {
+        const int64_t end = n_tokens - tile < kTileSlots ? n_tokens - tile : kTileSlots;
+        for (int64_t slot = 0; slot < end; slot += kTokensAtOnce) {
+            const int64_t rest = end - slot;
+            sum_tile_exactly<kTokensAtOnce>(block, codes + 4 * slot,
+                                            rest < kTokensAtOnce ? rest : kTokensAtOnce,
+                                            sums + (tile + slot) * kPanelOutputs);
         }
     }
 }
 
-template <int T>
-static void tokens_of_panel(const IntPanel& panel, int64_t steps, const int8_t* codes,
-                            int64_t word_stride, const TokenTile& tile, int64_t token,
-                            const FloatOut& out) {
-    PanelSums sums[T];
-    for (auto& s : sums) {
-        for (__m256i& part : s.part) part = _mm256_setzero_si256();
+// Four parts from `kFirst` on of every step.
+template <class Step, int kFirst>
+static void unpack_block(const uint8_t* w, int64_t steps, uint8_t* block) {
+    for (int64_t k = 0; k < steps; ++k, w += Step::kBytes, block += 4 * kPanelOutputs) {
+        __m256i parts[Step::kParts];
+        Step::load(w, parts);
+        unroll<4>([&](auto i) QUAROT_INLINE {
+            _mm256_store_si256(reinterpret_cast<__m256i*>(block) + i, parts[kFirst + i]);
+        });
     }
-    if (panel.nibbles) {
-        sum_nibbles<T>(panel.codes, steps, codes, word_stride, sums);
-    } else {
-        for (int t = 0; t < T; ++t) {
-            sum_bytes(panel.codes, steps, codes + 4 * t, word_stride, sums + t);
+}
+
+// Adds the products of at most kBlockTokens tokens to sums [n_tokens][32].
+template <class Step>
+static void sum_panel(const IntPanel& panel, int64_t steps, const TokenTile& first_tile,
+                      int64_t n_tokens, int64_t tile_bytes, int32_t* sums) {
+    alignas(64) uint8_t unpacked[kBlockSteps * 4 * kPanelOutputs];
+    const int64_t depth = short_steps(Step::largest(panel), first_tile.largest_code);
+    const int64_t n_blocks = (steps + kBlockSteps - 1) / kBlockSteps;
+    for (int64_t i = 0; i < n_blocks; ++i) {
+        const int64_t k = i * steps / n_blocks, n_steps = (i + 1) * steps / n_blocks - k;
+        const uint8_t* w = panel.codes + k * Step::kBytes;
+        const int8_t* codes = first_tile.codes + k * 4 * kTileSlots;
+        PanelBlock block{unpacked, n_steps, depth, _mm256_set1_epi16(1)};
+        unpack_block<Step, 0>(w, n_steps, unpacked);
+        sum_block(block, codes, n_tokens, tile_bytes, sums);
+        if constexpr (Step::kParts == 8) {
+            block.weight = _mm256_set1_epi16(16);
+            unpack_block<Step, 4>(w, n_steps, unpacked);
+            sum_block(block, codes, n_tokens, tile_bytes, sums);
         }
-    }
-    for (int t = 0; t < T; ++t) {
-        uint32_t raw[kPanelOutputs];
-        std::memcpy(raw, sums[t].part, sizeof raw);
-        finish_token<Avx2>(panel, raw, tile, token + t, out, out.data + (token + t) * out.stride);
     }
 }
 
 static void int_panel_avx2(const IntPanel& panel, int64_t steps, const TokenTile& first_tile,
                            int64_t n_tokens, int64_t tile_bytes, const FloatOut& out) {
-    for (int64_t token = 0; token < n_tokens; token += 2) {
-        const int8_t* codes =
-            first_tile.codes + token / kTileSlots * tile_bytes + token % kTileSlots * 4;
-        if (token + 1 < n_tokens) {
-            tokens_of_panel<2>(panel, steps, codes, 4 * kTileSlots, first_tile, token, out);
-        } else {
-            tokens_of_panel<1>(panel, steps, codes, 4 * kTileSlots, first_tile, token, out);
-        }
+    alignas(64) int32_t sums[kBlockTokens * kPanelOutputs];
+    for (int64_t token = 0; token < n_tokens; token += kBlockTokens) {
+        const int64_t n = n_tokens - token < kBlockTokens ? n_tokens - token : kBlockTokens;
+        const TokenTile tile = tile_at<Avx2>(first_tile, token, n, token / kTileSlots, tile_bytes);
+        std::memset(sums, 0, static_cast<size_t>(n * kPanelOutputs) * sizeof(int32_t));
+        with_step(panel, tile, [&](auto step) {
+            sum_panel<decltype(step)>(panel, steps, tile, n, tile_bytes, sums);
+        });
+        FloatOut rows = out;
+        rows.data += token * out.stride;
+        finish_sums(sums, panel, tile, rows);
+    }
+}
+
+// One token times one panel, straight from the panel.
+template <class Step>
+static void sum_row(const IntPanel& panel, int64_t steps, const TokenTile& row, __m256i* sums) {
+    constexpr int kParts = Step::kParts;
+    const int64_t depth = short_steps(Step::largest(panel), row.largest_code);
+    const uint8_t* w = panel.codes;
+    const int8_t* codes = row.codes;
+    const __m256i ones = _mm256_set1_epi16(1), sixteens = _mm256_set1_epi16(16);
+    for (int64_t first = 0; first < steps; first += depth) {
+        int64_t n = steps - first < depth ? steps - first : depth;
+        __m256i acc[kParts];
+        unroll<kParts>([&](auto i) QUAROT_INLINE { acc[i] = _mm256_setzero_si256(); });
+        do {
+            __m256i parts[kParts];
+            Step::load(w, parts);
+            _mm_prefetch(w + 2048, _MM_HINT_T0);
+            const __m256i x = word_of(codes);
+            unroll<kParts>([&](auto i)
+                               QUAROT_INLINE { acc[i] = add_products(acc[i], parts[i], x); });
+            w += Step::kBytes;
+            codes += 4;
+        } while (--n > 0);
+        unroll<kParts>([&](auto i) QUAROT_INLINE {
+            sums[i % 4] =
+                _mm256_add_epi32(sums[i % 4], _mm256_madd_epi16(acc[i], i < 4 ? ones : sixteens));
+        });
     }
 }
 
 static void int_row_avx2(const IntPanel& first, int64_t n_panels, int64_t panel_bytes,
                          int64_t steps, const TokenTile& row, const FloatOut& out) {
-    for (int64_t p = 0; p < n_panels; ++p) {
-        tokens_of_panel<1>(panel_at<Avx2>(first, p, panel_bytes), steps, row.codes, 4, row, 0,
-                           columns_of_panel<Avx2>(out, p));
-    }
+    with_step(first, row, [&](auto step) {
+        for (int64_t p = 0; p < n_panels; ++p) {
+            const IntPanel panel = panel_at<Avx2>(first, p, panel_bytes);
+            const FloatOut columns = columns_of_panel<Avx2>(out, p);
+            __m256i sums[4];
+            unroll<4>([&](auto i) QUAROT_INLINE { sums[i] = _mm256_setzero_si256(); });
+            sum_row<decltype(step)>(panel, steps, row, sums);
+            finish_sums(reinterpret_cast<const int32_t*>(sums), panel, row, columns);
+        }
+    });
 }
 
 }  // namespace quarot::kernels::cpu

@@ -146,7 +146,8 @@ void describe_tokens(const Plan& plan, int64_t first_row, int64_t n_rows, int64_
                               .offset_sums = f.offset_sums,
                               .n_tokens = n_rows,
                               .bases = in.bases == nullptr ? nullptr : f.bases,
-                              .n_inputs = length};
+                              .n_inputs = length,
+                              .largest_code = symmetric_max(in.format.bits) + 1};
     }
 }
 

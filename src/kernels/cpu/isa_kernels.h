@@ -50,6 +50,7 @@ struct IntPanel {
     int64_t group_inputs = 0;  // 0: one group
     int64_t scales_stride = 0;
     int64_t zeros_stride = 0;
+    int32_t largest_code = 255;  // of their width
 };
 
 // Up to 16 tokens: codes [steps][16][4], and what the epilogue needs of each token.
@@ -61,6 +62,7 @@ struct TokenTile {
     int64_t n_tokens;
     const float* bases = nullptr;  // [n_tokens] or null: of real zero points
     int64_t n_inputs = 0;          // that were summed; read where there are bases
+    int32_t largest_code = 128;    // in size, of their width
 };
 
 struct FloatOut {
