@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -28,6 +29,10 @@ template <>
 struct fmt::formatter<quarot::Setting> {
     constexpr auto parse(format_parse_context& context) { return context.begin(); }
     auto format(const quarot::Setting& setting, format_context& context) const {
-        return fmt::format_to(context.out(), "`{}`", setting.name);
+        auto out = context.out();  // fmt::format_to would compile all of fmt in every file
+        *out++ = '`';
+        out = std::copy(setting.name.begin(), setting.name.end(), out);
+        *out++ = '`';
+        return out;
     }
 };
