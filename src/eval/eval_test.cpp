@@ -49,10 +49,6 @@ TEST(KlDivergence, IsZeroForEqualAndKnownForTwoTokens) {
     EXPECT_NEAR(kl_divergence(a, log_sum_exp(a), b, log_sum_exp(b)), expected, 1e-7);
 }
 
-TEST(ArgMax, TakesTheLowestIndexAmongEquals) {
-    EXPECT_EQ(arg_max(std::vector<float>{1.0f, 3.0f, 3.0f}), 1);
-}
-
 TEST(EvaluationText, WikitextRowsAreJoinedByAnExtraNewline) {
     const test::TempDir dir;
     const std::string path = dir.path() + "/text";

@@ -56,10 +56,6 @@ int64_t Scheduler::n_pending(RequestId id) const {
     return found == requests_.end() ? 0 : found->second.n_pending();
 }
 
-bool Scheduler::is_running(RequestId id) const {
-    return std::find(running_.begin(), running_.end(), id) != running_.end();
-}
-
 StepPlan Scheduler::next() {
     QUAROT_CHECK(!in_step_);
     admit();

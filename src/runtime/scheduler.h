@@ -74,7 +74,6 @@ class Scheduler {
     bool has(RequestId id) const { return requests_.contains(id); }
     // Tokens that have not run; 0 if it has ended.
     int64_t n_pending(RequestId id) const;
-    bool is_running(RequestId id) const;
     int64_t length(RequestId id) const { return requests_.at(id).length; }
     std::span<const PageId> pages(RequestId id) const { return requests_.at(id).pages; }
     const std::deque<RequestId>& queue() const { return queue_; }

@@ -1,9 +1,9 @@
 #include "tensor/log_softmax.h"
 
-#include <algorithm>
 #include <array>
 #include <bit>
 #include <cmath>
+#include <cstdint>
 
 // One body for several instruction sets; which one runs is chosen when the program is loaded,
 // before a thread sanitizer works.
@@ -89,10 +89,6 @@ QUAROT_CLONES double kl_divergence(std::span<const float> p, double p_log_sum,
     double sum = sum_of(lanes);
     for (; i < p.size(); ++i) sum += term(i);
     return sum;
-}
-
-int64_t arg_max(std::span<const float> logits) {
-    return std::max_element(logits.begin(), logits.end()) - logits.begin();
 }
 
 }  // namespace quarot

@@ -1,7 +1,6 @@
 // Log-probabilities from logits.
 #pragma once
 
-#include <cstdint>
 #include <span>
 
 namespace quarot {
@@ -12,7 +11,5 @@ double log_sum_exp(std::span<const float> logits);
 // KL(p || q) in nats of the distributions given by two rows of logits and their log_sum_exp.
 double kl_divergence(std::span<const float> p, double p_log_sum, std::span<const float> q,
                      double q_log_sum);
-
-int64_t arg_max(std::span<const float> logits);  // lowest index among equals
 
 }  // namespace quarot
