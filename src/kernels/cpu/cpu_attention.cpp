@@ -13,7 +13,7 @@ namespace {
 constexpr int64_t kRowsPerTask = 192;
 
 struct TaskMemory {
-    float *q, *out, *sums, *maxima, *keys, *values, *scores;
+    float *q, *q_sums, *out, *sums, *zeros, *maxima, *below_keys, *keys, *values, *scores;
     int32_t* limits;
 };
 
@@ -21,12 +21,15 @@ struct TaskMemory {
 TaskMemory carve(Carver& carver, int64_t rows, int64_t depth, const KvLayout& k,
                  const KvLayout& v) {
     TaskMemory m{};
-    m.keys = carver.take<float>(k.slots * depth);
+    m.keys = carver.take<float>(k.slots * k.head_dim);
+    m.below_keys = carver.take<float>(k.slots * (depth - k.head_dim));
     m.values = carver.take<float>(v.slots * v.dims);
+    m.zeros = carver.take<float>(v.slots);
     m.scores = carver.take<float>(8 * k.slots);
     m.limits = carver.take<int32_t>(rows);
     m.maxima = carver.take<float>(rows);
     m.sums = carver.take<float>(16 * rows);
+    m.q_sums = carver.take<float>(rows);
     m.q = carver.take<float>(rows * depth);
     m.out = carver.take<float>(rows * v.dims);
     return m;
@@ -49,6 +52,19 @@ void extend_query(const float* basis, int64_t head_dim, float* q) {
         for (int64_t d = 0; d < head_dim; ++d) sum += basis[i * head_dim + d] * q[d];
         q[head_dim + i] = sum;
     }
+}
+
+// In 16 lanes, so that compilers find vectors in it.
+float sum_of(const float* values, int64_t n) {
+    float lanes[16] = {};
+    for (int64_t i = 0; i + 16 <= n; i += 16) {
+        for (int64_t lane = 0; lane < 16; ++lane) lanes[lane] += values[i + lane];
+    }
+    for (int64_t i = n / 16 * 16; i < n; ++i) lanes[i % 16] += values[i];
+    for (int64_t width = 8; width > 0; width /= 2) {
+        for (int64_t lane = 0; lane < width; ++lane) lanes[lane] += lanes[lane + width];
+    }
+    return lanes[0];
 }
 
 // rows [head_dim, slots] of the positions from `first` on.
@@ -111,6 +127,7 @@ void CpuAttention::run(CpuContext& context, const AttentionArgs& args) {
             for (int64_t g = 0; g < group; ++g) {
                 float* to = m.q + (t * group + g) * depth;
                 for (int64_t i = 0; i < head_dim; ++i) to[i] = q[g * head_dim + i] * args.scale;
+                m.q_sums[t * group + g] = sum_of(to, head_dim);
                 if (basis == nullptr) continue;
                 extend_query(basis + task.kv_head * head_dim * head_dim, head_dim, to);
             }
@@ -118,22 +135,28 @@ void CpuAttention::run(CpuContext& context, const AttentionArgs& args) {
         std::fill_n(m.maxima, n_rows, -std::numeric_limits<float>::infinity());
         std::fill_n(m.sums, 16 * n_rows, 0.0f);
         std::fill_n(m.out, n_rows * v.dims, 0.0f);
-        const AttentionRows rows{m.q, m.maxima, m.sums, m.out, n_rows, depth, v.dims};
+        const AttentionRows rows{m.q, m.q_sums, m.maxima, m.sums, m.out, n_rows, depth, v.dims};
         for (int64_t entry = 0; entry * d.page_tokens <= last_position; ++entry) {
             const int64_t page = batch.pages[batch.first_page[task.sequence] + entry];
             const KvPlace place{args.layer, page, task.kv_head};
-            context.isa.expand_keys(store.block(KvKind::Key, place), m.keys);
             if (basis != nullptr) {
                 extend_keys(args.key_bias.table, entry * d.page_tokens, head_dim, k.slots,
-                            m.keys + head_dim * k.slots);
+                            m.below_keys);
             }
-            context.isa.expand_values(store.block(KvKind::Value, place), m.values);
             for (int64_t r = 0; r < n_rows; ++r) {
                 const int64_t position = batch.positions[task.first_token + r / group];
                 const int64_t seen = position + 1 - entry * d.page_tokens;
                 m.limits[r] = static_cast<int32_t>(std::clamp<int64_t>(seen, 0, d.page_tokens));
             }
-            context.isa.attend_page(rows, m.keys, m.values, k.slots, m.limits, m.scores);
+            context.isa.attend_page(rows,
+                                    {.k = store.block(KvKind::Key, place),
+                                     .v = store.block(KvKind::Value, place),
+                                     .below_keys = basis == nullptr ? nullptr : m.below_keys,
+                                     .scores = m.scores,
+                                     .keys = m.keys,
+                                     .values = m.values,
+                                     .zeros = m.zeros},
+                                    m.limits);
         }
         for (int64_t r = 0; r < n_rows; ++r) {
             const int64_t head = task.kv_head * group + r % group;

@@ -122,13 +122,25 @@ struct KvBlock {
 
 // The running state of query rows over the pages of their context.
 struct AttentionRows {
-    const float* q;  // [n_rows, head_dim], scaled
-    float* maxima;   // [n_rows]
-    float* sums;     // [n_rows, 16]
-    float* out;      // [n_rows, dims]
+    const float* q;       // [n_rows, head_dim], scaled
+    const float* q_sums;  // [n_rows]: of the first values, as many as a stored key has
+    float* maxima;        // [n_rows]
+    float* sums;          // [n_rows, 16]: of weights, in lanes
+    float* out;           // [n_rows, dims]
     int64_t n_rows;
     int64_t head_dim;
     int64_t dims;  // head_dim padded as V's
+};
+
+// One page of one head, and scratch.
+struct AttentionPage {
+    KvBlock k, v;
+    const float*
+        below_keys;  // [rows' head_dim - k.head_dim][slots] further values of keys, or null
+    float* scores;   // [8, slots]
+    float* keys;     // [k.head_dim, slots]
+    float* values;   // [slots, dims]
+    float* zeros;    // [slots]
 };
 
 struct IsaKernels {
@@ -175,11 +187,9 @@ struct IsaKernels {
     void (*gram_tile)(const GramTile& tile);
 
     // Attention.
-    void (*expand_keys)(const KvBlock& block, float* keys);      // [head_dim][slots]
-    void (*expand_values)(const KvBlock& block, float* values);  // [slots][dims]
-    // One page: limits[r] is how many of its slots row r may see (<= 0: none); scratch [8, slots].
-    void (*attend_page)(const AttentionRows& rows, const float* keys, const float* values,
-                        int64_t slots, const int32_t* limits, float* scratch);
+    // One page: limits[r] is how many of its slots row r may see (<= 0: none).
+    void (*attend_page)(const AttentionRows& rows, const AttentionPage& page,
+                        const int32_t* limits);
     // out[r] = state.out[r] / sum, head_dim elements.
     void (*finish_row)(const float* row_out, const float* lane_sums, int64_t head_dim, float* out);
 };

@@ -32,8 +32,6 @@ static constexpr IsaKernels common_kernels(const char* name) {
     k.dense_panel = dense_panel<S>;
     k.mixed_panel = mixed_panel<S>;
     k.gram_tile = gram_tile<S>;
-    k.expand_keys = expand_keys<S>;
-    k.expand_values = expand_values<S>;
     k.attend_page = attend_page<S>;
     k.finish_row = finish_row<S>;
     return k;

@@ -15,6 +15,8 @@ struct Avx2 {
     static constexpr int kDotRows = 1;
     static constexpr int kMixedRows = 2;
     static constexpr int kAttentionRows = 1;
+    static constexpr int kQueryRows = 4;
+    static constexpr int64_t kRowsToWiden = int64_t{1} << 62;  // widened codes would leave L1
     static constexpr int kGramRows = 6, kGramVectors = 1;
     static constexpr int kFwhtVectors = 4;
 
@@ -145,6 +147,15 @@ struct Avx2 {
         const __m256i a = _mm256_cvtepu8_epi32(bytes8(p)), b = _mm256_cvtepu8_epi32(bytes8(p + 8));
         low_codes = from_i32(_mm256_and_si256(a, mask), _mm256_and_si256(b, mask));
         high_codes = from_i32(_mm256_srli_epi32(a, 4), _mm256_srli_epi32(b, 4));
+    }
+    static V load_low_nibbles(const uint8_t* p) {
+        const __m256i mask = _mm256_set1_epi32(15);
+        return from_i32(_mm256_and_si256(_mm256_cvtepu8_epi32(bytes8(p)), mask),
+                        _mm256_and_si256(_mm256_cvtepu8_epi32(bytes8(p + 8)), mask));
+    }
+    static V load_high_nibbles(const uint8_t* p) {
+        return from_i32(_mm256_srli_epi32(_mm256_cvtepu8_epi32(bytes8(p)), 4),
+                        _mm256_srli_epi32(_mm256_cvtepu8_epi32(bytes8(p + 8)), 4));
     }
     static V load_word_field(const uint8_t* p, int shift, uint32_t mask) {
         const __m128i count = _mm_cvtsi32_si128(shift);

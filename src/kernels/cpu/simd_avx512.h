@@ -12,6 +12,8 @@ struct Avx512 {
     static constexpr int kDotRows = 6;
     static constexpr int kMixedRows = 8;
     static constexpr int kAttentionRows = 6;
+    static constexpr int kQueryRows = 8;
+    static constexpr int64_t kRowsToWiden = 17;
     static constexpr int kGramRows = 6, kGramVectors = 4;
     static constexpr int kFwhtVectors = 16;
 
@@ -99,6 +101,13 @@ struct Avx512 {
         const __m512i words = _mm512_cvtepu8_epi32(bytes16(p));
         low_codes = _mm512_cvtepi32_ps(_mm512_and_si512(words, _mm512_set1_epi32(15)));
         high_codes = _mm512_cvtepi32_ps(_mm512_srli_epi32(words, 4));
+    }
+    static V load_low_nibbles(const uint8_t* p) {
+        return _mm512_cvtepi32_ps(
+            _mm512_and_si512(_mm512_cvtepu8_epi32(bytes16(p)), _mm512_set1_epi32(15)));
+    }
+    static V load_high_nibbles(const uint8_t* p) {
+        return _mm512_cvtepi32_ps(_mm512_srli_epi32(_mm512_cvtepu8_epi32(bytes16(p)), 4));
     }
     static V load_word_field(const uint8_t* p, int shift, uint32_t mask) {
         const __m512i words = _mm512_srl_epi32(_mm512_loadu_si512(p), _mm_cvtsi32_si128(shift));

@@ -13,6 +13,8 @@ struct Scalar {
     static constexpr int kDotRows = 2;
     static constexpr int kMixedRows = 4;
     static constexpr int kAttentionRows = 2;
+    static constexpr int kQueryRows = 2;
+    static constexpr int64_t kRowsToWiden = 5;
     static constexpr int kGramRows = 2, kGramVectors = 1;
     static constexpr int kFwhtVectors = 4;
 
@@ -168,6 +170,12 @@ struct Scalar {
     static void load_nibbles(const uint8_t* p, V& low, V& high) {
         low = each([&](int i) { return static_cast<float>(p[i] & 15); });
         high = each([&](int i) { return static_cast<float>(p[i] >> 4); });
+    }
+    static V load_low_nibbles(const uint8_t* p) {
+        return each([&](int i) { return static_cast<float>(p[i] & 15); });
+    }
+    static V load_high_nibbles(const uint8_t* p) {
+        return each([&](int i) { return static_cast<float>(p[i] >> 4); });
     }
     // (word >> shift) & mask of 16 words.
     static V load_word_field(const uint8_t* p, int shift, uint32_t mask) {
