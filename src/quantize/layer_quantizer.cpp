@@ -130,11 +130,14 @@ void LayerQuantizer::quantize_site(const model::SiteRule& site, int64_t layer,
         calibration_->set_columns(site.site, columns.columns, columns.n_outliers);
     }
     const auto prepared = quantizer_named(format.method)
-                              .prepare({fmt::format("layer {}, {}", layer, site.name), cols,
-                                        cols - columns.n_outliers, hessian},
+                              .prepare({.site = fmt::format("layer {}, {}", layer, site.name),
+                                        .n_cols = cols,
+                                        .n_codes = cols - columns.n_outliers,
+                                        .hessian = hessian,
+                                        .backend = backend_},
                                        format, context_.pool);
     std::optional<HessianError> error;
-    if (calibration_) error.emplace(hessian, cols, *backend_);
+    if (calibration_) error.emplace(hessian, cols, *backend_, context_.pool);
     hessian = {};
     for (const LinearRole role : site.roles) {
         const LinearId id = {role, layer};

@@ -87,10 +87,8 @@ void keep_differences(const WeightMatrix& rows, const OutlierWeights* nearest_ou
     }
 }
 
-Block quantize_block(const std::string& name, const WeightMatrix& rows,
-                     const PreparedQuantizer& quantizer, const ColumnOrder& columns,
-                     bool with_differences) {
-    QuantizedPiece piece = quantizer.quantize(rows);
+Block finish_block(const std::string& name, const WeightMatrix& rows, QuantizedPiece piece,
+                   const ColumnOrder& columns, bool with_differences) {
     Block block;
     block.matrix = std::move(piece.codes);
     std::optional<OutlierWeights> nearest;
@@ -106,6 +104,74 @@ Block quantize_block(const std::string& name, const WeightMatrix& rows,
     return block;
 }
 
+// The rows of a block as the quantizer sees them.
+std::vector<float> rows_for_quantizer(const RotatedWeight& weight, int64_t block,
+                                      const ColumnOrder& columns) {
+    std::vector<float> values = weight.block(block);
+    return columns.empty() ? values : columns.of_rows(values);
+}
+
+// A weight that was quantized as a whole, with the rows it was made from.
+struct WholeWeight {
+    std::vector<float> values;
+    QuantizedPiece piece;
+
+    std::span<const float> rows(int64_t first, int64_t count, int64_t cols) const {
+        return std::span(values).subspan(static_cast<size_t>(first * cols),
+                                         static_cast<size_t>(count * cols));
+    }
+    QuantizedPiece piece_of(int64_t first, int64_t count) const {
+        const int64_t n_rest = std::ssize(piece.rest) / piece.codes.rows;
+        const auto rest = piece.rest.begin() + first * n_rest;
+        return {rows_of(piece.codes, first, count), {rest, rest + count * n_rest}};
+    }
+};
+
+WholeWeight quantize_whole(const RotatedWeight& weight, const PreparedQuantizer& quantizer,
+                           const ColumnOrder& columns, ThreadPool& pool) {
+    WholeWeight whole;
+    whole.values.resize(static_cast<size_t>(weight.rows() * weight.cols()));
+    pool.parallel_for(weight.n_blocks(), [&](int64_t index, int) {
+        const std::vector<float> values = rows_for_quantizer(weight, index, columns);
+        std::copy(values.begin(), values.end(),
+                  whole.values.begin() + index * weight.block_rows() * weight.cols());
+    });
+    whole.piece = quantizer.quantize({whole.values, weight.rows(), weight.cols()});
+    return whole;
+}
+
+// Finished blocks of one weight; threads may make different ones at the same time.
+struct BlockMaker {
+    const std::string& name;
+    const RotatedWeight& weight;
+    const PreparedQuantizer& quantizer;
+    const ColumnOrder& columns;
+    bool with_differences = false;
+    std::optional<WholeWeight> whole;  // of a quantizer that takes all rows
+
+    Block make(int64_t index) const {
+        const int64_t first = index * weight.block_rows();
+        const int64_t count = std::min(weight.block_rows(), weight.rows() - first);
+        if (whole) {
+            const WeightMatrix rows{whole->rows(first, count, weight.cols()), count, weight.cols()};
+            return finish_block(name, rows, whole->piece_of(first, count), columns,
+                                with_differences);
+        }
+        const std::vector<float> values = rows_for_quantizer(weight, index, columns);
+        const WeightMatrix rows{values, count, weight.cols()};
+        return finish_block(name, rows, quantizer.quantize(rows), columns, with_differences);
+    }
+};
+
+// Adds tr(E H E^T) of some blocks to a sum, one after another, so that it does not depend on how
+// many there are at a time.
+void add_weighted(const std::vector<Block>& blocks, std::vector<float> Block::*differences,
+                  HessianError& hessian, double& sum) {
+    std::vector<std::span<const float>> parts;
+    for (const Block& block : blocks) parts.emplace_back(block.*differences);
+    for (const double error : hessian.of(parts)) sum += error;
+}
+
 }  // namespace
 
 QuantizedLinear quantize_linear(const std::string& name, const RotatedWeight& weight,
@@ -113,12 +179,8 @@ QuantizedLinear quantize_linear(const std::string& name, const RotatedWeight& we
                                 const ColumnOrder& columns, HessianError* hessian,
                                 ThreadPool& pool) {
     constexpr int64_t kBlocksPerThread = 2;
-    const auto make = [&](int64_t index) {
-        std::vector<float> values = weight.block(index);
-        if (!columns.empty()) values = columns.of_rows(values);
-        const WeightMatrix rows{values, std::ssize(values) / weight.cols(), weight.cols()};
-        return quantize_block(name, rows, quantizer, columns, hessian != nullptr);
-    };
+    BlockMaker maker{name, weight, quantizer, columns, hessian != nullptr, {}};
+    if (quantizer.takes_all_rows()) maker.whole = quantize_whole(weight, quantizer, columns, pool);
     QuantizedLinear linear;
     linear.matrix = make_quantized_matrix(weight.rows(), weight.cols() - columns.n_outliers,
                                           format.bits, format.group_size, format.symmetric);
@@ -126,13 +188,13 @@ QuantizedLinear quantize_linear(const std::string& name, const RotatedWeight& we
         linear.outliers = make_outlier_weights(weight.rows(), columns.n_outliers, columns.outliers);
     }
     SquaredError error;
-    double weighted = 0.0, nearest = 0.0;
+    double weighted_error = 0.0, nearest_error = 0.0;
     const int64_t wave = kBlocksPerThread * pool.size();
     for (int64_t first = 0; first < weight.n_blocks(); first += wave) {
         throw_if_interrupted();
         std::vector<Block> blocks(static_cast<size_t>(std::min(wave, weight.n_blocks() - first)));
         pool.parallel_for(std::ssize(blocks), [&](int64_t i, int) {
-            blocks[static_cast<size_t>(i)] = make(first + i);
+            blocks[static_cast<size_t>(i)] = maker.make(first + i);
         });
         for (int64_t i = 0; i < std::ssize(blocks); ++i) {
             const Block& block = blocks[static_cast<size_t>(i)];
@@ -140,10 +202,10 @@ QuantizedLinear quantize_linear(const std::string& name, const RotatedWeight& we
             put_rows(block.matrix, first_row, linear.matrix);
             if (block.outliers) put_rows(*block.outliers, first_row, *linear.outliers);
             error += block.error;
-            if (hessian == nullptr) continue;
-            weighted += hessian->of(block.difference, block.matrix.rows);
-            nearest += hessian->of(block.nearest_difference, block.matrix.rows);
         }
+        if (hessian == nullptr) continue;
+        add_weighted(blocks, &Block::difference, *hessian, weighted_error);
+        add_weighted(blocks, &Block::nearest_difference, *hessian, nearest_error);
     }
     linear.report = {.name = name,
                      .bits = format.bits,
@@ -156,8 +218,8 @@ QuantizedLinear quantize_linear(const std::string& name, const RotatedWeight& we
     linear.report.bytes += std::ssize(columns.columns) * size_of(DType::I32);
     if (linear.outliers) linear.report.bytes += bytes_of(*linear.outliers);
     if (hessian != nullptr) {
-        linear.report.weighted_error = weighted;
-        linear.report.nearest_weighted_error = nearest;
+        linear.report.weighted_error = weighted_error;
+        linear.report.nearest_weighted_error = nearest_error;
     }
     return linear;
 }

@@ -49,6 +49,20 @@ QuantizedMatrix copy_of(const QuantizedMatrix& matrix) {
     return copy;
 }
 
+QuantizedMatrix rows_of(const QuantizedMatrix& whole, int64_t first, int64_t count) {
+    QuantizedMatrix part =
+        make_quantized_matrix(count, whole.cols, whole.bits, whole.group_size, whole.symmetric);
+    const auto copy = [&](const Tensor& from, Tensor& to) {
+        if (to.bytes() == 0) return;
+        std::memcpy(to.data(), from.data() + first * (from.bytes() / whole.rows),
+                    static_cast<size_t>(to.bytes()));
+    };
+    copy(whole.packed, part.packed);
+    copy(whole.scales, part.scales);
+    copy(whole.zero_points, part.zero_points);
+    return part;
+}
+
 void put_rows(const QuantizedMatrix& part, int64_t first, QuantizedMatrix& whole) {
     const auto put = [&](const Tensor& from, Tensor& to) {
         if (from.bytes() == 0) return;

@@ -14,6 +14,9 @@ namespace quarot::quantize {
 QuantizedMatrix copy_of(const QuantizedMatrix& matrix);
 Tensor copy_of(const Tensor& tensor);
 
+// Rows [first, first + count).
+QuantizedMatrix rows_of(const QuantizedMatrix& whole, int64_t first, int64_t count);
+
 // The rows of `part` become rows first, first + 1 .. of `whole`. Threads may put different rows.
 void put_rows(const QuantizedMatrix& part, int64_t first, QuantizedMatrix& whole);
 

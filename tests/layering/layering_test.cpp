@@ -112,6 +112,8 @@ std::string passed_seam(const Include& include) {
     static const std::set<std::string> contract = {"kernels/backend.h", "kernels/formats.h",
                                                    "kernels/ops.h"};
     if (contract.contains(include.target)) return "";
+    // GPTQ's steps in a backend's memory: a contract with one user.
+    if (include.target == "kernels/column_solver.h" && from == "quantize") return "";
     return include.place() + " includes " + include.target;
 }
 
@@ -219,6 +221,8 @@ TEST(Layering, TheRulesFindWhatBreaksThem) {
     EXPECT_EQ(upward_reach(one("model/a.cpp", "#include \"model/b.h\""), headers, without_io), "");
     EXPECT_NE(passed_seam(one("model/a.cpp", "#include \"kernels/cpu/x.h\"")), "");
     EXPECT_EQ(passed_seam(one("model/a.cpp", "#include \"kernels/ops.h\"")), "");
+    EXPECT_NE(passed_seam(one("model/a.cpp", "#include \"kernels/column_solver.h\"")), "");
+    EXPECT_EQ(passed_seam(one("quantize/a.cpp", "#include \"kernels/column_solver.h\"")), "");
     EXPECT_NE(escaped_header(one("model/a.cpp", "#include <nlohmann/json.hpp>")), "");
     EXPECT_NE(escaped_header(one("model/a.cpp", "#include <boost/any.hpp>")), "");
     EXPECT_EQ(escaped_header(one("io/a.cpp", "#include <nlohmann/json.hpp>")), "");

@@ -1,5 +1,6 @@
 #include "quantize/calibration/hessian_error.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "core/check.h"
@@ -16,30 +17,46 @@ kernels::Rows rows_in(kernels::Buffer& memory, int64_t rows, int64_t cols,
 
 }  // namespace
 
-HessianError::HessianError(std::span<const double> hessian, int64_t n, kernels::Backend& backend)
-    : n_(n), backend_(backend) {
+HessianError::HessianError(std::span<const double> hessian, int64_t n, kernels::Backend& backend,
+                           ThreadPool& pool)
+    : n_(n), backend_(backend), pool_(pool) {
     auto matrix = std::make_shared<Tensor>(DType::F32, Shape{n, n});
-    for (size_t i = 0; i < hessian.size(); ++i) {
-        matrix->as<float>()[i] = static_cast<float>(hessian[i]);
-    }
+    pool.parallel_for(n, [&](int64_t row, int) {
+        const auto from = hessian.subspan(static_cast<size_t>(row * n), static_cast<size_t>(n));
+        std::transform(from.begin(), from.end(), matrix->as<float>() + row * n,
+                       [](double h) { return static_cast<float>(h); });
+    });
     hessian_ = backend.prepare_linear({std::shared_ptr<const Tensor>(std::move(matrix)), {}});
 }
 
-double HessianError::of(std::span<const float> differences, int64_t rows) {
-    QUAROT_CHECK(std::ssize(differences) == rows * n_);
+std::vector<double> HessianError::of(std::span<const std::span<const float>> blocks) {
+    int64_t n_values = 0;
+    for (const auto& block : blocks) n_values += std::ssize(block);
+    const int64_t rows = n_values / n_;
+    QUAROT_CHECK(n_values == rows * n_, "{} {}", n_values, n_);
     const kernels::Rows in = rows_in(in_, rows, n_, backend_);
     const kernels::Rows out = rows_in(out_, rows, n_, backend_);
-    const int64_t bytes = std::ssize(differences) * size_of(DType::F32);
-    backend_.upload(in.data, differences.data(), bytes);
-    backend_.linear({.in = kernels::Operand{in}, .weight = *hessian_, .out = out});
-    std::vector<float> product(differences.size());
-    backend_.download(product.data(), out.data, bytes);
-    backend_.synchronize();
-    double sum = 0.0;
-    for (size_t i = 0; i < product.size(); ++i) {
-        sum += static_cast<double>(product[i]) * static_cast<double>(differences[i]);
+    int64_t at = 0;
+    for (const auto& block : blocks) {
+        const int64_t bytes = std::ssize(block) * size_of(DType::F32);
+        backend_.upload(static_cast<float*>(in.data) + at, block.data(), bytes);
+        at += std::ssize(block);
     }
-    return sum;
+    backend_.linear({.in = kernels::Operand{in}, .weight = *hessian_, .out = out});
+    std::vector<float> product(static_cast<size_t>(n_values));
+    backend_.download(product.data(), out.data, n_values * size_of(DType::F32));
+    backend_.synchronize();
+    std::vector<double> sums(blocks.size(), 0.0);
+    std::vector<size_t> first(blocks.size(), 0);
+    for (size_t b = 1; b < blocks.size(); ++b) first[b] = first[b - 1] + blocks[b - 1].size();
+    pool_.parallel_for(std::ssize(blocks), [&](int64_t index, int) {
+        const auto b = static_cast<size_t>(index);
+        for (size_t i = 0; i < blocks[b].size(); ++i) {
+            sums[b] +=
+                static_cast<double>(product[first[b] + i]) * static_cast<double>(blocks[b][i]);
+        }
+    });
+    return sums;
 }
 
 }  // namespace quarot::quantize

@@ -1,8 +1,11 @@
 // How much a changed weight changes what its linear gives on the calibration text.
 #pragma once
 
+#include <memory>
 #include <span>
+#include <vector>
 
+#include "core/thread_pool.h"
 #include "kernels/ops.h"
 
 namespace quarot::quantize {
@@ -12,14 +15,17 @@ namespace quarot::quantize {
 // thread.
 class HessianError {
   public:
-    // hessian: [n, n]. The backend must outlive it.
-    HessianError(std::span<const double> hessian, int64_t n, kernels::Backend& backend);
+    // hessian: [n, n]. Backend and pool must outlive it.
+    HessianError(std::span<const double> hessian, int64_t n, kernels::Backend& backend,
+                 ThreadPool& pool);
 
-    double of(std::span<const float> differences, int64_t rows);
+    // Of the rows of each block, [rows, n] differences; multiplied together, added up apart.
+    std::vector<double> of(std::span<const std::span<const float>> blocks);
 
   private:
     int64_t n_;
     kernels::Backend& backend_;
+    ThreadPool& pool_;
     std::unique_ptr<kernels::Linear> hessian_;
     kernels::Buffer in_, out_;
 };

@@ -50,10 +50,10 @@ int64_t blocks_bytes(LinearRole role, const JobShape& shape) {
     const int64_t block = block_elements(out_features(role, shape.config), cols);
     const int64_t tile = shape.hessians ? 3 * 8 * kGptqTileRows * cols : 0;
     const int64_t working = 16 * block + tile;
-    // With Hessians a finished block keeps its rounding errors twice, and one is weighted.
-    const int64_t waiting = shape.hessians ? 9 * block : block;
-    const int64_t weighted = shape.hessians ? 12 * block : 0;
-    return shape.n_threads * (working + kBlocksOfALinear * waiting) + weighted;
+    // With Hessians a finished block keeps its rounding errors twice, and one of both of all blocks
+    // is weighted at a time: copied, multiplied and brought back.
+    const int64_t waiting = shape.hessians ? (9 + 12) * block : block;
+    return shape.n_threads * (working + kBlocksOfALinear * waiting);
 }
 
 // The residual stream and the inputs of o_proj of all tokens, as ids and as fp32; one window's

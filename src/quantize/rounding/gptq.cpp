@@ -6,6 +6,7 @@
 #include "core/check.h"
 #include "core/log.h"
 #include "quantize/rounding/gptq_factor.h"
+#include "quantize/rounding/gptq_on_device.h"
 #include "quantize/rounding/gptq_tile.h"
 #include "quantize/rounding/rtn.h"
 
@@ -38,7 +39,8 @@ class GptqQuantizer final : public PreparedQuantizer {
 
 std::unique_ptr<PreparedQuantizer> prepare_gptq(const WeightInputs& inputs,
                                                 const WeightFormat& format, ThreadPool& pool) {
-    auto factor = factor_hessian(inputs, format.damp, format.act_order, pool);
+    auto solver = inputs.backend == nullptr ? nullptr : make_column_solver(*inputs.backend);
+    auto factor = factor_hessian(inputs, format.damp, format.act_order, pool, solver.get());
     if (!factor) {
         log_warning(
             "{}: the Hessian is singular whatever its damping, weights are rounded to "
@@ -46,13 +48,15 @@ std::unique_ptr<PreparedQuantizer> prepare_gptq(const WeightInputs& inputs,
             inputs.site);
         return prepare_rtn(inputs, format, pool);
     }
-    return std::make_unique<GptqQuantizer>(GptqProblem{
+    GptqProblem problem{
         .site = inputs.site,
         .n_cols = inputs.n_cols,
         .n_codes = inputs.n_codes,
         .format = format,
         .factor = std::move(*factor),
-    });
+    };
+    if (solver != nullptr) return solve_with(std::move(solver), std::move(problem), pool);
+    return std::make_unique<GptqQuantizer>(std::move(problem));
 }
 
 }  // namespace quarot::quantize

@@ -81,21 +81,31 @@ void copy_damped(const WeightInputs& inputs, const std::vector<double>& diagonal
 
 // 1 / U_ii^2 is what column i holds that the columns after it do not tell. Less than the rounding
 // of H_ii means that the factor is noise, although its pivots happened to be positive.
-bool is_above_rounding(const GptqFactor& factor, const std::vector<double>& diagonal,
-                       double added) {
+bool is_above_rounding(const std::vector<double>& u, const std::vector<int64_t>& order,
+                       const std::vector<double>& diagonal, double added) {
     const auto n = std::ssize(diagonal);
     const double rounding = static_cast<double>(n) * std::numeric_limits<double>::epsilon();
     for (int64_t i = 0; i < n; ++i) {
-        const double u = factor.u[i * n + i];
-        if (!(u * u * (diagonal[factor.order[i]] + added) * rounding < 1.0)) return false;
+        if (!(u[i] * u[i] * (diagonal[order[i]] + added) * rounding < 1.0)) return false;
     }
     return true;
+}
+
+// Factors what factor.u holds, there or in the solver. The diagonal of U; nothing if there is none.
+std::vector<double> factor_in_place(GptqFactor& factor, ThreadPool& pool,
+                                    kernels::ColumnSolver* solver) {
+    const auto n = std::ssize(factor.order);
+    if (solver != nullptr) return solver->factor(factor.u, n);
+    if (!linalg::inverse_cholesky(factor.u, n, pool)) return {};
+    std::vector<double> diagonal(factor.order.size());
+    for (int64_t i = 0; i < n; ++i) diagonal[i] = factor.u[i * n + i];
+    return diagonal;
 }
 
 }  // namespace
 
 std::optional<GptqFactor> factor_hessian(const WeightInputs& inputs, double damp, bool act_order,
-                                         ThreadPool& pool) {
+                                         ThreadPool& pool, kernels::ColumnSolver* solver) {
     const int64_t n = inputs.n_cols;
     QUAROT_CHECK(std::ssize(inputs.hessian) == n * n, "{} values for {} columns",
                  inputs.hessian.size(), n);
@@ -114,8 +124,9 @@ std::optional<GptqFactor> factor_hessian(const WeightInputs& inputs, double damp
     for (int attempt = 0; attempt <= kStrongerDampings; ++attempt) {
         if (attempt > 0) damp = std::max(10.0 * damp, kSmallestStrongerDamping);
         copy_damped(inputs, diagonal, damp * mean, factor, pool);
-        if (linalg::inverse_cholesky(factor.u, n, pool) &&
-            is_above_rounding(factor, diagonal, damp * mean)) {
+        const std::vector<double> u = factor_in_place(factor, pool, solver);
+        if (!u.empty() && is_above_rounding(u, factor.order, diagonal, damp * mean)) {
+            if (solver != nullptr) factor.u = {};
             if (attempt > 0) {
                 log_warning("{}: the Hessian is singular, damped by {:g} of its mean diagonal",
                             inputs.site, damp);

@@ -10,18 +10,12 @@
 #include "quantize/rounding/stored_grids.h"
 
 namespace quarot::quantize {
-namespace {
 
-constexpr int64_t kBlock = 128;   // columns, as in the original program
-constexpr int64_t kSegment = 32;  // short enough that the loops in it cost little
-
-// Such that no group straddles a border.
-int64_t block_width(int64_t group) {
-    if (group == 0 || kBlock % group == 0 || group % kBlock == 0) return kBlock;
-    return group < kBlock ? kBlock / group * group : group;
+void fail_not_finite(const GptqProblem& problem) {
+    fail(ErrorCode::Numeric,
+         "{}: GPTQ made a weight larger than its type holds; try more damping than {:g}",
+         problem.site, problem.format.damp);
 }
-
-}  // namespace
 
 GptqTile::GptqTile(const GptqProblem& problem, const WeightMatrix& rows, QuantizedPiece& piece,
                    int64_t first_row)
@@ -29,10 +23,9 @@ GptqTile::GptqTile(const GptqProblem& problem, const WeightMatrix& rows, Quantiz
       piece_(piece),
       first_row_(first_row),
       n_rows_(rows.rows),
-      group_width_(piece.codes.group_size == 0 ? problem.n_codes : piece.codes.group_size),
-      grids_follow_(piece.codes.group_size != 0 && !problem.format.act_order),
+      schedule_(problem.n_cols, problem.n_codes, problem.format),
       weights_(problem.n_cols * kGptqTileRows),
-      errors_(block_width(problem.format.group_size) * kGptqTileRows),
+      errors_(schedule_.block_width() * kGptqTileRows),
       grids_(piece.codes.n_groups()),
       codes_(kGptqTileRows * problem.n_codes) {
     for (Grids& grids : grids_) {
@@ -41,7 +34,7 @@ GptqTile::GptqTile(const GptqProblem& problem, const WeightMatrix& rows, Quantiz
         grids.high.fill(0.0);
     }
     load(rows);
-    if (!grids_follow_) choose_all_grids(rows);
+    if (!schedule_.grids_follow) choose_all_grids(rows);
 }
 
 void GptqTile::load(const WeightMatrix& rows) {
@@ -57,8 +50,9 @@ void GptqTile::choose_all_grids(const WeightMatrix& rows) {
     const GridFormat wanted = grid_format(piece_.codes, problem_.format);
     for (int64_t r = 0; r < n_rows_; ++r) {
         for (int64_t group = 0; group < std::ssize(grids_); ++group) {
-            const int64_t first = r * problem_.n_cols + group * group_width_;
-            set_grid(r, group, choose_grid(rows.values.subspan(first, group_width_), wanted));
+            const int64_t first = r * problem_.n_cols + group * schedule_.group_width;
+            set_grid(r, group,
+                     choose_grid(rows.values.subspan(first, schedule_.group_width), wanted));
         }
     }
 }
@@ -66,13 +60,13 @@ void GptqTile::choose_all_grids(const WeightMatrix& rows) {
 // From the weights as they stand now.
 void GptqTile::choose_group_grids(int64_t first_column) {
     const GridFormat wanted = grid_format(piece_.codes, problem_.format);
-    std::vector<float> group(group_width_);
+    std::vector<float> group(schedule_.group_width);
     for (int64_t r = 0; r < n_rows_; ++r) {
-        for (int64_t i = 0; i < group_width_; ++i) {
+        for (int64_t i = 0; i < schedule_.group_width; ++i) {
             group[i] = static_cast<float>(weights(first_column + i)[r]);
-            if (!std::isfinite(group[i])) fail_not_finite();
+            if (!std::isfinite(group[i])) fail_not_finite(problem_);
         }
-        set_grid(r, first_column / group_width_, choose_grid(group, wanted));
+        set_grid(r, first_column / schedule_.group_width, choose_grid(group, wanted));
     }
 }
 
@@ -84,38 +78,19 @@ void GptqTile::set_grid(int64_t row, int64_t group, const Grid& grid) {
 }
 
 void GptqTile::solve() {
-    const int64_t width = block_width(problem_.format.group_size);
-    for (int64_t begin = 0; begin < problem_.n_codes; begin += width) {
-        const Columns block = {begin, std::min(begin + width, problem_.n_codes)};
-        solve_block(block);
-        correct({block.end, problem_.n_cols}, block);
-    }
+    schedule_.run(*this);
     store_codes();
     store_rest();
 }
 
-void GptqTile::solve_block(Columns block) {
+void GptqTile::begin_block(Columns block) {
     block_begin_ = block.begin;
-    const int64_t width = grids_follow_ ? group_width_ : block.end - block.begin;
-    for (int64_t begin = block.begin; begin < block.end; begin += width) {
-        const Columns part = {begin, std::min(begin + width, block.end)};
-        const bool starts_group = grids_follow_ && begin % group_width_ == 0;
-        const bool updated = problem_.format.group_scales == GroupScales::Updated;
-        if (starts_group && !updated) choose_group_grids(begin);
-        correct(part, {block.begin, begin});
-        if (starts_group && updated) choose_group_grids(begin);
-        solve_part(part);
-    }
 }
 
-void GptqTile::solve_part(Columns part) {
-    for (int64_t begin = part.begin; begin < part.end; begin += kSegment) {
-        const Columns segment = {begin, std::min(begin + kSegment, part.end)};
-        correct(segment, {part.begin, begin});
-        for (int64_t i = segment.begin; i < segment.end; ++i) {
-            round_column(i);
-            correct_by_one({i + 1, segment.end}, i);
-        }
+void GptqTile::round_segment(Columns segment) {
+    for (int64_t i = segment.begin; i < segment.end; ++i) {
+        round_column(i);
+        correct_by_one({i + 1, segment.end}, i);
     }
 }
 
@@ -124,7 +99,7 @@ void GptqTile::solve_part(Columns part) {
 void GptqTile::round_column(int64_t i) {
     constexpr double kRounder = 0x1.8p52;
     const int64_t column = problem_.factor.order[i];
-    const Grids& grids = grids_[column / group_width_];
+    const Grids& grids = grids_[column / schedule_.group_width];
     const double u = problem_.factor.u[i * (problem_.n_cols + 1)];
     const double* w = weights(i);
     double* e = errors(i);
@@ -139,7 +114,7 @@ void GptqTile::round_column(int64_t i) {
         e[r] = (w[r] - grids.scale[r] * q) / u;
         finite = finite && std::isfinite(e[r]);
     }
-    if (!finite) fail_not_finite();
+    if (!finite) fail_not_finite(problem_);
     for (int64_t r = 0; r < n_rows_; ++r) {
         codes_[r * problem_.n_codes + column] = static_cast<uint8_t>(stored[r]);
     }
@@ -180,16 +155,10 @@ void GptqTile::store_rest() {
     for (int64_t r = 0; r < n_rows_; ++r) {
         for (int64_t i = 0; i < n_rest; ++i) {
             const auto value = static_cast<float>(weights(problem_.n_codes + i)[r]);
-            if (!std::isfinite(value)) fail_not_finite();
+            if (!std::isfinite(value)) fail_not_finite(problem_);
             piece_.rest[(first_row_ + r) * n_rest + i] = value;
         }
     }
-}
-
-void GptqTile::fail_not_finite() const {
-    fail(ErrorCode::Numeric,
-         "{}: GPTQ made a weight larger than its type holds; try more damping than {:g}",
-         problem_.site, problem_.format.damp);
 }
 
 }  // namespace quarot::quantize

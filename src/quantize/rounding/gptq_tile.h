@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "quantize/rounding/gptq_factor.h"
+#include "quantize/rounding/gptq_schedule.h"
 #include "quantize/rounding/grid.h"
 #include "quantize/rounding/quantizer.h"
 
@@ -21,18 +22,13 @@ struct GptqProblem {
     GptqFactor factor;
 };
 
+// Error{Numeric} of a solve whose weights grow beyond what their type holds.
+[[noreturn]] void fail_not_finite(const GptqProblem& problem);
+
 // The rows of every product: BLAS gives other bits for other row counts, so a tile with fewer rows
 // is filled up with zeros.
 constexpr int64_t kGptqTileRows = 64;
 
-// Most of the work is products of some size, because columns are corrected as late as can be:
-//
-//   block (128 columns): corrects all that stands behind it when it is done
-//     part (a group, or the block): corrected by the parts before it when it is reached
-//       segment (32 columns): corrected by the segments before it when it is reached
-//         column: corrects the others of its segment at once
-//
-// So the weights of a group that is reached are still those of the start of its block.
 class GptqTile {
   public:
     // At most kGptqTileRows rows, whose results become rows first_row .. of `piece`.
@@ -41,6 +37,12 @@ class GptqTile {
     // Error{Numeric} naming the site if weights grow beyond what their type holds.
     void solve();
 
+    // The steps of GptqSchedule.
+    void begin_block(Columns block);
+    void choose_group_grids(int64_t first_column);
+    void correct(Columns later, Columns rounded);
+    void round_segment(Columns segment);
+
   private:
     struct Grids {  // one for each row; rows that only fill up stay 0
         std::array<double, kGptqTileRows> scale, low, high;
@@ -48,22 +50,13 @@ class GptqTile {
 
     void load(const WeightMatrix& rows);
     void choose_all_grids(const WeightMatrix& rows);
-    void choose_group_grids(int64_t first_column);
     void set_grid(int64_t row, int64_t group, const Grid& grid);
 
-    struct Columns {  // by solve position
-        int64_t begin = 0;
-        int64_t end = 0;
-    };
-    void solve_block(Columns block);
-    void solve_part(Columns part);
     void round_column(int64_t i);
     void correct_by_one(Columns later, int64_t i);
-    void correct(Columns later, Columns rounded);
 
     void store_codes();
     void store_rest();
-    [[noreturn]] void fail_not_finite() const;
 
     double* weights(int64_t column) { return weights_.data() + column * kGptqTileRows; }
     double* errors(int64_t column) {
@@ -74,8 +67,7 @@ class GptqTile {
     QuantizedPiece& piece_;
     const int64_t first_row_;
     const int64_t n_rows_;
-    const int64_t group_width_;
-    const bool grids_follow_;      // are chosen during the solve
+    const GptqSchedule schedule_;
     int64_t block_begin_ = 0;      // of the block being solved
     std::vector<double> weights_;  // [n_cols, kGptqTileRows] in solve order
     std::vector<double> errors_;   // [block, kGptqTileRows], divided by the diagonal of U

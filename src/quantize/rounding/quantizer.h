@@ -8,12 +8,13 @@
 #include <vector>
 
 #include "core/thread_pool.h"
+#include "kernels/ops.h"
 #include "recipe/recipe.h"
 #include "tensor/quantized_matrix.h"
 
 namespace quarot::quantize {
 
-// Rows of a weight on their way to integers. They know no model, file, device or packing beyond
+// Rows of a weight on their way to integers. They know no model, file or packing beyond
 // QuantizedMatrix.
 struct WeightMatrix {
     std::span<const float> values;  // [rows, cols] row-major, finite
@@ -29,6 +30,8 @@ struct WeightInputs {
     // Mean of x x^T over the calibration tokens, fp64 [n_cols, n_cols] row-major, symmetric; empty
     // for a quantizer that needs none.
     std::span<const double> hessian;
+    // Its memory holds the solve where it has a kernels::ColumnSolver; null: the host's does.
+    kernels::Backend* backend = nullptr;
 };
 
 struct QuantizedPiece {
@@ -37,10 +40,12 @@ struct QuantizedPiece {
 };
 
 // A quantizer made ready for one WeightInputs. Rows do not see each other, so a matrix may be
-// quantized in pieces, by several threads at the same time, with equal results.
+// quantized in pieces, by several threads at the same time, with equal results; one that takes all
+// rows wants a whole matrix at once, from one thread.
 class PreparedQuantizer {
   public:
     virtual ~PreparedQuantizer() = default;
+    virtual bool takes_all_rows() const { return false; }
     // rows.cols == n_cols.
     virtual QuantizedPiece quantize(const WeightMatrix& rows) const = 0;
 };
@@ -48,7 +53,8 @@ class PreparedQuantizer {
 struct Quantizer {
     std::string_view name;  // as WeightFormat::method has it
     bool needs_calibration = false;
-    // Deterministic for any number of threads in the pool. The Hessian is not needed after.
+    // Deterministic for any number of threads in the pool, which must outlive the result. The
+    // Hessian is not needed after.
     // Error{Numeric} naming the site for one that cannot be used.
     std::unique_ptr<PreparedQuantizer> (*prepare)(const WeightInputs& inputs,
                                                   const WeightFormat& format, ThreadPool& pool);
