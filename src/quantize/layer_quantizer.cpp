@@ -92,8 +92,7 @@ void LayerQuantizer::pass(int64_t layer, const std::vector<NamedTensor>& tensors
         }
         const int64_t rows = out_features(role, config), cols = in_features(role, config);
         const int64_t n_apart = n_outliers(recipe, role, config);
-        calibration_->set_linear(
-            role, {matrix_from(tensors, name, rows, cols - n_apart, format), context_.bias(id)});
+        set_quantized(id, matrix_from(tensors, name, rows, cols - n_apart, format));
         if (n_apart == 0) continue;
         const WeightFormat outliers = outlier_weight_format(recipe);
         calibration_->set_outliers(
@@ -144,9 +143,7 @@ void LayerQuantizer::quantize_site(const model::SiteRule& site, int64_t layer,
         const std::string name = folder::linear_name(id);
         QuantizedLinear linear = quantize_linear(name, context_.rotated(id), *prepared, format,
                                                  columns, error ? &*error : nullptr, context_.pool);
-        if (calibration_) {
-            calibration_->set_linear(role, {copy_of(linear.matrix), context_.bias(id)});
-        }
+        if (calibration_) set_quantized(id, copy_of(linear.matrix));
         append_tensors(name, std::move(linear.matrix), result.tensors);
         if (!columns.empty()) {
             result.tensors.push_back(
@@ -191,6 +188,14 @@ void LayerQuantizer::begin_layer(int64_t layer) {
     for (const NormRole role : norms_of(context_.source.config(), layer)) {
         calibration_->set_norm(role, context_.norm_gain(role, layer));
     }
+}
+
+void LayerQuantizer::set_quantized(const LinearId& id, QuantizedMatrix matrix) {
+    kernels::LinearWeights weights = {std::move(matrix), context_.bias(id)};
+    if (calibration_->multiplies_halves(id.role)) {
+        weights.matrix = in_halves(std::get<QuantizedMatrix>(weights.matrix), context_.pool);
+    }
+    calibration_->set_linear(id.role, std::move(weights));
 }
 
 // As the finished model stores it.

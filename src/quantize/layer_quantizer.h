@@ -56,6 +56,8 @@ class LayerQuantizer {
                        Progress& progress);
     // From what stands there on the calibration text.
     ColumnOrder column_order(const model::SiteRule& site, const std::vector<double>& hessian);
+    // Puts a finished matrix into the calibration's layer.
+    void set_quantized(const model::LinearId& id, QuantizedMatrix matrix);
     void set_dense(const model::LinearId& id);
     void begin_layer(int64_t layer);
 

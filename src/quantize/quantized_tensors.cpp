@@ -6,6 +6,7 @@
 #include "core/error.h"
 #include "folder/stored_linear.h"
 #include "folder/value_checks.h"
+#include "tensor/float_convert.h"
 
 namespace quarot::quantize {
 namespace {
@@ -47,6 +48,16 @@ QuantizedMatrix copy_of(const QuantizedMatrix& matrix) {
     copy.scales = copy_of(matrix.scales);
     if (!matrix.symmetric) copy.zero_points = copy_of(matrix.zero_points);
     return copy;
+}
+
+std::shared_ptr<const Tensor> in_halves(const QuantizedMatrix& matrix, ThreadPool& pool) {
+    auto halves = std::make_shared<Tensor>(DType::F16, Shape{matrix.rows, matrix.cols});
+    pool.parallel_for(matrix.rows, [&](int64_t row, int) {
+        std::vector<float> values(static_cast<size_t>(matrix.cols));
+        matrix.dequantize_row(row, values);
+        narrow(DType::F16, values, halves->data() + row * matrix.cols * size_of(DType::F16));
+    });
+    return halves;
 }
 
 QuantizedMatrix rows_of(const QuantizedMatrix& whole, int64_t first, int64_t count) {

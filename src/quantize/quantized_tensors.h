@@ -2,9 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "core/thread_pool.h"
 #include "quantize/job/layer_file.h"
 #include "recipe/recipe.h"
 #include "tensor/quantized_matrix.h"
@@ -13,6 +15,9 @@ namespace quarot::quantize {
 
 QuantizedMatrix copy_of(const QuantizedMatrix& matrix);
 Tensor copy_of(const Tensor& tensor);
+
+// What it stands for, rounded to halves.
+std::shared_ptr<const Tensor> in_halves(const QuantizedMatrix& matrix, ThreadPool& pool);
 
 // Rows [first, first + count).
 QuantizedMatrix rows_of(const QuantizedMatrix& whole, int64_t first, int64_t count);

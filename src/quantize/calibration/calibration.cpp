@@ -51,13 +51,11 @@ model::StepSize one_window_size(const model::Weights& weights) {
     return {.tokens = weights.n_positions, .pages = ceil_div(weights.n_positions, page_tokens)};
 }
 
-Rows place_rows(kernels::Buffer& memory, int64_t n, int64_t cols, kernels::Backend& backend) {
-    const kernels::BackendTraits traits = backend.traits();
-    QUAROT_CHECK(traits.residual == DType::F32 && traits.work == DType::F32,
-                 "calibration runs in fp32");
+Rows place_rows(kernels::Buffer& memory, int64_t n, int64_t cols, DType dtype,
+                kernels::Backend& backend) {
     const int64_t stride = round_up(cols, 16);
-    memory = backend.allocate(n * stride * size_of(DType::F32));
-    return {memory.data(), DType::F32, n, cols, stride};
+    memory = backend.allocate(n * stride * size_of(dtype));
+    return {memory.data(), dtype, n, cols, stride};
 }
 
 // Which tokens of the calibration text have each id: positions sorted by id.
@@ -97,10 +95,12 @@ Calibration::Calibration(const model::ModelConfig& config, const Recipe& recipe,
     kv_ = backend.make_kv_store(descriptor, ceil_div(seqlen, descriptor.page_tokens));
     batch_ = memory_.upload(one_window(seqlen, descriptor.page_tokens));
     steps_ = std::make_unique<model::LayerSteps>(weights_, batch_, *kv_, backend_, *comm_, memory_);
-    residual_ = place_rows(residual_memory_, n_tokens, config.hidden, backend);
-    attended_ = place_rows(attended_memory_, n_tokens, config.q_dim(), backend);
+    const kernels::BackendTraits traits = backend.traits();
+    QUAROT_CHECK(traits.residual == DType::F32, "the residual stream is filled in fp32");
+    residual_ = place_rows(residual_memory_, n_tokens, config.hidden, traits.residual, backend);
+    attended_ = place_rows(attended_memory_, n_tokens, config.q_dim(), traits.work, backend);
     const int64_t widest = std::max({config.hidden, config.q_dim(), config.ffn});
-    floats_ = place_rows(floats_memory_, seqlen, widest, backend);
+    floats_ = place_rows(floats_memory_, seqlen, widest, traits.work, backend);
 }
 
 void Calibration::embed(const RotatedWeight& embedding, DType stored) {
@@ -128,6 +128,10 @@ void Calibration::set_norm(model::NormRole role, const std::vector<float>& gain)
 
 void Calibration::set_linear(LinearRole role, kernels::LinearWeights weights) {
     weights_.set_linear({role, kLayer}, std::move(weights), backend_);
+}
+
+bool Calibration::multiplies_halves(LinearRole role) const {
+    return backend_.traits().work == DType::F16 && weights_.activation_format(role).bits == 16;
 }
 
 void Calibration::set_columns(InputSite site, const std::vector<int32_t>& order,

@@ -15,11 +15,12 @@
 
 namespace quarot::quantize {
 
-// Holds the residual stream of all windows, and the inputs of o_proj: n_tokens * (hidden + q_dim)
-// fp32 values. Each layer goes: hessian(Attention), set q k v, hessian(Output), set o,
-// hessian(Mlp), set gate up, hessian(Down), set down, finish_layer; hessians may be left out, or be
-// any look at a site's inputs. What has been set is what the windows run through, so every Hessian
-// sees the layers and linears before it as the finished model will have them. Used by one thread.
+// Holds the residual stream of all windows in fp32, and the inputs of o_proj as the backend works:
+// n_tokens * (hidden + q_dim) values. Each layer goes: hessian(Attention), set q k v,
+// hessian(Output), set o, hessian(Mlp), set gate up, hessian(Down), set down, finish_layer;
+// hessians may be left out, or be any look at a site's inputs. What has been set is what the
+// windows run through, so every Hessian sees the layers and linears before it as the finished model
+// will have them. Used by one thread.
 class Calibration {
   public:
     // recipe: says what is quantized on the way if its calibration carries quantized activations.
@@ -33,6 +34,9 @@ class Calibration {
 
     void set_norm(model::NormRole role, const std::vector<float>& gain);
     void set_linear(model::LinearRole role, kernels::LinearWeights weights);
+    // Are the inputs of this role halves? Then a matrix of halves is multiplied by cuBLAS, tens of
+    // times faster than codes are by the kernels for a floating-point side.
+    bool multiplies_halves(model::LinearRole role) const;
     // For sites whose columns have an order; after what is asked about their inputs.
     void set_columns(model::InputSite site, const std::vector<int32_t>& order, int64_t n_outliers);
     void set_outliers(model::LinearRole role, kernels::LinearWeights weights);

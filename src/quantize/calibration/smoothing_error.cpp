@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "model/role_formats.h"
+#include "quantize/calibration/download_row.h"
 #include "quantize/quantized_tensors.h"
 #include "quantize/rounding/quantizer.h"
 #include "quantize/rounding/rtn.h"
@@ -70,10 +71,10 @@ SmoothingError::SmoothingError(const Rows& inputs, kernels::Backend& backend)
     : backend_(backend), n_rows_(inputs.rows), n_cols_(inputs.cols) {
     values_.resize(static_cast<size_t>(n_rows_ * n_cols_));
     for (int64_t r = 0; r < n_rows_; ++r) {
-        backend.download(values_.data() + r * n_cols_, inputs.f32(r),
-                         n_cols_ * size_of(DType::F32));
+        download_row(inputs, r, backend,
+                     std::span(values_).subspan(static_cast<size_t>(r * n_cols_),
+                                                static_cast<size_t>(n_cols_)));
     }
-    backend.synchronize();
 }
 
 double SmoothingError::of(const Tensor& weight, std::span<const double> scales,
