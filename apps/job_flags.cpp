@@ -12,6 +12,16 @@
 
 namespace quarot::apps {
 
+namespace {
+
+// The reference backend serves tests of others; a job of days is no test.
+std::string as_job_device(const Given& given) {
+    if (given.value != "reference") return given.value;
+    fail(ErrorCode::Usage, "{} is reference, expected auto, cpu, cuda or cuda:N", given.source);
+}
+
+}  // namespace
+
 void JobFlags::declare(Args& args) {
     recipe_.declare(args);
     args.add({"--calib", "FILE",
@@ -33,9 +43,11 @@ void JobFlags::declare(Args& args) {
     args.add({"--tp-max", "N", "the same results on 1, 2, 4 ... N ranks: rotations in N blocks [1]",
               [this](const Given& g) { tp_max_ = as_integer(g, 1, 1024); }});
     add_threads_flag(args, options_.n_threads);
-    args.add({"--device", "NAME", "auto or cpu: quantizing runs on the CPU [auto]",
-              [](const Given&) {}})
-        .choices = {"auto", "cpu"};
+    options_.device = "auto";
+    args.add({"--device", "NAME",
+              "auto, cpu or cuda[:N]: where the text runs and gptq solves [auto]",
+              [this](const Given& g) { options_.device = as_job_device(g); }})
+        .likely = {"auto", "cpu", "cuda"};
 }
 
 quantize::QuantizeOptions JobFlags::settings(const folder::SourceModel& source) const {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -42,7 +43,7 @@ void declare(Args& args, PlanFlags& flags) {
 
 struct Plan {
     quantize::PreparedJob job;
-    double seconds = 0.0;
+    std::optional<double> seconds;
 };
 
 // A text that is missing or too short is one problem among others; the estimates then count the
@@ -75,17 +76,20 @@ void print_json(const Plan& plan) {
     const quantize::JobNeeds& needs = plan.job.needs;
     io::Json json = json_document("plan");
     json.set("ram_bytes", needs.ram_bytes);
+    json.set("device_bytes", needs.device_bytes);
     json.set("disk_bytes", needs.disk_bytes);
     json.set("output_bytes", needs.output_bytes);
     json.set("run_ram_bytes", needs.run_ram_bytes);
     json.set("finished_layers", needs.finished_layers);
-    json.set("seconds", plan.seconds);
+    json.set("seconds", plan.seconds ? io::Json(*plan.seconds) : io::Json());
     json.set("layers", plan.job.source.config().n_layers);
     json.set("problems", problems);
     print_document(json);
 }
 
-std::string human_time(double seconds) {
+std::string human_time(std::optional<double> known) {
+    if (!known) return "not known for a GPU";
+    const double seconds = *known;
     if (seconds < 120.0) return fmt::format("about {:.0f} s", std::max(seconds, 1.0));
     if (seconds < 7200.0) return fmt::format("about {:.0f} min", seconds / 60.0);
     return fmt::format("about {:.1f} h", seconds / 3600.0);
@@ -99,9 +103,13 @@ void print_text(const Plan& plan) {
         if (needs.finished_layers > 0) {
             layers += fmt::format(", {} of them finished", needs.finished_layers);
         }
+        std::string memory = human_bytes(needs.ram_bytes);
+        if (needs.device_bytes > 0) {
+            memory += fmt::format(", of the GPU {}", human_bytes(needs.device_bytes));
+        }
         text = format_pairs(
             {{"layers", layers},
-             {"peak memory", human_bytes(needs.ram_bytes)},
+             {"peak memory", memory},
              {"disk", human_bytes(needs.disk_bytes)},
              {"time", human_time(plan.seconds)},
              {"output", human_bytes(needs.output_bytes)},

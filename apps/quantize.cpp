@@ -161,6 +161,13 @@ void print_text(const quantize::PreparedJob& job, const quantize::QuantizeReport
                       {"peak memory", human_bytes(peak_rss_bytes())}}));
 }
 
+void log_machine(const quantize::PreparedJob& job) {
+    kernels::BackendInfo info = {"cpu", kernels::best_isa_tier(), job.options.n_threads};
+    if (!quantize::device_kind(job).empty()) info = job.backend->info();
+    log_info("backend {}, tier {}, {}, recipe {}", info.name, info.tier,
+             describe_threads(job.options.n_threads), describe(job.options.recipe));
+}
+
 void work(const QuantizeFlags& flags) {
     flags.output.apply();
     if (flags.in.empty() || flags.out.empty()) {
@@ -169,10 +176,9 @@ void work(const QuantizeFlags& flags) {
     refuse_hub_name(flags.in);
     folder::SourceModel source = folder::SourceModel::open(flags.in);
     quantize::QuantizeOptions options = flags.job.resolve(source);
-    log_info("backend cpu, tier {}, {}, recipe {}", kernels::best_isa_tier(),
-             describe_threads(options.n_threads), describe(options.recipe));
     warn_of_tokenizer(source);
     const quantize::PreparedJob job = prepare_job(std::move(source), std::move(options), flags.out);
+    log_machine(job);
     Folders folders{.bytes_in = weight_file_bytes(job.source.checkpoint())};
     const quantize::QuantizeReport report = run_job(job);
     folders.bytes_out = weight_file_bytes(io::Checkpoint::open(flags.out));

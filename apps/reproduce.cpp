@@ -195,19 +195,20 @@ Run reproduce_all(const ReproduceFlags& flags) {
             "--text {} has {} tokens, one window needs {}; use a longer text or a smaller --seqlen",
             flags.text, n_tokens, flags.seqlen);
     }
+    const auto backend = flags.machine.make_backend();
+    const kernels::BackendInfo info = backend->info();
     reproduce::RunnerSettings settings{.model = flags.model,
                                        .ids = ids,
                                        .seqlen = flags.seqlen,
                                        .max_windows = flags.max_windows,
                                        .n_threads = flags.machine.n_threads,
+                                       .device = info.name == "cuda" ? flags.machine.device : "cpu",
                                        .calibration = {}};
     if (calibrates) {
         settings.calibration =
             quantize::calibration_windows(read_tokens(flags, flags.calibration, tokenizer),
                                           flags.plan.calibration, flags.plan.seed);
     }
-    const auto backend = flags.machine.make_backend();
-    const kernels::BackendInfo info = backend->info();
     log_info("backend {}, tier {}, {}, {} rows", info.name, info.tier,
              describe_threads(info.n_threads), rows.size());
     Run run;

@@ -26,6 +26,8 @@ struct QuantizeOptions {
     bool overwrite = false;
     int64_t shard_bytes = int64_t{5} << 30;
     int n_threads = 1;
+    // Where the calibration text runs and GPTQ solves: a name of kernels::make_backend.
+    std::string device = "cpu";
 };
 
 // Is any weight of the layers quantized?

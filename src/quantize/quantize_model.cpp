@@ -14,7 +14,6 @@
 #include "folder/stored_names.h"
 #include "io/file_names.h"
 #include "io/output_folder.h"
-#include "kernels/backend.h"
 #include "model/role_formats.h"
 #include "quantize/finished_layer.h"
 #include "quantize/job/job_identity.h"
@@ -59,29 +58,21 @@ bool is_worth_resuming(ErrorCode code) {
                             work.finished_layers(), work.path(), how_to_go_on));
 }
 
-std::unique_ptr<kernels::Backend> calibration_backend(const QuantizeOptions& options) {
-    return kernels::make_backend("cpu", {.n_threads = options.n_threads, .isa = ""});
-}
-
 // Made anew when a job is resumed: it costs one pass of the text.
-Smoothing smoothing_of(const folder::SourceModel& source, const QuantizeOptions& options,
-                       ThreadPool& pool) {
+Smoothing smoothing_of(const PreparedJob& job, ThreadPool& pool) {
+    const QuantizeOptions& options = job.options;
     if (!options.recipe.smoothing.enabled) return {};
     if (options.smoothing) return *options.smoothing;
-    const auto backend = calibration_backend(options);
-    return find_smoothing(source, options.recipe, options.calibration, pool, *backend);
+    return find_smoothing(job.source, options.recipe, options.calibration, pool, *job.backend);
 }
 
 // Brings the work folder to all layers.
-void quantize_layers(const QuantizeContext& context, const QuantizeOptions& options,
-                     WorkFolder& work) {
+void quantize_layers(const QuantizeContext& context, const PreparedJob& job, WorkFolder& work) {
     const bool calibrated = calibrates_layers(context.recipe);
     const int64_t n_layers = context.source.config().n_layers;
     if (work.finished_layers() == n_layers) return;
-    std::unique_ptr<kernels::Backend> backend;
-    if (calibrated) backend = calibration_backend(options);
-    LayerQuantizer quantizer(context, calibrated ? options.calibration : TokenWindows{},
-                             backend.get());
+    LayerQuantizer quantizer(context, calibrated ? job.options.calibration : TokenWindows{},
+                             calibrated ? job.backend.get() : nullptr);
     const int64_t n_finished = work.finished_layers();
     if (calibrated && n_finished > 0) {
         Progress replaying(fmt::format("replaying {} of {} layers", n_finished, n_layers),
@@ -184,7 +175,8 @@ QuantizeReport run_job(const PreparedJob& job) {
     std::optional<WorkFolder> work;
     if (quantizes_layers(options.recipe)) {
         work.emplace(work_folder_of(job.out, options),
-                     job_identity(options.recipe, inputs, options.calibration), options.resume);
+                     job_identity(options.recipe, inputs, options.calibration, device_kind(job)),
+                     options.resume);
     }
     // A job may have been stopped after OUT appeared and before its work folder went. Whether OUT
     // is its own, the work folder knows.
@@ -192,12 +184,12 @@ QuantizeReport run_job(const PreparedJob& job) {
     io::check_output_folder(job.out, overwrite, {source.folder()});
     std::vector<QuantizedLayerReport> reports;
     try {
-        const Smoothing smoothing = smoothing_of(source, options, pool);
+        const Smoothing smoothing = smoothing_of(job, pool);
         Recipe written = options.recipe;
         written.smoothing.alpha = smoothing.alpha;  // as it was found
         const QuantizeContext context = {source,    written, *job.rotation,
                                          *job.plan, pool,    smoothing};
-        if (work) quantize_layers(context, options, *work);
+        if (work) quantize_layers(context, job, *work);
         io::OutputFolder folder(job.out, overwrite, {source.folder()});
         reports = assemble(context, folder, inputs, work ? &*work : nullptr);
     } catch (const Error& error) {

@@ -80,6 +80,7 @@ WeightsFolder RowRunner::weights(const Recipe& recipe, const RunFolder& folder,
     options.how_to_go_on = "the same command goes on with them";
     options.overwrite = true;  // of one that was finished just before its notes were written
     options.n_threads = settings_.n_threads;
+    options.device = settings_.device;
     const bool restarted = restart_recent_peak_rss();
     const quantize::QuantizeReport report =
         quantize::quantize_model(settings_.model, path, options);

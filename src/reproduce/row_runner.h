@@ -20,6 +20,7 @@ struct RunnerSettings {
     int64_t seqlen = 2048;
     int64_t max_windows = 0;  // 0: all
     int n_threads = 1;
+    std::string device = "cpu";                     // of quantizing, as QuantizeOptions has it
     std::vector<std::vector<int32_t>> calibration;  // windows of token ids
 };
 

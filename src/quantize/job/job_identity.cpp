@@ -47,7 +47,7 @@ InputDigests digest_inputs(const folder::SourceModel& source, ThreadPool& pool) 
 }
 
 io::Json job_identity(const Recipe& recipe, const InputDigests& inputs,
-                      const TokenWindows& calibration) {
+                      const TokenWindows& calibration, const std::string& device) {
     io::Json job;
     job.set("version", QUAROT_VERSION);
     io::Json settings = folder::to_json(recipe);
@@ -56,6 +56,7 @@ io::Json job_identity(const Recipe& recipe, const InputDigests& inputs,
     flatten("recipe", settings, job);
     for (const auto& [name, digest] : inputs) job.set("input " + name, digest);
     job.set("calibration", calibration.empty() ? "none" : digest_of(calibration));
+    if (!device.empty()) job.set("device", device);
     job.set("recipe", recipe.name);  // last: another setting is a better reason to differ
     return job;
 }

@@ -61,7 +61,9 @@ int64_t blocks_bytes(LinearRole role, const JobShape& shape) {
 int64_t calibration_bytes(const JobShape& shape) {
     if (!shape.calibrated) return 0;
     const model::ModelConfig& config = shape.config;
-    const int64_t token = 4 * (config.hidden + config.q_dim()) + 4 + 16;
+    constexpr int64_t kIds = 4 + 16;  // in order, and sorted with their places
+    if (shape.on_gpu) return shape.n_tokens * kIds;
+    const int64_t token = 4 * (config.hidden + config.q_dim()) + kIds;
     const int64_t between =
         2 * config.hidden + 2 * config.q_dim() + 2 * config.kv_dim() + 3 * config.ffn;
     return shape.n_tokens * token + shape.seqlen * 4 * (between + 2 * config.kv_dim());
@@ -76,9 +78,17 @@ int64_t layer_bytes(int64_t layer, const JobShape& shape) {
         if (!shape.calibrated) continue;
         const int64_t n = elements(role, shape.config);
         const int bits = weight_bits(shape.recipe, role);
+        if (shape.on_gpu) continue;
         bytes += bits == 16 || !shape.hessians ? 4 * n : bits > 4 ? n : n / 2;
     }
     return bytes;
+}
+
+// Of the largest weight that a GPU solves as a whole: rows and codes.
+int64_t solved_bytes(const model::SiteRule& site, const JobShape& shape) {
+    int64_t most = 0;
+    for (const LinearRole role : site.roles) most = std::max(most, elements(role, shape.config));
+    return (4 + 1) * most;
 }
 
 // n^2 Hessian in fp64 with its factor in fp64 and its fp32 copy; then the Hessian goes and the
@@ -90,6 +100,7 @@ int64_t site_bytes(const model::SiteRule& site, const JobShape& shape) {
         weight = std::max(weight, whole_bytes(role, shape) + blocks_bytes(role, shape));
     }
     if (!shape.hessians) return weight;
+    if (shape.on_gpu) weight += solved_bytes(site, shape);
     return std::max((8 + 8 + 4) * n * n, (8 + 4) * n * n + weight);
 }
 
@@ -137,6 +148,34 @@ int64_t job_ram_bytes(const JobShape& shape) {
     const int64_t bytes = kProgramBytes + shape.n_threads * kThreadBytes +
                           std::max(quantizing_bytes(shape), writing_bytes(shape));
     return bytes + bytes / 16;  // what the allocator does not give back
+}
+
+// The residual stream in fp32 and the inputs of o_proj in halves, of all tokens; what a window is
+// between the linears; a layer in halves; then a Gram matrix, or its factor with the fp32 Hessian
+// beside a weight's rows, their columns in fp64 and its codes.
+int64_t job_device_bytes(const JobShape& shape) {
+    constexpr int64_t kContextBytes = int64_t{1} << 30;  // kernels, libraries and their workspaces
+    const model::ModelConfig& config = shape.config;
+    const int64_t between =
+        2 * config.hidden + 2 * config.q_dim() + 4 * config.kv_dim() + 4 * config.ffn;
+    const int64_t tokens =
+        shape.n_tokens * (4 * config.hidden + 2 * config.q_dim()) + shape.seqlen * 4 * between;
+    int64_t most = 0;
+    for (int64_t layer = 0; layer < config.n_layers; ++layer) {
+        int64_t weights = 0, site_bytes = 0;
+        for (const LinearRole role : roles_of(config, layer)) weights += 2 * elements(role, config);
+        for (const model::SiteRule& site : sites_of(config, layer)) {
+            if (!shape.hessians) continue;
+            const int64_t n = in_features(site.roles.front(), config);
+            int64_t rows = 0;
+            for (const LinearRole role : site.roles) {
+                rows = std::max(rows, out_features(role, config));
+            }
+            site_bytes = std::max(site_bytes, (8 + 4) * n * n + (4 + 8 + 1) * n * rows);
+        }
+        most = std::max(most, weights + site_bytes);
+    }
+    return kContextBytes + tokens + most;
 }
 
 }  // namespace quarot::quantize

@@ -16,6 +16,7 @@ struct JobShape {
     const rotate::Rotation& rotation;
     bool calibrated = false;  // a text runs through the layers
     bool hessians = false;    // and what they read is gathered
+    bool on_gpu = false;      // both in the memory of a GPU
     int64_t n_tokens = 0;     // of the calibration text; 0 without one
     int64_t seqlen = 0;       // of one window
     int n_threads = 1;
@@ -23,5 +24,8 @@ struct JobShape {
 
 // An estimate of the peak; it does not depend on the number of layers.
 int64_t job_ram_bytes(const JobShape& shape);
+
+// The same of the memory of a GPU that the text runs on.
+int64_t job_device_bytes(const JobShape& shape);
 
 }  // namespace quarot::quantize

@@ -100,14 +100,17 @@ double file_bytes(const folder::SourceModel& source) {
 
 }  // namespace
 
-double estimate_seconds(const PreparedJob& job) {
+std::optional<double> estimate_seconds(const PreparedJob& job) {
+    if (needs_calibration(job.options.recipe) && device_kind(job) != "cpu") return std::nullopt;
     const QuantizeOptions& options = job.options;
     const Recipe& recipe = options.recipe;
     const folder::SourceModel& source = job.source;
     ThreadPool pool(options.n_threads);
-    const auto backend = kernels::make_backend("cpu", {.n_threads = options.n_threads, .isa = ""});
-    const MachineSpeeds speeds =
-        measure_speeds(recipe, *job.rotation, source.config(), *backend, pool);
+    const auto cpu =
+        job.backend != nullptr
+            ? job.backend
+            : kernels::make_backend("cpu", {.n_threads = options.n_threads, .isa = ""});
+    const MachineSpeeds speeds = measure_speeds(recipe, *job.rotation, source.config(), *cpu, pool);
     const bool calibrated = needs_calibration(recipe);
     const Clock clock(source, options, speeds);
     double layers = 0.0;

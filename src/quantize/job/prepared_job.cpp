@@ -17,7 +17,7 @@
 #include "core/thread_pool.h"
 #include "folder/stored_names.h"
 #include "io/output_folder.h"
-#include "kernels/ops.h"
+#include "kernels/backend.h"
 #include "model/role_formats.h"
 #include "quantize/job/job_identity.h"
 #include "quantize/job/job_memory.h"
@@ -229,6 +229,27 @@ void check_memory(int64_t needed, const std::string& what, Problems& problems) {
         [&] { require_host_bytes({.weights = needed}, available_host_bytes(), what); });
 }
 
+// Nothing of a recipe without a text runs on a device, but one that is named should be there.
+std::shared_ptr<kernels::Backend> open_device(const QuantizeOptions& options) {
+    const bool named = options.device != "auto" && options.device != "cpu";
+    if (!named && !needs_calibration(options.recipe)) return nullptr;
+    return kernels::make_backend(options.device, {.n_threads = options.n_threads, .isa = ""});
+}
+
+bool runs_on_gpu(const PreparedJob& job) {
+    return device_kind(job) == "cuda";
+}
+
+void check_device_memory(const PreparedJob& job, Problems& problems) {
+    const std::optional<int64_t> available = job.backend->available_bytes();
+    if (!available || *available >= job.needs.device_bytes) return;
+    problems.add(ErrorCode::OutOfMemory,
+                 "quantizing {} needs {:.2f} GB of the GPU's memory, and {:.2f} GB are free; use a "
+                 "smaller {} or {} cpu",
+                 job.source.folder(), gigabytes(job.needs.device_bytes), gigabytes(*available),
+                 Setting{"calibration.nsamples"}, Setting{"device"});
+}
+
 JobShape shape_of(const PreparedJob& job) {
     const QuantizeOptions& options = job.options;
     const CalibrationSpec& spec = options.recipe.calibration;
@@ -237,6 +258,7 @@ JobShape shape_of(const PreparedJob& job) {
                    .rotation = *job.rotation,
                    .calibrated = needs_calibration(options.recipe),
                    .hessians = calibrates_layers(options.recipe),
+                   .on_gpu = runs_on_gpu(job),
                    .n_threads = options.n_threads};
     if (shape.calibrated) {
         const bool known = !options.calibration.empty();
@@ -262,6 +284,10 @@ void estimate(PreparedJob& job, Problems& problems) {
     needs.run_ram_bytes =
         run_ram_bytes(bytes.output, job.options.recipe, source, needs.run_context);
     check_memory(needs.ram_bytes, "quantizing " + source.folder(), problems);
+    if (shape.on_gpu) {
+        needs.device_bytes = job_device_bytes(shape);
+        check_device_memory(job, problems);
+    }
     if (job.out.empty()) return;
     check_free_disk(job.out, work_folder_of(job.out, job.options), bytes, n_layers, problems);
     check_limits(job.out, bytes, problems);
@@ -289,6 +315,7 @@ PreparedJob prepare_job(folder::SourceModel source, QuantizeOptions options, std
         check_groups(recipe, config);
     });
     if (can_be_meant) {
+        problems.attempt([&] { job.backend = open_device(job.options); });
         problems.attempt([&] {
             rotate::Rotation rotation = rotate::make_rotation(recipe.rotation, config);
             job.plan = plan_output(job.source, rotation, recipe, job.options.shard_bytes);
@@ -308,12 +335,17 @@ void look_at_work(PreparedJob& job) {
     try {
         ThreadPool pool(job.options.n_threads);
         const io::Json identity = job_identity(job.options.recipe, digest_inputs(job.source, pool),
-                                               job.options.calibration);
+                                               job.options.calibration, device_kind(job));
         job.needs.finished_layers = finished_layers_in(work, identity, job.options.resume);
         job.needs.disk_bytes = std::max<int64_t>(0, job.needs.disk_bytes - bytes_in(work));
     } catch (const Error& error) {
         job.problems.push_back({error.code(), error.what()});
     }
+}
+
+std::string device_kind(const PreparedJob& job) {
+    const bool runs = job.backend != nullptr && needs_calibration(job.options.recipe);
+    return runs ? job.backend->info().name : "";
 }
 
 void throw_first_problem(const PreparedJob& job) {

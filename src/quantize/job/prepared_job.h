@@ -3,12 +3,14 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "core/error.h"
 #include "folder/source_model.h"
+#include "kernels/ops.h"
 #include "quantize/options.h"
 #include "quantize/output_plan.h"
 #include "rotate/rotation.h"
@@ -22,7 +24,8 @@ struct JobProblem {
 
 // 0 where a problem leaves nothing to estimate.
 struct JobNeeds {
-    int64_t ram_bytes = 0;  // the peak
+    int64_t ram_bytes = 0;     // the peak
+    int64_t device_bytes = 0;  // of a GPU that the text runs on; 0 without one
     // What is free must hold: the output, the work folder's layers, and the largest layer once more
     // while it is being written; 5 % more.
     int64_t disk_bytes = 0;
@@ -40,10 +43,14 @@ struct PreparedJob {
     // Both, or neither where a problem prevents them.
     std::optional<rotate::Rotation> rotation;
     std::optional<OutputPlan> plan;
+    // What the text runs on; null where none does, or a problem prevents it.
+    std::shared_ptr<kernels::Backend> backend;
     JobNeeds needs;
     std::vector<JobProblem> problems;  // gravest first: settings, then places, then resources
 };
 
+// Opens options.device if a text is to run, or if it is named and so has to be there.
+//
 // out empty: no place is chosen yet, so none is looked at. Calibration windows that are not there
 // count as the recipe wants them. Leaves nothing behind.
 PreparedJob prepare_job(folder::SourceModel source, QuantizeOptions options, std::string out);
@@ -54,6 +61,9 @@ void look_at_work(PreparedJob& job);
 
 // The first problem, if there is one, as the Error it would become.
 void throw_first_problem(const PreparedJob& job);
+
+// The kind of device that the job's text runs on, as job_identity has it.
+std::string device_kind(const PreparedJob& job);
 
 // Where finished layers wait: options.work_folder or "<out>.work".
 std::string work_folder_of(const std::string& out, const QuantizeOptions& options);

@@ -7,7 +7,10 @@
 
 #include "core/watch.h"
 #include "quantize/folder_fixture_for_tests.h"
+#include "quantize/job/job_identity.h"
+#include "quantize/job/job_memory.h"
 #include "quantize/job/job_time.h"
+#include "quantize/job/work_folder.h"
 #include "quantize/quantize_model.h"
 #include "quarot/progress.h"
 
@@ -105,12 +108,89 @@ TEST_F(PrepareJobTest, SmoothingAloneHoldsNoHessians) {
 
 TEST_F(PrepareJobTest, TimeGrowsWithTheCalibrationText) {
     write({.hidden = 256, .ffn = 512, .n_heads = 8, .head_dim = 32});
-    const double rounding = estimate_seconds(plan(with_recipe("quarot-rtn")));
-    const double some = estimate_seconds(plan(gptq_options(16, 256)));
-    const double more = estimate_seconds(plan(gptq_options(512, 256)));
+    const double rounding = estimate_seconds(plan(with_recipe("quarot-rtn"))).value();
+    const double some = estimate_seconds(plan(gptq_options(16, 256))).value();
+    const double more = estimate_seconds(plan(gptq_options(512, 256))).value();
     EXPECT_GT(rounding, 0.0);
     EXPECT_GT(some, rounding);
     EXPECT_GT(more, some);
+}
+
+TEST_F(PrepareJobTest, ADeviceThatIsNotThereIsAProblem) {
+    write({});
+    for (QuantizeOptions options : {gptq_options(), with_recipe("quarot-rtn")}) {
+        options.device = "cuda:77";
+        expect_problem(options, ErrorCode::Device, {"cuda:77"});
+        options.device = "abacus";
+        expect_problem(options, ErrorCode::Usage, {"abacus"});
+    }
+    QuantizeOptions options = gptq_options();
+    options.device = "cuda:77";
+    EXPECT_FALSE(estimate_seconds(plan(options)).has_value()) << "of a GPU no speed is known";
+}
+
+TEST_F(PrepareJobTest, OpensADeviceWhereATextRuns) {
+    write({});
+    QuantizeOptions options = with_recipe("quarot-rtn");
+    for (const char* device : {"cpu", "auto"}) {
+        options.device = device;
+        EXPECT_EQ(plan(options).backend, nullptr);
+        EXPECT_EQ(device_kind(plan(options)), "");
+    }
+    const PreparedJob found = plan(gptq_options());
+    ASSERT_NE(found.backend, nullptr);
+    EXPECT_EQ(device_kind(found), "cpu");
+    EXPECT_EQ(found.needs.device_bytes, 0) << "all of it is the host's";
+}
+
+// Sums differ between devices in their last bits: layers of both would be of no device's model.
+TEST_F(PrepareJobTest, WorkOfAnotherDeviceIsNotGoneOnWith) {
+    write({});
+    const QuantizeOptions options = gptq_options();
+    const ProgressCallback after_a_layer = [&](const ProgressEvent&) {
+        return !fs::exists(out + ".work/layer-00000.safetensors");
+    };
+    {
+        const Watch watch(after_a_layer);
+        EXPECT_THROW(quantize_model(in, out, options), Error);
+    }
+    const PreparedJob job = plan(options);
+    ThreadPool pool(1);
+    const InputDigests inputs = digest_inputs(job.source, pool);
+    const auto finished_on = [&](const std::string& device) {
+        return finished_layers_in(
+            out + ".work", job_identity(options.recipe, inputs, options.calibration, device), true);
+    };
+    EXPECT_EQ(finished_on(device_kind(job)), 1);
+    try {
+        finished_on("cuda");
+        ADD_FAILURE() << "it is gone on with";
+    } catch (const Error& error) {
+        EXPECT_EQ(error.code(), ErrorCode::Usage);
+        EXPECT_NE(std::string(error.what()).find("device = \"cpu\", and this run has \"cuda\""),
+                  std::string::npos)
+            << error.what();
+    }
+}
+
+TEST_F(PrepareJobTest, AGpuHoldsTheActivationsAndTheHostDoesNot) {
+    write({.hidden = 64, .ffn = 96, .n_heads = 4, .n_kv_heads = 2, .head_dim = 16});
+    const PreparedJob job = plan(gptq_options());
+    JobShape shape{.config = job.source.config(),
+                   .recipe = job.options.recipe,
+                   .rotation = *job.rotation,
+                   .calibrated = true,
+                   .hessians = true,
+                   .on_gpu = true,
+                   .n_tokens = 1 << 20,
+                   .seqlen = 32};
+    const int64_t device = job_device_bytes(shape), host = job_ram_bytes(shape);
+    shape.n_tokens += 1 << 20;
+    EXPECT_EQ(job_device_bytes(shape) - device, (int64_t{1} << 20) * (4 * 64 + 2 * 64));
+    EXPECT_LT(job_ram_bytes(shape) - host, (int64_t{1} << 20) * 32);
+    shape.n_tokens -= 1 << 20;
+    shape.hessians = false;
+    EXPECT_EQ(device - job_device_bytes(shape), 12 * 96 * 96 + 13 * 96 * 64) << "of down_proj";
 }
 
 TEST_F(PrepareJobTest, GroupsThatDoNotDivideAreAProblem) {
