@@ -10,76 +10,149 @@ namespace quarot::kernels::cuda {
 
 namespace {
 
-// A block owns kTile x kTile elements of the lower triangle, a thread kSide x kSide of them. Rows
-// pass through shared memory kDepth at a time. fp32 products and sums: tensor cores would round
-// the inputs to 10 bits.
-constexpr int kTile = 64, kSide = 4, kDepth = 16, kRun = 256;
-constexpr int kThreads = (kTile / kSide) * (kTile / kSide);
+// A block owns kTile x kTile elements of the lower triangle, a thread kSide x kSide of them: four
+// rows and the four kHalf further down, columns likewise. Rows pass through shared memory kDepth at
+// a time. fp32 products and sums: tensor cores would round the inputs to 10 bits.
+constexpr int kTile = 128, kSide = 8, kHalf = kTile / 2, kDepth = 8, kRun = 256;
+constexpr int kThreadsAlong = kTile / kSide;
+constexpr int kThreads = kThreadsAlong * kThreadsAlong;
+constexpr int kFours = kTile / 4;  // of a panel's row
+static_assert(kThreads == kDepth * kFours);
 
-struct Panels {
-    float left[kDepth][kTile];
-    float right[kDepth][kTile];
+struct Panel {
+    float values[kDepth][kTile];
 };
 
-// Columns first .. first + kTile of kDepth rows; zeros outside.
-__device__ void load_panel(const RowsView& in, int64_t row, int64_t first, bool fours,
-                           float (&panel)[kDepth][kTile]) {
-    const int depth = threadIdx.x / (kTile / 4), column = threadIdx.x % (kTile / 4) * 4;
-    static_assert(kThreads == kDepth * kTile / 4);
-    float4 x = {0.0f, 0.0f, 0.0f, 0.0f};
-    if (row + depth < in.rows && first + column < in.cols) {
-        x = load_four(in, row + depth, first + column, fours);
+template <typename T>
+struct InputRows {
+    const T* data;
+    int64_t rows, cols, stride;
+    bool fours;
+};
+
+// kTile columns of one row after another on their way to a panel: a thread loads four of every
+// kDepth-th row; zeros outside.
+template <typename T>
+struct PanelLoad {
+    const T* at;
+    int64_t step;
+    int columns;  // to load
+    bool fours;
+    float4 four;
+
+    __device__ PanelLoad(const InputRows<T>& in, int64_t row, int64_t first)
+        : step(kDepth * in.stride), fours(in.fours) {
+        const int64_t column = first + threadIdx.x % kFours * 4;
+        at = in.data + (row + threadIdx.x / kFours) * in.stride + column;
+        columns = static_cast<int>(max(min(in.cols - column, int64_t{4}), int64_t{0}));
     }
-    *reinterpret_cast<float4*>(&panel[depth][column]) = x;
+    __device__ void fetch(int rows_left) {
+        four = {0.0f, 0.0f, 0.0f, 0.0f};
+        if (static_cast<int>(threadIdx.x / kFours) < rows_left && columns > 0) {
+            four = load_four(at, 0, columns, fours);
+        }
+        at += step;
+    }
+    __device__ void put(Panel& panel) const {
+        float* row = panel.values[threadIdx.x / kFours];
+        *reinterpret_cast<float4*>(row + threadIdx.x % kFours * 4) = four;
+    }
+};
+
+__device__ __forceinline__ void read_eight(const float* row, int first, float (&to)[kSide]) {
+    const float4 low = *reinterpret_cast<const float4*>(row + first);
+    const float4 high = *reinterpret_cast<const float4*>(row + first + kHalf);
+    to[0] = low.x, to[1] = low.y, to[2] = low.z, to[3] = low.w;
+    to[4] = high.x, to[5] = high.y, to[6] = high.z, to[7] = high.w;
 }
 
-__device__ void multiply_panels(const Panels& panels, int i, int j, float (&sums)[kSide][kSide]) {
+__device__ __forceinline__ int place_of(int thread, int element) {
+    return 4 * thread + element % 4 + element / 4 * kHalf;
+}
+
+__device__ __forceinline__ void multiply_panels(const Panel& left, const Panel& right, int y, int x,
+                                                float (&sums)[kSide][kSide]) {
 #pragma unroll
     for (int d = 0; d < kDepth; ++d) {
-        const float4 a = *reinterpret_cast<const float4*>(&panels.left[d][i]);
-        const float4 b = *reinterpret_cast<const float4*>(&panels.right[d][j]);
-        const float left[] = {a.x, a.y, a.z, a.w}, right[] = {b.x, b.y, b.z, b.w};
+        float l[kSide], r[kSide];
+        read_eight(left.values[d], 4 * y, l);
+        read_eight(right.values[d], 4 * x, r);
 #pragma unroll
-        for (int x = 0; x < kSide; ++x) {
+        for (int i = 0; i < kSide; ++i) {
 #pragma unroll
-            for (int y = 0; y < kSide; ++y) sums[x][y] = fmaf(left[x], right[y], sums[x][y]);
+            for (int j = 0; j < kSide; ++j) sums[i][j] = fmaf(l[i], r[j], sums[i][j]);
         }
     }
 }
 
-// The two halves of the symmetric matrix get the same number.
-__device__ void add_element(double* gram, int64_t n, int64_t i, int64_t j, double sum) {
-    if (i >= n || j > i) return;
-    const double total = gram[i * n + j] + sum;
-    gram[i * n + j] = total;
-    gram[j * n + i] = total;
+// Adds a tile's sums to the lower triangle.
+__device__ __forceinline__ void add_sums(const float (&sums)[kSide][kSide], int64_t n, int y, int x,
+                                         double* gram) {
+    const int64_t first_i = int64_t{blockIdx.y} * kTile, first_j = int64_t{blockIdx.x} * kTile;
+    const int rows = static_cast<int>(min(n - first_i, int64_t{kTile}));
+    const int columns = static_cast<int>(min(n - first_j, int64_t{kTile}));
+    const bool diagonal = blockIdx.x == blockIdx.y;
+#pragma unroll
+    for (int i = 0; i < kSide; ++i) {
+        const int row = place_of(y, i);
+        if (row >= rows) break;
+        double* to = gram + (first_i + row) * n + first_j;
+#pragma unroll
+        for (int j = 0; j < kSide; ++j) {
+            const int column = place_of(x, j);
+            if (column < columns && (!diagonal || column <= row)) to[column] += sums[i][j];
+        }
+        __syncwarp(__activemask());  // else more loads are begun at once than registers hold
+    }
 }
 
-__global__ void __launch_bounds__(kThreads)
-    gram_tile(const __grid_constant__ RowsView in, double* gram, bool fours) {
-    __shared__ Panels panels;
+template <typename T>
+__global__ void __launch_bounds__(kThreads, 2)
+    gram_tile(const __grid_constant__ InputRows<T> in, double* gram) {
+    __shared__ alignas(16) Panel left, right;
     let_successor_start();
     wait_for_predecessor();
     if (blockIdx.x > blockIdx.y) return;
-    const int64_t first_i = static_cast<int64_t>(blockIdx.y) * kTile;
-    const int64_t first_j = static_cast<int64_t>(blockIdx.x) * kTile;
-    const int i = threadIdx.x / (kTile / kSide) * kSide, j = threadIdx.x % (kTile / kSide) * kSide;
+    const int64_t first_i = int64_t{blockIdx.y} * kTile, first_j = int64_t{blockIdx.x} * kTile;
+    const int y = threadIdx.x / kThreadsAlong, x = threadIdx.x % kThreadsAlong;
     for (int64_t run = 0; run < in.rows; run += kRun) {
+        const int rows = static_cast<int>(min(int64_t{kRun}, in.rows - run));
         float sums[kSide][kSide] = {};
-        for (int64_t row = run; row < min(run + kRun, in.rows); row += kDepth) {
-            load_panel(in, row, first_i, fours, panels.left);
-            load_panel(in, row, first_j, fours, panels.right);
+        PanelLoad<T> a(in, run, first_i), b(in, run, first_j);
+        a.fetch(rows);
+        b.fetch(rows);
+        for (int row = 0; row < rows; row += kDepth) {
             __syncthreads();
-            multiply_panels(panels, i, j, sums);
+            a.put(left);
+            b.put(right);
             __syncthreads();
+            a.fetch(rows - row - kDepth);
+            b.fetch(rows - row - kDepth);
+            multiply_panels(left, right, y, x, sums);
         }
-#pragma unroll
-        for (int x = 0; x < kSide; ++x) {
-#pragma unroll
-            for (int y = 0; y < kSide; ++y) {
-                add_element(gram, in.cols, first_i + i + x, first_j + j + y, sums[x][y]);
-            }
-        }
+        add_sums(sums, in.cols, y, x, gram);
+    }
+}
+
+// The upper triangle becomes the lower one's, in tiles whose rows both sides read and write in
+// runs.
+constexpr int kMirrorTile = 32, kMirrorThreads = 256, kMirrorRows = kMirrorThreads / kMirrorTile;
+
+__global__ void __launch_bounds__(kMirrorThreads) mirror_tile(double* gram, int64_t n) {
+    __shared__ double tile[kMirrorTile][kMirrorTile + 1];
+    let_successor_start();
+    wait_for_predecessor();
+    if (blockIdx.x > blockIdx.y) return;
+    const int64_t first_i = int64_t{blockIdx.y} * kMirrorTile;
+    const int64_t first_j = int64_t{blockIdx.x} * kMirrorTile;
+    const int x = threadIdx.x % kMirrorTile, y = threadIdx.x / kMirrorTile;
+    for (int i = y; i < kMirrorTile; i += kMirrorRows) {
+        if (first_i + i < n && first_j + x < n) tile[i][x] = gram[(first_i + i) * n + first_j + x];
+    }
+    __syncthreads();
+    for (int j = y; j < kMirrorTile; j += kMirrorRows) {
+        const int64_t row = first_j + j, column = first_i + x;
+        if (row < column && column < n) gram[row * n + column] = tile[x][j];
     }
 }
 
@@ -89,8 +162,20 @@ void accumulate_gram(const RowsView& in, double* gram, Stream stream) {
     require(in.cols >= 1, "accumulate_gram: no columns");
     if (in.rows == 0) return;
     const auto tiles = static_cast<unsigned>(ceil_div(in.cols, int64_t{kTile}));
-    launch("gram_tile", gram_tile, {.grid = {tiles, tiles}, .block = kThreads}, stream, in, gram,
-           in_fours(in));
+    const auto run = [&]<typename T>(const T* data) {
+        launch("gram_tile", gram_tile<T>, {.grid = {tiles, tiles}, .block = kThreads}, stream,
+               InputRows<T>{data, in.rows, in.cols, in.stride, in_fours(in)}, gram);
+    };
+    if (in.dtype == DType::F32) {
+        run(static_cast<const float*>(in.data));
+    } else if (in.dtype == DType::F16) {
+        run(static_cast<const __half*>(in.data));
+    } else {
+        run(static_cast<const __nv_bfloat16*>(in.data));
+    }
+    const auto mirrored = static_cast<unsigned>(ceil_div(in.cols, int64_t{kMirrorTile}));
+    launch("mirror_tile", mirror_tile, {.grid = {mirrored, mirrored}, .block = kMirrorThreads},
+           stream, gram, in.cols);
 }
 
 }  // namespace quarot::kernels::cuda
