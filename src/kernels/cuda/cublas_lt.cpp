@@ -18,11 +18,10 @@ void* open_library() {
     for (const char* name : kNames) {
         if (void* library = dlopen(name, RTLD_NOW | RTLD_LOCAL)) return library;
     }
-    fail(
-        ErrorCode::Device,
-        "{} cannot be loaded ({}); 16-bit matrix products on a GPU need it: install cuBLAS of CUDA "
-        "13 or add its folder to LD_LIBRARY_PATH",
-        kNames[0], dlerror());
+    fail(ErrorCode::Device,
+         "{} cannot be loaded ({}); products of matrices that are not quantized need it on a GPU: "
+         "install cuBLAS of CUDA 13 or add its folder to LD_LIBRARY_PATH",
+         kNames[0], dlerror());
 }
 
 template <typename Function>

@@ -157,7 +157,7 @@ class CudaBackend final : public Backend {
 
     std::unique_ptr<Linear> prepare_linear(LinearWeights weights) override {
         auto linear = std::make_unique<CudaLinear>(std::move(weights), matrices_, stream());
-        if (linear->has_16_bit_matrix() && dense_ == nullptr) {
+        if (linear->wants_dense_multiplier() && dense_ == nullptr) {
             dense_ = std::make_unique<DenseMultiplier>();
         }
         return linear;

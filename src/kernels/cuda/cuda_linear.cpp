@@ -19,6 +19,7 @@ namespace quarot::kernels::cuda {
 
 namespace {
 
+constexpr int64_t kManyRows = 512;      // from which fp32 matrices are multiplied by cuBLAS
 constexpr int64_t kStagingRows = 4096;  // rows of a weight that travel at a time; a multiple of 64
 
 void copy_to_device(void* to, const void* from, int64_t bytes, Stream stream) {
@@ -170,9 +171,9 @@ CudaLinear::CudaLinear(LinearWeights weights, DenseMatrices& matrices, Stream st
     bias_ = on_device(weights.bias, stream);
 }
 
-bool CudaLinear::has_16_bit_matrix() const {
+bool CudaLinear::wants_dense_multiplier() const {
     const auto* dense = std::get_if<Dense>(&weight_);
-    return dense != nullptr && dense->rows.dtype != DType::F32;
+    return dense != nullptr && (dense->rows.dtype != DType::F32 || !any_rows_);
 }
 
 void CudaLinear::multiply(const LinearArgs& args, DenseMultiplier* dense, Stream stream) const {
@@ -218,9 +219,10 @@ LinearProduct CudaLinear::integer_product(const LinearArgs& args) const {
 void CudaLinear::multiply_dense(const Dense& weight, const RowsView& in, const LinearArgs& args,
                                 DenseMultiplier* dense, Stream stream) const {
     const DType out = args.out.dtype;
-    const bool sixteen = in.dtype != DType::F32 && in.dtype == weight.rows.dtype &&
-                         (out == DType::F32 || out == in.dtype);
-    if (!sixteen) {
+    const bool alike = in.dtype == weight.rows.dtype && (out == DType::F32 || out == in.dtype);
+    // Below, the own kernel's bits do not depend on the rows beside a row.
+    const bool many = in.dtype != DType::F32 || (in.rows >= kManyRows && !any_rows_);
+    if (!alike || !many) {
         cuda::multiply(FloatProduct{.in = in,
                                     .weight = weight.rows,
                                     .bias = static_cast<const float*>(bias_.data()),

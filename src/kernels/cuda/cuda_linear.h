@@ -44,9 +44,10 @@ class CudaLinear final : public Linear {
     CudaLinear(LinearWeights weights, DenseMatrices& matrices, Stream stream);
 
     // The fp32 expression of LinearArgs by the fastest kernel for the operand and the shape.
-    // `dense`, which may be null unless has_16_bit_matrix(), multiplies 16-bit operands.
+    // `dense`, which may be null unless wants_dense_multiplier(), multiplies two matrices of one
+    // dtype.
     void multiply(const LinearArgs& args, DenseMultiplier* dense, Stream stream) const;
-    bool has_16_bit_matrix() const;
+    bool wants_dense_multiplier() const;
     bool is_quantized() const;
     // Of a quantized matrix and quantized rows.
     LinearProduct integer_product(const LinearArgs& args) const;

@@ -1,4 +1,4 @@
-// Linear layers that are 16 bits on both sides, by cuBLASLt.
+// Linear layers whose two sides have one dtype, by cuBLASLt.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,7 @@ struct DenseProduct {
     int64_t out_features = 0;
     int64_t in_stride = 0;         // elements
     int64_t out_stride = 0;        // elements
-    DType dtype = DType::BF16;     // of in and weight: F16 or BF16
+    DType dtype = DType::BF16;     // of in and weight: F16, BF16 or F32
     DType out_dtype = DType::F32;  // F32, or dtype
     bool accumulate = false;
     // One algorithm for any number of rows, so that a row's bits do not depend on the others; else

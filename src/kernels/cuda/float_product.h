@@ -1,5 +1,5 @@
 // Linear layers with a floating-point side that cuBLASLt does not serve: quantized weights on
-// floats, float weights on quantized rows, and fp32 on both sides.
+// floats, float weights on quantized rows, and few rows of fp32 on fp32.
 #pragma once
 
 #include <cstdint>
