@@ -9,8 +9,10 @@
 #include "core/check.h"
 #include "core/checked_math.h"
 #include "core/error.h"
+#include "kernels/column_solver.h"
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/cuda_activations.h"
+#include "kernels/cuda/cuda_column_solver.h"
 #include "kernels/cuda/cuda_devices.h"
 #include "kernels/cuda/cuda_kv_store.h"
 #include "kernels/cuda/cuda_linear.h"
@@ -113,7 +115,7 @@ class Workspace {
 };
 
 // Every operation is enqueued on one stream, so each sees what the ones before it wrote.
-class CudaBackend final : public Backend {
+class CudaBackend final : public Backend, public ColumnSolverMaker {
   public:
     CudaBackend(int ordinal, const BackendOptions& options)
         : device_(open_device(ordinal)), work_(options.work), matrices_(options.work) {
@@ -220,6 +222,10 @@ class CudaBackend final : public Backend {
     }
     void accumulate_gram(Rows in, double* gram) override {
         cuda::accumulate_gram(view_of(in), gram, stream());
+    }
+
+    std::unique_ptr<ColumnSolver> make_column_solver() override {
+        return cuda::make_column_solver(*this, device_.ordinal, stream());
     }
 
     void find_non_finite(Rows in, SiteNote note) override {
