@@ -88,10 +88,13 @@ __device__ __forceinline__ ChunkFactors add_chunk(float& maximum, float chunk_ma
 void combine_chunks(const AttentionCall& call, const Partials& partials, SplitRows rows,
                     int64_t n_rows, float factor, Stream stream);
 
-// attention_split.cu, attention_prefill.cu: tensor cores. attention_general.cu: fp32; not split, it
-// walks all chunks of every token.
+// attention_split.cu, attention_team.cu, attention_prefill.cu: tensor cores. attention_general.cu:
+// fp32; not split, it walks all chunks of every token.
 void attend_rows(const AttentionCall& call, const Partials& partials, SplitRows rows,
                  int64_t n_rows, Stream stream);
+// Four warps an item where there are few; false, and nothing is enqueued, where there are many.
+bool attend_by_teams(const AttentionCall& call, const Partials& partials, SplitRows rows,
+                     int64_t n_rows, Stream stream);
 void attend_prefill(const AttentionCall& call, Stream stream);
 void attend_general(const AttentionCall& call, const Partials& partials, bool split, Stream stream);
 

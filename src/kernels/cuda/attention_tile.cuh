@@ -227,10 +227,10 @@ __device__ void load_queries(Queries<Shape, kGroups, kShared>& queries, QueryCol
 
 // ---------------------------------------------------------------- running sums
 
-template <typename Shape, int kGroups>
+// kOut: tiles of 16 dimensions that a warp adds up, from the first on where it has all.
+template <typename Shape, int kGroups, int kOut = Shape::kSteps>
 struct RunningSums {
-    float out[Shape::kSteps][kGroups]
-             [4];  // tile i: dimensions of block i / planes, plane i % planes
+    float out[kOut][kGroups][4];  // tile i: dimensions of block i / planes, plane i % planes
     // Of columns 2t and 2t + 1; sums over the positions of this lane's rows.
     float maximum[kGroups][2];  // a whole number, or -inf
     float weight[kGroups][2];
@@ -240,7 +240,7 @@ struct RunningSums {
 #pragma unroll
         for (int n = 0; n < kGroups; ++n) {
 #pragma unroll
-            for (int i = 0; i < Shape::kSteps; ++i) {
+            for (int i = 0; i < kOut; ++i) {
 #pragma unroll
                 for (int e = 0; e < 4; ++e) out[i][n][e] = 0.0f;
             }
@@ -265,7 +265,7 @@ struct RunningSums {
                 }
             }
 #pragma unroll
-            for (int i = 0; i < Shape::kSteps; ++i) {
+            for (int i = 0; i < kOut; ++i) {
 #pragma unroll
                 for (int e = 0; e < 4; ++e) out[i][n][e] -= zero[n][e % 2];
             }
@@ -404,9 +404,15 @@ struct TileStep {
         return 16 * sub + threadIdx.x % 32 / 4 + 8 * r;
     }
 
+    template <typename Body>
+    __device__ __forceinline__ void each_subtile(const Body& body) const {
+#pragma unroll
+        for (int sub = 0; sub < kSubtiles; ++sub) body(sub);
+    }
+
     // Calls body(score, sub, r, n, c) for every score of this lane.
     template <typename Body>
-    __device__ __forceinline__ void each_score(const Body& body) {
+    __device__ __forceinline__ void each_score(const Body& body) const {
 #pragma unroll
         for (int i = 0; i < 2 * kSubtiles; ++i) {
 #pragma unroll
@@ -419,84 +425,98 @@ struct TileStep {
         }
     }
 
-    // `codes`: K's, in shared memory.
-    __device__ __forceinline__ void multiply_keys(uint32_t codes) {
+    // Products of 16 positions with K's `codes`, in shared memory.
+    __device__ __forceinline__ void multiply_keys(float (&to)[kGroups][4], int sub,
+                                                  uint32_t codes) const {
         const int row = threadIdx.x % 16, half = threadIdx.x % 32 / 16;
 #pragma unroll
-        for (int sub = 0; sub < kSubtiles; ++sub) {
+        for (int n = 0; n < kGroups; ++n) {
 #pragma unroll
-            for (int n = 0; n < kGroups; ++n) {
+            for (int e = 0; e < 4; ++e) to[n][e] = 0.0f;
+        }
 #pragma unroll
-                for (int e = 0; e < 4; ++e) score[sub][n][e] = 0.0f;
-            }
+        for (int block = 0; block < Shape::kBlocks; ++block) {
+            const int piece = swizzled_piece(row, 2 * block + half, Shape::kRowBytes);
+            uint32_t packed[4], a[Shape::kPlanes][4];
+            load_tiles(packed, codes + (16 * sub + row) * Shape::kRowBytes + 16 * piece);
+            unpack_block<Shape>(packed, constants.base, constants.k_low, constants.k_high, a);
 #pragma unroll
-            for (int block = 0; block < Shape::kBlocks; ++block) {
-                const int piece = swizzled_piece(row, 2 * block + half, Shape::kRowBytes);
-                uint32_t packed[4], a[Shape::kPlanes][4];
-                load_tiles(packed, codes + (16 * sub + row) * Shape::kRowBytes + 16 * piece);
-                unpack_block<Shape>(packed, constants.base, constants.k_low, constants.k_high, a);
+            for (int p = 0; p < Shape::kPlanes; ++p) {
+                uint32_t b[kGroups][2];
+                queries.get(block * Shape::kPlanes + p, b);
 #pragma unroll
-                for (int p = 0; p < Shape::kPlanes; ++p) {
-                    uint32_t b[kGroups][2];
-                    queries.get(block * Shape::kPlanes + p, b);
-#pragma unroll
-                    for (int n = 0; n < kGroups; ++n) {
-                        add_tile(score[sub][n], a[p], b[n][0], b[n][1]);
-                    }
-                }
+                for (int n = 0; n < kGroups; ++n) add_tile(to[n], a[p], b[n][0], b[n][1]);
             }
         }
     }
 
-    // From products to scores.
-    __device__ __forceinline__ void scale_scores() {
+    // This lane's columns.
+    struct ColumnFactors {
         float factor[kGroups][2], sum[kGroups][2];
+    };
+    __device__ __forceinline__ ColumnFactors column_factors() const {
+        ColumnFactors f;
 #pragma unroll
         for (int i = 0; i < 2 * kGroups; ++i) {
-            factor[i / 2][i % 2] = column(i / 2, i % 2).factor;
-            sum[i / 2][i % 2] = column(i / 2, i % 2).sum;
+            f.factor[i / 2][i % 2] = column(i / 2, i % 2).factor;
+            f.sum[i / 2][i % 2] = column(i / 2, i % 2).sum;
         }
-        const auto each_row = [&](const auto& body) {
+        return f;
+    }
+
+    // From products of 16 positions to scores.
+    template <bool kCapped>
+    __device__ __forceinline__ void scale_scores(float (&to)[kGroups][4], int sub,
+                                                 const ColumnFactors& f) const {
 #pragma unroll
-            for (int i = 0; i < 2 * kSubtiles; ++i) {
-                const int token = position_of(i / 2, i % 2);
-                const KeyScale key = scales.key(token, constants);
-                const float exponent = scales.value(token, true).exponent;
+        for (int r = 0; r < 2; ++r) {
+            const int token = position_of(sub, r);
+            const KeyScale key = scales.key(token, constants);
+            const float exponent = scales.value(token, true).exponent;
 #pragma unroll
-                for (int j = 0; j < 2 * kGroups; ++j) {
-                    const int n = j / 2, c = j % 2;
-                    float& x = score[i / 2][n][i % 2 * 2 + c];
-                    if constexpr (Shape::kCoded) x = __fmaf_rn(-key.zero, sum[n][c], x) * key.scale;
-                    body(x, factor[n][c], exponent);
-                }
+            for (int j = 0; j < 2 * kGroups; ++j) {
+                const int n = j / 2, c = j % 2;
+                float& x = to[n][2 * r + c];
+                if constexpr (Shape::kCoded) x = __fmaf_rn(-key.zero, f.sum[n][c], x) * key.scale;
+                x = kCapped ? cap_score(x * f.factor[n][c], constants) + exponent
+                            : __fmaf_rn(x, f.factor[n][c], exponent);
             }
-        };
-        if (constants.score_cap > 0.0f) {
-            each_row([&](float& x, float f, float exponent) {
-                x = cap_score(x * f, constants) + exponent;
-            });
-        } else {
-            each_row([&](float& x, float f, float exponent) { x = __fmaf_rn(x, f, exponent); });
         }
     }
 
-    __device__ __forceinline__ void mask() {
-        each_score([&](float& x, int sub, int r, int n, int c) {
+    // Scores of 16 positions that a query does not see become -inf.
+    __device__ __forceinline__ void mask(float (&to)[kGroups][4], int sub) const {
+#pragma unroll
+        for (int i = 0; i < 4 * kGroups; ++i) {
+            const int n = i / 4, r = i % 4 / 2, c = i % 2;
             const int position = first_position + position_of(sub, r);
             const int newest = column(n, c).position;
             const bool seen = position <= newest && position > newest - constants.window;
-            if (!seen) x = -INFINITY;
-        });
+            if (!seen) to[n][2 * r + c] = -INFINITY;
+        }
+    }
+
+    // `codes`: K's. `masked`: some query may not see all.
+    __device__ __forceinline__ void find_scores(uint32_t codes, bool masked) {
+        each_subtile([&](int sub) { multiply_keys(score[sub], sub, codes); });
+        const ColumnFactors f = column_factors();
+        if (constants.score_cap > 0.0f) {
+            each_subtile([&](int sub) { scale_scores<true>(score[sub], sub, f); });
+        } else {
+            each_subtile([&](int sub) { scale_scores<false>(score[sub], sub, f); });
+        }
+        if (masked) each_subtile([&](int sub) { mask(score[sub], sub); });
     }
 
     // Older sums are scaled down to the new maximum.
-    __device__ __forceinline__ void raise_maximum(RunningSums<Shape, kGroups>& sums) {
+    template <int kOut>
+    __device__ __forceinline__ void raise_maximum(RunningSums<Shape, kGroups, kOut>& sums) const {
         float largest[kGroups][2];
         bool raised = false;
 #pragma unroll
         for (int i = 0; i < 2 * kGroups; ++i) largest[i / 2][i % 2] = -INFINITY;
         each_score(
-            [&](float& x, int, int, int n, int c) { largest[n][c] = fmaxf(largest[n][c], x); });
+            [&](float x, int, int, int n, int c) { largest[n][c] = fmaxf(largest[n][c], x); });
 #pragma unroll
         for (int i = 0; i < 2 * kGroups; ++i) {
             float& x = largest[i / 2][i % 2];
@@ -520,7 +540,7 @@ struct TileStep {
                 sums.zero[n][c] *= older[c];
             }
 #pragma unroll
-            for (int i = 0; i < Shape::kSteps; ++i) {
+            for (int i = 0; i < kOut; ++i) {
 #pragma unroll
                 for (int e = 0; e < 4; ++e) sums.out[i][n][e] *= older[e % 2];
             }
@@ -528,8 +548,9 @@ struct TileStep {
     }
 
     // Weights of 16 positions as operand B of the second product.
-    __device__ __forceinline__ void make_weights(RunningSums<Shape, kGroups>& sums, int sub,
-                                                 uint32_t (&b)[kGroups][2]) {
+    template <int kOut>
+    __device__ __forceinline__ void make_weights(RunningSums<Shape, kGroups, kOut>& sums, int sub,
+                                                 uint32_t (&b)[kGroups][2]) const {
 #pragma unroll
         for (int r = 0; r < 2; ++r) {
             const int token = position_of(sub, r);
@@ -558,7 +579,8 @@ struct TileStep {
     }
 
     // `codes`: V's, in shared memory.
-    __device__ __forceinline__ void add_values(RunningSums<Shape, kGroups>& sums, uint32_t codes) {
+    __device__ __forceinline__ void add_values(RunningSums<Shape, kGroups>& sums,
+                                               uint32_t codes) const {
         const int row = threadIdx.x % 8 + threadIdx.x % 32 / 16 * 8, half = threadIdx.x / 8 % 2;
 #pragma unroll
         for (int sub = 0; sub < kSubtiles; ++sub) {
@@ -593,9 +615,7 @@ __device__ __forceinline__ void attend_tile(RunningSums<Shape, kGroups>& sums,
                                             int first_position, int last, bool masked) {
     const uint32_t codes = shared_address(tile);
     TileStep<Shape, kGroups, kShared> step{queries, constants, {codes}, first_position, last};
-    step.multiply_keys(codes);
-    step.scale_scores();
-    if (masked) step.mask();
+    step.find_scores(codes, masked);
     step.raise_maximum(sums);
     step.add_values(sums, codes + Shape::kPartBytes);
 }
