@@ -147,6 +147,7 @@ TEST_F(CudaLinear, LargeShapesGiveTheBitsOfTheHostEveryTime) {
                                              {16, 9000, 1024},
                                              {8, 9000, 4096},
                                              {1, 576, 11008},
+                                             {2, 70000, 128},
                                              {2100, 1000, 300}}) {
         for (DType out : {DType::F32, DType::BF16}) {
             LinearForm form = {.tokens = tokens, .rows = rows, .cols = cols, .bias = true};
@@ -225,9 +226,14 @@ TEST(CudaLinearChoice, ShapeAloneChoosesTheKernel) {
         p.in = {.rows = tokens, .cols = cols, .stride = activation_stride(cols)};
         p.weight.shape = {.rows = rows, .cols = cols};
         p.out_stride = rows;
-        return choose_kernel(p, {.compute_capability = 90, .multiprocessors = 132});
+        return choose_kernel(
+            p, {.compute_capability = 90, .multiprocessors = 132, .shared_bytes = 227 * 1024});
     };
-    EXPECT_EQ(chosen(1, 4096, 4096), LinearKernel::Streamed);
+    EXPECT_EQ(chosen(1, 4096, 4096), LinearKernel::StreamedFew);
+    EXPECT_EQ(chosen(2, 22016, 4096), LinearKernel::StreamedFew);
+    EXPECT_EQ(chosen(3, 22016, 4096), LinearKernel::Streamed);
+    EXPECT_EQ(chosen(1, 4096, 11008), LinearKernel::Streamed);
+    EXPECT_EQ(chosen(9, 4096, 4096), LinearKernel::Streamed);
     EXPECT_EQ(chosen(16, 57344, 8192), LinearKernel::Streamed);
     EXPECT_EQ(chosen(32, 4096, 4096), LinearKernel::Tile32Split);
     EXPECT_EQ(chosen(64, 57344, 8192), LinearKernel::Tile64);

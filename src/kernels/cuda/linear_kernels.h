@@ -8,11 +8,18 @@ namespace quarot::kernels::cuda {
 // Products of the same tokens by weights of the same storage, in one launch.
 inline constexpr int kMostTogether = 3;
 
+// Tokens of a launch_few.
+inline constexpr int kMostFewTokens = 8;
+
 void launch_general(const LinearProduct& product, Stream stream);
 void launch_stream(std::span<const LinearProduct> products, Stream stream);
+// Products for which takes_few holds.
+void launch_few(std::span<const LinearProduct> products, Stream stream);
 void launch_groups(const LinearProduct& product, Stream stream);
 void launch_tile(std::span<const LinearProduct> products, LinearKernel kernel, Stream stream);
 
+// At most kMostFewTokens tokens, whose codes take little room beside a ring of weights.
+bool takes_few(const LinearProduct& product, const DeviceInfo& device);
 // Neither weights nor activations have offsets.
 bool is_symmetric(const LinearProduct& product);
 

@@ -12,11 +12,11 @@ namespace quarot::kernels::cuda {
 
 namespace {
 
-constexpr std::array kKernels = {LinearKernel::Streamed,     LinearKernel::Tile32,
-                                 LinearKernel::Tile32Split,  LinearKernel::Tile64,
-                                 LinearKernel::Tile64Split,  LinearKernel::Tile128,
-                                 LinearKernel::Tile128Split, LinearKernel::Tile256,
-                                 LinearKernel::Groups128,    LinearKernel::General};
+constexpr std::array kKernels = {
+    LinearKernel::StreamedFew, LinearKernel::Streamed,     LinearKernel::Tile32,
+    LinearKernel::Tile32Split, LinearKernel::Tile64,       LinearKernel::Tile64Split,
+    LinearKernel::Tile128,     LinearKernel::Tile128Split, LinearKernel::Tile256,
+    LinearKernel::Groups128,   LinearKernel::General};
 
 // 255 * 255 * columns stays below 2^31: exact sums of whole rows fit.
 constexpr int64_t kMaxColumns = 32768;
@@ -88,7 +88,8 @@ LinearKernel choose_tile(std::span<const LinearProduct> products, const DeviceIn
 
 // The kernel that runs all of them, General if no other does.
 LinearKernel choose_kernel(std::span<const LinearProduct> products, const DeviceInfo& device) {
-    for (const LinearKernel kernel : {LinearKernel::Streamed, LinearKernel::Groups128}) {
+    for (const LinearKernel kernel :
+         {LinearKernel::StreamedFew, LinearKernel::Streamed, LinearKernel::Groups128}) {
         if (can_run(kernel, products, device)) return kernel;
     }
     const LinearKernel tile = choose_tile(products, device);
@@ -109,6 +110,8 @@ void launch_all(std::span<const LinearProduct> products, LinearKernel kernel, St
         case LinearKernel::General:
             for (const LinearProduct& p : products) launch_general(p, stream);
             return;
+        case LinearKernel::StreamedFew:
+            return launch_few(products, stream);
         case LinearKernel::Streamed:
             return launch_stream(products, stream);
         case LinearKernel::Groups128:
@@ -132,9 +135,9 @@ std::span<const LinearKernel> all_linear_kernels() {
 }
 
 const char* name_of(LinearKernel kernel) {
-    static constexpr std::array kNames = {"streamed",     "tile32",  "tile32-split",  "tile64",
-                                          "tile64-split", "tile128", "tile128-split", "tile256",
-                                          "groups128",    "general"};
+    static constexpr std::array kNames = {
+        "streamed-few", "streamed",      "tile32",  "tile32-split", "tile64", "tile64-split",
+        "tile128",      "tile128-split", "tile256", "groups128",    "general"};
     return kNames[static_cast<size_t>(kernel)];
 }
 
@@ -145,6 +148,7 @@ bool can_run(LinearKernel kernel, const LinearProduct& p, const DeviceInfo& devi
                has_aligned_output(p);
     }
     if (!has_whole_rows(p)) return false;
+    if (kernel == LinearKernel::StreamedFew) return takes_few(p, device);
     if (kernel == LinearKernel::Streamed) return is_streamed(p.in.rows);
     if (device.compute_capability != 90 || is_streamed(p.in.rows) || !has_aligned_output(p)) {
         return false;

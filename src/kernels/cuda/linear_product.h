@@ -25,11 +25,13 @@ struct LinearProduct {
 };
 
 // Fast kernels take rows of one group without real zero points; General takes everything.
+//   StreamedFew: up to 8 tokens of at most 8 KB of codes, kept beside a ring of weights alone
 //   Streamed: up to 16 tokens; reads each weight once, at the speed of memory
 //   TileN:    compute capability 9.0; tiles of 128 rows x N tokens on the tensor cores of
 //             warpgroups. Split: two CTAs share a tile's columns, for matrices of few tiles
 //   Groups128: compute capability 9.0; groups of 128 on both sides, symmetric, weights to 4 bits
 enum class LinearKernel {
+    StreamedFew,
     Streamed,
     Tile32,
     Tile32Split,

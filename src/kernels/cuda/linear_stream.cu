@@ -14,42 +14,13 @@
 #include "kernels/cuda/device/async_copy.cuh"
 #include "kernels/cuda/device/griddep.cuh"
 #include "kernels/cuda/device/mbarrier.cuh"
-#include "kernels/cuda/device/memory.cuh"
 #include "kernels/cuda/device/mma.cuh"
 #include "kernels/cuda/launch.cuh"
-#include "kernels/cuda/linear_epilogue.cuh"
-#include "kernels/cuda/linear_kernels.h"
+#include "kernels/cuda/linear_stream.cuh"
 
 namespace quarot::kernels::cuda {
 
 namespace {
-
-// One matrix and its outputs.
-struct StreamPart {
-    const uint8_t* weights;
-    FactorSource factors;
-    OutputElements elements;
-    int n_rows;
-    int first_strip;  // of 16 rows; the last part ends at StreamProblem::strips
-};
-
-struct StreamProblem {
-    StreamPart parts[kMostTogether];
-    int n_parts;
-    const uint8_t* tokens;
-    int n_tokens;
-    int units;   // of 64 columns, in a row block
-    int strips;  // of all parts
-
-    __device__ const StreamPart& part_of(int strip) const {
-        int i = 0;
-#pragma unroll
-        for (int next = 1; next < kMostTogether; ++next) {
-            if (next < n_parts && strip >= parts[next].first_strip) i = next;
-        }
-        return parts[i];
-    }
-};
 
 // kWords: 16-byte words of a lane in a strip of a unit, 1 for nibbles and 2 for bytes. kTokenTiles:
 // of 8 tokens.
@@ -66,20 +37,6 @@ struct StreamShape {
     static constexpr int kFactors = 4 * kRows + 3 * kTokens;  // words
 };
 
-// Factors of a row group and of the tokens.
-template <class S>
-struct FactorTable {
-    int32_t rows[4][S::kRows];      // scale, bias, zero, sum
-    int32_t tokens[3][S::kTokens];  // scale, zero, sum
-
-    __device__ RowFactors row(int r) const {
-        return {__int_as_float(rows[0][r]), __int_as_float(rows[1][r]), rows[2][r], rows[3][r]};
-    }
-    __device__ TokenFactors token(int t) const {
-        return {__int_as_float(tokens[0][t]), tokens[1][t], tokens[2][t]};
-    }
-};
-
 // Groups take turns with two sets of sums, so that one barrier a group is enough: nobody adds to a
 // set before everybody has passed the barrier behind which it was read and cleared.
 template <class S>
@@ -93,19 +50,11 @@ struct SharedMemory {
 template <class S>
 constexpr int kResident = sizeof(SharedMemory<S>) <= 113 * 1024 ? 2 : 1;
 
-// The strips of this CTA.
-struct StripRange {
-    int first, last;
-
-    __device__ explicit StripRange(const StreamProblem& p)
-        : first(static_cast<int>(static_cast<int64_t>(blockIdx.x) * p.strips / gridDim.x)),
-          last(static_cast<int>(static_cast<int64_t>(blockIdx.x + 1) * p.strips / gridDim.x)) {}
-};
-
 // The chunks of a warp: of each row group in turn, every S::kWarps-th.
 template <class S>
 struct ChunkCursor {
     int strip, last, chunk, n_chunks;
+    uint64_t policy = streamed_policy();
     const uint8_t* weights[S::kStrips];  // of this lane in the first unit of each strip
 
     __device__ ChunkCursor(const StreamProblem& p, const StripRange& range)
@@ -149,7 +98,7 @@ __device__ __forceinline__ void copy_weights(uint32_t to, const ChunkCursor<S>& 
             at.weights[s] + static_cast<int64_t>(at.chunk) * (S::kUnits * S::kUnitBytes);
 #pragma unroll
         for (int c = 0; c < S::kUnits * S::kWords; ++c) {
-            copy_streamed(to + (s * S::kUnits * S::kWords + c) * 512, from + c * 2048);
+            copy_streamed(to + (s * S::kUnits * S::kWords + c) * 512, from + c * 2048, at.policy);
         }
     }
 }
@@ -174,28 +123,6 @@ __device__ __forceinline__ void copy_tokens(uint32_t to, const StreamProblem& p,
 template <class S>
 using Sums = int32_t[S::kStrips][S::kTokenTiles][4];
 
-// Steps 0 and 1 of a strip of a unit as operands A.
-template <class S>
-__device__ __forceinline__ void load_strip(uint32_t (&a)[2][4], uint32_t from) {
-    const uint4 first = load_shared(from);
-    const uint32_t packed[4] = {first.x, first.y, first.z, first.w};
-    if constexpr (S::kWords == 2) {
-        const uint4 second = load_shared(from + 512);
-        const uint32_t others[4] = {second.x, second.y, second.z, second.w};
-#pragma unroll
-        for (int j = 0; j < 4; ++j) {
-            a[0][j] = packed[j];
-            a[1][j] = others[j];
-        }
-    } else {
-#pragma unroll
-        for (int j = 0; j < 4; ++j) {
-            a[0][j] = packed[j] & 0x0F0F0F0Fu;
-            a[1][j] = (packed[j] >> 4) & 0x0F0F0F0Fu;
-        }
-    }
-}
-
 template <class S>
 __device__ __forceinline__ void multiply_chunk(Sums<S>& sums, uint32_t stage) {
 #pragma unroll
@@ -208,7 +135,7 @@ __device__ __forceinline__ void multiply_chunk(Sums<S>& sums, uint32_t stage) {
 #pragma unroll
         for (int s = 0; s < S::kStrips; ++s) {
             uint32_t a[2][4];
-            load_strip<S>(a, stage + (s * S::kUnits + u) * S::kWords * 512);
+            load_strip<S::kWords>(a, stage + (s * S::kUnits + u) * S::kWords * 512);
 #pragma unroll
             for (int t = 0; t < S::kTokenTiles; ++t) {
                 mma_u8(sums[s][t], a[0], b[t].x, b[t].y);
@@ -217,53 +144,6 @@ __device__ __forceinline__ void multiply_chunk(Sums<S>& sums, uint32_t stage) {
         }
     }
 }
-
-// Rows' factors come from memory that nothing else has touched: requested a group ahead, one or two
-// words a thread.
-template <class S>
-struct FactorWords {
-    static constexpr int kOfThread = (S::kFactors + S::kThreads - 1) / S::kThreads;
-    int32_t words[kOfThread];
-
-    __device__ __forceinline__ void request_rows(const StreamProblem& p, int strip) {
-#pragma unroll
-        for (int i = 0; i < kOfThread; ++i) {
-            const int index = static_cast<int>(threadIdx.x) + i * S::kThreads;
-            if (index >= 4 * S::kRows) break;
-            const int kind = index / S::kRows;
-            const StreamPart& part = p.part_of(strip + index % S::kRows / 16);
-            const int first = (strip - part.first_strip) * 16;
-            const int row = min(first + index % S::kRows, part.n_rows - 1);
-            const FactorSource& f = part.factors;
-            if (kind == 1) {
-                words[i] = f.bias == nullptr ? 0 : __float_as_int(__ldg(f.bias + row));
-            } else {
-                const auto* from = kind == 0   ? reinterpret_cast<const int32_t*>(f.row_scales)
-                                   : kind == 2 ? f.row_zeros
-                                               : f.row_sums;
-                words[i] = __ldg(from + row);
-            }
-        }
-    }
-    __device__ __forceinline__ void request_tokens(const StreamProblem& p) {
-#pragma unroll
-        for (int i = 0; i < kOfThread; ++i) {
-            const int index = static_cast<int>(threadIdx.x) + i * S::kThreads - 4 * S::kRows;
-            if (index < 0 || index >= 3 * S::kTokens) continue;
-            const TokenFactors f =
-                p.parts[0].factors.token(min(index % S::kTokens, p.n_tokens - 1));
-            const int kind = index / S::kTokens;
-            words[i] = kind == 0 ? __float_as_int(f.scale) : kind == 1 ? f.zero : f.sum;
-        }
-    }
-    __device__ __forceinline__ void write(FactorTable<S>& to) const {
-#pragma unroll
-        for (int i = 0; i < kOfThread; ++i) {
-            const int index = static_cast<int>(threadIdx.x) + i * S::kThreads;
-            if (index < S::kFactors) (&to.rows[0][0])[index] = words[i];
-        }
-    }
-};
 
 // Adds this warp's sums to the row group's. Integers: any order gives the same.
 template <class S>
@@ -355,29 +235,9 @@ __global__ void __launch_bounds__(S::kThreads, kResident<S>)
     }
 }
 
-int strips_of(const LinearProduct& product) {
-    return static_cast<int>((product.weight.shape.rows + 15) / 16);
-}
-
-int strips_of(std::span<const LinearProduct> products) {
-    int strips = 0;
-    for (const LinearProduct& product : products) strips += strips_of(product);
-    return strips;
-}
-
 template <class S>
 void launch_shape(std::span<const LinearProduct> products, Stream stream) {
-    const LinearProduct& first = products.front();
-    StreamProblem problem = {};
-    problem.tokens = first.in.codes;
-    problem.n_tokens = static_cast<int>(first.in.rows);
-    problem.units = static_cast<int>(first.weight.shape.units_per_block());
-    for (const LinearProduct& product : products) {
-        problem.parts[problem.n_parts++] = {
-            product.weight.codes, factor_source(product), output_elements(product),
-            static_cast<int>(product.weight.shape.rows), problem.strips};
-        problem.strips += strips_of(product);
-    }
+    const StreamProblem problem = stream_problem(products);
     const int groups = (problem.strips + S::kStrips - 1) / S::kStrips;
     const int resident = current_device().multiprocessors * kResident<S>;
     launch("linear_stream", linear_stream<S>,

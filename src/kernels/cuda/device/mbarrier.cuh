@@ -63,6 +63,18 @@ __device__ __forceinline__ void barrier_wait(uint32_t barrier, uint32_t parity) 
     }
 }
 
+// Whether the phase of this parity is complete; does not wait.
+__device__ __forceinline__ bool barrier_done(uint32_t barrier, uint32_t parity) {
+    uint32_t done;
+    asm volatile(
+        "{.reg .pred p; mbarrier.test_wait.parity.shared::cta.b64 p, [%1], %2;\n"
+        "selp.u32 %0, 1, 0, p;}"
+        : "=r"(done)
+        : "r"(barrier), "r"(parity)
+        : "memory");
+    return done != 0;
+}
+
 __device__ __forceinline__ void barrier_wait_cluster(uint32_t barrier, uint32_t parity) {
     uint32_t done = 0;
     while (done == 0) {

@@ -5,9 +5,18 @@
 
 namespace quarot::kernels::cuda {
 
-// Copies 16 bytes that the whole device reads once, as copy_async; the L2 cache fetches 256.
-__device__ __forceinline__ void copy_streamed(uint32_t to, const uint8_t* from) {
-    asm volatile("cp.async.cg.shared.global.L2::256B [%0], [%1], 16;" ::"r"(to), "l"(from)
+// For what the whole device reads once: the L2 cache gives it up first, and so keeps what the next
+// kernels need again, their instructions among it.
+__device__ __forceinline__ uint64_t streamed_policy() {
+    uint64_t policy;
+    asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+    return policy;
+}
+
+// Copies 16 bytes by a streamed_policy, as copy_async; the L2 cache fetches 256.
+__device__ __forceinline__ void copy_streamed(uint32_t to, const uint8_t* from, uint64_t policy) {
+    asm volatile("cp.async.cg.shared.global.L2::cache_hint.L2::256B [%0], [%1], 16, %2;" ::"r"(to),
+                 "l"(from), "l"(policy)
                  : "memory");
 }
 
@@ -20,6 +29,15 @@ __device__ __forceinline__ int32_t load_fresh(const int32_t* from) {
 __device__ __forceinline__ float load_fresh(const float* from) {
     float v;
     asm volatile("ld.global.f32 %0, [%1];" : "=f"(v) : "l"(from) : "memory");
+    return v;
+}
+
+__device__ __forceinline__ uint4 load_fresh(const uint4* from) {
+    uint4 v;
+    asm volatile("ld.global.v4.u32 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+                 : "l"(from)
+                 : "memory");
     return v;
 }
 
