@@ -386,14 +386,16 @@ struct HeadLane {
     }
 };
 
-// What becomes of a head, in registers; nothing is stored of it unless `present`.
+// What becomes of a head, in registers; not `real`: of zeros. Nothing is stored of it unless
+// `present`.
 template <int kRun>
-__device__ void append_head(const AppendCall& call, const Head& head, const StoredAt& at,
-                            const RopeFactors<kRun>& rope, bool present) {
+__device__ __forceinline__ void append_head(const AppendCall& call, const Head& head,
+                                            const StoredAt& at, const RopeFactors<kRun>& rope,
+                                            bool real, bool present) {
     const RowsView& rows = rows_of(call, head.kind);
     const int64_t column = head.token * rows.stride + int64_t{head.index} * 2 * kTeam * kRun;
-    HeadLane<kRun> lane;
-    lane.load(rows, column);
+    HeadLane<kRun> lane = {};
+    if (real) lane.load(rows, column);
     if (head.kind != HeadKind::Value) {
         if (call.rope.cos != nullptr) lane.rotate(rope);
         if (call.transform.dense_order > 0) lane.transform(call.transform.factor);
@@ -424,16 +426,21 @@ __global__ void __launch_bounds__(kThreads)
     const bool stored = head.kind != HeadKind::Query && call.kv.memory != nullptr;
     StoredAt first_at = {};
     if (stored) first_at = stored_at(call, head);
-    wait_for_predecessor();
     const int first = head.index, end = min(first + counts.per_warp, counts.of(head.kind));
     const int64_t head_bytes = call.kv.tiles_per_page() * call.kv.tile_bytes;
     const int team = static_cast<int>(threadIdx.x % kLanes) / kTeam;
+    constexpr int kTeams = kLanes / kTeam;
+    bool real = call.batch.n_tokens > kMostRehearsedRows;
+    if (real) wait_for_predecessor();
 #pragma unroll 1
-    for (int next = first + team; next - team < end; next += kLanes / kTeam) {
-        head.index = min(next, end - 1);
+    for (int next = real ? first + team : first + team - kTeams; next - team < end;
+         next += kTeams) {
+        head.index = min(max(next, first), end - 1);
         StoredAt at = first_at;
         if (stored) at.tile += (head.index - first) * head_bytes;
-        append_head(call, head, at, rope, next < end);
+        append_head(call, head, at, rope, real, real && next < end);
+        if (!real) wait_for_predecessor();
+        real = true;
     }
 }
 

@@ -297,8 +297,8 @@ struct RowKernel {
         }
     }
 
-    // Phase 1: all loads of a round first.
-    __device__ void transform_columns(const Constants& constants) const {
+    // Phase 1: all loads of a round first. Not `real`: of zeros.
+    __device__ void transform_columns(const Constants& constants, bool real) const {
         const int n = n_runs(), step = n_warps();
 #pragma unroll 1
         for (int run = warp; run < n; run += step * S::kInFlight) {
@@ -308,7 +308,7 @@ struct RowKernel {
             for (int i = 0; i < S::kInFlight; ++i) {
 #pragma unroll
                 for (int q = 0; q < kQ; ++q) {
-                    loaded[i][q] = fresh.load(run + i * step, q, run + i * step < n);
+                    loaded[i][q] = fresh.load(run + i * step, q, real && run + i * step < n);
                 }
             }
 #pragma unroll
@@ -824,14 +824,18 @@ __global__ void __launch_bounds__(S::kMaxThreads, S::kMinBlocks)
     Kernel(a).load_signs(signs);
     Kernel(a).clear_last_row();
     let_successor_start();
-    wait_for_predecessor();
-    Kernel(a).transform_columns(constants);
-    __syncthreads();
     Results<S> results;
-    results.mix(Kernel(a), signs);
+    float largest = 0.0f;
+#pragma unroll 1
+    for (int turn = S::kWarpTiles > 1 || gridDim.x > kMostRehearsedRows; turn < 2; ++turn) {
+        if (turn == 1) wait_for_predecessor();
+        Kernel(a).transform_columns(constants, turn == 1);
+        __syncthreads();
+        results.mix(Kernel(a), signs);
+        largest = __uint_as_float(
+            block_max(__float_as_uint(results.largest(Kernel(a))), scratch.largest));
+    }
     const Kernel kernel(a);
-    const float largest =
-        __uint_as_float(block_max(__float_as_uint(results.largest(kernel)), scratch.largest));
     if (lost(largest, a.smallest)) {
         redo_row<T, kGated, S>(a);
     } else if (a.out != nullptr) {

@@ -227,8 +227,9 @@ struct RegisterRow {
         return block.sum_of_pieces(sums);
     }
 
-    // Codes, scale and sum of the whole row, one group, into row `index`.
-    __device__ void quantize(BlockTeam& block, const QuantizeTarget& target, int64_t index) const {
+    // Codes, scale and sum of the whole row, one group, into row `index`; not `real`: nowhere.
+    __device__ void quantize(BlockTeam& block, const QuantizeTarget& target, int64_t index,
+                             bool real = true) const {
         const ActivationView& out = target.codes;
         KeyRange range;
         each([&](float value) { range.include(order_key(value)); });
@@ -244,11 +245,11 @@ struct RegisterRow {
                 word = group.usable ? stored_codes(x[i], group) : zeros;
                 sum = __dp4a(word, 0x01010101u, sum);
             }
-            *reinterpret_cast<uint32_t*>(out.codes + code_offset(out.rows, out.stride, index, c)) =
-                word;
+            uint8_t* to = out.codes + code_offset(out.rows, out.stride, index, c);
+            if (real) *reinterpret_cast<uint32_t*>(to) = word;
         }
         const int32_t total = block.sum(static_cast<int32_t>(sum));
-        if (threadIdx.x == 0) {
+        if (threadIdx.x == 0 && real) {
             const auto biases = static_cast<int32_t>(out.cols) * code_bias(out.bits);
             store_group(target, index, 0, group, total - biases);
         }

@@ -10,6 +10,11 @@ __device__ __forceinline__ void wait_for_predecessor() {
 #endif
 }
 
+// Rows up to which a kernel runs once on zeros, keeping nothing, before it waits: then its
+// instructions and constants are in the caches when the predecessor's results are there. The
+// weights that stream by between two launches leave little of them in L2.
+inline constexpr int kMostRehearsedRows = 16;
+
 // The successor may start; it still waits for this kernel's end before it reads.
 __device__ __forceinline__ void let_successor_start() {
 #if __CUDA_ARCH__ >= 900
