@@ -185,7 +185,8 @@ void multiply_dense(CpuContext& context, const Rows& in, const float* scales,
 void multiply_mixed(CpuContext& context, const Rows& in, const CpuLinear& weight, const Rows& out,
                     bool accumulate) {
     const int64_t n_row_tasks = ceil_div(in.rows, kRowsPerTask);
-    const int64_t scratch_bytes = weight.steps() * 4 * kPanelOutputs * 4;
+    const int64_t scratch_bytes =
+        (kMixedBlock + std::min(kRowsPerTask, in.rows)) * kPanelOutputs * 4;
     context.parallel(weight.n_panels() * n_row_tasks, [&](int64_t task, int thread) {
         const int64_t index = task / n_row_tasks, row = task % n_row_tasks * kRowsPerTask;
         const int64_t first = index * kPanelOutputs;

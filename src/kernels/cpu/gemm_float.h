@@ -139,74 +139,168 @@ static void dense_panel(const DensePanel& panel, const FloatRows& in, int64_t n_
     }
 }
 
-// The codes of inputs [first, last) minus zero points, as floats [n_inputs][32]; kScaled: times the
-// outputs' scales.
-template <class S, bool kScaled>
-static void expand_inputs(const IntPanel& panel, int64_t first, int64_t last, const float* scales,
-                          const int32_t* zeros, float* codes) {
-    const auto zero0 = S::load_i32(zeros), zero1 = S::load_i32(zeros + 16);
-    const auto scale0 = S::load(scales), scale1 = S::load(scales + 16);
-    const int64_t step_bytes = panel.nibbles ? 64 : 128;
-    codes += first * 32;
-    for (int64_t k = first; k < last; ++k, codes += 32) {
-        const uint8_t* step = panel.codes + k / 4 * step_bytes;
-        const int shift = static_cast<int>(k % 4) * 8;
-        typename S::V q0, q1;
-        if (panel.nibbles) {
-            q0 = S::load_word_field(step, shift, 15);
-            q1 = S::load_word_field(step, shift + 4, 15);
-        } else {
-            q0 = S::load_word_field(step, shift, 255);
-            q1 = S::load_word_field(step + 64, shift, 255);
+// One run of inputs that share scales and zero points of a quantized panel.
+struct InputRun {
+    const uint8_t* codes;  // of the step that `first` is in
+    int64_t first, last;
+    const float* scales;
+    const int32_t* zeros;
+};
+
+// 32 outputs of one input, times their scales where these belong to a group.
+template <class S>
+struct PanelColumn {
+    typename S::V lower, upper;
+};
+
+template <class S, bool kNibbles>
+static inline PanelColumn<S> load_column(const uint8_t* step, int shift) {
+    if constexpr (kNibbles) {
+        return {S::load_word_field(step, shift, 15), S::load_word_field(step, shift + 4, 15)};
+    } else {
+        return {S::load_word_field(step, shift, 255), S::load_word_field(step + 64, shift, 255)};
+    }
+}
+
+// Calls use(input, column) for the inputs of a run, codes minus zero points; kScaled: times scales.
+template <class S, bool kNibbles, bool kScaled, class Use>
+QUAROT_INLINE static inline void visit_columns(const InputRun& run, const Use& use) {
+    using V = typename S::V;
+    const V zero0 = S::load_i32(run.zeros), zero1 = S::load_i32(run.zeros + 16);
+    const V scale0 = S::load(run.scales), scale1 = S::load(run.scales + 16);
+    const auto visit = [&](int64_t k, const uint8_t* step, int shift) QUAROT_INLINE {
+        PanelColumn<S> column = load_column<S, kNibbles>(step, shift);
+        column.lower = S::sub(column.lower, zero0);
+        column.upper = S::sub(column.upper, zero1);
+        if constexpr (kScaled) {
+            column.lower = S::mul(column.lower, scale0);
+            column.upper = S::mul(column.upper, scale1);
         }
-        q0 = S::sub(q0, zero0);
-        q1 = S::sub(q1, zero1);
-        S::store(codes, kScaled ? S::mul(q0, scale0) : q0);
-        S::store(codes + 16, kScaled ? S::mul(q1, scale1) : q1);
+        use(k, column);
+    };
+    constexpr int64_t kStepBytes = kNibbles ? 64 : 128;
+    const uint8_t* step = run.codes;
+    int64_t k = run.first;
+    for (; k < run.last && k % 4 != 0; ++k) visit(k, step, static_cast<int>(k % 4) * 8);
+    if (k != run.first && k % 4 == 0) step += kStepBytes;
+    for (; k + 4 <= run.last; k += 4, step += kStepBytes) {
+        unroll<4>([&](auto j) QUAROT_INLINE { visit(k + j, step, 8 * j); });
+    }
+    for (; k < run.last; ++k) visit(k, step, static_cast<int>(k % 4) * 8);
+}
+
+// Calls use(run) for the inputs [first, last) of a panel, group by group.
+template <class Use>
+static inline void visit_runs(const IntPanel& panel, int64_t first, int64_t last, const Use& use) {
+    const int64_t group = panel.group_inputs == 0 ? last : panel.group_inputs;
+    while (first < last) {
+        const int64_t g = panel.group_inputs == 0 ? 0 : first / group;
+        const int64_t end = (g + 1) * group < last ? (g + 1) * group : last;
+        use(InputRun{panel.codes + first / 4 * (panel.nibbles ? 64 : 128), first, end,
+                     panel.scales + g * panel.scales_stride, panel.zeros + g * panel.zeros_stride});
+        first = end;
+    }
+}
+
+// Inputs [first, last) as floats [last - first][32].
+template <class S, bool kNibbles, bool kScaled>
+static void expand_inputs(const IntPanel& panel, int64_t first, int64_t last, float* columns) {
+    visit_runs(panel, first, last, [&](const InputRun& run) {
+        visit_columns<S, kNibbles, kScaled>(
+            run, [&](int64_t k, const PanelColumn<S>& column) QUAROT_INLINE {
+                S::store(columns + (k - first) * 32, column.lower);
+                S::store(columns + (k - first) * 32 + 16, column.upper);
+            });
+    });
+}
+
+// Sums of R rows, straight from the codes.
+template <class S, bool kNibbles, bool kScaled, int R>
+static void mixed_rows(const IntPanel& panel, int64_t n_inputs, const FloatRows& in, float* sums) {
+    typename S::V lower[R], upper[R];
+    unroll<R>([&](auto r) QUAROT_INLINE { lower[r] = upper[r] = S::zero(); });
+    const float* x = in.data;
+    const int64_t stride = in.stride;
+    visit_runs(panel, 0, n_inputs, [&](const InputRun& run) QUAROT_INLINE {
+        visit_columns<S, kNibbles, kScaled>(
+            run, [&](int64_t k, const PanelColumn<S>& column) QUAROT_INLINE {
+                unroll<R>([&](auto r) QUAROT_INLINE {
+                    const auto a = S::set1(x[r * stride + k]);
+                    lower[r] = S::fma(a, column.lower, lower[r]);
+                    upper[r] = S::fma(a, column.upper, upper[r]);
+                });
+            });
+    });
+    unroll<R>([&](auto r) QUAROT_INLINE {
+        S::store(sums + 32 * r, lower[r]);
+        S::store(sums + 32 * r + 16, upper[r]);
+    });
+}
+
+template <class S, bool kNibbles, bool kScaled, int R>
+static void mixed_rows_exactly(const IntPanel& panel, int64_t n_inputs, const FloatRows& in,
+                               float* sums) {
+    if (in.n_rows == R) {
+        mixed_rows<S, kNibbles, kScaled, R>(panel, n_inputs, in, sums);
+    } else if constexpr (R > 1) {
+        mixed_rows_exactly<S, kNibbles, kScaled, R - 1>(panel, n_inputs, in, sums);
+    }
+}
+
+// Sums of many rows: a block of inputs at a time becomes floats in L1, which all rows pass.
+template <class S, bool kNibbles, bool kScaled>
+static void mixed_blocks(const IntPanel& panel, int64_t n_inputs, const FloatRows& in,
+                         float* columns, float* sums) {
+    float ones[S::kMixedRows];
+    for (float& one : ones) one = 1.0f;
+    for (int64_t first = 0; first < n_inputs; first += kMixedBlock) {
+        const int64_t rest = n_inputs - first, depth = rest < kMixedBlock ? rest : kMixedBlock;
+        expand_inputs<S, kNibbles, kScaled>(panel, first, first + depth, columns);
+        for (int64_t row = 0; row < in.n_rows; row += S::kMixedRows) {
+            const int64_t left = in.n_rows - row;
+            fma_rows<S, S::kMixedRows>({.a = in.data + row * in.stride + first,
+                                        .lda = in.stride,
+                                        .b = columns,
+                                        .ldb = 32,
+                                        .depth = depth,
+                                        .factors = first == 0 ? nullptr : ones,
+                                        .c = sums + 32 * row,
+                                        .ldc = 32},
+                                       left < S::kMixedRows ? left : S::kMixedRows, 2);
+        }
+    }
+}
+
+template <class S, bool kNibbles, bool kScaled>
+static void mixed_sums(const IntPanel& panel, int64_t n_inputs, const FloatRows& in, float* scratch,
+                       float* sums) {
+    if (in.n_rows <= S::kMixedRows) {
+        mixed_rows_exactly<S, kNibbles, kScaled, S::kMixedRows>(panel, n_inputs, in, sums);
+    } else {
+        mixed_blocks<S, kNibbles, kScaled>(panel, n_inputs, in, scratch, sums);
     }
 }
 
 // With groups the scale is part of every product, without it is applied to the sum.
 template <class S>
-static void expand_panel(const IntPanel& panel, int64_t n_inputs, float* codes) {
-    if (panel.group_inputs == 0) {
-        expand_inputs<S, false>(panel, 0, n_inputs, panel.scales, panel.zeros, codes);
-        return;
-    }
-    const float* scales = panel.scales;
-    const int32_t* zeros = panel.zeros;
-    for (int64_t k = 0; k < n_inputs; k += panel.group_inputs) {
-        expand_inputs<S, true>(panel, k, k + panel.group_inputs, scales, zeros, codes);
-        scales += panel.scales_stride;
-        zeros += panel.zeros_stride;
-    }
-}
-
-template <class S>
 static void mixed_panel(const IntPanel& panel, int64_t n_inputs, const FloatRows& in,
                         float* scratch, const FloatOut& out) {
-    expand_panel<S>(panel, n_inputs, scratch);
-    float sums[S::kMixedRows][32];
-    for (int64_t row = 0; row < in.n_rows; row += S::kMixedRows) {
-        const int64_t rest = in.n_rows - row;
-        const int64_t n = rest < S::kMixedRows ? rest : S::kMixedRows;
-        fma_rows<S, S::kMixedRows>({.a = in.data + row * in.stride,
-                                    .lda = in.stride,
-                                    .b = scratch,
-                                    .ldb = 32,
-                                    .depth = n_inputs,
-                                    .factors = nullptr,
-                                    .c = sums[0],
-                                    .ldc = 32},
-                                   n, 2);
-        for (int64_t r = 0; r < n; ++r) {
-            float* y = out.data + (row + r) * out.stride;
-            for (int64_t o = 0; o < out.n_outputs; ++o) {
-                float value = sums[r][o];
-                if (panel.group_inputs == 0) value *= panel.scales[o];
-                if (panel.bias != nullptr) value += panel.bias[o];
-                y[o] = out.accumulate ? y[o] + value : value;
-            }
+    float* sums = scratch + kMixedBlock * kPanelOutputs;
+    const bool scaled = panel.group_inputs != 0;
+    if (panel.nibbles) {
+        (scaled ? mixed_sums<S, true, true> : mixed_sums<S, true, false>)(panel, n_inputs, in,
+                                                                          scratch, sums);
+    } else {
+        (scaled ? mixed_sums<S, false, true> : mixed_sums<S, false, false>)(panel, n_inputs, in,
+                                                                            scratch, sums);
+    }
+    for (int64_t row = 0; row < in.n_rows; ++row) {
+        const float* raw = sums + kPanelOutputs * row;
+        float* y = out.data + row * out.stride;
+        for (int64_t o = 0; o < out.n_outputs; ++o) {
+            float value = scaled ? raw[o] : raw[o] * panel.scales[o];
+            if (panel.bias != nullptr) value += panel.bias[o];
+            y[o] = out.accumulate ? y[o] + value : value;
         }
     }
 }

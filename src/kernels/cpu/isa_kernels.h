@@ -80,6 +80,9 @@ struct DensePanel {
     float* widened;     // scratch [n_outputs, dense_stride(n_inputs)]
 };
 
+// Inputs of a quantized panel that become floats at a time, where many rows share them.
+constexpr int64_t kMixedBlock = 128;
+
 struct FloatRows {
     const float* data;
     int64_t stride;
@@ -180,7 +183,7 @@ struct IsaKernels {
                      int64_t word_stride, const FloatOut& out);
     void (*dense_panel)(const DensePanel& panel, const FloatRows& in, int64_t n_outputs,
                         const FloatOut& out);
-    // A quantized panel times float rows; scratch [4 steps][32].
+    // A quantized panel times float rows; scratch [kMixedBlock + n_rows][32].
     void (*mixed_panel)(const IntPanel& panel, int64_t n_inputs, const FloatRows& in,
                         float* scratch, const FloatOut& out);
 
