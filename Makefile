@@ -98,9 +98,9 @@ tidy:
 	cmake --preset tidy
 	run-clang-tidy-19 -quiet -j $(JOBS) -p build/tidy "$(CURDIR)/(src|apps)/.*\.cpp$$"
 
-# What CI checks besides tests, clang-tidy on changed files, and unit tests under sanitizers with a
-# while of fuzzing.
-check: layout warnings style sanitized
+# What CI checks besides the tests: the layout of every file, unit tests under sanitizers with a
+# while of fuzzing, clang's warnings on every source, and clang-tidy on those that changed.
+check: layout sanitized warnings style
 
 # What `make format` would change is an error.
 layout:
@@ -111,12 +111,13 @@ style:
 	tools/install_dependencies.sh --style --clang
 	JOBS=$(JOBS) tools/check_style.sh
 
-# Clang's warnings on every source, as `make clang` has them, without making code.
+# Clang's warnings on every source, as `make clang` has them, without making code; what `make
+# sanitized` has just compiled is left out.
 warnings:
 	tools/install_dependencies.sh --clang
 	cmake --preset clang
 	cmake --build --preset clang -j $(JOBS) --target quarot_precompiled quarot_test_base
-	tools/check_warnings.py build/clang $(JOBS)
+	tools/check_warnings.py build/clang $(JOBS) build/fuzz
 
 sanitized:
 	tools/install_dependencies.sh --clang

@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 jobs=${JOBS:-$(nproc)}
-most=40  # sources for clang-tidy, at some ten seconds each
+most=20  # sources for clang-tidy, at some ten seconds each
 
 base=${1:-$(git merge-base HEAD origin/main 2>/dev/null || true)}
 if [[ -z $base || $base == "$(git rev-parse HEAD)" ]]; then
