@@ -186,7 +186,7 @@ __global__ void __launch_bounds__(kTeamThreads, bounded_ctas(kTeams<Shape>))
     Queries<Shape, 1, false> queries;
     TeamSums<Shape> sums;
 #pragma unroll 1
-    for (int turn = 0; turn < 2; ++turn) {
+    for (int turn = first_turn(1); turn < 2; ++turn) {
         const bool real = turn == 1;
         if (real) {
             wait_for_predecessor();

@@ -430,7 +430,7 @@ __global__ void __launch_bounds__(kThreads)
     const int64_t head_bytes = call.kv.tiles_per_page() * call.kv.tile_bytes;
     const int team = static_cast<int>(threadIdx.x % kLanes) / kTeam;
     constexpr int kTeams = kLanes / kTeam;
-    bool real = call.batch.n_tokens > kMostRehearsedRows;
+    bool real = first_turn(call.batch.n_tokens) == 1;
     if (real) wait_for_predecessor();
 #pragma unroll 1
     for (int next = real ? first + team : first + team - kTeams; next - team < end;

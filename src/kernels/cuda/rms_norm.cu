@@ -193,7 +193,7 @@ __global__ void __launch_bounds__(most_threads(kFours), kFours == 4 ? 2 : 1)
     let_successor_start();
     RegisterRow<kFours> row = {};
 #pragma unroll 1
-    for (int turn = kFours == 4 || gridDim.x > kMostRehearsedRows; turn < 2; ++turn) {
+    for (int turn = kFours == 4 ? 1 : first_turn(gridDim.x); turn < 2; ++turn) {
         const bool real = turn == 1;
         if (real) {
             wait_for_predecessor();

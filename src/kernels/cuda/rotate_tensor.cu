@@ -827,7 +827,7 @@ __global__ void __launch_bounds__(S::kMaxThreads, S::kMinBlocks)
     Results<S> results;
     float largest = 0.0f;
 #pragma unroll 1
-    for (int turn = S::kWarpTiles > 1 || gridDim.x > kMostRehearsedRows; turn < 2; ++turn) {
+    for (int turn = S::kWarpTiles > 1 ? 1 : first_turn(gridDim.x); turn < 2; ++turn) {
         if (turn == 1) wait_for_predecessor();
         Kernel(a).transform_columns(constants, turn == 1);
         __syncthreads();
