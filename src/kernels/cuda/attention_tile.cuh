@@ -17,6 +17,7 @@
 #include <cstdint>
 
 #include "kernels/cuda/attention_kernels.cuh"
+#include "kernels/cuda/device/bounded_ctas.cuh"
 #include "kernels/cuda/device/fragments.cuh"
 #include "kernels/cuda/device/half_mma.cuh"
 #include "kernels/cuda/device/mbarrier.cuh"
@@ -28,16 +29,6 @@ namespace quarot::kernels::cuda {
 inline constexpr float kLog2E = 1.44269504088896340736f;
 // Weights are at most 2 times this in the second product, inside the range of halves.
 inline constexpr float kWeightFactor = 16384.0f;  // 2^14
-
-// CTAs of an SM that bound a kernel's registers: tuned for compute capability 9.0, elsewhere 1
-// leaves the registers to the compiler.
-constexpr int bounded_ctas(int ctas) {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
-    return 1;
-#else
-    return ctas;
-#endif
-}
 
 template <int kDim, KvContainer kKept>
 struct TileShape {

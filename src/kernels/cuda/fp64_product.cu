@@ -1,4 +1,5 @@
 #include "core/checked_math.h"
+#include "kernels/cuda/device/bounded_ctas.cuh"
 #include "kernels/cuda/device/griddep.cuh"
 #include "kernels/cuda/fp64_product.h"
 #include "kernels/cuda/launch.cuh"
@@ -59,7 +60,7 @@ __device__ __forceinline__ double joined(double c, double sum, ProductInto into)
     return into == ProductInto::SetNegative ? -sum : sum;
 }
 
-__global__ void __launch_bounds__(kThreads, 3)
+__global__ void __launch_bounds__(kThreads, bounded_ctas(3))
     product_tile(const __grid_constant__ TransposedProduct p) {
     __shared__ alignas(16) Panel left, right;
     let_successor_start();

@@ -1,6 +1,7 @@
 #include <cuda_runtime.h>
 
 #include "core/checked_math.h"
+#include "kernels/cuda/device/bounded_ctas.cuh"
 #include "kernels/cuda/device/griddep.cuh"
 #include "kernels/cuda/gram.h"
 #include "kernels/cuda/launch.cuh"
@@ -107,7 +108,7 @@ __device__ __forceinline__ void add_sums(const float (&sums)[kSide][kSide], int6
 }
 
 template <typename T>
-__global__ void __launch_bounds__(kThreads, 2)
+__global__ void __launch_bounds__(kThreads, bounded_ctas(2))
     gram_tile(const __grid_constant__ InputRows<T> in, double* gram) {
     __shared__ alignas(16) Panel left, right;
     let_successor_start();
