@@ -16,7 +16,7 @@ struct Avx2 {
     static constexpr int kMixedRows = 2;
     static constexpr int kAttentionRows = 1;
     static constexpr int kQueryRows = 4;
-    static constexpr int64_t kRowsToWiden = int64_t{1} << 62;  // widened codes would leave L1
+    static constexpr int64_t kRowsToWiden = 17;
     static constexpr int kGramRows = 6, kGramVectors = 1;
     static constexpr int kFwhtVectors = 4;
 
