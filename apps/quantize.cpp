@@ -77,7 +77,8 @@ std::string layer_table(const std::vector<quantize::QuantizedLayerReport>& layer
         ++kind->count;
         kind->sum += layer.relative_error;
         kind->worst = std::max(kind->worst, layer.relative_error);
-        if (layer.weighted_error && *layer.nearest_weighted_error > 0.0) {
+        if (layer.weighted_error && layer.nearest_weighted_error &&
+            *layer.nearest_weighted_error > 0.0) {
             ++kind->weighted;
             kind->gain += *layer.weighted_error / *layer.nearest_weighted_error;
         }

@@ -249,11 +249,12 @@ void print_text(const ReproduceFlags& flags, const Run& run) {
         {"row", "table", "recipe", "perplexity", "bits/wgt", "paper"}};
     for (const reproduce::MeasuredRow& row : run.results.rows) {
         const reproduce::PaperRow& paper = row.plan.paper;
-        cells.push_back(
-            {std::string(paper.row), std::to_string(paper.table), std::string(paper.recipe),
-             format_number(row.perplexity()),
-             row.perplexity() ? fmt::format("{:.2f}", row.measurement->bits_per_weight) : "-",
-             paper.paper ? fmt::format("{:.2f}", *paper.paper) : "-"});
+        cells.push_back({std::string(paper.row), std::to_string(paper.table),
+                         std::string(paper.recipe), format_number(row.perplexity()),
+                         row.measurement && row.measurement->perplexity
+                             ? fmt::format("{:.2f}", row.measurement->bits_per_weight)
+                             : "-",
+                         paper.paper ? fmt::format("{:.2f}", *paper.paper) : "-"});
     }
     const auto missing = std::count_if(run.results.rows.begin(), run.results.rows.end(),
                                        [](const auto& row) { return !row.perplexity(); });

@@ -125,6 +125,7 @@ void LayerQuantizer::quantize_site(const model::SiteRule& site, int64_t layer,
     if (calibration_) hessian = calibration_->hessian(site.site);
     const ColumnOrder columns = column_order(site, hessian);
     if (!columns.empty()) {
+        QUAROT_CHECK(calibration_.has_value());
         hessian = columns.of_square(hessian);
         calibration_->set_columns(site.site, columns.columns, columns.n_outliers);
     }
@@ -191,6 +192,7 @@ void LayerQuantizer::begin_layer(int64_t layer) {
 }
 
 void LayerQuantizer::set_quantized(const LinearId& id, QuantizedMatrix matrix) {
+    QUAROT_CHECK(calibration_.has_value());
     kernels::LinearWeights weights = {std::move(matrix), context_.bias(id)};
     if (calibration_->multiplies_halves(id.role)) {
         weights.matrix = in_halves(std::get<QuantizedMatrix>(weights.matrix), context_.pool);

@@ -6,6 +6,7 @@
 #include <new>
 #include <utility>
 
+#include "core/check.h"
 #include "core/error.h"
 #include "core/progress.h"
 #include "core/setting.h"
@@ -170,6 +171,7 @@ QuantizeReport run_job(const PreparedJob& job) {
         fail_without_text(options.recipe);
     }
     throw_first_problem(job);
+    QUAROT_CHECK(job.rotation.has_value() && job.plan.has_value());
     ThreadPool pool(options.n_threads);
     const InputDigests inputs = digest_inputs(source, pool);
     std::optional<WorkFolder> work;

@@ -168,6 +168,7 @@ struct BlockMaker {
 void add_weighted(const std::vector<Block>& blocks, std::vector<float> Block::*differences,
                   HessianError& hessian, double& sum) {
     std::vector<std::span<const float>> parts;
+    parts.reserve(blocks.size());
     for (const Block& block : blocks) parts.emplace_back(block.*differences);
     for (const double error : hessian.of(parts)) sum += error;
 }
@@ -200,7 +201,10 @@ QuantizedLinear quantize_linear(const std::string& name, const RotatedWeight& we
             const Block& block = blocks[static_cast<size_t>(i)];
             const int64_t first_row = (first + i) * weight.block_rows();
             put_rows(block.matrix, first_row, linear.matrix);
-            if (block.outliers) put_rows(*block.outliers, first_row, *linear.outliers);
+            if (linear.outliers) {
+                QUAROT_CHECK(block.outliers.has_value());
+                put_rows(*block.outliers, first_row, *linear.outliers);
+            }
             error += block.error;
         }
         if (hessian == nullptr) continue;

@@ -420,6 +420,7 @@ void CudaBackend::linear_group(const LinearGroupArgs& args) {
     for (size_t i = 0; i < args.weights.size(); ++i) quantized &= linear_of(i).is_quantized();
     if (!quantized) return Backend::linear_group(args);
     std::vector<LinearProduct> products;
+    products.reserve(args.weights.size());
     for (size_t i = 0; i < args.weights.size(); ++i) {
         products.push_back(linear_of(i).integer_product(
             {.in = args.in, .weight = *args.weights[i], .out = args.outs[i]}));

@@ -67,7 +67,8 @@ class Description {
   private:
     template <typename T>
     void set(cublasLtMatmulDescAttributes_t attribute, T value) {
-        check(cublas_lt().set_description(description_, attribute, &value, sizeof(value)),
+        const auto* bytes = static_cast<const void*>(&value);
+        check(cublas_lt().set_description(description_, attribute, bytes, sizeof(value)),
               "cublasLtMatmulDescSetAttribute");
     }
     cublasLtMatmulDesc_t description_ = nullptr;

@@ -5,9 +5,9 @@
 // before the activations are there, all of a 4096 x 4096 matrix and more. The sums of a round of
 // strips meet in shared memory, one barrier a round.
 //
-// Until the predecessor has ended, a warp asks for a chunk only when its last has come: with all of
-// them on their way at once, what the predecessor loads would take 3 us longer. One more warp waits
-// for the predecessor and brings the activations.
+// Until the predecessor has ended, a warp asks for a chunk only when its last has come: what the
+// predecessor loads would wait behind all of them. One more warp waits for the predecessor and
+// brings the activations.
 #include "kernels/cuda/device/async_copy.cuh"
 #include "kernels/cuda/device/griddep.cuh"
 #include "kernels/cuda/device/mbarrier.cuh"

@@ -1,5 +1,7 @@
 #include "quantize/job/job_identity.h"
 
+#include <fmt/format.h>
+
 #include <filesystem>
 #include <span>
 #include <vector>
@@ -15,7 +17,7 @@ namespace {
 // {"a": {"b": 1}} becomes {"a.b": 1}.
 void flatten(const std::string& prefix, const io::Json& json, io::Json& flat) {
     for (const auto& [key, value] : json.as_object()) {
-        const std::string name = prefix.empty() ? key : prefix + "." + key;
+        const std::string name = prefix.empty() ? key : fmt::format("{}.{}", prefix, key);
         if (value.is_object()) {
             flatten(name, value, flat);
         } else {

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <system_error>
 
+#include "core/check.h"
 #include "core/thread_pool.h"
 #include "kernels/backend.h"
 #include "model/role_formats.h"
@@ -110,6 +111,7 @@ std::optional<double> estimate_seconds(const PreparedJob& job) {
         job.backend != nullptr
             ? job.backend
             : kernels::make_backend("cpu", {.n_threads = options.n_threads, .isa = ""});
+    QUAROT_CHECK(job.rotation.has_value() && job.plan.has_value());
     const MachineSpeeds speeds = measure_speeds(recipe, *job.rotation, source.config(), *cpu, pool);
     const bool calibrated = needs_calibration(recipe);
     const Clock clock(source, options, speeds);

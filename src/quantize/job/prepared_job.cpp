@@ -12,6 +12,7 @@
 #include <system_error>
 #include <utility>
 
+#include "core/check.h"
 #include "core/host_memory.h"
 #include "core/setting.h"
 #include "core/thread_pool.h"
@@ -251,6 +252,7 @@ void check_device_memory(const PreparedJob& job, Problems& problems) {
 }
 
 JobShape shape_of(const PreparedJob& job) {
+    QUAROT_CHECK(job.rotation.has_value());
     const QuantizeOptions& options = job.options;
     const CalibrationSpec& spec = options.recipe.calibration;
     JobShape shape{.config = job.source.config(),
@@ -270,6 +272,7 @@ JobShape shape_of(const PreparedJob& job) {
 
 // Of a job that has a plan.
 void estimate(PreparedJob& job, Problems& problems) {
+    QUAROT_CHECK(job.plan.has_value());
     const folder::SourceModel& source = job.source;
     const int64_t n_layers = source.config().n_layers;
     const Bytes bytes = bytes_of(*job.plan, n_layers);
