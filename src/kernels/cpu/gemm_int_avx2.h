@@ -268,7 +268,8 @@ static void int_panel_avx2(const IntPanel& panel, int64_t steps, const TokenTile
     }
 }
 
-// One token times one panel, straight from the panel.
+// One token times one panel, straight from the panel. Four steps at a time and each sum completed
+// at once: otherwise GCC reorders a step's sums until they no longer fit into the registers.
 template <class Step>
 static void sum_row(const IntPanel& panel, int64_t steps, const TokenTile& row, __m256i* sums) {
     constexpr int kParts = Step::kParts;
@@ -280,16 +281,21 @@ static void sum_row(const IntPanel& panel, int64_t steps, const TokenTile& row, 
         int64_t n = steps - first < depth ? steps - first : depth;
         __m256i acc[kParts];
         unroll<kParts>([&](auto i) QUAROT_INLINE { acc[i] = _mm256_setzero_si256(); });
-        do {
+        const auto add_step = [&] QUAROT_INLINE {
             __m256i parts[kParts];
             Step::load(w, parts);
-            _mm_prefetch(w + 2048, _MM_HINT_T0);
             const __m256i x = word_of(codes);
-            unroll<kParts>([&](auto i)
-                               QUAROT_INLINE { acc[i] = add_products(acc[i], parts[i], x); });
+            unroll<kParts>(
+                [&](auto i) QUAROT_INLINE { acc[i] = at_once(add_products(acc[i], parts[i], x)); });
             w += Step::kBytes;
             codes += 4;
-        } while (--n > 0);
+        };
+        for (; n >= 4; n -= 4) {
+            unroll<4 * Step::kBytes / 64>(
+                [&](auto line) QUAROT_INLINE { _mm_prefetch(w + 2048 + 64 * line, _MM_HINT_T0); });
+            unroll<4>([&](auto) QUAROT_INLINE { add_step(); });
+        }
+        for (; n > 0; --n) add_step();
         unroll<kParts>([&](auto i) QUAROT_INLINE {
             sums[i % 4] =
                 _mm256_add_epi32(sums[i % 4], _mm256_madd_epi16(acc[i], i < 4 ? ones : sixteens));
