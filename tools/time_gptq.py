@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Times GPTQ of a Llama shape with random weights: 128 windows of 2048 tokens by default.
 
-Two folders are made and quantized, one with one layer and one with three; what the second takes
-longer is two layers, and the whole model takes that many times its layers and what the first takes
-besides its own. Only the standard library is used.
+Two folders are made and quantized, one with one layer and one with three (--layers); what the second
+takes longer are its other layers, and the whole model takes that many times its layers and what the
+first takes besides its own. Only the standard library is used.
 """
 
 import argparse
@@ -21,7 +21,6 @@ SHAPES = {
     "llama-2-70b": (8192, 28672, 64, 8, 80),
     "tiny": (256, 768, 4, 2, 8),
 }
-LAYERS = (1, 3)
 
 
 def arguments():
@@ -32,6 +31,7 @@ def arguments():
     parser.add_argument("--recipe", default="quarot")
     parser.add_argument("--nsamples", type=int, default=128)
     parser.add_argument("--seqlen", type=int, default=2048)
+    parser.add_argument("--layers", type=int, default=3, help="of the larger of two models [3]")
     parser.add_argument("--folder", help="where the models are made [a temporary folder]")
     return parser.parse_args()
 
@@ -63,16 +63,16 @@ def run(options, folder):
     text = os.path.join(folder, "text")
     make_text(text, options.nsamples * options.seqlen + 4 * options.seqlen)
     seconds = []
-    for n_layers in LAYERS:
+    for n_layers in (1, options.layers):
         model = os.path.join(folder, f"{n_layers}-layers")
         make_model(options, n_layers, model)
         report = quantize(options, model, model + "-quantized", text)
         seconds.append(report["seconds"])
         print(f"{n_layers} layers: {report['seconds']:.1f} s, peak of the host's memory "
               f"{report['peak_rss_bytes'] / 1e9:.1f} GB", flush=True)
-    layer = (seconds[1] - seconds[0]) / (LAYERS[1] - LAYERS[0])
+    layer = (seconds[1] - seconds[0]) / (options.layers - 1)
     n_layers = SHAPES[options.shape][4]
-    whole = seconds[0] + (n_layers - LAYERS[0]) * layer
+    whole = seconds[0] + (n_layers - 1) * layer
     print(f"{options.shape}, {options.nsamples} x {options.seqlen} tokens, {options.recipe} on "
           f"{options.device}: {layer:.1f} s a layer, {whole / 60:.1f} min for {n_layers} layers")
 
