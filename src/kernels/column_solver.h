@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "kernels/hessian_sums.h"
 #include "kernels/ops.h"
 
 namespace quarot::kernels {
@@ -34,6 +35,13 @@ struct SolverWeights {
     int bits = 4;
 };
 
+// What is factored: h with rows and columns in solve order, and another diagonal.
+struct DampedHessian {
+    HessianSums hessian;
+    std::span<const int32_t> order;    // [n] on the host: the column at each solve position
+    std::span<const double> diagonal;  // [n] on the host, by solve position
+};
+
 // One Hessian, then one weight after another. Everything is fp64, and a row's sums have one order,
 // whatever rows stand beside it: the same input gives the same bits. Used by one thread.
 // Error{OutOfMemory} and Error{Device} from every step.
@@ -41,10 +49,9 @@ class ColumnSolver {
   public:
     virtual ~ColumnSolver() = default;
 
-    // h: [n, n] row-major on the host, symmetric, finite. Keeps the upper triangular U with
-    // h^-1 = U^T U and gives its diagonal [n]; nothing if h is not positive definite as far as fp64
-    // can tell.
-    virtual std::vector<double> factor(std::span<const double> h, int64_t n) = 0;
+    // Keeps the upper triangular U with U^T U the inverse of `damped`, and gives its diagonal [n];
+    // nothing if that is not positive definite as far as fp64 can tell.
+    virtual std::vector<double> factor(const DampedHessian& damped) = 0;
 
     virtual void load(const SolverWeights& weights) = 0;
     // grids: [n_rows], for the columns [group * group_width, (group + 1) * group_width).
@@ -67,12 +74,15 @@ class ColumnSolverMaker {
   public:
     virtual ~ColumnSolverMaker() = default;
     virtual std::unique_ptr<ColumnSolver> make_column_solver() = 0;
+    // h_ii [n]. Waits.
+    virtual std::vector<double> diagonal(const HessianSums& hessian) = 0;
+    // A copy of h rounded to fp32, to multiply by.
+    virtual std::unique_ptr<Linear> prepare_hessian(const HessianSums& hessian) = 0;
 };
 
-// Null where the backend has none: its memory is the host's.
-inline std::unique_ptr<ColumnSolver> make_column_solver(Backend& backend) {
-    auto* maker = dynamic_cast<ColumnSolverMaker*>(&backend);
-    return maker == nullptr ? nullptr : maker->make_column_solver();
+// Null where the backend is none: its memory is the host's.
+inline ColumnSolverMaker* column_solver_maker(Backend& backend) {
+    return dynamic_cast<ColumnSolverMaker*>(&backend);
 }
 
 }  // namespace quarot::kernels

@@ -121,23 +121,23 @@ void LayerQuantizer::quantize_site(const model::SiteRule& site, int64_t layer,
         return;
     }
     const int64_t cols = in_features(site.roles.front(), context_.source.config());
-    std::vector<double> hessian;
+    Hessian hessian;
     if (calibration_) hessian = calibration_->hessian(site.site);
-    const ColumnOrder columns = column_order(site, hessian);
+    const ColumnOrder columns = column_order(site, hessian.diagonal());
     if (!columns.empty()) {
-        QUAROT_CHECK(calibration_.has_value());
-        hessian = columns.of_square(hessian);
+            QUAROT_CHECK(calibration_.has_value());
+            hessian.reorder(columns);
         calibration_->set_columns(site.site, columns.columns, columns.n_outliers);
     }
     const auto prepared = quantizer_named(format.method)
                               .prepare({.site = fmt::format("layer {}, {}", layer, site.name),
                                         .n_cols = cols,
                                         .n_codes = cols - columns.n_outliers,
-                                        .hessian = hessian,
-                                        .backend = backend_},
+                                        .hessian = hessian.on_host(),
+                                        .device_hessian = hessian.on_device()},
                                        format, context_.pool);
     std::optional<HessianError> error;
-    if (calibration_) error.emplace(hessian, cols, *backend_, context_.pool);
+    if (calibration_) error.emplace(hessian, *backend_, context_.pool);
     hessian = {};
     for (const LinearRole role : site.roles) {
         const LinearId id = {role, layer};
@@ -160,18 +160,15 @@ void LayerQuantizer::quantize_site(const model::SiteRule& site, int64_t layer,
 }
 
 ColumnOrder LayerQuantizer::column_order(const model::SiteRule& site,
-                                         const std::vector<double>& hessian) {
+                                         std::span<const double> diagonal) {
     const Recipe& recipe = context_.recipe;
     const LinearRole role = site.roles.front();
     if (!has_column_order(recipe, role)) return {};
     QUAROT_CHECK(calibration_.has_value(), "columns are chosen on text");
     const model::ModelConfig& config = context_.source.config();
-    const auto n = static_cast<size_t>(in_features(role, config));
-    std::vector<double> measures(n);
-    if (recipe.outliers.measure == OutlierMeasure::Energy) {
-        for (size_t i = 0; i < n; ++i) measures[i] = hessian[i * (n + 1)];
-    } else {
-        std::vector<float> maxima(n);
+    std::vector<double> measures(diagonal.begin(), diagonal.end());
+    if (recipe.outliers.measure != OutlierMeasure::Energy) {
+        std::vector<float> maxima(measures.size());
         calibration_->for_inputs(site.site, [&](const kernels::Rows& inputs) {
             raise_column_maxima(inputs, *backend_, maxima);
         });

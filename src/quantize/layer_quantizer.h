@@ -55,7 +55,7 @@ class LayerQuantizer {
     void quantize_site(const model::SiteRule& site, int64_t layer, QuantizedLayer& result,
                        Progress& progress);
     // From what stands there on the calibration text.
-    ColumnOrder column_order(const model::SiteRule& site, const std::vector<double>& hessian);
+    ColumnOrder column_order(const model::SiteRule& site, std::span<const double> diagonal);
     // Puts a finished matrix into the calibration's layer.
     void set_quantized(const model::LinearId& id, QuantizedMatrix matrix);
     void set_dense(const model::LinearId& id);

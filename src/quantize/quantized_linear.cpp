@@ -1,6 +1,7 @@
 #include "quantize/quantized_linear.h"
 
 #include <algorithm>
+#include <memory>
 
 #include "core/check.h"
 #include "core/process.h"
@@ -113,12 +114,11 @@ std::vector<float> rows_for_quantizer(const RotatedWeight& weight, int64_t block
 
 // A weight that was quantized as a whole, with the rows it was made from.
 struct WholeWeight {
-    std::vector<float> values;
+    std::unique_ptr<float[]> values;  // [rows, cols]
     QuantizedPiece piece;
 
     std::span<const float> rows(int64_t first, int64_t count, int64_t cols) const {
-        return std::span(values).subspan(static_cast<size_t>(first * cols),
-                                         static_cast<size_t>(count * cols));
+        return {values.get() + first * cols, static_cast<size_t>(count * cols)};
     }
     QuantizedPiece piece_of(int64_t first, int64_t count) const {
         const int64_t n_rest = std::ssize(piece.rest) / piece.codes.rows;
@@ -129,14 +129,15 @@ struct WholeWeight {
 
 WholeWeight quantize_whole(const RotatedWeight& weight, const PreparedQuantizer& quantizer,
                            const ColumnOrder& columns, ThreadPool& pool) {
-    WholeWeight whole;
-    whole.values.resize(static_cast<size_t>(weight.rows() * weight.cols()));
+    const auto n_values = static_cast<size_t>(weight.rows() * weight.cols());
+    WholeWeight whole{std::make_unique_for_overwrite<float[]>(n_values), {}};
     pool.parallel_for(weight.n_blocks(), [&](int64_t index, int) {
         const std::vector<float> values = rows_for_quantizer(weight, index, columns);
         std::copy(values.begin(), values.end(),
-                  whole.values.begin() + index * weight.block_rows() * weight.cols());
+                  whole.values.get() + index * weight.block_rows() * weight.cols());
     });
-    whole.piece = quantizer.quantize({whole.values, weight.rows(), weight.cols()});
+    whole.piece = quantizer.quantize(
+        {whole.rows(0, weight.rows(), weight.cols()), weight.rows(), weight.cols()});
     return whole;
 }
 

@@ -74,7 +74,7 @@ TEST_F(QuantizedLinearTest, AWholeWeightGivesWhatItsBlocksGive) {
     const auto backend = kernels::make_backend("cpu", {.n_threads = 2, .isa = ""});
     std::vector<double> hessian(kCols * kCols, 0.25);
     for (int64_t i = 0; i < kCols; ++i) hessian[i * (kCols + 1)] = 1.0 + static_cast<double>(i % 9);
-    HessianError error(hessian, kCols, *backend, pool_);
+    HessianError error(hessian_of(hessian, kCols, *backend), *backend, pool_);
     expect_equal(quantize(true, {}, &error), quantize(false, {}, &error));
 }
 

@@ -30,12 +30,8 @@ struct Problem {
           rows(n_rows),
           hessian(correlated_hessian(n, static_cast<uint32_t>(n))),
           weights(random_weights(rows * n, static_cast<uint32_t>(n + rows))) {}
-    WeightInputs inputs(kernels::Backend* backend) const {
-        return {.site = "test site",
-                .n_cols = n,
-                .n_codes = n_codes,
-                .hessian = hessian,
-                .backend = backend};
+    WeightInputs inputs() const {
+        return {.site = "test site", .n_cols = n, .n_codes = n_codes, .hessian = hessian};
     }
     WeightMatrix matrix(int64_t first, int64_t count) const {
         return {std::span(weights).subspan(static_cast<size_t>(first * n),
@@ -81,6 +77,14 @@ class GptqOnGpu : public OnGpu {
         OnGpu::SetUp();
         if (!IsSkipped()) backend_ = kernels::make_backend("cuda", {});
     }
+    std::unique_ptr<PreparedQuantizer> prepare_on_gpu(const Problem& p,
+                                                      const WeightFormat& format) {
+        const Hessian hessian = hessian_of(p.hessian, p.n, *backend_);
+        WeightInputs inputs = p.inputs();
+        inputs.hessian = hessian.on_host();
+        inputs.device_hessian = hessian.on_device();
+        return prepare_gptq(inputs, format, pool_);
+    }
     // fp64 on both sides: a code differs only where a weight lies within the last bits of a tie,
     // which then moves what follows it.
     void expect_as_on_host(const Problem& p, const WeightFormat& format) {
@@ -89,11 +93,11 @@ class GptqOnGpu : public OnGpu {
                         "act-order {}",
                         p.n_codes, p.n, p.rows, format.bits, format.group_size, format.symmetric,
                         format.act_order));
-        const auto on_gpu = prepare_gptq(p.inputs(backend_.get()), format, pool_);
+        const auto on_gpu = prepare_on_gpu(p, format);
         ASSERT_TRUE(on_gpu->takes_all_rows());
         const QuantizedPiece found = on_gpu->quantize(p.matrix(0, p.rows));
         const QuantizedPiece expected =
-            prepare_gptq(p.inputs(nullptr), format, pool_)->quantize(p.matrix(0, p.rows));
+            prepare_gptq(p.inputs(), format, pool_)->quantize(p.matrix(0, p.rows));
         const auto a = codes_of(found.codes), b = codes_of(expected.codes);
         ASSERT_EQ(a.size(), b.size());
         int64_t n_different = 0;
@@ -151,13 +155,33 @@ TEST_F(GptqOnGpu, GivesTheRestOfTheHost) {
 TEST_F(GptqOnGpu, TheSameBitsEveryTimeAndForAnyRowsBeside) {
     const Problem p(704, 704, 150);
     const WeightFormat format = format_of(4, 64, false);
-    const auto prepared = prepare_gptq(p.inputs(backend_.get()), format, pool_);
+    const auto prepared = prepare_on_gpu(p, format);
     const auto codes = codes_of(prepared->quantize(p.matrix(0, p.rows)).codes);
     EXPECT_EQ(codes_of(prepared->quantize(p.matrix(0, p.rows)).codes), codes);
-    const auto again = prepare_gptq(p.inputs(backend_.get()), format, pool_);
+    const auto again = prepare_on_gpu(p, format);
     EXPECT_EQ(codes_of(again->quantize(p.matrix(0, p.rows)).codes), codes);
     const auto part = codes_of(prepared->quantize(p.matrix(67, 5)).codes);
     EXPECT_TRUE(std::equal(part.begin(), part.end(), codes.begin() + 67 * p.n));
+}
+
+TEST_F(GptqOnGpu, AHessianIsReorderedThere) {
+    const Problem p(130, 130, 1);
+    ColumnOrder columns;
+    for (int32_t i = 0; i < p.n; ++i) columns.columns.push_back((i * 7 + 3) % 130);
+    Hessian hessian = hessian_of(p.hessian, p.n, *backend_);
+    hessian.reorder(columns);
+    const std::vector<double> expected = columns.of_square(p.hessian);
+    std::vector<double> sums(expected.size());
+    const auto found = hessian.on_device();
+    ASSERT_TRUE(found.has_value());
+    backend_->download(sums.data(), found->sums.sums, std::ssize(sums) * 8);
+    backend_->synchronize();
+    for (size_t i = 0; i < sums.size(); ++i) {
+        ASSERT_DOUBLE_EQ(sums[i] / found->sums.count, expected[i]) << i;
+    }
+    for (int64_t i = 0; i < p.n; ++i) {
+        ASSERT_DOUBLE_EQ(found->diagonal[i], expected[i * (p.n + 1)]) << i;
+    }
 }
 
 // ---- whole folders

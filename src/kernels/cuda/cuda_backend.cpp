@@ -227,6 +227,15 @@ class CudaBackend final : public Backend, public ColumnSolverMaker {
     std::unique_ptr<ColumnSolver> make_column_solver() override {
         return cuda::make_column_solver(*this, device_.ordinal, stream());
     }
+    std::vector<double> diagonal(const HessianSums& hessian) override {
+        std::vector<double> values = download_diagonal(hessian.sums, hessian.n, stream());
+        for (double& value : values) value /= hessian.count;
+        return values;
+    }
+    std::unique_ptr<Linear> prepare_hessian(const HessianSums& hessian) override {
+        if (dense_ == nullptr) dense_ = std::make_unique<DenseMultiplier>();
+        return std::make_unique<CudaLinear>(hessian, stream());
+    }
 
     void find_non_finite(Rows in, SiteNote note) override {
         if (note.lowest != nullptr) {

@@ -9,6 +9,7 @@
 #include "core/checked_math.h"
 #include "kernels/cuda/column_rounding.h"
 #include "kernels/cuda/fp64_product.h"
+#include "kernels/cuda/hessian_copy.h"
 #include "kernels/cuda/hessian_factor.h"
 #include "kernels/cuda/status.h"
 
@@ -22,7 +23,7 @@ class CudaColumnSolver final : public ColumnSolver {
     CudaColumnSolver(Backend& backend, int ordinal, Stream stream)
         : backend_(backend), ordinal_(ordinal), stream_(stream) {}
 
-    std::vector<double> factor(std::span<const double> h, int64_t n) override;
+    std::vector<double> factor(const DampedHessian& damped) override;
     void load(const SolverWeights& weights) override;
     void set_grids(int64_t group, std::span<const RowGrid> grids) override;
     std::vector<float> read(Columns columns) override;
@@ -36,10 +37,15 @@ class CudaColumnSolver final : public ColumnSolver {
         check(cudaSetDevice(ordinal_), "cudaSetDevice");
         return stream_;
     }
+    void make_room(Buffer& buffer, int64_t bytes) {
+        if (buffer.bytes() >= bytes) return;
+        buffer = {};
+        buffer = backend_.allocate(bytes);
+    }
     template <typename T>
     void put(Buffer& to, std::span<const T> values) {
         const auto bytes = static_cast<int64_t>(values.size_bytes());
-        if (to.bytes() < bytes) to = backend_.allocate(bytes);
+        make_room(to, bytes);
         backend_.upload(to.data(), values.data(), bytes);
     }
     template <typename T>
@@ -75,10 +81,18 @@ class CudaColumnSolver final : public ColumnSolver {
     double top_ = 0.0;
 };
 
-std::vector<double> CudaColumnSolver::factor(std::span<const double> h, int64_t n) {
-    QUAROT_CHECK(std::ssize(h) == n * n, "{} {}", h.size(), n);
+std::vector<double> CudaColumnSolver::factor(const DampedHessian& damped) {
+    const int64_t n = damped.hessian.n;
+    QUAROT_CHECK(std::ssize(damped.order) == n && std::ssize(damped.diagonal) == n, "{}", n);
     n_ = n;
-    put(factor_, h);
+    Buffer new_diagonal;
+    put(order_, damped.order);
+    put(new_diagonal, damped.diagonal);
+    make_room(factor_, n * n * static_cast<int64_t>(sizeof(double)));
+    copy_damped(damped.hessian,
+                {static_cast<const int32_t*>(order_.data()),
+                 static_cast<const double*>(new_diagonal.data())},
+                u(0, 0), stream());
     const Buffer workspace =
         backend_.allocate(factor_workspace(n) * static_cast<int64_t>(sizeof(double)));
     cuda::factor({.h = u(0, 0),
@@ -87,14 +101,7 @@ std::vector<double> CudaColumnSolver::factor(std::span<const double> h, int64_t 
                   .failed = clear_flag()},
                  stream());
     if (is_flagged()) return {};
-    std::vector<double> diagonal(static_cast<size_t>(n));
-    constexpr size_t kElement = sizeof(double);
-    check(
-        cudaMemcpy2DAsync(diagonal.data(), kElement, u(0, 0), static_cast<size_t>(n + 1) * kElement,
-                          kElement, static_cast<size_t>(n), cudaMemcpyDeviceToHost, stream()),
-        "cudaMemcpy2DAsync");
-    backend_.synchronize();
-    return diagonal;
+    return download_diagonal(u(0, 0), n, stream());
 }
 
 void CudaColumnSolver::load(const SolverWeights& weights) {
@@ -104,20 +111,15 @@ void CudaColumnSolver::load(const SolverWeights& weights) {
     n_codes_ = weights.n_codes;
     group_width_ = weights.group_width;
     top_ = static_cast<double>((1 << weights.bits) - 1);
-    const auto at_least = [&](Buffer& buffer, int64_t bytes) {
-        if (buffer.bytes() >= bytes) return;
-        buffer = {};
-        buffer = backend_.allocate(bytes);
-    };
     Buffer rows, dead;
     put(rows, weights.rows);
     put(dead, weights.dead);
     put(order_, weights.order);
     const int64_t n_grids = std::max<int64_t>(1, ceil_div(n_codes_, group_width_)) * n_rows;
-    at_least(values_, n_ * n_rows * static_cast<int64_t>(sizeof(double)));
-    at_least(codes_, n_codes_ * n_rows);
-    at_least(scales_, n_grids * static_cast<int64_t>(sizeof(float)));
-    at_least(lows_, n_grids * static_cast<int64_t>(sizeof(float)));
+    make_room(values_, n_ * n_rows * static_cast<int64_t>(sizeof(double)));
+    make_room(codes_, n_codes_ * n_rows);
+    make_room(scales_, n_grids * static_cast<int64_t>(sizeof(float)));
+    make_room(lows_, n_grids * static_cast<int64_t>(sizeof(float)));
     columns_ = {static_cast<double*>(values_.data()), n_, n_rows};
     clear_flag();
     load_columns(columns_, static_cast<const float*>(rows.data()),
@@ -192,6 +194,17 @@ std::vector<uint8_t> CudaColumnSolver::codes() {
 }
 
 }  // namespace
+
+std::vector<double> download_diagonal(const double* matrix, int64_t n, Stream stream) {
+    std::vector<double> diagonal(static_cast<size_t>(n));
+    constexpr size_t kElement = sizeof(double);
+    check(
+        cudaMemcpy2DAsync(diagonal.data(), kElement, matrix, static_cast<size_t>(n + 1) * kElement,
+                          kElement, diagonal.size(), cudaMemcpyDeviceToHost, stream),
+        "cudaMemcpy2DAsync");
+    check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
+    return diagonal;
+}
 
 std::unique_ptr<ColumnSolver> make_column_solver(Backend& backend, int ordinal, Stream stream) {
     return std::make_unique<CudaColumnSolver>(backend, ordinal, stream);

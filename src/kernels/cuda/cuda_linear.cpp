@@ -12,6 +12,7 @@
 #include "kernels/cuda/cast.h"
 #include "kernels/cuda/cuda_memory.h"
 #include "kernels/cuda/float_product.h"
+#include "kernels/cuda/hessian_copy.h"
 #include "kernels/cuda/status.h"
 #include "tensor/float_convert.h"
 
@@ -169,6 +170,16 @@ CudaLinear::CudaLinear(LinearWeights weights, DenseMatrices& matrices, Stream st
         weight_ = std::move(quantized);
     }
     bias_ = on_device(weights.bias, stream);
+}
+
+CudaLinear::CudaLinear(const HessianSums& hessian, Stream stream)
+    : Linear(hessian.n, hessian.n, 16) {
+    auto memory = std::make_shared<const Buffer>(
+        allocate_device(hessian.n * hessian.n * size_of(DType::F32)));
+    round_hessian(hessian, static_cast<float*>(memory->data()), stream);
+    wait_for(stream);
+    const RowsView rows = {memory->data(), DType::F32, hessian.n, hessian.n, hessian.n};
+    weight_ = Dense{std::move(memory), rows};
 }
 
 bool CudaLinear::wants_dense_multiplier() const {

@@ -12,6 +12,7 @@
 #include "kernels/cuda/rows_view.h"
 #include "kernels/cuda/stream.h"
 #include "kernels/cuda/weight_layout.h"
+#include "kernels/hessian_sums.h"
 #include "kernels/ops.h"
 
 namespace quarot::kernels::cuda {
@@ -42,6 +43,8 @@ class DenseMatrices {
 class CudaLinear final : public Linear {
   public:
     CudaLinear(LinearWeights weights, DenseMatrices& matrices, Stream stream);
+    // The Hessian in fp32. Waits.
+    CudaLinear(const HessianSums& hessian, Stream stream);
 
     // The fp32 expression of LinearArgs by the fastest kernel for the operand and the shape.
     // `dense`, which may be null unless wants_dense_multiplier(), multiplies two matrices of one

@@ -1,6 +1,7 @@
 #include "quantize/calibration/calibration.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <numeric>
 #include <utility>
 
@@ -56,6 +57,16 @@ Rows place_rows(kernels::Buffer& memory, int64_t n, int64_t cols, DType dtype,
     const int64_t stride = round_up(cols, 16);
     memory = backend.allocate(n * stride * size_of(dtype));
     return {memory.data(), dtype, n, cols, stride};
+}
+
+kernels::Buffer zeros(int64_t bytes, kernels::Backend& backend) {
+    const std::vector<std::byte> piece(static_cast<size_t>(std::min(bytes, int64_t{8} << 20)));
+    kernels::Buffer memory = backend.allocate(bytes);
+    for (int64_t at = 0; at < bytes; at += std::ssize(piece)) {
+        backend.upload(static_cast<std::byte*>(memory.data()) + at, piece.data(),
+                       std::min(std::ssize(piece), bytes - at));
+    }
+    return memory;
 }
 
 // Which tokens of the calibration text have each id: positions sorted by id.
@@ -161,20 +172,13 @@ void Calibration::for_inputs(InputSite site, const std::function<void(const Rows
     });
 }
 
-std::vector<double> Calibration::hessian(InputSite site) {
+Hessian Calibration::hessian(InputSite site) {
     const int64_t cols = in_features(model::rule_of(site).roles.front(), weights_.config);
-    const int64_t bytes = cols * cols * static_cast<int64_t>(sizeof(double));
-    std::vector<double> sum(static_cast<size_t>(cols * cols), 0.0);
-    const kernels::Buffer gram = backend_.allocate(bytes);
-    backend_.upload(gram.data(), sum.data(), bytes);
+    kernels::Buffer sums = zeros(cols * cols * static_cast<int64_t>(sizeof(double)), backend_);
     for_inputs(site, [&](const Rows& inputs) {
-        backend_.accumulate_gram(inputs, static_cast<double*>(gram.data()));
+        backend_.accumulate_gram(inputs, static_cast<double*>(sums.data()));
     });
-    backend_.download(sum.data(), gram.data(), bytes);
-    backend_.synchronize();
-    const auto n_tokens = static_cast<double>(residual_.rows);
-    for (double& value : sum) value /= n_tokens;
-    return sum;
+    return {std::move(sums), cols, residual_.rows, backend_};
 }
 
 void Calibration::finish_layer() {

@@ -11,6 +11,7 @@
 #include "model/layer_steps.h"
 #include "model/roles.h"
 #include "quantize/calibration/calibration_windows.h"
+#include "quantize/hessian.h"
 #include "quantize/rotated_weight.h"
 
 namespace quarot::quantize {
@@ -44,8 +45,8 @@ class Calibration {
     // Calls visit with what the site's linears read, window after window, [n_tokens of a window, n]
     // each, valid until it returns; Error{Numeric} naming layer and site if a NaN or Inf arises.
     void for_inputs(model::InputSite site, const std::function<void(const kernels::Rows&)>& visit);
-    // Mean of x x^T over all tokens, [n, n].
-    std::vector<double> hessian(model::InputSite site);
+    // Mean of x x^T over all tokens.
+    Hessian hessian(model::InputSite site);
     // Brings the windows behind this layer. Weights are dropped.
     void finish_layer();
 

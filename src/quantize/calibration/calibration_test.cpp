@@ -86,7 +86,8 @@ TEST_F(CalibrationTest, FourHessiansOfEachLayerAreThoseOfTheNetwork) {
             calibration.set_norm(role, source.norm_gain(role, layer));
         }
         for (const model::SiteRule& site : sites_of(source.config(), layer)) {
-            const std::vector<double> found = calibration.hessian(site.site);
+            const Hessian hessian = calibration.hessian(site.site);
+            const std::span<const double> found = hessian.on_host();
             const auto& wanted = expected[layer][static_cast<size_t>(site.site)];
             ASSERT_EQ(found.size(), wanted.size());
             double largest = 0.0, difference = 0.0;

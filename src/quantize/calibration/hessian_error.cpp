@@ -15,18 +15,25 @@ kernels::Rows rows_in(kernels::Buffer& memory, int64_t rows, int64_t cols,
     return {memory.data(), DType::F32, rows, cols, cols};
 }
 
-}  // namespace
-
-HessianError::HessianError(std::span<const double> hessian, int64_t n, kernels::Backend& backend,
-                           ThreadPool& pool)
-    : n_(n), backend_(backend), pool_(pool) {
+std::shared_ptr<const Tensor> in_fp32(std::span<const double> square, int64_t n, ThreadPool& pool) {
     auto matrix = std::make_shared<Tensor>(DType::F32, Shape{n, n});
     pool.parallel_for(n, [&](int64_t row, int) {
-        const auto from = hessian.subspan(static_cast<size_t>(row * n), static_cast<size_t>(n));
+        const auto from = square.subspan(static_cast<size_t>(row * n), static_cast<size_t>(n));
         std::transform(from.begin(), from.end(), matrix->as<float>() + row * n,
                        [](double h) { return static_cast<float>(h); });
     });
-    hessian_ = backend.prepare_linear({std::shared_ptr<const Tensor>(std::move(matrix)), {}});
+    return matrix;
+}
+
+}  // namespace
+
+HessianError::HessianError(const Hessian& hessian, kernels::Backend& backend, ThreadPool& pool)
+    : n_(std::ssize(hessian.diagonal())), backend_(backend), pool_(pool) {
+    if (const auto on_device = hessian.on_device()) {
+        hessian_ = kernels::column_solver_maker(backend)->prepare_hessian(on_device->sums);
+    } else {
+        hessian_ = backend.prepare_linear({in_fp32(hessian.on_host(), n_, pool), {}});
+    }
 }
 
 std::vector<double> HessianError::of(std::span<const std::span<const float>> blocks) {
@@ -43,8 +50,8 @@ std::vector<double> HessianError::of(std::span<const std::span<const float>> blo
         at += std::ssize(block);
     }
     backend_.linear({.in = kernels::Operand{in}, .weight = *hessian_, .out = out});
-    std::vector<float> product(static_cast<size_t>(n_values));
-    backend_.download(product.data(), out.data, n_values * size_of(DType::F32));
+    if (std::ssize(products_) < n_values) products_.resize(static_cast<size_t>(n_values));
+    backend_.download(products_.data(), out.data, n_values * size_of(DType::F32));
     backend_.synchronize();
     std::vector<double> sums(blocks.size(), 0.0);
     std::vector<size_t> first(blocks.size(), 0);
@@ -53,7 +60,7 @@ std::vector<double> HessianError::of(std::span<const std::span<const float>> blo
         const auto b = static_cast<size_t>(index);
         for (size_t i = 0; i < blocks[b].size(); ++i) {
             sums[b] +=
-                static_cast<double>(product[first[b] + i]) * static_cast<double>(blocks[b][i]);
+                static_cast<double>(products_[first[b] + i]) * static_cast<double>(blocks[b][i]);
         }
     });
     return sums;

@@ -7,6 +7,7 @@
 
 #include "core/thread_pool.h"
 #include "kernels/ops.h"
+#include "quantize/hessian.h"
 
 namespace quarot::quantize {
 
@@ -15,9 +16,8 @@ namespace quarot::quantize {
 // thread.
 class HessianError {
   public:
-    // hessian: [n, n]. Backend and pool must outlive it.
-    HessianError(std::span<const double> hessian, int64_t n, kernels::Backend& backend,
-                 ThreadPool& pool);
+    // Keeps a copy of the Hessian. Backend and pool must outlive it.
+    HessianError(const Hessian& hessian, kernels::Backend& backend, ThreadPool& pool);
 
     // Of the rows of each block, [rows, n] differences; multiplied together, added up apart.
     std::vector<double> of(std::span<const std::span<const float>> blocks);
@@ -28,6 +28,7 @@ class HessianError {
     ThreadPool& pool_;
     std::unique_ptr<kernels::Linear> hessian_;
     kernels::Buffer in_, out_;
+    std::vector<float> products_;  // of one call; kept, because fresh memory costs as much as them
 };
 
 }  // namespace quarot::quantize

@@ -92,7 +92,7 @@ int64_t solved_bytes(const model::SiteRule& site, const JobShape& shape) {
 }
 
 // n^2 Hessian in fp64 with its factor in fp64 and its fp32 copy; then the Hessian goes and the
-// weights of the site come.
+// weights of the site come. What a GPU holds passes through here where its columns are reordered.
 int64_t site_bytes(const model::SiteRule& site, const JobShape& shape) {
     const int64_t n = in_features(site.roles.front(), shape.config);
     int64_t weight = 0;
@@ -100,7 +100,10 @@ int64_t site_bytes(const model::SiteRule& site, const JobShape& shape) {
         weight = std::max(weight, whole_bytes(role, shape) + blocks_bytes(role, shape));
     }
     if (!shape.hessians) return weight;
-    if (shape.on_gpu) weight += solved_bytes(site, shape);
+    if (shape.on_gpu) {
+        const bool ordered = has_column_order(shape.recipe, site.roles.front());
+        return std::max(ordered ? (8 + 8) * n * n : 0, weight + solved_bytes(site, shape));
+    }
     return std::max((8 + 8 + 4) * n * n, (8 + 4) * n * n + weight);
 }
 
@@ -151,8 +154,8 @@ int64_t job_ram_bytes(const JobShape& shape) {
 }
 
 // The residual stream in fp32 and the inputs of o_proj in halves, of all tokens; what a window is
-// between the linears; a layer in halves; then a Gram matrix, or its factor with the fp32 Hessian
-// beside a weight's rows, their columns in fp64 and its codes.
+// between the linears; a layer in halves; then a Gram matrix, its factor and its fp32 copy, and
+// when it has gone a weight's rows, their columns in fp64 and its codes.
 int64_t job_device_bytes(const JobShape& shape) {
     constexpr int64_t kContextBytes = int64_t{1} << 30;  // kernels, libraries and their workspaces
     const model::ModelConfig& config = shape.config;
@@ -171,7 +174,8 @@ int64_t job_device_bytes(const JobShape& shape) {
             for (const LinearRole role : site.roles) {
                 rows = std::max(rows, out_features(role, config));
             }
-            site_bytes = std::max(site_bytes, (8 + 4) * n * n + (4 + 8 + 1) * n * rows);
+            site_bytes = std::max(
+                {site_bytes, (8 + 8 + 4) * n * n, (8 + 4) * n * n + (4 + 8 + 1) * n * rows});
         }
         most = std::max(most, weights + site_bytes);
     }

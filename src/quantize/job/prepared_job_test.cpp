@@ -193,6 +193,23 @@ TEST_F(PrepareJobTest, AGpuHoldsTheActivationsAndTheHostDoesNot) {
     EXPECT_EQ(device - job_device_bytes(shape), 12 * 96 * 96 + 13 * 96 * 64) << "of down_proj";
 }
 
+TEST_F(PrepareJobTest, AGpuHoldsAHessianWithItsFactorAndTheHostNone) {
+    write({.hidden = 64, .ffn = 2048, .n_heads = 4, .n_kv_heads = 2, .head_dim = 16});
+    const PreparedJob job = plan(gptq_options());
+    JobShape shape{.config = job.source.config(),
+                   .recipe = job.options.recipe,
+                   .rotation = *job.rotation,
+                   .calibrated = true,
+                   .hessians = true,
+                   .on_gpu = true,
+                   .n_tokens = 32,
+                   .seqlen = 32};
+    EXPECT_LT(job_ram_bytes(shape), int64_t{60} << 20) << "a Hessian would be 32 of them";
+    const int64_t with_hessian = job_device_bytes(shape);
+    shape.hessians = false;
+    EXPECT_EQ(with_hessian - job_device_bytes(shape), int64_t{20} * 2048 * 2048);
+}
+
 TEST_F(PrepareJobTest, GroupsThatDoNotDivideAreAProblem) {
     write({});
     QuantizeOptions options = with_recipe("quarot-rtn");

@@ -39,7 +39,10 @@ class GptqQuantizer final : public PreparedQuantizer {
 
 std::unique_ptr<PreparedQuantizer> prepare_gptq(const WeightInputs& inputs,
                                                 const WeightFormat& format, ThreadPool& pool) {
-    auto solver = inputs.backend == nullptr ? nullptr : make_column_solver(*inputs.backend);
+    std::unique_ptr<kernels::ColumnSolver> solver;
+    if (inputs.device_hessian) {
+        solver = column_solver_maker(*inputs.device_hessian->backend)->make_column_solver();
+    }
     auto factor = factor_hessian(inputs, format.damp, format.act_order, pool, solver.get());
     if (!factor) {
         log_warning(

@@ -21,7 +21,8 @@ struct GptqFactor {
 
 // Damps the Hessian by damp * mean(diagonal), columns that no input reaches left out, more if that
 // does not make it positive definite (with a warning). Empty if nothing helps or every input is 0.
-// Error{Numeric} for NaN and Inf. solver: factors in the place of the host and keeps U; or null.
+// Error{Numeric} for NaN and Inf. solver: factors a device's Hessian and keeps U; null for one on
+// the host.
 std::optional<GptqFactor> factor_hessian(const WeightInputs& inputs, double damp, bool act_order,
                                          ThreadPool& pool, kernels::ColumnSolver* solver = nullptr);
 

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "core/error.h"
 #include "linalg/cholesky.h"
@@ -21,9 +22,14 @@ using kernels::SolverWeights;
 
 class PlainSolver final : public kernels::ColumnSolver {
   public:
-    std::vector<double> factor(std::span<const double> h, int64_t n) override {
+    std::vector<double> factor(const kernels::DampedHessian& damped) override {
+        const auto& [sums, n, count] = damped.hessian;
         n_ = n;
-        u_.assign(h.begin(), h.end());
+        u_.clear();
+        for (const int32_t row : damped.order) {
+            for (const int32_t column : damped.order) u_.push_back(sums[row * n + column] / count);
+        }
+        for (int64_t i = 0; i < n; ++i) u_[i * (n + 1)] = damped.diagonal[i];
         ThreadPool pool(1);
         if (!linalg::inverse_cholesky(u_, n, pool)) return {};
         std::vector<double> diagonal;
@@ -113,7 +119,13 @@ struct Site {
 std::unique_ptr<PreparedQuantizer> with_solver(const Site& site, const WeightFormat& format,
                                                ThreadPool& pool) {
     auto solver = std::make_unique<PlainSolver>();
-    auto factor = factor_hessian(site.inputs(), format.damp, format.act_order, pool, solver.get());
+    std::vector<double> sums = site.hessian, diagonal;
+    for (double& sum : sums) sum *= 4.0;
+    for (int64_t i = 0; i < site.n; ++i) diagonal.push_back(site.hessian[i * (site.n + 1)]);
+    WeightInputs inputs = site.inputs();
+    inputs.hessian = {};
+    inputs.device_hessian = {nullptr, {sums.data(), site.n, 4.0}, diagonal};
+    auto factor = factor_hessian(inputs, format.damp, format.act_order, pool, solver.get());
     EXPECT_TRUE(factor.has_value());
     EXPECT_TRUE(factor->u.empty()) << "the solver keeps it";
     GptqProblem problem{.site = site.inputs().site,
@@ -227,6 +239,19 @@ TEST(GptqOnDevice, AWeightThatGrowsBeyondItsTypeNamesTheSite) {
         EXPECT_EQ(error.code(), ErrorCode::Numeric);
         EXPECT_NE(std::string(error.what()).find("layer 3, the input of o_proj"),
                   std::string::npos);
+    }
+}
+
+TEST(GptqOnDevice, AHessianThatIsNotFiniteNamesTheSite) {
+    Site site;
+    site.hessian[7 * (site.n + 1)] = std::numeric_limits<double>::infinity();
+    ThreadPool pool(1);
+    try {
+        with_solver(site, format_of(0, true), pool);
+        FAIL() << "it is factored";
+    } catch (const Error& error) {
+        EXPECT_EQ(error.code(), ErrorCode::Numeric);
+        EXPECT_NE(std::string(error.what()).find(site.inputs().site), std::string::npos);
     }
 }
 

@@ -24,6 +24,16 @@ struct ReferenceResult {
     std::vector<std::vector<float>> values;  // [rows][n_cols], dequantized, then the rest
 };
 
+// values: [n, n] of the mean, given to the backend as the sums of three tokens.
+inline Hessian hessian_of(std::span<const double> values, int64_t n, kernels::Backend& backend) {
+    std::vector<double> sums(values.begin(), values.end());
+    for (double& sum : sums) sum *= 3.0;
+    const int64_t bytes = n * n * static_cast<int64_t>(sizeof(double));
+    kernels::Buffer memory = backend.allocate(bytes);
+    backend.upload(memory.data(), sums.data(), bytes);
+    return {std::move(memory), n, 3, backend};
+}
+
 // Inputs that share a few strong directions, heavier in some columns: mean of x x^T.
 inline std::vector<double> correlated_hessian(int64_t n, uint32_t seed, int64_t n_tokens = 0) {
     if (n_tokens == 0) n_tokens = 2 * n;

@@ -2,13 +2,14 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "core/thread_pool.h"
-#include "kernels/ops.h"
+#include "quantize/hessian.h"
 #include "recipe/recipe.h"
 #include "tensor/quantized_matrix.h"
 
@@ -27,11 +28,10 @@ struct WeightInputs {
     std::string site;     // for messages, such as "layer 3, the input of down_proj"
     int64_t n_cols = 0;   // of the weights
     int64_t n_codes = 0;  // the first columns get codes, the others stay floating point
-    // Mean of x x^T over the calibration tokens, fp64 [n_cols, n_cols] row-major, symmetric; empty
-    // for a quantizer that needs none.
+    // Mean of x x^T over the calibration tokens, fp64 [n_cols, n_cols] row-major, symmetric: on the
+    // host, or on a device whose ColumnSolver then solves; neither for a quantizer that needs none.
     std::span<const double> hessian;
-    // Its memory holds the solve where it has a kernels::ColumnSolver; null: the host's does.
-    kernels::Backend* backend = nullptr;
+    std::optional<DeviceHessian> device_hessian;
 };
 
 struct QuantizedPiece {

@@ -1,0 +1,50 @@
+#include "quantize/hessian.h"
+
+#include <utility>
+
+namespace quarot::quantize {
+namespace {
+
+std::vector<double> download(const kernels::Buffer& sums, int64_t n, kernels::Backend& backend) {
+    std::vector<double> values(static_cast<size_t>(n * n));
+    backend.download(values.data(), sums.data(), n * n * static_cast<int64_t>(sizeof(double)));
+    backend.synchronize();
+    return values;
+}
+
+}  // namespace
+
+Hessian::Hessian(kernels::Buffer sums, int64_t n, int64_t n_tokens, kernels::Backend& backend)
+    : n_tokens_(static_cast<double>(n_tokens)) {
+    if (auto* maker = kernels::column_solver_maker(backend)) {
+        device_ = &backend;
+        sums_ = std::move(sums);
+        diagonal_ = maker->diagonal({static_cast<const double*>(sums_.data()), n, n_tokens_});
+        return;
+    }
+    values_ = download(sums, n, backend);
+    for (double& value : values_) value /= n_tokens_;
+    for (int64_t i = 0; i < n; ++i) diagonal_.push_back(values_[static_cast<size_t>(i * (n + 1))]);
+}
+
+std::optional<DeviceHessian> Hessian::on_device() const {
+    if (device_ == nullptr) return std::nullopt;
+    const auto* sums = static_cast<const double*>(sums_.data());
+    return DeviceHessian{device_, {sums, std::ssize(diagonal_), n_tokens_}, diagonal_};
+}
+
+void Hessian::reorder(const ColumnOrder& columns) {
+    std::vector<double> diagonal;
+    for (const int32_t column : columns.columns) {
+        diagonal.push_back(diagonal_[static_cast<size_t>(column)]);
+    }
+    diagonal_ = std::move(diagonal);
+    if (device_ == nullptr) {
+        values_ = columns.of_square(values_);
+        return;
+    }
+    const auto ordered = columns.of_square(download(sums_, std::ssize(diagonal_), *device_));
+    device_->upload(sums_.data(), ordered.data(), sums_.bytes());
+}
+
+}  // namespace quarot::quantize
