@@ -57,9 +57,8 @@ class RememberingBackend final : public kernels::Backend {
         linears.push_back(std::move(weights));
         return std::make_unique<kernels::Linear>(out, in, bits);
     }
-    std::unique_ptr<kernels::Embedding> prepare_embedding(
-        std::shared_ptr<const Tensor> table) override {
-        embedding = std::move(table);
+    std::unique_ptr<kernels::Embedding> prepare_embedding(kernels::HostMatrix table) override {
+        embedding = kernels::as_floats(table);
         return std::make_unique<kernels::Embedding>();
     }
     std::unique_ptr<kernels::Transform> prepare_transform(const linalg::Mixer& mixer, int64_t inner,

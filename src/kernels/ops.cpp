@@ -82,6 +82,22 @@ std::vector<std::unique_ptr<comm::Comm>> Backend::join(std::span<Backend* const>
     return alone;
 }
 
+std::shared_ptr<const Tensor> as_floats(const HostMatrix& matrix) {
+    const auto* codes = std::get_if<QuantizedMatrix>(&matrix);
+    if (codes == nullptr) return std::get<std::shared_ptr<const Tensor>>(matrix);
+    auto values = std::make_shared<Tensor>(DType::F32, Shape{codes->rows, codes->cols});
+    for (int64_t row = 0; row < codes->rows; ++row) {
+        codes->dequantize_row(
+            row, {values->as<float>() + row * codes->cols, static_cast<size_t>(codes->cols)});
+    }
+    return values;
+}
+
+TiedMatrix Backend::prepare_tied(LinearWeights weights) {
+    auto embedding = prepare_embedding(as_floats(weights.matrix));
+    return {prepare_linear(std::move(weights)), std::move(embedding)};
+}
+
 std::optional<int64_t> Backend::available_bytes() const {
     return available_host_bytes();
 }

@@ -94,11 +94,16 @@ struct Operand {
 
 // ---------------------------------------------------------------- weights
 
-// Host weights handed over to a backend. Dense matrices are shared so that a tied head and the
-// embedding can stand on the same bytes.
+// A matrix in host memory handed over to a backend: floats or codes. Dense ones are shared so that
+// a tied head and the embedding can stand on the same bytes.
+using HostMatrix = std::variant<std::shared_ptr<const Tensor>, QuantizedMatrix>;
+
+// The matrix itself, or codes widened to F32.
+std::shared_ptr<const Tensor> as_floats(const HostMatrix& matrix);
+
 struct LinearWeights {
-    std::variant<std::shared_ptr<const Tensor>, QuantizedMatrix> matrix;  // [out, in]
-    std::vector<float> bias;                                              // [out] or empty
+    HostMatrix matrix;        // [out, in]
+    std::vector<float> bias;  // [out] or empty
     // Groups of the asymmetric activations that will be multiplied (0: whole rows, or symmetric),
     // so that what corrects for their zero points is summed once. Others are our bug.
     int64_t activation_group = 0;
@@ -120,9 +125,17 @@ class Linear {
     int bits_;
 };
 
+// A table whose rows are read by token id. Codes are read as fp32 scale * (q - zero).
 class Embedding {
   public:
     virtual ~Embedding() = default;
+};
+
+// One matrix that is multiplied and read by rows. The embedding may read what the linear holds,
+// which then must outlive its last use.
+struct TiedMatrix {
+    std::unique_ptr<Linear> linear;
+    std::unique_ptr<Embedding> embedding;
 };
 
 // A mixer prepared for use on rows: transforms every run of n * inner consecutive elements of a row
@@ -376,6 +389,7 @@ struct BackendTraits {
     DType work = DType::F32;      // what else is not quantized, but for partial sums and logits
     DType cache16 = DType::F32;   // K and V of 16 bits
     bool records = false;         // replaying a recording is cheaper than enqueueing again
+    bool embeds_codes = false;    // embeddings in codes stay so, with a tied head as one; else F32
     int64_t step_tokens = 512;    // that keep it busy: longer steps only take more memory
 };
 
@@ -418,7 +432,9 @@ class Backend {
 
     // Weights. Error{Unsupported} for a form the backend cannot hold.
     virtual std::unique_ptr<Linear> prepare_linear(LinearWeights weights) = 0;
-    virtual std::unique_ptr<Embedding> prepare_embedding(std::shared_ptr<const Tensor> table) = 0;
+    virtual std::unique_ptr<Embedding> prepare_embedding(HostMatrix table) = 0;
+    // The default makes a linear and an embedding apart.
+    virtual TiedMatrix prepare_tied(LinearWeights weights);
     // Numbers as they are stored between the parts of the transform. F32: never rounded on purpose.
     // F16: input, result of the Sylvester factor (with the whole 1 / sqrt(n) in it) and result of
     // the dense factor, if there is one, are each rounded to the nearest half, ties to even, finite

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "backend/cases.h"
 #include "backend/test_batch.h"
@@ -218,6 +219,57 @@ TEST_P(RowsConformance, EmbedWidensStoredRows) {
             }
         }
     }
+}
+
+// Codes of every width, alone and as the rows of a tied head: 70 tokens are two panels and a part.
+TEST_P(RowsConformance, EmbedReadsRowsOfCodes) {
+    constexpr int64_t kTokens = 70;
+    std::vector<int32_t> ids(kTokens);
+    std::iota(ids.begin(), ids.end(), 0);
+    for (int bits = 2; bits <= 8; ++bits) {
+        for (const auto& [cols, group] : {std::pair{24, 0}, {90, 0}, {96, 32}, {64, 16}}) {
+            for (const bool symmetric : {true, false}) {
+                SCOPED_TRACE(fmt::format("{} bits, {} columns in groups of {}, {}", bits, cols,
+                                         group, symmetric ? "symmetric" : "asymmetric"));
+                const auto codes = [&] {
+                    Rng rng(static_cast<uint32_t>(bits));
+                    return random_quantized(kTokens, cols, bits, group, symmetric, rng);
+                };
+                Matrix expected(kTokens, cols);
+                for (int64_t row = 0; row < kTokens; ++row) {
+                    codes().dequantize_row(row, {expected.row(row), static_cast<size_t>(cols)});
+                }
+                const auto alone = subject_->prepare_embedding(codes());
+                const auto tied = subject_->prepare_tied({codes()});
+                ASSERT_EQ(tied.linear->out_features(), kTokens);
+                for (const Embedding* table : {alone.get(), tied.embedding.get()}) {
+                    Bench bench(*subject_);
+                    const BatchView batch{.n_tokens = kTokens, .token_ids = bench.upload(ids)};
+                    const Rows out = bench.blank(kTokens, cols, 3);
+                    subject_->embed({.table = *table, .batch = batch, .out = out});
+                    ASSERT_TRUE(same(expected.values, bench.download(out).values));
+                }
+            }
+        }
+    }
+}
+
+// A tied head multiplies as the same matrix alone.
+TEST_P(RowsConformance, TheLinearOfATiedMatrixIsTheMatrixs) {
+    Rng rng(5);
+    const Matrix in = normal_matrix(3, 64, rng);
+    const auto codes = [] {
+        Rng same_codes(6);
+        return random_quantized(70, 64, 8, 0, true, same_codes);
+    };
+    const auto alone = subject_->prepare_linear({codes()});
+    const auto tied = subject_->prepare_tied({codes()});
+    Bench bench(*subject_);
+    const Operand operand{bench.upload(in)};
+    const Rows expected = bench.blank(3, 70), actual = bench.blank(3, 70);
+    subject_->linear({.in = operand, .weight = *alone, .out = expected});
+    subject_->linear({.in = operand, .weight = *tied.linear, .out = actual});
+    EXPECT_TRUE(same(bench.download(expected).values, bench.download(actual).values));
 }
 
 TEST_P(RowsConformance, GatherCopiesTheRowsAskedFor) {

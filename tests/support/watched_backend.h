@@ -56,9 +56,11 @@ class WatchedBackend : public kernels::Backend {
     std::unique_ptr<kernels::Linear> prepare_linear(kernels::LinearWeights weights) override {
         return inner_->prepare_linear(std::move(weights));
     }
-    std::unique_ptr<kernels::Embedding> prepare_embedding(
-        std::shared_ptr<const Tensor> table) override {
+    std::unique_ptr<kernels::Embedding> prepare_embedding(kernels::HostMatrix table) override {
         return inner_->prepare_embedding(std::move(table));
+    }
+    kernels::TiedMatrix prepare_tied(kernels::LinearWeights weights) override {
+        return inner_->prepare_tied(std::move(weights));
     }
     std::unique_ptr<kernels::Transform> prepare_transform(const linalg::Mixer& mixer, int64_t inner,
                                                           DType storage) override {

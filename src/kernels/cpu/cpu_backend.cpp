@@ -20,13 +20,20 @@ namespace {
 
 using namespace cpu;
 
-class CpuEmbedding final : public Embedding {
+class CpuEmbedding : public Embedding {
   public:
-    explicit CpuEmbedding(std::shared_ptr<const Tensor> table)
+    // One row, fp32 [hidden].
+    virtual void read_row(const IsaKernels& isa, int64_t id, float* out) const = 0;
+    virtual int64_t hidden() const = 0;
+};
+
+class DenseEmbedding final : public CpuEmbedding {
+  public:
+    explicit DenseEmbedding(std::shared_ptr<const Tensor> table)
         : table_(std::move(table)), format_(float_format(table_->dtype())) {}
 
-    int64_t hidden() const { return table_->cols(); }
-    void widen(const IsaKernels& isa, int64_t id, float* out) const {
+    int64_t hidden() const override { return table_->cols(); }
+    void read_row(const IsaKernels& isa, int64_t id, float* out) const override {
         QUAROT_CHECK(id >= 0 && id < table_->rows(), "token {} of {}", id, table_->rows());
         isa.widen_row(table_->data() + id * hidden() * size_of(table_->dtype()), format_, hidden(),
                       out);
@@ -37,6 +44,24 @@ class CpuEmbedding final : public Embedding {
     FloatFormat format_;
 };
 
+// Reads the panels of a linear: its own, or a tied head's.
+class CodeEmbedding final : public CpuEmbedding {
+  public:
+    explicit CodeEmbedding(const CpuLinear& tied) : matrix_(tied) {}
+    explicit CodeEmbedding(std::unique_ptr<CpuLinear> own) : own_(std::move(own)), matrix_(*own_) {}
+
+    int64_t hidden() const override { return matrix_.in_features(); }
+    void read_row(const IsaKernels&, int64_t id, float* out) const override {
+        QUAROT_CHECK(id >= 0 && id < matrix_.out_features(), "token {} of {}", id,
+                     matrix_.out_features());
+        matrix_.read_row(id, out);
+    }
+
+  private:
+    std::unique_ptr<CpuLinear> own_;
+    const CpuLinear& matrix_;
+};
+
 // Row-wise operations fuse by doing everything to a row while it is in L1; each step is the same
 // row kernel as in the plain operation, so fused and plain give the same bits.
 class CpuBackend final : public Backend {
@@ -45,6 +70,7 @@ class CpuBackend final : public Backend {
         : context_(choose_kernels(options.isa), options.n_threads) {}
 
     BackendInfo info() const override { return {"cpu", isa().name, context_.pool.size()}; }
+    BackendTraits traits() const override { return {.embeds_codes = true}; }
 
     Buffer allocate(int64_t bytes) override {
         QUAROT_CHECK(bytes >= 0, "{}", bytes);
@@ -59,8 +85,20 @@ class CpuBackend final : public Backend {
     std::unique_ptr<Linear> prepare_linear(LinearWeights weights) override {
         return std::make_unique<CpuLinear>(std::move(weights), context_);
     }
-    std::unique_ptr<Embedding> prepare_embedding(std::shared_ptr<const Tensor> table) override {
-        return std::make_unique<CpuEmbedding>(std::move(table));
+    std::unique_ptr<Embedding> prepare_embedding(HostMatrix table) override {
+        if (auto* dense = std::get_if<std::shared_ptr<const Tensor>>(&table)) {
+            return std::make_unique<DenseEmbedding>(std::move(*dense));
+        }
+        return std::make_unique<CodeEmbedding>(
+            std::make_unique<CpuLinear>(LinearWeights{std::move(table)}, context_));
+    }
+    TiedMatrix prepare_tied(LinearWeights weights) override {
+        if (!std::holds_alternative<QuantizedMatrix>(weights.matrix)) {
+            return Backend::prepare_tied(std::move(weights));
+        }
+        auto linear = std::make_unique<CpuLinear>(std::move(weights), context_);
+        auto embedding = std::make_unique<CodeEmbedding>(*linear);
+        return {std::move(linear), std::move(embedding)};
     }
     std::unique_ptr<Transform> prepare_transform(const linalg::Mixer& mixer, int64_t inner,
                                                  DType storage) override {
@@ -83,7 +121,7 @@ class CpuBackend final : public Backend {
         const auto& table = static_cast<const CpuEmbedding&>(args.table);
         QUAROT_CHECK(args.out.cols == table.hidden() && args.out.rows == args.batch.n_tokens);
         context_.for_rows(args.batch.n_tokens, [&](int64_t row, int) {
-            table.widen(isa(), args.batch.token_ids[row], args.out.f32(row));
+            table.read_row(isa(), args.batch.token_ids[row], args.out.f32(row));
         });
     }
 

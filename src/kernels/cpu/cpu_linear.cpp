@@ -123,6 +123,24 @@ void CpuLinear::pack_output(const QuantizedMatrix& matrix, int64_t output,
     });
 }
 
+void CpuLinear::read_row(int64_t output, float* values) const {
+    const int64_t o = output % kPanelOutputs;
+    const int64_t lane = nibbles_ ? o % 16 : o, step_bytes = nibbles_ ? 64 : 128;
+    const int shift = nibbles_ && o >= 16 ? 4 : 0, mask = nibbles_ ? 15 : 255;
+    const auto* panel =
+        reinterpret_cast<const uint8_t*>(codes_.data() + output / kPanelOutputs * panel_bytes()) +
+        4 * lane;
+    for (int64_t first = 0; first < in_features(); first += group_inputs_) {
+        const int64_t group = first / group_inputs_;
+        const float scale = scales_[static_cast<size_t>(group * padded_outputs() + output)];
+        const int32_t zero = zeros_[static_cast<size_t>(group * zeros_stride_ + output)];
+        for (int64_t k = first; k < first + group_inputs_; ++k) {
+            const int code = panel[k / 4 * step_bytes + k % 4] >> shift & mask;
+            values[k] = scale * static_cast<float>(code - zero);
+        }
+    }
+}
+
 int64_t CpuLinear::panel_bytes() const {
     return steps() * (nibbles_ ? 64 : 128);
 }

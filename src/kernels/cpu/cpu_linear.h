@@ -39,6 +39,8 @@ class CpuLinear final : public Linear {
     int64_t activation_group() const { return activation_group_; }
     // The largest |q - zero|.
     int64_t largest_code() const { return largest_code_; }
+    // scale * (q - zero) of one output, [in_features].
+    void read_row(int64_t output, float* values) const;
 
   private:
     void pack(const QuantizedMatrix& matrix, CpuContext& context);

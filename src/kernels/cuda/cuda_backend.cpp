@@ -164,7 +164,8 @@ class CudaBackend final : public Backend, public ColumnSolverMaker {
         }
         return linear;
     }
-    std::unique_ptr<Embedding> prepare_embedding(std::shared_ptr<const Tensor> table) override {
+    std::unique_ptr<Embedding> prepare_embedding(HostMatrix matrix) override {
+        const auto table = as_floats(matrix);
         auto memory = matrices_.upload(table, stream());
         const RowsView rows = {memory->data(), matrices_.device_dtype(table->dtype()),
                                table->rows(), table->cols(), table->cols()};

@@ -45,7 +45,8 @@ class ReferenceBackend final : public Backend {
     std::unique_ptr<Linear> prepare_linear(LinearWeights weights) override {
         return prepare_reference_linear(std::move(weights));
     }
-    std::unique_ptr<Embedding> prepare_embedding(std::shared_ptr<const Tensor> table) override {
+    std::unique_ptr<Embedding> prepare_embedding(HostMatrix matrix) override {
+        auto table = as_floats(matrix);
         QUAROT_CHECK(table != nullptr && table->shape().size() == 2);
         if (!is_float_weight(table->dtype())) {
             fail(ErrorCode::Unsupported, "an embedding table is {}, expected F32, F16 or BF16",
