@@ -10,10 +10,12 @@
 #include "apps/report.h"
 #include "apps/rotation_lines.h"
 #include "apps/running_model.h"
+#include "folder/memory_need.h"
 #include "folder/recipe_json.h"
 #include "folder/source_model.h"
 #include "kernels/ops.h"
 #include "model/key_bias.h"
+#include "model/role_formats.h"
 
 namespace quarot::apps {
 
@@ -51,6 +53,28 @@ io::Json k_bias_text(const folder::SourceModel& source) {
     return keeps_k_bias_apart(source.recipe(), source.config()) ? "subtract" : "keep";
 }
 
+// Of all tensors in the folder.
+int64_t disk_bytes(const io::Checkpoint& checkpoint) {
+    int64_t bytes = 0;
+    for (const std::string& name : checkpoint.names()) bytes += checkpoint.info(name).bytes;
+    return bytes;
+}
+
+// As the cpu backend holds them.
+int64_t memory_bytes(const folder::SourceModel& source) {
+    return folder::weight_bytes(source, {}, {.embeds_codes = true});
+}
+
+std::string describe_embedding_and_head(const folder::SourceModel& source) {
+    const Recipe& recipe = source.recipe();
+    if (!source.config().tied_embeddings) {
+        return fmt::format("{} and {} bits", recipe.embedding_bits, recipe.head_bits);
+    }
+    const bool online = rotates_embedding_online(recipe, source.config());
+    return fmt::format("one matrix of {} bits{}", recipe.head_bits,
+                       online ? ", R1 applied as rows are read and undone before the head" : "");
+}
+
 io::Json rotation_to_json(const folder::SourceModel& source) {
     io::Json json = io::Json::Object{};
     for (const RotationLine& line : rotation_lines(source.recipe().rotation, source.config())) {
@@ -83,6 +107,9 @@ void print_json(const folder::SourceModel& source, bool with_tensors) {
     json.set("quantized", source.is_quantized());
     json.set("recipe", source.is_quantized() ? folder::to_json(source.recipe()) : io::Json());
     json.set("bits_per_weight", source.bits_per_weight());
+    json.set("tied", source.config().tied_embeddings);
+    json.set("disk_bytes", disk_bytes(source.checkpoint()));
+    json.set("memory_bytes", memory_bytes(source));
     json.set("kv_bytes_per_token", kv_bytes_per_token(source));
     json.set("k_bias", k_bias_text(source));
     json.set("rotation", rotation_to_json(source));
@@ -120,6 +147,10 @@ void print_text(const folder::SourceModel& source, bool with_tensors) {
         {"context", std::to_string(config.max_positions)},
         {"quantized", source.is_quantized() ? "yes, recipe " + describe(source.recipe()) : "no"},
         {"bits per weight", fmt::format("{:.3f}", source.bits_per_weight())},
+        {"embedding and head", describe_embedding_and_head(source)},
+        {"weights",
+         fmt::format("{} on disk, {} in memory", human_bytes(disk_bytes(source.checkpoint())),
+                     human_bytes(memory_bytes(source)))},
         {"KV bytes per token", std::to_string(kv_bytes_per_token(source))}};
     for (const RotationLine& line : rotation_lines(source.recipe().rotation, source.config())) {
         pairs.push_back({line.name == std::string("head_mix") ? "head mix" : line.name,

@@ -55,6 +55,7 @@ std::string describe(const Recipe& recipe) {
     if (a_group != 0) text += fmt::format(" activation groups {}", a_group);
     if (recipe.down_bits != 0) text += fmt::format(" down {}", recipe.down_bits);
     if (recipe.head_bits != 16) text += fmt::format(" head {}", recipe.head_bits);
+    if (recipe.embedding_bits != 16) text += fmt::format(" embedding {}", recipe.embedding_bits);
     if (recipe.smoothing.enabled) text += fmt::format(" smoothed {:.2g}", recipe.smoothing.alpha);
     if (recipe.outliers.enabled()) text += fmt::format(" outliers {}", recipe.outliers.bits);
     return text;

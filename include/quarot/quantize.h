@@ -20,6 +20,8 @@ struct QuantizeOptions {
     std::optional<int> activation_bits;
     std::optional<int> kv_bits;
     std::optional<int> head_bits;       // weights of lm_head
+    std::optional<int> embedding_bits;  // rows of the embedding
+    std::optional<bool> keep_tied;      // head and embedding one matrix where the model has one
     std::optional<std::string> method;  // "rtn": round to nearest, or "gptq"
     std::optional<int64_t> group_size;  // inputs of a weight that share a scale; 0: a whole row
     std::optional<int64_t> activation_group_size;

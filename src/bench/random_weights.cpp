@@ -29,11 +29,6 @@ DType dense_dtype(const Recipe& recipe) {
     return recipe.storage.value_or(DType::BF16);
 }
 
-// As quantizing does: what is folded or quantized belongs to the head alone.
-bool is_tied(const ModelConfig& config, const Recipe& recipe) {
-    return config.tied_embeddings && !recipe.rotation.fold_norms && recipe.head_bits == 16;
-}
-
 int64_t layers_bytes(const ModelConfig& config, const Recipe& recipe) {
     int64_t bytes = 0;
     for (const model::LinearId& id : linears_of(config)) {
@@ -42,10 +37,13 @@ int64_t layers_bytes(const ModelConfig& config, const Recipe& recipe) {
     return bytes;
 }
 
-int64_t embedding_and_head_bytes(const ModelConfig& config, const Recipe& recipe) {
-    const int64_t head =
-        is_tied(config, recipe) ? 0 : linear_bytes(LinearRole::LmHead, config, recipe);
-    return config.vocab * config.hidden * size_of(dense_dtype(recipe)) + head;
+int64_t embedding_and_head_bytes(const ModelConfig& config, const Recipe& recipe,
+                                 const kernels::BackendTraits& traits) {
+    const bool embeds_codes = recipe.embedding_bits == 16 || traits.embeds_codes;
+    const int64_t embedding = embeds_codes ? linear_bytes(LinearRole::Embedding, config, recipe)
+                                           : config.vocab * config.hidden * size_of(DType::F32);
+    const bool is_shared = embeds_codes && stays_tied(recipe, config);
+    return embedding + (is_shared ? 0 : linear_bytes(LinearRole::LmHead, config, recipe));
 }
 
 // Sign and fraction bits are random, the exponent is that of 2^-6.
@@ -75,11 +73,14 @@ class Maker {
         : config_(config), recipe_(recipe), random_(seed), backend_(backend) {}
 
     void make_embedding_and_head(model::Weights& weights) {
-        auto table = dense(config_.vocab, config_.hidden);
-        weights.lm_head = is_tied(config_, recipe_)
-                              ? backend_.prepare_linear({table, {}})
-                              : backend_.prepare_linear(linear(LinearRole::LmHead));
-        weights.embedding = backend_.prepare_embedding(std::move(table));
+        if (stays_tied(recipe_, config_)) {
+            kernels::TiedMatrix tied = backend_.prepare_tied(linear(LinearRole::Embedding));
+            weights.embedding = std::move(tied.embedding);
+            weights.lm_head = std::move(tied.linear);
+            return;
+        }
+        weights.embedding = backend_.prepare_embedding(linear(LinearRole::Embedding).matrix);
+        weights.lm_head = backend_.prepare_linear(linear(LinearRole::LmHead));
     }
 
     void make_layer(int64_t layer, model::Weights& weights) {
@@ -94,7 +95,7 @@ class Maker {
 
     // None where it is folded; else one that a backend has to multiply by.
     model::Gain gain(model::NormRole role) {
-        const bool folded = recipe_.rotation.fold_norms && is_foldable(role);
+        const bool folded = folds(recipe_, config_, role);
         const std::vector<float> values(static_cast<size_t>(width_of(role, config_)),
                                         folded ? 1.0f : 0.5f);
         return model::upload_gain(values, backend_);
@@ -172,8 +173,8 @@ MemoryNeed memory_need(const ModelConfig& config, const Recipe& recipe, const Ca
     frame.recipe = recipe;
     const kernels::KvDescriptor kv = frame.kv_descriptor();
     const int64_t rope_table = cache.n_positions * config.head_dim / 2 * size_of(DType::F32);
-    return {.weights = embedding_and_head_bytes(config, recipe) + layers_bytes(config, recipe) +
-                       2 * rope_table,  // cosines and sines
+    return {.weights = embedding_and_head_bytes(config, recipe, backend.traits()) +
+                       layers_bytes(config, recipe) + 2 * rope_table,  // cosines and sines
             .kv_cache = backend.kv_bytes(kv, cache.n_tokens / kv.page_tokens)
                             .value_or(std::numeric_limits<int64_t>::max())};
 }

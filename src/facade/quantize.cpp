@@ -38,6 +38,8 @@ Recipe recipe_of(const QuantizeOptions& options) {
     set(recipe.k.bits, options.kv_bits);
     set(recipe.v.bits, options.kv_bits);
     set(recipe.head_bits, options.head_bits);
+    set(recipe.embedding_bits, options.embedding_bits);
+    set(recipe.tied_rotation, options.keep_tied);
     set(recipe.activations.clip, options.activation_clip);
     set(recipe.k.clip, options.kv_clip);
     set(recipe.v.clip, options.kv_clip);

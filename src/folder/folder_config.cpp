@@ -56,6 +56,21 @@ void check_group(std::string_view section, int64_t group, const model::ModelConf
     }
 }
 
+// One matrix can have one width, and nothing in it that only the head may have.
+void check_tied(const Recipe& recipe, const model::ModelConfig& config, const std::string& place) {
+    if (!config.tied_embeddings || stays_tied(recipe, config)) return;
+    if (recipe.head_bits != recipe.embedding_bits) {
+        fail(ErrorCode::Corrupt,
+             "{} has an lm_head of {} bits and an embedding of {}, expected one width, since "
+             "tie_word_embeddings is true",
+             place, recipe.head_bits, recipe.embedding_bits);
+    }
+    fail(ErrorCode::Corrupt,
+         "{} folds the last norm and the residual rotation into lm_head, expected tied_rotation "
+         "true and a rotation that is not random, since tie_word_embeddings is true",
+         place);
+}
+
 }  // namespace
 
 FolderConfig read_folder_config(const io::Json& config) {
@@ -104,11 +119,11 @@ void check_recipe_fits(const Recipe& recipe, const model::ModelConfig& config,
     }
     check_group("weights", recipe.weights.group_size, config, place);
     check_group("activations", recipe.activations.group_size, config, place);
-    if (config.tied_embeddings && recipe.head_bits < 16) {
-        fail(ErrorCode::Corrupt,
-             "{} has an lm_head of {} bits, expected 16, since tie_word_embeddings is true", place,
-             recipe.head_bits);
+    if (const int64_t size = recipe.head_group_size; size != 0 && config.hidden % size != 0) {
+        fail(ErrorCode::Corrupt, "{} has head_group_size {}, expected 0 or a divisor of the {} {}",
+             place, size, config.hidden, "columns of the embedding; is this the right config?");
     }
+    check_tied(recipe, config, place);
 }
 
 }  // namespace quarot::folder

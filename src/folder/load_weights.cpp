@@ -72,15 +72,24 @@ class Loader {
           progress_("loading", std::ssize(linears_of(source.config())) + 2) {}
 
     void load_embedding_and_head(model::Weights& weights) {
-        auto embedding = std::make_shared<const Tensor>(source_.embedding());
-        step();
         constexpr model::LinearId kHead = {model::LinearRole::LmHead};
-        kernels::LinearWeights head = {.matrix = embedding,
-                                       .batch_invariant = source_.is_quantized()};
-        if (!source_.config().tied_embeddings) head = read_linear(kHead);
-        weights.lm_head =
-            backend_.prepare_linear(rows_of_rank(kHead.role, std::move(head), weights.shard));
-        weights.embedding = backend_.prepare_embedding(std::move(embedding));
+        const model::ModelConfig& config = source_.config();
+        const model::Shard& shard = weights.shard;
+        kernels::LinearWeights embedding = read_linear({model::LinearRole::Embedding});
+        step();
+        if (!config.tied_embeddings) {
+            weights.embedding = backend_.prepare_embedding(std::move(embedding.matrix));
+            weights.lm_head =
+                backend_.prepare_linear(rows_of_rank(kHead.role, read_linear(kHead), shard));
+        } else if (cut_of(kHead.role, config, shard) == model::Cut::None) {
+            kernels::TiedMatrix tied = backend_.prepare_tied(std::move(embedding));
+            weights.embedding = std::move(tied.embedding);
+            weights.lm_head = std::move(tied.linear);
+        } else {
+            const int64_t n = config.vocab / shard.size;
+            weights.lm_head = backend_.prepare_linear(rows_of(embedding, shard.rank * n, n));
+            weights.embedding = backend_.prepare_embedding(std::move(embedding.matrix));
+        }
         step();
     }
 

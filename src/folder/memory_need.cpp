@@ -1,10 +1,8 @@
 #include "folder/memory_need.h"
 
 #include <limits>
-#include <string>
 
 #include "core/checked_math.h"
-#include "folder/stored_names.h"
 #include "model/role_formats.h"
 #include "model/weights.h"
 
@@ -42,27 +40,36 @@ int64_t linear_bytes(const SourceModel& source, const LinearId& id, const model:
            split_bytes(recipe, id.role, rows, config);
 }
 
-// A tied head is a matrix of its own only where a rank has some rows of it.
-int64_t embedding_and_head_bytes(const SourceModel& source, const model::Shard& shard) {
-    constexpr LinearId kHead = {LinearRole::LmHead};
+// A tied head is a matrix of its own where a rank has some rows of it, and where the backend widens
+// the embedding's codes.
+int64_t embedding_and_head_bytes(const SourceModel& source, const model::Shard& shard,
+                                 const kernels::BackendTraits& traits) {
+    constexpr LinearId kHead = {LinearRole::LmHead}, kEmbedding = {LinearRole::Embedding};
     const model::ModelConfig& config = source.config();
+    const int64_t head = linear_bytes(source, kHead, shard);
+    if (!source.is_dense(kEmbedding) && !traits.embeds_codes) {
+        return config.vocab * config.hidden * size_of(DType::F32) + head;
+    }
     const bool shared = config.tied_embeddings && cut_of(kHead.role, config, shard) == Cut::None;
-    return source.checkpoint().info(std::string(kEmbeddingName)).bytes +
-           (shared ? 0 : linear_bytes(source, kHead, shard));
+    return linear_bytes(source, kEmbedding, shard) + (shared ? 0 : head);
 }
 
 }  // namespace
 
 // The sizes of weights belong to tensors that are in files, so their sum cannot overflow.
+int64_t weight_bytes(const SourceModel& source, const model::Shard& shard,
+                     const kernels::BackendTraits& traits) {
+    int64_t bytes = embedding_and_head_bytes(source, shard, traits);
+    for (const LinearId& id : linears_of(source.config())) bytes += linear_bytes(source, id, shard);
+    return bytes;
+}
+
 MemoryNeed memory_need(const SourceModel& source, const Recipe& recipe, int64_t n_positions,
                        const model::Shard& shard, const kernels::Backend& backend) {
     model::Weights frame;
     frame.config = local_config(source.config(), shard);
     frame.recipe = recipe;
-    int64_t weights = embedding_and_head_bytes(source, shard);
-    for (const LinearId& id : linears_of(source.config())) {
-        weights += linear_bytes(source, id, shard);
-    }
+    const int64_t weights = weight_bytes(source, shard, backend.traits());
     const int64_t rope_table = n_positions * frame.config.head_dim / 2 * size_of(DType::F32);
     const kernels::KvDescriptor kv = frame.kv_descriptor();
     return {.weights = weights + 2 * rope_table,  // cosines and sines

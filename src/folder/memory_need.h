@@ -10,6 +10,10 @@
 
 namespace quarot::folder {
 
+// Of one rank: its part of the weights, in codes and floats, tables of RoPE left out.
+int64_t weight_bytes(const SourceModel& source, const model::Shard& shard,
+                     const kernels::BackendTraits& traits);
+
 // Of one rank: its part of the weights as a backend holds them, and the cache of one sequence of
 // n_positions. recipe: the source's with the run's changes. check_shard must have accepted the
 // shard.

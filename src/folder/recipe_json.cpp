@@ -15,6 +15,7 @@ namespace quarot::folder {
 namespace {
 
 constexpr int64_t kFormatVersion = 2;
+constexpr std::string_view kHeadGroups = "head_group_size";
 
 io::Json to_json(const SettingValue& value) {
     return std::visit([](const auto& v) { return io::Json(v); }, value);
@@ -52,14 +53,17 @@ std::pair<std::string, std::string> section_and_name(std::string_view key) {
 // Does a folder with this recipe say what the setting is?
 bool is_stored(std::string_view key, const Recipe& recipe) {
     if (key.starts_with("smoothing.")) return recipe.smoothing.enabled;
+    if (key == kHeadGroups) return recipe.head_group_size != 0;
     if (!key.starts_with("outliers.")) return true;
     return recipe.outliers.enabled() && (key != "outliers.by_hidden" || recipe.outliers.by_hidden);
 }
 
-// Neither smoothing nor outliers need be there; nor, in version 1, what it had no word for.
+// Neither smoothing, outliers nor groups of the head need be there; nor, in version 1, what it had
+// no word for.
 bool is_absent(const io::Json& json, std::string_view key) {
     const std::set<std::string_view> of_version_2 = {"embedding_bits", "tied_rotation", "tp_max",
                                                      "k_bias"};
+    if (key == kHeadGroups) return json.find(kHeadGroups) == nullptr;
     const auto [section, name] = section_and_name(key);
     if (section == "smoothing" || section == "outliers") {
         const io::Json* found = json.find(section);
@@ -92,19 +96,6 @@ void add_changes(const std::string& prefix, const io::Json& named, const io::Jso
     }
 }
 
-// What version 2 has room for: embeddings in codes, and a tied matrix that R1 is applied to as it
-// is read.
-void refuse_what_is_to_come(const io::Json& json) {
-    const auto refuse = [](const io::Json& value, std::string_view expected) {
-        fail(ErrorCode::Unsupported, "{} is {}, and this version runs {} only", value.place(),
-             value.dump(-1), expected);
-    };
-    const io::Json& embedding = json.at("embedding_bits");
-    if (embedding.as_int() != 16) refuse(embedding, "16");
-    const io::Json& tied = json.at("tied_rotation");
-    if (tied.as_bool()) refuse(tied, "false");
-}
-
 // A folder may be newer than the program that reads it.
 void refuse_what_cannot_run(const Recipe& recipe, const io::Json& json) {
     if (recipe.k.group_size != 0 || recipe.v.group_size != 0) {
@@ -115,7 +106,6 @@ void refuse_what_cannot_run(const Recipe& recipe, const io::Json& json) {
     if (recipe.activations.zero == kernels::ZeroPoint::Real && recipe.activations.symmetric) {
         fail(ErrorCode::Corrupt, "{} has a real zero point and symmetric codes", json.place());
     }
-    if (json.at("format_version").as_int() >= 2) refuse_what_is_to_come(json);
     if (recipe.k.exempt_positions != 0 || recipe.v.exempt_positions != 0) {
         fail(ErrorCode::Unsupported, "{} has exempt positions, and this version runs 0 only",
              json.place());

@@ -55,6 +55,9 @@ void expect_equal(const Recipe& a, const Recipe& b) {
     expect_equal(a.v, b.v);
     EXPECT_EQ(a.down_bits, b.down_bits);
     EXPECT_EQ(a.head_bits, b.head_bits);
+    EXPECT_EQ(a.embedding_bits, b.embedding_bits);
+    EXPECT_EQ(a.head_group_size, b.head_group_size);
+    EXPECT_EQ(a.tied_rotation, b.tied_rotation);
     EXPECT_EQ(a.tp_max, b.tp_max);
     EXPECT_EQ(a.storage, b.storage);
 }
@@ -98,6 +101,9 @@ Recipe unlike_any_default() {
     recipe.v = {.bits = 7, .clip = 1.0f, .range_includes_zero = true};
     recipe.down_bits = 8;
     recipe.head_bits = 6;
+    recipe.embedding_bits = 5;
+    recipe.head_group_size = 64;
+    recipe.tied_rotation = true;
     recipe.tp_max = 8;
     recipe.storage = DType::BF16;
     return recipe;
@@ -218,6 +224,8 @@ TEST(RecipeJson, RangeChecksEveryValue) {
     expect_corrupt(with("head_bits", 0), kCorrupt, "head_bits is 0");
     expect_corrupt(with("storage", "i8"), kCorrupt, "storage is \"i8\"");
     expect_corrupt(with("embedding_bits", 1), kCorrupt, "embedding_bits is 1");
+    expect_corrupt(with("tied_rotation", "yes"), kCorrupt, "tied_rotation");
+    expect_corrupt(with("head_group_size", 6), kCorrupt, "head_group_size is 6");
     expect_corrupt(with("tp_max", 0), kCorrupt, "tp_max is 0");
     expect_corrupt(with("k_bias", "drop"), kCorrupt, "k_bias is \"drop\"");
     expect_corrupt(with("recipe", "none"), kCorrupt, "recipe is \"none\"");
@@ -231,8 +239,6 @@ TEST(RecipeJson, RefusesFoldersOfLaterVersions) {
     expect_corrupt(with("format_version", 3), kUnsupported, "update the program");
     expect_corrupt(with("k", "group_size", 64), kUnsupported, "groups inside a head");
     expect_corrupt(with("v", "exempt_positions", 4), kUnsupported, "exempt positions");
-    expect_corrupt(with("embedding_bits", 8), kUnsupported, "embedding_bits is 8");
-    expect_corrupt(with("tied_rotation", true), kUnsupported, "tied_rotation is true");
 }
 
 TEST(ChangedSettings, AreNamedFromTheNearestRecipe) {

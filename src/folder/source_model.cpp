@@ -62,13 +62,14 @@ SourceModel::SourceModel(io::Checkpoint checkpoint, io::Json config_json, Folder
       config_(std::move(config.model)),
       recipe_(std::move(config.recipe)) {}
 
+model::LinearId SourceModel::stored(const model::LinearId& id) const {
+    const bool is_tied = id.role == model::LinearRole::LmHead && config_.tied_embeddings;
+    return is_tied ? model::LinearId{model::LinearRole::Embedding} : id;
+}
+
 TensorSlice SourceModel::slice_of(const model::LinearId& id) const {
-    if (id.role == model::LinearRole::LmHead && config_.tied_embeddings) {
-        constexpr std::string_view kWeight = ".weight";
-        return {.name =
-                    std::string(kEmbeddingName.substr(0, kEmbeddingName.size() - kWeight.size()))};
-    }
-    return is_quantized() ? whole_tensor(id, config_) : family_->linear(id, config_);
+    return is_quantized() ? whole_tensor(stored(id), config_)
+                          : family_->linear(stored(id), config_);
 }
 
 Tensor SourceModel::read_verified(const std::string& name) const {
@@ -92,7 +93,7 @@ std::vector<float> SourceModel::read_vector(const std::string& name) const {
 }
 
 bool SourceModel::is_dense(const model::LinearId& id) const {
-    return weight_bits(recipe_, id.role) == 16;
+    return weight_bits(recipe_, stored(id).role) == 16;
 }
 
 DType SourceModel::dense_dtype(const model::LinearId& id) const {
@@ -134,8 +135,8 @@ Tensor SourceModel::dense(const model::LinearId& id) const {
 QuantizedMatrix SourceModel::quantized(const model::LinearId& id) const {
     QUAROT_CHECK(!is_dense(id), "{}", linear_name(id));
     const int64_t cols = in_features(id.role, config_) - n_outliers(recipe_, id.role, config_);
-    return read_quantized(linear_name(id), out_features(id.role, config_), cols,
-                          weight_format(recipe_, id.role));
+    return read_quantized(linear_name(stored(id)), out_features(id.role, config_), cols,
+                          weight_format(recipe_, stored(id).role));
 }
 
 std::vector<int32_t> SourceModel::column_order(const model::LinearId& id) const {
@@ -208,18 +209,6 @@ DType SourceModel::norm_dtype(model::NormRole role, int64_t layer) const {
     return checkpoint_.info(norm_name(role, layer)).dtype;
 }
 
-Tensor SourceModel::embedding() const {
-    return read_finite(std::string(kEmbeddingName));
-}
-
-Tensor SourceModel::embedding_rows(int64_t first, int64_t n) const {
-    return io::read_finite_rows(checkpoint_, std::string(kEmbeddingName), first, n);
-}
-
-DType SourceModel::embedding_dtype() const {
-    return checkpoint_.info(std::string(kEmbeddingName)).dtype;
-}
-
 int64_t SourceModel::parameter_count() const {
     const auto linear_count = [this](model::LinearRole role) {
         const int64_t out = out_features(role, config_);
@@ -232,7 +221,7 @@ int64_t SourceModel::parameter_count() const {
         }
     }
     for (const model::LinearId& id : linears_of(config_)) layers += linear_count(id.role);
-    const int64_t embedding = config_.vocab * config_.hidden;
+    const int64_t embedding = linear_count(model::LinearRole::Embedding);
     const int64_t head = config_.tied_embeddings ? 0 : linear_count(model::LinearRole::LmHead);
     return embedding + layers + config_.hidden + head;
 }
@@ -240,7 +229,8 @@ int64_t SourceModel::parameter_count() const {
 double SourceModel::bits_per_weight() const {
     const std::vector<model::LinearId> decoder = linears_of(config_);
     std::vector<model::LinearId> linears = decoder;
-    linears.push_back({model::LinearRole::LmHead});
+    linears.push_back({model::LinearRole::Embedding});
+    if (!config_.tied_embeddings) linears.push_back({model::LinearRole::LmHead});
     std::erase_if(linears, [this](const model::LinearId& id) { return is_dense(id); });
     if (linears.empty()) linears = decoder;
     int64_t bytes = 0;
@@ -257,9 +247,9 @@ int64_t SourceModel::stored_bytes(const model::LinearId& id) const {
         return out_features(id.role, config_) * in_features(id.role, config_) *
                size_of(dense_dtype(id));
     }
-    const std::string name = linear_name(id);
+    const std::string name = linear_name(stored(id));
     int64_t bytes = 0;
-    for (const auto& tensor : stored_tensors(name, id.role, config_, recipe_)) {
+    for (const auto& tensor : stored_tensors(name, stored(id).role, config_, recipe_)) {
         const bool is_shape = tensor.dtype == DType::I64;
         if (!is_shape) bytes += checkpoint_.info(tensor.name).bytes;
     }

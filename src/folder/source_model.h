@@ -34,7 +34,9 @@ class SourceModel {
     // False for one of our folders that lost its quarot.json, and for all others.
     bool has_digests() const { return !hashes_.empty(); }
 
-    // A weight stored as floating point (true for LmHead of a tied model: the embedding).
+    // LmHead of a tied model is the embedding, here and below.
+    model::LinearId stored(const model::LinearId& id) const;
+    // A weight stored as floating point.
     bool is_dense(const model::LinearId& id) const;
     DType dense_dtype(const model::LinearId& id) const;
     // Rows [first, first + n) of a dense weight as finite fp32 [n, in].
@@ -52,15 +54,12 @@ class SourceModel {
     DType bias_dtype(const model::LinearId& id) const;         // of a linear that has one
     std::vector<float> norm_gain(model::NormRole role, int64_t layer) const;
     DType norm_dtype(model::NormRole role, int64_t layer) const;
-    Tensor embedding() const;                               // stored dtype, checked finite
-    Tensor embedding_rows(int64_t first, int64_t n) const;  // fp32
-    DType embedding_dtype() const;
 
     // Bytes of a weight as stored: floats, or codes, scales, zero points and what outliers add.
     int64_t stored_bytes(const model::LinearId& id) const;
-    // Number of parameters, and bits per weight of the quantized linears, lm_head among them if it
-    // is one, with scales, zero points and what outliers add counted; if none is quantized, the
-    // stored float width of the decoder's linears.
+    // Number of parameters, and bits per weight of the quantized linears, embedding and lm_head
+    // among them where they are, with scales, zero points and what outliers add counted; if none is
+    // quantized, the stored float width of the decoder's linears.
     int64_t parameter_count() const;
     double bits_per_weight() const;
 
@@ -71,7 +70,7 @@ class SourceModel {
                                    const WeightFormat& format) const;
     Tensor read_finite(const std::string& name) const;
     std::vector<float> read_vector(const std::string& name) const;
-    // Where the weight is stored; of a tied LmHead the embedding.
+    // Where the weight is stored.
     TensorSlice slice_of(const model::LinearId& id) const;
     io::Checkpoint checkpoint_;
     io::Json config_json_;

@@ -39,7 +39,7 @@ class SourceModelTest : public testing::Test {
     }
 
     static void read_everything(const SourceModel& source) {
-        source.embedding();
+        source.dense({model::LinearRole::Embedding});
         source.norm_gain(model::NormRole::Final, 0);
         read_linear(source, {model::LinearRole::LmHead});
         for (int64_t layer = 0; layer < source.config().n_layers; ++layer) {

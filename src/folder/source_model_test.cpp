@@ -51,15 +51,15 @@ TEST_F(SourceModelTest, GivesWeightsAsStored) {
         EXPECT_EQ(source.norm_gain(model::NormRole::Mlp, 1),
                   values_of(model.tensors.at("model.layers.1.post_attention_layernorm.weight")));
         const auto table = values_of(model.tensors.at("model.embed_tokens.weight"));
-        EXPECT_EQ(floats_of(source.embedding()), table);
-        EXPECT_EQ(floats_of(source.embedding_rows(1, 1)),
+        EXPECT_EQ(floats_of(source.dense({model::LinearRole::Embedding})), table);
+        EXPECT_EQ(floats_of(source.dense_rows({model::LinearRole::Embedding}, 1, 1)),
                   std::vector<float>(table.begin() + 32, table.begin() + 64));
     }
 }
 
 TEST_F(SourceModelTest, KeepsTheStoredDtype) {
     const SourceModel source = open(make_tiny_model({.dtype = DType::BF16}));
-    EXPECT_EQ(source.embedding_dtype(), DType::BF16);
+    EXPECT_EQ(source.dense_dtype({model::LinearRole::Embedding}), DType::BF16);
     EXPECT_EQ(source.dense_dtype({model::LinearRole::Up, 1}), DType::BF16);
     EXPECT_EQ(source.dense({model::LinearRole::Up, 1}).dtype(), DType::BF16);
     EXPECT_EQ(source.dense_rows({model::LinearRole::Up, 1}, 0, 1).dtype(), DType::F32);
@@ -69,7 +69,8 @@ TEST_F(SourceModelTest, KeepsTheStoredDtype) {
 TEST_F(SourceModelTest, TiedHeadIsTheEmbedding) {
     TinyModel model = make_tiny_model({.tied = true});
     const SourceModel source = open(model);
-    EXPECT_EQ(floats_of(source.dense({model::LinearRole::LmHead})), floats_of(source.embedding()));
+    EXPECT_EQ(floats_of(source.dense({model::LinearRole::LmHead})),
+              floats_of(source.dense({model::LinearRole::Embedding})));
     EXPECT_EQ(linear_name({model::LinearRole::LmHead}), "lm_head");
     const SourceModel untied = open(make_tiny_model({}));
     EXPECT_EQ(untied.parameter_count() - source.parameter_count(), 272 * 32);
@@ -112,9 +113,9 @@ TEST_F(SourceModelTest, AHeadWithoutAnEmbeddingIsBoth) {
     stored.tensors.erase("model.embed_tokens.weight");
     const SourceModel source = open(stored);
     EXPECT_TRUE(source.config().tied_embeddings);
-    EXPECT_EQ(floats_of(source.embedding()), values);
+    EXPECT_EQ(floats_of(source.dense({model::LinearRole::Embedding})), values);
     EXPECT_EQ(floats_of(source.dense({model::LinearRole::LmHead})), values);
-    EXPECT_EQ(source.embedding_dtype(), DType::F32);
+    EXPECT_EQ(source.dense_dtype({model::LinearRole::Embedding}), DType::F32);
 }
 
 TEST_F(SourceModelTest, UntiedWeightsAreNotExchangedForEachOther) {

@@ -39,6 +39,7 @@ std::string linear_name(const model::LinearId& id) {
     QUAROT_CHECK(id.expert < 0, "no experts here");
     const std::string_view name = rule_of(id.role).name;
     if (id.role == LinearRole::LmHead) return std::string(name);
+    if (id.role == LinearRole::Embedding) return fmt::format("model.{}", name);
     return fmt::format("model.layers.{}.{}.{}", id.layer, block_of(id.role), name);
 }
 

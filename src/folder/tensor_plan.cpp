@@ -29,6 +29,7 @@ std::string_view out_key(model::LinearRole role) {
         case model::LinearRole::Up:
             return "intermediate_size";
         case model::LinearRole::LmHead:
+        case model::LinearRole::Embedding:
             return "vocab_size";
         case model::LinearRole::O:
         case model::LinearRole::Down:
@@ -48,8 +49,7 @@ class Planner {
         : family_(family), config_(config), recipe_(recipe) {}
 
     TensorPlan plan() {
-        add(std::string(kEmbeddingName), {config_.vocab, config_.hidden}, kFloats,
-            {"vocab_size", kHiddenKey});
+        add_linear({model::LinearRole::Embedding});
         for (int64_t layer = 0; layer < config_.n_layers; ++layer) {
             for (const model::NormRole role : norms_of(config_, layer)) add_norm(role, layer);
             for (const model::LinearRole role : roles_of(config_, layer)) add_linear({role, layer});

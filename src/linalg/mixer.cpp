@@ -116,4 +116,14 @@ Mixer make_mixer(int64_t n) {
     return {.kind = MixerKind::Hartley, .n = n, .dense_order = q, .dense = hartley_matrix(q)};
 }
 
+Mixer transposed(const Mixer& mixer) {
+    Mixer result = mixer;
+    if (mixer.kind == MixerKind::Identity) return result;
+    const int64_t n = mixer.dense_order;
+    for (int64_t i = 0; i < n; ++i) {
+        for (int64_t j = 0; j < n; ++j) result.dense[j * n + i] = mixer.dense[i * n + j];
+    }
+    return result;
+}
+
 }  // namespace quarot::linalg

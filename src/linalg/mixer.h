@@ -37,6 +37,8 @@ Mixer make_mixer(int64_t n);
 // As make_mixer, but the identity instead of a Hartley fallback (head mix).
 Mixer make_hadamard_or_identity(int64_t n);
 Mixer identity_mixer(int64_t n);
+// T^T, which is T^-1.
+Mixer transposed(const Mixer& mixer);
 
 // y = T x or, with transpose, y = T^T x, in place, fp64; x.size() == n. Calls on different spans
 // may run at the same time. The result is the same, bit for bit, through either function.

@@ -116,6 +116,17 @@ TEST(Mixer, DescribesItself) {
     EXPECT_EQ(make_mixer(1).describe(), "identity");
 }
 
+TEST(Mixer, TransposedIsTheOtherWayRound) {
+    for (const int64_t n : {1, 12, 14, 24, 36, 64, 4099}) {
+        const Mixer mixer = make_mixer(n);
+        std::vector<double> through_mixer = random_values(n), through_flag = random_values(n);
+        linalg::apply(transposed(mixer), through_mixer);
+        linalg::apply(mixer, through_flag, true);
+        EXPECT_EQ(through_mixer, through_flag) << n;
+    }
+    EXPECT_NE(transposed(make_mixer(12)).dense, make_mixer(12).dense) << "not symmetric";
+}
+
 TEST(Mixer, IsOrthogonalAndApplyIsItsDenseProduct) {
     for (int64_t n : {1, 2, 3, 7, 8, 9, 12, 14, 24, 36, 40, 64, 107, 152, 172, 344, 576, 768}) {
         const Mixer mixer = make_mixer(n);

@@ -171,6 +171,10 @@ void LayerSteps::final_norm(Residual& residual) {
         wanted.partial = memory_.wanted_partial.slice(0, n);
         backend_.gather_rows(*residual.partial, batch_.logit_rows, *wanted.partial);
     }
+    if (weights_.leave_residual) {  // norms of rotated rows are equal
+        settle(wanted);
+        backend_.transform(*weights_.leave_residual, wanted.values);
+    }
     const Rows normed = memory_.hidden.slice(0, n);
     add_norm(wanted, weights_.final_norm, normed, Operand{normed}, {});
 }

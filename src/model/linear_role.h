@@ -7,8 +7,13 @@
 
 namespace quarot::model {
 
-enum class LinearRole { Q, K, V, O, Gate, Up, Down, LmHead };
-inline constexpr size_t kLinearRolesOfLayers = 7;  // all but LmHead, which is the last
+// The embedding's rows are read by token id, and in a tied model they are the head's as well.
+enum class LinearRole { Q, K, V, O, Gate, Up, Down, LmHead, Embedding };
+inline constexpr size_t kLinearRolesOfLayers = 7;  // all but LmHead and Embedding, the last
+
+constexpr bool is_of_layers(LinearRole role) {
+    return static_cast<size_t>(role) < kLinearRolesOfLayers;
+}
 
 // Query and Key are norms of each head of q and k, before RoPE.
 enum class NormRole { None, Attention, Mlp, Query, Key, Final };

@@ -18,6 +18,10 @@ int64_t order_of(std::string_view what, int64_t block, int64_t width) {
 
 }  // namespace
 
+linalg::Mixer residual_mixer(const RotationSpec& spec, const ModelConfig& config) {
+    return linalg::make_mixer(order_of("the residual stream", spec.residual_block, config.hidden));
+}
+
 OnlineTransforms make_online_transforms(const RotationSpec& spec, const ModelConfig& config) {
     OnlineTransforms online;
     if (spec.query_key) online.query_key = linalg::make_mixer(config.head_dim);

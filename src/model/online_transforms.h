@@ -17,6 +17,9 @@ struct OnlineTransforms {
     std::optional<linalg::Mixer> ffn;        // R4, order ffn (or the block)
 };
 
+// R1 without its signs, in blocks of this order; of the rotation, or online in a tied model.
+linalg::Mixer residual_mixer(const RotationSpec& spec, const ModelConfig& config);
+
 OnlineTransforms make_online_transforms(const RotationSpec& spec, const ModelConfig& config);
 
 }  // namespace quarot::model

@@ -27,8 +27,24 @@ std::string common_group_sizes(const std::vector<int64_t>& widths) {
 
 }  // namespace
 
+bool stays_tied(const Recipe& recipe, const ModelConfig& config) {
+    if (!config.tied_embeddings || recipe.embedding_bits != recipe.head_bits) return false;
+    if (!recipe.rotation.fold_norms) return true;
+    return recipe.tied_rotation && recipe.rotation.residual != ResidualRotation::Random;
+}
+
+bool rotates_embedding_online(const Recipe& recipe, const ModelConfig& config) {
+    return recipe.rotation.residual != ResidualRotation::None && stays_tied(recipe, config);
+}
+
+bool folds(const Recipe& recipe, const ModelConfig& config, NormRole norm) {
+    if (!recipe.rotation.fold_norms || !is_foldable(norm)) return false;
+    return norm != NormRole::Final || !stays_tied(recipe, config);
+}
+
 int weight_bits(const Recipe& recipe, LinearRole role) {
     if (role == LinearRole::LmHead) return recipe.head_bits;
+    if (role == LinearRole::Embedding) return recipe.embedding_bits;
     if (role == LinearRole::Down && recipe.down_bits != 0) return recipe.down_bits;
     return recipe.weights.bits;
 }
@@ -36,11 +52,14 @@ int weight_bits(const Recipe& recipe, LinearRole role) {
 WeightFormat weight_format(const Recipe& recipe, LinearRole role) {
     WeightFormat format = recipe.weights;
     format.bits = weight_bits(recipe, role);
+    if (!is_of_layers(role) && recipe.head_group_size != 0) {
+        format.group_size = recipe.head_group_size;
+    }
     return format;
 }
 
 kernels::ActivationFormat activation_format(const Recipe& recipe, LinearRole role) {
-    if (role == LinearRole::LmHead) return {};
+    if (!is_of_layers(role)) return {};
     kernels::ActivationFormat format = recipe.activations;
     if (role == LinearRole::Down && recipe.down_bits != 0 && format.bits < 16) {
         format.bits = recipe.down_bits;
@@ -49,8 +68,7 @@ kernels::ActivationFormat activation_format(const Recipe& recipe, LinearRole rol
 }
 
 bool has_column_order(const Recipe& recipe, LinearRole role) {
-    return recipe.outliers.enabled() && role != LinearRole::LmHead &&
-           weight_bits(recipe, role) < 16;
+    return recipe.outliers.enabled() && is_of_layers(role) && weight_bits(recipe, role) < 16;
 }
 
 int64_t n_outliers(const Recipe& recipe, LinearRole role, const ModelConfig& config) {
@@ -90,6 +108,10 @@ void check_groups(const Recipe& recipe, const ModelConfig& config) {
     };
     check(Setting{"weights.group_size"}, recipe.weights.group_size);
     check(Setting{"activations.group_size"}, recipe.activations.group_size);
+    if (const int64_t size = recipe.head_group_size; size != 0 && config.hidden % size != 0) {
+        fail(ErrorCode::Usage, "{} is {}, which does not divide the {} columns of the embedding",
+             Setting{"head_group_size"}, size, config.hidden);
+    }
     for (const LinearId& id : linears) {
         const int64_t n = in_features(id.role, config);
         if (n_outliers(recipe, id.role, config) < n) continue;

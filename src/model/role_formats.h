@@ -9,15 +9,27 @@
 
 namespace quarot::model {
 
+// Do head and embedding, which are one matrix in the model, stay one? Not where their bits differ,
+// nor where the head alone has a norm's gain and R1 folded in; with tied_rotation neither is: a row
+// that is read goes through R1, and R1 is undone and the gain applied before the head. A random R1
+// has no fast form for that.
+bool stays_tied(const Recipe& recipe, const ModelConfig& config);
+// Does it so under a rotated residual stream?
+bool rotates_embedding_online(const Recipe& recipe, const ModelConfig& config);
+// Is the gain of this norm in the weights that follow?
+bool folds(const Recipe& recipe, const ModelConfig& config, NormRole norm);
+
 // Bits of a weight; 16: stored as floating point.
 int weight_bits(const Recipe& recipe, LinearRole role);
-// The recipe's format of weights with the bits of this one.
+// The recipe's format of weights with the bits of this one; embedding and head may have groups of
+// their own.
 WeightFormat weight_format(const Recipe& recipe, LinearRole role);
 // What the input of a linear is quantized to. Activations of 16 bits stay so everywhere, down_proj
-// included; the input of lm_head is never quantized.
+// included; those of lm_head are never quantized.
 kernels::ActivationFormat activation_format(const Recipe& recipe, LinearRole role);
 
-// Do the inputs of a linear stand in an order of their own? Never those of a dense one or lm_head.
+// Do the inputs of a linear stand in an order of their own? Never those of a dense one, lm_head
+// or the embedding.
 bool has_column_order(const Recipe& recipe, LinearRole role);
 // How many of its inputs are kept apart: the fewest that are the recipe's share and leave a
 // multiple of the groups.

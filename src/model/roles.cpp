@@ -42,6 +42,7 @@ int64_t out_features(LinearRole role, const ModelConfig& config) {
         case LinearRole::Down:
             return config.hidden;
         case LinearRole::LmHead:
+        case LinearRole::Embedding:
             return config.vocab;
     }
     unknown_role(role);
@@ -59,6 +60,7 @@ int64_t in_features(LinearRole role, const ModelConfig& config) {
         case LinearRole::Gate:
         case LinearRole::Up:
         case LinearRole::LmHead:
+        case LinearRole::Embedding:
             return config.hidden;
     }
     unknown_role(role);

@@ -30,8 +30,9 @@ struct RoleRule {
     NormRole folded_norm;  // the norm whose gain is folded into this linear's input
 };
 
-// The embedding's rows are outputs into the residual stream: E' = E T_residual^T.
-constexpr std::array<RoleRule, 8> kRoleRules = {{
+// The embedding's rows are vectors of the residual stream, so its columns change: E' = E
+// T_residual^T.
+constexpr std::array<RoleRule, 9> kRoleRules = {{
     {LinearRole::Q, "q_proj", Basis::Residual, Basis::Plain, NormRole::Attention},
     {LinearRole::K, "k_proj", Basis::Residual, Basis::Plain, NormRole::Attention},
     {LinearRole::V, "v_proj", Basis::Residual, Basis::ValueHeads, NormRole::Attention},
@@ -40,6 +41,7 @@ constexpr std::array<RoleRule, 8> kRoleRules = {{
     {LinearRole::Up, "up_proj", Basis::Residual, Basis::Plain, NormRole::Mlp},
     {LinearRole::Down, "down_proj", Basis::Ffn, Basis::Residual, NormRole::None},
     {LinearRole::LmHead, "lm_head", Basis::Residual, Basis::Plain, NormRole::Final},
+    {LinearRole::Embedding, "embed_tokens", Basis::Residual, Basis::Plain, NormRole::None},
 }};
 
 constexpr const RoleRule& rule_of(LinearRole role) {
@@ -78,7 +80,7 @@ constexpr bool is_foldable(NormRole role) {
 // One weight of the model: a role, its layer and (for mixtures of experts) its expert.
 struct LinearId {
     LinearRole role;
-    int64_t layer = 0;    // ignored for LmHead
+    int64_t layer = 0;    // ignored for LmHead and Embedding
     int64_t expert = -1;  // -1: none
 };
 

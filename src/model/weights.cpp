@@ -86,6 +86,11 @@ Weights weights_frame(const ModelConfig& config, const Recipe& recipe, const std
     weights.name = name;
     weights.n_positions = n_positions;
     const OnlineTransforms online = make_online_transforms(recipe.rotation, config);
+    if (rotates_embedding_online(recipe, config)) {
+        const linalg::Mixer residual = residual_mixer(recipe.rotation, config);
+        weights.enter_residual = prepare(residual, 1, DType::F32, backend);
+        weights.leave_residual = prepare(linalg::transposed(residual), 1, DType::F32, backend);
+    }
     weights.query_key = prepare(online.query_key, 1, DType::F32, backend);
     weights.head_mix =
         prepare(online.head_mix, config.head_dim, recipe.rotation.online_dtype, backend);

@@ -60,10 +60,13 @@ struct Weights {
     ModelConfig config;  // of the rank
     Shard shard;
     Recipe recipe;  // activations, k and v decide what forward quantizes
-    std::unique_ptr<kernels::Embedding> embedding;
+    std::unique_ptr<kernels::Embedding> embedding;  // may read lm_head
     std::vector<LayerWeights> layers;
     Gain final_norm;
     std::unique_ptr<kernels::Linear> lm_head;
+    // Of a tied model whose matrix is not rotated: R1 after a row is read, and undone before the
+    // last norm. R1's signs are in the matrix. Else null.
+    std::unique_ptr<kernels::Transform> enter_residual, leave_residual;
     std::unique_ptr<kernels::Transform> query_key;  // R3 or null
     std::unique_ptr<kernels::Transform> head_mix;   // or null
     std::unique_ptr<kernels::Transform> ffn;        // R4 or null

@@ -10,6 +10,7 @@
 #include "folder/stored_names.h"
 #include "model/role_formats.h"
 #include "quantize/calibration/column_maxima.h"
+#include "quantize/outer_matrices.h"
 #include "quantize/quantized_tensors.h"
 #include "quantize/rounding/quantizer.h"
 #include "tensor/float_convert.h"
@@ -31,7 +32,7 @@ Tensor tensor_of(const std::vector<int32_t>& columns) {
 }  // namespace
 
 RotatedWeight QuantizeContext::rotated(const LinearId& id) const {
-    WeightSource weight = linear_source(source, id, recipe.rotation.fold_norms);
+    WeightSource weight = linear_source(source, id, recipe, rotation);
     const std::span<const double> scales = smoothing.of(rule_of(id.role).folded_norm, id.layer);
     if (!scales.empty()) weight.gain.assign(scales.begin(), scales.end());
     return {std::move(weight), rotation, source.config(), pool};
@@ -39,7 +40,7 @@ RotatedWeight QuantizeContext::rotated(const LinearId& id) const {
 
 std::vector<float> QuantizeContext::norm_gain(NormRole role, int64_t layer) const {
     std::vector<float> gain = source.norm_gain(role, layer);
-    if (recipe.rotation.fold_norms && is_foldable(role)) gain.assign(gain.size(), 1.0f);
+    if (folds(recipe, source.config(), role)) gain.assign(gain.size(), 1.0f);
     const std::span<const double> scales = smoothing.of(role, layer);
     for (size_t i = 0; i < scales.size(); ++i) {
         gain[i] = static_cast<float>(static_cast<double>(gain[i]) / scales[i]);
@@ -62,9 +63,8 @@ LayerQuantizer::LayerQuantizer(const QuantizeContext& context, TokenWindows wind
     const folder::SourceModel& source = context.source;
     calibration_.emplace(source.config(), context.recipe, source.folder(), std::move(windows),
                          *backend);
-    const RotatedWeight embedding(embedding_source(source), context.rotation, source.config(),
-                                  context.pool);
-    calibration_->embed(embedding, context.plan.dtype_of.at(embedding.name()));
+    calibration_->embed(context.rotated({LinearRole::Embedding}),
+                        [&](std::span<float> rows) { round_as_stored(context, rows); });
 }
 
 QuantizedLayer LayerQuantizer::quantize(int64_t layer, Progress& progress) {

@@ -6,8 +6,8 @@
 #include "core/process.h"
 #include "folder/stored_names.h"
 #include "model/role_formats.h"
+#include "quantize/outer_matrices.h"
 #include "quantize/quantized_tensors.h"
-#include "quantize/rounding/quantizer.h"
 
 namespace quarot::quantize {
 namespace {
@@ -27,8 +27,7 @@ ModelWriter::ModelWriter(const QuantizeContext& context, ReadLayer read_layer, S
 
 void ModelWriter::write() {
     const folder::SourceModel& source = context_.source;
-    writer_.dense(
-        RotatedWeight(embedding_source(source), context_.rotation, source.config(), context_.pool));
+    write_outer(LinearRole::Embedding);
     progress_.advance();
     for (int64_t layer = 0; layer < source.config().n_layers; ++layer) {
         throw_if_interrupted();
@@ -36,7 +35,7 @@ void ModelWriter::write() {
         progress_.advance();
     }
     write_norm(NormRole::Final, 0);
-    if (!context_.plan.tied_embeddings) write_head();
+    if (!context_.plan.tied_embeddings) write_outer(LinearRole::LmHead);
     progress_.advance();
 }
 
@@ -69,27 +68,19 @@ void ModelWriter::write_bias(const LinearId& id) {
     writer_.vector(folder::linear_name(id) + ".bias", context_.bias(id));
 }
 
-// Rounded to nearest whatever the method: nothing after it could make its errors good.
-void ModelWriter::write_head() {
-    const LinearId head = {LinearRole::LmHead};
-    WeightFormat format = weight_format(context_.recipe, LinearRole::LmHead);
-    if (format.bits == 16) {
-        write_dense(head);
+void ModelWriter::write_outer(LinearRole role) {
+    const LinearId id = {role};
+    if (weight_bits(context_.recipe, role) == 16) {
+        write_dense(id);
     } else {
-        format.method = "rtn";
-        const RotatedWeight weight = context_.rotated(head);
-        const std::string name = folder::linear_name(head);
-        const auto prepared =
-            quantizer_named(format.method)
-                .prepare({name, weight.cols(), weight.cols(), {}}, format, context_.pool);
-        QuantizedLinear linear =
-            quantize_linear(name, weight, *prepared, format, {}, nullptr, context_.pool);
+        const std::string name = folder::linear_name(id);
+        QuantizedLinear linear = quantize_outer(context_, role);
         std::vector<NamedTensor> tensors;
         append_tensors(name, std::move(linear.matrix), tensors);
         writer_.quantized(name, tensors);
         reports_.push_back(std::move(linear.report));
     }
-    write_bias(head);
+    write_bias(id);
 }
 
 }  // namespace quarot::quantize

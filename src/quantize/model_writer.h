@@ -18,7 +18,7 @@ class ModelWriter {
                 Progress& progress);
 
     void write();
-    // Of the linears that only writing met: those kept as floats, and lm_head.
+    // Of the matrices that only writing met: those kept as floats, embedding and lm_head.
     const std::vector<QuantizedLayerReport>& reports() const { return reports_; }
 
   private:
@@ -26,7 +26,7 @@ class ModelWriter {
     void write_norm(model::NormRole role, int64_t layer);
     void write_dense(const model::LinearId& id);
     void write_bias(const model::LinearId& id);
-    void write_head();
+    void write_outer(model::LinearRole role);
 
     const QuantizeContext& context_;
     ReadLayer read_layer_;

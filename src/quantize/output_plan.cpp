@@ -32,13 +32,10 @@ class Planner {
             const Recipe& recipe)
         : source_(source), rotation_(rotation), recipe_(recipe), config_(source.config()) {}
 
-    bool tied_embeddings() const {
-        const bool separated = recipe_.rotation.fold_norms || recipe_.head_bits < 16;
-        return config_.tied_embeddings && !separated;
-    }
+    bool tied_embeddings() const { return stays_tied(recipe_, config_); }
 
     std::vector<Unit> units() {
-        add_embedding();
+        add_linear({LinearRole::Embedding});
         for (int64_t layer = 0; layer < config_.n_layers; ++layer) {
             for (const NormRole role : norms_of(config_, layer)) add_norm(role, layer);
             for (const LinearRole role : roles_of(config_, layer)) add_linear({role, layer});
@@ -51,13 +48,6 @@ class Planner {
   private:
     DType storage(bool changed, DType stored) const {
         return changed ? recipe_.storage.value_or(stored) : stored;
-    }
-
-    void add_embedding() {
-        const bool changed = rotate::changes(rotation_, model::Basis::Residual);
-        units_.push_back({{std::string(folder::kEmbeddingName),
-                           storage(changed, source_.embedding_dtype()),
-                           {config_.vocab, config_.hidden}}});
     }
 
     void add_norm(NormRole role, int64_t layer) {
@@ -80,12 +70,19 @@ class Planner {
         units_.push_back(std::move(unit));
     }
 
+    // Signs alone, as in a tied matrix, suit every dtype.
+    bool is_rotated(LinearRole role) const {
+        const model::RoleRule& rule = rule_of(role);
+        if (role == LinearRole::Embedding && rotates_embedding_online(recipe_, config_)) {
+            return false;
+        }
+        return rotate::changes(rotation_, rule.input) || rotate::changes(rotation_, rule.output);
+    }
+
     Unit dense_weight(const LinearId& id, const std::string& name) const {
-        const model::RoleRule& rule = rule_of(id.role);
-        const bool folded = recipe_.rotation.fold_norms && rule.folded_norm != NormRole::None;
-        const bool changed = folded || is_smoothed(recipe_, rule.folded_norm) ||
-                             rotate::changes(rotation_, rule.input) ||
-                             rotate::changes(rotation_, rule.output);
+        const NormRole norm = rule_of(id.role).folded_norm;
+        const bool changed =
+            is_rotated(id.role) || folds(recipe_, config_, norm) || is_smoothed(recipe_, norm);
         return {{name + ".weight",
                  storage(changed, source_.dense_dtype(id)),
                  {out_features(id.role, config_), in_features(id.role, config_)}}};

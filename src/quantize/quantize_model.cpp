@@ -94,9 +94,9 @@ void quantize_layers(const QuantizeContext& context, const PreparedJob& job, Wor
     }
 }
 
-// In the order of the network.
+// In the order of the network, with the embedding where it is quantized.
 std::vector<QuantizedLayerReport> ordered(std::vector<QuantizedLayerReport> reports,
-                                          const folder::SourceModel& source) {
+                                          const folder::SourceModel& source, const Recipe& recipe) {
     std::map<std::string, QuantizedLayerReport> by_name;
     for (QuantizedLayerReport& report : reports) by_name.emplace(report.name, std::move(report));
     std::vector<QuantizedLayerReport> result;
@@ -104,6 +104,7 @@ std::vector<QuantizedLayerReport> ordered(std::vector<QuantizedLayerReport> repo
         const auto found = by_name.find(folder::linear_name(id));
         if (found != by_name.end()) result.push_back(std::move(found->second));
     };
+    if (weight_bits(recipe, LinearRole::Embedding) < 16) take({LinearRole::Embedding});
     for (const LinearId& id : linears_of(source.config())) take(id);
     take({LinearRole::LmHead});
     return result;
@@ -129,7 +130,7 @@ std::vector<QuantizedLayerReport> assemble(const QuantizeContext& context, io::O
             reports.push_back(std::move(report));
         }
     }
-    reports = ordered(std::move(reports), source);
+    reports = ordered(std::move(reports), source, context.recipe);
     copy_companions(source, folder);
     folder.write_text("config.json",
                       output_config(source, context.recipe, context.plan).dump() + "\n");

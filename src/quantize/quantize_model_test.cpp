@@ -104,7 +104,7 @@ TEST_F(QuantizeModel, RotatedCodesAreThoseOfTheWholeWeightRotatedAtOnce) {
     const SourceModel result = SourceModel::open(out);
     const auto rotation = rotate::make_rotation(result.recipe().rotation, source.config());
     for (const model::RoleRule& rule : model::kRoleRules) {
-        if (rule.role == LinearRole::LmHead) continue;
+        if (!is_of_layers(rule.role)) continue;
         const Tensor weight = source.dense({rule.role, 0});
         std::vector<float> values = floats_of(weight);
         std::vector<double> w(values.begin(), values.end());

@@ -56,8 +56,8 @@ TEST_F(RotatedFolder, RotationAloneCancelsThroughTheNetwork) {
     const SourceModel b = SourceModel::open(out);
     EXPECT_TRUE(b.is_quantized());  // the forward pass must know the online transforms
 
-    const std::vector<float> embedding = floats_of(a.embedding());
-    const std::vector<float> rotated = floats_of(b.embedding());
+    const std::vector<float> embedding = floats_of(a.dense({LinearRole::Embedding}));
+    const std::vector<float> rotated = floats_of(b.dense({LinearRole::Embedding}));
     const auto compare_readers = [&](const model::LinearId& id, model::NormRole norm) {
         std::vector<float> plain = floats_of(a.dense(id));
         scale_columns(plain, a.norm_gain(norm, 0));
@@ -127,7 +127,7 @@ TEST_F(RotatedFolder, StorageTypeIsThatOfTheRecipeOrTheStoredOne) {
         const QuantizeReport report = quantize_model(in, out, options);
         EXPECT_EQ(report.bits_per_weight, 8.0 * static_cast<double>(size_of(expected)));
         const SourceModel result = SourceModel::open(out);
-        EXPECT_EQ(result.embedding_dtype(), expected);
+        EXPECT_EQ(result.dense_dtype({LinearRole::Embedding}), expected);
         EXPECT_EQ(result.dense_dtype({LinearRole::Down, 0}), expected);
     }
 }
@@ -147,7 +147,7 @@ TEST_F(RotatedFolder, ATiedHeadStaysTiedWithoutRotation) {
     quantize_model(in, out, with_recipe("rtn"));
     EXPECT_TRUE(SourceModel::open(out).config().tied_embeddings);
     EXPECT_THROW(io::Checkpoint::open(out).info("lm_head.weight"), Error);
-    EXPECT_EQ(SourceModel::open(out).embedding_dtype(), DType::BF16);
+    EXPECT_EQ(SourceModel::open(out).dense_dtype({LinearRole::Embedding}), DType::BF16);
 }
 
 TEST_F(RotatedFolder, AHeadThatOnlyTheConfigTiesIsWrittenAsItIs) {

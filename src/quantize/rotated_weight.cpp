@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "folder/stored_names.h"
+#include "model/role_formats.h"
 
 namespace quarot::quantize {
 namespace {
@@ -20,31 +21,26 @@ int64_t rows_of_a_block(int64_t cols) {
 }  // namespace
 
 WeightSource linear_source(const folder::SourceModel& source, const model::LinearId& id,
-                           bool fold_norms) {
+                           const Recipe& recipe, const rotate::Rotation& rotation) {
+    const model::ModelConfig& config = source.config();
     const model::RoleRule& rule = rule_of(id.role);
     WeightSource weight;
     weight.name = folder::linear_name(id) + ".weight";
-    weight.rows = out_features(id.role, source.config());
-    weight.cols = in_features(id.role, source.config());
+    weight.rows = out_features(id.role, config);
+    weight.cols = in_features(id.role, config);
     weight.input = rule.input;
     weight.output = rule.output;
-    if (fold_norms && rule.folded_norm != model::NormRole::None) {
+    if (folds(recipe, config, rule.folded_norm)) {
         const std::vector<float> gain = source.norm_gain(rule.folded_norm, id.layer);
         weight.gain.assign(gain.begin(), gain.end());
+    }
+    if (id.role == model::LinearRole::Embedding && rotates_embedding_online(recipe, config)) {
+        weight.input = model::Basis::Plain;
+        weight.gain = rotation.signs;
     }
     weight.read = [&source, id](int64_t first, int64_t n) {
         return source.dense_rows(id, first, n);
     };
-    return weight;
-}
-
-WeightSource embedding_source(const folder::SourceModel& source) {
-    WeightSource weight;
-    weight.name = folder::kEmbeddingName;
-    weight.rows = source.config().vocab;
-    weight.cols = source.config().hidden;
-    weight.input = model::Basis::Residual;  // its rows are vectors of the residual stream
-    weight.read = [&source](int64_t first, int64_t n) { return source.embedding_rows(first, n); };
     return weight;
 }
 

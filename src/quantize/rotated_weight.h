@@ -24,9 +24,10 @@ struct WeightSource {
     std::function<Tensor(int64_t first, int64_t n)> read;  // fp32 rows; threads may call it
 };
 
+// With the norm's gain that the recipe folds. The embedding of a tied model that is rotated online
+// takes the signs of R1 alone; both of its readers apply the rest.
 WeightSource linear_source(const folder::SourceModel& source, const model::LinearId& id,
-                           bool fold_norms);
-WeightSource embedding_source(const folder::SourceModel& source);
+                           const Recipe& recipe, const rotate::Rotation& rotation);
 
 // Holds the whole weight in fp64 only if its outputs are mixed; else rows are made when asked for.
 class RotatedWeight {

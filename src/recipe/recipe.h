@@ -100,8 +100,11 @@ struct Recipe {
     kernels::KvFormat k;
     kernels::KvFormat v;
     KeyBiasUse k_bias = KeyBiasUse::Subtract;
-    int down_bits = 0;             // weights and activations of down_proj; 0: as the others
-    int head_bits = 16;            // weights of lm_head
+    int down_bits = 0;   // weights and activations of down_proj; 0: as the others
+    int head_bits = 16;  // weights of lm_head
+    int embedding_bits = 16;
+    int64_t head_group_size = 0;   // of both: columns that share a scale; 0: as other weights
+    bool tied_rotation = false;    // where a model ties both, they stay one matrix under R1
     int64_t tp_max = 1;            // ranks at most with equal results: blocks of o_proj, down_proj
     std::optional<DType> storage;  // of float tensors that change; empty: keep
     SmoothingSpec smoothing;
@@ -109,7 +112,8 @@ struct Recipe {
     CalibrationSpec calibration;
 
     bool quantizes_weights() const {
-        return weights.bits < 16 || (down_bits != 0 && down_bits < 16) || head_bits < 16;
+        return weights.bits < 16 || (down_bits != 0 && down_bits < 16) || head_bits < 16 ||
+               embedding_bits < 16;
     }
     bool operator==(const Recipe&) const = default;
 };

@@ -48,6 +48,12 @@ TEST(CheckRecipe, NamesTheSettingThatIsOutOfRange) {
     bad.head_bits = 0;
     expect_refused(bad, ErrorCode::Usage, "`head_bits` is 0");
     bad = good;
+    bad.embedding_bits = 9;
+    expect_refused(bad, ErrorCode::Usage, "`embedding_bits` is 9");
+    bad = good;
+    bad.head_group_size = 6;
+    expect_refused(bad, ErrorCode::Usage, "`head_group_size` is 6");
+    bad = good;
     bad.weights.method = "../magic";
     expect_refused(bad, ErrorCode::Usage, "`weights.method` is ../magic");
     bad = good;

@@ -43,21 +43,6 @@ constexpr Spelling<CalibrationActivations> kCalibrationActivations[] = {
 constexpr Spelling<OutlierMeasure> kMeasures[] = {{OutlierMeasure::Maximum, "maximum"},
                                                   {OutlierMeasure::Energy, "energy"}};
 
-// Bits and a switch that files have room for, and this version has one value of.
-constexpr SettingField always_16_bits() {
-    SettingField field = width<&Recipe::head_bits>();
-    field.get = [](const Recipe&) -> SettingValue { return int64_t{16}; };
-    field.set = [](Recipe&, const SettingValue&) {};
-    return field;
-}
-
-constexpr SettingField always_off() {
-    SettingField field = on<&Recipe::rotation, &RotationSpec::ffn>();
-    field.get = [](const Recipe&) -> SettingValue { return false; };
-    field.set = [](Recipe&, const SettingValue&) {};
-    return field;
-}
-
 constexpr SettingField method() {
     return {get<&Recipe::weights, &WeightFormat::method>,
             set<&Recipe::weights, &WeightFormat::method>,
@@ -169,8 +154,11 @@ constexpr RecipeSetting kSettings[] = {
     {"v.exempt_positions", whole<0, kMaxSize, &Recipe::v, &kernels::KvFormat::exempt_positions>()},
     {"v.range_includes_zero", on<&Recipe::v, &kernels::KvFormat::range_includes_zero>()},
 
-    {"embedding_bits", always_16_bits()},
-    {"tied_rotation", always_off()},
+    {"embedding_bits", width<&Recipe::embedding_bits>(),
+     word("embedding-bits", "N", "bits of the embedding's rows [16]")},
+    {"tied_rotation", on<&Recipe::tied_rotation>(),
+     switch_word("keep-tied", "untie",
+                 "head and embedding stay one matrix where the model ties them, or become two")},
     {"tp_max", whole<1, kMaxSize, &Recipe::tp_max>()},
     at_run_time({"k_bias", one_of<kKeyBiasUses, &Recipe::k_bias>(),
                  word("k-bias", "HOW",
@@ -180,6 +168,9 @@ constexpr RecipeSetting kSettings[] = {
      word("down-bits", "N", "bits of down_proj's weights and input, if others")},
     {"head_bits", width<&Recipe::head_bits>(),
      word("head-bits", "N", "bits of lm_head's weights [16]")},
+    {"head_group_size", group<&Recipe::head_group_size>(),
+     word("head-group-size", "N",
+          "columns of lm_head and of the embedding that share a scale; 0: as other weights [0]")},
     {"storage", one_of<kStorages, &Recipe::storage>(),
      word("dtype", "TYPE", "of rotated tensors not quantized: keep, f32, f16, bf16 [keep]")},
     {"calibration.nsamples",

@@ -117,7 +117,7 @@ Rotation make_rotation(const RotationSpec& spec, const ModelConfig& config) {
     const int64_t order = rotation.residual_order;
     if (spec.residual == ResidualRotation::Hadamard) {
         rotation.signs = linalg::random_signs(config.hidden, spec.seed);
-        rotation.residual = linalg::make_mixer(order);
+        rotation.residual = model::residual_mixer(spec, config);
     } else if (spec.residual == ResidualRotation::Random) {
         const std::vector<double> q = linalg::random_orthogonal(order, spec.seed);
         rotation.residual_dense.resize(q.size());

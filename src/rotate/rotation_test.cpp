@@ -161,8 +161,7 @@ double largest_difference(const std::vector<double>& a, const std::vector<double
 // |W' (T_in x) - T_out (W diag(gain) x + b)| with b' = T_out b, for one role on random data.
 double invariance_error(const model::RoleRule& rule, const Rotation& rotation,
                         const ModelConfig& config) {
-    const bool head = rule.role == model::LinearRole::LmHead;
-    const int64_t out = head ? config.vocab : model::out_features(rule.role, config);
+    const int64_t out = model::out_features(rule.role, config);
     const int64_t in = model::in_features(rule.role, config);
     const std::vector<double> w = random_values(out * in, 1);
     const std::vector<double> x = random_values(in, 2);

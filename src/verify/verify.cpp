@@ -242,6 +242,7 @@ class Verifier {
         std::optional<folder::SourceModel> source;
         if (!try_to([&] { source = folder::SourceModel::open(folder_); })) return;
         for (const model::LinearId& id : linears_of(config_->model)) check_linear(*source, id);
+        check_linear(*source, {model::LinearRole::Embedding});
         check_linear(*source, {model::LinearRole::LmHead});
     }
 

@@ -141,6 +141,37 @@ TEST_F(Quantize, FlagsOverrideTheRecipeInAnyOrder) {
     EXPECT_EQ(inspect().at("recipe").dump(), recipe.dump());
 }
 
+// A tied model from quantizing to perplexity, as one small file.
+TEST_F(Quantize, ATiedModelStaysOneSmallMatrixInEveryCommand) {
+    const std::string tied = dir_ / "tied", text = dir_ / "text.txt";
+    write_tiny_model(tied, {.hidden = 48, .tied = true});
+    write_bytes(text, std::string(400, 'a') + " b c d");
+    const auto folder_with = [&](const Words& flags) {
+        Words words = {"quantize", tied, out_, "--overwrite", "--recipe", "quarot-rtn"};
+        words.insert(words.end(), flags.begin(), flags.end());
+        expect_success(run_program(words));
+        return inspect();
+    };
+    const io::Json apart = folder_with({"--head-bits", "8"});
+    const io::Json one = folder_with({"--head-bits", "8", "--embedding-bits", "8", "--keep-tied"});
+    EXPECT_FALSE(apart.at("tied").as_bool());
+    EXPECT_TRUE(one.at("tied").as_bool());
+    // The embedding as F32 in the one, and scales in the other.
+    const int64_t saved = apart.at("disk_bytes").as_int() - one.at("disk_bytes").as_int();
+    EXPECT_EQ(saved, 272 * 48 * 4);
+    const Outcome text_of = run_program({"inspect", out_});
+    EXPECT_NE(text_of.out.find("one matrix of 8 bits, R1 applied as rows are read"),
+              std::string::npos)
+        << text_of.out;
+    expect_success(run_program({"verify", out_}));
+    expect_success(run_program({"generate", "-m", out_, "-p", "a", "-n", "4"}));
+    const Outcome score =
+        run_program({"perplexity", out_, "--text", text, "--seqlen", "64", "--json"});
+    expect_success(score);
+    EXPECT_GT(score.json().at("perplexity").as_double(), 1.0);
+    expect_success(run_program({"bench", "-m", out_, "-p", "8", "-n", "2"}));
+}
+
 TEST_F(Quantize, ARecipeKeepsItsNameUnlessItsMethodChanges) {
     const auto name = [&](const Words& flags) {
         return run(flags).at("recipe").at("recipe").as_string();

@@ -27,7 +27,12 @@ class SameBits : public testing::TestWithParam<std::tuple<Source, std::string>> 
         }
         QUAROT_NEED(in, "tiny-novels");
         folder_ = dir_ / "quantized";
-        quantize::quantize_model(in, folder_, {.recipe = named_recipe("quarot-rtn")});
+        Recipe recipe = named_recipe("quarot-rtn");
+        if (source.shape.tied) {
+            recipe.tied_rotation = true;
+            recipe.head_bits = recipe.embedding_bits = 8;
+        }
+        quantize::quantize_model(in, folder_, {.recipe = recipe});
     }
 
     LoadedModel load(int64_t n_sequences = 1, int n_threads = 2) const {
@@ -58,6 +63,13 @@ TinyModelOptions awkward_shape() {
             .vocab = 300,
             .attention_bias = true,
             .mlp_bias = true};
+}
+
+// Embedding and head are one matrix of codes.
+TinyModelOptions tied_shape() {
+    TinyModelOptions options = awkward_shape();
+    options.tied = true;
+    return options;
 }
 
 }  // namespace
@@ -128,7 +140,8 @@ TEST_P(SameBits, DecodeStepsMixedWithAPrefill) {
 INSTANTIATE_TEST_SUITE_P(
     Models, SameBits,
     testing::Combine(testing::Values(Source{"tiny_novels", {}}, Source{"small", {}},
-                                     Source{"awkward", awkward_shape()}),
+                                     Source{"awkward", awkward_shape()},
+                                     Source{"tied", tied_shape()}),
                      testing::ValuesIn(fast_devices())),
     [](const auto& test) { return std::get<0>(test.param).name + "_" + std::get<1>(test.param); });
 

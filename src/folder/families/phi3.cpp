@@ -37,6 +37,7 @@ TensorSlice linear(const model::LinearId& id, const model::ModelConfig& config) 
         case LinearRole::O:
         case LinearRole::Down:
         case LinearRole::LmHead:
+        case LinearRole::Embedding:
             break;
     }
     return whole_tensor(id, config);

@@ -80,14 +80,6 @@ std::vector<std::pair<int32_t, int64_t>> tokens_by_id(const TokenWindows& window
     return tokens;
 }
 
-// Rounds as the file's dtype does.
-void round_to(DType dtype, std::span<float> values) {
-    if (dtype == DType::F32) return;
-    std::vector<std::byte> stored(values.size() * static_cast<size_t>(size_of(dtype)));
-    narrow(dtype, values, stored.data());
-    widen(dtype, stored.data(), values);
-}
-
 }  // namespace
 
 Calibration::Calibration(const model::ModelConfig& config, const Recipe& recipe,
@@ -114,7 +106,8 @@ Calibration::Calibration(const model::ModelConfig& config, const Recipe& recipe,
     floats_ = place_rows(floats_memory_, seqlen, widest, traits.work, backend);
 }
 
-void Calibration::embed(const RotatedWeight& embedding, DType stored) {
+void Calibration::embed(const RotatedWeight& embedding,
+                        const std::function<void(std::span<float> rows)>& as_stored) {
     const auto tokens = tokens_by_id(windows_);
     const int64_t cols = embedding.cols();
     auto next = tokens.begin();
@@ -124,13 +117,17 @@ void Calibration::embed(const RotatedWeight& embedding, DType stored) {
         if (next->first >= end) continue;
         throw_if_interrupted();
         std::vector<float> rows = embedding.block(block);
-        round_to(stored, rows);
+        as_stored(rows);
         for (; next != tokens.end() && next->first < end; ++next) {
             const float* row = rows.data() + (next->first - first) * cols;
             backend_.upload(residual_.f32(next->second), row, cols * size_of(DType::F32));
         }
     }
     QUAROT_CHECK(next == tokens.end(), "token {} has no row", next->first);
+    if (!weights_.enter_residual) return;
+    for_windows([&](int64_t index) {
+        backend_.transform(*weights_.enter_residual, window(residual_, index));
+    });
 }
 
 void Calibration::set_norm(model::NormRole role, const std::vector<float>& gain) {

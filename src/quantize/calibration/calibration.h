@@ -30,8 +30,10 @@ class Calibration {
     Calibration(const model::ModelConfig& config, const Recipe& recipe, const std::string& name,
                 TokenWindows windows, kernels::Backend& backend);
 
-    // Fills the residual stream from the embedding as the finished model stores it.
-    void embed(const RotatedWeight& embedding, DType stored);
+    // Fills the residual stream from rows of the embedding. as_stored: makes them what the finished
+    // model reads.
+    void embed(const RotatedWeight& embedding,
+               const std::function<void(std::span<float> rows)>& as_stored);
 
     void set_norm(model::NormRole role, const std::vector<float>& gain);
     void set_linear(model::LinearRole role, kernels::LinearWeights weights);

@@ -79,8 +79,10 @@ TEST_F(CalibrationTest, FourHessiansOfEachLayerAreThoseOfTheNetwork) {
     ThreadPool pool(1);
     const auto backend = kernels::make_backend("cpu", {.n_threads = 2});
     Calibration calibration(source.config(), recipe, "tiny", windows, *backend);
-    calibration.embed(RotatedWeight(embedding_source(source), rotation, source.config(), pool),
-                      DType::F32);
+    calibration.embed(
+        RotatedWeight(linear_source(source, {LinearRole::Embedding}, recipe, rotation), rotation,
+                      source.config(), pool),
+        [](std::span<float>) {});
     for (int64_t layer = 0; layer < 2; ++layer) {
         for (const model::NormRole role : norms_of(source.config(), layer)) {
             calibration.set_norm(role, source.norm_gain(role, layer));

@@ -46,8 +46,10 @@ class Finder {
           backend_(backend),
           calibration_(source.config(), unquantized(recipe), source.folder(), windows, backend) {
         const rotate::Rotation none;
-        calibration_.embed(RotatedWeight(embedding_source(source), none, source.config(), pool),
-                           source.embedding_dtype());
+        calibration_.embed(
+            RotatedWeight(linear_source(source, {LinearRole::Embedding}, recipe, none), none,
+                          source.config(), pool),
+            [](std::span<float>) {});
     }
 
     Smoothing find() {

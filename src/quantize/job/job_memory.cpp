@@ -38,7 +38,7 @@ int64_t stored_bytes(LinearRole role, const JobShape& shape) {
     const int64_t n = elements(role, shape.config);
     const int bits = weight_bits(shape.recipe, role);
     if (bits == 16) return 4 * n;
-    const int64_t group = shape.recipe.weights.group_size;
+    const int64_t group = weight_format(shape.recipe, role).group_size;
     const int64_t n_scales = group == 0 ? out_features(role, shape.config) : n / group;
     return n * bits / 8 + 8 * n_scales;
 }
@@ -136,9 +136,11 @@ int64_t writing_bytes(const JobShape& shape) {
     const int64_t block = block_elements(config.vocab, config.hidden);
     const int64_t n_blocks = std::min(kBlocksOfAWeight * shape.n_threads,
                                       std::max(int64_t{1}, config.vocab * config.hidden / block));
-    const bool codes = weight_bits(shape.recipe, LinearRole::LmHead) < 16;
-    const int64_t head = codes ? 2 * stored_bytes(LinearRole::LmHead, shape) : 0;
-    int64_t bytes = head + shape.n_threads * 16 * block + n_blocks * 4 * block;
+    int64_t codes = 0;  // of one after the other
+    for (const LinearRole role : {LinearRole::Embedding, LinearRole::LmHead}) {
+        if (weight_bits(shape.recipe, role) < 16) codes = 2 * stored_bytes(role, shape);
+    }
+    int64_t bytes = codes + shape.n_threads * 16 * block + n_blocks * 4 * block;
     for (int64_t layer = 0; layer < config.n_layers; ++layer) {
         bytes = std::max(bytes, writing_bytes(layer, shape));
     }

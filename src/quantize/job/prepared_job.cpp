@@ -55,7 +55,8 @@ std::string parent_of(const std::string& path) {
 
 bool is_outside_layers(const std::string& name) {
     const std::string head = folder::linear_name({LinearRole::LmHead});
-    return name.starts_with(folder::kEmbeddingName) || name.starts_with(head) ||
+    const std::string embedding = folder::linear_name({LinearRole::Embedding});
+    return name.starts_with(embedding) || name.starts_with(head) ||
            name == folder::norm_name(model::NormRole::Final, 0);
 }
 
