@@ -94,7 +94,7 @@ void quantize_layers(const QuantizeContext& context, const PreparedJob& job, Wor
     }
 }
 
-// In the order of the network, with the embedding where it is quantized.
+// In the order of the network, behind its layers the embedding, where it is quantized, and lm_head.
 std::vector<QuantizedLayerReport> ordered(std::vector<QuantizedLayerReport> reports,
                                           const folder::SourceModel& source, const Recipe& recipe) {
     std::map<std::string, QuantizedLayerReport> by_name;
@@ -104,8 +104,8 @@ std::vector<QuantizedLayerReport> ordered(std::vector<QuantizedLayerReport> repo
         const auto found = by_name.find(folder::linear_name(id));
         if (found != by_name.end()) result.push_back(std::move(found->second));
     };
-    if (weight_bits(recipe, LinearRole::Embedding) < 16) take({LinearRole::Embedding});
     for (const LinearId& id : linears_of(source.config())) take(id);
+    if (weight_bits(recipe, LinearRole::Embedding) < 16) take({LinearRole::Embedding});
     take({LinearRole::LmHead});
     return result;
 }

@@ -64,8 +64,8 @@ TEST_F(TiedFolder, OneMatrixOfCodesServesBothReaders) {
         QuantizeOptions options = with_recipe(outer_recipe(bits, group_size), 2);
         options.overwrite = true;
         const QuantizeReport report = quantize_model(in, out, options);
-        EXPECT_EQ(report.layers.front().name, "model.embed_tokens");
-        EXPECT_EQ(report.layers.front().bits, bits);
+        EXPECT_EQ(report.layers.back().name, "model.embed_tokens");
+        EXPECT_EQ(report.layers.back().bits, bits);
         const SourceModel result = SourceModel::open(out);
         EXPECT_TRUE(result.config().tied_embeddings);
         for (const std::string& name : result.checkpoint().names()) {

@@ -72,6 +72,9 @@ TEST(NamedRecipe, NamesSayTheWidths) {
     EXPECT_EQ(mixed.weights.bits, 4);
     EXPECT_EQ(mixed.activations.bits, 8);
     EXPECT_EQ(mixed.k.bits, 4);
+    EXPECT_EQ(mixed.head_bits, 8);
+    EXPECT_EQ(mixed.embedding_bits, 8);
+    EXPECT_TRUE(mixed.tied_rotation);
     const Recipe six = named_recipe("w6a6kv6");
     EXPECT_EQ(six.weights.bits, 6);
     EXPECT_EQ(six.activations.bits, 6);
@@ -81,6 +84,16 @@ TEST(NamedRecipe, NamesSayTheWidths) {
     EXPECT_EQ(eight.activations.bits, 8);
     EXPECT_EQ(eight.k.bits, 8);
     EXPECT_TRUE(rotates(eight.rotation));
+}
+
+TEST(NamedRecipe, OnlyTheRecommendedOneQuantizesHeadAndEmbedding) {
+    for (const std::string& name : known_recipes()) {
+        const Recipe recipe = named_recipe(name);
+        const bool is_small = name == "w4a8kv4";
+        EXPECT_EQ(recipe.head_bits, is_small ? 8 : 16) << name;
+        EXPECT_EQ(recipe.embedding_bits, is_small ? 8 : 16) << name;
+        EXPECT_EQ(recipe.tied_rotation, is_small) << name;
+    }
 }
 
 TEST(NamedRecipe, RtnIsTheSameWithoutRotation) {

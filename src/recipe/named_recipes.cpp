@@ -74,6 +74,13 @@ Recipe with_clips(Recipe recipe, float activation_clip, float kv_clip) {
     return recipe;
 }
 
+// Embedding and head of 8 bits; one matrix where the model has one.
+Recipe with_small_ends(Recipe recipe) {
+    recipe.head_bits = recipe.embedding_bits = 8;
+    recipe.tied_rotation = true;
+    return recipe;
+}
+
 Recipe random_rotation() {
     Recipe recipe = quarot(4, 4, 4);
     recipe.rotation.residual = ResidualRotation::Random;
@@ -131,7 +138,7 @@ void add_main(Recipes& list) {
                  {"quarot-256g", grouped(256)},
                  {"quarot-128g", grouped(128)},
                  {"quarot-64g", grouped(64)},
-                 {kRoundsWithoutText, with_clips(quarot(4, 8, 4), 1.0f, kKvClip)},
+                 {kRoundsWithoutText, with_small_ends(with_clips(quarot(4, 8, 4), 1.0f, kKvClip))},
                  {"w6a6kv6", with_clips(with_rtn(quarot(6, 6, 6)), kSixBitClip, kKvClip)},
                  {"w8a8kv8", with_clips(with_rtn(quarot(8, 8, 8)), 1.0f, 1.0f)},
                  {"rtn", unrotated(with_rtn(quarot(4, 4, 4)))},
