@@ -34,6 +34,7 @@ StepArrays arrays_at(int32_t* base, const StepSize& size, int64_t& used) {
             .targets = next(size.logit_rows),
             .bad_sites = next(size.tokens),
             .bad_logits = next(size.tokens),
+            .top_ids = next(size.logit_rows),
             .pages = next(size.sequences * size.pages)};
 }
 
@@ -97,7 +98,6 @@ void StepMemory::take_activations(const Weights& weights) {
     }
     scores = static_cast<double*>(take(size_.logit_rows * int64_t{sizeof(double)}));
     top_values = static_cast<float*>(take(size_.logit_rows * int64_t{sizeof(float)}));
-    top_ids = static_cast<int32_t*>(take(size_.logit_rows * int64_t{sizeof(int32_t)}));
 }
 
 void StepMemory::take_columns_kept_apart(const Weights& weights) {
@@ -184,8 +184,13 @@ StepNotes StepMemory::wait() {
     const int64_t n = host_.pages - host_.bad_sites;
     backend_.download(host_.bad_sites, device.bad_sites, n * int64_t{sizeof(kernels::Site)});
     backend_.synchronize();
+    return notes();
+}
+
+StepNotes StepMemory::notes() const {
     return {{host_.bad_sites, static_cast<size_t>(counts_.tokens)},
-            {host_.bad_logits, static_cast<size_t>(counts_.logit_rows)}};
+            {host_.bad_logits, static_cast<size_t>(counts_.logit_rows)},
+            {host_.top_ids, static_cast<size_t>(size_.logit_rows)}};
 }
 
 void* StepMemory::take(int64_t bytes) {

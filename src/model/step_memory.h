@@ -41,13 +41,16 @@ struct StepArrays {
     // Reset by the host, written by the step: notes of tokens and of logit rows.
     kernels::Site* bad_sites;
     kernels::Site* bad_logits;
+    int32_t* top_ids;  // the likeliest tokens of the logits in memory, where they are wanted
     // The only array whose used part is copied alone.
     int32_t* pages;
 };
 
-// What operations noted: for each token and each logit row the lowest site with a NaN or Inf.
+// What operations noted: for each token and each logit row the lowest site with a NaN or Inf; and
+// what they wrote to StepArrays::top_ids, [StepSize::logit_rows].
 struct StepNotes {
     std::span<const kernels::Site> tokens, logits;
+    std::span<const int32_t> top_ids;
 };
 
 // One step at a time; used by one thread. Room r of `tokens` rows is used by a step of n tokens as
@@ -70,8 +73,9 @@ class StepMemory {
     kernels::Operand operand(const kernels::Rows& values, const kernels::ActivationFormat& format,
                              void* room) const;
 
-    // Waits for all that was enqueued; valid until the next upload.
+    // Waits for all that was enqueued. Notes change with the next wait or upload.
     StepNotes wait();
+    StepNotes notes() const;  // as the last wait found them
 
     kernels::Rows residual, partial, normed;       // [tokens, hidden]
     kernels::Rows query, attended;                 // [tokens, q_dim]
@@ -85,7 +89,6 @@ class StepMemory {
     // [logit_rows]: what looks at the logits in memory write.
     double* scores = nullptr;  // log-probabilities or divergences
     float* top_values = nullptr;
-    int32_t* top_ids = nullptr;
     StepArrays device{};
 
     // Room for the quantized inputs of linears: of all columns or the main ones, and of outliers.

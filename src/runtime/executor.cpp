@@ -22,13 +22,6 @@ int64_t power_of_two_from(int64_t n, int64_t most) {
     return std::min(most, static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(n))));
 }
 
-template <typename T>
-std::vector<T> downloaded(kernels::Backend& backend, const T* from, int64_t n) {
-    std::vector<T> values(static_cast<size_t>(n));
-    backend.download(values.data(), from, n * int64_t{sizeof(T)});
-    return values;
-}
-
 }  // namespace
 
 Executor::Executor(const model::Weights& weights, kernels::Backend& backend,
@@ -42,27 +35,28 @@ Executor::Executor(const model::Weights& weights, kernels::Backend& backend,
 }
 
 std::vector<Site> Executor::run(const StepPlan& plan) {
-    best_.clear();
     make_batch(plan);
     const model::StepCounts counts = counts_of(batch_);
     all_logits_resident_ = counts.logit_rows <= size().logit_rows;
-    const bool with_logits = all_logits_resident_ && counts.logit_rows > 0;
+    const LogitWork work = logit_work(plan);
     if (backend_.traits().records && counts.tokens <= kRecordedTokens) {
         const model::StepCounts bucket = padded(counts);
         const kernels::BatchView view = memory_.upload(batch_, bucket);
-        auto& recording =
-            recordings_[{bucket.tokens, bucket.sequences, bucket.logit_rows, with_logits ? 1 : 0}];
+        auto& recording = recordings_[{bucket.tokens, bucket.sequences, bucket.logit_rows,
+                                       static_cast<int64_t>(work)}];
         if (recording == nullptr) {
-            recording = backend_.record([this, view, with_logits] { enqueue(view, with_logits); });
+            recording = backend_.record([this, view, work] { enqueue(view, work); });
         }
         recording->replay();
     } else {
-        enqueue(memory_.upload(batch_), with_logits);
+        enqueue(memory_.upload(batch_), work);
     }
     std::vector<Site> sites(plan.work.size(), kernels::kNoSite);
     for (const auto& failure : finish_step(batch_, memory_)) {
         sites[static_cast<size_t>(failure.sequence)] = failure.site;
     }
+    best_ = {};
+    if (work == LogitWork::LogitsAndBest) best_ = memory_.notes().top_ids;
     return sites;
 }
 
@@ -94,11 +88,24 @@ model::StepCounts Executor::padded(const model::StepCounts& counts) const {
             .logit_rows = rows == 0 ? 0 : power_of_two_from(rows, size().logit_rows)};
 }
 
-void Executor::enqueue(const kernels::BatchView& view, bool with_logits) {
+Executor::LogitWork Executor::logit_work(const StepPlan& plan) const {
+    if (!all_logits_resident_ || batch_.logit_rows.empty()) return LogitWork::None;
+    const bool all_rows = std::ranges::any_of(
+        plan.work, [](const Work& work) { return work.logits == LogitsWanted::All; });
+    return all_rows ? LogitWork::Logits : LogitWork::LogitsAndBest;
+}
+
+void Executor::enqueue(const kernels::BatchView& view, LogitWork work) {
     model::enqueue_step(weights_, view, memory_, *kv_, backend_, *comm_);
-    if (with_logits) {
+    if (work == LogitWork::None) return;
+    const Rows logits =
         model::enqueue_logits(weights_, memory_, 0, view.n_logit_rows, backend_, *comm_);
-    }
+    if (work == LogitWork::LogitsAndBest) enqueue_best(logits);
+}
+
+void Executor::enqueue_best(const Rows& logits) {
+    backend_.top_k(
+        {.logits = logits, .k = 1, .values = memory_.top_values, .ids = memory_.device.top_ids});
 }
 
 Rows Executor::resident(int64_t first, int64_t n) {
@@ -108,12 +115,10 @@ Rows Executor::resident(int64_t first, int64_t n) {
                                  *comm_);
 }
 
-void Executor::wait_for_logits(int64_t first, int64_t n) {
-    const std::span<const Site> notes =
-        memory_.wait().logits.subspan(static_cast<size_t>(first), static_cast<size_t>(n));
-    if (std::all_of(notes.begin(), notes.end(), [](Site s) { return s == kernels::kNoSite; })) {
-        return;
-    }
+model::StepNotes Executor::wait_for_logits(int64_t first, int64_t n) {
+    const model::StepNotes notes = memory_.wait();
+    const auto sites = notes.logits.subspan(static_cast<size_t>(first), static_cast<size_t>(n));
+    if (std::ranges::all_of(sites, [](Site s) { return s == kernels::kNoSite; })) return notes;
     fail(ErrorCode::Numeric, "{}: NaN or Inf {}", weights_.name,
          model::describe(model::kLogitSite));
 }
@@ -133,15 +138,16 @@ void Executor::logits(int64_t first, int64_t n, std::span<float> out) {
 }
 
 int32_t Executor::best(int64_t row) {
-    if (!best_.empty()) return best_.at(static_cast<size_t>(row));
-    const int64_t first = all_logits_resident_ ? 0 : row;
-    const Rows rows = resident(first, all_logits_resident_ ? first_row_.back() : 1);
-    backend_.top_k({.logits = rows, .k = 1, .values = memory_.top_values, .ids = memory_.top_ids});
-    auto ids = downloaded(backend_, memory_.top_ids, rows.rows);
-    wait_for_logits(first, rows.rows);
-    if (!all_logits_resident_) return ids.front();
-    best_ = std::move(ids);
-    return best_.at(static_cast<size_t>(row));
+    QUAROT_CHECK(row >= 0 && row < first_row_.back(), "{}", row);
+    if (best_.empty()) {
+        const int64_t first = all_logits_resident_ ? 0 : row;
+        const Rows rows = resident(first, all_logits_resident_ ? first_row_.back() : 1);
+        enqueue_best(rows);
+        const model::StepNotes notes = wait_for_logits(first, rows.rows);
+        if (!all_logits_resident_) return notes.top_ids.front();
+        best_ = notes.top_ids;
+    }
+    return best_[static_cast<size_t>(row)];
 }
 
 void Executor::log_probabilities(int64_t first, std::span<const int32_t> targets,
@@ -163,23 +169,18 @@ void Executor::log_probabilities(int64_t first, std::span<const int32_t> targets
 void Executor::divergence(Executor& base, int64_t first, std::span<Divergence> out) {
     const int64_t n = std::ssize(out);
     QUAROT_CHECK(&backend_ == &base.backend_);
+    best_ = base.best_ = {};
     for (int64_t done = 0; done < n;) {
         const int64_t wanted = std::min({n - done, size().logit_rows, base.size().logit_rows});
         const Rows rows = resident(first + done, wanted);
         const Rows base_rows = base.resident(first + done, wanted);
         backend_.divergence({.base = base_rows, .model = rows, .out = memory_.scores});
-        for (Executor* executor : {this, &base}) {
-            const model::StepMemory& memory = executor->memory_;
-            backend_.top_k({.logits = executor == this ? rows : base_rows,
-                            .k = 1,
-                            .values = memory.top_values,
-                            .ids = memory.top_ids});
-        }
-        const auto kl = downloaded(backend_, memory_.scores, wanted);
-        const auto ids = downloaded(backend_, memory_.top_ids, wanted);
-        const auto base_ids = downloaded(backend_, base.memory_.top_ids, wanted);
-        wait_for_logits(first + done, wanted);
-        base.wait_for_logits(first + done, wanted);
+        enqueue_best(rows);
+        base.enqueue_best(base_rows);
+        std::vector<double> kl(static_cast<size_t>(wanted));
+        backend_.download(kl.data(), memory_.scores, wanted * int64_t{sizeof(double)});
+        const auto ids = wait_for_logits(first + done, wanted).top_ids;
+        const auto base_ids = base.wait_for_logits(first + done, wanted).top_ids;
         for (int64_t i = 0; i < wanted; ++i) {
             const auto row = static_cast<size_t>(i);
             out[static_cast<size_t>(done) + row] = {kl[row], ids[row] == base_ids[row]};

@@ -34,8 +34,9 @@ class Executor {
     // Of the wanted rows [first, first + n) of the last plan. Error{Numeric} for a NaN or Inf among
     // their logits. out: [n, vocab].
     void logits(int64_t first, int64_t n, std::span<float> out);
-    // The likeliest token of a wanted row, the lowest id among equals; for all rows of a step at
-    // the first call, where their logits fit memory together.
+    // The likeliest token of a wanted row, the lowest id among equals. A step of which only last
+    // rows are wanted brings those of all rows; else the first call finds them, where their logits
+    // fit memory together.
     int32_t best(int64_t row);
     // Of the rows from `first` on, one a target: log P(target), fp64.
     void log_probabilities(int64_t first, std::span<const int32_t> targets, std::span<double> out);
@@ -53,15 +54,19 @@ class Executor {
     int64_t cache_bytes() const { return kv_->bytes(); }
 
   private:
-    using Bucket = std::array<int64_t, 4>;  // counts, and whether logits are part of the step
+    // What of the logits is part of a step.
+    enum class LogitWork { None, Logits, LogitsAndBest };
+    using Bucket = std::array<int64_t, 4>;  // counts and LogitWork
 
     void make_batch(const StepPlan& plan);
     model::StepCounts padded(const model::StepCounts& counts) const;
-    void enqueue(const kernels::BatchView& view, bool with_logits);
+    LogitWork logit_work(const StepPlan& plan) const;
+    void enqueue(const kernels::BatchView& view, LogitWork work);
+    void enqueue_best(const kernels::Rows& logits);
     // Logits of some of the wanted rows in memory, at most size().logit_rows from `first` on, and
     // how many they are; enqueued if they are not there yet.
     kernels::Rows resident(int64_t first, int64_t n);
-    void wait_for_logits(int64_t first, int64_t n);
+    model::StepNotes wait_for_logits(int64_t first, int64_t n);
 
     const model::Weights& weights_;
     kernels::Backend& backend_;
@@ -72,7 +77,7 @@ class Executor {
     model::Batch batch_;
     std::vector<int64_t> first_row_ = {0};
     bool all_logits_resident_ = false;
-    std::vector<int32_t> best_;  // of all wanted rows, once asked for
+    std::span<const int32_t> best_;  // of all wanted rows, once they are known
 };
 
 }  // namespace quarot::runtime

@@ -81,23 +81,9 @@ __device__ uint64_t greatest_over_warp(uint64_t x) {
 #pragma unroll
     for (int step = 16; step > 0; step /= 2) {
         const uint64_t other = __shfl_xor_sync(kAllLanes, x, step);
-        x = other > x ? other : x;
+        x = max(x, other);
     }
     return x;
-}
-
-// The greatest key of the block's row.
-__device__ uint64_t greatest_key(const float* x, int64_t n, uint64_t* scratch) {
-    uint64_t best = 0;
-    for (int64_t i = threadIdx.x; i < n; i += kThreads) {
-        const uint64_t key = rank_key(x[i], i);
-        best = key > best ? key : best;
-    }
-    best = greatest_over_warp(best);
-    __syncthreads();
-    if (threadIdx.x % 32 == 0) scratch[threadIdx.x / 32] = best;
-    __syncthreads();
-    return greatest_over_warp(threadIdx.x % 32 < kThreads / 32 ? scratch[threadIdx.x % 32] : 0);
 }
 
 // Counts the keys whose bits above `shift + 8` equal those of `prefix`, by the next 8 bits.
@@ -136,6 +122,38 @@ __device__ void store_rank(const TopArgs& a, int64_t at, uint64_t key) {
     if (a.values != nullptr) a.values[blockIdx.x * a.k + at] = row_of(a.logits)[id];
 }
 
+// A decode step ends with this kernel, one CTA a sequence: the loads of a thread go together.
+constexpr int kBestThreads = 1024;
+
+__global__ void __launch_bounds__(kBestThreads) best_rows(const __grid_constant__ TopArgs a) {
+    constexpr int kAhead = 8;
+    __shared__ uint64_t of_warp[kBestThreads / 32];
+    let_successor_start();
+    wait_for_predecessor();
+    const float* x = row_of(a.logits);
+    const int64_t n = a.logits.cols;
+    uint64_t best = 0;
+    for (int64_t first = threadIdx.x; first < n; first += kAhead * kBestThreads) {
+        float logits[kAhead];
+#pragma unroll
+        for (int i = 0; i < kAhead; ++i) {
+            const int64_t id = first + i * kBestThreads;
+            if (id < n) logits[i] = x[id];
+        }
+#pragma unroll
+        for (int i = 0; i < kAhead; ++i) {
+            const int64_t id = first + i * kBestThreads;
+            if (id < n) best = max(best, rank_key(logits[i], id));
+        }
+    }
+    best = greatest_over_warp(best);
+    if (threadIdx.x % 32 == 0) of_warp[threadIdx.x / 32] = best;
+    __syncthreads();
+    if (threadIdx.x >= 32) return;
+    best = greatest_over_warp(of_warp[threadIdx.x]);
+    if (threadIdx.x == 0) store_rank(a, 0, best);
+}
+
 // Selects the keys that reach the k-th, then places each by counting those above it.
 __global__ void __launch_bounds__(kThreads) top_rows(const __grid_constant__ TopArgs a) {
     __shared__ uint64_t scratch[kMostTop];
@@ -144,11 +162,6 @@ __global__ void __launch_bounds__(kThreads) top_rows(const __grid_constant__ Top
     wait_for_predecessor();
     const float* x = row_of(a.logits);
     const int64_t n = a.logits.cols;
-    if (a.k == 1) {
-        const uint64_t best = greatest_key(x, n, scratch);
-        if (threadIdx.x == 0) store_rank(a, 0, best);
-        return;
-    }
     const uint64_t least = kth_key(x, n, a.k, counts);
     if (threadIdx.x == 0) n_selected = 0;
     __syncthreads();
@@ -168,8 +181,8 @@ void check_logits(const RowsView& rows) {
     require(rows.dtype == DType::F32 && rows.cols >= 1 && rows.cols <= INT32_MAX, "logits: rows");
 }
 
-LaunchShape shape_of(const RowsView& rows) {
-    return {.grid = static_cast<unsigned>(rows.rows), .block = kThreads};
+LaunchShape shape_of(const RowsView& rows, unsigned threads = kThreads) {
+    return {.grid = static_cast<unsigned>(rows.rows), .block = threads};
 }
 
 }  // namespace
@@ -185,7 +198,11 @@ void top_logits(const TopArgs& args, Stream stream) {
     check_logits(args.logits);
     require(args.k >= 1 && args.k <= kMostTop && args.k <= args.logits.cols, "top_logits: k");
     if (args.logits.rows == 0) return;
-    launch("top_rows", top_rows, shape_of(args.logits), stream, args);
+    if (args.k == 1) {
+        launch("best_rows", best_rows, shape_of(args.logits, kBestThreads), stream, args);
+    } else {
+        launch("top_rows", top_rows, shape_of(args.logits), stream, args);
+    }
 }
 
 void divergence(const RowsView& base, const RowsView& model, double* out, Stream stream) {
