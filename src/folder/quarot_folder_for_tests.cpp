@@ -66,7 +66,8 @@ TinyModel make_quarot_model(const TinyModelOptions& options, const Recipe& recip
         quantize(made, folder::linear_name(id), bits, recipe.weights.symmetric);
     };
     for (const model::LinearId& id : linears_of(config)) quantize_role(id);
-    quantize_role({model::LinearRole::LmHead});
+    quantize_role({model::LinearRole::Embedding});
+    if (!config.tied_embeddings) quantize_role({model::LinearRole::LmHead});
     made.config.set("quantization_config", folder::to_json(recipe));
     return with_digests(std::move(made));
 }

@@ -106,6 +106,21 @@ TEST_P(Ranks, ABlockedRecipeGivesTheSameBitsOnAnyNumberOfRanks) {
     }
 }
 
+// A rank reads rows of the whole matrix, and multiplies its own.
+TEST_P(Ranks, ATiedMatrixOfCodesGivesTheSameBitsOnAnyNumberOfRanks) {
+    TinyModelOptions options = shape();
+    options.tied = true;
+    Recipe recipe =
+        with_column_blocks(named_recipe("w4a8kv4"), folder::SourceModel::open(in_).config(), 4);
+    const std::string tied = dir_ / "tied";
+    write_model(make_quarot_model(options, recipe), tied);
+    const std::vector<float> expected = logits_on(tied, 1).front();
+    EXPECT_GT(max_abs(expected), 0.1f);
+    for (const int size : {2, 4}) {
+        for (const auto& logits : logits_on(tied, size)) EXPECT_EQ(logits, expected) << size;
+    }
+}
+
 TEST_P(Ranks, FullPrecisionDiffersByRounding) {
     const std::vector<float> expected = logits_on(in_, 1).front();
     for (const int size : {2, 4}) {
