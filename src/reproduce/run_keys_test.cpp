@@ -48,9 +48,13 @@ TEST_F(RunKeys, UncalibratedRecipesShareWeightsWhateverActivationsAndCacheAre) {
     const io::Json run = identity({1, 2, 3});
     const auto key = [&](const Recipe& recipe) { return weights_key(run, recipe, ""); };
     EXPECT_EQ(key(named_recipe("k4v2")), key(named_recipe("a4-clip85")));
-    Recipe rounded = named_recipe("w4a8kv4");
-    rounded.weights.method = "rtn";
-    EXPECT_EQ(key(named_recipe("quarot-rtn")), key(rounded));
+    Recipe wider = named_recipe("quarot-rtn");
+    wider.activations.bits = 8;
+    wider.activations.clip = 1.0f;
+    EXPECT_EQ(key(named_recipe("quarot-rtn")), key(wider));
+    Recipe small = named_recipe("w4a8kv4");
+    small.weights.method = "rtn";
+    EXPECT_NE(key(wider), key(small)) << "head and embedding have 8 bits";
     EXPECT_NE(key(named_recipe("quarot-rtn")), key(named_recipe("w8a8kv8")));
     EXPECT_NE(key(named_recipe("quarot-rtn")), key(named_recipe("rtn")));
     Recipe half = named_recipe("quarot-rtn");
