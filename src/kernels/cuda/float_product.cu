@@ -1,4 +1,5 @@
-// Products with a floating-point side, any shape and dtype, on any architecture.
+// Products with a floating-point side, any shape and dtype, on any architecture: those that
+// mixed_product.cu does not take.
 //
 // A CTA makes 64 output rows x 16 tokens. Columns pass through shared memory 32 at a time, widened
 // to fp32; a thread sums four tokens of one output row.
@@ -6,6 +7,7 @@
 #include "kernels/cuda/float_product.h"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/linear_epilogue.cuh"
+#include "kernels/cuda/mixed_product.h"
 #include "kernels/cuda/row_access.cuh"
 
 namespace quarot::kernels::cuda {
@@ -137,11 +139,16 @@ WeightSource source_of(const WeightView& view) {
 }
 
 template <typename In, typename Weight>
-void multiply_sides(const In& in, const Weight& weight, const FloatProduct& product,
-                    Stream stream) {
+void check_sides(const In& in, const Weight& weight, const FloatProduct& product) {
     require(columns_of(in) == columns_of(weight) && product.out.cols == rows_of(weight) &&
                 product.out.rows == rows_of(in),
             "a product's sides and result have one shape");
+}
+
+template <typename In, typename Weight>
+void multiply_sides(const In& in, const Weight& weight, const FloatProduct& product,
+                    Stream stream) {
+    check_sides(in, weight, product);
     const Extent extent{rows_of(in), columns_of(in), rows_of(weight)};
     if (extent.tokens == 0) return;
     launch_product(source_of(in), source_of(weight), extent, product, stream);
@@ -156,7 +163,13 @@ void multiply(const FloatProduct& product, Stream stream) {
     if (in != nullptr && weight != nullptr) {
         multiply_sides(*in, *weight, product, stream);
     } else if (in != nullptr) {
-        multiply_sides(*in, std::get<WeightView>(product.weight), product, stream);
+        const WeightView& quantized = std::get<WeightView>(product.weight);
+        if (takes_mixed(quantized.shape)) {
+            check_sides(*in, quantized, product);
+            if (in->rows > 0) multiply_mixed(*in, quantized, product, stream);
+        } else {
+            multiply_sides(*in, quantized, product, stream);
+        }
     } else {
         multiply_sides(std::get<ActivationView>(product.in), *weight, product, stream);
     }

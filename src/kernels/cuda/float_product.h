@@ -12,8 +12,8 @@
 
 namespace quarot::kernels::cuda {
 
-// out = in W^T + bias (+ out), at most one side quantized: fp32 fused multiply-adds over the
-// columns in order, the scale applied to each product (kernels::LinearArgs), rounded once to the
+// out = in W^T + bias (+ out), at most one side quantized: fp32 fused multiply-adds in an order
+// that follows from the columns, the scale applied as kernels::LinearArgs says, rounded once to the
 // dtype of out. A row's bits depend on that row alone. All pointers are device memory.
 struct FloatProduct {
     std::variant<RowsView, ActivationView> in;
