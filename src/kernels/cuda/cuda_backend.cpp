@@ -35,15 +35,37 @@ namespace {
 
 using namespace cuda;
 
-class CudaEmbedding final : public Embedding {
+class CudaEmbedding : public Embedding {
   public:
-    CudaEmbedding(std::shared_ptr<const Buffer> memory, RowsView table)
+    virtual void read(const int32_t* ids, const RowsView& out, Stream stream) const = 0;
+};
+
+class DenseEmbedding final : public CudaEmbedding {
+  public:
+    DenseEmbedding(std::shared_ptr<const Buffer> memory, RowsView table)
         : memory_(std::move(memory)), table_(table) {}
-    const RowsView& table() const { return table_; }
+    void read(const int32_t* ids, const RowsView& out, Stream stream) const override {
+        embed(table_, ids, out, stream);
+    }
 
   private:
     std::shared_ptr<const Buffer> memory_;
     RowsView table_;
+};
+
+// Reads the codes of a linear: its own, or a tied head's.
+class CodeEmbedding final : public CudaEmbedding {
+  public:
+    explicit CodeEmbedding(const CudaLinear& tied) : matrix_(tied) {}
+    explicit CodeEmbedding(std::unique_ptr<CudaLinear> own)
+        : own_(std::move(own)), matrix_(*own_) {}
+    void read(const int32_t* ids, const RowsView& out, Stream stream) const override {
+        embed(matrix_.codes(), ids, out, stream);
+    }
+
+  private:
+    std::unique_ptr<CudaLinear> own_;
+    const CudaLinear& matrix_;
 };
 
 class CudaTransform final : public Transform {
@@ -133,6 +155,7 @@ class CudaBackend final : public Backend, public ColumnSolverMaker {
                 .work = work_,
                 .cache16 = cache_dtype(),
                 .records = true,
+                .embeds_codes = true,
                 .step_tokens = 2048};
     }
 
@@ -165,11 +188,24 @@ class CudaBackend final : public Backend, public ColumnSolverMaker {
         return linear;
     }
     std::unique_ptr<Embedding> prepare_embedding(HostMatrix matrix) override {
-        const auto table = as_floats(matrix);
-        auto memory = matrices_.upload(table, stream());
-        const RowsView rows = {memory->data(), matrices_.device_dtype(table->dtype()),
-                               table->rows(), table->cols(), table->cols()};
-        return std::make_unique<CudaEmbedding>(std::move(memory), rows);
+        const auto* floats = std::get_if<std::shared_ptr<const Tensor>>(&matrix);
+        if (floats == nullptr) {
+            return std::make_unique<CodeEmbedding>(std::make_unique<CudaLinear>(
+                LinearWeights{std::move(matrix)}, matrices_, stream()));
+        }
+        const Tensor& table = **floats;
+        auto memory = matrices_.upload(*floats, stream());
+        const RowsView rows = {memory->data(), matrices_.device_dtype(table.dtype()), table.rows(),
+                               table.cols(), table.cols()};
+        return std::make_unique<DenseEmbedding>(std::move(memory), rows);
+    }
+    TiedMatrix prepare_tied(LinearWeights weights) override {
+        if (!std::holds_alternative<QuantizedMatrix>(weights.matrix)) {
+            return Backend::prepare_tied(std::move(weights));
+        }
+        auto linear = std::make_unique<CudaLinear>(std::move(weights), matrices_, stream());
+        auto embedding = std::make_unique<CodeEmbedding>(*linear);
+        return {std::move(linear), std::move(embedding)};
     }
     std::unique_ptr<Transform> prepare_transform(const linalg::Mixer& mixer, int64_t inner,
                                                  DType storage) override {
@@ -202,8 +238,8 @@ class CudaBackend final : public Backend, public ColumnSolverMaker {
     HostCodes read_codes(const QuantizedRows& rows) override;
 
     void embed(const EmbedArgs& args) override {
-        const auto& table = static_cast<const CudaEmbedding&>(args.table).table();
-        cuda::embed(table, args.batch.token_ids, view_of(args.out), stream());
+        static_cast<const CudaEmbedding&>(args.table)
+            .read(args.batch.token_ids, view_of(args.out), stream());
     }
     void rms_norm(const RmsNormArgs& args) override;
     void rms_norm_quantize(const RmsNormArgs& args, const Operand& out, SiteNote note) override;

@@ -52,6 +52,8 @@ class CudaLinear final : public Linear {
     void multiply(const LinearArgs& args, DenseMultiplier* dense, Stream stream) const;
     bool wants_dense_multiplier() const;
     bool is_quantized() const;
+    // Of a quantized matrix.
+    const WeightView& codes() const { return std::get<Quantized>(weight_).view; }
     // Of a quantized matrix and quantized rows.
     LinearProduct integer_product(const LinearArgs& args) const;
 

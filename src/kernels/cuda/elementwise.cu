@@ -8,6 +8,7 @@
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/row_access.cuh"
 #include "kernels/cuda/silu.cuh"
+#include "kernels/cuda/weight_values.cuh"
 
 namespace quarot::kernels::cuda {
 
@@ -100,6 +101,20 @@ __global__ void look_for_non_finite(const __grid_constant__ RowsView in, int32_t
     }
 }
 
+__global__ void take_rows_of_codes(const __grid_constant__ WeightView table, const int32_t* rows,
+                                   const __grid_constant__ RowsView out, bool fours) {
+    let_successor_start();
+    wait_for_predecessor();
+    auto [row, c, inside] = place_in(out.cols);
+    if (!inside) return;
+    for (; row < out.rows; row += gridDim.y) {
+        const int64_t from = rows[row];
+        float x[4] = {};
+        for (int i = 0; i < 4 && c + i < out.cols; ++i) x[i] = weight_value(table, from, c + i);
+        store_four(out, row, c, fours, float4{x[0], x[1], x[2], x[3]});
+    }
+}
+
 bool is_empty(const RowsView& rows) {
     return rows.rows == 0 || rows.cols == 0;
 }
@@ -125,6 +140,13 @@ void add_rows(const RowsView& in, const float* bias, const RowsView& sum, Stream
 
 void embed(const RowsView& table, const int32_t* ids, const RowsView& out, Stream stream) {
     gather_rows(table, ids, out, stream);
+}
+
+void embed(const WeightView& table, const int32_t* ids, const RowsView& out, Stream stream) {
+    require(table.shape.cols == out.cols, "embed: shapes");
+    if (is_empty(out)) return;
+    launch("take_rows_of_codes", take_rows_of_codes, shape_of(out), stream, table, ids, out,
+           in_fours(out));
 }
 
 void gather_rows(const RowsView& in, const int32_t* rows, const RowsView& out, Stream stream) {

@@ -5,6 +5,7 @@
 
 #include "kernels/cuda/rows_view.h"
 #include "kernels/cuda/stream.h"
+#include "kernels/cuda/weight_layout.h"
 
 namespace quarot::kernels::cuda {
 
@@ -16,6 +17,7 @@ void add_rows(const RowsView& in, const float* bias, const RowsView& sum, Stream
 
 // out[t] = table[ids[t]]; ids are in device memory and within the table. table.dtype as stored.
 void embed(const RowsView& table, const int32_t* ids, const RowsView& out, Stream stream);
+void embed(const WeightView& table, const int32_t* ids, const RowsView& out, Stream stream);
 
 // out[r] = in[rows[r]], out.rows indices in device memory. Equal dtypes copy bits.
 void gather_rows(const RowsView& in, const int32_t* rows, const RowsView& out, Stream stream);

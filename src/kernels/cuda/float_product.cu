@@ -9,6 +9,7 @@
 #include "kernels/cuda/linear_epilogue.cuh"
 #include "kernels/cuda/mixed_product.h"
 #include "kernels/cuda/row_access.cuh"
+#include "kernels/cuda/weight_values.cuh"
 
 namespace quarot::kernels::cuda {
 
@@ -38,18 +39,10 @@ struct ActivationSource {
     }
 };
 
-// Values of weights: scale * (code - zero).
 struct WeightSource {
     WeightView view;
 
-    __device__ float at(int64_t row, int64_t col) const {
-        const CodePlace place = code_place(view.shape, row, col);
-        const int mask = view.shape.bits <= 4 ? 15 : 255;
-        const int code = view.codes[place.byte] >> place.shift & mask;
-        const int64_t width = view.shape.cols / view.shape.n_groups();
-        const int64_t index = col / width * view.shape.row_pitch() + row;
-        return __fmul_rn(view.scales[index], static_cast<float>(code - view.zeros[index]));
-    }
+    __device__ float at(int64_t row, int64_t col) const { return weight_value(view, row, col); }
 };
 
 struct Extent {
