@@ -86,13 +86,15 @@ bool wants_json_errors(const Words& words) {
 
 constexpr int kClosedPipe = 141;  // as of a program that SIGPIPE ends
 
-int report(ErrorCode code, const std::string& message, bool as_json) {
+// `flag` is the one to look at, or empty.
+int report(ErrorCode code, const std::string& message, bool as_json, const std::string& flag = "") {
     const int exit_code = static_cast<int>(code);
     if (!as_json) {
         log_line(LogLevel::Error, message);
         return exit_code;
     }
-    const io::Json error = io::Json::Object{{"code", exit_code}, {"message", message}};
+    io::Json error = io::Json::Object{{"code", exit_code}, {"message", message}};
+    if (!flag.empty()) error.set("flag", flag);
     fmt::print(stderr, "{}\n", io::Json(io::Json::Object{{"error", error}}).dump(-1));
     return exit_code;
 }
@@ -109,7 +111,7 @@ int run(const Words& words) {
     } catch (const Interrupted& interrupted) {
         return interrupted.exit_code;
     } catch (const Error& error) {
-        return report(error.code(), in_flags(error.what()), json_errors);
+        return report(error.code(), in_flags(error.what()), json_errors, flag_of(error.setting()));
     } catch (const std::bad_alloc&) {
         return report(ErrorCode::OutOfMemory, "out of memory", json_errors);
     } catch (const std::system_error& error) {

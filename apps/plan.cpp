@@ -51,11 +51,11 @@ struct Plan {
 Plan make_plan(const PlanFlags& flags) {
     folder::SourceModel source = folder::SourceModel::open(flags.in);
     quantize::QuantizeOptions options = flags.job.settings(source);
-    std::vector<quantize::JobProblem> problems;
+    std::vector<Error> problems;
     try {
         options = flags.job.resolve(source);
     } catch (const Error& error) {
-        problems.push_back({error.code(), error.what()});
+        problems.push_back(error);
     }
     Plan plan{.job = prepare_job(std::move(source), std::move(options), flags.out)};
     if (plan.job.plan) {
@@ -64,15 +64,12 @@ Plan make_plan(const PlanFlags& flags) {
     }
     auto& found = plan.job.problems;
     found.insert(found.begin(), problems.begin(), problems.end());
-    for (quantize::JobProblem& problem : found) problem.sentence = in_flags(problem.sentence);
     return plan;
 }
 
 void print_json(const Plan& plan) {
     io::Json problems = io::Json::Array{};
-    for (const quantize::JobProblem& problem : plan.job.problems) {
-        problems.push_back(problem.sentence);
-    }
+    for (const Error& problem : plan.job.problems) problems.push_back(in_flags(problem.what()));
     const quantize::JobNeeds& needs = plan.job.needs;
     io::Json json = json_document("plan");
     json.set("ram_bytes", needs.ram_bytes);
@@ -116,8 +113,8 @@ void print_text(const Plan& plan) {
              {"memory to run", fmt::format("{} with {} tokens of context",
                                            human_bytes(needs.run_ram_bytes), needs.run_context)}});
     }
-    for (const quantize::JobProblem& problem : plan.job.problems) {
-        text += fmt::format("problem: {}\n", problem.sentence);
+    for (const Error& problem : plan.job.problems) {
+        text += fmt::format("problem: {}\n", in_flags(problem.what()));
     }
     print_result(text);
 }

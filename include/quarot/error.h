@@ -3,6 +3,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include "quarot/export.h"
 
@@ -27,11 +28,16 @@ enum class ErrorCode {
 // what(): subject, found, expected, hint; one sentence in UTF-8, no newline.
 class QUAROT_API Error : public std::runtime_error {
   public:
-    Error(ErrorCode code, const std::string& message) : std::runtime_error(message), code_(code) {}
+    Error(ErrorCode code, const std::string& message, std::string setting = "")
+        : std::runtime_error(message), code_(code), setting_(std::move(setting)) {}
     ErrorCode code() const { return code_; }
+    // The setting to look at, at fault or of help: its option in these headers or its key in
+    // quantization_config, "window_tokens" or "weights.bits". Empty where no setting matters.
+    const std::string& setting() const { return setting_; }
 
   private:
     ErrorCode code_;
+    std::string setting_;
 };
 
 }  // namespace quarot

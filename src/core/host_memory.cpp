@@ -40,14 +40,13 @@ void require_host_bytes(const MemoryNeed& need, std::optional<int64_t> available
     const int64_t needed =
         checked_add(need.weights, need.kv_cache).value_or(std::numeric_limits<int64_t>::max());
     if (!available || needed <= *available) return;
-    const std::string hint =
-        need.kv_cache > need.weights
-            ? fmt::format("; {:.2f} GB of it are the KV cache, use a smaller {} or {}",
-                          static_cast<double>(need.kv_cache) * 1e-9, Setting{"context"},
-                          Setting{"window_tokens"})
-            : "";
-    fail(ErrorCode::OutOfMemory, "{} needs {:.2f} GB of memory, and {:.2f} GB are available{}",
-         what, static_cast<double>(needed) * 1e-9, static_cast<double>(*available) * 1e-9, hint);
+    const std::string found =
+        fmt::format("{} needs {:.2f} GB of memory, and {:.2f} GB are available", what,
+                    static_cast<double>(needed) * 1e-9, static_cast<double>(*available) * 1e-9);
+    if (need.kv_cache <= need.weights) fail(ErrorCode::OutOfMemory, "{}", found);
+    fail(ErrorCode::OutOfMemory, "{}; {:.2f} GB of it are the KV cache, use a smaller {} or {}",
+         found, static_cast<double>(need.kv_cache) * 1e-9, Setting{"context"},
+         Setting{"window_tokens"});
 }
 
 }  // namespace quarot

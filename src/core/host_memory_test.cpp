@@ -63,6 +63,7 @@ TEST(HostMemory, ACacheThatIsTheLargerPartNamesItsFlag) {
         const std::string message = error.what();
         EXPECT_NE(message.find("13.00 GB of it are the KV cache"), std::string::npos) << message;
         EXPECT_NE(message.find("`context`"), std::string::npos) << message;
+        EXPECT_EQ(error.setting(), "context");
     }
 }
 

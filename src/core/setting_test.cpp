@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "core/error.h"
+
 namespace quarot {
 
 namespace {
@@ -17,6 +19,15 @@ std::string in_capitals(std::string_view message) {
 
 TEST(Setting, IsNamedInBackquotes) {
     EXPECT_EQ(fmt::format("give {} to go on", Setting{"resume"}), "give `resume` to go on");
+}
+
+TEST(Setting, TheFirstInAMessageIsTheErrorsOwn) {
+    constexpr Setting kBits{"k.bits"};
+    const Error error = make_error(ErrorCode::Usage, "{} is {}: {} goes on with {}", kBits, 9, "x",
+                                   Setting{"resume"});
+    EXPECT_EQ(error.setting(), "k.bits");
+    EXPECT_STREQ(error.what(), "`k.bits` is 9: x goes on with `resume`");
+    EXPECT_EQ(make_error(ErrorCode::Usage, "{} is missing", "file").setting(), "");
 }
 
 TEST(Respelled, PutsTheBordersWordForEverySetting) {

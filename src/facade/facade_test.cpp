@@ -262,6 +262,26 @@ TEST_F(Facade, ChatsAsTheProgramDoes) {
     EXPECT_FALSE(Session(model).generate(ids, {.max_tokens = 3}).ids.empty());
 }
 
+TEST_F(Facade, AnErrorNamesTheSettingAtFault) {
+    QuantizeOptions options = rtn();
+    const auto setting_of_error = [&] {
+        try {
+            quantize_folder(source_, out_, options);
+        } catch (const Error& error) {
+            return error.setting();
+        }
+        return std::string("no error");
+    };
+    options.weight_bits = 9;
+    EXPECT_EQ(setting_of_error(), "weights.bits");
+    options.weight_bits = 4;
+    options.group_size = 7;
+    EXPECT_EQ(setting_of_error(), "weights.group_size") << "a problem of the job";
+    options = rtn();
+    EXPECT_EQ(setting_of_error(), "no error");
+    EXPECT_EQ(setting_of_error(), "overwrite") << "the folder is there";
+}
+
 TEST_F(Facade, QuantizingTakesRotationDtypeAndClips) {
     test::write_tiny_model(dir_.path() + "/half", {.dtype = DType::BF16});
     QuantizeOptions options = rtn();

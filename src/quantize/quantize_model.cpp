@@ -56,7 +56,8 @@ bool is_worth_resuming(ErrorCode code) {
     if (work.finished_layers() == 0) throw error;
     throw Error(error.code(),
                 fmt::format("{}; {} finished layers are kept in {}, and {}", error.what(),
-                            work.finished_layers(), work.path(), how_to_go_on));
+                            work.finished_layers(), work.path(), how_to_go_on),
+                error.setting());
 }
 
 // Made anew when a job is resumed: it costs one pass of the text.

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <optional>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -98,25 +99,25 @@ class Problems {
             step();
             return true;
         } catch (const Error& error) {
-            put({error.code(), error.what()});
+            put(error);
             return false;
         }
     }
     template <typename... Args>
     void add(ErrorCode code, fmt::format_string<Args...> format, Args&&... args) {
-        put({code, fmt::format(format, std::forward<Args>(args)...)});
+        put(make_error(code, format, std::forward<Args>(args)...));
     }
-    std::vector<JobProblem> take() { return std::move(list_); }
+    std::vector<Error> take() { return std::move(list_); }
 
   private:
     // Output and work folder may fail for one reason.
-    void put(JobProblem problem) {
-        for (const JobProblem& known : list_) {
-            if (known.sentence == problem.sentence) return;
+    void put(const Error& problem) {
+        for (const Error& known : list_) {
+            if (known.what() == std::string_view(problem.what())) return;
         }
-        list_.push_back(std::move(problem));
+        list_.push_back(problem);
     }
-    std::vector<JobProblem> list_;
+    std::vector<Error> list_;
 };
 
 void check_unquantized(const folder::SourceModel& source) {
@@ -343,7 +344,7 @@ void look_at_work(PreparedJob& job) {
         job.needs.finished_layers = finished_layers_in(work, identity, job.options.resume);
         job.needs.disk_bytes = std::max<int64_t>(0, job.needs.disk_bytes - bytes_in(work));
     } catch (const Error& error) {
-        job.problems.push_back({error.code(), error.what()});
+        job.problems.push_back(error);
     }
 }
 
@@ -353,8 +354,7 @@ std::string device_kind(const PreparedJob& job) {
 }
 
 void throw_first_problem(const PreparedJob& job) {
-    if (job.problems.empty()) return;
-    throw Error(job.problems.front().code, job.problems.front().sentence);
+    if (!job.problems.empty()) throw job.problems.front();
 }
 
 }  // namespace quarot::quantize

@@ -17,11 +17,6 @@
 
 namespace quarot::quantize {
 
-struct JobProblem {
-    ErrorCode code;
-    std::string sentence;
-};
-
 // 0 where a problem leaves nothing to estimate.
 struct JobNeeds {
     int64_t ram_bytes = 0;     // the peak
@@ -46,7 +41,7 @@ struct PreparedJob {
     // What the text runs on; null where none does, or a problem prevents it.
     std::shared_ptr<kernels::Backend> backend;
     JobNeeds needs;
-    std::vector<JobProblem> problems;  // gravest first: settings, then places, then resources
+    std::vector<Error> problems;  // gravest first: settings, then places, then resources
 };
 
 // Opens options.device if a text is to run, or if it is named and so has to be there.
@@ -59,7 +54,7 @@ PreparedJob prepare_job(folder::SourceModel source, QuantizeOptions options, std
 // layers count. Reads the whole input if there are any.
 void look_at_work(PreparedJob& job);
 
-// The first problem, if there is one, as the Error it would become.
+// Throws the first problem if there is one.
 void throw_first_problem(const PreparedJob& job);
 
 // The kind of device that the job's text runs on, as job_identity has it.

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 
+#include "core/expect_error.h"
 #include "core/watch.h"
 #include "quantize/folder_fixture_for_tests.h"
 #include "quantize/job/job_identity.h"
@@ -32,17 +33,8 @@ class PrepareJobTest : public FolderTest {
         const PreparedJob found = plan(options);
         EXPECT_EQ(left_behind(), before);
         ASSERT_EQ(found.problems.size(), 1u);
-        const JobProblem& problem = found.problems.front();
-        EXPECT_EQ(static_cast<int>(problem.code), static_cast<int>(code)) << problem.sentence;
-        for (const std::string& mention : mentions) {
-            EXPECT_NE(problem.sentence.find(mention), std::string::npos) << problem.sentence;
-        }
-        try {
-            throw_first_problem(found);
-            ADD_FAILURE() << "no error is thrown";
-        } catch (const Error& error) {
-            EXPECT_EQ(error.what(), problem.sentence);
-        }
+        expect_error(code, mentions, [&] { throw found.problems.front(); });
+        expect_error(code, {found.problems.front().what()}, [&] { throw_first_problem(found); });
     }
 };
 
@@ -247,7 +239,7 @@ TEST_F(PrepareJobTest, AFolderOfOursIsAProblem) {
     quantize_model(in, dir / "done", with_recipe("rtn"));
     const PreparedJob found = prepare_job(SourceModel::open(dir / "done"), with_recipe("rtn"), out);
     ASSERT_EQ(found.problems.size(), 1u);
-    EXPECT_EQ(found.problems.front().code, ErrorCode::Unsupported);
+    EXPECT_EQ(found.problems.front().code(), ErrorCode::Unsupported);
 }
 
 TEST_F(PrepareJobTest, PlacesThatCannotBeUsedAreProblems) {
@@ -259,15 +251,14 @@ TEST_F(PrepareJobTest, PlacesThatCannotBeUsedAreProblems) {
         QuantizeOptions there = options;
         there.work_folder = work;
         const PreparedJob found = prepare_job(SourceModel::open(in), there, place);
-        return found.problems.empty() ? JobProblem{ErrorCode::Internal, ""}
-                                      : found.problems.front();
+        return found.problems.empty() ? Error(ErrorCode::Internal, "") : found.problems.front();
     };
-    EXPECT_EQ(first_problem(in + "/sub", "").code, ErrorCode::Usage);
-    EXPECT_EQ(first_problem(dir / "missing/out", "").code, ErrorCode::Io);
-    EXPECT_EQ(first_problem(dir / "new", in + "/work").code, ErrorCode::Usage);
-    EXPECT_EQ(first_problem(dir / "new", dir / "new").code, ErrorCode::Usage);
-    EXPECT_EQ(first_problem(dir / "new", dir / "missing/work").code, ErrorCode::Io);
-    EXPECT_EQ(first_problem(dir / "new", dir / "work").sentence, "");
+    EXPECT_EQ(first_problem(in + "/sub", "").code(), ErrorCode::Usage);
+    EXPECT_EQ(first_problem(dir / "missing/out", "").code(), ErrorCode::Io);
+    EXPECT_EQ(first_problem(dir / "new", in + "/work").code(), ErrorCode::Usage);
+    EXPECT_EQ(first_problem(dir / "new", dir / "new").code(), ErrorCode::Usage);
+    EXPECT_EQ(first_problem(dir / "new", dir / "missing/work").code(), ErrorCode::Io);
+    EXPECT_STREQ(first_problem(dir / "new", dir / "work").what(), "");
 }
 
 // What stands in the work folder after one of two layers.
@@ -289,8 +280,7 @@ TEST_F(PrepareJobTest, FinishedLayersAreFoundAndDeducted) {
     };
     const PreparedJob refused = looked_at(options);
     ASSERT_EQ(refused.problems.size(), 1u) << "as quantize refuses";
-    EXPECT_EQ(refused.problems.front().code, ErrorCode::Usage);
-    EXPECT_NE(refused.problems.front().sentence.find("`resume`"), std::string::npos);
+    expect_error(ErrorCode::Usage, {"`resume`"}, [&] { throw_first_problem(refused); });
 
     QuantizeOptions resumed = options;
     resumed.resume = true;
@@ -310,7 +300,7 @@ TEST_F(PrepareJobTest, ResumingAFinishedJobIsAProblem) {
     options.resume = true;
     const PreparedJob found = plan(options);
     ASSERT_EQ(found.problems.size(), 1u);
-    EXPECT_NE(found.problems.front().sentence.find("nothing to resume"), std::string::npos);
+    expect_error(ErrorCode::Usage, {"nothing to resume"}, [&] { throw_first_problem(found); });
 }
 
 TEST_F(PrepareJobTest, RunsAsItWasPrepared) {
@@ -358,8 +348,7 @@ TEST_F(PrepareJobTest, FilesThatMayNotGrowEnoughAreAProblem) {
     const PreparedJob found = plan(with_recipe("quarot-rtn"));
     setrlimit(RLIMIT_FSIZE, &old);
     ASSERT_EQ(found.problems.size(), 1u);
-    EXPECT_EQ(found.problems.front().code, ErrorCode::Io);
-    EXPECT_NE(found.problems.front().sentence.find("at most 1000"), std::string::npos);
+    expect_error(ErrorCode::Io, {"at most 1000"}, [&] { throw_first_problem(found); });
 }
 
 TEST_F(PrepareJobTest, MoreMemoryThanThereIsIsAProblem) {
