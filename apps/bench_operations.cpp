@@ -18,10 +18,10 @@ namespace quarot::apps {
 namespace {
 
 // Enough for the weights of one operation to leave a chip's caches before they come again.
-constexpr int64_t kLayers = 16;
+constexpr int64_t kTimedLayers = 16;
 constexpr int64_t kCopyBytes = int64_t{256} << 20;
 
-struct Row {
+struct OperationRow {
     bench::StepShape step;
     bench::OperationCost cost;
     double seconds = 0.0;
@@ -47,15 +47,16 @@ Subject subject_of(const BenchFlags& flags) {
     const auto changes = flags.recipe.run_time_changes();
     subject.recipe = flags.shape.empty() && changes ? with_changes(subject.recipe, *changes)
                                                     : flags.recipe.resolve(true);
-    const int64_t n_layers = flags.n_layers.value_or(std::min(kLayers, subject.config.n_layers));
+    const int64_t n_layers =
+        flags.n_layers.value_or(std::min(kTimedLayers, subject.config.n_layers));
     subject.config = cut_shape(subject.config, n_layers, flags.subject());
     return subject;
 }
 
-std::vector<Row> measure(const bench::StepShape& shape, const model::Weights& weights,
-                         int64_t n_runs, kernels::Backend& backend) {
+std::vector<OperationRow> measure(const bench::StepShape& shape, const model::Weights& weights,
+                                  int64_t n_runs, kernels::Backend& backend) {
     bench::SampleStep step(weights, shape, backend);
-    std::vector<Row> rows;
+    std::vector<OperationRow> rows;
     for (const bench::Operation& operation : bench::operations_of(step)) {
         const double seconds = bench::seconds_of(operation.enqueue, weights.config.n_layers, n_runs,
                                                  backend, bench::steady_clock());
@@ -65,20 +66,20 @@ std::vector<Row> measure(const bench::StepShape& shape, const model::Weights& we
 }
 
 // Where the same is done in 16 bits, how long that takes.
-void set_beside(std::vector<Row>& rows, const std::vector<Row>& in_16bit) {
-    for (Row& row : rows) {
-        for (const Row& other : in_16bit) {
+void set_beside(std::vector<OperationRow>& rows, const std::vector<OperationRow>& in_16bit) {
+    for (OperationRow& row : rows) {
+        for (const OperationRow& other : in_16bit) {
             if (other.cost.name == row.cost.name) row.seconds_16bit = other.seconds;
         }
     }
 }
 
-std::string table(const std::vector<Row>& rows, double copy_speed) {
+std::string table(const std::vector<OperationRow>& rows, double copy_speed) {
     std::vector<std::vector<std::string>> cells = {{"operation", "tokens", "depth", "columns", "us",
                                                     "TOP/s", "GB/s", "of copy", "16 bits us",
                                                     "x 16 bits"}};
     const auto number = [](double value) { return fmt::format("{:.2f}", value); };
-    for (const Row& row : rows) {
+    for (const OperationRow& row : rows) {
         const bench::OperationCost& cost = row.cost;
         const auto& other = row.seconds_16bit;
         cells.push_back({cost.name, std::to_string(row.step.rows()), std::to_string(row.step.depth),
@@ -93,7 +94,7 @@ std::string table(const std::vector<Row>& rows, double copy_speed) {
            format_table(cells);
 }
 
-io::Json to_json(const Row& row, double copy_speed, const model::Weights& weights,
+io::Json to_json(const OperationRow& row, double copy_speed, const model::Weights& weights,
                  const kernels::BackendInfo& machine) {
     io::Json json = io::Json::Object{{"operation", row.cost.name},
                                      {"shape", row.cost.shape},
@@ -131,9 +132,9 @@ void measure_operations(const BenchFlags& flags) {
         make_random_weights(subject.config, subject.recipe, cache, name, *backend);
     const model::Weights in_16bit =
         make_random_weights(subject.config, Recipe{}, cache, name, *backend);
-    std::vector<Row> rows;
+    std::vector<OperationRow> rows;
     for (const bench::StepShape& step : steps) {
-        std::vector<Row> of_step = measure(step, weights, flags.n_runs, *backend);
+        std::vector<OperationRow> of_step = measure(step, weights, flags.n_runs, *backend);
         set_beside(of_step, measure(step, in_16bit, flags.n_runs, *backend));
         rows.insert(rows.end(), of_step.begin(), of_step.end());
     }
@@ -141,7 +142,7 @@ void measure_operations(const BenchFlags& flags) {
     io::Json json = json_document("bench");
     json.set("probes", io::Json::Object{{"copy_bytes_per_second", copy_speed}});
     io::Json::Array list;
-    for (const Row& row : rows) {
+    for (const OperationRow& row : rows) {
         list.push_back(to_json(row, copy_speed, weights, backend->info()));
     }
     json.set("operations", std::move(list));

@@ -14,7 +14,7 @@ namespace quarot::apps {
 namespace {
 
 // A chip's cache holds the weights of less than two blocks of these sizes.
-constexpr int64_t kLayers = 2;
+constexpr int64_t kPaperLayers = 2;
 
 struct ShapeRows {
     std::string shape;
@@ -35,7 +35,7 @@ bench::PaperSizes sizes_of(const BenchFlags& flags, const std::string& shape) {
 ShapeRows measure(const BenchFlags& flags, const std::string& shape, kernels::Backend& backend) {
     const bench::PaperSizes sizes = sizes_of(flags, shape);
     const model::ModelConfig config =
-        cut_shape(bench::shape_of(shape), flags.n_layers.value_or(kLayers), shape);
+        cut_shape(bench::shape_of(shape), flags.n_layers.value_or(kPaperLayers), shape);
     const bench::CacheSize cache =
         bench::cache_size(bench::paper_steps(sizes, backend.traits().step_tokens));
     const model::Weights quantized =

@@ -22,7 +22,7 @@ std::string place_of(const Flag& flag) {
     return flag.value == "FOLDER" ? "place=folder" : "place=text";
 }
 
-std::string command_case(const Args& args) {
+std::string case_of_bash(const Args& args) {
     std::vector<std::string> all;
     std::string cases;
     for (const Flag* flag : dashed_flags(args)) {
@@ -40,7 +40,7 @@ std::string command_case(const Args& args) {
 }
 
 // A shell hands over --flag=value as three words, or as one if its COMP_WORDBREAKS has no =.
-constexpr const char* kBegin = R"(# Completes quarot in bash; written by: quarot completion bash
+constexpr const char* kBashBegin = R"(# Completes quarot in bash; written by: quarot completion bash
 _quarot() {
     local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}
     local flags='' values='' place=flags before=''
@@ -54,7 +54,7 @@ _quarot() {
     fi
 )";
 
-constexpr const char* kEnd = R"(    esac
+constexpr const char* kBashEnd = R"(    esac
     case $place in
     flags) mapfile -t COMPREPLY < <(compgen -W "$flags" -- "$word") ;;
     values) mapfile -t COMPREPLY < <(compgen -W "$values" -- "$word") ;;
@@ -73,15 +73,15 @@ std::string bash_completion() {
     std::string names, cases;
     for (const auto& args : declared_commands()) {
         names += args->command() + " ";
-        cases += command_case(*args);
+        cases += case_of_bash(*args);
     }
-    return kBegin +
+    return kBashBegin +
            fmt::format(
                "    if ((COMP_CWORD == 1)); then\n"
                "        mapfile -t COMPREPLY < <(compgen -W '{}--help --version' -- \"$word\")\n"
                "        return\n    fi\n    case ${{COMP_WORDS[1]}} in\n",
                names) +
-           cases + kEnd;
+           cases + kBashEnd;
 }
 
 }  // namespace quarot::apps

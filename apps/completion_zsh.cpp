@@ -49,7 +49,7 @@ std::string specifications(const Flag& flag) {
     return text;
 }
 
-std::string command_case(const Args& args) {
+std::string case_of_zsh(const Args& args) {
     std::string text = fmt::format("    {})\n        _arguments", args.command());
     for (const Flag* flag : dashed_flags(args)) text += specifications(*flag);
     if (const Flag* plain = positional(args)) {
@@ -58,7 +58,7 @@ std::string command_case(const Args& args) {
     return text + " ;;\n";
 }
 
-constexpr const char* kBegin = R"(#compdef quarot
+constexpr const char* kZshBegin = R"(#compdef quarot
 # Completes quarot in zsh; written by: quarot completion zsh
 _quarot() {
     local -a commands
@@ -77,7 +77,7 @@ constexpr const char* kMiddle = R"(    )
 )";
 
 // The file is either a function that zsh found by itself, or read by `source`.
-constexpr const char* kEnd = R"(    esac
+constexpr const char* kZshEnd = R"(    esac
 }
 if [[ ${funcstack[1]-} == _quarot ]]; then
     _quarot "$@"
@@ -92,10 +92,10 @@ std::string zsh_completion() {
     std::string names, cases;
     for (const auto& args : declared_commands()) {
         names += fmt::format("        '{}:{}'\n", args->command(), escaped(args->summary()));
-        cases += command_case(*args);
+        cases += case_of_zsh(*args);
     }
     names += "        '--help:all commands'\n        '--version:the version alone'\n";
-    return kBegin + names + kMiddle + cases + kEnd;
+    return kZshBegin + names + kMiddle + cases + kZshEnd;
 }
 
 }  // namespace quarot::apps

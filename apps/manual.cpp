@@ -14,7 +14,7 @@ namespace quarot::apps {
 namespace {
 
 // Backslashes, dashes that are to be typed, and lines that would be read as requests.
-std::string escaped(const std::string& text) {
+std::string roff(const std::string& text) {
     std::string out;
     for (const char c : text) {
         const bool begins_line = out.empty() || out.back() == '\n';
@@ -29,21 +29,21 @@ std::string escaped(const std::string& text) {
 }
 
 std::string entry(const std::string& term, const std::string& text) {
-    return fmt::format(".TP\n.B {}\n{}\n", escaped(term), escaped(text));
+    return fmt::format(".TP\n.B {}\n{}\n", roff(term), roff(text));
 }
 
 std::string command_section(const Args& args) {
     std::string text =
-        fmt::format(".SS \"{}\"\n{}.\n", escaped(usage_line(args)), escaped(args.summary()));
+        fmt::format(".SS \"{}\"\n{}.\n", roff(usage_line(args)), roff(args.summary()));
     for (const Shown shown : {Shown::First, Shown::Full}) {
         for (const Flag& flag : args.flags()) {
             if (flag.shown == shown) text += entry(flag_synopsis(flag), flag.help);
         }
     }
-    for (const std::string& note : args.notes()) text += fmt::format(".PP\n{}\n", escaped(note));
+    for (const std::string& note : args.notes()) text += fmt::format(".PP\n{}\n", roff(note));
     for (const Example& example : args.examples()) {
-        text += fmt::format(".PP\n{}:\n.PP\n.nf\n.RS\n{}\n.RE\n.fi\n", escaped(example.what),
-                            escaped(example.line));
+        text += fmt::format(".PP\n{}:\n.PP\n.nf\n.RS\n{}\n.RE\n.fi\n", roff(example.what),
+                            roff(example.line));
     }
     return text;
 }

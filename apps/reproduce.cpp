@@ -172,13 +172,13 @@ void check_report(const ReproduceFlags& flags, const reproduce::ReportHeader& he
     }
 }
 
-struct Run {
+struct Reproduction {
     reproduce::ReportHeader header;
     reproduce::Results results;
     io::Json document;
 };
 
-Run reproduce_all(const ReproduceFlags& flags) {
+Reproduction reproduce_all(const ReproduceFlags& flags) {
     const folder::SourceModel source = folder::SourceModel::open(flags.model);
     refuse_quantized(source);
     require_positions(source, "--seqlen", flags.seqlen);
@@ -211,7 +211,7 @@ Run reproduce_all(const ReproduceFlags& flags) {
     }
     log_info("backend {}, tier {}, {}, {} rows", info.name, info.tier,
              describe_threads(info.n_threads), rows.size());
-    Run run;
+    Reproduction run;
     run.header = {.version = QUAROT_VERSION,
                   .model = flags.model,
                   .architecture = describe_model(source),
@@ -244,7 +244,7 @@ std::string format_number(const std::optional<double>& value) {
     return value ? fmt::format("{:.4f}", *value) : "-";
 }
 
-void print_text(const ReproduceFlags& flags, const Run& run) {
+void print_text(const ReproduceFlags& flags, const Reproduction& run) {
     std::vector<std::vector<std::string>> cells = {
         {"row", "table", "recipe", "perplexity", "bits/wgt", "paper"}};
     for (const reproduce::MeasuredRow& row : run.results.rows) {
@@ -270,7 +270,7 @@ void work(ReproduceFlags& flags) {
     flags.output.apply();
     check(flags);
     flags.plan.calibration.seqlen = flags.seqlen;
-    const Run run = reproduce_all(flags);
+    const Reproduction run = reproduce_all(flags);
     flags.output.json ? print_document(run.document) : print_text(flags, run);
 }
 

@@ -14,7 +14,7 @@ namespace quarot::apps {
 
 namespace {
 
-constexpr int64_t kAnyCount = std::numeric_limits<int64_t>::max();
+constexpr int64_t kAnyNumber = std::numeric_limits<int64_t>::max();
 
 // Sets `to` by the flag, or by the folder, which is then noted under the value's name.
 template <typename T>
@@ -44,12 +44,12 @@ void SamplingFlags::declare(Args& args) {
          Shown::First});
     args.add({"--seed", "N", "of the random choice [0]",
               [this](const Given& g) {
-                  seed = static_cast<uint64_t>(as_integer(g, 0, kAnyCount));
+                  seed = static_cast<uint64_t>(as_integer(g, 0, kAnyNumber));
                   has_seed_ = true;
               },
               Shown::First});
     add({"--top-k", "N", "choose among the N most likely, 0: all [0]",
-         [this](const Given& g) { given_.top_k = as_integer(g, 0, kAnyCount); }});
+         [this](const Given& g) { given_.top_k = as_integer(g, 0, kAnyNumber); }});
     add({"--top-p", "P", "choose among those that make up the share P [1]",
          [this](const Given& g) { given_.top_p = as_number(g, 0.0f, 1.0f); }});
     add({"--min-p", "P", "drop those less likely than P times the best [0]",

@@ -14,7 +14,7 @@ struct Synonym {
     std::string_view theirs, ours;
 };
 
-constexpr auto kFlags = std::to_array<Synonym>({
+constexpr auto kFlagSynonyms = std::to_array<Synonym>({
     {"--temperature", "--temp"},
     {"--n-predict", "--max-tokens"},
     {"--max-new-tokens", "--max-tokens"},
@@ -49,7 +49,7 @@ constexpr auto kFlags = std::to_array<Synonym>({
     {"--verbosity", "--verbose"},
 });
 
-constexpr auto kCommands = std::to_array<Synonym>({
+constexpr auto kCommandSynonyms = std::to_array<Synonym>({
     {"chat", "generate --chat"},
     {"run", "generate"},
     {"infer", "generate"},
@@ -80,7 +80,7 @@ bool is_known(std::string_view word, const std::vector<std::string>& known) {
 std::string meant_flag(const std::string& word, const std::vector<std::string>& known) {
     const std::string dashed = with_dashes(word);
     if (is_known(dashed, known)) return dashed;
-    for (const Synonym& synonym : kFlags) {
+    for (const Synonym& synonym : kFlagSynonyms) {
         if (dashed == synonym.theirs && is_known(synonym.ours, known)) {
             return std::string(synonym.ours);
         }
@@ -89,7 +89,7 @@ std::string meant_flag(const std::string& word, const std::vector<std::string>& 
 }
 
 std::string meant_command(const std::string& word, const std::vector<std::string>& known) {
-    for (const Synonym& synonym : kCommands) {
+    for (const Synonym& synonym : kCommandSynonyms) {
         if (word == synonym.theirs && !is_known(word, known)) return std::string(synonym.ours);
     }
     return near_miss(word, known);

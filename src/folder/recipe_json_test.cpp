@@ -131,7 +131,7 @@ std::function<void(io::Json&)> with(const std::string& key, const io::Json& valu
     return [=](io::Json& json) { json.set(key, value); };
 }
 
-std::function<void(io::Json&)> without(const std::string& key) {
+std::function<void(io::Json&)> removing(const std::string& key) {
     return [=](io::Json& json) {
         std::erase_if(json.as_object(), [&](const auto& member) { return member.first == key; });
     };
@@ -178,13 +178,13 @@ TEST(RecipeJson, MissesEveryKeyThatIsNotThere) {
     for (const auto& [key, value] : whole.as_object()) {
         if (key == "quant_method") continue;  // chose this reader
         SCOPED_TRACE(key);
-        expect_corrupt(without(key), ErrorCode::Corrupt, key);
+        expect_corrupt(removing(key), ErrorCode::Corrupt, key);
         if (!value.is_object()) continue;
         for (const auto& [inner, unused] : value.as_object()) {
             SCOPED_TRACE(inner);
             const auto remove_inner = [&outer = key, &name = inner](io::Json& json) {
                 io::Json section = json.at(outer);
-                without(name)(section);
+                removing(name)(section);
                 json.set(outer, section);
             };
             expect_corrupt(remove_inner, ErrorCode::Corrupt, inner);

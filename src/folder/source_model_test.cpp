@@ -23,7 +23,7 @@ using test::TinyModel;
 using test::TinyModelOptions;
 using test::values_of;
 
-constexpr const char* kQ0 = "model.layers.0.self_attn.q_proj";
+constexpr const char* kQuery = "model.layers.0.self_attn.q_proj";
 
 std::vector<float> floats_of(const Tensor& tensor) {
     EXPECT_EQ(tensor.dtype(), DType::F32);
@@ -42,11 +42,11 @@ TEST_F(SourceModelTest, GivesWeightsAsStored) {
         EXPECT_FALSE(source.is_quantized());
         const model::LinearId q = {model::LinearRole::Q, 0};
         EXPECT_TRUE(source.is_dense(q));
-        const auto weights = values_of(model.tensors.at(std::string(kQ0) + ".weight"));
+        const auto weights = values_of(model.tensors.at(std::string(kQuery) + ".weight"));
         EXPECT_EQ(floats_of(source.dense(q)), weights);
         EXPECT_EQ(floats_of(source.dense_rows(q, 3, 2)),
                   std::vector<float>(weights.begin() + 96, weights.begin() + 160));
-        EXPECT_EQ(source.bias(q), values_of(model.tensors.at(std::string(kQ0) + ".bias")));
+        EXPECT_EQ(source.bias(q), values_of(model.tensors.at(std::string(kQuery) + ".bias")));
         EXPECT_TRUE(source.bias({model::LinearRole::LmHead}).empty());
         EXPECT_EQ(source.norm_gain(model::NormRole::Mlp, 1),
                   values_of(model.tensors.at("model.layers.1.post_attention_layernorm.weight")));
@@ -200,9 +200,9 @@ TEST_F(SourceModelTest, BiasesMustBeAsTheConfigSays) {
 
 TEST_F(SourceModelTest, IntegerWeightsAreRefused) {
     TinyModel model = make_tiny_model({});
-    StoredTensor& weight = model.tensors.at(std::string(kQ0) + ".weight");
+    StoredTensor& weight = model.tensors.at(std::string(kQuery) + ".weight");
     weight.dtype = DType::I32;
-    expect_refused(model, ErrorCode::Corrupt, {kQ0, "I32", "F32, F16 or BF16"});
+    expect_refused(model, ErrorCode::Corrupt, {kQuery, "I32", "F32, F16 or BF16"});
 }
 
 TEST_F(SourceModelTest, ExtraTensorsAreNoError) {
@@ -236,8 +236,8 @@ TEST_F(SourceModelTest, NanAndInfAreFoundWhereTheyStand) {
         }
     }
     TinyModel model = make_tiny_model({.attention_bias = true});
-    set_element(model.tensors.at(std::string(kQ0) + ".bias"), 3, inf);
-    expect_refused(model, ErrorCode::Corrupt, {kQ0, ".bias", "inf at index 3"});
+    set_element(model.tensors.at(std::string(kQuery) + ".bias"), 3, inf);
+    expect_refused(model, ErrorCode::Corrupt, {kQuery, ".bias", "inf at index 3"});
     model = make_tiny_model({});
     set_element(model.tensors.at("model.norm.weight"), 0, -inf);
     expect_refused(model, ErrorCode::Corrupt, {"model.norm.weight", "-inf"});

@@ -17,7 +17,7 @@ namespace quarot::io {
 
 namespace {
 
-std::string last_error() {
+std::string error_text() {
     return std::generic_category().message(errno);
 }
 
@@ -33,13 +33,13 @@ bool still_stands_at(int fd, const std::string& path) {
 
 std::optional<FolderLock> FolderLock::try_lock(const std::string& folder) {
     const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) fail(ErrorCode::Io, "cannot open {}: {}", folder, last_error());
+    if (fd < 0) fail(ErrorCode::Io, "cannot open {}: {}", folder, error_text());
     int result = 0;
     do {
         result = ::flock(fd, LOCK_EX | LOCK_NB);
     } while (result != 0 && errno == EINTR);
     const bool is_taken = result != 0 && errno == EWOULDBLOCK;
-    if (result != 0 && !is_taken) log_warning("cannot lock {}: {}", folder, last_error());
+    if (result != 0 && !is_taken) log_warning("cannot lock {}: {}", folder, error_text());
     FolderLock lock(fd, result == 0);
     if (is_taken || !still_stands_at(fd, folder)) return std::nullopt;
     return lock;

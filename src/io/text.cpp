@@ -12,10 +12,6 @@ namespace quarot::io {
 
 namespace {
 
-uint8_t byte_at(std::string_view text, size_t i) {
-    return static_cast<uint8_t>(text[i]);
-}
-
 // Control character of `length` bytes at `at`: U+0000..1F, U+7F..9F.
 bool is_control(std::string_view text, size_t at, size_t length) {
     const uint8_t first = byte_at(text, at);

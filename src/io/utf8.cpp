@@ -26,10 +26,6 @@ Lead lead_of(uint8_t byte) {
     return {0};
 }
 
-uint8_t byte_at(std::string_view bytes, size_t at) {
-    return static_cast<uint8_t>(bytes[at]);
-}
-
 }  // namespace
 
 Character character_at(std::string_view text, size_t at) {

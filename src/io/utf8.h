@@ -8,6 +8,11 @@
 
 namespace quarot::io {
 
+// The byte at `at` < bytes.size(), as a number.
+inline uint8_t byte_at(std::string_view bytes, size_t at) {
+    return static_cast<uint8_t>(bytes[at]);
+}
+
 struct Character {
     char32_t code = 0;
     size_t end = 0;  // where the next character begins

@@ -243,7 +243,7 @@ Value slice(Runtime& runtime, const char* called, const Value& input, const Argu
     return make_iterator(runtime.budget, std::move(columns));
 }
 
-constexpr NamedFilter kFilters[] = {
+constexpr NamedFilter kListFilters[] = {
     {"batch", batch},        {"count", length},    {"dictsort", dictsort},
     {"first", first},        {"join", join},       {"last", last},
     {"length", length},      {"list", list},       {"max", extreme<true>},
@@ -254,7 +254,7 @@ constexpr NamedFilter kFilters[] = {
 }  // namespace
 
 std::span<const NamedFilter> list_filters() {
-    return kFilters;
+    return kListFilters;
 }
 
 }  // namespace quarot::jinja

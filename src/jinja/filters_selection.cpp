@@ -81,7 +81,7 @@ Value choose(Runtime& runtime, const char* called, const Value& input, const Arg
     return make_iterator(runtime.budget, std::move(out));
 }
 
-constexpr NamedFilter kFilters[] = {
+constexpr NamedFilter kSelectionFilters[] = {
     {"map", map},
     {"reject", choose<false, false>},
     {"rejectattr", choose<true, false>},
@@ -92,7 +92,7 @@ constexpr NamedFilter kFilters[] = {
 }  // namespace
 
 std::span<const NamedFilter> selection_filters() {
-    return kFilters;
+    return kSelectionFilters;
 }
 
 }  // namespace quarot::jinja

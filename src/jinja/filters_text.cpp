@@ -204,7 +204,7 @@ Value safe(Runtime& runtime, const char* called, const Value& input, const Argum
     return make_text(runtime.budget, std::move(out));
 }
 
-constexpr NamedFilter kFilters[] = {
+constexpr NamedFilter kTextFilters[] = {
     {"capitalize", changed<capitalized>},
     {"center", center},
     {"e", escape},
@@ -225,7 +225,7 @@ constexpr NamedFilter kFilters[] = {
 }  // namespace
 
 std::span<const NamedFilter> text_filters() {
-    return kFilters;
+    return kTextFilters;
 }
 
 }  // namespace quarot::jinja

@@ -198,7 +198,7 @@ Value tojson(Runtime& runtime, const char* called, const Value& input, const Arg
     return make_text(runtime.budget, json_text(runtime.budget, input, style));
 }
 
-constexpr NamedFilter kFilters[] = {
+constexpr NamedFilter kValueFilters[] = {
     {"abs", absolute},          {"attr", attribute}, {"d", default_value},
     {"default", default_value}, {"float", to_float}, {"int", to_int},
     {"items", items},           {"round", round},    {"tojson", tojson},
@@ -207,7 +207,7 @@ constexpr NamedFilter kFilters[] = {
 }  // namespace
 
 std::span<const NamedFilter> value_filters() {
-    return kFilters;
+    return kValueFilters;
 }
 
 }  // namespace quarot::jinja

@@ -10,7 +10,6 @@
 namespace quarot::quantize {
 namespace {
 
-constexpr int64_t kBlockElements = int64_t{1} << 18;  // 2 MiB of fp64
 constexpr int64_t kPanelColumns = 64;
 
 int64_t rows_of_a_block(int64_t cols) {

@@ -13,6 +13,9 @@
 
 namespace quarot::quantize {
 
+// Of the pieces that a weight is made in; 2 MiB of fp64.
+inline constexpr int64_t kBlockElements = int64_t{1} << 18;
+
 // A stored weight and what a rotation is to do with it.
 struct WeightSource {
     std::string name;  // of the tensor, for messages

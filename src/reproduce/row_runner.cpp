@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <filesystem>
-#include <system_error>
 
 #include "core/error.h"
 #include "core/process.h"
@@ -12,6 +10,7 @@
 #include "model/weights.h"
 #include "quantize/quantize_model.h"
 #include "reproduce/bits_per_value.h"
+#include "reproduce/run_folder.h"
 
 namespace quarot::reproduce {
 
@@ -21,11 +20,6 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) {
     return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-bool exists(const std::string& path) {
-    std::error_code error;
-    return std::filesystem::exists(path, error);
 }
 
 // What making the weights took is kept beside them.

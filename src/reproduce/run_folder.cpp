@@ -19,11 +19,6 @@ namespace fs = std::filesystem;
 constexpr const char* kIdentityFile = "run.json";
 constexpr const char* kSchema = "quarot.reproduce-run/1";
 
-bool exists(const std::string& path) {
-    std::error_code error;
-    return fs::exists(path, error);
-}
-
 // A file that write() had not renamed yet when its process was killed.
 bool is_leftover(const fs::path& path) {
     const std::string name = path.filename().string();
@@ -93,6 +88,11 @@ io::Json with_schema(const io::Json& identity) {
 }
 
 }  // namespace
+
+bool exists(const std::string& path) {
+    std::error_code error;
+    return fs::exists(path, error);
+}
 
 RunFolder::RunFolder(std::string path, const io::Json& identity, bool overwrite)
     : path_(std::move(path)) {

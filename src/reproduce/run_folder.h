@@ -15,6 +15,9 @@
 
 namespace quarot::reproduce {
 
+// Whether something lies there; false where nobody may look.
+bool exists(const std::string& path);
+
 // Everything is written beside its place and renamed, so that it is there whole or not at all. One
 // process at a time holds a folder.
 class RunFolder {

@@ -15,7 +15,7 @@
 namespace quarot::tokenizer {
 namespace {
 
-bool flag(const io::Json& model, std::string_view key) {
+bool model_flag(const io::Json& model, std::string_view key) {
     const io::Json* value = model.find(key);
     return value != nullptr && value->as_bool();
 }
@@ -30,7 +30,7 @@ void refuse_unless_empty(const io::Json& model, std::string_view key) {
 
 std::optional<std::array<int32_t, 256>> fallback_ids(const io::Json& model,
                                                      const Vocabulary& vocabulary) {
-    if (!flag(model, "byte_fallback")) return std::nullopt;
+    if (!model_flag(model, "byte_fallback")) return std::nullopt;
     std::array<int32_t, 256> ids{};
     for (size_t byte = 0; byte < ids.size(); ++byte) {
         ids[byte] = vocabulary.find_in_model(byte_token(static_cast<uint8_t>(byte))).value_or(-1);
@@ -70,8 +70,8 @@ void Bpe::refuse_unsupported(const io::Json& model) {
 Bpe::Bpe(const io::Json& model, const Vocabulary& vocabulary, bool byte_level)
     : vocabulary_(&vocabulary),
       byte_level_(byte_level),
-      fuse_unknown_(flag(model, "fuse_unk")),
-      ignore_merges_(flag(model, "ignore_merges")),
+      fuse_unknown_(model_flag(model, "fuse_unk")),
+      ignore_merges_(model_flag(model, "ignore_merges")),
       unknown_(unknown_id(model, vocabulary)),
       fallback_(fallback_ids(model, vocabulary)),
       merger_(MergeTable::parse(model.at("merges"), vocabulary), vocabulary, long_symbols()) {

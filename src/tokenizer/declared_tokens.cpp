@@ -23,20 +23,20 @@ constexpr std::array<std::string_view, 7> kNamedTokens = {
 constexpr std::array<std::string_view, 2> kListsOfSpecialTokens = {"additional_special_tokens",
                                                                    "extra_special_tokens"};
 
-bool flag(const io::Json& token, std::string_view key, bool otherwise) {
+bool token_flag(const io::Json& token, std::string_view key, bool otherwise) {
     const io::Json* value = token.find(key);
     return value == nullptr ? otherwise : value->as_bool();
 }
 
 AddedToken parse_token(const io::Json& json, int32_t id) {
-    const bool special = flag(json, "special", false);
+    const bool special = token_flag(json, "special", false);
     AddedToken token{.id = id,
                      .content = json.at("content").as_string(),
                      .special = special,
-                     .normalized = flag(json, "normalized", !special),
-                     .lstrip = flag(json, "lstrip", false),
-                     .rstrip = flag(json, "rstrip", false),
-                     .single_word = flag(json, "single_word", false)};
+                     .normalized = token_flag(json, "normalized", !special),
+                     .lstrip = token_flag(json, "lstrip", false),
+                     .rstrip = token_flag(json, "rstrip", false),
+                     .single_word = token_flag(json, "single_word", false)};
     if (token.content.empty() || token.content.size() > limits::kAddedTokenBytes) {
         fail(ErrorCode::Corrupt, "{} has {} bytes, expected 1 to {}", json.at("content").place(),
              token.content.size(), limits::kAddedTokenBytes);

@@ -16,9 +16,9 @@ namespace {
 
 using Ids = std::vector<int32_t>;
 
-struct Model {
+struct Merging {
     // Ids 0 and on for the letters, then for what the merges make; merges as pairs of tokens.
-    Model(const std::string& letters, const io::Json& merges)
+    Merging(const std::string& letters, const io::Json& merges)
         : vocabulary(make_vocabulary(letters, merges)),
           merger(MergeTable::parse(merges, vocabulary), vocabulary, {}) {}
 
@@ -91,7 +91,7 @@ void expect_windows_change_nothing(bool all_ways, uint32_t seed) {
     for (int round = 0; round < 400; ++round) {
         const std::string letters = round % 2 == 0 ? "ab" : "abc";
         const io::Json merges = random_merges(random, letters, all_ways);
-        Model model(letters, merges);
+        Merging model(letters, merges);
         for (int text = 0; text < 40; ++text) {
             Ids symbols(random() % 60);
             for (int32_t& symbol : symbols) {
@@ -116,7 +116,7 @@ TEST(Merger, WindowsChangeNothingWhereMergesComeBeforeThoseOfTheirParts) {
 
 TEST(Merger, KnowsWhenMergesComeLate) {
     // "a" "bc" comes before "b" "c", which makes its right part.
-    const Model model("abc", io::Json::Array{pair("a", "bc"), pair("b", "c"), pair("bc", "a")});
+    const Merging model("abc", io::Json::Array{pair("a", "bc"), pair("b", "c"), pair("bc", "a")});
     const auto id = [&](const char* token) { return *model.vocabulary.find(token); };
     const MergeOrder order(model.merger.merges(), model.vocabulary, {});
     EXPECT_EQ(order.late_from(id("a")), 1);
@@ -130,7 +130,7 @@ TEST(Merger, KnowsWhenMergesComeLate) {
 }
 
 TEST(Merger, MergesWithAPartWithoutTextEnd) {
-    const Model model("ab", io::Json::Array{pair("a", "b")});
+    const Merging model("ab", io::Json::Array{pair("a", "b")});
     Vocabulary vocabulary = model.vocabulary;
     vocabulary.add("", 3, "test");
     const auto merges = io::Json(io::Json::Array{pair("a", "b"), pair("", "ab"), pair("ab", "")});

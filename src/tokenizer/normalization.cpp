@@ -7,34 +7,25 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
-#include <iterator>
 #include <numeric>
 #include <utility>
 #include <vector>
 
 #include "core/check.h"
+#include "tokenizer/code_ranges.h"
 #include "tokenizer/unicode.h"
 
 namespace quarot::tokenizer {
 namespace {
 
-struct Range {
-    char32_t first;
-    char32_t last;
-};
-
-constexpr Range kNewer[] = {
+constexpr CodeRange kNewerCharacters[] = {
 #include "tokenizer/newer_characters.inc"
 };
 
 using Codes = std::vector<utf8proc_int32_t>;
 
 bool is_newer(char32_t code) {
-    if (code < kNewer[0].first) return false;
-    const auto* range = std::upper_bound(
-        std::begin(kNewer), std::end(kNewer), code,
-        [](char32_t wanted, const Range& candidate) { return wanted < candidate.first; });
-    return range != std::begin(kNewer) && code <= std::prev(range)->last;
+    return code >= kNewerCharacters[0].first && holds(kNewerCharacters, code);
 }
 
 bool composes(NormalForm form) {

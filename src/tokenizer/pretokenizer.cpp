@@ -14,7 +14,7 @@
 namespace quarot::tokenizer {
 namespace {
 
-bool flag(const io::Json& step, std::string_view key, bool otherwise) {
+bool step_flag(const io::Json& step, std::string_view key, bool otherwise) {
     const io::Json* value = step.find(key);
     return value == nullptr ? otherwise : value->as_bool();
 }
@@ -60,7 +60,7 @@ void PreTokenizer::add_kind(const io::Json& step, const std::string& type) {
     } else if (type == "Metaspace") {
         add_metaspace(step);
     } else if (type == "Digits") {
-        const bool individual = flag(step, "individual_digits", false);
+        const bool individual = step_flag(step, "individual_digits", false);
         steps_.emplace_back(
             CharacterSplit{Kind::Number, individual ? Behavior::Isolated : Behavior::Contiguous});
     } else if (type == "Punctuation") {
@@ -79,7 +79,7 @@ void PreTokenizer::add_kind(const io::Json& step, const std::string& type) {
 
 void PreTokenizer::add_split(const io::Json& step) {
     const Behavior behavior = parse_behavior(step.at("behavior"));
-    const bool invert = flag(step, "invert", false);
+    const bool invert = step_flag(step, "invert", false);
     const io::Json& pattern = step.at("pattern");
     if (const io::Json* regex = pattern.find("Regex")) {
         if (const auto known = SplitPattern::known(regex->as_string())) {
@@ -94,11 +94,11 @@ void PreTokenizer::add_split(const io::Json& step) {
 }
 
 void PreTokenizer::add_byte_level(const io::Json& step) {
-    if (flag(step, "add_prefix_space", true)) {
+    if (step_flag(step, "add_prefix_space", true)) {
         growth_ *= 2;
         steps_.emplace_back(PrependSpace{});
     }
-    if (flag(step, "use_regex", true)) {
+    if (step_flag(step, "use_regex", true)) {
         steps_.emplace_back(KnownSplit{SplitPattern::gpt2(), Behavior::Isolated, false});
     }
     byte_level_ = true;

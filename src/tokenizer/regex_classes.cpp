@@ -21,7 +21,7 @@ struct Newer {
     char32_t last;
 };
 
-constexpr Newer kNewer[] = {
+constexpr Newer kNewerInPatterns[] = {
 #include "tokenizer/newer_in_patterns.inc"
 };
 
@@ -39,15 +39,15 @@ std::string range(char32_t first, char32_t last) {
     return first == last ? escaped(first) : escaped(first) + "-" + escaped(last);
 }
 
-using Range = std::pair<char32_t, char32_t>;
+using Ends = std::pair<char32_t, char32_t>;
 
 // Of all properties, ascending and disjoint.
-std::vector<Range> newer_ranges() {
-    std::vector<Range> all;
-    for (const Newer& newer : kNewer) all.emplace_back(newer.first, newer.last);
+std::vector<Ends> newer_ranges() {
+    std::vector<Ends> all;
+    for (const Newer& newer : kNewerInPatterns) all.emplace_back(newer.first, newer.last);
     std::sort(all.begin(), all.end());
-    std::vector<Range> merged;
-    for (const Range& range : all) {
+    std::vector<Ends> merged;
+    for (const Ends& range : all) {
         if (!merged.empty() && range.first <= merged.back().second) {
             merged.back().second = std::max(merged.back().second, range.second);
         } else {
@@ -70,7 +70,7 @@ std::string escaped(char32_t code) {
 std::string RegexClasses::newer_of(std::string_view name, bool all_that_begin_so) const {
     if (!with_newer_) return {};
     std::string found;
-    for (const Newer& newer : kNewer) {
+    for (const Newer& newer : kNewerInPatterns) {
         const bool wanted = all_that_begin_so
                                 ? newer.property.size() == 2 && newer.property.starts_with(name)
                                 : newer.property == name;
@@ -115,13 +115,13 @@ std::string RegexClasses::non_spaces() const {
 }
 
 bool has_newer_characters(std::string_view text) {
-    static const std::vector<Range> ranges = newer_ranges();
+    static const std::vector<Ends> ranges = newer_ranges();
     for (size_t at = 0; at < text.size();) {
         const Character next = character_at(text, at);
         at = next.end;
         if (next.code < ranges.front().first) continue;
         const auto behind =
-            std::upper_bound(ranges.begin(), ranges.end(), Range{next.code, 0x10FFFF});
+            std::upper_bound(ranges.begin(), ranges.end(), Ends{next.code, 0x10FFFF});
         if (behind != ranges.begin() && next.code <= std::prev(behind)->second) return true;
     }
     return false;

@@ -1,30 +1,16 @@
 // No step looks beyond the ends of the piece that it cuts.
 #include "tokenizer/split_steps.h"
 
-#include <algorithm>
-#include <iterator>
-
 #include "io/text.h"
+#include "tokenizer/code_ranges.h"
 #include "tokenizer/unicode.h"
 
 namespace quarot::tokenizer {
 namespace {
 
-struct Range {
-    char32_t first;
-    char32_t last;
-};
-
-constexpr Range kPunctuation[] = {
+constexpr CodeRange kPunctuation[] = {
 #include "tokenizer/punctuation.inc"
 };
-
-bool is_punctuation(char32_t code) {
-    const auto* range = std::upper_bound(
-        std::begin(kPunctuation), std::end(kPunctuation), code,
-        [](char32_t wanted, const Range& candidate) { return wanted < candidate.first; });
-    return range != std::begin(kPunctuation) && code <= std::prev(range)->last;
-}
 
 bool is_numeric(char32_t code) {
     const Category found = category(code);
@@ -36,7 +22,7 @@ bool is_of(const CharacterSplit& step, char32_t code) {
         case CharacterSplit::Kind::Number:
             return is_numeric(code);
         case CharacterSplit::Kind::Punctuation:
-            return is_punctuation(code);
+            return holds(kPunctuation, code);
         case CharacterSplit::Kind::Space:
             return is_space(code);
         default:
@@ -44,11 +30,11 @@ bool is_of(const CharacterSplit& step, char32_t code) {
     }
 }
 
-enum class Kind { Word, Space, Neither };
+enum class WordKind { Word, Space, Neither };
 
-Kind kind_of(char32_t code) {
-    if (is_word(code)) return Kind::Word;
-    return is_space(code) ? Kind::Space : Kind::Neither;
+WordKind word_kind_of(char32_t code) {
+    if (is_word(code)) return WordKind::Word;
+    return is_space(code) ? WordKind::Space : WordKind::Neither;
 }
 
 }  // namespace
@@ -65,13 +51,13 @@ void cut(std::string_view piece, const CharacterSplit& step, const PutPiece& put
 
 void cut(std::string_view piece, const WordSplit&, const PutPiece& put) {
     size_t begin = 0;
-    Kind kind = Kind::Space;
+    WordKind kind = WordKind::Space;
     const auto put_until = [&](size_t end) {
-        if (kind != Kind::Space) put(piece.substr(begin, end - begin));
+        if (kind != WordKind::Space) put(piece.substr(begin, end - begin));
     };
     for (size_t at = 0; at < piece.size();) {
         const Character next = character_at(piece, at);
-        const Kind found = kind_of(next.code);
+        const WordKind found = word_kind_of(next.code);
         if (found != kind) {
             put_until(at);
             begin = at;

@@ -20,7 +20,7 @@ bool rebuilds_post_processor(const io::Json& config) {
     return std::find(kRebuilding.begin(), kRebuilding.end(), family) != kRebuilding.end();
 }
 
-std::optional<bool> flag(const io::Json& config, std::string_view key) {
+std::optional<bool> given_flag(const io::Json& config, std::string_view key) {
     const io::Json* value = config.find(key);
     if (value == nullptr) return std::nullopt;
     return value->as_bool();
@@ -34,8 +34,8 @@ TokenizerConfig::TokenizerConfig(const FilesBeside& beside) {
     const bool is_recent = config != nullptr && config->find("added_tokens_decoder") != nullptr;
     if (!is_recent && beside.special_map != nullptr) read_names(*beside.special_map);
     if (config == nullptr || !rebuilds_post_processor(*config)) return;
-    adds_bos_ = flag(*config, "add_bos_token");
-    adds_eos_ = flag(*config, "add_eos_token");
+    adds_bos_ = given_flag(*config, "add_bos_token");
+    adds_eos_ = given_flag(*config, "add_eos_token");
 }
 
 // The first file that has a name gives it.

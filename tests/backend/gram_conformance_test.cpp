@@ -49,8 +49,8 @@ double gram_limit(int64_t rows, double norm) {
            static_cast<double>(rows) * std::numeric_limits<float>::denorm_min();
 }
 
-testing::AssertionResult near(const Gram& expected, const Gram& actual, const Gram& norms,
-                              int64_t rows) {
+testing::AssertionResult gram_near(const Gram& expected, const Gram& actual, const Gram& norms,
+                                   int64_t rows) {
     for (size_t i = 0; i < expected.size(); ++i) {
         const double error = std::fabs(expected[i] - actual[i]);
         if (error <= gram_limit(rows, norms[i])) continue;
@@ -92,7 +92,7 @@ TEST_P(GramConformance, SumOfOneCall) {
                 Rng rng(static_cast<uint32_t>(rows));
                 const std::vector<Matrix> in{make_matrix(temper, rows, cols, rng)};
                 const Gram actual = gram_of(*subject_, in, rows == 3 ? 5 : 0);
-                ASSERT_TRUE(near(gram_of(*reference_, in), actual, norms_of(in), rows));
+                ASSERT_TRUE(gram_near(gram_of(*reference_, in), actual, norms_of(in), rows));
                 ASSERT_TRUE(same_bits(actual, transposed(actual, cols)));
             }
         }
@@ -105,7 +105,7 @@ TEST_P(GramConformance, SecondCallAddsToTheFirst) {
         Rng rng(3);
         const std::vector<Matrix> in{normal_matrix(257, cols, rng), normal_matrix(33, cols, rng)};
         const Gram actual = gram_of(*subject_, in);
-        ASSERT_TRUE(near(gram_of(*reference_, in), actual, norms_of(in), kRun));
+        ASSERT_TRUE(gram_near(gram_of(*reference_, in), actual, norms_of(in), kRun));
         ASSERT_TRUE(same_bits(actual, transposed(actual, cols)));
     }
 }

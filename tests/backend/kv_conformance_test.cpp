@@ -12,7 +12,7 @@ namespace {
 
 using namespace kernels;
 
-constexpr int64_t kMaxPages = 5;
+constexpr int64_t kSequencePages = 5;
 constexpr int64_t kLayers = 2;
 
 struct Case {
@@ -46,7 +46,7 @@ std::vector<float> basis_of(const Case& c) {
 
 KeyBias key_bias(Bench& bench, const Case& c) {
     if (!c.k_bias_apart) return {};
-    const int64_t half = c.shape.head_dim / 2, n_positions = kMaxPages * c.page_tokens;
+    const int64_t half = c.shape.head_dim / 2, n_positions = kSequencePages * c.page_tokens;
     std::vector<float> cos, sin;
     for (int64_t i = 0; i < n_positions * half; ++i) {
         const double angle = static_cast<double>(i / half) / static_cast<double>(1 + i % half);
@@ -66,14 +66,15 @@ std::string describe(const Case& c, uint32_t seed) {
 }
 
 // What two batches leave in the cache and return.
-struct Outcome {
+struct KvOutcome {
     std::unique_ptr<KvStore> store;
     std::vector<Matrix> q, out;
     std::vector<Site> sites;
 };
 
-void step(Bench& bench, const Case& c, const std::vector<Piece>& runs, Rng& rng, Outcome& outcome) {
-    const TestBatch batch(bench, runs, c.page_tokens, kMaxPages);
+void step(Bench& bench, const Case& c, const std::vector<Piece>& runs, Rng& rng,
+          KvOutcome& outcome) {
+    const TestBatch batch(bench, runs, c.page_tokens, kSequencePages);
     const int64_t n = batch.view().n_tokens, dim = c.shape.head_dim;
     const Matrix k = make_matrix(c.temper, n, c.shape.n_kv_heads * dim, rng);
     const Matrix v = make_matrix(c.temper, n, c.shape.n_kv_heads * dim, rng);
@@ -99,11 +100,11 @@ void step(Bench& bench, const Case& c, const std::vector<Piece>& runs, Rng& rng,
     outcome.out.push_back(bench.download(out));
 }
 
-Outcome run(Backend& backend, const Case& c, uint32_t seed) {
+KvOutcome run(Backend& backend, const Case& c, uint32_t seed) {
     Rng rng(seed);
     Bench bench(backend);
-    const auto n_pages = static_cast<int64_t>(c.first.size()) * kMaxPages;
-    Outcome outcome{backend.make_kv_store(descriptor_of(c), n_pages), {}, {}, {}};
+    const auto n_pages = static_cast<int64_t>(c.first.size()) * kSequencePages;
+    KvOutcome outcome{backend.make_kv_store(descriptor_of(c), n_pages), {}, {}, {}};
     step(bench, c, c.first, rng, outcome);
     step(bench, c, c.second, rng, outcome);
     return outcome;
@@ -119,8 +120,8 @@ void expect_same_cache(const Case& c, const KvStore& expected, const KvStore& ac
         const int64_t length = c.second[s].n_past + c.second[s].n_new;
         for (const KvKind kind : {KvKind::Key, KvKind::Value}) {
             const auto sequence = static_cast<int64_t>(s);
-            const auto e = entries_of(expected, kind, 1, sequence, length, kMaxPages);
-            const auto a = entries_of(actual, kind, 1, sequence, length, kMaxPages);
+            const auto e = entries_of(expected, kind, 1, sequence, length, kSequencePages);
+            const auto a = entries_of(actual, kind, 1, sequence, length, kSequencePages);
             for (size_t i = 0; i < e.size(); ++i) {
                 ASSERT_TRUE(same_entry(e[i], a[i]))
                     << (kind == KvKind::Key ? "K" : "V") << " of sequence " << s << ", position "
@@ -168,7 +169,7 @@ double bias_norm(const Case& c) {
 }
 
 // |q| |k| / sqrt(head_dim) bounds the sum of |q_i k_i|, the norm of a score.
-void expect_near_attention(const Case& c, const Outcome& expected, const Outcome& actual) {
+void expect_near_attention(const Case& c, const KvOutcome& expected, const KvOutcome& actual) {
     double k_norm = 0.0, v_max = 0.0;
     int64_t longest = 0;
     for (size_t s = 0; s < c.second.size(); ++s) {
@@ -177,10 +178,11 @@ void expect_near_attention(const Case& c, const Outcome& expected, const Outcome
         const auto& store = *expected.store;
         longest = std::max(longest, length);
         k_norm = std::max(
-            k_norm, largest(entries_of(store, KvKind::Key, 1, sequence, length, kMaxPages), true));
+            k_norm,
+            largest(entries_of(store, KvKind::Key, 1, sequence, length, kSequencePages), true));
         v_max = std::max(
             v_max,
-            largest(entries_of(store, KvKind::Value, 1, sequence, length, kMaxPages), false));
+            largest(entries_of(store, KvKind::Value, 1, sequence, length, kSequencePages), false));
     }
     k_norm += bias_norm(c);
     const auto dim = static_cast<size_t>(c.shape.head_dim);
@@ -206,8 +208,8 @@ class KvConformance : public FastBackend {
         SCOPED_TRACE(describe(c, seed));
         const auto result = unless_unsupported([&] { return run(*subject_, c, seed); });
         if (!result) return true;
-        const Outcome expected = run(*reference_, c, seed);
-        const Outcome& actual = *result;
+        const KvOutcome expected = run(*reference_, c, seed);
+        const KvOutcome& actual = *result;
         EXPECT_EQ(expected.sites, actual.sites);
         expect_same_cache(c, *expected.store, *actual.store);
         if (!HasFailure()) expect_near_attention(c, expected, actual);
@@ -314,8 +316,8 @@ TEST_P(KvOfAnyBackend, PaddingIsLeftOut) {
     constexpr int64_t kPadding = 3;
     Rng rng(11);
     Bench bench(*backend);
-    const TestBatch batch(bench, {{0, 5}, {0, 2}}, 4, kMaxPages);
-    const TestBatch padded(bench, {{0, 5}, {0, 2}, {0, 0}}, 4, kMaxPages, kPadding);
+    const TestBatch batch(bench, {{0, 5}, {0, 2}}, 4, kSequencePages);
+    const TestBatch padded(bench, {{0, 5}, {0, 2}, {0, 0}}, 4, kSequencePages, kPadding);
     const int64_t n = batch.view().n_tokens;
     const Matrix q = normal_matrix(n + kPadding, 256, rng),
                  k = normal_matrix(n + kPadding, 128, rng);
@@ -332,8 +334,8 @@ TEST_P(KvOfAnyBackend, PaddingIsLeftOut) {
         backend->attention({q_rows, 4, 1, 0.125f, view, kv, out});
         return std::pair{bench.download(q_rows), bench.download(out)};
     };
-    const auto plain_kv = backend->make_kv_store(descriptor_of(c), 3 * kMaxPages);
-    const auto padded_kv = backend->make_kv_store(descriptor_of(c), 3 * kMaxPages);
+    const auto plain_kv = backend->make_kv_store(descriptor_of(c), 3 * kSequencePages);
+    const auto padded_kv = backend->make_kv_store(descriptor_of(c), 3 * kSequencePages);
     const auto [plain_q, plain_out] = run(batch.view(), *plain_kv);
     const auto [padded_q, padded_out] = run(padded.view(), *padded_kv);
     EXPECT_TRUE(same(plain_q.values, padded_q.slice(0, n).values));
@@ -341,7 +343,7 @@ TEST_P(KvOfAnyBackend, PaddingIsLeftOut) {
     EXPECT_TRUE(same(q.slice(n, kPadding).values, padded_q.slice(n, kPadding).values));
     EXPECT_TRUE(same(Matrix(kPadding, 256).values, padded_out.slice(n, kPadding).values));
     for (const KvKind kind : {KvKind::Key, KvKind::Value}) {
-        for (int64_t page = 0; page < 3 * kMaxPages; ++page) {
+        for (int64_t page = 0; page < 3 * kSequencePages; ++page) {
             for (int64_t slot = 0; slot < 4; ++slot) {
                 ASSERT_TRUE(same_entry(plain_kv->read(kind, 1, page, slot, 1),
                                        padded_kv->read(kind, 1, page, slot, 1)));

@@ -10,7 +10,7 @@ class LinearGroupConformance : public LinearConformance {};
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(LinearGroupConformance);
 
 // The three ways to keep activations.
-constexpr ActivationFormat kWays[] = {
+constexpr ActivationFormat kActivationWays[] = {
     {.symmetric = true}, {.symmetric = false}, {.symmetric = false, .zero = ZeroPoint::Real}};
 
 ActivationFormat way(ActivationFormat format, int bits, int64_t group_size) {
@@ -45,7 +45,7 @@ TEST_P(LinearGroupConformance, GroupsOfWeightsActivationsOrBoth) {
 
 // As MoreRowsThanOnePassTakes.
 TEST_P(LinearGroupConformance, MoreRowsThanOnePassTakesInGroups) {
-    for (const ActivationFormat& format : kWays) {
+    for (const ActivationFormat& format : kActivationWays) {
         if (!check({.shape = {40, 28672, 5},
                     .weights = {.bits = 4, .group_size = 1024, .symmetric = false},
                     .activations = way(format, 4, 512),
@@ -66,7 +66,7 @@ TEST_P(LinearGroupConformance, GroupsOfEveryPairOfSizes) {
                            {768, 768, 768}, {768, 768, 0}};
     for (const Sizes& s : sizes) {
         for (const int64_t rows : kRowCounts) {
-            for (const ActivationFormat& format : kWays) {
+            for (const ActivationFormat& format : kActivationWays) {
                 for (const bool extras : {false, true}) {
                     if (!check({.shape = {rows, s.in, 150},
                                 .weights = {.bits = 4, .group_size = s.w, .symmetric = !extras},
@@ -85,7 +85,7 @@ TEST_P(LinearGroupConformance, EveryPairOfWidthsInGroups) {
     for (const int w : kBits) {
         for (const int a : kBits) {
             for (const bool symmetric : {true, false}) {
-                for (const ActivationFormat& format : kWays) {
+                for (const ActivationFormat& format : kActivationWays) {
                     if (!check({.shape = {3, 128, 40},
                                 .weights = {.bits = w, .group_size = 32, .symmetric = symmetric},
                                 .activations = way(format, a, 64),
@@ -119,7 +119,7 @@ TEST_P(LinearGroupConformance, FloatActivationsTimesGroupsOfWeights) {
 TEST_P(LinearGroupConformance, TempersOfActivationGroups) {
     for (const Temper temper : kTempers) {
         for (const int64_t w_group : {0, 64}) {
-            for (const ActivationFormat& format : kWays) {
+            for (const ActivationFormat& format : kActivationWays) {
                 if (!check({.shape = {4, 128, 19},
                             .weights = {.bits = 8,
                                         .group_size = w_group,
@@ -138,7 +138,7 @@ TEST_P(LinearGroupConformance, LargestSumsOfGroupsStayExact) {
     for (const auto& [in, group] :
          {std::pair{512, 256}, {512, 512}, {11008, 2752}, {12288, 4096}, {12288, 0}}) {
         for (const int64_t rows : {1, 16}) {
-            for (const ActivationFormat& format : kWays) {
+            for (const ActivationFormat& format : kActivationWays) {
                 for (const Temper temper : {Temper::FarOff, Temper::Constant}) {
                     if (!check({.shape = {rows, in, 35},
                                 .weights = {.bits = 8,

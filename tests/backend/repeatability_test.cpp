@@ -81,7 +81,7 @@ struct Prompt {
     bool with_neighbour = false;
 };
 
-constexpr int64_t kPageTokens = 16, kMaxPages = 4;
+constexpr int64_t kPromptPageTokens = 16, kPromptPages = 4;
 
 // The outputs of sequence 0.
 Matrix attend(Backend& backend, const AttentionShape& shape, int bits, const Prompt& prompt) {
@@ -93,17 +93,17 @@ Matrix attend(Backend& backend, const AttentionShape& shape, int bits, const Pro
     const auto store = backend.make_kv_store({.n_layers = 1,
                                               .n_kv_heads = shape.n_kv_heads,
                                               .head_dim = dim,
-                                              .page_tokens = kPageTokens,
+                                              .page_tokens = kPromptPageTokens,
                                               .k = {.bits = bits},
                                               .v = {.bits = bits, .range_includes_zero = false}},
-                                             2 * kMaxPages);
+                                             2 * kPromptPages);
     Matrix result(0, q.cols);
     for (int64_t start = 0; start < prompt.n; start += prompt.chunk) {
         const int64_t count = std::min(prompt.chunk, prompt.n - start);
         std::vector<Piece> runs{{start, count}};
         if (prompt.with_neighbour) runs.push_back({start, count});
         Bench bench(backend);
-        const TestBatch batch(bench, runs, kPageTokens, kMaxPages);
+        const TestBatch batch(bench, runs, kPromptPageTokens, kPromptPages);
         const auto rows_of = [&](const Matrix& m) {
             Matrix part = m.slice(start, count);
             const std::vector<float> neighbour(part.values.rbegin(), part.values.rend());

@@ -15,11 +15,11 @@ using backend_test::same;
 
 namespace {
 
-constexpr std::byte kPoison{0xA5};
+constexpr std::byte kPoisonByte{0xA5};
 
 std::vector<std::byte> to_bytes(const Matrix& matrix, DType dtype, int64_t stride) {
     const auto size = static_cast<size_t>(size_of(dtype));
-    std::vector<std::byte> bytes(static_cast<size_t>(matrix.rows * stride) * size, kPoison);
+    std::vector<std::byte> bytes(static_cast<size_t>(matrix.rows * stride) * size, kPoisonByte);
     for (int64_t r = 0; r < matrix.rows; ++r) {
         auto* to = bytes.data() + static_cast<size_t>(r * stride) * size;
         const std::span row(matrix.row(r), static_cast<size_t>(matrix.cols));
@@ -76,7 +76,7 @@ bool DeviceRows::padding_intact() const {
         const auto end = static_cast<size_t>(r * view_.stride + view_.cols) * size;
         const auto next = static_cast<size_t>((r + 1) * view_.stride) * size;
         for (size_t i = end; i < next; ++i) {
-            if (bytes[i] != kPoison) return false;
+            if (bytes[i] != kPoisonByte) return false;
         }
     }
     return memory_.guards_intact();

@@ -13,12 +13,6 @@
 namespace quarot::test {
 namespace {
 
-constexpr int kUsage = 2;
-constexpr int kNotFound = 3;
-constexpr int kUnsupported = 4;
-constexpr int kIo = 7;
-constexpr int kDevice = 10;
-
 using Words = std::vector<std::string>;
 using Environment = std::map<std::string, std::string>;
 
@@ -61,7 +55,7 @@ Words logits(const Words& flags) {
     return words;
 }
 
-const std::vector<BrokenLine> kCommands = {
+const std::vector<BrokenLine> kOfAnyCommand = {
     {"NoCommand", {}, kUsage, {"--help"}},
     {"UnknownCommand", {"dance"}, kUsage, {"dance"}},
     {"MistypedCommand", {"quantise"}, kUsage, {"quantise", "did you mean quantize"}},
@@ -298,13 +292,13 @@ TEST_P(BrokenLineTest, IsRefusedInOneLine) {
     EXPECT_EQ(listing(dir_.path()), before);
 }
 
-std::string case_name(const testing::TestParamInfo<BrokenLine>& info) {
+std::string line_name(const testing::TestParamInfo<BrokenLine>& info) {
     return info.param.name;
 }
 
-INSTANTIATE_TEST_SUITE_P(Commands, BrokenLineTest, testing::ValuesIn(kCommands), case_name);
-INSTANTIATE_TEST_SUITE_P(Quantize, BrokenLineTest, testing::ValuesIn(kQuantize), case_name);
-INSTANTIATE_TEST_SUITE_P(Runs, BrokenLineTest, testing::ValuesIn(kRuns), case_name);
+INSTANTIATE_TEST_SUITE_P(Commands, BrokenLineTest, testing::ValuesIn(kOfAnyCommand), line_name);
+INSTANTIATE_TEST_SUITE_P(Quantize, BrokenLineTest, testing::ValuesIn(kQuantize), line_name);
+INSTANTIATE_TEST_SUITE_P(Runs, BrokenLineTest, testing::ValuesIn(kRuns), line_name);
 
 TEST(BrokenLine, IsAnObjectWithJsonErrors) {
     const Outcome outcome = run_program({"inspect", "/no/such/folder", "--json", "--json-errors"});

@@ -8,15 +8,12 @@
 #include <string>
 #include <vector>
 
+#include "e2e/expectations.h"
 #include "io/json.h"
 #include "support/temp_dir.h"
 #include "support/tiny_model.h"
 
 namespace quarot::test {
-
-inline constexpr int kNotFound = 3;
-inline constexpr int kUnsupported = 4;
-inline constexpr int kCorrupt = 5;
 
 using Damage = std::function<void(const std::string& folder)>;
 

@@ -10,8 +10,6 @@
 namespace quarot::test {
 namespace {
 
-constexpr int kUsage = 2;
-
 Damage recipe(const std::function<void(io::Json&)>& change) {
     return [=](const std::string& folder) {
         edit_json(folder + "/config.json", [&](io::Json& json) {

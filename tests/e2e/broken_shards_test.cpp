@@ -8,7 +8,7 @@
 namespace quarot::test {
 namespace {
 
-const std::string kQ = "model.layers.0.self_attn.q_proj.weight";
+const std::string kIndexed = "model.layers.0.self_attn.q_proj.weight";
 
 std::string index_file(const std::string& folder) {
     return folder + "/model.safetensors.index.json";
@@ -76,19 +76,22 @@ const std::vector<BrokenModel> kBrokenShards = {
      kCorrupt,
      {"weight_map"}},
     {"IndexLeavesTheFolder",
-     weight_map([](io::Json& map) { map.set(kQ, "../model-00001-of-00003.safetensors"); }),
+     weight_map([](io::Json& map) { map.set(kIndexed, "../model-00001-of-00003.safetensors"); }),
      kCorrupt,
      {"../model-00001-of-00003.safetensors"}},
-    {"IndexNamesANumber", weight_map([](io::Json& map) { map.set(kQ, 7); }), kCorrupt, {kQ}},
+    {"IndexNamesANumber",
+     weight_map([](io::Json& map) { map.set(kIndexed, 7); }),
+     kCorrupt,
+     {kIndexed}},
     {"IndexNamesATensorNobodyHas",
      weight_map(
          [](io::Json& map) { map.set("model.extra.weight", "model-00001-of-00003.safetensors"); }),
      kCorrupt,
      {"model.extra.weight"}},
     {"IndexForgetsATensor",
-     weight_map([](io::Json& map) { erase_member(map, kQ); }),
+     weight_map([](io::Json& map) { erase_member(map, kIndexed); }),
      kCorrupt,
-     {kQ}},
+     {kIndexed}},
 };
 
 class BrokenShardsTest : public BrokenModelTest {};

@@ -147,7 +147,7 @@ const std::vector<BrokenModel> kBrokenSections = {
      {"<x>"}},
 };
 
-const std::vector<BrokenModel> kBrokenFiles = {
+const std::vector<BrokenModel> kTokenizerFiles = {
     {"Empty", text_file("tokenizer.json", ""), kCorrupt, {"tokenizer.json"}},
     {"IsAList", text_file("tokenizer.json", "[]"), kCorrupt, {"tokenizer.json"}},
     {"NotUtf8", text_file("tokenizer.json", "{\"a\": \"\xff\"}"), kCorrupt, {"UTF-8"}},
@@ -214,7 +214,7 @@ INSTANTIATE_TEST_SUITE_P(Tokenizer, BrokenTokenizerTest, testing::ValuesIn(kBrok
 
 INSTANTIATE_TEST_SUITE_P(Sections, BrokenTokenizerFileTest, testing::ValuesIn(kBrokenSections),
                          case_name);
-INSTANTIATE_TEST_SUITE_P(Files, BrokenTokenizerFileTest, testing::ValuesIn(kBrokenFiles),
+INSTANTIATE_TEST_SUITE_P(Files, BrokenTokenizerFileTest, testing::ValuesIn(kTokenizerFiles),
                          case_name);
 
 }  // namespace

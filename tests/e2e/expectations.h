@@ -8,6 +8,15 @@
 
 namespace quarot::test {
 
+// Exit codes.
+inline constexpr int kUsage = 2;
+inline constexpr int kNotFound = 3;
+inline constexpr int kUnsupported = 4;
+inline constexpr int kCorrupt = 5;
+inline constexpr int kOutOfMemory = 6;
+inline constexpr int kIo = 7;
+inline constexpr int kDevice = 10;
+
 // Exit code 0; prints what the program said otherwise.
 void expect_success(const Outcome& outcome);
 

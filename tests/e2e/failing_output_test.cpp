@@ -14,9 +14,6 @@
 namespace quarot::test {
 namespace {
 
-constexpr int kUsage = 2;
-constexpr int kIo = 7;
-
 class FailingOutput : public testing::TestWithParam<int64_t> {
   protected:
     void SetUp() override { write_tiny_model(model_); }

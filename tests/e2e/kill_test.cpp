@@ -24,8 +24,6 @@ using Words = std::vector<std::string>;
 
 const std::string kModel = in_checkout("models/tiny-novels");
 constexpr int kLayers = 8;
-constexpr int kUsage = 2;
-constexpr int kIo = 7;
 constexpr Seconds kLongestGoodbye{5.0};
 
 Files files_of(const std::string& folder) {

@@ -12,8 +12,6 @@
 namespace quarot::test {
 namespace {
 
-constexpr int kOutOfMemory = 6;
-constexpr int kDevice = 10;
 // Of cudaError_t.
 constexpr int kMemoryAllocation = 2;
 constexpr int kLaunchFailure = 719;

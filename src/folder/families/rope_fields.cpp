@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "folder/families/config_fields.h"
+#include "folder/limits.h"
 #include "io/text.h"
 
 namespace quarot::folder {
@@ -14,7 +15,7 @@ namespace {
 constexpr double kDefaultTheta = 10000.0;
 constexpr RealRange kTheta = {1.0 + 1e-9, 1e12};
 constexpr RealRange kFactor = {1e-6, 1e6};
-constexpr IntRange kPositions = {1, int64_t{1} << 24};
+constexpr IntRange kTrainedPositions = {1, limits::kPositions};
 
 // "rope_type", or "type" in older files.
 std::string type_name(const io::Json& rope) {
@@ -54,7 +55,7 @@ model::RopeConfig read_scaling(const io::Json& rope) {
     result.low_freq_factor = required_real(rope, "low_freq_factor", kFactor);
     result.high_freq_factor = required_real(rope, "high_freq_factor", kFactor);
     result.original_max_positions =
-        required_int(rope, "original_max_position_embeddings", kPositions);
+        required_int(rope, "original_max_position_embeddings", kTrainedPositions);
     if (result.low_freq_factor < result.high_freq_factor) return result;
     fail(ErrorCode::Corrupt,
          "{} has low_freq_factor {} and high_freq_factor {}, expected low < high", rope.place(),

@@ -6,6 +6,7 @@
 
 #include "model/role_formats.h"
 #include "model/roles.h"
+#include "quantize/rotated_weight.h"
 #include "quantize/rounding/gptq_tile.h"
 
 namespace quarot::quantize {
@@ -13,11 +14,10 @@ namespace {
 
 using model::LinearRole;
 
-constexpr int64_t kProgramBytes = int64_t{28} << 20;  // code, libraries, headers of the inputs
-constexpr int64_t kThreadBytes = int64_t{3} << 20;    // stacks and heaps
-constexpr int64_t kBlockElements = int64_t{1} << 18;  // of a weight, as rotated_weight.cpp cuts it
-constexpr int64_t kBlocksOfAWeight = 4;               // waiting for each thread, when written
-constexpr int64_t kBlocksOfALinear = 2;               // the same, when quantized
+constexpr int64_t kQuantizerBytes = int64_t{28} << 20;  // code, libraries, headers of the inputs
+constexpr int64_t kThreadBytes = int64_t{3} << 20;      // stacks and heaps
+constexpr int64_t kBlocksOfAWeight = 4;                 // waiting for each thread, when written
+constexpr int64_t kBlocksOfALinear = 2;                 // the same, when quantized
 
 int64_t elements(LinearRole role, const model::ModelConfig& config) {
     return out_features(role, config) * in_features(role, config);
@@ -150,7 +150,7 @@ int64_t writing_bytes(const JobShape& shape) {
 }  // namespace
 
 int64_t job_ram_bytes(const JobShape& shape) {
-    const int64_t bytes = kProgramBytes + shape.n_threads * kThreadBytes +
+    const int64_t bytes = kQuantizerBytes + shape.n_threads * kThreadBytes +
                           std::max(quantizing_bytes(shape), writing_bytes(shape));
     return bytes + bytes / 16;  // what the allocator does not give back
 }

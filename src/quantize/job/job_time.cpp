@@ -23,10 +23,10 @@ double as_double(int64_t value) {
     return static_cast<double>(value);
 }
 
-class Clock {
+class WorkTime {
   public:
-    Clock(const folder::SourceModel& source, const QuantizeOptions& options,
-          const MachineSpeeds& speeds)
+    WorkTime(const folder::SourceModel& source, const QuantizeOptions& options,
+             const MachineSpeeds& speeds)
         : config_(source.config()), recipe_(options.recipe), speeds_(speeds) {
         const CalibrationSpec& spec = recipe_.calibration;
         const bool known = !options.calibration.empty();
@@ -114,16 +114,16 @@ std::optional<double> estimate_seconds(const PreparedJob& job) {
     QUAROT_CHECK(job.rotation.has_value() && job.plan.has_value());
     const MachineSpeeds speeds = measure_speeds(recipe, *job.rotation, source.config(), *cpu, pool);
     const bool calibrated = needs_calibration(recipe);
-    const Clock clock(source, options, speeds);
+    const WorkTime time(source, options, speeds);
     double layers = 0.0;
     for (int64_t layer = 0; layer < source.config().n_layers; ++layer) {
-        if (calibrated) layers += clock.calibration_of(layer);
+        if (calibrated) layers += time.calibration_of(layer);
         if (layer < job.needs.finished_layers) continue;
-        layers += clock.weights_of(layer) + kSyncSeconds;
-        if (calibrates_layers(recipe)) layers += clock.solving_of(layer);
+        layers += time.weights_of(layer) + kSyncSeconds;
+        if (calibrates_layers(recipe)) layers += time.solving_of(layer);
     }
     const double written = as_double(job.plan->total_bytes);
-    return layers + clock.embedding_and_head(calibrated) +
+    return layers + time.embedding_and_head(calibrated) +
            (file_bytes(source) + written) / speeds.hashed_bytes +
            2.0 * written / kDiskBytesPerSecond;
 }

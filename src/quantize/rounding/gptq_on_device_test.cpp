@@ -162,7 +162,7 @@ void expect_as_on_host(const Site& site, const WeightFormat& format) {
     }
 }
 
-WeightFormat format_of(int64_t group_size, bool symmetric) {
+WeightFormat grouped_format(int64_t group_size, bool symmetric) {
     WeightFormat format;
     format.method = "gptq";
     format.bits = 4;
@@ -175,12 +175,12 @@ TEST(GptqOnDevice, GivesTheCodesOfTheHostInEveryFormat) {
     const Site site;
     for (const int64_t group : {0, 20, 50, 200}) {
         for (const bool act_order : {false, true}) {
-            WeightFormat format = format_of(group, group != 20);
+            WeightFormat format = grouped_format(group, group != 20);
             format.act_order = act_order;
             expect_as_on_host(site, format);
         }
     }
-    WeightFormat format = format_of(20, false);
+    WeightFormat format = grouped_format(20, false);
     format.group_scales = GroupScales::BlockStart;
     expect_as_on_host(site, format);
     format.clip_search = false;
@@ -197,7 +197,7 @@ TEST(GptqOnDevice, ColumnsWithoutCodesAndWithoutInputsAreThoseOfTheHost) {
         }
     }
     for (const bool act_order : {false, true}) {
-        WeightFormat format = format_of(40, false);
+        WeightFormat format = grouped_format(40, false);
         format.act_order = act_order;
         expect_as_on_host(site, format);
     }
@@ -206,12 +206,12 @@ TEST(GptqOnDevice, ColumnsWithoutCodesAndWithoutInputsAreThoseOfTheHost) {
 TEST(GptqOnDevice, SeveralWeightsOfASiteDoNotSeeEachOther) {
     const Site site;
     ThreadPool pool(1);
-    const auto solver = with_solver(site, format_of(50, false), pool);
+    const auto solver = with_solver(site, grouped_format(50, false), pool);
     const std::vector<float> few = random_weights(3 * site.n, 9);
     solver->quantize({few, 3, site.n});
     const QuantizedPiece after = solver->quantize(site.matrix());
     const QuantizedPiece alone =
-        with_solver(site, format_of(50, false), pool)->quantize(site.matrix());
+        with_solver(site, grouped_format(50, false), pool)->quantize(site.matrix());
     for (int64_t r = 0; r < site.rows; ++r) {
         std::vector<uint8_t> a(200), b(200);
         after.codes.unpack_row(r, a);
@@ -227,7 +227,7 @@ TEST(GptqOnDevice, AWeightThatGrowsBeyondItsTypeNamesTheSite) {
     site.rows = 1;
     site.hessian = {1.0, 0.0, 0.0, 0.0, 1.0, 1e-3, 0.0, 1e-3, 2e-6};
     site.weights = {3e37f, 1e37f, 0.0f};
-    WeightFormat format = format_of(0, true);
+    WeightFormat format = grouped_format(0, true);
     format.bits = 2;
     format.damp = 0.0;
     format.clip_search = false;
@@ -247,7 +247,7 @@ TEST(GptqOnDevice, AHessianThatIsNotFiniteNamesTheSite) {
     site.hessian[7 * (site.n + 1)] = std::numeric_limits<double>::infinity();
     ThreadPool pool(1);
     try {
-        with_solver(site, format_of(0, true), pool);
+        with_solver(site, grouped_format(0, true), pool);
         FAIL() << "it is factored";
     } catch (const Error& error) {
         EXPECT_EQ(error.code(), ErrorCode::Numeric);
@@ -261,7 +261,7 @@ TEST(GptqOnDevice, ASingularHessianIsDampedMoreThere) {
     site.rows = 4;
     site.hessian.assign(32 * 32, 1.0);
     site.weights = random_weights(4 * 32, 3);
-    WeightFormat format = format_of(0, true);
+    WeightFormat format = grouped_format(0, true);
     format.damp = 0.0;
     expect_as_on_host(site, format);
 }

@@ -18,7 +18,7 @@
 namespace quarot::quantize {
 namespace {
 
-WeightFormat format_of(int bits, bool symmetric, bool clip_search = true) {
+WeightFormat rtn_format(int bits, bool symmetric, bool clip_search = true) {
     WeightFormat format;
     format.bits = bits;
     format.symmetric = symmetric;
@@ -31,7 +31,7 @@ QuantizedMatrix quantize_row(const std::vector<float>& row, const WeightFormat& 
 }
 
 // q as the formulas have it: two's complement when symmetric, 0 .. 2^b - 1 when not.
-std::vector<int> codes_of(const QuantizedMatrix& matrix, int64_t row = 0) {
+std::vector<int> row_codes(const QuantizedMatrix& matrix, int64_t row = 0) {
     std::vector<uint8_t> stored(matrix.cols);
     matrix.unpack_row(row, stored);
     std::vector<int> codes;
@@ -57,21 +57,21 @@ std::vector<float> published_row() {
 }
 
 TEST(Rtn, WithoutSearchTheWholeRangeIsKept) {
-    const QuantizedMatrix q = quantize_row(published_row(), format_of(4, true, false));
+    const QuantizedMatrix q = quantize_row(published_row(), rtn_format(4, true, false));
     EXPECT_EQ(q.scale(0, 0), 0.128557473f);
     EXPECT_NEAR(power_error(published_row(), {q.scale(0, 0), -8.0f, 7.0f}, 1.0f), 5.200e-3, 5e-7);
 }
 
 TEST(Rtn, SearchFindsThePublishedScaleAndCodes) {
-    const QuantizedMatrix q = quantize_row(published_row(), format_of(4, true));
+    const QuantizedMatrix q = quantize_row(published_row(), rtn_format(4, true));
     EXPECT_EQ(q.scale(0, 0), 0.124700762f);
     EXPECT_NEAR(power_error(published_row(), {q.scale(0, 0), -8.0f, 7.0f}, 1.0f), 4.699e-3, 5e-7);
-    EXPECT_EQ(codes_of(q),
+    EXPECT_EQ(row_codes(q),
               (std::vector<int>{0, -1, 2, -3, 0, 1, -1, 7, -3, 0, 2, -1, 1, -2, 3, 0}));
 }
 
 TEST(Rtn, AsymmetricSearchKeepsThePublishedRange) {
-    const QuantizedMatrix q = quantize_row(published_row(), format_of(4, false));
+    const QuantizedMatrix q = quantize_row(published_row(), rtn_format(4, false));
     EXPECT_EQ(q.scale(0, 0), 0.0866536424f);
     EXPECT_EQ(q.zero(0, 0), 5);
 }
@@ -129,7 +129,7 @@ TEST_P(EveryWidth, SearchAgreesWithASlowOne) {
     const auto [bits, symmetric] = GetParam();
     for (uint32_t seed = 0; seed < 12; ++seed) {
         const std::vector<float> row = random_row(100 + 37 * seed, seed);
-        const QuantizedMatrix q = quantize_row(row, format_of(bits, symmetric));
+        const QuantizedMatrix q = quantize_row(row, rtn_format(bits, symmetric));
         const std::vector<SlowChoice> candidates = slow_candidates(row, bits, symmetric);
         double smallest = std::numeric_limits<double>::infinity();
         double chosen = -1.0;
@@ -145,10 +145,10 @@ TEST_P(EveryWidth, SearchAgreesWithASlowOne) {
 TEST_P(EveryWidth, CodesAreTheNearestOnTheStoredGrid) {
     const auto [bits, symmetric] = GetParam();
     const std::vector<float> row = random_row(333, 99);
-    const QuantizedMatrix q = quantize_row(row, format_of(bits, symmetric));
+    const QuantizedMatrix q = quantize_row(row, rtn_format(bits, symmetric));
     const int bottom = symmetric ? -(1 << (bits - 1)) : 0;
     const int top = bottom + (1 << bits) - 1;
-    const std::vector<int> codes = codes_of(q);
+    const std::vector<int> codes = row_codes(q);
     for (size_t i = 0; i < row.size(); ++i) {
         const double ideal = std::rint(static_cast<double>(row[i] / q.scale(0, 0))) + q.zero(0, 0);
         EXPECT_EQ(codes[i], std::clamp(static_cast<int>(ideal), bottom, top)) << i;
@@ -176,7 +176,7 @@ INSTANTIATE_TEST_SUITE_P(Rtn, EveryWidth, testing::Combine(testing::Range(2, 9),
 TEST(Rtn, SearchEndsAtTwentyOnePercentOfTheRange) {
     std::vector<float> row(5000, 0.15f);  // a scale of 0.15 would be best
     row[17] = 1.0f;
-    EXPECT_EQ(quantize_row(row, format_of(2, true)).scale(0, 0), 0.21f);
+    EXPECT_EQ(quantize_row(row, rtn_format(2, true)).scale(0, 0), 0.21f);
 }
 
 // ---- rows nobody trains
@@ -190,10 +190,10 @@ void expect_finite(const QuantizedMatrix& q, const std::string& what) {
 
 TEST(RtnExtremes, ZerosGiveTheFloorOrAUnitRange) {
     const std::vector<float> zeros(20, 0.0f);
-    EXPECT_EQ(quantize_row(zeros, format_of(4, true)).scale(0, 0), 1e-5f / 7.0f);
-    const QuantizedMatrix q = quantize_row(zeros, format_of(4, false));
+    EXPECT_EQ(quantize_row(zeros, rtn_format(4, true)).scale(0, 0), 1e-5f / 7.0f);
+    const QuantizedMatrix q = quantize_row(zeros, rtn_format(4, false));
     EXPECT_EQ(q.scale(0, 0), 2.0f / 15.0f);
-    for (const int code : codes_of(q)) EXPECT_EQ(code, q.zero(0, 0));
+    for (const int code : row_codes(q)) EXPECT_EQ(code, q.zero(0, 0));
 }
 
 TEST(RtnExtremes, AlwaysAFiniteResult) {
@@ -210,22 +210,22 @@ TEST(RtnExtremes, AlwaysAFiniteResult) {
     };
     for (const auto& [name, row] : rows) {
         for (const int bits : {2, 4, 8}) {
-            expect_finite(quantize_row(row, format_of(bits, true)), name);
-            expect_finite(quantize_row(row, format_of(bits, false)), name);
+            expect_finite(quantize_row(row, rtn_format(bits, true)), name);
+            expect_finite(quantize_row(row, rtn_format(bits, false)), name);
         }
     }
 }
 
 TEST(RtnExtremes, AsymmetricRangeBeyondFloatStaysFinite) {
     const float largest = std::numeric_limits<float>::max();
-    const QuantizedMatrix q = quantize_row({largest, -largest}, format_of(8, false, false));
+    const QuantizedMatrix q = quantize_row({largest, -largest}, rtn_format(8, false, false));
     EXPECT_TRUE(std::isfinite(q.scale(0, 0)));
 }
 
 TEST(RtnExtremes, AConstantRowIsKeptAlmostExactly) {
     const std::vector<float> row(64, 0.3f);
     for (const bool symmetric : {true, false}) {
-        const QuantizedMatrix q = quantize_row(row, format_of(4, symmetric));
+        const QuantizedMatrix q = quantize_row(row, rtn_format(4, symmetric));
         EXPECT_LT(relative_error({row, 1, 64}, q), 1e-6);
     }
 }
@@ -235,12 +235,12 @@ TEST(RtnExtremes, AConstantRowIsKeptAlmostExactly) {
 TEST(Rtn, GroupsHaveScalesOfTheirOwnInHalfPrecision) {
     std::vector<float> row = random_row(64, 3, 0.01f);
     for (int64_t i = 32; i < 64; ++i) row[i] *= 100.0f;
-    WeightFormat format = format_of(4, true);
+    WeightFormat format = rtn_format(4, true);
     format.group_size = 32;
     const QuantizedMatrix q = quantize_row(row, format);
     ASSERT_EQ(q.scales.dtype(), DType::F16);
     EXPECT_GT(q.scale(0, 1), 10.0f * q.scale(0, 0));
-    const std::vector<int> codes = codes_of(q);
+    const std::vector<int> codes = row_codes(q);
     for (int64_t i = 0; i < 64; ++i) {
         const double ideal = std::rint(static_cast<double>(row[i] / q.scale(0, i / 32)));
         EXPECT_EQ(codes[i], std::clamp(static_cast<int>(ideal), -8, 7)) << i;
@@ -248,7 +248,7 @@ TEST(Rtn, GroupsHaveScalesOfTheirOwnInHalfPrecision) {
 }
 
 TEST(Rtn, AGroupScaleBeyondHalfPrecisionIsANamedError) {
-    WeightFormat format = format_of(4, true, false);
+    WeightFormat format = rtn_format(4, true, false);
     format.group_size = 2;
     try {
         quantize_row({1e9f, 0.0f}, format);
@@ -263,9 +263,9 @@ TEST(Rtn, RowsDoNotSeeEachOther) {
     const std::vector<float> second = random_row(48, 2);
     std::vector<float> both = first;
     both.insert(both.end(), second.begin(), second.end());
-    const QuantizedMatrix q = quantize_rtn({both, 2, 48}, format_of(5, false));
-    EXPECT_EQ(codes_of(q, 0), codes_of(quantize_row(first, format_of(5, false))));
-    EXPECT_EQ(codes_of(q, 1), codes_of(quantize_row(second, format_of(5, false))));
+    const QuantizedMatrix q = quantize_rtn({both, 2, 48}, rtn_format(5, false));
+    EXPECT_EQ(row_codes(q, 0), row_codes(quantize_row(first, rtn_format(5, false))));
+    EXPECT_EQ(row_codes(q, 1), row_codes(quantize_row(second, rtn_format(5, false))));
 }
 
 TEST(Rtn, MoreBitsMeanASmallerRelativeError) {
@@ -273,7 +273,7 @@ TEST(Rtn, MoreBitsMeanASmallerRelativeError) {
     double last = 1.0;
     for (int bits = 2; bits <= 8; ++bits) {
         const double error =
-            relative_error({row, 1, 1000}, quantize_row(row, format_of(bits, true)));
+            relative_error({row, 1, 1000}, quantize_row(row, rtn_format(bits, true)));
         EXPECT_LT(error, last) << bits;
         last = error;
     }
