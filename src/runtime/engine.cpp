@@ -79,13 +79,14 @@ void Engine::wait(RequestId id, const std::function<void()>& between_steps) {
     std::unique_lock lock(mutex_);
     Client& client = clients_.at(id);
     client.thread = std::this_thread::get_id();
-    while (client.failure == nullptr && scheduler_.n_pending(id) > 0) {
+    const auto waits = [&] { return client.failure == nullptr && scheduler_.n_pending(id) > 0; };
+    while (waits()) {
         lock.unlock();
         between_steps();
         lock.lock();
         if (in_step_) {
             changed_.wait(lock, [&] { return !in_step_; });
-        } else {
+        } else if (waits()) {  // still: another thread's step may have served it meanwhile
             run_step(lock);
         }
     }

@@ -257,6 +257,17 @@ TEST_P(EngineTest, APrefillIsCancelledBetweenTwoSteps) {
     EXPECT_EQ(logits_after(engine, {1, 2}), alone({1, 2})) << "its pages are free again";
 }
 
+// As by another thread's step.
+TEST_P(EngineTest, ARequestServedWhileItsClientIsBetweenStepsHasNothingToWaitFor) {
+    Engine engine(weights_, backend_, {.context = kContext, .sequences = 2});
+    std::vector<float> logits(static_cast<size_t>(weights_.config.vocab));
+    const RequestId id = engine.add({.tokens = {1, 2}, .max_tokens = 9}, copy_to(logits));
+    ScopedRequest other(engine, {.tokens = {3}, .max_tokens = 9}, {});
+    engine.wait(id, [&] { other.wait(); });
+    engine.cancel(id);
+    EXPECT_EQ(logits, alone({1, 2}));
+}
+
 TEST_P(EngineTest, AFullCacheIsAnErrorWhereWaitingWouldNeverEnd) {
     Engine engine(weights_, backend_, {.context = kContext, .sequences = 2, .n_pages = 3});
     ScopedRequest first(engine, {.tokens = {1}, .max_tokens = 129}, {});
