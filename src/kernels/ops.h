@@ -333,7 +333,7 @@ struct AttentionArgs {
 //     0 and each group adds (float(acc) * scale_w) * scale_a + (float(sum of q_w - zero_w) *
 //     scale_w) * base_a. Sums of integers are exact whatever their size.
 //   one quantized: fp32 products of (code - offset or zero) with the float side; the scale is
-//     applied to each product or, where a row has one scale, to the sum; real zero points: of
+//     applied to each product or to the sum of those that share it; real zero points: of
 //     scale * code + base
 struct LinearArgs {
     const Operand& in;

@@ -99,8 +99,14 @@ TEST_P(LinearGroupConformance, EveryPairOfWidthsInGroups) {
 }
 
 TEST_P(LinearGroupConformance, FloatActivationsTimesGroupsOfWeights) {
-    for (const auto& [in, group] :
-         {std::pair{768, 32}, {768, 64}, {768, 256}, {90, 15}, {90, 45}, {12, 3}}) {
+    for (const auto& [in, group] : {std::pair{768, 32},
+                                    {768, 64},
+                                    {768, 256},
+                                    {576, 64},
+                                    {576, 192},
+                                    {90, 15},
+                                    {90, 45},
+                                    {12, 3}}) {
         for (const int64_t rows : kRowCounts) {
             for (const int bits : kBits) {
                 if (!check(

@@ -146,7 +146,7 @@ __device__ __forceinline__ void add_unit(float (&sums)[S::kRows][2], const UnitC
 template <class S>
 __device__ __forceinline__ void stage(float* to, const RowsView& in, int64_t first_row,
                                       int64_t first) {
-    const int64_t columns = min(int64_t{S::kColumns}, (in.cols - first + 127) / 128 * 128);
+    const int64_t columns = min(int64_t{S::kColumns}, in.cols - first + kUnitColumns);
     for (int row = 0; row < S::kRows; ++row) {
         const bool present = first_row + row < in.rows;
         for (int64_t c = threadIdx.x; c < columns; c += kThreads) {
@@ -187,7 +187,8 @@ __global__ void __launch_bounds__(kThreads, 2)
     let_successor_start();
     const auto strip = static_cast<int>(blockIdx.x);
     const int64_t first_row = int64_t{blockIdx.y} * S::kRows;
-    const auto units = static_cast<int>(p.weight.shape.units_per_block());
+    // A unit of padding alone has no group.
+    const auto units = static_cast<int>((p.in.cols + kUnitColumns - 1) / kUnitColumns);
     const LaneWeights<S> weights(p.weight, strip);
     const float zeros[2] = {kRaise + weights.zero(0, 0), kRaise + weights.zero(1, 0)};
     float sums[S::kRows][2] = {};
