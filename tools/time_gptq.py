@@ -33,7 +33,10 @@ def arguments():
     parser.add_argument("--seqlen", type=int, default=2048)
     parser.add_argument("--layers", type=int, default=3, help="of the larger of two models [3]")
     parser.add_argument("--folder", help="where the models are made [a temporary folder]")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.layers < 2:
+        parser.error("--layers takes 2 or more")
+    return options
 
 
 def make_model(options, n_layers, folder):

@@ -125,8 +125,8 @@ void LayerQuantizer::quantize_site(const model::SiteRule& site, int64_t layer,
     if (calibration_) hessian = calibration_->hessian(site.site);
     const ColumnOrder columns = column_order(site, hessian.diagonal());
     if (!columns.empty()) {
-            QUAROT_CHECK(calibration_.has_value());
-            hessian.reorder(columns);
+        QUAROT_CHECK(calibration_.has_value());
+        hessian.reorder(columns);
         calibration_->set_columns(site.site, columns.columns, columns.n_outliers);
     }
     const auto prepared = quantizer_named(format.method)

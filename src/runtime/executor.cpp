@@ -35,6 +35,7 @@ Executor::Executor(const model::Weights& weights, kernels::Backend& backend,
 }
 
 std::vector<Site> Executor::run(const StepPlan& plan) {
+    best_ = {};
     make_batch(plan);
     const model::StepCounts counts = counts_of(batch_);
     all_logits_resident_ = counts.logit_rows <= size().logit_rows;
@@ -55,7 +56,6 @@ std::vector<Site> Executor::run(const StepPlan& plan) {
     for (const auto& failure : finish_step(batch_, memory_)) {
         sites[static_cast<size_t>(failure.sequence)] = failure.site;
     }
-    best_ = {};
     if (work == LogitWork::LogitsAndBest) best_ = memory_.notes().top_ids;
     return sites;
 }

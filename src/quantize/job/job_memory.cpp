@@ -138,7 +138,8 @@ int64_t writing_bytes(const JobShape& shape) {
                                       std::max(int64_t{1}, config.vocab * config.hidden / block));
     int64_t codes = 0;  // of one after the other
     for (const LinearRole role : {LinearRole::Embedding, LinearRole::LmHead}) {
-        if (weight_bits(shape.recipe, role) < 16) codes = 2 * stored_bytes(role, shape);
+        if (weight_bits(shape.recipe, role) == 16) continue;
+        codes = std::max(codes, 2 * stored_bytes(role, shape));
     }
     int64_t bytes = codes + shape.n_threads * 16 * block + n_blocks * 4 * block;
     for (int64_t layer = 0; layer < config.n_layers; ++layer) {
