@@ -78,7 +78,7 @@ bool is_known(std::string_view word, const std::vector<std::string>& known) {
 }  // namespace
 
 std::string meant_flag(const std::string& word, const std::vector<std::string>& known) {
-    const std::string dashed = with_dashes(word);
+    std::string dashed = with_dashes(word);
     if (is_known(dashed, known)) return dashed;
     for (const Synonym& synonym : kFlagSynonyms) {
         if (dashed == synonym.theirs && is_known(synonym.ours, known)) {
