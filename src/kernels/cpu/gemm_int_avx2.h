@@ -281,7 +281,7 @@ static void sum_row(const IntPanel& panel, int64_t steps, const TokenTile& row, 
         int64_t n = steps - first < depth ? steps - first : depth;
         __m256i acc[kParts];
         unroll<kParts>([&](auto i) QUAROT_INLINE { acc[i] = _mm256_setzero_si256(); });
-        const auto add_step = [&] QUAROT_INLINE {
+        const auto add_step = [&]() QUAROT_INLINE {
             __m256i parts[kParts];
             Step::load(w, parts);
             const __m256i x = word_of(codes);
