@@ -191,6 +191,7 @@ std::vector<float> SourceModel::bias(const model::LinearId& id) const {
     const TensorSlice slice = slice_of(id);
     const std::vector<float> stored = read_vector(slice.name + ".bias");
     std::vector<float> bias;
+    bias.reserve(static_cast<size_t>(out_features(id.role, config_)));
     for (int64_t r = 0; r < out_features(id.role, config_); ++r) {
         bias.push_back(stored[static_cast<size_t>(slice.row(r))]);
     }

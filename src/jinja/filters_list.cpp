@@ -93,6 +93,7 @@ std::vector<Value> sorted(Runtime& runtime, std::vector<Keyed> items, bool rever
         return reverse ? less(runtime.budget, b.key, a.key) : less(runtime.budget, a.key, b.key);
     });
     std::vector<Value> out;
+    out.reserve(items.size());
     for (Keyed& entry : items) out.push_back(std::move(entry.item));
     return out;
 }
@@ -176,7 +177,7 @@ Value unique(Runtime& runtime, const char* called, const Value& input, const Arg
         const Value part = path.of(runtime, item);
         const Value key = p.flag(0, false) ? part : without_case(runtime, part);
         std::string hash = hash_key(runtime.budget, key);
-        runtime.budget.allocate(sizeof hash + hash.size());
+        runtime.budget.allocate(sizeof(std::string) + hash.size());
         if (seen.insert(std::move(hash)).second) out.push_back(item);
     }
     return make_iterator(runtime.budget, std::move(out));

@@ -243,7 +243,7 @@ class Verifier {
         if (!try_to([&] { source = folder::SourceModel::open(folder_); })) return;
         for (const model::LinearId& id : linears_of(config_->model)) check_linear(*source, id);
         check_linear(*source, {model::LinearRole::Embedding});
-        check_linear(*source, {model::LinearRole::LmHead});
+        if (!config_->model.tied_embeddings) check_linear(*source, {model::LinearRole::LmHead});
     }
 
     void check_linear(const folder::SourceModel& source, const model::LinearId& id) {

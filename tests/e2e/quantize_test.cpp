@@ -159,6 +159,11 @@ TEST_F(Quantize, ATiedModelStaysOneSmallMatrixInEveryCommand) {
     // The embedding as F32 in the one, and scales in the other.
     const int64_t saved = apart.at("disk_bytes").as_int() - one.at("disk_bytes").as_int();
     EXPECT_EQ(saved, 272 * 48 * 4);
+    const Outcome parted = run_program({"quantize", tied, out_ + "-parted", "--recipe",
+                                        "quarot-rtn", "--head-bits", "8", "--keep-tied"});
+    expect_success(parted);
+    EXPECT_NE(parted.err.find("becomes two, since they have 16 and 8 bits"), std::string::npos)
+        << parted.err;
     const Outcome text_of = run_program({"inspect", out_});
     EXPECT_NE(text_of.out.find("one matrix of 8 bits, R1 applied as rows are read"),
               std::string::npos)

@@ -15,6 +15,7 @@
 
 #include "core/check.h"
 #include "core/host_memory.h"
+#include "core/log.h"
 #include "core/setting.h"
 #include "core/thread_pool.h"
 #include "folder/stored_names.h"
@@ -298,6 +299,17 @@ void estimate(PreparedJob& job, Problems& problems) {
     check_limits(job.out, bytes, problems);
 }
 
+// Where the recipe would keep a tied matrix one and cannot.
+void say_what_parts_it(const Recipe& recipe, const model::ModelConfig& config) {
+    if (!config.tied_embeddings || !recipe.tied_rotation || stays_tied(recipe, config)) return;
+    if (recipe.embedding_bits == recipe.head_bits) {
+        log_info("the one matrix of embedding and lm_head becomes two, since R1 is random");
+        return;
+    }
+    log_info("the one matrix of embedding and lm_head becomes two, since they have {} and {} bits",
+             recipe.embedding_bits, recipe.head_bits);
+}
+
 }  // namespace
 
 std::string work_folder_of(const std::string& out, const QuantizeOptions& options) {
@@ -326,6 +338,7 @@ PreparedJob prepare_job(folder::SourceModel source, QuantizeOptions options, std
             job.plan = plan_output(job.source, rotation, recipe, job.options.shard_bytes);
             job.rotation = std::move(rotation);
         });
+        say_what_parts_it(recipe, config);
     }
     if (!job.out.empty()) check_places(job, problems);
     if (job.plan) estimate(job, problems);

@@ -165,17 +165,22 @@ TEST_F(PrepareJobTest, WorkOfAnotherDeviceIsNotGoneOnWith) {
     }
 }
 
+// GPTQ of these tokens on a GPU.
+JobShape gpu_shape(const PreparedJob& job, int64_t n_tokens) {
+    return {.config = job.source.config(),
+            .recipe = job.options.recipe,
+            .rotation = *job.rotation,
+            .calibrated = true,
+            .hessians = true,
+            .on_gpu = true,
+            .n_tokens = n_tokens,
+            .seqlen = 32};
+}
+
 TEST_F(PrepareJobTest, AGpuHoldsTheActivationsAndTheHostDoesNot) {
     write({.hidden = 64, .ffn = 96, .n_heads = 4, .n_kv_heads = 2, .head_dim = 16});
     const PreparedJob job = plan(gptq_options());
-    JobShape shape{.config = job.source.config(),
-                   .recipe = job.options.recipe,
-                   .rotation = *job.rotation,
-                   .calibrated = true,
-                   .hessians = true,
-                   .on_gpu = true,
-                   .n_tokens = 1 << 20,
-                   .seqlen = 32};
+    JobShape shape = gpu_shape(job, 1 << 20);
     const int64_t device = job_device_bytes(shape), host = job_ram_bytes(shape);
     shape.n_tokens += 1 << 20;
     EXPECT_EQ(job_device_bytes(shape) - device, (int64_t{1} << 20) * (4 * 64 + 2 * 64));
@@ -188,18 +193,27 @@ TEST_F(PrepareJobTest, AGpuHoldsTheActivationsAndTheHostDoesNot) {
 TEST_F(PrepareJobTest, AGpuHoldsAHessianWithItsFactorAndTheHostNone) {
     write({.hidden = 64, .ffn = 2048, .n_heads = 4, .n_kv_heads = 2, .head_dim = 16});
     const PreparedJob job = plan(gptq_options());
-    JobShape shape{.config = job.source.config(),
-                   .recipe = job.options.recipe,
-                   .rotation = *job.rotation,
-                   .calibrated = true,
-                   .hessians = true,
-                   .on_gpu = true,
-                   .n_tokens = 32,
-                   .seqlen = 32};
+    JobShape shape = gpu_shape(job, 32);
     EXPECT_LT(job_ram_bytes(shape), int64_t{60} << 20) << "a Hessian would be 32 of them";
     const int64_t with_hessian = job_device_bytes(shape);
     shape.hessians = false;
     EXPECT_EQ(with_hessian - job_device_bytes(shape), int64_t{20} * 2048 * 2048);
+}
+
+TEST_F(PrepareJobTest, TheLargerOfEmbeddingAndHeadIsCounted) {
+    write({});
+    const PreparedJob job = plan(with_recipe("quarot-rtn"));
+    model::ModelConfig config = job.source.config();
+    config.vocab = 1 << 20;
+    const auto bytes = [&](int embedding_bits, int head_bits) {
+        Recipe recipe = job.options.recipe;
+        recipe.embedding_bits = embedding_bits;
+        recipe.head_bits = head_bits;
+        return job_ram_bytes({.config = config, .recipe = recipe, .rotation = *job.rotation});
+    };
+    EXPECT_EQ(bytes(8, 4), bytes(8, 8));
+    EXPECT_EQ(bytes(4, 8), bytes(8, 8));
+    EXPECT_LT(bytes(4, 4), bytes(8, 8));
 }
 
 TEST_F(PrepareJobTest, GroupsThatDoNotDivideAreAProblem) {
