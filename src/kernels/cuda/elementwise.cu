@@ -64,14 +64,35 @@ __global__ void add_to_rows(const __grid_constant__ RowsView in, const float* bi
     }
 }
 
-__global__ void take_rows(const __grid_constant__ RowsView in, const int32_t* indices,
+// Four elements of a row of floats, or of codes as floats.
+struct FloatRows {
+    RowsView rows;
+
+    __device__ float4 four(int64_t row, int64_t c, bool fours) const {
+        return load_four(rows, row, c, fours);
+    }
+};
+struct CodeRows {
+    WeightView weight;
+
+    __device__ float4 four(int64_t row, int64_t c, bool) const {
+        float x[4] = {};
+        for (int i = 0; i < 4 && c + i < weight.shape.cols; ++i) {
+            x[i] = weight_value(weight, row, c + i);
+        }
+        return {x[0], x[1], x[2], x[3]};
+    }
+};
+
+template <typename From>
+__global__ void take_rows(const __grid_constant__ From from, const int32_t* indices,
                           const __grid_constant__ RowsView out, bool fours) {
     let_successor_start();
     wait_for_predecessor();
     auto [row, c, inside] = place_in(out.cols);
     if (!inside) return;
     for (; row < out.rows; row += gridDim.y) {
-        store_four(out, row, c, fours, load_four(in, indices[row], c, fours));
+        store_four(out, row, c, fours, from.four(indices[row], c, fours));
     }
 }
 
@@ -98,20 +119,6 @@ __global__ void look_for_non_finite(const __grid_constant__ RowsView in, int32_t
         const float4 x = load_four(in, row, c, fours);
         if (isfinite(x.x) && isfinite(x.y) && isfinite(x.z) && isfinite(x.w)) continue;
         atomicMin(bad_site + row, site);
-    }
-}
-
-__global__ void take_rows_of_codes(const __grid_constant__ WeightView table, const int32_t* rows,
-                                   const __grid_constant__ RowsView out, bool fours) {
-    let_successor_start();
-    wait_for_predecessor();
-    auto [row, c, inside] = place_in(out.cols);
-    if (!inside) return;
-    for (; row < out.rows; row += gridDim.y) {
-        const int64_t from = rows[row];
-        float x[4] = {};
-        for (int i = 0; i < 4 && c + i < out.cols; ++i) x[i] = weight_value(table, from, c + i);
-        store_four(out, row, c, fours, float4{x[0], x[1], x[2], x[3]});
     }
 }
 
@@ -145,14 +152,14 @@ void embed(const RowsView& table, const int32_t* ids, const RowsView& out, Strea
 void embed(const WeightView& table, const int32_t* ids, const RowsView& out, Stream stream) {
     require(table.shape.cols == out.cols, "embed: shapes");
     if (is_empty(out)) return;
-    launch("take_rows_of_codes", take_rows_of_codes, shape_of(out), stream, table, ids, out,
+    launch("take_rows", take_rows<CodeRows>, shape_of(out), stream, CodeRows{table}, ids, out,
            in_fours(out));
 }
 
 void gather_rows(const RowsView& in, const int32_t* rows, const RowsView& out, Stream stream) {
     require(in.cols == out.cols, "gather_rows: shapes");
     if (is_empty(out)) return;
-    launch("take_rows", take_rows, shape_of(out), stream, in, rows, out,
+    launch("take_rows", take_rows<FloatRows>, shape_of(out), stream, FloatRows{in}, rows, out,
            in_fours(in) && in_fours(out));
 }
 
