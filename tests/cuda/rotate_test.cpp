@@ -310,5 +310,55 @@ TEST_F(Rotate, ARowsBitsDependOnThatRowAlone) {
     }
 }
 
+// Normal rows, the second beyond the range of halves, the third below it, the fourth with a NaN.
+Matrix rows_of_every_size(int64_t n, DType dtype, Rng& rng) {
+    Matrix rows = normal_matrix(40, n, rng);
+    for (int64_t c = 0; c < n; ++c) {
+        rows.row(1)[c] = std::copysign(250.0f, rows.row(1)[c]);
+        rows.row(2)[c] *= 1e-3f;
+    }
+    rows.row(3)[n - 5] = std::numeric_limits<float>::quiet_NaN();
+    return rounded(rows, dtype);
+}
+
+// Clusters of blocks share few rows, a block has one of many.
+TEST_F(Rotate, FewGatedRowsHaveTheBitsOfMany) {
+    for (const DType dtype : {DType::F16, DType::BF16}) {
+        for (const int64_t n : {4096, 5632, 11008, 13824, 14336, 17408, 20480, 28672, 32768}) {
+            SCOPED_TRACE(fmt::format("{} {}", name_of(dtype), n));
+            Rng rng(static_cast<uint32_t>(n));
+            const Matrix gate = rows_of_every_size(n, dtype, rng);
+            const Matrix up = rows_of_every_size(n, dtype, rng);
+            const cuda::Rotation rotation(linalg::make_mixer(n), 1);
+            const auto codes_of = [&](int64_t first, int64_t count, std::vector<int32_t>& sites) {
+                const DeviceRows g(gate.slice(first, count), dtype),
+                    u(up.slice(first, count), dtype);
+                const DeviceCodes codes(count, n, {.bits = 4, .clip = 0.9f});
+                cuda::rotate_quantize(rotation,
+                                      {.rows = g.view(), .up = u.view().data, .up_stride = n},
+                                      codes.target(5), nullptr);
+                sites = codes.sites();
+                return codes.download();
+            };
+            std::vector<int32_t> all_sites, sites;
+            const Codes all = codes_of(0, 40, all_sites);
+            EXPECT_EQ(all_sites[3], 5);
+            EXPECT_EQ(all_sites[1], kNoSite);
+            for (const auto& [first, count] :
+                 {std::pair{0, 1}, {1, 1}, {2, 1}, {3, 1}, {4, 1}, {0, 4}, {2, 3}}) {
+                const Codes few = codes_of(first, count, sites);
+                const auto rows = [&](const auto& values, int64_t cols) {
+                    return std::span(values).subspan(static_cast<size_t>(first * cols),
+                                                     static_cast<size_t>(count * cols));
+                };
+                EXPECT_TRUE(same(rows(all.codes, n), few.codes)) << first << ' ' << count;
+                EXPECT_TRUE(same(rows(all.scales, 1), few.scales));
+                EXPECT_TRUE(same(rows(all.row_sums, 1), few.row_sums));
+                EXPECT_TRUE(same(rows(all_sites, 1), sites));
+            }
+        }
+    }
+}
+
 }  // namespace
 }  // namespace quarot::cuda_test

@@ -1,4 +1,5 @@
-// One block transforms one row, a matrix [K, 2^m] of halves, and quantizes it while it is on chip.
+// One block transforms one row, a matrix [K, 2^m] of halves, and quantizes it while it is on chip;
+// where rows are few, a cluster of blocks shares one.
 //
 // Phase 1. A warp takes 256 neighbouring values (kQuarters of them where m > 8), 8 a lane, as
 // operand B of m16n8k16: the product moves the four index bits it contracts from pair, register and
@@ -17,6 +18,10 @@
 // Phase 2. Every warp multiplies the K x K sign matrix, whose tiles it expands from bits, with 64
 // columns. A lane ends with 16 neighbouring columns of each of its rows: 16 bytes of codes.
 //
+// In a cluster, phase 1 writes each chunk to the block whose warps mix its columns, and the
+// largest sum and the sum of codes pass through distributed shared memory. Every warp does what it
+// does in a block alone, so the bits are the same.
+//
 // A row whose halves overflow, or lose too much at the bottom, is done once more with the power of
 // two in the first matrix that brings its largest input to 64.
 #include <algorithm>
@@ -24,8 +29,10 @@
 
 #include "core/checked_math.h"
 #include "kernels/cuda/block_reduce.cuh"
+#include "kernels/cuda/device/cluster.cuh"
 #include "kernels/cuda/device/griddep.cuh"
 #include "kernels/cuda/device/half_mma.cuh"
+#include "kernels/cuda/device/mbarrier.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/rotate_tensor.h"
 #include "kernels/cuda/row_blocks.h"
@@ -43,6 +50,20 @@ struct TensorShape {
     static constexpr bool kPacked = kPackedOf;
     static constexpr int kMaxThreads = kMaxThreadsOf, kMinBlocks = kMinBlocksOf;
     static constexpr int kInFlight = kInFlightOf;
+    static constexpr int kBlocks = 1;   // of a row
+    static constexpr int kSharers = 1;  // of them that work together
+};
+// The same with eight blocks a row, which have 32 warps together: one for each run, at most. A warp
+// mixes all rows of its columns.
+template <class S>
+struct InCluster : S {
+    static constexpr int kMaxThreads = 128, kMinBlocks = 1;
+    static constexpr int kBlocks = 8, kSharers = kBlocks;
+};
+// The first of a row's blocks does all of it.
+template <class S>
+struct FirstAlone : S {
+    static constexpr int kSharers = 1;
 };
 
 namespace {
@@ -200,7 +221,22 @@ struct RowKernel {
     __device__ int warps_along_rows() const {
         return (row_steps() + S::kWarpTiles - 1) / S::kWarpTiles;
     }
-    __device__ int n_warps() const { return warps_along_rows() << (column_bits() - 6); }
+    // Of the row in phase 1, and this one's number among them.
+    __device__ int n_warps() const {
+        if constexpr (S::kBlocks == 1) return n_mixers();
+        return static_cast<int>(blockDim.x / 32) * S::kSharers;
+    }
+    __device__ int runner() const { return block() * static_cast<int>(blockDim.x / 32) + warp; }
+    // Of the row in phase 2; the first of each block take part.
+    __device__ int n_mixers() const { return warps_along_rows() << (column_bits() - 6); }
+    __device__ int mixers_of_block() const { return n_mixers() / S::kSharers; }
+    __device__ int mixer() const { return block() * mixers_of_block() + warp; }
+    __device__ bool mixes() const { return S::kSharers == 1 || warp < mixers_of_block(); }
+    // This block's number among those that share the row.
+    __device__ static int block() {
+        return S::kSharers == 1 ? 0 : static_cast<int>(cluster_rank());
+    }
+    __device__ static unsigned row() { return blockIdx.x / S::kBlocks; }
 
     __device__ void clear_last_row() const {
         const int row_bytes = 2 << column_bits();
@@ -225,11 +261,10 @@ struct RowKernel {
         const int chunk = (lane >> 1 & 1) | (lane & 1) << 1 | (lane & 28);
         const int64_t column = (run * kQ + q) * 256 + chunk * 8;
         Loaded loaded;
-        loaded.rows =
-            load_once(static_cast<const T*>(a.in) + blockIdx.x * a.in_stride + column, inside);
+        loaded.rows = load_once(static_cast<const T*>(a.in) + row() * a.in_stride + column, inside);
         if constexpr (kGated) {
             loaded.up =
-                load_once(static_cast<const T*>(a.up) + blockIdx.x * a.up_stride + column, inside);
+                load_once(static_cast<const T*>(a.up) + row() * a.up_stride + column, inside);
         }
         return loaded;
     }
@@ -267,7 +302,11 @@ struct RowKernel {
         const int row = kQ > 1 ? run : run << (5 - bits) | chunk >> bits;
         const int column = kQ > 1 ? chunk + 32 * q : chunk & ((1 << bits) - 1);
         char* to = rows + (row * 2 << column_bits()) + ((column ^ (row & 7)) << 4);
-        *reinterpret_cast<uint4*>(to) = halves;
+        if constexpr (S::kSharers == 1) {
+            *reinterpret_cast<uint4*>(to) = halves;
+        } else {
+            store_remote(shared_address(to), column / 8 / mixers_of_block(), halves);
+        }
     }
 
     // The rest of phase 1 for a run. Half of the second product's results at a time, which halves
@@ -301,7 +340,7 @@ struct RowKernel {
     __device__ void transform_columns(const Constants& constants, bool real) const {
         const int n = n_runs(), step = n_warps();
 #pragma unroll 1
-        for (int run = warp; run < n; run += step * S::kInFlight) {
+        for (int run = runner(); run < n; run += step * S::kInFlight) {
             const RowKernel fresh(a);  // keeps no addresses from one round to the next
             Loaded loaded[S::kInFlight][kQ];
 #pragma unroll
@@ -327,7 +366,7 @@ struct RowKernel {
     // The same with one load at a time, for few registers.
     __device__ void transform_columns_slowly(const Constants& constants) const {
 #pragma unroll 1
-        for (int run = warp; run < n_runs(); run += n_warps()) {
+        for (int run = runner(); run < n_runs(); run += n_warps()) {
             const RowKernel fresh(a);
             uint4 halves[kQ];
 #pragma unroll
@@ -342,7 +381,7 @@ struct RowKernel {
     __device__ uint32_t largest_input_bits() const {
         uint32_t largest = 0;
 #pragma unroll 1
-        for (int i = warp; i < n_runs() * kQ; i += n_warps()) {
+        for (int i = runner(); i < n_runs() * kQ; i += n_warps()) {
             const uint4 v = load(i / kQ, i % kQ, true).value();
             largest = max(max(largest, largest_of(v.x, v.y)), largest_of(v.z, v.w));
         }
@@ -352,10 +391,10 @@ struct RowKernel {
     // -------- phase 2
 
     __device__ int column_group() const {
-        return warp / warps_along_rows();
+        return mixer() / warps_along_rows();
     }
     __device__ int first_tile() const {
-        return warp % warps_along_rows() * S::kWarpTiles;
+        return mixer() % warps_along_rows() * S::kWarpTiles;
     }
     __device__ int row_of(int tile, int upper) const {
         return (first_tile() + tile) * 16 + upper * 8 + g;
@@ -559,6 +598,7 @@ struct Results<S, true> {
 
 // ---------------------------------------------------------------- over the block
 
+// Of the warps that share a row.
 struct RowScratch {
     uint32_t largest[32];
     int32_t sums[32];
@@ -571,6 +611,27 @@ __device__ __forceinline__ uint32_t block_max(uint32_t value, uint32_t (&scratch
     if (lane == 0) scratch[threadIdx.x >> 5] = value;
     __syncthreads();
     return __reduce_max_sync(kAllLanes, lane < n_warps ? scratch[lane] : 0u);
+}
+
+// Everybody who shares the row.
+template <class S>
+__device__ __forceinline__ void meet() {
+    if constexpr (S::kSharers == 1) {
+        __syncthreads();
+    } else {
+        cluster_sync();
+    }
+}
+
+// The same over all who share the row; `runner`: the calling warp among them.
+template <class S>
+__device__ __forceinline__ uint32_t row_max(uint32_t value, int runner, uint32_t (&scratch)[32]) {
+    if constexpr (S::kSharers == 1) return block_max(value, scratch);
+    const int lane = threadIdx.x & 31;
+    value = __reduce_max_sync(kAllLanes, value);
+    if (lane < S::kSharers) store_remote(shared_address(scratch + runner), lane, value);
+    cluster_sync();
+    return __reduce_max_sync(kAllLanes, scratch[lane]);
 }
 
 // ---------------------------------------------------------------- results
@@ -651,7 +712,7 @@ __device__ __forceinline__ int32_t write_codes(const Kernel& kernel, const R& re
             }
             const int64_t column = (static_cast<int64_t>(matrix_row) << kernel.column_bits()) +
                                    kernel.column_group() * 64 + kernel.t * 16;
-            store_codes(a.target.codes, blockIdx.x, column, codes);
+            store_codes(a.target.codes, kernel.row(), column, codes);
         }
     }
     return sum;
@@ -660,7 +721,7 @@ __device__ __forceinline__ int32_t write_codes(const Kernel& kernel, const R& re
 template <typename T, class Kernel, class R>
 __device__ __forceinline__ void write_rows(const Kernel& kernel, const R& results, float factor) {
     const TensorArguments& a = kernel.a;
-    T* row = static_cast<T*>(a.out) + blockIdx.x * a.out_stride;
+    T* row = static_cast<T*>(a.out) + kernel.row() * a.out_stride;
 #pragma unroll
     for (int tile = 0; tile < R::kTiles; ++tile) {
 #pragma unroll
@@ -682,31 +743,40 @@ __device__ __forceinline__ void write_rows(const Kernel& kernel, const R& result
     }
 }
 
-// Sums the stored codes of the block; thread 0 stores what belongs to the row.
-__device__ __forceinline__ void finish_row(const TensorArguments& a, int32_t sum, float scale,
+// Sums the stored codes of all who share the row; one thread stores what belongs to it.
+template <class Kernel, class S>
+__device__ __forceinline__ void finish_row(const Kernel& kernel, int32_t sum, float scale,
                                            int32_t (&scratch)[32]) {
-    const int lane = threadIdx.x & 31, n_warps = blockDim.x / 32;
+    const int lane = threadIdx.x & 31, n_warps = blockDim.x / 32 * S::kSharers;
     sum = __reduce_add_sync(kAllLanes, sum);
-    if (lane == 0) scratch[threadIdx.x >> 5] = sum;
-    __syncthreads();
-    if (threadIdx.x >= 32) return;
+    if (lane == 0) {
+        if constexpr (S::kSharers == 1) {
+            scratch[kernel.runner()] = sum;
+        } else {
+            const uint32_t place = shared_address(scratch + kernel.runner());
+            store_remote(place, 0, static_cast<uint32_t>(sum));
+        }
+    }
+    meet<S>();
+    if (kernel.block() > 0 || threadIdx.x >= 32) return;
     sum = __reduce_add_sync(kAllLanes, lane < n_warps ? scratch[lane] : 0);
     if (lane > 0) return;
     GroupQuantizer group;
     group.divide.scale = scale;
     group.usable = true;
+    const TensorArguments& a = kernel.a;
     const int biases = (a.rows << a.column_bits) * code_bias(a.target.codes.bits);
-    store_group(a.target, blockIdx.x, 0, group, sum - biases);
+    store_group(a.target, kernel.row(), 0, group, sum - biases);
 }
 
 // The codes of 0, and the site.
-__device__ void write_unusable_row(const TensorArguments& a) {
+__device__ void write_unusable_row(const TensorArguments& a, unsigned row) {
     const ActivationView& out = a.target.codes;
     const uint32_t zeros = code_bias(out.bits) * 0x01010101u;
     for (int64_t column = 16 * threadIdx.x; column < out.cols; column += 16 * blockDim.x) {
-        store_codes(out, blockIdx.x, column, {zeros, zeros, zeros, zeros});
+        store_codes(out, row, column, {zeros, zeros, zeros, zeros});
     }
-    if (threadIdx.x == 0) store_group(a.target, blockIdx.x, 0, {}, 0);
+    if (threadIdx.x == 0) store_group(a.target, row, 0, {}, 0);
 }
 
 // ---------------------------------------------------------------- rows done again
@@ -759,15 +829,16 @@ __device__ void for_each_four(const TensorArguments& a, const char* rows, const 
 }
 
 template <typename T>
-__device__ void write_rows_again(const TensorArguments& a, const char* rows, float factor) {
+__device__ void write_rows_again(const TensorArguments& a, unsigned row, const char* rows,
+                                 float factor) {
     for_each_four(a, rows, [&](int64_t column, const float4& x) {
-        auto* to =
-            reinterpret_cast<uint2*>(static_cast<T*>(a.out) + blockIdx.x * a.out_stride + column);
+        auto* to = reinterpret_cast<uint2*>(static_cast<T*>(a.out) + row * a.out_stride + column);
         *to = {Pair<T>::narrow(x.x * factor, x.y * factor),
                Pair<T>::narrow(x.z * factor, x.w * factor)};
     });
 }
 
+template <class Kernel, class S>
 __device__ void write_codes_again(const TensorArguments& a, const char* rows, float max_abs,
                                   float factor, RowScratch& scratch) {
     const ActivationView& out = a.target.codes;
@@ -775,11 +846,11 @@ __device__ void write_codes_again(const TensorArguments& a, const char* rows, fl
     uint32_t sum = 0;
     for_each_four(a, rows, [&](int64_t column, const float4& x) {
         const uint32_t word = pack_codes(code_of(x.x), code_of(x.y), code_of(x.z), code_of(x.w));
-        const int64_t at = code_offset(out.rows, out.stride, blockIdx.x, column);
+        const int64_t at = code_offset(out.rows, out.stride, Kernel::row(), column);
         *reinterpret_cast<uint32_t*>(out.codes + at) = word;
         sum = __dp4a(word, 0x01010101u, sum);
     });
-    finish_row(a, static_cast<int32_t>(sum), code_of.scale, scratch.sums);
+    finish_row<Kernel, S>(Kernel(a), static_cast<int32_t>(sum), code_of.scale, scratch.sums);
 }
 
 // The whole row once more, its largest input brought to 64..128. The sums of a tile are computed
@@ -805,11 +876,11 @@ __device__ __noinline__ void redo_row(const TensorArguments& a) {
     const float factor = divide_by_power(a.factor * unpacked, exponent);
     const bool finite = isfinite(largest * factor);
     if (a.out != nullptr) {
-        write_rows_again<T>(a, rows, finite ? factor : NAN);
+        write_rows_again<T>(a, Kernel::row(), rows, finite ? factor : NAN);
     } else if (finite) {
-        write_codes_again(a, rows, largest * factor, factor, scratch);
+        write_codes_again<Kernel, S>(a, rows, largest * factor, factor, scratch);
     } else {
-        write_unusable_row(a);
+        write_unusable_row(a, Kernel::row());
     }
 }
 
@@ -820,29 +891,36 @@ __global__ void __launch_bounds__(S::kMaxThreads, S::kMinBlocks)
     __shared__ RowScratch scratch;
     // Nothing of this was written by the predecessor.
     const ConstantTiles<T> constants(a.tiles, static_cast<int>(threadIdx.x & 31), 0);
-    SignWords<S> signs;
-    Kernel(a).load_signs(signs);
+    SignWords<S> signs = {};
+    if (Kernel(a).mixes()) Kernel(a).load_signs(signs);
     Kernel(a).clear_last_row();
     let_successor_start();
+    if constexpr (S::kSharers > 1) cluster_sync();  // all are running
     Results<S> results;
     float largest = 0.0f;
+    constexpr bool kRehearses = S::kSharers > 1 || S::kWarpTiles == 1;
 #pragma unroll 1
-    for (int turn = S::kWarpTiles > 1 ? 1 : first_turn(gridDim.x); turn < 2; ++turn) {
+    for (int turn = kRehearses ? first_turn(gridDim.x / S::kBlocks) : 1; turn < 2; ++turn) {
         if (turn == 1) wait_for_predecessor();
         Kernel(a).transform_columns(constants, turn == 1);
-        __syncthreads();
-        results.mix(Kernel(a), signs);
-        largest = __uint_as_float(
-            block_max(__float_as_uint(results.largest(Kernel(a))), scratch.largest));
+        meet<S>();
+        float own = 0.0f;
+        if (Kernel(a).mixes()) {
+            results.mix(Kernel(a), signs);
+            own = results.largest(Kernel(a));
+        }
+        largest =
+            __uint_as_float(row_max<S>(__float_as_uint(own), Kernel(a).runner(), scratch.largest));
     }
     const Kernel kernel(a);
     if (lost(largest, a.smallest)) {
-        redo_row<T, kGated, S>(a);
+        if (kernel.block() == 0) redo_row<T, kGated, FirstAlone<S>>(a);
     } else if (a.out != nullptr) {
-        write_rows<T>(kernel, results, a.factor);
+        if (kernel.mixes()) write_rows<T>(kernel, results, a.factor);
     } else {
         const FastCodes code_of(largest * a.factor, a.factor, a);
-        finish_row(a, write_codes(kernel, results, code_of), code_of.scale, scratch.sums);
+        const int32_t sum = kernel.mixes() ? write_codes(kernel, results, code_of) : 0;
+        finish_row<Kernel, S>(kernel, sum, code_of.scale, scratch.sums);
     }
 }
 
@@ -867,8 +945,10 @@ using Packed512 = TensorShape<2, 2, 2, true, 256, 3, kGated ? 2 : 4>;
 template <bool kGated>
 using Packed1024 = TensorShape<4, 2, 2, true, 512, 2, 1>;
 
+// Of a block.
 template <class S>
 int warps_of(const TensorPlan& plan) {
+    if (S::kBlocks > 1) return S::kMaxThreads / 32;
     return static_cast<int>(ceil_div(plan.row_tiles, S::kWarpTiles)) << (plan.column_bits - 6);
 }
 
@@ -876,16 +956,27 @@ template <typename T, bool kGated, class S>
 void launch_shape(const TensorPlan& plan, const TensorArguments& arguments, int64_t n_rows,
                   Stream stream) {
     launch("rotate_tensor", rotate_tensor<T, kGated, S>,
-           {.grid = static_cast<unsigned>(n_rows),
+           {.grid = static_cast<unsigned>(n_rows * S::kBlocks),
             .block = static_cast<unsigned>(32 * warps_of<S>(plan)),
-            .shared_bytes = plan.shared_bytes()},
+            .shared_bytes = plan.shared_bytes(),
+            .cluster = S::kBlocks},
            stream, arguments);
+}
+
+// What a cluster does sooner than a block (docs/cuda.md).
+template <bool kGated>
+bool takes_cluster(const TensorPlan& plan, int64_t n_rows) {
+    constexpr int64_t kMostRows = 4;
+    return kGated && plan.column_bits == 10 && n_rows <= kMostRows &&
+           current_device().compute_capability >= 90;
 }
 
 template <typename T, bool kGated>
 void launch_plan(const TensorPlan& plan, const TensorArguments& a, int64_t n_rows, Stream stream) {
     if (plan.column_bits == 9) {
         launch_shape<T, kGated, Packed512<kGated>>(plan, a, n_rows, stream);
+    } else if (takes_cluster<kGated>(plan, n_rows)) {
+        launch_shape<T, kGated, InCluster<Packed1024<kGated>>>(plan, a, n_rows, stream);
     } else if (plan.column_bits == 10) {
         launch_shape<T, kGated, Packed1024<kGated>>(plan, a, n_rows, stream);
     } else if (plan.row_tiles == 1) {
