@@ -12,9 +12,10 @@
 
 namespace quarot::kernels::cuda {
 
-// out = in W^T + bias (+ out), at most one side quantized: fp32 fused multiply-adds in an order
-// that follows from the columns, the scale applied as kernels::LinearArgs says, rounded once to the
-// dtype of out. A row's bits depend on that row alone. All pointers are device memory.
+// out = in W^T + bias (+ out), at most one side quantized: fp32 sums of exact or once rounded
+// products in an order that follows from the columns, the scale applied as kernels::LinearArgs
+// says, rounded once to the dtype of out. A row's bits depend on that row alone. All pointers are
+// device memory.
 struct FloatProduct {
     std::variant<RowsView, ActivationView> in;
     std::variant<RowsView, WeightView> weight;  // [out_features, in_features]

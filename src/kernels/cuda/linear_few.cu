@@ -225,7 +225,7 @@ __global__ void __launch_bounds__(S::kThreads + 32, kResident)
         (&shared.sums[0][0])[e] = 0;
     }
     __syncthreads();
-    const StripRange range(p);
+    const StripRange range(p.strips);
     const int warp = threadIdx.x / 32;
     const bool multiplies = warp < S::kWarps;
     WeightRing<S> ring(p, range, shared_address(shared.ring[multiplies ? warp : 0]));

@@ -189,7 +189,7 @@ __global__ void __launch_bounds__(S::kThreads, kResident<S>)
     extern __shared__ __align__(128) uint8_t memory[];
     SharedMemory<S>& shared = *reinterpret_cast<SharedMemory<S>*>(memory);
     let_successor_start();
-    const StripRange range(p);
+    const StripRange range(p.strips);
     const int warp = threadIdx.x / 32;
     const uint32_t ring = shared_address(shared.ring[warp]) + threadIdx.x % 32 * 16;
     ChunkCursor<S> ahead(p, range), token_cursor = ahead;

@@ -39,9 +39,10 @@ struct StreamProblem {
 struct StripRange {
     int first, last;
 
-    __device__ explicit StripRange(const StreamProblem& p)
-        : first(static_cast<int>(static_cast<int64_t>(blockIdx.x) * p.strips / gridDim.x)),
-          last(static_cast<int>(static_cast<int64_t>(blockIdx.x + 1) * p.strips / gridDim.x)) {}
+    // Of so many.
+    __device__ explicit StripRange(int strips)
+        : first(static_cast<int>(static_cast<int64_t>(blockIdx.x) * strips / gridDim.x)),
+          last(static_cast<int>(static_cast<int64_t>(blockIdx.x + 1) * strips / gridDim.x)) {}
 };
 
 // Steps 0 and 1 of a strip of a unit as operands A, from a lane's kWords words in shared memory.

@@ -257,6 +257,7 @@ bool takes_mixed(const WeightShape& shape) {
 
 void multiply_mixed(const RowsView& in, const WeightView& weight, const FloatProduct& product,
                     Stream stream) {
+    if (multiply_mixed_tensor(in, weight, product, stream)) return;
     const MixedProblem problem = {in, weight, product.bias,
                                   OutputElements{product.out.data, product.out.stride,
                                                  product.out.dtype, product.accumulate}};

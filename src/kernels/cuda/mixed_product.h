@@ -13,4 +13,9 @@ bool takes_mixed(const WeightShape& shape);
 void multiply_mixed(const RowsView& in, const WeightView& weight, const FloatProduct& product,
                     Stream stream);
 
+// The same on tensor cores: halves times symmetric weights. False, and nothing enqueued, where it
+// takes none of these operands, whatever the number of rows.
+bool multiply_mixed_tensor(const RowsView& in, const WeightView& weight,
+                           const FloatProduct& product, Stream stream);
+
 }  // namespace quarot::kernels::cuda

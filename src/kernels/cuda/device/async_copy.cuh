@@ -18,6 +18,13 @@ __device__ __forceinline__ void copy_async_or_zero(uint32_t to, const void* from
                  : "memory");
 }
 
+// 8 bytes, through L1, as copy_async_or_zero.
+__device__ __forceinline__ void copy_four_or_zero(uint32_t to, const void* from, bool present) {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 8, %2;" ::"r"(to), "l"(from),
+                 "r"(present ? 8 : 0)
+                 : "memory");
+}
+
 // Ends a group: the copies this thread issued since the last group.
 __device__ __forceinline__ void end_copy_group() {
     asm volatile("cp.async.commit_group;" ::: "memory");
