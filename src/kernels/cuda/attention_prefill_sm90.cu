@@ -89,12 +89,6 @@ struct Turn {
     }
 };
 
-// One arrival of the warp, after all of its lanes.
-__device__ __forceinline__ void arrive_warp(uint64_t& barrier) {
-    __syncwarp();
-    if (threadIdx.x % 32 == 0) barrier_arrive(shared_address(&barrier));
-}
-
 // Tiles of 64 positions that some query sees, counted from position 0.
 struct TileRange {
     int first, end, last_position;
@@ -237,9 +231,11 @@ struct Ring {
     // What this thread wrote is for the tensor cores.
     __device__ void give_full(int stage) const {
         asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
-        arrive_warp(barriers->full[stage]);
+        arrive_warp(shared_address(&barriers->full[stage]));
     }
-    __device__ void give_empty(int stage) const { arrive_warp(barriers->empty[stage]); }
+    __device__ void give_empty(int stage) const {
+        arrive_warp(shared_address(&barriers->empty[stage]));
+    }
     // Tiles that this warpgroup does not see.
     __device__ void pass(int tiles) {
         for (int i = 0; i < tiles; ++i) {
@@ -679,8 +675,8 @@ __global__ void __launch_bounds__(kThreads, 1)
     if (tile.sequence < 0) return;
     if (threadIdx.x == 0) {
         for (int i = 0; i < kStages; ++i) {
-            barrier_init(shared_address(&barriers.full[i]), 4);
-            barrier_init(shared_address(&barriers.empty[i]), kConsumerWarps);
+            barrier_init(shared_address(&barriers.full[i]), 4 * kWarpArrivals);
+            barrier_init(shared_address(&barriers.empty[i]), kConsumerWarps * kWarpArrivals);
             barrier_init(shared_address(&barriers.codes[i]), 1);
         }
         barrier_init_fence();

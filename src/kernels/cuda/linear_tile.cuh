@@ -81,13 +81,6 @@ struct Tile {
     static_assert(kFull % 8 == 0 && kTokens % kPiece == 0 && (kMulticast == 1 || kSplit == 1));
 };
 
-// Arrivals of a warp on a barrier: one lane's, after __syncwarp. The race
-// checker follows only threads that arrive themselves and wants all of them.
-#ifdef QUAROT_RACECHECK
-constexpr int kWarpArrivals = 32;
-#else
-constexpr int kWarpArrivals = 1;
-#endif
 constexpr int kProducerRegisters = 40, kConsumerRegisters = 232;
 
 struct Place {

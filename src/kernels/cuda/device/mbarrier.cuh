@@ -30,6 +30,19 @@ __device__ __forceinline__ void barrier_arrive(uint32_t barrier) {
     asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
 }
 
+// Arrivals of a warp on a barrier: one lane's, after __syncwarp. The race
+// checker follows only threads that arrive themselves and wants all of them.
+#ifdef QUAROT_RACECHECK
+constexpr int kWarpArrivals = 32;
+#else
+constexpr int kWarpArrivals = 1;
+#endif
+// One arrival of the warp, after all of its lanes.
+__device__ __forceinline__ void arrive_warp(uint32_t barrier) {
+    __syncwarp();
+    if (kWarpArrivals == 32 || threadIdx.x % 32 == 0) barrier_arrive(barrier);
+}
+
 // On the barrier at the same offset in CTA `rank` of the cluster. Orders nothing: for readers that
 // hold what they read in registers. As a release it costs a MEMBAR.ALL.GPU.
 __device__ __forceinline__ void barrier_arrive_remote(uint32_t barrier, uint32_t rank) {
