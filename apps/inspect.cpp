@@ -65,13 +65,19 @@ int64_t memory_bytes(const folder::SourceModel& source) {
     return folder::weight_bytes(source, {}, {.embeds_codes = true});
 }
 
+// Of an element as it is stored.
+int64_t bits_of(const folder::SourceModel& source, model::LinearRole role, int quantized_bits) {
+    const model::LinearId id = {role};
+    return source.is_dense(id) ? 8 * size_of(source.dense_dtype(id)) : quantized_bits;
+}
+
 std::string describe_embedding_and_head(const folder::SourceModel& source) {
     const Recipe& recipe = source.recipe();
-    if (!source.config().tied_embeddings) {
-        return fmt::format("{} and {} bits", recipe.embedding_bits, recipe.head_bits);
-    }
+    const int64_t embedding = bits_of(source, model::LinearRole::Embedding, recipe.embedding_bits);
+    const int64_t head = bits_of(source, model::LinearRole::LmHead, recipe.head_bits);
+    if (!source.config().tied_embeddings) return fmt::format("{} and {} bits", embedding, head);
     const bool online = rotates_embedding_online(recipe, source.config());
-    return fmt::format("one matrix of {} bits{}", recipe.head_bits,
+    return fmt::format("one matrix of {} bits{}", head,
                        online ? ", R1 applied as rows are read and undone before the head" : "");
 }
 

@@ -333,7 +333,7 @@ std::vector<CommandLine> remark_lines() {
          {"plan", "MODEL", "--recipe", "q4_0"},
          2,
          {},
-         {"--recipe q4_0 is unknown; the main ones are quarot, quarot-rtn"}},
+         {"--recipe q4_0 is unknown; the main ones are w4a8kv4, quarot"}},
         {"RecipeThatIsNearNone", {"plan", "MODEL", "--recipe", "best"}, 2, {}, {"quarot-rtn"}},
         {"SeedTooLarge",
          generate({"--seed", "99999999999999999999999"}),

@@ -164,6 +164,8 @@ TEST_F(Quantize, ATiedModelStaysOneSmallMatrixInEveryCommand) {
     expect_success(parted);
     EXPECT_NE(parted.err.find("becomes two, since they have 16 and 8 bits"), std::string::npos)
         << parted.err;
+    const Outcome text_of_two = run_program({"inspect", out_ + "-parted"});
+    EXPECT_NE(text_of_two.out.find("32 and 8 bits"), std::string::npos) << text_of_two.out;
     const Outcome text_of = run_program({"inspect", out_});
     EXPECT_NE(text_of.out.find("one matrix of 8 bits, R1 applied as rows are read"),
               std::string::npos)
