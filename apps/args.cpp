@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "apps/arg_values.h"
+#include "apps/flag_error.h"
 #include "apps/flag_names.h"
 #include "apps/help.h"
 #include "apps/near_miss.h"
@@ -150,15 +151,19 @@ Args::Values Args::values_in(const ConfigValue& value, const Flag& flag) const {
 void Args::take(const Flag& flag, const Found& found) const {
     Values values = found.values;
     if (values.empty()) return;
-    if (flag.repeated == Repeated::Refused && values.size() > 1) {
-        fail(ErrorCode::Usage, "{} is given twice, '{}' and '{}', expected one",
-             config_key(flag.names), io::printable(values[0]), io::printable(values[1]));
-    }
-    if (flag.repeated != Repeated::AllCount) values = {values.back()};
-    for (const std::string& value : values) {
-        const Given given = {found.source, value};
-        if (!flag.choices.empty()) as_choice(given, flag.choices);
-        flag.set(given);
+    try {
+        if (flag.repeated == Repeated::Refused && values.size() > 1) {
+            fail(ErrorCode::Usage, "{} is given twice, '{}' and '{}', expected one",
+                 config_key(flag.names), io::printable(values[0]), io::printable(values[1]));
+        }
+        if (flag.repeated != Repeated::AllCount) values = {values.back()};
+        for (const std::string& value : values) {
+            const Given given = {found.source, value};
+            if (!flag.choices.empty()) as_choice(given, flag.choices);
+            flag.set(given);
+        }
+    } catch (const Error& error) {
+        throw FlagError(error, long_name(flag.names));
     }
 }
 

@@ -11,6 +11,7 @@
 
 #include "apps/args.h"
 #include "apps/commands.h"
+#include "apps/flag_error.h"
 #include "apps/flag_names.h"
 #include "apps/help.h"
 #include "apps/report.h"
@@ -110,6 +111,8 @@ int run(const Words& words) {
         return kClosedPipe;
     } catch (const Interrupted& interrupted) {
         return interrupted.exit_code;
+    } catch (const FlagError& error) {
+        return report(error.code(), in_flags(error.what()), json_errors, error.flag());
     } catch (const Error& error) {
         return report(error.code(), in_flags(error.what()), json_errors, flag_of(error.setting()));
     } catch (const std::bad_alloc&) {
