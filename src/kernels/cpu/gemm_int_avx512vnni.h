@@ -77,7 +77,9 @@ QUAROT_INLINE static inline void keep_in_register(__m512i& sum) {
 #endif
 }
 
-// R tokens times one panel. Memory-bound callers prefetch the panel ahead.
+// R tokens times one panel. Memory-bound callers prefetch the panel ahead. The lines that the sums
+// will be written to are fetched during the first steps, a row a step: 28 misses at once at the end
+// hold up the next tile.
 template <int R, bool kNibbles, bool kPrefetch>
 static void vnni_tile(const IntPanel& panel, int64_t steps, const TokenTile& tile,
                       const FloatOut& out) {
@@ -86,7 +88,7 @@ static void vnni_tile(const IntPanel& panel, int64_t steps, const TokenTile& til
     const __m512i mask = _mm512_set1_epi8(15);
     const uint8_t* w = panel.codes;
     const int8_t* a = tile.codes;
-    for (int64_t k = 0; k < steps; ++k) {
+    const auto step = [&]() QUAROT_INLINE {
         const __m512i first = _mm512_loadu_si512(w);
         const __m512i w0 = kNibbles ? _mm512_and_si512(first, mask) : first;
         const __m512i w1 = kNibbles ? first : _mm512_loadu_si512(w + 64);
@@ -98,7 +100,14 @@ static void vnni_tile(const IntPanel& panel, int64_t steps, const TokenTile& til
         });
         w += kNibbles ? 64 : 128;
         a += 4 * kTileSlots;
+    };
+    int64_t k = 0;
+    for (const float* y = out.data; k < R && k < steps; ++k, y += out.stride) {
+        _mm_prefetch(y, _MM_HINT_T0);
+        _mm_prefetch(y + 16, _MM_HINT_T0);
+        step();
     }
+    for (; k < steps; ++k) step();
     unroll<R>([&](auto r) QUAROT_INLINE {
         keep_in_register(acc0[r]);
         keep_in_register(acc1[r]);
