@@ -5,6 +5,7 @@
 #include <cblas.h>
 
 #include <algorithm>
+#include <cstring>
 #include <memory>
 #include <random>
 #include <variant>
@@ -12,6 +13,7 @@
 
 #include "cpu_probe.h"
 #include "kernels/backend.h"
+#include "kernels/cpu/cpu_memory.h"
 #include "tensor/float_convert.h"
 
 namespace quarot::kernels {
@@ -94,7 +96,7 @@ void integers(benchmark::State& state, Widths widths) {
 }
 
 void probe(benchmark::State& state, bench::ProbeKind kind) {
-    if (!bench::can_probe()) return state.SkipWithError("no AVX2");
+    if (!bench::can_probe(kind)) return state.SkipWithError("no such instructions");
     constexpr int64_t kSteps = 10'000;
     for (auto step : state) {
         static_cast<void>(step);
@@ -103,6 +105,21 @@ void probe(benchmark::State& state, bench::ProbeKind kind) {
     const auto work = static_cast<double>(kSteps * bench::kProbeOperations);
     state.counters["ops"] = benchmark::Counter(work * static_cast<double>(state.iterations()),
                                                benchmark::Counter::kIsRate);
+}
+
+// More than any cache holds, read by 1 or 2 threads of huge pages.
+void read_memory(benchmark::State& state) {
+    constexpr int64_t kBytes = int64_t{1} << 30;
+    static const cpu::MappedMemory memory = [] {
+        cpu::MappedMemory mapped(2 * kBytes, cpu::PageAdvice::Huge);
+        std::memset(mapped.data(), 1, static_cast<size_t>(mapped.bytes()));
+        return mapped;
+    }();
+    for (auto step : state) {
+        static_cast<void>(step);
+        bench::read_all(memory.data() + state.thread_index() * kBytes, kBytes);
+    }
+    state.SetBytesProcessed(static_cast<int64_t>(state.iterations()) * kBytes);
 }
 
 // The alternative: panels of 64 outputs widened to fp32, cblas_sgemm on tiles of 128 tokens.
@@ -148,9 +165,12 @@ BENCHMARK_CAPTURE(integers, w6a6, Widths{6, 6})->Apply(shapes);
 BENCHMARK_CAPTURE(integers, w8a8, Widths{8, 8})->Apply(shapes);
 BENCHMARK_CAPTURE(integers, w4a4_groups, Widths{4, 4, 128})->Apply(shapes);
 BENCHMARK_CAPTURE(integers, w4a8_groups, Widths{4, 8, 128})->Apply(shapes);
+BENCHMARK_CAPTURE(integers, w8a8_groups, Widths{8, 8, 128})->Apply(shapes);
 BENCHMARK_CAPTURE(probe, short_sums, bench::ProbeKind::ShortSums);
 BENCHMARK_CAPTURE(probe, widened_sums, bench::ProbeKind::WidenedSums);
 BENCHMARK_CAPTURE(probe, word_sums, bench::ProbeKind::WordSums);
+BENCHMARK_CAPTURE(probe, vnni, bench::ProbeKind::VnniSums);
+BENCHMARK(read_memory)->ThreadRange(1, 2)->UseRealTime();
 
 }  // namespace
 
