@@ -45,84 +45,128 @@ static inline void with_codes(KvCodes kind, const Run& run) {
     }
 }
 
-// Dots of R queries with the codes of 16 slots.
-template <class S, KvCodes C, int R>
+// 16 codes that follow one another as floats.
+template <class S, KvCodes C>
+QUAROT_INLINE static inline typename S::V load_codes(const KvSource& source, int64_t at) {
+    if constexpr (C == KvCodes::Bytes) {
+        return S::load_u8(static_cast<const uint8_t*>(source.codes) + at);
+    } else {
+        return S::load(static_cast<const float*>(source.codes) + at);
+    }
+}
+
+// Vectors that a tile of R rows is wide: enough sums to hide the latency of a multiply-add.
+template <class S, int R>
+constexpr int kTileVectors = R <= S::kFewRows ? S::kVectorsOfFewRows : S::kAttentionVectors;
+
+// Dots of R queries with the codes of 16 N slots.
+template <class S, KvCodes C, int R, int N>
 static inline void dot_codes(const AttentionRows& rows, const KvSource& k, int64_t head_dim,
-                             int64_t slot, typename S::V* acc) {
+                             int64_t slot, typename S::V (*acc)[N]) {
     using V = typename S::V;
-    unroll<R>([&](auto r) QUAROT_INLINE { acc[r] = S::zero(); });
+    unroll<R>([&](auto r) QUAROT_INLINE {
+        unroll<N>([&](auto n) QUAROT_INLINE { acc[r][n] = S::zero(); });
+    });
     const float* q = rows.q;
     const int64_t stride = rows.head_dim;
-    const auto add = [&](int64_t d, V codes) QUAROT_INLINE {
+    const auto add = [&](int64_t d, const V* codes) QUAROT_INLINE {
         unroll<R>([&](auto r) QUAROT_INLINE {
-            acc[r] = S::fma(S::set1(q[r * stride + d]), codes, acc[r]);
+            const V x = S::set1(q[r * stride + d]);
+            unroll<N>([&](auto n) QUAROT_INLINE { acc[r][n] = S::fma(x, codes[n], acc[r][n]); });
         });
     };
     if constexpr (C == KvCodes::Nibbles) {
         const uint8_t* pair = static_cast<const uint8_t*>(k.codes) + slot;
+        V even[N], odd[N];
         int64_t d = 0;
         for (; d + 2 <= head_dim; d += 2, pair += k.stride) {
-            V even, odd;
-            S::load_nibbles(pair, even, odd);
+            unroll<N>([&](auto n)
+                          QUAROT_INLINE { S::load_nibbles(pair + 16 * n, even[n], odd[n]); });
             add(d, even);
             add(d + 1, odd);
         }
-        if (d < head_dim) add(d, S::load_low_nibbles(pair));
-    } else if constexpr (C == KvCodes::Bytes) {
-        const uint8_t* codes = static_cast<const uint8_t*>(k.codes) + slot;
-        for (int64_t d = 0; d < head_dim; ++d, codes += k.stride) add(d, S::load_u8(codes));
+        if (d == head_dim) return;
+        unroll<N>([&](auto n) QUAROT_INLINE { even[n] = S::load_low_nibbles(pair + 16 * n); });
+        add(d, even);
     } else {
-        const float* codes = static_cast<const float*>(k.codes) + slot;
-        for (int64_t d = 0; d < head_dim; ++d, codes += k.stride) add(d, S::load(codes));
+        for (int64_t d = 0, at = slot; d < head_dim; ++d, at += k.stride) {
+            V column[N];
+            unroll<N>([&](auto n) QUAROT_INLINE { column[n] = load_codes<S, C>(k, at + 16 * n); });
+            add(d, column);
+        }
     }
 }
 
-// Scores of R rows and 16 slots.
-template <class S, KvCodes C, int R>
+// Scores of R rows and 16 N slots.
+template <class S, KvCodes C, int R, int N>
 static void score_tile(const AttentionRows& rows, const KvSource& k, const KvBlock& block,
                        int64_t slot, float* scores) {
-    typename S::V acc[R];
-    dot_codes<S, C, R>(rows, k, block.head_dim, slot, acc);
-    if (block.bits != 16) {
-        const auto scale = S::load(block.scales + slot), zero = S::load_i16(block.zeros + slot);
-        unroll<R>([&](auto r) QUAROT_INLINE {
-            acc[r] = S::mul(scale, S::fnma(zero, S::set1(rows.q_sums[r]), acc[r]));
-        });
-    }
-    unroll<R>([&](auto r) QUAROT_INLINE { S::store(scores + r * block.slots + slot, acc[r]); });
+    typename S::V acc[R][N];
+    dot_codes<S, C, R, N>(rows, k, block.head_dim, slot, acc);
+    unroll<N>([&](auto n) QUAROT_INLINE {
+        const int64_t at = slot + 16 * n;
+        if (block.bits != 16) {
+            const auto scale = S::load(block.scales + at), zero = S::load_i16(block.zeros + at);
+            unroll<R>([&](auto r) QUAROT_INLINE {
+                acc[r][n] = S::mul(scale, S::fnma(zero, S::set1(rows.q_sums[r]), acc[r][n]));
+            });
+        }
+        unroll<R>([&](auto r)
+                      QUAROT_INLINE { S::store(scores + r * block.slots + at, acc[r][n]); });
+    });
 }
 
-// 16 dimensions of one slot; H: the half of their bytes.
-template <class S, KvCodes C, int H>
-QUAROT_INLINE static inline typename S::V load_values(const KvSource& v, int64_t at, int64_t slot) {
+// 16 N dimensions of one slot: of N / 2 runs of nibbles, or half H of one.
+template <class S, KvCodes C, int N, int H>
+QUAROT_INLINE static inline void load_values(const KvSource& v, int64_t at, int64_t slot,
+                                             typename S::V* values) {
     if constexpr (C == KvCodes::Floats) {
-        return S::load(static_cast<const float*>(v.codes) + at);
-    } else {
+        unroll<N>([&](auto n) QUAROT_INLINE { values[n] = load_codes<S, C>(v, at + 16 * n); });
+        return;
+    }
+    const auto zero = S::set1(v.zeros[slot]);
+    if constexpr (C == KvCodes::Bytes) {
+        unroll<N>([&](auto n) QUAROT_INLINE {
+            values[n] = S::sub(load_codes<S, C>(v, at + 16 * n), zero);
+        });
+    } else if constexpr (C == KvCodes::Nibbles) {
         const auto* bytes = static_cast<const uint8_t*>(v.codes) + at;
-        const auto codes = C == KvCodes::Bytes ? S::load_u8(bytes)
-                           : H == 0            ? S::load_low_nibbles(bytes)
-                                               : S::load_high_nibbles(bytes);
-        return S::sub(codes, S::set1(v.zeros[slot]));
+        if constexpr (N == 1) {
+            const auto codes = H == 0 ? S::load_low_nibbles(bytes) : S::load_high_nibbles(bytes);
+            values[0] = S::sub(codes, zero);
+        } else {
+            unroll<N / 2>([&](auto n) QUAROT_INLINE {
+                S::load_nibbles_less(bytes + 16 * n, zero, values[2 * n], values[2 * n + 1]);
+            });
+        }
     }
 }
 
-// out = factor * out + the weighted values of 16 dimensions of R rows.
-template <class S, KvCodes C, int H, int R>
+// out = factor * out + the weighted values of 16 N dimensions of R rows.
+template <class S, KvCodes C, int N, int H, int R>
 static void weigh_tile(const AttentionRows& rows, const float* weights, int64_t slots,
                        int64_t depth, const float* factors, const KvSource& v, int64_t at,
                        int64_t dim) {
-    typename S::V acc[R];
+    using V = typename S::V;
+    V acc[R][N];
     float* out = rows.out + dim;
     unroll<R>([&](auto r) QUAROT_INLINE {
-        acc[r] = S::mul(S::set1(factors[r]), S::load(out + r * rows.dims));
+        unroll<N>([&](auto n) QUAROT_INLINE {
+            acc[r][n] = S::mul(S::set1(factors[r]), S::load(out + r * rows.dims + 16 * n));
+        });
     });
     for (int64_t s = 0; s < depth; ++s, at += v.stride) {
-        const auto values = load_values<S, C, H>(v, at, s);
+        V values[N];
+        load_values<S, C, N, H>(v, at, s, values);
         unroll<R>([&](auto r) QUAROT_INLINE {
-            acc[r] = S::fma(S::set1(weights[r * slots + s]), values, acc[r]);
+            const V weight = S::set1(weights[r * slots + s]);
+            unroll<N>([&](auto n)
+                          QUAROT_INLINE { acc[r][n] = S::fma(weight, values[n], acc[r][n]); });
         });
     }
-    unroll<R>([&](auto r) QUAROT_INLINE { S::store(out + r * rows.dims, acc[r]); });
+    unroll<R>([&](auto r) QUAROT_INLINE {
+        unroll<N>([&](auto n) QUAROT_INLINE { S::store(out + r * rows.dims + 16 * n, acc[r][n]); });
+    });
 }
 
 template <class S>
@@ -178,8 +222,13 @@ template <class S, KvCodes C, int R>
 static void score_rows(const AttentionRows& rows, const AttentionPage& page, const KvSource& k,
                        int64_t used) {
     if (rows.n_rows == R) {
-        for (int64_t slot = 0; slot < used; slot += 16) {
-            score_tile<S, C, R>(rows, k, page.k, slot, page.scores);
+        constexpr int kVectors = kTileVectors<S, R>;
+        int64_t slot = 0;
+        for (; slot + 16 * kVectors <= used; slot += 16 * kVectors) {
+            score_tile<S, C, R, kVectors>(rows, k, page.k, slot, page.scores);
+        }
+        for (; slot < used; slot += 16) {
+            score_tile<S, C, R, 1>(rows, k, page.k, slot, page.scores);
         }
     } else if constexpr (R > 1) {
         score_rows<S, C, R - 1>(rows, page, k, used);
@@ -190,16 +239,21 @@ template <class S, KvCodes C, int R>
 static void weigh_rows(const AttentionRows& rows, const AttentionPage& page, const KvSource& v,
                        int64_t depth, const float* factors) {
     if (rows.n_rows == R) {
+        constexpr int kVectors = kTileVectors<S, R>;
+        // 32 dimensions of nibbles stand in 16 bytes.
+        constexpr int kDimensions = C == KvCodes::Nibbles ? 2 : 1;
         const int64_t slots = page.k.slots;
-        if constexpr (C == KvCodes::Nibbles) {
-            for (int64_t dim = 0, at = 0; dim < rows.dims; dim += 32, at += 16) {
-                weigh_tile<S, C, 0, R>(rows, page.scores, slots, depth, factors, v, at, dim);
-                weigh_tile<S, C, 1, R>(rows, page.scores, slots, depth, factors, v, at, dim + 16);
-            }
-        } else {
-            for (int64_t dim = 0; dim < rows.dims; dim += 16) {
-                weigh_tile<S, C, 0, R>(rows, page.scores, slots, depth, factors, v, dim, dim);
-            }
+        int64_t dim = 0;
+        for (; dim + 16 * kVectors <= rows.dims && kVectors > 1; dim += 16 * kVectors) {
+            weigh_tile<S, C, kVectors, 0, R>(rows, page.scores, slots, depth, factors, v,
+                                             dim / kDimensions, dim);
+        }
+        for (; dim < rows.dims; dim += 16 * kDimensions) {
+            weigh_tile<S, C, 1, 0, R>(rows, page.scores, slots, depth, factors, v,
+                                      dim / kDimensions, dim);
+            if constexpr (kDimensions == 1) continue;
+            weigh_tile<S, C, 1, 1, R>(rows, page.scores, slots, depth, factors, v,
+                                      dim / kDimensions, dim + 16);
         }
     } else if constexpr (R > 1) {
         weigh_rows<S, C, R - 1>(rows, page, v, depth, factors);
@@ -282,15 +336,15 @@ static KvSource widen_values(const KvBlock& v, int64_t dims, const KvSource& sto
     for (int64_t s = 0; s < v.slots; ++s, to += dims) {
         for (int64_t d = 0; d < dims; d += 16) {
             const int64_t row = s * stored.stride;
-            typename S::V values;
+            typename S::V values[1];
             if (stored.kind == KvCodes::Bytes) {
-                values = load_values<S, KvCodes::Bytes, 0>(stored, row + d, s);
+                load_values<S, KvCodes::Bytes, 1, 0>(stored, row + d, s, values);
             } else if (d % 32 == 0) {
-                values = load_values<S, KvCodes::Nibbles, 0>(stored, row + d / 2, s);
+                load_values<S, KvCodes::Nibbles, 1, 0>(stored, row + d / 2, s, values);
             } else {
-                values = load_values<S, KvCodes::Nibbles, 1>(stored, row + d / 2 - 8, s);
+                load_values<S, KvCodes::Nibbles, 1, 1>(stored, row + d / 2 - 8, s, values);
             }
-            S::store(to + d, values);
+            S::store(to + d, values[0]);
         }
     }
     return {out, KvCodes::Floats, dims, nullptr};

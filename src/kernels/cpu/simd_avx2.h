@@ -16,6 +16,7 @@ struct Avx2 {
     static constexpr int kMixedRows = 2;
     static constexpr int kAttentionRows = 1;
     static constexpr int kQueryRows = 4;
+    static constexpr int kAttentionVectors = 1, kFewRows = 0, kVectorsOfFewRows = 1;
     static constexpr int64_t kRowsToWiden = 17;
     static constexpr int kGramRows = 6, kGramVectors = 1;
     static constexpr int kFwhtVectors = 4;

@@ -13,6 +13,7 @@ struct Avx512 {
     static constexpr int kMixedRows = 8;
     static constexpr int kAttentionRows = 6;
     static constexpr int kQueryRows = 8;
+    static constexpr int kAttentionVectors = 2, kFewRows = 2, kVectorsOfFewRows = 4;
     static constexpr int64_t kRowsToWiden = 17;
     static constexpr int kGramRows = 6, kGramVectors = 4;
     static constexpr int kFwhtVectors = 16;
@@ -97,17 +98,28 @@ struct Avx512 {
         return _mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(words16(p)));
     }
     static V load_i32(const int32_t* p) { return _mm512_cvtepi32_ps(_mm512_loadu_si512(p)); }
-    static void load_nibbles(const uint8_t* p, V& low_codes, V& high_codes) {
+    // Codes below 16 as floats are a table of one register; an index's upper bits are not read.
+    static V levels() {
+        return _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    }
+    static void look_up_nibbles(const uint8_t* p, V table, V& low_codes, V& high_codes) {
         const __m512i words = _mm512_cvtepu8_epi32(bytes16(p));
-        low_codes = _mm512_cvtepi32_ps(_mm512_and_si512(words, _mm512_set1_epi32(15)));
-        high_codes = _mm512_cvtepi32_ps(_mm512_srli_epi32(words, 4));
+        low_codes = _mm512_permutexvar_ps(words, table);
+        high_codes = _mm512_permutexvar_ps(_mm512_srli_epi32(words, 4), table);
+    }
+    static void load_nibbles(const uint8_t* p, V& low_codes, V& high_codes) {
+        look_up_nibbles(p, levels(), low_codes, high_codes);
+    }
+    // Codes minus a zero point.
+    static void load_nibbles_less(const uint8_t* p, V zero, V& low_codes, V& high_codes) {
+        look_up_nibbles(p, sub(levels(), zero), low_codes, high_codes);
     }
     static V load_low_nibbles(const uint8_t* p) {
-        return _mm512_cvtepi32_ps(
-            _mm512_and_si512(_mm512_cvtepu8_epi32(bytes16(p)), _mm512_set1_epi32(15)));
+        return _mm512_permutexvar_ps(_mm512_cvtepu8_epi32(bytes16(p)), levels());
     }
     static V load_high_nibbles(const uint8_t* p) {
-        return _mm512_cvtepi32_ps(_mm512_srli_epi32(_mm512_cvtepu8_epi32(bytes16(p)), 4));
+        return _mm512_permutexvar_ps(_mm512_srli_epi32(_mm512_cvtepu8_epi32(bytes16(p)), 4),
+                                     levels());
     }
     static V load_word_field(const uint8_t* p, int shift, uint32_t mask) {
         const __m512i words = _mm512_srl_epi32(_mm512_loadu_si512(p), _mm_cvtsi32_si128(shift));

@@ -14,6 +14,7 @@ struct Scalar {
     static constexpr int kMixedRows = 4;
     static constexpr int kAttentionRows = 2;
     static constexpr int kQueryRows = 2;
+    static constexpr int kAttentionVectors = 1, kFewRows = 0, kVectorsOfFewRows = 1;
     static constexpr int64_t kRowsToWiden = 5;
     static constexpr int kGramRows = 2, kGramVectors = 1;
     static constexpr int kFwhtVectors = 4;
