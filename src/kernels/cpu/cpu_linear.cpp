@@ -156,7 +156,8 @@ IntPanel CpuLinear::panel(int64_t index) const {
             group_inputs_ == in_features() ? 0 : group_inputs_,
             padded_outputs(),
             zeros_stride_,
-            asymmetric_max(bits())};
+            asymmetric_max(bits()),
+            zeros_stride_ == 0};
 }
 
 IntPanel CpuLinear::panel(int64_t index, const Segment& segment) const {

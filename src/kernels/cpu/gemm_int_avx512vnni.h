@@ -77,6 +77,23 @@ QUAROT_INLINE static inline void keep_in_register(__m512i& sum) {
 #endif
 }
 
+template <bool kNibbles>
+constexpr int64_t kStepBytes = kNibbles ? 64 : 128;
+
+// Four inputs of R tokens times 32 outputs.
+template <int R, bool kNibbles>
+QUAROT_INLINE static inline void vnni_step(const uint8_t* w, const int8_t* a, __m512i mask,
+                                           __m512i* acc0, __m512i* acc1) {
+    const __m512i first = _mm512_loadu_si512(w);
+    const __m512i w0 = kNibbles ? _mm512_and_si512(first, mask) : first;
+    const __m512i w1 = kNibbles ? first : _mm512_loadu_si512(w + 64);
+    unroll<R>([&](auto r) QUAROT_INLINE {
+        const __m512i x = broadcast_word(a + 4 * r);
+        acc0[r] = _mm512_dpbusd_epi32(acc0[r], w0, x);
+        acc1[r] = _mm512_dpbusd_epi32(acc1[r], w1, x);
+    });
+}
+
 // R tokens times one panel. Memory-bound callers prefetch the panel ahead. The lines that the sums
 // will be written to are fetched during the first steps, a row a step: 28 misses at once at the end
 // hold up the next tile.
@@ -89,16 +106,9 @@ static void vnni_tile(const IntPanel& panel, int64_t steps, const TokenTile& til
     const uint8_t* w = panel.codes;
     const int8_t* a = tile.codes;
     const auto step = [&]() QUAROT_INLINE {
-        const __m512i first = _mm512_loadu_si512(w);
-        const __m512i w0 = kNibbles ? _mm512_and_si512(first, mask) : first;
-        const __m512i w1 = kNibbles ? first : _mm512_loadu_si512(w + 64);
         if constexpr (kPrefetch) _mm_prefetch(w + 2048, _MM_HINT_T0);
-        unroll<R>([&](auto r) QUAROT_INLINE {
-            const __m512i x = broadcast_word(a + 4 * r);
-            acc0[r] = _mm512_dpbusd_epi32(acc0[r], w0, x);
-            acc1[r] = _mm512_dpbusd_epi32(acc1[r], w1, x);
-        });
-        w += kNibbles ? 64 : 128;
+        vnni_step<R, kNibbles>(w, a, mask, acc0, acc1);
+        w += kStepBytes<kNibbles>;
         a += 4 * kTileSlots;
     };
     int64_t k = 0;
@@ -153,6 +163,67 @@ static void int_panel_vnni(const IntPanel& panel, int64_t steps, const TokenTile
         vnni_panel<true>(panel, steps, first_tile, n_tokens, tile_bytes, out);
     } else {
         vnni_panel<false>(panel, steps, first_tile, n_tokens, tile_bytes, out);
+    }
+}
+
+// One segment of R tokens whose activations have no zero points and whose weights have one zero
+// point for all outputs: a token's sums are corrected by one number.
+template <int R, bool kNibbles>
+static inline void vnni_segment(const IntPanel& panel, const TokenTile& tile, bool first,
+                                float* sums) {
+    __m512i acc0[R], acc1[R];
+    unroll<R>([&](auto r) QUAROT_INLINE { acc0[r] = acc1[r] = _mm512_setzero_si512(); });
+    const __m512i mask = _mm512_set1_epi8(15);
+    const uint8_t* w = panel.codes;
+    const int8_t* a = tile.codes;
+    for (int64_t k = 0; k < tile.n_steps; ++k) {
+        vnni_step<R, kNibbles>(w, a, mask, acc0, acc1);
+        w += kStepBytes<kNibbles>;
+        a += 4 * kTileSlots;
+    }
+    unroll<R>([&](auto r) QUAROT_INLINE {
+        keep_in_register(acc0[r]);
+        keep_in_register(acc1[r]);
+    });
+    const int32_t zero = panel.zeros[0];
+    unroll<R>([&](auto r) QUAROT_INLINE {
+        const __m512i correction = _mm512_set1_epi32(zero * tile.offset_sums[r]);
+        const __m512 scale = _mm512_set1_ps(tile.scales[r]);
+        const auto add = [&](__m512i acc, const float* scales, float* sum) QUAROT_INLINE {
+            const __m512 exact = _mm512_cvtepi32_ps(_mm512_sub_epi32(acc, correction));
+            __m512 value = _mm512_mul_ps(_mm512_mul_ps(exact, _mm512_loadu_ps(scales)), scale);
+            if (!first) value = _mm512_add_ps(_mm512_loadu_ps(sum), value);
+            _mm512_storeu_ps(sum, value);
+        };
+        float* sum = sums + r * kPanelOutputs;
+        add(acc0[r], panel.scales, sum);
+        add(kNibbles ? high_nibble_sum(acc0[r], acc1[r]) : acc1[r], panel.scales + 16, sum + 16);
+    });
+}
+
+template <int R, bool kNibbles>
+static void vnni_segments_exactly(const SegmentList& list, float* sums) {
+    if (list.tokens[0].n_tokens == R) {
+        vnni_segment<R, kNibbles>(list.panels[0], list.tokens[0], true, sums);
+        for (int64_t i = 1; i < list.count; ++i) {
+            vnni_segment<R, kNibbles>(list.panels[i], list.tokens[i], false, sums);
+        }
+    } else if constexpr (R > 1) {
+        vnni_segments_exactly<R - 1, kNibbles>(list, sums);
+    }
+}
+
+static void int_segments_vnni(const SegmentList& list, float* sums) {
+    const IntPanel& panel = list.panels[0];
+    const TokenTile& tokens = list.tokens[0];
+    if (panel.one_zero && tokens.offsets == nullptr && tokens.bases == nullptr) {
+        (panel.nibbles ? vnni_segments_exactly<kVnniTokens, true>
+                       : vnni_segments_exactly<kVnniTokens, false>)(list, sums);
+        return;
+    }
+    for (int64_t i = 0; i < list.count; ++i) {
+        int_panel_vnni(list.panels[i], list.tokens[i].n_steps, list.tokens[i], tokens.n_tokens, 0,
+                       {sums, kPanelOutputs, kPanelOutputs, i > 0});
     }
 }
 

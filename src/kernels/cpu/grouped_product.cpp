@@ -147,7 +147,8 @@ void describe_tokens(const Plan& plan, int64_t first_row, int64_t n_rows, int64_
                               .n_tokens = n_rows,
                               .bases = in.bases == nullptr ? nullptr : f.bases,
                               .n_inputs = length,
-                              .largest_code = symmetric_max(in.format.bits) + 1};
+                              .largest_code = symmetric_max(in.format.bits) + 1,
+                              .n_steps = s.n_steps};
     }
 }
 
@@ -172,6 +173,10 @@ IntPanel* parts_of(CpuContext& context, int thread, const Plan& plan, const CpuL
 
 void multiply_tile(const IsaKernels& isa, const Plan& plan, const IntPanel* parts,
                    const TokenTile* tokens, float* sums) {
+    if (!plan.wide && isa.int_segments != nullptr) {
+        isa.int_segments({parts, tokens, plan.n_segments()}, sums);
+        return;
+    }
     FloatOut to{sums, kPanelOutputs, kPanelOutputs, false};
     for (int64_t i = 0; i < plan.n_segments(); ++i) {
         const int64_t n_steps = plan.segments[static_cast<size_t>(i)].n_steps;
@@ -198,6 +203,14 @@ void pack_tile(CpuContext& context, int thread, const Plan& plan, int64_t row, i
     describe_tokens(plan, row, n_rows, 4 * kTileSlots, tile);
 }
 
+// The lines that the sums of a tile will be written to: early, since they are in no near cache.
+void fetch_lines(const Rows& out, int64_t first_row, int64_t n_rows, int64_t column) {
+    for (int64_t row = first_row; row < first_row + n_rows; ++row) {
+        __builtin_prefetch(out.f32(row) + column, 1);
+        __builtin_prefetch(out.f32(row) + column + 16, 1);
+    }
+}
+
 // Some rows at a time: packed into tiles in shared scratch, then all panels over them.
 void multiply_chunk(CpuContext& context, const Plan& plan, const PanelList& panels,
                     int64_t first_row, int64_t n_rows, std::byte* tiles, int64_t tile_bytes) {
@@ -215,6 +228,7 @@ void multiply_chunk(CpuContext& context, const Plan& plan, const PanelList& pane
         for (int64_t row = 0; row < n_rows; ++row) {
             const int64_t slot = row % token_tile;
             if (slot == 0) {
+                fetch_lines(out, first_row + row, std::min(token_tile, n_rows - row), column);
                 std::byte* tile = tiles + row / token_tile * tile_bytes;
                 multiply_tile(context.isa, plan, parts, tile_of(plan, tile).segments, sums);
             }

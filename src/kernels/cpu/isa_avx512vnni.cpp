@@ -10,6 +10,7 @@ static constexpr IsaKernels make_table() {
     k.token_tile = kVnniTokens;
     k.pack_tile = pack_tile_avx512;
     k.int_panel = int_panel_vnni;
+    k.int_segments = int_segments_vnni;
     k.int_row = int_row_vnni;
     return k;
 }

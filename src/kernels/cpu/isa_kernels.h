@@ -51,6 +51,7 @@ struct IntPanel {
     int64_t scales_stride = 0;
     int64_t zeros_stride = 0;
     int32_t largest_code = 255;  // of their width
+    bool one_zero = false;       // zeros[0] is that of all outputs
 };
 
 // Up to 16 tokens: codes [steps][16][4], and what the epilogue needs of each token.
@@ -63,6 +64,14 @@ struct TokenTile {
     const float* bases = nullptr;  // [n_tokens] or null: of real zero points
     int64_t n_inputs = 0;          // that were summed; read where there are bases
     int32_t largest_code = 128;    // in size, of their width
+    int64_t n_steps = 0;           // of a segment
+};
+
+// One panel and one tile between the borders of groups, [count] each.
+struct SegmentList {
+    const IntPanel* panels;
+    const TokenTile* tokens;
+    int64_t count;
 };
 
 struct FloatOut {
@@ -174,6 +183,9 @@ struct IsaKernels {
     // apart.
     void (*int_panel)(const IntPanel& panel, int64_t steps, const TokenTile& first_tile,
                       int64_t n_tokens, int64_t tile_bytes, const FloatOut& out);
+    // sums [n_tokens][32] = all segments of a panel times those of a tile, without bias. Null:
+    // there is nothing better than int_panel for each.
+    void (*int_segments)(const SegmentList& segments, float* sums);
     // n_panels panels, panel_bytes apart, times one row of codes.
     void (*int_row)(const IntPanel& first, int64_t n_panels, int64_t panel_bytes, int64_t steps,
                     const TokenTile& row, const FloatOut& out);

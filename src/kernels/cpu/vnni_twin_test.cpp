@@ -2,7 +2,9 @@
 // same bits on every machine.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "kernels/cpu/emulated_avx512_for_tests.h"
@@ -100,6 +102,36 @@ TEST(VnniTwin, PanelsTimesTilesGiveTheBitsOfTheScalarTier) {
                                                << n_tokens << " tokens, " << n_outputs;
                 }
             }
+        }
+    }
+}
+
+// Three segments of a panel whose outputs share a zero point.
+TEST(VnniTwin, SegmentsGiveTheBitsOfTheScalarTier) {
+    for (const bool nibbles : {false, true}) {
+        Case c(nibbles);
+        std::fill_n(c.zeros.begin(), kPanelOutputs, 8);
+        for (const int64_t n_tokens : {1, 3, kVnniTokens}) {
+            std::vector<float> expected(kVnniTokens * kPanelOutputs, 3.0f), found = expected;
+            std::vector<IntPanel> panels;
+            std::vector<TokenTile> tiles;
+            for (const auto& [first, n_steps] : {std::pair{0, 5}, {5, 1}, {6, 31}}) {
+                IntPanel panel = c.panel(false);
+                panel.codes += first * (nibbles ? 64 : 128);
+                panel.scales += panels.size();
+                panel.one_zero = true;
+                TokenTile tile =
+                    c.tokens(c.tile.data() + first * 4 * kTileSlots, n_tokens, false, false);
+                tile.scales = c.w_scales.data() + panels.size();
+                tile.n_steps = n_steps;
+                scalar_kernels().int_panel(
+                    panel, n_steps, tile, n_tokens, 0,
+                    {expected.data(), kPanelOutputs, kPanelOutputs, !panels.empty()});
+                panels.push_back(panel);
+                tiles.push_back(tile);
+            }
+            int_segments_vnni({panels.data(), tiles.data(), 3}, found.data());
+            ASSERT_EQ(found, expected) << "nibbles " << nibbles << ", " << n_tokens << " tokens";
         }
     }
 }
