@@ -68,6 +68,36 @@ TEST(CpuExp, IsExactAtZeroAndKeepsNaN) {
     }
 }
 
+// Two positions, the first of the higher score and with a value of 0: what the second one adds.
+float weight_at_distance(const cpu::IsaKernels& isa, float distance) {
+    std::vector<float> keys(16, 0.0f), values(16 * 16, 0.0f), scores(8 * 16), zeros(16);
+    keys[1] = -distance;
+    values[16] = 1.0f;
+    float q = 1.0f, q_sum = 1.0f, maximum = -std::numeric_limits<float>::infinity();
+    std::vector<float> sums(16, 0.0f), out(16, 0.0f);
+    const cpu::AttentionRows rows{&q, &q_sum, &maximum, sums.data(), out.data(), 1, 1, 16};
+    const int32_t limit = 2;
+    isa.attend_page(rows,
+                    {.k = {keys.data(), nullptr, nullptr, 1, 16, 16},
+                     .v = {values.data(), nullptr, nullptr, 16, 16, 16},
+                     .below_keys = nullptr,
+                     .scores = scores.data(),
+                     .keys = nullptr,
+                     .values = nullptr,
+                     .zeros = zeros.data()},
+                    &limit);
+    return out[0];
+}
+
+TEST(CpuAttention, WeightsThatNoSumHoldsAreZeroAndNoOthers) {
+    for (const std::string& tier : present_tiers()) {
+        const cpu::IsaKernels& isa = cpu::choose_kernels(tier);
+        EXPECT_NEAR(weight_at_distance(isa, 63.0f) / std::exp(-63.0), 1.0, 1e-6) << tier;
+        EXPECT_EQ(weight_at_distance(isa, 65.0f), 0.0f) << tier;
+        EXPECT_TRUE(std::isnan(weight_at_distance(isa, std::nanf("")))) << tier;
+    }
+}
+
 TEST(CpuTiers, BestIsPresentAndScalarIsAlwaysBuilt) {
     EXPECT_EQ(compiled_isa_tiers().front(), "scalar");
     EXPECT_EQ(make_backend("cpu", {})->info().tier, best_isa_tier());

@@ -72,6 +72,11 @@ struct Avx2 {
         return {_mm256_blendv_ps(b.lo, a.lo, _mm256_castsi256_ps(first8(n))),
                 _mm256_blendv_ps(b.hi, a.hi, _mm256_castsi256_ps(first8(n - 8)))};
     }
+    // Lanes of a, 0 where x is below the bound; NaN is not.
+    static V zero_below(V bound, V x, V a) {
+        return {_mm256_and_ps(_mm256_cmp_ps(x.lo, bound.lo, _CMP_NLT_UQ), a.lo),
+                _mm256_and_ps(_mm256_cmp_ps(x.hi, bound.hi, _CMP_NLT_UQ), a.hi)};
+    }
 
     static float reduce_add(V v) {
         const __m256 s8 = _mm256_add_ps(v.lo, v.hi);

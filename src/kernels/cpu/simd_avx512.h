@@ -57,6 +57,10 @@ struct Avx512 {
         const __m128 s2 = _mm_add_ps(s4, _mm_movehl_ps(s4, s4));
         return _mm_cvtss_f32(_mm_add_ss(s2, _mm_movehdup_ps(s2)));
     }
+    // Lanes of a, 0 where x is below the bound; NaN is not.
+    static V zero_below(V bound, V x, V a) {
+        return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, bound, _CMP_NLT_UQ), a);
+    }
     static float reduce_max(V v) { return _mm512_reduce_max_ps(v); }
     static float reduce_min(V v) { return _mm512_reduce_min_ps(v); }
     // Four sums at once, each in the order of reduce_add.

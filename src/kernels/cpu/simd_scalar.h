@@ -106,6 +106,10 @@ struct Scalar {
     static V select_first(int64_t n, V a, V b) {
         return each([&](int i) { return i < n ? a.x[i] : b.x[i]; });
     }
+    // Lanes of a, 0 where x is below the bound; NaN is not.
+    static V zero_below(V bound, V x, V a) {
+        return each([&](int i) { return x.x[i] < bound.x[i] ? 0.0f : a.x[i]; });
+    }
     // Lane i + lane i+8, then +4, +2, +1: the order of every sum over lanes.
     static float reduce_add(V v) {
         for (int half = 8; half > 0; half /= 2) {
