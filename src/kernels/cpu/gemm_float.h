@@ -153,40 +153,51 @@ struct PanelColumn {
     typename S::V lower, upper;
 };
 
-template <class S, bool kNibbles>
-static inline PanelColumn<S> load_column(const uint8_t* step, int shift) {
+// Code J of a step minus zero points; origins: S::field_origin of these.
+template <class S, bool kNibbles, int J>
+QUAROT_INLINE static inline PanelColumn<S> load_column(const uint8_t* step,
+                                                       const PanelColumn<S>& origins) {
     if constexpr (kNibbles) {
-        return {S::load_word_field(step, shift, 15), S::load_word_field(step, shift + 4, 15)};
+        return {S::template load_field_less<4, 8 * J>(step, origins.lower),
+                S::template load_field_less<4, 8 * J + 4>(step, origins.upper)};
     } else {
-        return {S::load_word_field(step, shift, 255), S::load_word_field(step + 64, shift, 255)};
+        return {S::template load_field_less<8, 8 * J>(step, origins.lower),
+                S::template load_field_less<8, 8 * J>(step + 64, origins.upper)};
     }
 }
 
 // Calls use(input, column) for the inputs of a run, codes minus zero points; kScaled: times scales.
 template <class S, bool kNibbles, bool kScaled, class Use>
 QUAROT_INLINE static inline void visit_columns(const InputRun& run, const Use& use) {
-    using V = typename S::V;
-    const V zero0 = S::load_i32(run.zeros), zero1 = S::load_i32(run.zeros + 16);
-    const V scale0 = S::load(run.scales), scale1 = S::load(run.scales + 16);
-    const auto visit = [&](int64_t k, const uint8_t* step, int shift) QUAROT_INLINE {
-        PanelColumn<S> column = load_column<S, kNibbles>(step, shift);
-        column.lower = S::sub(column.lower, zero0);
-        column.upper = S::sub(column.upper, zero1);
+    constexpr int kBits = kNibbles ? 4 : 8;
+    const PanelColumn<S> origins = {S::template field_origin<kBits>(S::load_i32(run.zeros)),
+                                    S::template field_origin<kBits>(S::load_i32(run.zeros + 16))};
+    const auto scale0 = S::load(run.scales), scale1 = S::load(run.scales + 16);
+    const auto visit = [&](int64_t k, const uint8_t* step, auto j) QUAROT_INLINE {
+        PanelColumn<S> column = load_column<S, kNibbles, j>(step, origins);
         if constexpr (kScaled) {
             column.lower = S::mul(column.lower, scale0);
             column.upper = S::mul(column.upper, scale1);
         }
         use(k, column);
     };
+    const auto visit_one = [&](int64_t k, const uint8_t* step) QUAROT_INLINE {
+        unroll<4>([&](auto j) QUAROT_INLINE {
+            if (j == k % 4) visit(k, step, j);
+        });
+    };
     constexpr int64_t kStepBytes = kNibbles ? 64 : 128;
+    constexpr int64_t kAhead = 4096;
     const uint8_t* step = run.codes;
     int64_t k = run.first;
-    for (; k < run.last && k % 4 != 0; ++k) visit(k, step, static_cast<int>(k % 4) * 8);
+    for (; k < run.last && k % 4 != 0; ++k) visit_one(k, step);
     if (k != run.first && k % 4 == 0) step += kStepBytes;
     for (; k + 4 <= run.last; k += 4, step += kStepBytes) {
-        unroll<4>([&](auto j) QUAROT_INLINE { visit(k + j, step, 8 * j); });
+        unroll<kStepBytes / 64>([&](auto i)
+                                    QUAROT_INLINE { __builtin_prefetch(step + kAhead + 64 * i); });
+        unroll<4>([&](auto j) QUAROT_INLINE { visit(k + j, step, j); });
     }
-    for (; k < run.last; ++k) visit(k, step, static_cast<int>(k % 4) * 8);
+    for (; k < run.last; ++k) visit_one(k, step);
 }
 
 // Calls use(run) for the inputs [first, last) of a panel, group by group.

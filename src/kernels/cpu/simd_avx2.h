@@ -163,6 +163,16 @@ struct Avx2 {
         return from_i32(_mm256_srli_epi32(_mm256_cvtepu8_epi32(bytes8(p)), 4),
                         _mm256_srli_epi32(_mm256_cvtepu8_epi32(bytes8(p + 8)), 4));
     }
+    // Of each of 16 words the field of kBits at kShift, minus a zero point whose field_origin it is
+    // given.
+    template <int kBits>
+    static V field_origin(V zero) {
+        return zero;
+    }
+    template <int kBits, int kShift>
+    static V load_field_less(const uint8_t* p, V origin) {
+        return sub(load_word_field(p, kShift, (1u << kBits) - 1), origin);
+    }
     static V load_word_field(const uint8_t* p, int shift, uint32_t mask) {
         const __m128i count = _mm_cvtsi32_si128(shift);
         const __m256i bits = _mm256_set1_epi32(static_cast<int32_t>(mask));

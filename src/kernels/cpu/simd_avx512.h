@@ -125,10 +125,25 @@ struct Avx512 {
         return _mm512_permutexvar_ps(_mm512_srli_epi32(_mm512_cvtepu8_epi32(bytes16(p)), 4),
                                      levels());
     }
-    static V load_word_field(const uint8_t* p, int shift, uint32_t mask) {
-        const __m512i words = _mm512_srl_epi32(_mm512_loadu_si512(p), _mm_cvtsi32_si128(shift));
-        return _mm512_cvtepi32_ps(
-            _mm512_and_si512(words, _mm512_set1_epi32(static_cast<int32_t>(mask))));
+    // Of each of 16 words the field of kBits at kShift, minus a zero point whose field_origin it is
+    // given. A byte below the upper half of the float 2^23 is 2^23 and its value.
+    template <int kBits>
+    static V field_origin(V zero) {
+        return kBits == 8 ? add(zero, _mm512_set1_ps(0x1p23f)) : zero;
+    }
+    template <int kBits, int kShift>
+    static V load_field_less(const uint8_t* p, V origin) {
+        const __m512i words = _mm512_loadu_si512(p);
+        if constexpr (kBits == 8) {
+            const __m512i from = _mm512_add_epi32(
+                _mm512_broadcast_i32x4(_mm_setr_epi32(0, 4, 8, 12)), _mm512_set1_epi32(kShift / 8));
+            const __m512i sum = _mm512_mask_shuffle_epi8(_mm512_set1_epi32(0x4b000000),
+                                                         0x1111111111111111u, words, from);
+            return sub(_mm512_castsi512_ps(sum), origin);
+        } else {
+            static_assert(kBits == 4);
+            return sub(_mm512_permutexvar_ps(_mm512_srli_epi32(words, kShift), levels()), origin);
+        }
     }
     static void store_bytes_n(void* p, V v, int64_t n) {
         _mm_mask_storeu_epi8(p, first(n), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v)));
