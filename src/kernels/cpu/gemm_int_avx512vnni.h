@@ -106,7 +106,7 @@ static void vnni_tile(const IntPanel& panel, int64_t steps, const TokenTile& til
     const uint8_t* w = panel.codes;
     const int8_t* a = tile.codes;
     const auto step = [&]() QUAROT_INLINE {
-        if constexpr (kPrefetch) _mm_prefetch(w + 2048, _MM_HINT_T0);
+        if constexpr (kPrefetch) _mm_prefetch(w + 8192, _MM_HINT_T0);
         vnni_step<R, kNibbles>(w, a, mask, acc0, acc1);
         w += kStepBytes<kNibbles>;
         a += 4 * kTileSlots;
