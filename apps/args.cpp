@@ -101,8 +101,9 @@ std::vector<Args::Values> Args::split_words(const Values& words) const {
     app.allow_extras();
     std::vector<CLI::Option*> options;
     for (const Flag& flag : flags_) {
-        CLI::Option* option =
-            flag.value.empty() ? app.add_flag(flag.names) : app.add_option(flag.names)->expected(1);
+        CLI::Option* option = flag.value.empty()
+                                  ? app.add_flag(flag.names)
+                                  : app.add_option(flag.names)->expected(flag.n_values);
         options.push_back(option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll));
     }
     try {

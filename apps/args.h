@@ -27,6 +27,7 @@ struct Flag {
     std::vector<std::string> choices = {};  // other values are refused, unless there are none here
     std::vector<std::string> likely = {};   // for completion alone, where other values exist too
     bool told_by_command = false;  // -v leaves its default to the command, which knows it later
+    int n_values = 1;              // that follow it; with several, all count
 };
 
 struct Example {

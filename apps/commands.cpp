@@ -9,6 +9,7 @@ constexpr Command kCommands[] = {
     {"quantize", "rotate and quantize a model folder", quantize_command},
     {"plan", "say what a quantize job will take, and what stands in its way", plan_command},
     {"perplexity", "measure how well a model predicts a text", perplexity_command},
+    {"eval", "measure how well a model answers questions, by zero-shot tasks", eval_command},
     {"generate", "continue a prompt", generate_command},
     {"bench", "measure how fast a model runs, or a shape without any file", bench_command},
     {"reproduce", "measure every row of the paper's tables on one model", reproduce_command},

@@ -26,6 +26,7 @@ std::span<const Command> commands();
 
 Work bench_command(Args& args);
 Work completion_command(Args& args);
+Work eval_command(Args& args);
 Work generate_command(Args& args);
 Work inspect_command(Args& args);
 Work logits_command(Args& args);

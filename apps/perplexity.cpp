@@ -132,26 +132,16 @@ double tokens_per_second(const PerplexityFlags& flags, const Run& run) {
     return windows * static_cast<double>(flags.options.seqlen) / run.result.forward_seconds;
 }
 
-io::Json bits_to_json(const Run& run) {
-    return io::Json::Object{{"per_weight", run.bits_per_weight},
-                            {"weights", run.recipe.weights.bits},
-                            {"activations", run.recipe.activations.bits},
-                            {"k", run.recipe.k.bits},
-                            {"v", run.recipe.v.bits}};
-}
-
 void print_json(const PerplexityFlags& flags, const Run& run) {
     const eval::PerplexityResult& result = run.result;
     io::Json json = json_document("perplexity");
     json.set("model", flags.model);
     json.set("recipe", run.recipe.name);
-    json.set("bits", bits_to_json(run));
+    json.set("bits", bits_to_json(run.recipe, run.bits_per_weight));
     json.set("text",
              io::Json::Object{
                  {"file", flags.text}, {"format", flags.text_format}, {"sha256", run.text_digest}});
-    json.set("backend", io::Json::Object{{"name", run.backend.name},
-                                         {"tier", run.backend.tier},
-                                         {"threads", int64_t{run.backend.n_threads}}});
+    json.set("backend", backend_to_json(run.backend));
     json.set("perplexity", result.perplexity);
     json.set("standard_error",
              result.standard_error ? io::Json(*result.standard_error) : io::Json());

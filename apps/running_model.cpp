@@ -61,6 +61,19 @@ std::string describe(const Recipe& recipe) {
     return text;
 }
 
+io::Json bits_to_json(const Recipe& recipe, double bits_per_weight) {
+    return io::Json::Object{{"per_weight", bits_per_weight},
+                            {"weights", recipe.weights.bits},
+                            {"activations", recipe.activations.bits},
+                            {"k", recipe.k.bits},
+                            {"v", recipe.v.bits}};
+}
+
+io::Json backend_to_json(const kernels::BackendInfo& info) {
+    return io::Json::Object{
+        {"name", info.name}, {"tier", info.tier}, {"threads", int64_t{info.n_threads}}};
+}
+
 std::string describe_threads(int n_threads) {
     return fmt::format("{} thread{}", n_threads, n_threads == 1 ? "" : "s");
 }

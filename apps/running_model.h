@@ -6,6 +6,7 @@
 #include <string>
 
 #include "folder/source_model.h"
+#include "io/json.h"
 #include "kernels/backend.h"
 
 namespace quarot::apps {
@@ -15,6 +16,10 @@ namespace quarot::apps {
 std::string describe(const Recipe& recipe);
 // Error{Corrupt} if tokenizer.json gave an id that the model has no embedding for.
 void require_vocabulary(const folder::SourceModel& source, std::span<const int32_t> ids);
+
+// Widths of a run, as documents have them, and where it ran.
+io::Json bits_to_json(const Recipe& recipe, double bits_per_weight);
+io::Json backend_to_json(const kernels::BackendInfo& info);
 
 std::string describe_threads(int n_threads);  // "1 thread", "2 threads"
 

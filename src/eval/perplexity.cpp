@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <numeric>
 #include <utility>
 
 #include "core/check.h"
@@ -11,6 +10,7 @@
 #include "core/process.h"
 #include "core/progress.h"
 #include "core/setting.h"
+#include "eval/statistics.h"
 #include "io/input_text.h"
 #include "runtime/token_ids.h"
 
@@ -146,16 +146,6 @@ class WindowScorer {
     Stopwatch forward_, base_clock_;
 };
 
-// Of the mean.
-std::optional<double> standard_error_of(std::span<const double> values) {
-    const auto n = static_cast<double>(values.size());
-    if (values.size() < 2) return std::nullopt;
-    const double mean = std::accumulate(values.begin(), values.end(), 0.0) / n;
-    double squares = 0.0;
-    for (const double value : values) squares += (value - mean) * (value - mean);
-    return std::sqrt(squares / (n - 1.0) / n);
-}
-
 }  // namespace
 
 PerplexityResult perplexity(runtime::Engine& engine, runtime::Engine* base,
@@ -187,7 +177,7 @@ PerplexityResult perplexity(runtime::Engine& engine, runtime::Engine* base,
         progress.advance();
     }
     result.perplexity = std::exp(sum / static_cast<double>(n_windows));
-    if (const auto error = standard_error_of(result.window_nll)) {
+    if (const auto error = mean_of(result.window_nll).standard_error) {
         result.standard_error = result.perplexity * *error;
     }
     result.forward_seconds = scorer.forward_seconds();

@@ -22,7 +22,8 @@ int64_t Scheduler::pages_for(int64_t n_tokens) const {
 RequestId Scheduler::add(Request request) {
     const int64_t n = std::ssize(request.tokens);
     QUAROT_CHECK(n > 0 && request.max_tokens >= n, "{} {}", n, request.max_tokens);
-    QUAROT_CHECK(!request.shares_prefix || request.logits != LogitsWanted::All);
+    QUAROT_CHECK(request.first_logits >= 0 && request.first_logits < n, "{} {}",
+                 request.first_logits, n);
     if (pages_for(request.max_tokens) > limits_.n_pages) {
         fail(ErrorCode::OutOfMemory, "{} tokens need {} pages of {} of the KV cache, which has {}",
              request.max_tokens, pages_for(request.max_tokens), limits_.page_tokens,
@@ -70,19 +71,28 @@ StepPlan Scheduler::next() {
         budget -= more;
         take_pages(state, state.length + 1 + more);
         state.in_step = true;
-        const LogitsWanted wanted = state.request.logits;
-        const bool is_last = 1 + more == pending;
-        plan.work.push_back(
-            {.request = id,
-             .first_position = state.length,
-             .tokens =
-                 std::span(state.request.tokens)
-                     .subspan(static_cast<size_t>(state.length), static_cast<size_t>(1 + more)),
-             .pages = state.pages,
-             .logits = wanted == LogitsWanted::Last && !is_last ? LogitsWanted::None : wanted});
+        plan.work.push_back(work_of(id, state, 1 + more));
     }
     in_step_ = !plan.work.empty();
     return plan;
+}
+
+Work Scheduler::work_of(RequestId id, const State& state, int64_t n_tokens) {
+    Work work = {
+        .request = id,
+        .first_position = state.length,
+        .tokens = std::span(state.request.tokens)
+                      .subspan(static_cast<size_t>(state.length), static_cast<size_t>(n_tokens)),
+        .pages = state.pages,
+        .logits = state.request.logits};
+    if (work.logits == LogitsWanted::All) {
+        work.n_without_logits =
+            std::clamp(state.request.first_logits - state.length, int64_t{0}, n_tokens);
+    }
+    const bool has_wanted = work.logits == LogitsWanted::Last ? n_tokens == state.n_pending()
+                                                              : work.n_without_logits < n_tokens;
+    if (!has_wanted) work.logits = LogitsWanted::None;
+    return work;
 }
 
 void Scheduler::commit(const StepPlan& plan, const std::vector<bool>& failed) {
@@ -139,9 +149,11 @@ void Scheduler::admit() {
 // False: too few pages are left.
 bool Scheduler::admit(State& state) {
     if (state.request.shares_prefix) {
-        // At least the last token has to run for its logits.
+        // Tokens whose logits are wanted have to run, and the last one in any case.
         const std::span<const int32_t> tokens = state.request.tokens;
-        state.pages = prefixes_.longest(tokens.first(tokens.size() - 1));
+        const int64_t most = state.request.logits == LogitsWanted::All ? state.request.first_logits
+                                                                       : std::ssize(tokens) - 1;
+        state.pages = prefixes_.longest(tokens.first(static_cast<size_t>(most)));
     }
     const int64_t need = pages_for(state.request.max_tokens) - std::ssize(state.pages);
     if (pool_.free() + prefixes_.evictable() - promised() >= need) {

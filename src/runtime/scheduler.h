@@ -22,8 +22,9 @@ struct Request {
     std::vector<int32_t> tokens;  // at least one
     int64_t max_tokens = 0;       // with those given later; at least the first
     LogitsWanted logits = LogitsWanted::Last;
-    // May begin with cached pages of other requests, and leaves its own to them. Not with All
-    // logits: cached tokens have none.
+    int64_t first_logits = 0;  // All: those of the tokens from this position on
+    // May begin with cached pages of other requests, and leaves its own to them. Cached tokens have
+    // no logits, so that with All only those before first_logits may be.
     bool shares_prefix = true;
 };
 
@@ -41,6 +42,7 @@ struct Work {
     std::span<const int32_t> tokens;
     std::span<const PageId> pages;  // of all its positions up to the last of these
     LogitsWanted logits = LogitsWanted::None;
+    int64_t n_without_logits = 0;  // All: the first of these tokens, whose logits nobody wants
 };
 
 struct StepPlan {
@@ -96,6 +98,7 @@ class Scheduler {
     void admit();
     bool admit(State& state);
     void take_pages(State& state, int64_t n_tokens);
+    static Work work_of(RequestId id, const State& state, int64_t n_tokens);
     void end(RequestId id);
     void leave_step(const StepPlan& plan);
 
