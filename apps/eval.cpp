@@ -63,7 +63,7 @@ void declare(Args& args, EvalFlags& flags) {
     args.add({"--tasks", "LIST", "the tasks, with commas: " + joined(task_names(), ", "),
               [&flags](const Given& g) { flags.tasks = as_tasks(g); }, Shown::First})
         .likely = task_names();
-    args.add({"--data", "FOLDER", "where the tasks' files are (docs/eval.md has their names)",
+    args.add({"--data", "FOLDER", "where the tasks' files are",
               [&flags](const Given& g) { flags.data = g.value; }, Shown::First});
     args.add({"--limit", "N", "the first N items of each task only",
               [&flags](const Given& g) {
