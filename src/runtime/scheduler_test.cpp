@@ -49,6 +49,37 @@ TEST(Scheduler, GivesEveryRunningRequestATokenAndTheRestToTheFirst) {
     EXPECT_EQ(next.work[0].logits, LogitsWanted::Last);
 }
 
+TEST(Scheduler, WantsLogitsFromAPositionOnAndSharesWhatLiesBefore) {
+    Scheduler scheduler({.n_pages = 8, .page_tokens = 4, .sequences = 1, .step_tokens = 6});
+    const auto request = [](int64_t first_logits) {
+        return Request{.tokens = counting(0, 11),
+                       .max_tokens = 11,
+                       .logits = LogitsWanted::All,
+                       .first_logits = first_logits};
+    };
+    const RequestId id = scheduler.add(request(8));
+    StepPlan plan = scheduler.next();
+    EXPECT_EQ(plan.work[0].logits, LogitsWanted::None) << "positions 0 to 5 are not wanted";
+    scheduler.commit(plan, {false});
+    plan = scheduler.next();
+    EXPECT_EQ(plan.work[0].first_position, 6);
+    EXPECT_EQ(plan.work[0].logits, LogitsWanted::All);
+    EXPECT_EQ(plan.work[0].n_without_logits, 2);
+    scheduler.commit(plan, {false});
+    scheduler.cancel(id);
+    const auto first_position_of = [&](int64_t first_logits) {
+        const RequestId again = scheduler.add(request(first_logits));
+        const StepPlan next = scheduler.next();
+        const int64_t first = next.work[0].first_position;
+        scheduler.commit(next, {false});
+        scheduler.cancel(again);
+        return first;
+    };
+    EXPECT_EQ(first_position_of(9), 8);
+    EXPECT_EQ(first_position_of(7), 4) << "position 7 has to run for its logits";
+    EXPECT_EQ(first_position_of(0), 0);
+}
+
 TEST(Scheduler, AnAbandonedStepIsPlannedAgain) {
     Scheduler scheduler({.n_pages = 4, .page_tokens = 4, .sequences = 1, .step_tokens = 8});
     const RequestId id = scheduler.add({.tokens = counting(0, 6), .max_tokens = 8});

@@ -1,0 +1,74 @@
+// quarot eval from outside: a task's table and document, a log of items, two logs compared, and
+// what is said of names and data that cannot be.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "e2e/expectations.h"
+#include "e2e/program.h"
+#include "support/temp_dir.h"
+#include "support/tiny_model.h"
+
+namespace quarot::test {
+namespace {
+
+class EvalCommand : public testing::Test {
+  protected:
+    void SetUp() override {
+        write_tiny_model(model_);
+        std::filesystem::create_directories(data_);
+        write_bytes(data_ + "/piqa.jsonl",
+                    R"({"goal": "ab", "sol1": "cd", "sol2": "dc", "label": 0})"
+                    "\n"
+                    R"({"goal": "ba", "sol1": "c", "sol2": "ddd", "label": 1})"
+                    "\n");
+    }
+    Outcome eval(const std::string& tasks, const Words& flags = {}) const {
+        Words words = {"eval", model_, "--tasks", tasks, "--data", data_};
+        words.insert(words.end(), flags.begin(), flags.end());
+        return run_program(words);
+    }
+
+    const TempDir dir_;
+    const std::string model_ = dir_ / "model", data_ = dir_ / "data", log_ = dir_ / "log.jsonl";
+};
+
+TEST_F(EvalCommand, AnswersATaskAsADocumentAndAsATable) {
+    const Outcome outcome = eval("piqa", {"--json"});
+    expect_success(outcome);
+    const io::Json json = outcome.json();
+    EXPECT_EQ(json.at("requests").as_int(), 4);
+    const io::Json& piqa = json.at("results").at("piqa");
+    EXPECT_EQ(piqa.at("n").as_int(), 2);
+    EXPECT_GE(piqa.at("acc").as_double(), 0.0);
+    EXPECT_LE(piqa.at("acc").as_double(), 1.0);
+    const Outcome table = eval("piqa", {"--limit", "1"});
+    expect_success(table);
+    EXPECT_NE(table.out.find("1 items, 2 requests"), std::string::npos) << table.out;
+}
+
+TEST_F(EvalCommand, LogsItemsAndComparesTwoLogs) {
+    expect_success(eval("piqa", {"--log-items", log_}));
+    expect_success(eval("piqa", {"--log-items", log_ + "2", "--kv-bits", "2"}));
+    EXPECT_EQ(eval("piqa", {"--log-items", log_}).exit_code, 2) << "the file exists";
+    const Outcome outcome = run_program({"eval", "--compare", log_, log_ + "2", "--json"});
+    expect_success(outcome);
+    const io::Json json = outcome.json();
+    EXPECT_EQ(json.at("comparison").at("piqa").at("n").as_int(), 2);
+}
+
+TEST_F(EvalCommand, SaysWhichTaskFileOrLineIsWrong) {
+    const Outcome unknown = eval("piqa,boolq");
+    EXPECT_EQ(unknown.exit_code, 2);
+    EXPECT_NE(unknown.err.find("piqa, winogrande, hellaswag"), std::string::npos) << unknown.err;
+    const Outcome missing = eval("arc_easy");
+    EXPECT_EQ(missing.exit_code, 3);
+    EXPECT_NE(missing.err.find("arc_easy.jsonl"), std::string::npos) << missing.err;
+    write_bytes(data_ + "/winogrande.jsonl", "{\"sentence\": \"_\"\n");
+    const Outcome broken = eval("winogrande");
+    EXPECT_EQ(broken.exit_code, 5);
+    EXPECT_NE(broken.err.find("winogrande.jsonl:1"), std::string::npos) << broken.err;
+}
+
+}  // namespace
+}  // namespace quarot::test

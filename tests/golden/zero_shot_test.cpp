@@ -1,0 +1,67 @@
+// Log-likelihoods and predictions of zero-shot tasks against lm-evaluation-harness, which ran the
+// same items (make_zero_shot.py): texts to clean, labels of every kind, an empty context, a context
+// longer than the model's.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "eval/task_run.h"
+#include "golden/golden_support.h"
+#include "support/checkout.h"
+#include "tokenizer/tokenizer.h"
+
+namespace quarot::test {
+
+namespace {
+
+constexpr double kLimit = 1e-3;
+constexpr double kSureMargin = 2e-3;
+
+// How far the likeliest choice is ahead.
+double margin_of(std::vector<double> values) {
+    if (values.size() < 2) return kSureMargin;
+    std::sort(values.rbegin(), values.rend());
+    return values[0] - values[1];
+}
+
+void expect_item(const io::Json& expected, const eval::ItemResult& actual) {
+    const auto& values = expected.at("loglikelihoods").as_array();
+    ASSERT_EQ(values.size(), actual.loglikelihoods.size());
+    for (size_t i = 0; i < values.size(); ++i) {
+        EXPECT_NEAR(actual.loglikelihoods[i], values[i].as_double(), kLimit) << "choice " << i;
+    }
+    if (margin_of(actual.loglikelihoods) < kSureMargin) return;
+    EXPECT_EQ(actual.prediction == actual.gold, expected.at("acc").as_double() == 1.0);
+    const io::Json& norm = expected.at("acc_norm");
+    ASSERT_EQ(norm.is_null(), !actual.prediction_norm);
+    if (!norm.is_null()) {
+        EXPECT_EQ(actual.prediction_norm == actual.gold, norm.as_double() == 1.0);
+    }
+}
+
+TEST(ZeroShot, EveryItemAgreesWithTheHarness) {
+    const std::string folder = model_folder("tiny-novels"),
+                      items = in_checkout("tests/golden/zero_shot");
+    const auto tokenizer = tokenizer::Tokenizer::load(folder);
+    const auto harness = io::Json::parse_file(items + "/harness.json");
+    LoadedModel model = load(folder, {.context = 2048});
+    for (const eval::Task& task : eval::tasks()) {
+        const eval::TaskData data = eval::read_task(task, items, 0);
+        const auto pairs = eval::encode_task(data, tokenizer, tokenizer::AddBos::Auto);
+        const eval::TaskResult result = eval::run_task(*model.engine, data, pairs);
+        const auto& expected = harness.at(task.name).as_array();
+        ASSERT_EQ(expected.size(), result.items.size()) << task.name;
+        double right = 0.0;
+        for (size_t i = 0; i < expected.size(); ++i) {
+            SCOPED_TRACE(std::string(task.name) + " item " + std::to_string(i));
+            expect_item(expected[i], result.items[i]);
+            right += expected[i].at("acc").as_double();
+        }
+        EXPECT_NEAR(result.acc.value, right / static_cast<double>(expected.size()), 1e-12);
+    }
+}
+
+}  // namespace
+
+}  // namespace quarot::test
