@@ -125,6 +125,7 @@ std::vector<Args::Values> Args::split_words(const Values& words) const {
     std::erase(leftovers, "--");  // which ends the flags, and is none
     check_leftovers(leftovers);
     std::vector<Values> values;
+    values.reserve(options.size());
     for (const CLI::Option* option : options) values.push_back(option->results());
     return values;
 }
