@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <span>
 #include <system_error>
 
@@ -130,11 +131,13 @@ Questions read_questions(const EvalFlags& flags, const folder::SourceModel& sour
         std::move(pairs.begin(), pairs.end(), std::back_inserter(questions.pairs));
     }
     const std::vector<int32_t> one = tokenizer.encode("a", flags.bos);
-    questions.begin_with_bos = tokenizer.bos() && !one.empty() && one.front() == *tokenizer.bos();
-    log_info("{}",
-             questions.begin_with_bos
-                 ? fmt::format("every request begins with {}", tokenizer.token(*tokenizer.bos()))
-                 : "no token that begins texts is put in front of requests");
+    const std::optional<int32_t> bos = tokenizer.bos();
+    if (bos && !one.empty() && one.front() == *bos) {
+        questions.begin_with_bos = true;
+        log_info("every request begins with {}", tokenizer.token(*bos));
+    } else {
+        log_info("no token that begins texts is put in front of requests");
+    }
     return questions;
 }
 

@@ -1,5 +1,7 @@
 #include "eval/item_log.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
@@ -163,14 +165,15 @@ std::vector<LoggedTask> read_item_log(const std::string& path) {
 
 std::vector<TaskComparison> compare(const std::string& a, const std::string& b) {
     const std::vector<LoggedTask> of_a = read_item_log(a), of_b = read_item_log(b);
+    const std::string names = fmt::format("{} and {}", a, b);
     std::vector<TaskComparison> list;
     for (const LoggedTask& task : of_a) {
         for (const LoggedTask& other : of_b) {
             if (task.task != other.task) continue;
-            if (auto both = compare(task, other, a + " and " + b)) list.push_back(std::move(*both));
+            if (auto both = compare(task, other, names)) list.push_back(std::move(*both));
         }
     }
-    if (list.empty()) fail(ErrorCode::Usage, "{} and {} have no item in common", a, b);
+    if (list.empty()) fail(ErrorCode::Usage, "{} have no item in common", names);
     return list;
 }
 

@@ -61,7 +61,9 @@ class PairRequest {
                          [this](const StepRows& rows) { look(rows); });
     }
     int64_t n_tokens() const { return n_; }
-    void wait() { request_->wait(); }
+    void wait() {
+        if (request_) request_->wait();
+    }
 
   private:
     void look(const StepRows& rows) {
@@ -102,8 +104,10 @@ std::vector<Group> groups_of(std::span<const TokenPair> pairs) {
         for (const size_t i : group) n = std::max(n, n_inputs(pairs[i]));
         return n;
     };
-    std::stable_sort(groups.begin(), groups.end(),
-                     [&](const Group& a, const Group& b) { return longest(a) > longest(b); });
+    std::sort(groups.begin(), groups.end(), [&](const Group& a, const Group& b) {
+        const int64_t of_a = longest(a), of_b = longest(b);
+        return of_a > of_b || (of_a == of_b && a.front() < b.front());
+    });
     return groups;
 }
 

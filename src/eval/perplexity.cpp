@@ -186,7 +186,7 @@ PerplexityResult perplexity(runtime::Engine& engine, runtime::Engine* base,
 }
 
 std::string read_evaluation_text(const std::string& path, const std::string& format) {
-    const std::string text = io::read_input_text(path, kTextBytes);
+    std::string text = io::read_input_text(path, kTextBytes);
     if (format == "raw") return text;
     if (format != "wikitext-rows") {
         fail(ErrorCode::Usage, "{} is {}, expected raw or wikitext-rows", Setting{"text_format"},

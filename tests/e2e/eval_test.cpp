@@ -4,7 +4,9 @@
 
 #include <filesystem>
 
+#include "e2e/command_words.h"
 #include "e2e/expectations.h"
+#include "e2e/model_surgery.h"
 #include "e2e/program.h"
 #include "support/temp_dir.h"
 #include "support/tiny_model.h"
