@@ -115,12 +115,7 @@ void write_file(runtime::Engine& engine, std::span<const int32_t> ids, const std
     writer.write("input_ids", 0, std::as_bytes(ids));
     write_logits(engine, ids, writer);
     writer.finish();
-    std::error_code error;
-    std::filesystem::rename(temporary, path, error);
-    if (!error) return;
-    std::error_code ignored;
-    std::filesystem::remove(temporary, ignored);
-    fail(ErrorCode::Io, "{}: cannot be written: {}", path, error.message());
+    io::move_into_place(temporary, path);
 }
 
 void work(const LogitsFlags& flags) {

@@ -4,9 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <map>
-#include <system_error>
 #include <utility>
 
 #include "core/error.h"
@@ -137,12 +135,7 @@ void write_item_log(const std::string& path, std::span<const TaskResult> results
         at += std::ssize(lines);
     }
     file.finish();
-    std::error_code error;
-    std::filesystem::rename(temporary, path, error);
-    if (!error) return;
-    std::error_code ignored;
-    std::filesystem::remove(temporary, ignored);
-    fail(ErrorCode::Io, "{}: cannot be written: {}", path, error.message());
+    io::move_into_place(temporary, path);
 }
 
 std::vector<LoggedTask> read_item_log(const std::string& path) {

@@ -84,6 +84,18 @@ void OutputFile::finish() {
     }
 }
 
+void move_into_place(const std::string& from, const std::string& to) {
+    std::error_code error;
+    std::filesystem::rename(from, to, error);
+    if (error) {
+        std::error_code ignored;
+        std::filesystem::remove(from, ignored);
+        fail(ErrorCode::Io, "cannot write {}: {}", to, error.message());
+    }
+    const std::string folder = std::filesystem::path(to).parent_path().string();
+    sync_folder(folder.empty() ? "." : folder);
+}
+
 void sync_folder(const std::string& folder) {
     const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) fail_errno("open", folder);

@@ -29,6 +29,10 @@ class OutputFile {
     int fd_ = -1;
 };
 
+// Gives a finished file its name, which it takes from a file that has it, and makes that durable.
+// Where that fails `from` is removed: Error{Io}.
+void move_into_place(const std::string& from, const std::string& to);
+
 // Makes new names in a folder durable.
 void sync_folder(const std::string& folder);
 

@@ -160,14 +160,7 @@ void RunFolder::write(const std::string& name, const std::string& text) const {
         file.write(0, std::as_bytes(std::span(text)));
         file.finish();
     }
-    std::error_code error;
-    fs::rename(beside, place, error);
-    if (error) {
-        std::error_code ignored;
-        fs::remove(beside, ignored);
-        fail(ErrorCode::Io, "cannot write {}: {}", place, error.message());
-    }
-    io::sync_folder(fs::path(place).parent_path().string());
+    io::move_into_place(beside, place);
 }
 
 }  // namespace quarot::reproduce

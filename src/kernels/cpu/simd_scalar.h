@@ -182,7 +182,6 @@ struct Scalar {
     static V load_high_nibbles(const uint8_t* p) {
         return each([&](int i) { return static_cast<float>(p[i] >> 4); });
     }
-    // (word >> shift) & mask of 16 words.
     // Of each of 16 words the field of kBits at kShift, minus a zero point whose field_origin it is
     // given.
     template <int kBits>
@@ -193,6 +192,7 @@ struct Scalar {
     static V load_field_less(const uint8_t* p, V origin) {
         return sub(load_word_field(p, kShift, (1u << kBits) - 1), origin);
     }
+    // (word >> shift) & mask of 16 words.
     static V load_word_field(const uint8_t* p, int shift, uint32_t mask) {
         return each([&](int i) {
             uint32_t word;

@@ -10,6 +10,8 @@
 // warps, so that a row's bits follow from the columns alone.
 #include <cuda_runtime.h>
 
+#include <algorithm>
+
 #include "core/checked_math.h"
 #include "kernels/cuda/device/async_copy.cuh"
 #include "kernels/cuda/device/griddep.cuh"
@@ -293,29 +295,43 @@ __global__ void __launch_bounds__(kThreads, kResident<S>)
 }
 
 template <class S>
-bool launch_shape(const TensorProblem& problem, Stream stream) {
-    const DeviceInfo& device = current_device();
-    if (device.shared_bytes < static_cast<int64_t>(sizeof(TensorMemory<S>))) return false;
+bool fits() {
+    return current_device().shared_bytes >= static_cast<int64_t>(sizeof(TensorMemory<S>));
+}
+
+template <class S>
+void launch_shape(const TensorProblem& problem, Stream stream) {
     const auto passes = static_cast<unsigned>(ceil_div(problem.in.rows, int64_t{S::kTokens}));
     const int64_t groups = ceil_div(problem.strips, S::kStrips);
-    const int64_t resident = int64_t{device.multiprocessors} * kResident<S>;
+    const int64_t resident = int64_t{current_device().multiprocessors} * kResident<S>;
     launch("mixed_tensor", mixed_tensor<S>,
            {.grid = dim3(static_cast<unsigned>(std::min(groups, resident)), passes),
             .block = kThreads,
             .shared_bytes = sizeof(TensorMemory<S>)},
            stream, problem);
+}
+
+// The device decides whether any rows are taken, their number only by which shape: both give the
+// same bits.
+template <class Few, class Many>
+bool launch_fitting(const TensorProblem& problem, Stream stream) {
+    if (!fits<Few>()) return false;
+    if (problem.in.rows > Few::kTokens && fits<Many>()) {
+        launch_shape<Many>(problem, stream);
+    } else {
+        launch_shape<Few>(problem, stream);
+    }
     return true;
 }
 
 template <bool kGroups>
-bool launch_groups_or_rows(const TensorProblem& problem, Stream stream) {
-    const bool few = problem.in.rows <= 8;
+bool launch_width(const TensorProblem& problem, Stream stream) {
     if (problem.weight.shape.bits > 4) {
-        if (few) return launch_shape<TensorShape<2, 1, 2, 4, kGroups>>(problem, stream);
-        return launch_shape<TensorShape<2, 4, 2, 3, kGroups>>(problem, stream);
+        return launch_fitting<TensorShape<2, 1, 2, 4, kGroups>, TensorShape<2, 4, 2, 3, kGroups>>(
+            problem, stream);
     }
-    if (few) return launch_shape<TensorShape<1, 1, 4, 3, kGroups>>(problem, stream);
-    return launch_shape<TensorShape<1, 4, 4, 3, kGroups>>(problem, stream);
+    return launch_fitting<TensorShape<1, 1, 4, 3, kGroups>, TensorShape<1, 4, 4, 3, kGroups>>(
+        problem, stream);
 }
 
 // Rows of halves that can be copied four at a time, and weights whose zero is one for all.
@@ -335,8 +351,8 @@ bool multiply_mixed_tensor(const RowsView& in, const WeightView& weight,
         OutputElements{product.out.data, product.out.stride, product.out.dtype, product.accumulate},
         static_cast<int>(weight.shape.units_per_block()),
         static_cast<int>((weight.shape.rows + 15) / 16)};
-    if (weight.shape.n_groups() > 1) return launch_groups_or_rows<true>(problem, stream);
-    return launch_groups_or_rows<false>(problem, stream);
+    if (weight.shape.n_groups() > 1) return launch_width<true>(problem, stream);
+    return launch_width<false>(problem, stream);
 }
 
 }  // namespace quarot::kernels::cuda
