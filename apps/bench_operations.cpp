@@ -25,7 +25,7 @@ struct OperationRow {
     bench::StepShape step;
     bench::OperationCost cost;
     double seconds = 0.0;
-    std::optional<double> seconds_16bit;
+    std::optional<double> seconds_16bit = {}, seconds_fp8 = {};
 
     double share_of(double copy_speed) const { return cost.bytes / seconds / copy_speed; }
 };
@@ -60,7 +60,7 @@ std::vector<OperationRow> measure(const bench::StepShape& shape, const model::We
     for (const bench::Operation& operation : bench::operations_of(step)) {
         const double seconds = bench::seconds_of(operation.enqueue, weights.config.n_layers, n_runs,
                                                  backend, bench::steady_clock());
-        rows.push_back({shape, operation.cost, seconds, std::nullopt});
+        rows.push_back({shape, operation.cost, seconds});
     }
     return rows;
 }
@@ -74,21 +74,34 @@ void set_beside(std::vector<OperationRow>& rows, const std::vector<OperationRow>
     }
 }
 
+// Where the machine has products in fp8, how long those take.
+void set_fp8_beside(std::vector<OperationRow>& rows, int64_t n_layers, int64_t n_runs,
+                    kernels::Backend& backend) {
+    for (OperationRow& row : rows) {
+        if (!row.cost.product) continue;
+        row.seconds_fp8 = bench::fp8_seconds_of(*row.cost.product, n_layers, n_runs, backend,
+                                                bench::steady_clock());
+    }
+}
+
 std::string table(const std::vector<OperationRow>& rows, double copy_speed) {
     std::vector<std::vector<std::string>> cells = {{"operation", "tokens", "depth", "columns", "us",
                                                     "TOP/s", "GB/s", "of copy", "16 bits us",
-                                                    "x 16 bits"}};
+                                                    "x 16 bits", "fp8 us", "x fp8"}};
     const auto number = [](double value) { return fmt::format("{:.2f}", value); };
     for (const OperationRow& row : rows) {
         const bench::OperationCost& cost = row.cost;
-        const auto& other = row.seconds_16bit;
+        const auto us = [&](const auto& other) { return other ? number(1e6 * *other) : "-"; };
+        const auto ratio = [&](const auto& other) {
+            return other ? number(*other / row.seconds) : "-";
+        };
         cells.push_back({cost.name, std::to_string(row.step.rows()), std::to_string(row.step.depth),
                          cost.shape, number(1e6 * row.seconds),
                          cost.computed > 0.0 ? number(1e-12 * cost.computed / row.seconds) : "-",
                          fmt::format("{:.0f}", 1e-9 * cost.bytes / row.seconds),
                          fmt::format("{:.0f} %", 100.0 * row.share_of(copy_speed)),
-                         other ? number(1e6 * *other) : "-",
-                         other ? number(*other / row.seconds) : "-"});
+                         us(row.seconds_16bit), ratio(row.seconds_16bit), us(row.seconds_fp8),
+                         ratio(row.seconds_fp8)});
     }
     return fmt::format("copy: {:.0f} GB/s read and written\n", 1e-9 * copy_speed) +
            format_table(cells);
@@ -114,6 +127,10 @@ io::Json to_json(const OperationRow& row, double copy_speed, const model::Weight
         json.set("seconds_16bit", *row.seconds_16bit);
         json.set("ratio_to_16bit", *row.seconds_16bit / row.seconds);
     }
+    if (row.seconds_fp8) {
+        json.set("seconds_fp8", *row.seconds_fp8);
+        json.set("ratio_to_fp8", *row.seconds_fp8 / row.seconds);
+    }
     return json;
 }
 
@@ -136,6 +153,7 @@ void measure_operations(const BenchFlags& flags) {
     for (const bench::StepShape& step : steps) {
         std::vector<OperationRow> of_step = measure(step, weights, flags.n_runs, *backend);
         set_beside(of_step, measure(step, in_16bit, flags.n_runs, *backend));
+        set_fp8_beside(of_step, subject.config.n_layers, flags.n_runs, *backend);
         rows.insert(rows.end(), of_step.begin(), of_step.end());
     }
     if (!flags.output.json) return print_result(table(rows, copy_speed));

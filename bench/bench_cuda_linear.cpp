@@ -4,8 +4,6 @@
 // what a chip gives for milliseconds says more about what ran before.
 //
 // bench_cuda_linear [--json FILE] [--sections decode,middle,prefill,w4a8,groups,ladder]
-#include <cublasLt.h>
-#include <cuda_fp8.h>
 #include <cuda_runtime_api.h>
 #include <fmt/format.h>
 
@@ -23,8 +21,8 @@
 #include <vector>
 
 #include "core/checked_math.h"
-#include "kernels/cuda/cublas_lt.h"
 #include "kernels/cuda/dense_product.h"
+#include "kernels/cuda/fp8_product.h"
 #include "kernels/cuda/linear_product.h"
 #include "kernels/cuda/status.h"
 #include "tensor/float_convert.h"
@@ -34,7 +32,6 @@ namespace quarot::kernels::cuda {
 namespace {
 
 constexpr int64_t kRotatedBytes = 320'000'000;
-constexpr size_t kWorkspaceBytes = size_t{64} << 20;
 
 struct Matrix {
     int64_t rows, cols;
@@ -71,7 +68,7 @@ class Device {
 
 // Random bytes of one distribution, on the device; a prime number of rows' worth apart.
 struct Patterns {
-    Device nibbles, codes4, codes8, bf16, fp8, floats;
+    Device nibbles, codes4, codes8, bf16, floats;
 };
 
 constexpr int64_t kPatternBytes = int64_t{16} << 20;
@@ -96,10 +93,6 @@ Patterns make_patterns() {
         make_pattern<uint32_t>([&] { return static_cast<uint32_t>(random() & 0x0F0F0F0Fu); }),
         make_pattern<uint8_t>(code8),
         make_pattern<uint16_t>([&] { return f32_to_bf16(normal(random)); }),
-        make_pattern<uint8_t>([&] {
-            return static_cast<uint8_t>(
-                __nv_cvt_float_to_fp8(normal(random), __NV_SATFINITE, __NV_E4M3));
-        }),
         make_pattern<float>([&] { return 0.001f + 0.0001f * static_cast<float>(random() % 64); }),
     };
 }
@@ -260,58 +253,16 @@ Launch bf16_launch(const Setting& s, const Patterns& patterns, DenseMultiplier& 
     };
 }
 
-// fp8 with a scale for each row of both sides, fast accumulation, bf16 out. Empty where the library
-// has no such product.
-Launch fp8_launch(const Setting& s, const Patterns& patterns) {
-    const CublasLt& lt = cublas_lt();
-    const int64_t bytes = s.matrix.rows * s.matrix.cols, copies = copies_of(bytes);
-    struct Plan {
-        cublasLtHandle_t handle = nullptr;
-        cublasLtMatmulDesc_t description = nullptr;
-        cublasLtMatrixLayout_t weight = nullptr, in = nullptr, out = nullptr;
-        cublasLtMatmulPreference_t preference = nullptr;
-        cublasLtMatmulHeuristicResult_t best = {};
-    } plan;
-    const auto u = [](int64_t n) { return static_cast<uint64_t>(n); };
-    check(lt.create(&plan.handle), "cublasLtCreate");
-    check(lt.create_description(&plan.description, CUBLAS_COMPUTE_32F, CUDA_R_32F), "description");
-    check(lt.create_layout(&plan.weight, CUDA_R_8F_E4M3, u(s.matrix.cols), u(s.matrix.rows),
-                           s.matrix.cols),
-          "layout");
-    check(lt.create_layout(&plan.in, CUDA_R_8F_E4M3, u(s.matrix.cols), u(s.tokens), s.matrix.cols),
-          "layout");
-    check(lt.create_layout(&plan.out, CUDA_R_16BF, u(s.matrix.rows), u(s.tokens), s.matrix.rows),
-          "layout");
-    Device weights = filled(bytes * copies, patterns.fp8);
-    Device in = filled(s.tokens * s.matrix.cols, patterns.fp8);
-    Device out(2 * s.tokens * s.matrix.rows), workspace(static_cast<int64_t>(kWorkspaceBytes));
-    Device scales = filled(4 * (s.matrix.rows + s.tokens), patterns.floats);
-    const auto set = [&](cublasLtMatmulDescAttributes_t name, auto value) {
-        return lt.set_description(plan.description, name, &value, sizeof(value));
-    };
-    set(CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_T);
-    set(CUBLASLT_MATMUL_DESC_FAST_ACCUM, int8_t{1});
-    set(CUBLASLT_MATMUL_DESC_A_SCALE_MODE, CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F);
-    set(CUBLASLT_MATMUL_DESC_B_SCALE_MODE, CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F);
-    set(CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, scales.as<const void>());
-    set(CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, scales.as<const void>(4 * s.matrix.rows));
-    check(lt.create_preference(&plan.preference), "preference");
-    lt.set_preference(plan.preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &kWorkspaceBytes,
-                      sizeof(kWorkspaceBytes));
-    int found = 0;
-    const cublasStatus_t status =
-        lt.get_heuristic(plan.handle, plan.description, plan.weight, plan.in, plan.out, plan.out,
-                         plan.preference, 1, &plan.best, &found);
-    if (status != CUBLAS_STATUS_SUCCESS || found == 0) return {};
-    return [=, &lt](int64_t copy, Stream stream) {
-        static_cast<void>(scales);
-        const float alpha = 1.0f, beta = 0.0f;
-        check(lt.matmul(plan.handle, plan.description, &alpha,
-                        weights.as<void>(copy % copies * bytes), plan.weight, in.as<void>(),
-                        plan.in, &beta, out.as<void>(), plan.out, out.as<void>(), plan.out,
-                        &plan.best.algo, workspace.as<void>(), kWorkspaceBytes, stream),
-              "cublasLtMatmul");
-    };
+// Empty where the library has no such product.
+Launch fp8_launch(const Setting& s) {
+    const int64_t copies = copies_of(s.matrix.rows * s.matrix.cols);
+    const std::shared_ptr<RandomFp8Product> product =
+        RandomFp8Product::make({.n_tokens = s.tokens,
+                                .out_features = s.matrix.rows,
+                                .in_features = s.matrix.cols,
+                                .n_weights = copies});
+    if (product == nullptr) return {};
+    return [=](int64_t copy, Stream stream) { product->multiply(copy % copies, stream); };
 }
 
 // ---- tables ----
@@ -354,7 +305,7 @@ void run_short(const std::string& section, const std::vector<int64_t>& tokens,
             std::map<std::string, double> us;
             us["ours"] = short_time(Graph(integer_launch(s, 4, 0, patterns, kernel), 24));
             us["bf16"] = short_time(Graph(bf16_launch(s, patterns, dense), 24));
-            if (Launch fp8 = fp8_launch(s, patterns)) us["fp8"] = short_time(Graph(fp8, 24));
+            if (Launch fp8 = fp8_launch(s)) us["fp8"] = short_time(Graph(fp8, 24));
             report.line(section, s, name_of(*kernel), us);
         }
     }
@@ -374,7 +325,7 @@ void run_sustained(const std::string& section, const std::vector<int64_t>& token
             const std::pair key{matrix.rows * matrix.cols + matrix.rows, m};
             if (!bf16.contains(key)) {
                 bf16[key] = time(bf16_launch(s, patterns, dense));
-                if (Launch launch = fp8_launch(s, patterns)) fp8[key] = time(launch);
+                if (Launch launch = fp8_launch(s)) fp8[key] = time(launch);
             }
             Choice kernel;
             std::map<std::string, double> us;

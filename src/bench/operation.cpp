@@ -10,6 +10,7 @@
 
 #include "bench/random_weights.h"
 #include "core/process.h"
+#include "kernels/fp8_product.h"
 
 namespace quarot::bench {
 
@@ -88,7 +89,8 @@ Operation linears(SampleStep& step, const std::string& name, InputSite site) {
                      .shape = fmt::format("{} x {}", out, in),
                      .computed = products(step.shape().rows(), out, in),
                      .bytes = weights + traffic.operand(site) +
-                              (is_partial ? traffic.f32(out) : traffic.work(out))},
+                              (is_partial ? traffic.f32(out) : traffic.work(out)),
+                     .product = ProductShape{step.shape().rows(), out, in}},
             .enqueue = [&step, site](int64_t layer) { step.linears(layer, site); }};
 }
 
@@ -145,9 +147,10 @@ Operation head(SampleStep& step) {
     return {.cost = {.name = "head",
                      .shape = fmt::format("{} x {}", config.vocab, config.hidden),
                      .computed = products(rows, config.vocab, config.hidden),
-                     .bytes = traffic.weights(LinearRole::LmHead) +
-                              static_cast<double>(rows) *
-                                  (in + 4.0 * static_cast<double>(config.vocab))},
+                     .bytes =
+                         traffic.weights(LinearRole::LmHead) +
+                         static_cast<double>(rows) * (in + 4.0 * static_cast<double>(config.vocab)),
+                     .product = ProductShape{rows, config.vocab, config.hidden}},
             .enqueue = [&step](int64_t) { step.head(); }};
 }
 
@@ -196,6 +199,20 @@ double seconds_of(const std::function<void(int64_t layer)>& enqueue, int64_t n_l
     samples.reserve(static_cast<size_t>(n_samples));
     for (int64_t i = 0; i < n_samples; ++i) samples.push_back(time(n_replays));
     return median(std::move(samples)) / static_cast<double>(n_layers);
+}
+
+std::optional<double> fp8_seconds_of(const ProductShape& shape, int64_t n_weights,
+                                     int64_t n_samples, kernels::Backend& backend,
+                                     const Clock& clock) {
+    kernels::Fp8ProductMaker* maker = kernels::fp8_product_maker(backend);
+    if (maker == nullptr) return std::nullopt;
+    const auto product = maker->make_fp8_product({.tokens = shape.rows,
+                                                  .out_features = shape.out_features,
+                                                  .in_features = shape.in_features,
+                                                  .n_weights = n_weights});
+    if (product == nullptr) return std::nullopt;
+    return seconds_of([&](int64_t weights) { product->multiply(weights); }, n_weights, n_samples,
+                      backend, clock);
 }
 
 double copy_speed(int64_t bytes, int64_t n_samples, kernels::Backend& backend, const Clock& clock) {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,11 +14,19 @@
 
 namespace quarot::bench {
 
+// Of a product.
+struct ProductShape {
+    int64_t rows = 0;  // tokens
+    int64_t out_features = 0;
+    int64_t in_features = 0;
+};
+
 struct OperationCost {
     std::string name;       // "gate, up"
     std::string shape;      // "22016 x 4096": outputs x inputs of products, else the columns
     double computed = 0.0;  // additions and multiplications of products; else 0
     double bytes = 0.0;     // weights, cache and operands, each read or written once as it is kept
+    std::optional<ProductShape> product = {};
 };
 
 struct Operation {
@@ -35,6 +44,12 @@ std::vector<Operation> operations_of(SampleStep& step);
 // gets as warm as in use. Stops on a signal.
 double seconds_of(const std::function<void(int64_t layer)>& enqueue, int64_t n_layers,
                   int64_t n_samples, kernels::Backend& backend, const Clock& clock);
+
+// The same for products of this shape in fp8 by the vendor's library, with n_weights matrices in
+// turn; nothing where the backend or the library has none. Error{OutOfMemory}.
+std::optional<double> fp8_seconds_of(const ProductShape& shape, int64_t n_weights,
+                                     int64_t n_samples, kernels::Backend& backend,
+                                     const Clock& clock);
 
 // Bytes read and written a second by a copy of `bytes` with the backend's own gather_rows.
 double copy_speed(int64_t bytes, int64_t n_samples, kernels::Backend& backend, const Clock& clock);

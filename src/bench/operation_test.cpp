@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <optional>
+#include <tuple>
+
 #include "bench/random_weights.h"
 #include "bench/small_model_for_tests.h"
 #include "kernels/backend.h"
@@ -59,6 +62,10 @@ TEST_F(Operations, CountWhatIsComputed) {
     // Each sequence's tokens attend to 6, 7 and 8 positions: q k^T and P V.
     EXPECT_EQ(named(all, "attention").computed, 2.0 * 2 * (2 * 21) * 4 * 16);
     EXPECT_EQ(named(all, "SwiGLU").computed, 0.0);
+    EXPECT_FALSE(named(all, "SwiGLU").product);
+    const ProductShape down = named(all, "down").product.value();
+    EXPECT_EQ(std::tuple(down.rows, down.out_features, down.in_features), std::tuple(6, 64, 96));
+    EXPECT_EQ(named(all, "head").product.value().rows, 2);
 }
 
 TEST_F(Operations, CountWhatIsMovedAsItIsKept) {
@@ -102,6 +109,12 @@ TEST_F(Operations, TakeTheMedianOfTheirSamples) {
     EXPECT_NEAR(seconds_of([&](int64_t) { now += seconds.at(static_cast<size_t>(n_calls++)); }, 1,
                            3, *backend_, [&] { return now; }),
                 2.0, 1e-9);
+}
+
+TEST_F(Operations, HaveNoFp8BesideThemOnACpu) {
+    EXPECT_EQ(fp8_seconds_of({.rows = 16, .out_features = 32, .in_features = 64}, 2, 1, *backend_,
+                             steady_clock()),
+              std::nullopt);
 }
 
 TEST_F(Operations, OfACopyCountBytesReadAndWritten) {

@@ -67,4 +67,48 @@ void check(cublasStatus_t status, const char* call) {
     fail(ErrorCode::Device, "{}: cuBLAS status {}", call, static_cast<int>(status));
 }
 
+MatrixLayout::MatrixLayout(cudaDataType_t type, int64_t rows, int64_t cols, int64_t stride) {
+    check(cublas_lt().create_layout(&layout_, type, static_cast<uint64_t>(cols),
+                                    static_cast<uint64_t>(rows), stride),
+          "cublasLtMatrixLayoutCreate");
+}
+
+MatrixLayout::~MatrixLayout() {
+    cublas_lt().destroy_layout(layout_);
+}
+
+ProductDescription::ProductDescription() {
+    check(cublas_lt().create_description(&description_, CUBLAS_COMPUTE_32F, CUDA_R_32F),
+          "cublasLtMatmulDescCreate");
+    set(CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_T);
+    set(CUBLASLT_MATMUL_DESC_TRANSB, CUBLAS_OP_N);
+}
+
+ProductDescription::~ProductDescription() {
+    cublas_lt().destroy_description(description_);
+}
+
+ProductPreference::ProductPreference(size_t workspace_bytes) {
+    check(cublas_lt().create_preference(&preference_), "cublasLtMatmulPreferenceCreate");
+    check(cublas_lt().set_preference(preference_, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
+                                     &workspace_bytes, sizeof(workspace_bytes)),
+          "cublasLtMatmulPreferenceSetAttribute");
+}
+
+ProductPreference::~ProductPreference() {
+    cublas_lt().destroy_preference(preference_);
+}
+
+std::optional<cublasLtMatmulAlgo_t> first_algorithm(cublasLtHandle_t handle,
+                                                    const ProductPlan& plan,
+                                                    const ProductPreference& preference) {
+    cublasLtMatmulHeuristicResult_t best = {};
+    int n_found = 0;
+    const cublasStatus_t status =
+        cublas_lt().get_heuristic(handle, plan.description, plan.weight, plan.in, plan.out,
+                                  plan.out, preference, 1, &best, &n_found);
+    if (status != CUBLAS_STATUS_SUCCESS || n_found == 0) return std::nullopt;
+    return best.algo;
+}
+
 }  // namespace quarot::kernels::cuda

@@ -3,6 +3,9 @@
 
 #include <cublasLt.h>
 
+#include <cstdint>
+#include <optional>
+
 namespace quarot::kernels::cuda {
 
 // The functions of the library that are called.
@@ -27,5 +30,62 @@ const CublasLt& cublas_lt();
 
 // Error{Device} naming the call, Error{OutOfMemory} where memory ran out.
 void check(cublasStatus_t status, const char* call);
+
+// A row-major matrix as the library sees it: column-major, transposed. `stride` in elements.
+class MatrixLayout {
+  public:
+    MatrixLayout(cudaDataType_t type, int64_t rows, int64_t cols, int64_t stride);
+    ~MatrixLayout();
+    MatrixLayout(const MatrixLayout&) = delete;
+    MatrixLayout& operator=(const MatrixLayout&) = delete;
+    operator cublasLtMatrixLayout_t() const { return layout_; }
+
+  private:
+    cublasLtMatrixLayout_t layout_ = nullptr;
+};
+
+// out^T = W in^T with fp32 sums.
+class ProductDescription {
+  public:
+    ProductDescription();
+    ~ProductDescription();
+    ProductDescription(const ProductDescription&) = delete;
+    ProductDescription& operator=(const ProductDescription&) = delete;
+    operator cublasLtMatmulDesc_t() const { return description_; }
+
+    template <typename T>
+    void set(cublasLtMatmulDescAttributes_t attribute, T value) {
+        const void* bytes = &value;
+        check(cublas_lt().set_description(description_, attribute, bytes, sizeof(value)),
+              "cublasLtMatmulDescSetAttribute");
+    }
+
+  private:
+    cublasLtMatmulDesc_t description_ = nullptr;
+};
+
+// What the library chooses an algorithm by besides the product itself: so much workspace.
+class ProductPreference {
+  public:
+    explicit ProductPreference(size_t workspace_bytes);
+    ~ProductPreference();
+    ProductPreference(const ProductPreference&) = delete;
+    ProductPreference& operator=(const ProductPreference&) = delete;
+    operator cublasLtMatmulPreference_t() const { return preference_; }
+
+  private:
+    cublasLtMatmulPreference_t preference_ = nullptr;
+};
+
+// A product's description and its three matrices.
+struct ProductPlan {
+    const ProductDescription& description;
+    const MatrixLayout &weight, &in, &out;
+};
+
+// The library's first choice; nothing where it has none for this product.
+std::optional<cublasLtMatmulAlgo_t> first_algorithm(cublasLtHandle_t handle,
+                                                    const ProductPlan& plan,
+                                                    const ProductPreference& preference);
 
 }  // namespace quarot::kernels::cuda

@@ -20,6 +20,7 @@
 #include "kernels/cuda/cuda_recording.h"
 #include "kernels/cuda/device_info.h"
 #include "kernels/cuda/elementwise.h"
+#include "kernels/cuda/fp8_product.h"
 #include "kernels/cuda/gram.h"
 #include "kernels/cuda/kv_append.h"
 #include "kernels/cuda/logits.h"
@@ -27,6 +28,7 @@
 #include "kernels/cuda/rms_norm.h"
 #include "kernels/cuda/rotate.h"
 #include "kernels/cuda/status.h"
+#include "kernels/fp8_product.h"
 #include "kernels/quantized_rows_layout.h"
 
 namespace quarot::kernels {
@@ -136,8 +138,19 @@ class Workspace {
     Buffer memory_;
 };
 
+class CudaFp8Product final : public Fp8Product {
+  public:
+    CudaFp8Product(std::unique_ptr<RandomFp8Product> product, Stream stream)
+        : product_(std::move(product)), stream_(stream) {}
+    void multiply(int64_t weights) override { product_->multiply(weights, stream_); }
+
+  private:
+    std::unique_ptr<RandomFp8Product> product_;
+    Stream stream_;
+};
+
 // Every operation is enqueued on one stream, so each sees what the ones before it wrote.
-class CudaBackend final : public Backend, public ColumnSolverMaker {
+class CudaBackend final : public Backend, public ColumnSolverMaker, public Fp8ProductMaker {
   public:
     CudaBackend(int ordinal, const BackendOptions& options)
         : device_(open_device(ordinal)), work_(options.work), matrices_(options.work) {
@@ -272,6 +285,15 @@ class CudaBackend final : public Backend, public ColumnSolverMaker {
     std::unique_ptr<Linear> prepare_hessian(const HessianSums& hessian) override {
         if (dense_ == nullptr) dense_ = std::make_unique<DenseMultiplier>();
         return std::make_unique<CudaLinear>(hessian, stream());
+    }
+    std::unique_ptr<Fp8Product> make_fp8_product(const Fp8Shape& shape) override {
+        use_device();
+        auto product = RandomFp8Product::make({.n_tokens = shape.tokens,
+                                               .out_features = shape.out_features,
+                                               .in_features = shape.in_features,
+                                               .n_weights = shape.n_weights});
+        if (product == nullptr) return nullptr;
+        return std::make_unique<CudaFp8Product>(std::move(product), stream());
     }
 
     void find_non_finite(Rows in, SiteNote note) override {

@@ -29,60 +29,19 @@ cudaDataType_t type_of(DType dtype) {
     }
 }
 
-// A row-major matrix as the library sees it: column-major, transposed.
-class Layout {
-  public:
-    Layout(DType dtype, int64_t rows, int64_t cols, int64_t stride) {
-        check(cublas_lt().create_layout(&layout_, type_of(dtype), static_cast<uint64_t>(cols),
-                                        static_cast<uint64_t>(rows), stride),
-              "cublasLtMatrixLayoutCreate");
-    }
-    ~Layout() { cublas_lt().destroy_layout(layout_); }
-    Layout(const Layout&) = delete;
-    Layout& operator=(const Layout&) = delete;
-    operator cublasLtMatrixLayout_t() const { return layout_; }
-
-  private:
-    cublasLtMatrixLayout_t layout_ = nullptr;
-};
-
-// out^T = W in^T.
-class Description {
-  public:
-    explicit Description(const DenseProduct& p) {
-        check(cublas_lt().create_description(&description_, CUBLAS_COMPUTE_32F, CUDA_R_32F),
-              "cublasLtMatmulDescCreate");
-        set(CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_T);
-        set(CUBLASLT_MATMUL_DESC_TRANSB, CUBLAS_OP_N);
-        if (p.bias == nullptr) return;
-        set(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
-        set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias);
-        set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, type_of(p.out_dtype));
-    }
-    ~Description() { cublas_lt().destroy_description(description_); }
-    Description(const Description&) = delete;
-    Description& operator=(const Description&) = delete;
-    operator cublasLtMatmulDesc_t() const { return description_; }
-
-  private:
-    template <typename T>
-    void set(cublasLtMatmulDescAttributes_t attribute, T value) {
-        const auto* bytes = static_cast<const void*>(&value);
-        check(cublas_lt().set_description(description_, attribute, bytes, sizeof(value)),
-              "cublasLtMatmulDescSetAttribute");
-    }
-    cublasLtMatmulDesc_t description_ = nullptr;
-};
-
 struct Problem {
-    Description description;
-    Layout weight, in, out;
+    ProductDescription description;
+    MatrixLayout weight, in, out;
 
     Problem(const DenseProduct& p, int64_t rows)
-        : description(p),
-          weight(p.dtype, p.out_features, p.in_features, p.in_features),
-          in(p.dtype, rows, p.in_features, p.in_stride),
-          out(p.out_dtype, rows, p.out_features, p.out_stride) {}
+        : weight(type_of(p.dtype), p.out_features, p.in_features, p.in_features),
+          in(type_of(p.dtype), rows, p.in_features, p.in_stride),
+          out(type_of(p.out_dtype), rows, p.out_features, p.out_stride) {
+        if (p.bias == nullptr) return;
+        description.set(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
+        description.set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias);
+        description.set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, type_of(p.out_dtype));
+    }
 };
 
 // What an algorithm is chosen by.
@@ -105,24 +64,18 @@ Key key_of(const DenseProduct& p) {
 struct DenseMultiplier::State {
     cublasLtHandle_t handle = nullptr;
     void* workspace = nullptr;
-    cublasLtMatmulPreference_t preference = nullptr;
+    ProductPreference preference{kWorkspaceBytes};
     std::map<Key, cublasLtMatmulAlgo_t> algorithms;
 
     const cublasLtMatmulAlgo_t& algorithm(const DenseProduct& p);
 };
 
 DenseMultiplier::DenseMultiplier() : state_(std::make_unique<State>()) {
-    const CublasLt& lt = cublas_lt();
-    check(lt.create(&state_->handle), "cublasLtCreate");
-    check(lt.create_preference(&state_->preference), "cublasLtMatmulPreferenceCreate");
-    check(lt.set_preference(state_->preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
-                            &kWorkspaceBytes, sizeof(kWorkspaceBytes)),
-          "cublasLtMatmulPreferenceSetAttribute");
+    check(cublas_lt().create(&state_->handle), "cublasLtCreate");
     check(cudaMalloc(&state_->workspace, kWorkspaceBytes), "cudaMalloc");
 }
 
 DenseMultiplier::~DenseMultiplier() {
-    cublas_lt().destroy_preference(state_->preference);
     cublas_lt().destroy(state_->handle);
     cudaFree(state_->workspace);
 }
@@ -131,16 +84,13 @@ const cublasLtMatmulAlgo_t& DenseMultiplier::State::algorithm(const DenseProduct
     const Key key = key_of(p);
     if (const auto found = algorithms.find(key); found != algorithms.end()) return found->second;
     const Problem problem(p, rows_to_ask_for(p));
-    cublasLtMatmulHeuristicResult_t best = {};
-    int n_found = 0;
-    const cublasStatus_t status =
-        cublas_lt().get_heuristic(handle, problem.description, problem.weight, problem.in,
-                                  problem.out, problem.out, preference, 1, &best, &n_found);
-    if (status != CUBLAS_STATUS_SUCCESS || n_found == 0) {
+    const auto best = first_algorithm(
+        handle, {problem.description, problem.weight, problem.in, problem.out}, preference);
+    if (!best) {
         fail(ErrorCode::Unsupported, "cuBLAS has no product of [{}, {}] and [{}, {}] in {}", p.rows,
              p.in_features, p.out_features, p.in_features, name_of(p.dtype));
     }
-    return algorithms.emplace(key, best.algo).first->second;
+    return algorithms.emplace(key, *best).first->second;
 }
 
 void DenseMultiplier::multiply(const DenseProduct& p, Stream stream) {
