@@ -20,6 +20,13 @@ struct LoadOptions {
     int threads = 0;              // 0: as many as there are physical cores
     // The longest sequence, in tokens; 0: what the model has, but at most 4096.
     int64_t context = 0;
+    int64_t sequences = 8;  // that run at once, if their cache fits; others wait
+
+    // Of the folder's recipe, for a rotated folder to run with others than it was made with.
+    std::optional<int> activation_bits;
+    std::optional<int> kv_bits;
+    std::optional<float> activation_clip;
+    std::optional<float> kv_clip;
 };
 
 struct SpecialIds {

@@ -12,6 +12,7 @@
 #include "quarot/export.h"
 #include "quarot/model.h"
 #include "quarot/progress.h"
+#include "quarot/tokenizer.h"
 
 namespace quarot {
 
@@ -50,6 +51,23 @@ struct GenerateResult {
     double decode_seconds = 0.0;
 };
 
+struct Continuation {
+    std::string context;  // may be empty
+    std::string text;     // what may follow it, with the space between them
+};
+
+// The same as tokens: at least one each.
+struct TokenContinuation {
+    std::vector<int32_t> context;
+    std::vector<int32_t> tokens;
+};
+
+struct Likelihood {
+    double loglikelihood = 0.0;  // nats, sum over the continuation's tokens
+    bool is_greedy = false;      // each of them is the likeliest
+    bool is_cut = false;         // tokens at the context's start were left out to fit the model
+};
+
 // A piece of new text, whole characters, never empty. Called on the thread that called generate();
 // returning false ends the generation.
 using TextCallback = std::function<bool(std::string_view piece)>;
@@ -78,6 +96,22 @@ class QUAROT_API Session {
     // with Error{Interrupted}, here and below.
     std::vector<float> next_logits(std::span<const int32_t> tokens,
                                    const ProgressCallback& on_progress = {});
+
+    // The same after each of the tokens: [tokens.size(), vocabulary_size()].
+    std::vector<float> logits(std::span<const int32_t> tokens,
+                              const ProgressCallback& on_progress = {});
+
+    // How likely the model goes on so, in the order given, as `quarot eval` scores the choices of a
+    // task: texts are cut into tokens where lm-evaluation-harness cuts them, white space between
+    // context and continuation belongs to the latter, and an empty context is the token that begins
+    // texts, else the one that ends them. special: around the context. Runs many at a time, and
+    // contexts that several share once. Error{Usage} for a continuation without a token of its own
+    // or longer than the context of the model.
+    std::vector<Likelihood> loglikelihood(std::span<const Continuation> continuations,
+                                          SpecialTokens special = SpecialTokens::Add,
+                                          const ProgressCallback& on_progress = {});
+    std::vector<Likelihood> loglikelihood(std::span<const TokenContinuation> continuations,
+                                          const ProgressCallback& on_progress = {});
 
     // exp of the mean negative log-likelihood over consecutive windows of window_tokens tokens,
     // each from an empty cache; a shorter rest is dropped.

@@ -22,6 +22,10 @@ int threads_or_all(int threads) {
     return threads;
 }
 
+tokenizer::AddBos add_bos(SpecialTokens special) {
+    return special == SpecialTokens::Add ? tokenizer::AddBos::Auto : tokenizer::AddBos::None;
+}
+
 void require_tokens(std::span<const int32_t> tokens, int64_t vocab) {
     if (tokens.empty()) fail(ErrorCode::Usage, "no tokens are given, expected at least one");
     runtime::require_in_vocabulary(tokens, vocab);

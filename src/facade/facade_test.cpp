@@ -187,6 +187,94 @@ TEST_F(Facade, LogitsAndPerplexityAgree) {
     EXPECT_NEAR(session.perplexity(tokens, 3), std::exp(nll / 2), 1e-3);
 }
 
+TEST_F(Facade, LogitsOfAllPositionsEndWithTheNextOnes) {
+    quantize_folder(source_, out_, rtn());
+    test::write_tiny_model(dir_.path() + "/long", {.max_positions = 600});
+    for (const std::string& folder : {out_, dir_.path() + "/long"}) {
+        Session session(Model::load(folder, {.threads = 2}));
+        std::vector<int32_t> tokens;  // more than one step, and more than are in memory at once
+        for (int i = 0; i < (folder == out_ ? 200 : 600); ++i) tokens.push_back(i * 7 % 256);
+        const std::vector<float> all = session.logits(tokens);
+        ASSERT_EQ(all.size(), tokens.size() * 272);
+        for (const size_t n : {size_t{1}, size_t{150}, tokens.size()}) {
+            const std::vector<float> next = session.next_logits({tokens.data(), n});
+            for (size_t i = 0; i < 272; ++i) {
+                ASSERT_NEAR(all[(n - 1) * 272 + i], next[i], folder == out_ ? 0.0 : 1e-4) << n;
+            }
+        }
+    }
+}
+
+TEST_F(Facade, LoglikelihoodsAreSumsOverTheLogitsOfTheContinuation) {
+    Session session(Model::load(source_, {.threads = 1}));
+    const std::vector<int32_t> context = {256, 7, 9}, tokens = {20, 21, 22};
+    std::vector<int32_t> whole = context;
+    whole.insert(whole.end(), tokens.begin(), tokens.end());
+    const std::vector<float> logits = session.logits(whole);
+    double sum = 0.0;
+    for (size_t i = 0; i < tokens.size(); ++i) {
+        const auto row = std::span(logits).subspan((context.size() + i - 1) * 272, 272);
+        double normalizer = 0.0;
+        for (const float logit : row) normalizer += std::exp(double{logit});
+        sum += double{row[static_cast<size_t>(tokens[i])]} - std::log(normalizer);
+    }
+    const auto best = std::max_element(logits.begin() + 2 * 272, logits.begin() + 3 * 272);
+    const auto likeliest = static_cast<int32_t>(best - (logits.begin() + 2 * 272));
+    const std::vector<TokenContinuation> continuations = {{context, tokens},
+                                                          {context, {likeliest}}};
+    const std::vector<Likelihood> found = session.loglikelihood(continuations);
+    ASSERT_EQ(found.size(), 2u);
+    EXPECT_NEAR(found[0].loglikelihood, sum, 1e-4);
+    EXPECT_FALSE(found[0].is_greedy);
+    EXPECT_TRUE(found[1].is_greedy);
+    EXPECT_GT(found[1].loglikelihood, found[0].loglikelihood);
+    EXPECT_FALSE(found[0].is_cut);
+}
+
+TEST_F(Facade, LoglikelihoodsOfTextsAreThoseOfTheirTokens) {
+    const Model model = Model::load(source_, {.threads = 1, .context = 16});
+    Session session(model);
+    const auto encode = [&](std::string_view text) { return model.tokenizer().encode(text); };
+    const std::vector<Continuation> texts = {{"a long context that is cut", " end"}, {"ab ", "cd"}};
+    std::vector<int32_t> tail = encode("ab cd");
+    tail.erase(tail.begin(), tail.begin() + std::ssize(encode("ab")));
+    const std::vector<TokenContinuation> tokens = {
+        {encode("a long context that is cut"), encode(" end")}, {encode("ab"), tail}};
+    const auto found = session.loglikelihood(texts);
+    const auto expected = session.loglikelihood(tokens);
+    EXPECT_DOUBLE_EQ(found[0].loglikelihood, expected[0].loglikelihood);
+    EXPECT_TRUE(found[0].is_cut);
+    EXPECT_DOUBLE_EQ(found[1].loglikelihood, expected[1].loglikelihood) << "the space moved";
+    EXPECT_FALSE(found[1].is_cut);
+    const std::vector<Continuation> unheralded = {{"", "x"}};
+    EXPECT_EQ(code_of([&] { session.loglikelihood(unheralded); }), ErrorCode::Unsupported)
+        << "no token begins or ends texts";
+    const std::vector<Continuation> nothing = {{"ab", ""}}, endless = {{"a", std::string(40, 'b')}};
+    EXPECT_EQ(code_of([&] { session.loglikelihood(nothing); }), ErrorCode::Usage);
+    EXPECT_EQ(code_of([&] { session.loglikelihood(endless); }), ErrorCode::Usage);
+    const std::vector<TokenContinuation> outside = {{{1}, {272}}};
+    EXPECT_EQ(code_of([&] { session.loglikelihood(outside); }), ErrorCode::Usage);
+    EXPECT_TRUE(session.loglikelihood(std::span<const Continuation>()).empty());
+}
+
+TEST_F(Facade, AFolderRunsWithOtherActivationsAndCacheThanItWasMadeWith) {
+    quantize_folder(source_, out_, rtn());
+    const std::vector<int32_t> tokens = {5, 6, 7, 8};
+    const auto logits = [&](const LoadOptions& options) {
+        return Session(Model::load(out_, options)).next_logits(tokens);
+    };
+    const auto as_made = logits({.threads = 1});
+    EXPECT_EQ(logits({.threads = 1, .sequences = 1}), as_made);
+    EXPECT_EQ(logits({.threads = 1, .activation_bits = 4, .kv_bits = 4}), as_made);
+    EXPECT_NE(logits({.threads = 1, .activation_bits = 16}), as_made);
+    EXPECT_NE(logits({.threads = 1, .kv_bits = 16}), as_made);
+    EXPECT_NE(logits({.threads = 1, .activation_clip = 0.5f}), as_made);
+    EXPECT_NE(logits({.threads = 1, .kv_clip = 0.5f}), as_made);
+    EXPECT_EQ(code_of([&] { logits({.kv_bits = 1}); }), ErrorCode::Usage);
+    EXPECT_EQ(code_of([&] { logits({.sequences = 0}); }), ErrorCode::Usage);
+    EXPECT_EQ(code_of([&] { logits({.sequences = 513}); }), ErrorCode::Usage);
+}
+
 TEST_F(Facade, StreamsWhatItDecodesAtOnce) {
     const Tokenizer tokenizer = Tokenizer::load(source_);
     const std::vector<int32_t> ids = tokenizer.encode("caf\xc3\xa9 \xe2\x82\xac");
@@ -224,6 +312,10 @@ TEST_F(Facade, EveryCallOnASessionCanBeCancelled) {
     const ProgressCallback no = [](const ProgressEvent&) { return false; };
     EXPECT_EQ(code_of([&] { session.next_logits(tokens, no); }), ErrorCode::Interrupted);
     EXPECT_EQ(code_of([&] { session.perplexity(tokens, 20, no); }), ErrorCode::Interrupted);
+    EXPECT_EQ(code_of([&] { session.logits(tokens, no); }), ErrorCode::Interrupted);
+    const std::vector<Continuation> texts = {{"a", "b"}};
+    EXPECT_EQ(code_of([&] { session.loglikelihood(texts, SpecialTokens::Add, no); }),
+              ErrorCode::Interrupted);
     const GenerateResult nothing = session.generate(tokens, {.max_tokens = 5}, {}, no);
     EXPECT_EQ(nothing.finish_reason, FinishReason::Cancelled) << "while the prompt is read";
     EXPECT_TRUE(nothing.ids.empty());

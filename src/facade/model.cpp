@@ -14,13 +14,14 @@
 #include "facade/model_impl.h"
 #include "facade/tokenizer_impl.h"
 #include "folder/load_weights.h"
+#include "recipe/settings.h"
 
 namespace quarot {
 
 namespace {
 
 constexpr int64_t kDefaultContext = 4096;
-constexpr int64_t kRunningSessions = 8;  // at once; others wait
+constexpr int64_t kMostSequences = 512;  // each has a row of logits
 
 std::optional<Tokenizer> tokenizer_if_any(const std::string& folder) {
     try {
@@ -31,18 +32,28 @@ std::optional<Tokenizer> tokenizer_if_any(const std::string& folder) {
     }
 }
 
-// Full contexts for as many sessions as half of the free memory holds, for one at least: pages that
-// are not used cost nothing.
-runtime::EngineLimits engine_limits(const model::Weights& weights,
-                                    const kernels::Backend& backend) {
+SettingChanges changes_of(const LoadOptions& options) {
+    SettingChanges changes;
+    if (options.activation_bits) changes["activations.bits"] = int64_t{*options.activation_bits};
+    if (options.activation_clip) changes["activations.clip"] = double{*options.activation_clip};
+    for (const char* side : {"k", "v"}) {
+        const std::string key = side;
+        if (options.kv_bits) changes[key + ".bits"] = int64_t{*options.kv_bits};
+        if (options.kv_clip) changes[key + ".clip"] = double{*options.kv_clip};
+    }
+    return changes;
+}
+
+// Full contexts for as many sequences as half of the free memory holds, for one at least: pages
+// that are not used cost nothing.
+runtime::EngineLimits engine_limits(const model::Weights& weights, const kernels::Backend& backend,
+                                    int64_t sequences) {
     const kernels::KvDescriptor descriptor = weights.kv_descriptor();
     const int64_t pages = ceil_div(weights.n_positions, descriptor.page_tokens);
     const int64_t bytes = backend.kv_bytes(descriptor, pages).value_or(0);
     const int64_t room = backend.available_bytes().value_or(0) / 2;
-    const int64_t contexts =
-        bytes == 0 ? 1 : std::clamp<int64_t>(room / bytes, 1, kRunningSessions);
-    return {
-        .context = weights.n_positions, .sequences = kRunningSessions, .n_pages = contexts * pages};
+    const int64_t contexts = bytes == 0 ? 1 : std::clamp<int64_t>(room / bytes, 1, sequences);
+    return {.context = weights.n_positions, .sequences = sequences, .n_pages = contexts * pages};
 }
 
 }  // namespace
@@ -50,6 +61,10 @@ runtime::EngineLimits engine_limits(const model::Weights& weights,
 Model Model::load(const std::string& folder, const LoadOptions& options,
                   const ProgressCallback& on_progress) {
     const Watch watch(on_progress);
+    if (options.sequences < 1 || options.sequences > kMostSequences) {
+        fail(ErrorCode::Usage, "sequences is {}, expected 1 to {}", options.sequences,
+             kMostSequences);
+    }
     const folder::SourceModel source = folder::SourceModel::open(folder);
     const int64_t context = options.context != 0
                                 ? options.context
@@ -62,9 +77,10 @@ Model Model::load(const std::string& folder, const LoadOptions& options,
     impl->n_threads = facade::threads_or_all(options.threads);
     impl->backend =
         kernels::make_backend(options.device, {.n_threads = impl->n_threads, .isa = ""});
-    impl->weights = folder::load_weights(source, {}, context, *impl->backend);
-    impl->engine = std::make_unique<runtime::Engine>(impl->weights, *impl->backend,
-                                                     engine_limits(impl->weights, *impl->backend));
+    impl->weights = folder::load_weights(source, changes_of(options), context, *impl->backend);
+    impl->engine = std::make_unique<runtime::Engine>(
+        impl->weights, *impl->backend,
+        engine_limits(impl->weights, *impl->backend, options.sequences));
     return Model(std::move(impl));
 }
 
@@ -108,7 +124,7 @@ Tokenizer Model::tokenizer() const {
 SpecialIds Model::special_ids() const {
     SpecialIds ids;
     ids.ends = impl_->weights.config.eos;
-    if (impl_->tokenizer) ids.begin = impl_->tokenizer->impl_->tokenizer.bos();
+    if (const auto& tokenizer = impl_->tokenizer) ids.begin = tokenizer->impl_->tokenizer.bos();
     return ids;
 }
 

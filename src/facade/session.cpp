@@ -6,8 +6,11 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/process.h"
 #include "core/watch.h"
+#include "eval/pair_score.h"
 #include "eval/perplexity.h"
+#include "eval/token_pair.h"
 #include "facade/arguments.h"
 #include "facade/model_impl.h"
 #include "facade/tokenizer_impl.h"
@@ -117,6 +120,16 @@ class Listener {
     bool cancelled_ = false;
 };
 
+std::vector<Likelihood> score(runtime::Engine& engine, std::span<const eval::TokenPair> pairs) {
+    std::vector<Likelihood> likelihoods;
+    for (const auto& [loglikelihood, is_greedy, is_cut] :
+         eval::score_pairs(engine, pairs, {.wants_greedy = true})) {
+        likelihoods.push_back(
+            {.loglikelihood = loglikelihood, .is_greedy = is_greedy, .is_cut = is_cut});
+    }
+    return likelihoods;
+}
+
 }  // namespace
 
 GenerateOptions suggested_options(const Model& model) {
@@ -176,6 +189,57 @@ std::vector<float> Session::next_logits(std::span<const int32_t> tokens,
         [&](const runtime::StepRows& rows) { rows.logits(0, 1, logits); });
     request.wait();
     return logits;
+}
+
+std::vector<float> Session::logits(std::span<const int32_t> tokens,
+                                   const ProgressCallback& on_progress) {
+    const Call call(*impl_);
+    const Watch watch(on_progress);
+    const auto vocab = static_cast<size_t>(impl_->model->weights.config.vocab);
+    facade::require_tokens(tokens, impl_->model->weights.config.vocab);
+    std::vector<float> logits;
+    runtime::ScopedRequest request(
+        impl_->engine(),
+        {.tokens = {tokens.begin(), tokens.end()},
+         .max_tokens = std::ssize(tokens),
+         .logits = runtime::LogitsWanted::All,
+         .shares_prefix = false},
+        [&](const runtime::StepRows& rows) {
+            const size_t n_before = logits.size();
+            logits.resize(n_before + static_cast<size_t>(rows.size()) * vocab);
+            rows.logits(0, rows.size(), std::span(logits).subspan(n_before));
+        });
+    logits.reserve(tokens.size() * vocab);
+    request.wait();
+    return logits;
+}
+
+std::vector<Likelihood> Session::loglikelihood(std::span<const Continuation> continuations,
+                                               SpecialTokens special,
+                                               const ProgressCallback& on_progress) {
+    const Call call(*impl_);
+    const Watch watch(on_progress);
+    std::vector<eval::TokenPair> pairs;
+    for (const auto& [context, text] : continuations) {
+        throw_if_interrupted();
+        pairs.push_back(
+            eval::encode_pair(impl_->tokenizer(), context, text, facade::add_bos(special)));
+    }
+    return score(impl_->engine(), pairs);
+}
+
+std::vector<Likelihood> Session::loglikelihood(std::span<const TokenContinuation> continuations,
+                                               const ProgressCallback& on_progress) {
+    const Call call(*impl_);
+    const Watch watch(on_progress);
+    const int64_t vocab = impl_->model->weights.config.vocab;
+    std::vector<eval::TokenPair> pairs;
+    for (const auto& [context, tokens] : continuations) {
+        facade::require_tokens(context, vocab);
+        facade::require_tokens(tokens, vocab);
+        pairs.push_back({context, tokens});
+    }
+    return score(impl_->engine(), pairs);
 }
 
 double Session::perplexity(std::span<const int32_t> tokens, int64_t window_tokens,

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "facade/arguments.h"
 #include "facade/tokenizer_impl.h"
 
 namespace quarot {
@@ -18,8 +19,7 @@ Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
 Tokenizer::~Tokenizer() = default;
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text, SpecialTokens special) const {
-    return impl_->tokenizer.encode(
-        text, special == SpecialTokens::Add ? tokenizer::AddBos::Auto : tokenizer::AddBos::None);
+    return impl_->tokenizer.encode(text, facade::add_bos(special));
 }
 
 std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special) const {
