@@ -10,57 +10,15 @@ such as whole data sets.
 """
 import json
 import pathlib
-import re
-import shutil
 import sys
 import tempfile
 
 import lm_eval
 from lm_eval.tasks import TaskManager
 
+from harness_tasks import TASKS, write_tasks
+
 HERE = pathlib.Path(__file__).parent
-DEFINITIONS = pathlib.Path(lm_eval.__file__).parent / "tasks"
-TASKS = {
-    "piqa": "piqa/piqa.yaml",
-    "winogrande": "winogrande/default.yaml",
-    "hellaswag": "hellaswag/hellaswag.yaml",
-    "arc_easy": "arc/arc_easy.yaml",
-    "arc_challenge": "arc/arc_challenge.yaml",
-    "lambada_openai": "lambada/lambada_openai.yaml",
-}
-FUNCTIONS = ["winogrande/preprocess_winogrande.py", "hellaswag/utils.py"]
-DROPPED = re.compile(r"^(task|tag|dataset_path|dataset_name|training_split|validation_split|"
-                     r"test_split):.*(\n  - .*)*$", re.M)
-
-
-def as_data_set(row):
-    """An item with its question in one text, as the data set has it."""
-    if "query" not in row:
-        return row
-    labels = [chr(ord("A") + i) for i in range(len(row["choices"]))]
-    return {"question": row["query"].removeprefix("Question: "), "answerKey": labels[row["gold"]],
-            "choices": {"text": row["choices"], "label": labels}}
-
-
-def definition(path):
-    text = (DEFINITIONS / path).read_text()
-    base = re.search(r"^include: (.*)\n", text, re.M)
-    if base:
-        included = (DEFINITIONS / path).parent / base.group(1)
-        text = included.read_text() + "\n" + text.replace(base.group(0), "")
-    return DROPPED.sub("", text)
-
-
-def write_tasks(folder, items):
-    for path in FUNCTIONS:
-        shutil.copy(DEFINITIONS / path, folder)
-    for task, path in TASKS.items():
-        rows = [json.loads(line) for line in open(items / f"{task}.jsonl")]
-        data = folder / f"{task}.jsonl"
-        data.write_text("".join(json.dumps(as_data_set(row)) + "\n" for row in rows))
-        head = f"task: local_{task}\ndataset_path: json\ntest_split: test\n"
-        head += f"dataset_kwargs:\n  data_files:\n    test: {data}\n"
-        (folder / f"{task}.yaml").write_text(head + definition(path))
 
 
 def main():

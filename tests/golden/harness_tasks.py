@@ -1,0 +1,60 @@
+"""The six tasks of lm-evaluation-harness on local items: the package's own definitions, with a file
+of items in place of each data set.
+"""
+import json
+import pathlib
+import re
+import shutil
+
+import lm_eval
+
+DEFINITIONS = pathlib.Path(lm_eval.__file__).parent / "tasks"
+TASKS = {
+    "piqa": "piqa/piqa.yaml",
+    "winogrande": "winogrande/default.yaml",
+    "hellaswag": "hellaswag/hellaswag.yaml",
+    "arc_easy": "arc/arc_easy.yaml",
+    "arc_challenge": "arc/arc_challenge.yaml",
+    "lambada_openai": "lambada/lambada_openai.yaml",
+}
+FUNCTIONS = ["winogrande/preprocess_winogrande.py", "hellaswag/utils.py"]
+DROPPED = re.compile(r"^(task|tag|dataset_path|dataset_name|training_split|validation_split|"
+                     r"test_split):.*(\n  - .*)*$", re.M)
+
+
+def as_data_set(row):
+    """An item with the fields that the data set has, whichever of its copies it comes from."""
+    if "query" in row:
+        labels = [chr(ord("A") + i) for i in range(len(row["choices"]))]
+        return {"question": row["query"].removeprefix("Question: "),
+                "answerKey": labels[row["gold"]],
+                "choices": {"text": row["choices"], "label": labels}}
+    if "context_options" in row:
+        option1, option2 = row["context_options"]
+        return {"sentence": "_ " + row["continuation"], "option1": option1, "option2": option2,
+                "answer": str(row["gold"] + 1)}
+    if "continuation" in row:
+        return {"text": row["context"] + " " + row["continuation"]}
+    return row
+
+
+def definition(path):
+    text = (DEFINITIONS / path).read_text()
+    base = re.search(r"^include: (.*)\n", text, re.M)
+    if base:
+        included = (DEFINITIONS / path).parent / base.group(1)
+        text = included.read_text() + "\n" + text.replace(base.group(0), "")
+    return DROPPED.sub("", text)
+
+
+def write_tasks(folder, items, tasks=tuple(TASKS)):
+    """Tasks local_NAME in `folder`, of items/NAME.jsonl."""
+    for path in FUNCTIONS:
+        shutil.copy(DEFINITIONS / path, folder)
+    for task in tasks:
+        rows = [json.loads(line) for line in open(items / f"{task}.jsonl")]
+        data = folder / f"{task}.jsonl"
+        data.write_text("".join(json.dumps(as_data_set(row)) + "\n" for row in rows))
+        head = f"task: local_{task}\ndataset_path: json\ntest_split: test\n"
+        head += f"dataset_kwargs:\n  data_files:\n    test: {data}\n"
+        (folder / f"{task}.yaml").write_text(head + definition(TASKS[task]))
