@@ -1,7 +1,7 @@
 # One-word entry points. CMake presets do the building; nothing here is needed to use CMake alone.
 JOBS ?= $(shell nproc)
 
-.PHONY: build demo test test-slow test-cuda bench-cuda test-asan test-tsan package test-package fuzz clang models oracles format tidy check layout style warnings sanitized clean dependencies
+.PHONY: build demo test test-slow test-cuda bench-cuda test-asan test-tsan package test-package python test-python fuzz clang models oracles format tidy check layout style warnings sanitized clean dependencies
 
 build:
 	cmake --preset release
@@ -61,6 +61,18 @@ package: build
 # Installs and uses them in a fresh Debian; needs root.
 test-package: package
 	tools/test_package.sh build/release/package
+
+# The Python wheel, in build/python/dist, around the library of build/release.
+python:
+	tools/install_dependencies.sh --python
+	cmake --preset release
+	cmake --build --preset release -j $(JOBS) --target quarot_library
+	tools/make_wheel.sh build/release
+
+# Installs it into a fresh environment, with packages that are fetched once, and tests it there.
+test-python: python
+	cmake --build --preset release -j $(JOBS) --target quarot
+	tools/test_wheel.sh build/release
 
 # Searches for inputs that no parser survives: FUZZ_SECONDS (30) for each target, or FUZZ_RUNS.
 fuzz:
@@ -125,4 +137,4 @@ sanitized:
 
 # Keeps build/models, which costs a download.
 clean:
-	rm -rf build/release build/dev build/asan build/tsan build/clang build/tidy build/fuzz build/demo
+	rm -rf build/release build/dev build/asan build/tsan build/clang build/tidy build/fuzz build/demo build/python

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that are missing, and says which; nothing if none is.
-#   tools/install_dependencies.sh [--clang] [--style] [--models] [--package] [--bench]
+#   tools/install_dependencies.sh [--clang] [--style] [--models] [--package] [--bench] [--python]
 set -euo pipefail
 
 packages=(g++ cmake ninja-build pkg-config make ccache
@@ -13,9 +13,10 @@ for option in "$@"; do
         --style) packages+=(clang-format-14 clang-tidy-19 clang-19) ;;
         --models) packages+=(python3-venv) ;;
         --package) packages+=(dpkg-dev debootstrap) ;;
+        --python) packages+=(python3-dev python3-venv) ;;
         --bench) packages+=(libbenchmark-dev) ;;
         *)
-            echo "install_dependencies: unknown option $option, expected --clang, --style, --models, --package or --bench" >&2
+            echo "install_dependencies: unknown option $option, expected --clang, --style, --models, --package, --bench or --python" >&2
             exit 2
             ;;
     esac

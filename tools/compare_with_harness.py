@@ -1,0 +1,143 @@
+#!/usr/bin/env python3
+"""Do lm-evaluation-harness with `--model quarot` and `quarot eval` give the same numbers?
+
+    build/python/venv/bin/python tools/compare_with_harness.py MODEL DATA [--limit N]
+
+`make test-python` makes that environment; any other with quarot's wheel and lm-eval will do. Both
+run the model on the first N items of each task, from files as `quarot eval --data` takes them.
+Exit code 1 if any log-likelihood differs by more than 1e-6, or any prediction at all.
+"""
+import argparse
+import bz2
+import itertools
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "tests/golden"))
+from harness_tasks import TASKS, as_data_set, write_tasks  # noqa: E402
+
+LIMIT = 1e-6
+FOLDERS = {"piqa": "piqa/valid", "winogrande": "winogrande/winogrande_dev",
+           "hellaswag": "hellaswag/hellaswag_val_full",
+           "arc_easy": "arc/arc_easy_test", "arc_challenge": "arc/arc_challenge_test",
+           "lambada_openai": "lambada/lambada_openai"}
+
+
+def hellaswag_items(lines):
+    """Of six lines an item: the context, the number of the right ending, four endings."""
+    for context, gold, *endings in zip(*[iter(lines)] * 6):
+        label, _, rest = context.partition(": ")
+        first, dot, last = rest.rpartition(". ")
+        is_second = bool(dot) and last[:1].islower()
+        yield {"activity_label": label, "ctx_a": first + "." if is_second else rest,
+               "ctx_b": last if is_second else "", "endings": endings, "label": gold}
+
+
+def items_of(data, task):
+    for path in (data / f"{task}.jsonl", data / f"{FOLDERS[task]}.jsonl"):
+        if path.exists():
+            rows = (json.loads(line) for line in open(path))
+            labels = path.with_name(f"{path.stem}-labels.lst")
+            if labels.exists():
+                return ({**row, "label": int(label)} for row, label in zip(rows, open(labels)))
+            return map(as_data_set, rows)
+    packed = data / f"{FOLDERS[task]}.txt.bz2"
+    if not packed.exists():
+        sys.exit(f"no items of {task} are in {data}")
+    return hellaswag_items(bz2.open(packed, "rt").read().splitlines())
+
+
+def write_items(data, folder, tasks, limit):
+    for task in tasks:
+        rows = itertools.islice(items_of(data, task), limit)
+        (folder / f"{task}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def run(command, **env):
+    """Its output, and its seconds."""
+    start = time.monotonic()
+    done = subprocess.run(command, env={**os.environ, **env}, capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(f"{command[0]} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done.stdout, time.monotonic() - start
+
+
+def by_program(program, model, items, tasks, work):
+    log = work / "items.jsonl"
+    _, seconds = run([program, "eval", model, "--tasks", ",".join(tasks), "--data", items,
+                      "--log-items", log])
+    found = {task: [] for task in tasks}
+    for line in open(log):
+        item = json.loads(line)
+        found[item["task"]].append({
+            "loglikelihoods": item["loglikelihoods"],
+            "acc": float(item["prediction"] == item["gold"]),
+            "acc_norm": float(item["prediction_norm"] == item["gold"])
+                        if "prediction_norm" in item else None})
+    return found, seconds
+
+
+def by_harness(model, items, tasks, work):
+    definitions, out = work / "tasks", work / "out"
+    definitions.mkdir()
+    write_tasks(definitions, items, tasks)
+    _, seconds = run([sys.executable, "-m", "quarot.lm_eval", "run", "--model", "quarot",
+                      "--model_args", f"pretrained={model}", "--include_path", definitions,
+                      "--tasks", ",".join(f"local_{task}" for task in tasks),
+                      "--log_samples", "--output_path", out],
+                     HF_HUB_OFFLINE="1", HF_DATASETS_CACHE=str(work / "cache"))
+    found = {}
+    for task in tasks:
+        (path,) = out.glob(f"*/samples_local_{task}_*.jsonl")
+        samples = sorted(map(json.loads, open(path)), key=lambda sample: sample["doc_id"])
+        found[task] = [{"loglikelihoods": [float(one[0][0]) for one in sample["resps"]],
+                        "acc": float(sample["acc"]), "acc_norm": sample.get("acc_norm")}
+                       for sample in samples]
+    return found, seconds
+
+
+def compare(ours, theirs):
+    """A line a task; whether all is equal."""
+    equal = True
+    print(f"{'task':<16}{'items':>7}{'log-likelihoods':>17}{'largest difference':>20}"
+          f"{'predictions that differ':>25}{'acc':>8}")
+    for task, items in ours.items():
+        pairs = list(zip(items, theirs[task], strict=True))
+        values = [(a, b) for one, other in pairs
+                  for a, b in zip(one["loglikelihoods"], other["loglikelihoods"], strict=True)]
+        largest = max(abs(a - b) for a, b in values)
+        n_other = sum(one[key] != other[key] for one, other in pairs for key in ("acc", "acc_norm"))
+        equal = equal and largest <= LIMIT and n_other == 0
+        acc = sum(item["acc"] for item in items) / len(items)
+        print(f"{task:<16}{len(items):>7}{len(values):>17}{largest:>20.3g}{n_other:>25}{acc:>8.4f}")
+    return equal
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("model")
+    parser.add_argument("data", type=pathlib.Path)
+    parser.add_argument("--limit", type=int)
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
+    parser.add_argument("--program", default=ROOT / "build/release/apps/quarot")
+    flags = parser.parse_args()
+    tasks = flags.tasks
+    with tempfile.TemporaryDirectory() as name:
+        work = pathlib.Path(name)
+        items = work / "items"
+        items.mkdir()
+        write_items(flags.data, items, tasks, flags.limit)
+        ours, our_seconds = by_program(flags.program, flags.model, items, tasks, work)
+        theirs, their_seconds = by_harness(flags.model, items, tasks, work)
+    equal = compare(ours, theirs)
+    print(f"quarot eval took {our_seconds:.1f} s, lm_eval --model quarot {their_seconds:.1f} s")
+    sys.exit(0 if equal else 1)
+
+
+main()
