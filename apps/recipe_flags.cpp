@@ -35,13 +35,19 @@ std::string recipe_help() {
 
 }  // namespace
 
+std::string as_rotation(const Given& given) {
+    Recipe any;
+    set_rotation(any, given.value);
+    return given.value;
+}
+
 void RecipeFlags::declare(Args& args) {
     args.add({"--recipe", "NAME", recipe_help(), [this](const Given& g) { recipe_ = g.value; },
               Shown::First})
         .likely = known_recipes();
-    args.add({"--rotate", "HOW", "hadamard, random (R1 alone) or none",
-              [this](const Given& g) { rotate_ = g.value; }, Shown::First})
-        .choices = {"hadamard", "random", "none"};
+    args.add({"--rotate", "HOW", "hadamard, random, none or some of r1,r2,r3,r4,heads",
+              [this](const Given& g) { rotate_ = as_rotation(g); }, Shown::First})
+        .likely = {"hadamard", "random", "none"};
     add_setting_flags(args, SettingsShown::All, changes_);
 }
 

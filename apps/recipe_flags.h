@@ -9,6 +9,9 @@
 
 namespace quarot::apps {
 
+// A value of --rotate; Error{Usage} for one that set_rotation does not take.
+std::string as_rotation(const Given& given);
+
 class RecipeFlags {
   public:
     void declare(Args& args);

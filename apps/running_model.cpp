@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "apps/report.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "folder/recipe_json.h"
@@ -23,6 +24,14 @@ std::string as_flag(const folder::ChangedSetting& change) {
     return help.value.empty() ? fmt::format("--{}", word) : fmt::format("--{} {}", word, value);
 }
 
+// Lets `named` rotate what `recipe` rotates; the flag that does so, if it did not before.
+std::vector<std::string> rotate_like(const Recipe& recipe, Recipe& named) {
+    const std::string parts = rotation_parts(recipe.rotation);
+    if (parts == rotation_parts(named.rotation)) return {};
+    set_rotation(named, parts);
+    return {"--rotate " + parts};
+}
+
 // "w4a8kv4", or "w4a8kv4, with --dtype bf16".
 std::string name_with_changes(const Recipe& recipe) {
     const std::vector<std::string> names = known_recipes();
@@ -32,11 +41,11 @@ std::string name_with_changes(const Recipe& recipe) {
     Recipe named = named_recipe(base);
     // Which of both a text has decided.
     if (rounds_without_text(base)) named.weights.method = recipe.weights.method;
-    std::string text;
+    std::vector<std::string> flags = rotate_like(recipe, named);
     for (const folder::ChangedSetting& change : folder::changed_settings(named, recipe)) {
-        text += (text.empty() ? ", with " : ", ") + as_flag(change);
+        flags.push_back(as_flag(change));
     }
-    return base + text + (text.empty() ? "" : ":");
+    return flags.empty() ? base : fmt::format("{}, with {}:", base, joined(flags, ", "));
 }
 
 }  // namespace

@@ -27,7 +27,8 @@ struct QuantizeOptions {
     std::optional<int64_t> activation_group_size;
     std::optional<float> activation_clip;  // share of the largest value that codes reach, (0, 1]
     std::optional<float> kv_clip;
-    std::optional<std::string> rotation;  // "hadamard", "random" (R1 alone), "none"
+    // "hadamard", "random" (R1 alone), "none", or some of "r1,r2,r3,r4,heads".
+    std::optional<std::string> rotation;
     // Of tensors that are rotated and not quantized: "keep" (the source's), "f32", "f16", "bf16".
     std::optional<std::string> dtype;
     std::optional<uint32_t> seed;  // of the rotation and of the calibration windows

@@ -14,8 +14,9 @@ namespace quarot::folder {
 
 namespace {
 
-constexpr int64_t kFormatVersion = 2;
+constexpr int64_t kFormatVersion = 3;
 constexpr std::string_view kHeadGroups = "head_group_size";
+constexpr std::string_view kHeadMix = "rotation.head_mix";
 
 io::Json to_json(const SettingValue& value) {
     return std::visit([](const auto& v) { return io::Json(v); }, value);
@@ -50,16 +51,27 @@ std::pair<std::string, std::string> section_and_name(std::string_view key) {
     return {std::string(key.substr(0, dot)), std::string(key.substr(dot + 1))};
 }
 
+// Version 2 knew the head mix and R2 as one.
+bool parts_head_mix(const RotationSpec& rotation) {
+    return rotation.head_mix != rotation.value_heads;
+}
+
+// The first version that has a word for all of it.
+int64_t version_of(const Recipe& recipe) {
+    return parts_head_mix(recipe.rotation) ? 3 : 2;
+}
+
 // Does a folder with this recipe say what the setting is?
 bool is_stored(std::string_view key, const Recipe& recipe) {
     if (key.starts_with("smoothing.")) return recipe.smoothing.enabled;
     if (key == kHeadGroups) return recipe.head_group_size != 0;
+    if (key == kHeadMix) return parts_head_mix(recipe.rotation);
     if (!key.starts_with("outliers.")) return true;
     return recipe.outliers.enabled() && (key != "outliers.by_hidden" || recipe.outliers.by_hidden);
 }
 
-// Neither smoothing, outliers nor groups of the head need be there; nor, in version 1, what it had
-// no word for.
+// Neither smoothing, outliers nor groups of the head need be there; nor, in versions 1 and 2, what
+// they had no word for.
 bool is_absent(const io::Json& json, std::string_view key) {
     const std::set<std::string_view> of_version_2 = {"embedding_bits", "tied_rotation", "tp_max",
                                                      "k_bias"};
@@ -69,7 +81,8 @@ bool is_absent(const io::Json& json, std::string_view key) {
         const io::Json* found = json.find(section);
         return found == nullptr || (name == "by_hidden" && found->find(name) == nullptr);
     }
-    return json.at("format_version").as_int() < 2 && of_version_2.contains(key);
+    const int64_t version = json.at("format_version").as_int();
+    return (version < 2 && of_version_2.contains(key)) || (version < 3 && key == kHeadMix);
 }
 
 void check_version(const io::Json& json) {
@@ -115,8 +128,9 @@ void refuse_what_cannot_run(const Recipe& recipe, const io::Json& json) {
 }  // namespace
 
 io::Json to_json(const Recipe& recipe) {
-    io::Json json = io::Json::Object{
-        {"quant_method", "quarot"}, {"format_version", kFormatVersion}, {"recipe", recipe.name}};
+    io::Json json = io::Json::Object{{"quant_method", "quarot"},
+                                     {"format_version", version_of(recipe)},
+                                     {"recipe", recipe.name}};
     for (const RecipeSetting& setting : recipe_settings()) {
         if (!is_stored(setting.key, recipe)) continue;
         const auto [section, name] = section_and_name(setting.key);
@@ -166,6 +180,7 @@ Recipe recipe_from_json(const io::Json& json) {
         const io::Json& object = section.empty() ? json : json.at(section);
         setting.field.set(recipe, read_value(object.at(name), setting.field));
     }
+    if (is_absent(json, kHeadMix)) recipe.rotation.head_mix = recipe.rotation.value_heads;
     refuse_what_cannot_run(recipe, json);
     return recipe;
 }

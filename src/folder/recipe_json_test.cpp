@@ -26,6 +26,7 @@ void expect_equal(const Recipe& a, const Recipe& b) {
     EXPECT_EQ(a.name, b.name);
     EXPECT_EQ(a.rotation.residual, b.rotation.residual);
     EXPECT_EQ(a.rotation.value_heads, b.rotation.value_heads);
+    EXPECT_EQ(a.rotation.head_mix, b.rotation.head_mix);
     EXPECT_EQ(a.rotation.query_key, b.rotation.query_key);
     EXPECT_EQ(a.rotation.ffn, b.rotation.ffn);
     EXPECT_EQ(a.rotation.fold_norms, b.rotation.fold_norms);
@@ -72,6 +73,7 @@ Recipe unlike_any_default() {
     recipe.name = "my-own_1.2";
     recipe.rotation = {.residual = ResidualRotation::Random,
                        .value_heads = true,
+                       .head_mix = true,
                        .query_key = true,
                        .ffn = true,
                        .fold_norms = true,
@@ -166,6 +168,23 @@ TEST(RecipeJson, LeavesOutWhatARecipeDoesNotUse) {
     EXPECT_TRUE(to_json(named_recipe("smoothquant")).contains("smoothing"));
 }
 
+TEST(RecipeJson, TellsTheHeadMixFromR2WhereOneIsThereAlone) {
+    for (const char* parts : {"r2", "heads", "r1,r3,r4,heads", "none"}) {
+        SCOPED_TRACE(parts);
+        Recipe recipe = named_recipe("quarot-rtn");
+        set_rotation(recipe, parts);
+        expect_equal(through_json(recipe), recipe);
+    }
+    Recipe alone = named_recipe("quarot-rtn");
+    EXPECT_EQ(to_json(alone).at("format_version").as_int(), 2);
+    set_rotation(alone, "heads");
+    EXPECT_EQ(to_json(alone).at("format_version").as_int(), 3) << "others would not mix heads";
+    io::Json json = to_json(alone);
+    with("rotation", "head_mix", "yes")(json);
+    expect_error(ErrorCode::Corrupt, {"rotation.head_mix"},
+                 [&] { recipe_from_json(io::Json::parse(json.dump(), "config.json")); });
+}
+
 TEST(RecipeJson, IgnoresUnknownKeys) {
     io::Json json = to_json(named_recipe("w6a6kv6"));
     json.set("later", "news");
@@ -236,7 +255,7 @@ TEST(RecipeJson, RangeChecksEveryValue) {
 
 TEST(RecipeJson, RefusesFoldersOfLaterVersions) {
     constexpr ErrorCode kUnsupported = ErrorCode::Unsupported;
-    expect_corrupt(with("format_version", 3), kUnsupported, "update the program");
+    expect_corrupt(with("format_version", 4), kUnsupported, "update the program");
     expect_corrupt(with("k", "group_size", 64), kUnsupported, "groups inside a head");
     expect_corrupt(with("v", "exempt_positions", 4), kUnsupported, "exempt positions");
 }

@@ -25,7 +25,7 @@ linalg::Mixer residual_mixer(const RotationSpec& spec, const ModelConfig& config
 OnlineTransforms make_online_transforms(const RotationSpec& spec, const ModelConfig& config) {
     OnlineTransforms online;
     if (spec.query_key) online.query_key = linalg::make_mixer(config.head_dim);
-    if (spec.value_heads) {
+    if (spec.head_mix) {
         const int64_t order = order_of("the heads", spec.heads_block, config.n_heads);
         online.head_mix = linalg::make_hadamard_or_identity(order);
     }

@@ -81,7 +81,7 @@ void check_shard(const Recipe& recipe, const ModelConfig& config, const Shard& s
                  const std::string& folder) {
     if (shard.size == 1) return;
     const ModelConfig local = local_config(config, shard);
-    const bool spans = recipe.tp_max > 1 || recipe.rotation.value_heads || recipe.rotation.ffn ||
+    const bool spans = recipe.tp_max > 1 || recipe.rotation.head_mix || recipe.rotation.ffn ||
                        (recipe.activations.bits < 16 && recipe.activations.group_size == 0);
     if (spans && recipe.tp_max % shard.size != 0) {
         fail(ErrorCode::Unsupported,

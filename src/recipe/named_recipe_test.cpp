@@ -13,7 +13,7 @@ namespace {
 
 bool rotates(const RotationSpec& spec) {
     return spec.residual != ResidualRotation::None || spec.value_heads || spec.query_key ||
-           spec.ffn;
+           spec.ffn || spec.head_mix;
 }
 
 }  // namespace
@@ -23,8 +23,8 @@ TEST(NamedRecipe, DefaultIsThePapersQuantizersOnARotatedModel) {
     EXPECT_EQ(recipe.name, "quarot");
     EXPECT_EQ(recipe.weights.method, "gptq");
     EXPECT_EQ(recipe.rotation.residual, ResidualRotation::Hadamard);
-    EXPECT_TRUE(recipe.rotation.value_heads && recipe.rotation.query_key && recipe.rotation.ffn &&
-                recipe.rotation.fold_norms);
+    EXPECT_EQ(rotation_parts(recipe.rotation), "r1,r2,r3,r4,heads");
+    EXPECT_TRUE(recipe.rotation.fold_norms);
     EXPECT_EQ(recipe.weights.bits, 4);
     EXPECT_TRUE(recipe.weights.symmetric && recipe.weights.clip_search);
     EXPECT_EQ(recipe.activations.bits, 4);

@@ -33,6 +33,7 @@ Recipe quarot(int weight_bits, int activation_bits, int kv_bits) {
     Recipe recipe;
     recipe.rotation = {.residual = ResidualRotation::Hadamard,
                        .value_heads = true,
+                       .head_mix = true,
                        .query_key = true,
                        .ffn = true,
                        .fold_norms = true};

@@ -1,6 +1,9 @@
 // Which settings of a recipe may be combined.
 #include "recipe/recipe.h"
 
+#include <algorithm>
+#include <array>
+
 #include "core/error.h"
 #include "core/setting.h"
 #include "recipe/settings.h"
@@ -11,6 +14,39 @@ namespace {
 
 constexpr Setting kRotation{"rotation.residual"};
 constexpr Setting kWeightBits{"weights.bits"};
+
+constexpr std::array<std::string_view, 5> kParts = {"r1", "r2", "r3", "r4", "heads"};
+
+// Of a list with commas, each once.
+std::vector<std::string_view> parts_of(const std::string& list) {
+    std::vector<std::string_view> parts;
+    for (size_t at = 0; at <= list.size();) {
+        const size_t end = std::min(list.find(',', at), list.size());
+        const std::string_view part = std::string_view(list).substr(at, end - at);
+        if (std::find(kParts.begin(), kParts.end(), part) == kParts.end() ||
+            std::find(parts.begin(), parts.end(), part) != parts.end()) {
+            fail(ErrorCode::Usage,
+                 "{} is {}, expected hadamard, random, none, or some of r1,r2,r3,r4,heads, each "
+                 "once",
+                 kRotation, list);
+        }
+        parts.push_back(part);
+        at = end + 1;
+    }
+    return parts;
+}
+
+void set_parts(RotationSpec& spec, const std::vector<std::string_view>& parts) {
+    const auto has = [&](std::string_view part) {
+        return std::find(parts.begin(), parts.end(), part) != parts.end();
+    };
+    spec.residual = has("r1") ? ResidualRotation::Hadamard : ResidualRotation::None;
+    spec.fold_norms = has("r1");
+    spec.value_heads = has("r2");
+    spec.query_key = has("r3");
+    spec.ffn = has("r4");
+    spec.head_mix = has("heads");
+}
 
 void check_rotation(const RotationSpec& rotation) {
     if (rotation.residual == ResidualRotation::None || rotation.fold_norms) return;
@@ -62,9 +98,24 @@ void check_outliers(const Recipe& recipe) {
 }  // namespace
 
 void set_rotation(Recipe& recipe, const std::string& how) {
-    recipe = with_changes(recipe, {{"rotation.residual", how}});
     RotationSpec& spec = recipe.rotation;
-    spec.value_heads = spec.query_key = spec.ffn = spec.fold_norms = how != "none";
+    const bool random = how == "random";
+    if (random || how == "hadamard") {
+        set_parts(spec, {kParts.begin(), kParts.end()});
+        if (random) spec.residual = ResidualRotation::Random;
+        return;
+    }
+    set_parts(spec, how == "none" ? std::vector<std::string_view>() : parts_of(how));
+}
+
+std::string rotation_parts(const RotationSpec& rotation) {
+    const bool there[] = {rotation.residual != ResidualRotation::None, rotation.value_heads,
+                          rotation.query_key, rotation.ffn, rotation.head_mix};
+    std::string list;
+    for (size_t i = 0; i < kParts.size(); ++i) {
+        if (there[i]) list.append(list.empty() ? "" : ",").append(kParts[i]);
+    }
+    return list.empty() ? "none" : list;
 }
 
 kernels::ActivationFormat outlier_activation_format(const Recipe& recipe) {

@@ -17,10 +17,11 @@ enum class ResidualRotation { None, Hadamard, Random };  // R1
 // borders.
 struct RotationSpec {
     ResidualRotation residual = ResidualRotation::None;  // R1
-    bool value_heads = false;  // R2, folded; with it the online head mix before o_proj
-    bool query_key = false;    // R3, online
-    bool ffn = false;          // R4, online
-    bool fold_norms = false;   // norm gains into the weights that follow
+    bool value_heads = false;                            // R2, folded
+    bool head_mix = false;                               // across heads before o_proj, online
+    bool query_key = false;                              // R3, online
+    bool ffn = false;                                    // R4, online
+    bool fold_norms = false;                             // norm gains into the weights that follow
     // What head mix and R4 read, hold between their factors and write: F32, or F16 as the original
     // program's default. Their arithmetic, and all of R3, is fp32 in either case.
     DType online_dtype = DType::F32;
@@ -137,8 +138,12 @@ bool rounds_without_text(const std::string& name);
 // these settings, else "custom".
 std::string name_by_settings(const Recipe& recipe);
 
-// All of the rotation by one word: "hadamard", "random" R1, "none"; Error{Usage} for another.
+// The rotation in words: "hadamard", all of it; "random", all of it with a random R1; "none"; or
+// some of "r1", "r2", "r3", "r4" and "heads" (the head mix) with commas, R1 being a Hadamard. Norm
+// gains are folded if R1 is there. Error{Usage} for anything else.
 void set_rotation(Recipe& recipe, const std::string& how);
+// The parts that are there: "r1,r2,r3,r4,heads", "r4", "none". Whatever kind R1 is.
+std::string rotation_parts(const RotationSpec& rotation);
 
 // Error{Usage} naming the setting if one is out of range or contradicts another;
 // Error{Unsupported} for settings this version does not have.

@@ -94,4 +94,46 @@ TEST(CheckRecipe, RefusesSettingsOutOfRange) {
     refuse([](Recipe& r) { r.calibration.seqlen = 1; }, "`calibration.seqlen` is 1");
 }
 
+TEST(SetRotation, TakesPartsOneByOne) {
+    Recipe recipe = named_recipe("quarot-random");
+    set_rotation(recipe, "r4,r2");
+    EXPECT_EQ(recipe.rotation, (RotationSpec{.value_heads = true, .ffn = true}));
+    set_rotation(recipe, "heads,r1");
+    EXPECT_EQ(recipe.rotation,
+              (RotationSpec{
+                  .residual = ResidualRotation::Hadamard, .head_mix = true, .fold_norms = true}));
+    set_rotation(recipe, "r3");
+    EXPECT_EQ(recipe.rotation, RotationSpec{.query_key = true});
+    set_rotation(recipe, "r1,r2,r3,r4,heads");
+    EXPECT_EQ(recipe.rotation, named_recipe("quarot").rotation);
+}
+
+TEST(SetRotation, KeepsItsThreeWords) {
+    Recipe recipe = named_recipe("rtn");
+    set_rotation(recipe, "hadamard");
+    EXPECT_EQ(recipe.rotation, named_recipe("quarot").rotation);
+    set_rotation(recipe, "random");
+    EXPECT_EQ(recipe.rotation, named_recipe("quarot-random").rotation);
+    set_rotation(recipe, "none");
+    EXPECT_EQ(recipe.rotation, RotationSpec{});
+}
+
+TEST(SetRotation, RefusesOtherWordsAndNamesThem) {
+    for (const std::string how : {"", "r5", "r1,", ",r1", "r1,r1", "R1", "r1 r2", "none,r1"}) {
+        SCOPED_TRACE(how);
+        Recipe recipe = named_recipe("quarot");
+        expect_error(ErrorCode::Usage, {"`rotation.residual` is " + how + ", expected hadamard"},
+                     [&] { set_rotation(recipe, how); });
+    }
+}
+
+TEST(RotationParts, SayWhatSetRotationTakes) {
+    for (const char* parts : {"none", "r1", "r2,r4", "r3,heads", "r1,r2,r3,r4,heads"}) {
+        Recipe recipe;
+        set_rotation(recipe, parts);
+        EXPECT_EQ(rotation_parts(recipe.rotation), parts);
+    }
+    EXPECT_EQ(rotation_parts(named_recipe("quarot-random").rotation), "r1,r2,r3,r4,heads");
+}
+
 }  // namespace quarot

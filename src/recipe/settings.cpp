@@ -96,6 +96,7 @@ constexpr RecipeSetting kSettings[] = {
     {"rotation.seed", whole<0, kMaxSeed, &Recipe::rotation, &RotationSpec::seed>(),
      word("seed", "N", "of the rotation's random numbers [0]")},
     {"rotation.value_heads", on<&Recipe::rotation, &RotationSpec::value_heads>()},
+    {"rotation.head_mix", on<&Recipe::rotation, &RotationSpec::head_mix>()},
     {"rotation.heads_block", whole<0, kMaxSize, &Recipe::rotation, &RotationSpec::heads_block>()},
     {"rotation.query_key", on<&Recipe::rotation, &RotationSpec::query_key>()},
     {"rotation.ffn", on<&Recipe::rotation, &RotationSpec::ffn>()},

@@ -130,7 +130,7 @@ ModelConfig config_with(int64_t hidden, int64_t ffn, int64_t heads, int64_t kv_h
 RotationSpec everything(ResidualRotation residual = ResidualRotation::Hadamard) {
     RotationSpec spec;
     spec.residual = residual;
-    spec.value_heads = spec.query_key = spec.ffn = spec.fold_norms = true;
+    spec.value_heads = spec.head_mix = spec.query_key = spec.ffn = spec.fold_norms = true;
     spec.seed = 3;
     return spec;
 }

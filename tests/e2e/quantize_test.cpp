@@ -107,6 +107,19 @@ TEST_F(Quantize, RotateNoneLeavesNothingRotatedAndNormsUnfolded) {
     EXPECT_FALSE(json.at("recipe").at("rotation").at("fold_norms").as_bool());
 }
 
+TEST_F(Quantize, RotateTakesSinglePartsAndInspectShowsThem) {
+    run({"--rotate", "r4,heads"});
+    const io::Json json = inspect();
+    for (const auto& [name, rotation] : json.at("rotation").as_object()) {
+        const bool there = name == "R4" || name == "head_mix";
+        EXPECT_EQ(rotation.at("kind").as_string(), there ? "hadamard" : "none") << name;
+    }
+    EXPECT_FALSE(json.at("recipe").at("rotation").at("fold_norms").as_bool());
+    EXPECT_EQ(json.at("recipe").at("recipe").as_string(), "custom");
+    const Outcome shown = run_program({"inspect", out_});
+    EXPECT_NE(shown.out.find("rtn, with --rotate r4,heads"), std::string::npos) << shown.out;
+}
+
 TEST_F(Quantize, RotateTurnsAnUnrotatedRecipeIntoARotatedOne) {
     run({"--recipe", "rtn", "--rotate", "random", "--seed", "5"});
     const io::Json json = inspect();

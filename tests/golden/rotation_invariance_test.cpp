@@ -1,5 +1,6 @@
 // A rotated but unquantized model computes what the original computes; and the comparison has
 // teeth: each mistake planted here makes it fail.
+#include <array>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -132,6 +133,33 @@ INSTANTIATE_TEST_SUITE_P(Shapes, RotationInvariance,
 
 namespace {
 
+constexpr std::array<const char*, 5> kParts = {"r1", "r2", "r3", "r4", "heads"};
+
+// The parts whose bits are set, as --rotate has them.
+std::string parts_of(unsigned bits) {
+    std::string list;
+    for (size_t i = 0; i < kParts.size(); ++i) {
+        if ((bits >> i & 1U) != 0) list += (list.empty() ? "" : ",") + std::string(kParts[i]);
+    }
+    return list.empty() ? "none" : list;
+}
+
+Recipe partly_rotated_recipe(const std::string& parts) {
+    Recipe recipe = rotated_recipe(ResidualRotation::Hadamard);
+    set_rotation(recipe, parts);
+    return recipe;
+}
+
+void expect_same_function(const std::string& in, unsigned bits) {
+    const TempDir dir;
+    const std::string parts = parts_of(bits);
+    SCOPED_TRACE(parts);
+    rotate(in, dir / "out", partly_rotated_recipe(parts));
+    const Recipe stored = folder::SourceModel::open(dir / "out").recipe();
+    EXPECT_EQ(rotation_parts(stored.rotation), parts) << "what the folder says of it";
+    EXPECT_LE(relative_difference(logits_of(in), logits_of(dir / "out")), kRelativeLimit);
+}
+
 // Width 12 and its kin give Hadamard matrices that are not symmetric, for the residual stream, the
 // heads and the FFN alike.
 TinyModelOptions unsymmetric_shape() {
@@ -177,6 +205,45 @@ void replace_tensor(const std::string& from, const std::string& to, const std::s
 }
 
 }  // namespace
+
+// Biases, heads that a Hadamard mixes, and matrices that are not symmetric.
+TEST(PartsOfARotation, EverySubsetKeepsTheFunction) {
+    const TempDir dir;
+    write_tiny_model(dir / "in", with_biases(unsymmetric_shape()));
+    for (unsigned bits = 0; bits < 1U << kParts.size(); ++bits) {
+        expect_same_function(dir / "in", bits);
+    }
+}
+
+TEST(PartsOfARotation, OfTheSampleModelsKeepTheFunction) {
+    for (const char* name : {"tiny-novels", "stories260K"}) {
+        SCOPED_TRACE(name);
+        const std::string in = model_folder(name);
+        QUAROT_NEED(in, name);
+        for (size_t i = 0; i < kParts.size(); ++i) expect_same_function(in, 1U << i);
+        expect_same_function(in, 0b01101);  // r1, r3, r4
+        expect_same_function(in, 0b10010);  // r2 and the head mix
+    }
+}
+
+// A subset is what it says: without the part that is asked for, the folder computes another
+// function.
+TEST(PartsOfARotation, AForgottenPartShows) {
+    const TempDir dir;
+    write_tiny_model(dir / "in", unsymmetric_shape());
+    const std::vector<float> original = logits_of(dir / "in");
+    const auto difference_without = [&](const std::string& parts,
+                                        std::unique_ptr<kernels::Transform> model::Weights::*part) {
+        rotate(dir / "in", dir / parts, partly_rotated_recipe(parts));
+        LoadedModel model = load(dir / parts, {.context = 128});
+        EXPECT_TRUE((*model.weights).*part) << parts;
+        ((*model.weights).*part).reset();
+        return relative_difference(original, logits_of(model));
+    };
+    EXPECT_GE(difference_without("heads", &model::Weights::head_mix), kBroken);
+    EXPECT_GE(difference_without("r4", &model::Weights::ffn), kBroken);
+    EXPECT_LE(difference_without("r3", &model::Weights::query_key), kRelativeLimit) << "of pairs";
+}
 
 TEST_F(RotationTeeth, NoMistakeNoDifference) {
     EXPECT_LE(difference_with([](LoadedModel&) {}), kRelativeLimit);
