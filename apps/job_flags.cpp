@@ -2,6 +2,7 @@
 #include "apps/job_flags.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "apps/arg_values.h"
 #include "apps/common_flags.h"
@@ -9,6 +10,7 @@
 #include "core/log.h"
 #include "eval/perplexity.h"
 #include "model/shard.h"
+#include "quantize/residual_matrix.h"
 
 namespace quarot::apps {
 
@@ -32,6 +34,9 @@ void JobFlags::declare(Args& args) {
               [this](const Given& g) { text_format_ = g.value; }})
         .choices = {"raw", "wikitext-rows"};
     add_bos_flag(args, bos_);
+    args.add({"--r1", "FILE",
+              "an orthogonal R1 from a safetensors file, such as SpinQuant's: h' = h R1",
+              [this](const Given& g) { r1_ = g.value; }});
     args.add({"--work-dir", "FOLDER", "where finished layers wait [OUT.work]",
               [this](const Given& g) { options_.work_folder = g.value; }});
     args.add({"--resume", "", "go on with the unfinished work that lies there",
@@ -58,11 +63,20 @@ quantize::QuantizeOptions JobFlags::settings(const folder::SourceModel& source) 
     int64_t& seqlen = options.recipe.calibration.seqlen;
     if (lacks_seqlen) seqlen = std::min(seqlen, config.max_positions);
     options.recipe = with_column_blocks(options.recipe, config, tp_max_);
+    if (!r1_.empty()) options.residual = read_r1(config, options.recipe);
     return options;
 }
 
-quantize::QuantizeOptions JobFlags::resolve(const folder::SourceModel& source) const {
-    quantize::QuantizeOptions options = settings(source);
+std::vector<double> JobFlags::read_r1(const model::ModelConfig& config, Recipe& recipe) const {
+    ThreadPool pool(options_.n_threads);
+    quantize::ResidualMatrix matrix = quantize::read_residual_matrix(r1_, config.hidden, pool);
+    quantize::use_as_residual(matrix, recipe);
+    log_info("R1 is from {}, which is {:.1e} from orthogonal", r1_, matrix.orthogonality_error);
+    return std::move(matrix.q);
+}
+
+void JobFlags::read_text(const folder::SourceModel& source,
+                         quantize::QuantizeOptions& options) const {
     const bool calibrated = quantize::needs_calibration(options.recipe);
     if (calibrated && calib_.empty()) quantize::fail_without_text(options.recipe);
     if (calibrated) {
@@ -70,7 +84,6 @@ quantize::QuantizeOptions JobFlags::resolve(const folder::SourceModel& source) c
     } else if (!calib_.empty()) {
         log_info("--calib {} is not used: nothing in this recipe calibrates", calib_);
     }
-    return options;
 }
 
 quantize::TokenWindows JobFlags::windows(const std::string& model_folder,

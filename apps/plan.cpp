@@ -53,7 +53,7 @@ Plan make_plan(const PlanFlags& flags) {
     quantize::QuantizeOptions options = flags.job.settings(source);
     std::vector<Error> problems;
     try {
-        options = flags.job.resolve(source);
+        flags.job.read_text(source, options);
     } catch (const Error& error) {
         problems.push_back(error);
     }

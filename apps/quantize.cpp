@@ -176,7 +176,8 @@ void work(const QuantizeFlags& flags) {
     }
     refuse_hub_name(flags.in);
     folder::SourceModel source = folder::SourceModel::open(flags.in);
-    quantize::QuantizeOptions options = flags.job.resolve(source);
+    quantize::QuantizeOptions options = flags.job.settings(source);
+    flags.job.read_text(source, options);
     warn_of_tokenizer(source);
     const quantize::PreparedJob job = prepare_job(std::move(source), std::move(options), flags.out);
     log_machine(job);

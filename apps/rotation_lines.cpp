@@ -17,20 +17,28 @@ RotationLine line_of(const char* name, const std::optional<linalg::Mixer>& mixer
     return {name, linalg::name_of(mixer->kind), mixer->n, mixer->describe()};
 }
 
-RotationLine random_line(const char* name, int64_t order) {
-    return {name, "random", order, fmt::format("random orthogonal {}", order)};
+constexpr size_t kDigitsShown = 12;
+
+// An R1 that is a whole matrix.
+RotationLine dense_line(const RotationSpec& spec, int64_t order) {
+    if (spec.residual == ResidualRotation::Random) {
+        return {"R1", "random", order, fmt::format("random orthogonal {}", order)};
+    }
+    return {"R1", "file", order,
+            fmt::format("orthogonal {} from a file, SHA-256 {}...", order,
+                        spec.residual_sha256.substr(0, kDigitsShown))};
 }
 
 }  // namespace
 
 std::vector<RotationLine> rotation_lines(const RotationSpec& spec,
                                          const model::ModelConfig& config) {
-    const bool random = spec.residual == ResidualRotation::Random;
+    const bool dense = spec.has_dense_residual();
     RotationSpec cheap = spec;
-    if (random) cheap.residual = ResidualRotation::None;  // the matrix is not needed
+    if (dense) cheap.residual = ResidualRotation::None;  // the matrix is not needed
     const rotate::Rotation rotation = rotate::make_rotation(cheap, config);
     const int64_t order = spec.residual_block == 0 ? config.hidden : spec.residual_block;
-    return {random ? random_line("R1", order) : line_of("R1", rotation.residual),
+    return {dense ? dense_line(spec, order) : line_of("R1", rotation.residual),
             line_of("R2", rotation.head_dim), line_of("R3", rotation.online.query_key),
             line_of("R4", rotation.online.ffn), line_of("head_mix", rotation.online.head_mix)};
 }

@@ -12,12 +12,12 @@ namespace quarot::apps {
 
 struct RotationLine {
     const char* name = "";
-    std::string kind = "none";  // none, hadamard, random, hartley, identity
+    std::string kind = "none";  // none, hadamard, random, file, hartley, identity
     int64_t order = 0;
     std::string decomposition = {};
 };
 
-// R1, R2, R3, R4 and head_mix, in this order. Makes no random matrix.
+// R1, R2, R3, R4 and head_mix, in this order. Makes no dense matrix.
 std::vector<RotationLine> rotation_lines(const RotationSpec& spec,
                                          const model::ModelConfig& config);
 

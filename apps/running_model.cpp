@@ -24,12 +24,20 @@ std::string as_flag(const folder::ChangedSetting& change) {
     return help.value.empty() ? fmt::format("--{}", word) : fmt::format("--{} {}", word, value);
 }
 
-// Lets `named` rotate what `recipe` rotates; the flag that does so, if it did not before.
+// Lets `named` rotate as `recipe` does; the flags that do so, if it did not before.
 std::vector<std::string> rotate_like(const Recipe& recipe, Recipe& named) {
+    std::vector<std::string> flags;
     const std::string parts = rotation_parts(recipe.rotation);
-    if (parts == rotation_parts(named.rotation)) return {};
-    set_rotation(named, parts);
-    return {"--rotate " + parts};
+    if (parts != rotation_parts(named.rotation)) {
+        set_rotation(named, parts);
+        flags.push_back("--rotate " + parts);
+    }
+    if (recipe.rotation.residual == ResidualRotation::File) {
+        named.rotation.residual = ResidualRotation::File;
+        named.rotation.residual_sha256 = recipe.rotation.residual_sha256;
+        flags.emplace_back("--r1");
+    }
+    return flags;
 }
 
 // "w4a8kv4", or "w4a8kv4, with --dtype bf16".

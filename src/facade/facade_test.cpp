@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <fstream>
+#include <span>
 #include <thread>
 
 #include "quarot/quarot.h"
@@ -393,6 +395,30 @@ TEST_F(Facade, QuantizingTakesRotationDtypeAndClips) {
     options = rtn();
     options.kv_clip = 1.5f;
     EXPECT_EQ(code_of([&] { quantize_folder(source_, out_, options); }), ErrorCode::Usage);
+}
+
+TEST_F(Facade, QuantizingTakesAnR1FromAFile) {
+    const int hidden = static_cast<int>(test::TinyModelOptions{}.hidden);
+    std::vector<float> identity(static_cast<size_t>(hidden) * hidden);
+    for (int i = 0; i < hidden; ++i) identity[static_cast<size_t>(i) * (hidden + 1)] = 1.0f;
+    const auto bytes = std::as_bytes(std::span(identity));
+    const std::string order = std::to_string(hidden);
+    std::string header = R"({"R1":{"dtype":"F32","shape":[)" + order + "," + order +
+                         R"(],"data_offsets":[0,)" + std::to_string(bytes.size()) + "]}}";
+    header.resize((header.size() + 7) / 8 * 8, ' ');
+    const uint64_t length = header.size();
+    QuantizeOptions options = rtn();
+    options.r1_file = dir_.path() + "/r1.safetensors";
+    EXPECT_EQ(code_of([&] { quantize_folder(source_, out_, options); }), ErrorCode::NotFound);
+    std::ofstream(options.r1_file, std::ios::binary)
+        .write(reinterpret_cast<const char*>(&length), sizeof length)
+        .write(header.data(), static_cast<std::streamsize>(header.size()))
+        .write(reinterpret_cast<const char*>(bytes.data()), std::ssize(bytes));
+    EXPECT_EQ(quantize_folder(source_, out_, options).recipe, "custom");
+    options.overwrite = true;
+    options.rotation = "r2";
+    EXPECT_EQ(code_of([&] { quantize_folder(source_, out_, options); }), ErrorCode::Usage)
+        << "no R1 is left";
 }
 
 TEST_F(Facade, TheHeadersVersionIsTheLibrarys) {

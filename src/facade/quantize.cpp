@@ -11,6 +11,7 @@
 #include "folder/source_model.h"
 #include "quantize/calibration/calibration_windows.h"
 #include "quantize/quantize_model.h"
+#include "quantize/residual_matrix.h"
 #include "recipe/settings.h"
 #include "tokenizer/tokenizer.h"
 
@@ -53,6 +54,15 @@ Recipe recipe_of(const QuantizeOptions& options) {
     return recipe;
 }
 
+// Q of the file; the job's recipe takes it for R1.
+std::vector<double> read_r1(const std::string& file, int64_t hidden,
+                            quantize::QuantizeOptions& job) {
+    ThreadPool pool(job.n_threads);
+    quantize::ResidualMatrix matrix = quantize::read_residual_matrix(file, hidden, pool);
+    quantize::use_as_residual(matrix, job.recipe);
+    return std::move(matrix.q);
+}
+
 // Cut from the text as the recipe says, in windows no longer than the model's context.
 quantize::TokenWindows windows(const folder::SourceModel& source, const QuantizeOptions& options,
                                Recipe& recipe) {
@@ -75,6 +85,9 @@ QuantizeSummary quantize_folder(const std::string& in, const std::string& out,
     job.n_threads = facade::threads_or_all(options.threads);
     job.recipe = recipe_of(options);
     folder::SourceModel source = folder::SourceModel::open(in);
+    if (!options.r1_file.empty()) {
+        job.residual = read_r1(options.r1_file, source.config().hidden, job);
+    }
     if (quantize::needs_calibration(job.recipe)) {
         job.calibration = windows(source, options, job.recipe);
     }

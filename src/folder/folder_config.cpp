@@ -67,7 +67,7 @@ void check_tied(const Recipe& recipe, const model::ModelConfig& config, const st
     }
     fail(ErrorCode::Corrupt,
          "{} folds the last norm and the residual rotation into lm_head, expected tied_rotation "
-         "true and a rotation that is not random, since tie_word_embeddings is true",
+         "true and a rotation that is Hadamard, since tie_word_embeddings is true",
          place);
 }
 

@@ -17,6 +17,7 @@ namespace {
 constexpr int64_t kFormatVersion = 3;
 constexpr std::string_view kHeadGroups = "head_group_size";
 constexpr std::string_view kHeadMix = "rotation.head_mix";
+constexpr std::string_view kResidualDigest = "rotation.residual_sha256";
 
 io::Json to_json(const SettingValue& value) {
     return std::visit([](const auto& v) { return io::Json(v); }, value);
@@ -51,21 +52,21 @@ std::pair<std::string, std::string> section_and_name(std::string_view key) {
     return {std::string(key.substr(0, dot)), std::string(key.substr(dot + 1))};
 }
 
-// Version 2 knew the head mix and R2 as one.
-bool parts_head_mix(const RotationSpec& rotation) {
-    return rotation.head_mix != rotation.value_heads;
-}
-
-// The first version that has a word for all of it.
+// The first version that has a word for all of it: version 2 knew the head mix and R2 as one, and
+// no R1 from a file.
 int64_t version_of(const Recipe& recipe) {
-    return parts_head_mix(recipe.rotation) ? 3 : 2;
+    const RotationSpec& rotation = recipe.rotation;
+    const bool is_of_version_2 =
+        rotation.head_mix == rotation.value_heads && rotation.residual != ResidualRotation::File;
+    return is_of_version_2 ? 2 : 3;
 }
 
 // Does a folder with this recipe say what the setting is?
 bool is_stored(std::string_view key, const Recipe& recipe) {
     if (key.starts_with("smoothing.")) return recipe.smoothing.enabled;
     if (key == kHeadGroups) return recipe.head_group_size != 0;
-    if (key == kHeadMix) return parts_head_mix(recipe.rotation);
+    if (key == kHeadMix) return version_of(recipe) >= 3;
+    if (key == kResidualDigest) return !recipe.rotation.residual_sha256.empty();
     if (!key.starts_with("outliers.")) return true;
     return recipe.outliers.enabled() && (key != "outliers.by_hidden" || recipe.outliers.by_hidden);
 }
@@ -76,6 +77,7 @@ bool is_absent(const io::Json& json, std::string_view key) {
     const std::set<std::string_view> of_version_2 = {"embedding_bits", "tied_rotation", "tp_max",
                                                      "k_bias"};
     if (key == kHeadGroups) return json.find(kHeadGroups) == nullptr;
+    if (key == kResidualDigest) return !json.at("rotation").contains("residual_sha256");
     const auto [section, name] = section_and_name(key);
     if (section == "smoothing" || section == "outliers") {
         const io::Json* found = json.find(section);
@@ -118,6 +120,13 @@ void refuse_what_cannot_run(const Recipe& recipe, const io::Json& json) {
     }
     if (recipe.activations.zero == kernels::ZeroPoint::Real && recipe.activations.symmetric) {
         fail(ErrorCode::Corrupt, "{} has a real zero point and symmetric codes", json.place());
+    }
+    const RotationSpec& rotation = recipe.rotation;
+    if ((rotation.residual == ResidualRotation::File) == rotation.residual_sha256.empty()) {
+        fail(ErrorCode::Corrupt,
+             "{} has rotation.residual_sha256 {}, expected one where rotation.residual is file, "
+             "and only there",
+             json.place(), rotation.residual_sha256.empty() ? "missing" : rotation.residual_sha256);
     }
     if (recipe.k.exempt_positions != 0 || recipe.v.exempt_positions != 0) {
         fail(ErrorCode::Unsupported, "{} has exempt positions, and this version runs 0 only",

@@ -185,6 +185,24 @@ TEST(RecipeJson, TellsTheHeadMixFromR2WhereOneIsThereAlone) {
                  [&] { recipe_from_json(io::Json::parse(json.dump(), "config.json")); });
 }
 
+TEST(RecipeJson, KeepsTheDigestOfAnR1FromAFile) {
+    Recipe recipe = named_recipe("quarot-rtn");
+    recipe.rotation.residual = ResidualRotation::File;
+    recipe.rotation.residual_sha256 = std::string(64, 'b');
+    EXPECT_EQ(through_json(recipe), recipe);
+    EXPECT_EQ(to_json(recipe).at("format_version").as_int(), 3) << "others would not know it";
+    const auto refuse = [&](const std::string& key, const io::Json& value,
+                            const std::string& words) {
+        io::Json json = to_json(recipe);
+        with("rotation", key, value)(json);
+        expect_error(ErrorCode::Corrupt, {words},
+                     [&] { recipe_from_json(io::Json::parse(json.dump(), "config.json")); });
+    };
+    refuse("residual_sha256", "../x", "rotation.residual_sha256 is \"../x\"");
+    refuse("residual_sha256", "", "residual_sha256 missing");
+    refuse("residual", "hadamard", "only there");
+}
+
 TEST(RecipeJson, IgnoresUnknownKeys) {
     io::Json json = to_json(named_recipe("w6a6kv6"));
     json.set("later", "news");

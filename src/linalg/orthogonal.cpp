@@ -2,17 +2,51 @@
 
 #include <lapacke.h>
 
+#include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <numbers>
 #include <random>
 
 #include "core/check.h"
+#include "core/checked_math.h"
 #include "core/error.h"
+#include "core/process.h"
+#include "core/progress.h"
 #include "linalg/blas.h"
 
 namespace quarot::linalg {
 namespace {
+
+constexpr int64_t kTileRows = 64;
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+// body(tile, first row, rows) for all rows of a matrix, on all threads.
+void for_each_tile(const char* what, int64_t n, ThreadPool& pool,
+                   const std::function<void(int64_t, int64_t, int64_t)>& body) {
+    QUAROT_CHECK(n >= 1, "n = {}", n);
+    const int64_t n_tiles = ceil_div(n, kTileRows);
+    Progress progress(what, n_tiles);
+    for (int64_t first = 0; first < n_tiles; first += pool.size()) {
+        throw_if_interrupted();
+        const int64_t count = std::min<int64_t>(pool.size(), n_tiles - first);
+        pool.parallel_for(count, [&](int64_t i, int) {
+            const int64_t row = (first + i) * kTileRows;
+            body(first + i, row, std::min(kTileRows, n - row));
+        });
+        progress.advance(count);
+    }
+}
+
+// Rows of Q Q^T - I.
+std::vector<double> minus_identity(const std::vector<double>& q, int64_t n, int64_t first,
+                                   int64_t rows) {
+    std::vector<double> product(static_cast<size_t>(rows * n));
+    multiply(false, true, rows, n, n, q.data() + first * n, q.data(), product.data());
+    for (int64_t i = 0; i < rows; ++i) product[static_cast<size_t>(i * n + first + i)] -= 1.0;
+    return product;
+}
 
 // The top 53 bits, as a multiple of 2^-53 in [0, 1).
 double uniform(std::mt19937_64& generator) {
@@ -67,6 +101,34 @@ std::vector<double> random_orthogonal(int64_t n, uint32_t seed) {
         for (int64_t j = 0; j < n; ++j) q[i * n + j] *= column_signs[j];
     }
     return q;
+}
+
+double orthogonality_error(const std::vector<double>& q, int64_t n, ThreadPool& pool) {
+    std::vector<double> errors(static_cast<size_t>(ceil_div(n, kTileRows)));
+    for_each_tile("checking orthogonality", n, pool,
+                  [&](int64_t tile, int64_t first, int64_t rows) {
+                      double& worst = errors[static_cast<size_t>(tile)];
+                      for (const double value : minus_identity(q, n, first, rows)) {
+                          const double error = std::fabs(value);
+                          worst = error >= worst ? error : std::isnan(error) ? kInfinity : worst;
+                      }
+                  });
+    return *std::max_element(errors.begin(), errors.end());
+}
+
+std::vector<double> closer_to_orthogonal(const std::vector<double>& q, int64_t n,
+                                         ThreadPool& pool) {
+    std::vector<double> closer(q.size());
+    for_each_tile("nearest orthogonal matrix", n, pool, [&](int64_t, int64_t first, int64_t rows) {
+        const std::vector<double> error = minus_identity(q, n, first, rows);
+        std::vector<double> change(error.size());
+        multiply(false, false, rows, n, n, error.data(), q.data(), change.data());
+        for (size_t i = 0; i < change.size(); ++i) {
+            const size_t at = static_cast<size_t>(first * n) + i;
+            closer[at] = q[at] - change[i] / 2.0;
+        }
+    });
+    return closer;
 }
 
 }  // namespace quarot::linalg

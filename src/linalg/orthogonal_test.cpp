@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 #include <numeric>
+#include <span>
 #include <string>
 
 #include "linalg/blas.h"
@@ -78,6 +80,30 @@ TEST(RandomOrthogonal, OrderOneKeepsTheSignOfTheDraw) {
     }
     EXPECT_GT(negative, 0);
     EXPECT_LT(negative, 32);
+}
+
+TEST(OrthogonalityError, IsThatOfTheWorstEntry) {
+    constexpr int64_t kOrder = 130;  // two whole tiles and a rest
+    ThreadPool one(1), two(2);
+    std::vector<double> q = random_orthogonal(kOrder, 3);
+    EXPECT_LT(orthogonality_error(q, kOrder, two), 1e-13);
+    for (double& value : std::span(q).last(kOrder)) value *= 1.5;
+    EXPECT_NEAR(orthogonality_error(q, kOrder, two), 1.25, 1e-12) << "in the last row";
+    EXPECT_EQ(orthogonality_error(q, kOrder, one), orthogonality_error(q, kOrder, two));
+    q[5] = 1e200;
+    EXPECT_EQ(orthogonality_error(q, kOrder, two), std::numeric_limits<double>::infinity());
+}
+
+TEST(CloserToOrthogonal, SquaresTheError) {
+    constexpr int64_t kOrder = 130;
+    ThreadPool one(1), two(2);
+    std::vector<double> q = random_orthogonal(kOrder, 3);
+    for (size_t i = 0; i < q.size(); ++i) q[i] += 1e-5 * std::sin(static_cast<double>(i * i));
+    const double before = orthogonality_error(q, kOrder, two);
+    EXPECT_GT(before, 1e-5);
+    const std::vector<double> closer = closer_to_orthogonal(q, kOrder, two);
+    EXPECT_LT(orthogonality_error(closer, kOrder, two), 1e-7);
+    EXPECT_EQ(closer_to_orthogonal(q, kOrder, one), closer) << "for any number of threads";
 }
 
 }  // namespace

@@ -30,7 +30,7 @@ std::string common_group_sizes(const std::vector<int64_t>& widths) {
 bool stays_tied(const Recipe& recipe, const ModelConfig& config) {
     if (!config.tied_embeddings || recipe.embedding_bits != recipe.head_bits) return false;
     if (!recipe.rotation.fold_norms) return true;
-    return recipe.tied_rotation && recipe.rotation.residual != ResidualRotation::Random;
+    return recipe.tied_rotation && !recipe.rotation.has_dense_residual();
 }
 
 bool rotates_embedding_online(const Recipe& recipe, const ModelConfig& config) {

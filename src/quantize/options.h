@@ -17,6 +17,8 @@ struct QuantizeOptions {
     // Windows of token ids for recipes that need calibration, all of one length
     // (calibration_windows.h); empty otherwise.
     std::vector<std::vector<int32_t>> calibration;
+    // Q of an R1 from a file (residual_matrix.h), [hidden, hidden]; empty otherwise.
+    std::vector<double> residual;
     // Instead of those found on the text; for tests of what smoothing scales do.
     std::optional<Smoothing> smoothing;
     std::string work_folder;  // where finished layers wait; empty: OUT.work

@@ -77,11 +77,9 @@ io::Json describe_mixer(const std::optional<linalg::Mixer>& mixer) {
 }
 
 io::Json describe_residual(const rotate::Rotation& rotation) {
-    if (rotation.residual_kind != ResidualRotation::Random) {
-        return describe_mixer(rotation.residual);
-    }
+    if (rotation.residual_dense.empty()) return describe_mixer(rotation.residual);
     io::Json json;
-    json.set("kind", "random");
+    json.set("kind", rotation.residual_kind == ResidualRotation::File ? "file" : "random");
     json.set("order", rotation.residual_order);
     return json;
 }

@@ -40,6 +40,7 @@ void set_parts(RotationSpec& spec, const std::vector<std::string_view>& parts) {
     const auto has = [&](std::string_view part) {
         return std::find(parts.begin(), parts.end(), part) != parts.end();
     };
+    spec.residual_sha256.clear();
     spec.residual = has("r1") ? ResidualRotation::Hadamard : ResidualRotation::None;
     spec.fold_norms = has("r1");
     spec.value_heads = has("r2");
@@ -48,7 +49,23 @@ void set_parts(RotationSpec& spec, const std::vector<std::string_view>& parts) {
     spec.head_mix = has("heads");
 }
 
+// All of the width, from a file that is known.
+void check_file(const RotationSpec& rotation) {
+    const bool is_from_file = rotation.residual == ResidualRotation::File;
+    if (is_from_file == rotation.residual_sha256.empty()) {
+        fail(ErrorCode::Usage, "the rotation has {}, expected both or neither",
+             is_from_file ? "an R1 from a file and no digest of that"
+                          : "the digest of a file and an R1 that is not from one");
+    }
+    if (is_from_file && rotation.residual_block != 0) {
+        fail(ErrorCode::Usage,
+             "the rotation has blocks of {} in an R1 from a file, expected a whole matrix",
+             rotation.residual_block);
+    }
+}
+
 void check_rotation(const RotationSpec& rotation) {
+    check_file(rotation);
     if (rotation.residual == ResidualRotation::None || rotation.fold_norms) return;
     fail(ErrorCode::Usage, "{} turns the residual stream, which needs folded norm gains",
          kRotation);

@@ -11,7 +11,8 @@
 
 namespace quarot {
 
-enum class ResidualRotation { None, Hadamard, Random };  // R1
+// R1. Random: a random orthogonal matrix; File: one that somebody else found.
+enum class ResidualRotation { None, Hadamard, Random, File };
 
 // Block sizes of 0 mean the whole width; smaller blocks let a transform be cut at tensor-parallel
 // borders.
@@ -26,9 +27,15 @@ struct RotationSpec {
     // program's default. Their arithmetic, and all of R3, is fp32 in either case.
     DType online_dtype = DType::F32;
     uint32_t seed = 0;
+    std::string residual_sha256;  // of the file that R1 is from; else empty
     int64_t residual_block = 0;
     int64_t heads_block = 0;  // in heads
     int64_t ffn_block = 0;
+
+    // Is R1 a matrix that has no fast transform, so that it is folded or not there at all?
+    bool has_dense_residual() const {
+        return residual == ResidualRotation::Random || residual == ResidualRotation::File;
+    }
     bool operator==(const RotationSpec&) const = default;
 };
 

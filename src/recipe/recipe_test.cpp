@@ -108,6 +108,22 @@ TEST(SetRotation, TakesPartsOneByOne) {
     EXPECT_EQ(recipe.rotation, named_recipe("quarot").rotation);
 }
 
+TEST(CheckRecipe, WantsTheDigestOfAnR1FromAFileAndAWholeMatrix) {
+    Recipe recipe = named_recipe("quarot-rtn");
+    recipe.rotation.residual = ResidualRotation::File;
+    expect_refused(recipe, ErrorCode::Usage, "no digest");
+    recipe.rotation.residual_sha256 = std::string(64, 'a');
+    EXPECT_NO_THROW(check_recipe(recipe));
+    EXPECT_EQ(rotation_parts(recipe.rotation), "r1,r2,r3,r4,heads");
+    recipe.rotation.residual_block = 16;
+    expect_refused(recipe, ErrorCode::Usage, "blocks of 16");
+    recipe = named_recipe("quarot-rtn");
+    recipe.rotation.residual_sha256 = std::string(64, 'a');
+    expect_refused(recipe, ErrorCode::Usage, "not from one");
+    set_rotation(recipe, "r1");
+    EXPECT_NO_THROW(check_recipe(recipe)) << "a Hadamard again";
+}
+
 TEST(SetRotation, KeepsItsThreeWords) {
     Recipe recipe = named_recipe("rtn");
     set_rotation(recipe, "hadamard");

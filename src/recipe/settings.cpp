@@ -24,7 +24,8 @@ constexpr size_t kNameBytes = 64;
 
 constexpr Spelling<ResidualRotation> kResiduals[] = {{ResidualRotation::None, "none"},
                                                      {ResidualRotation::Hadamard, "hadamard"},
-                                                     {ResidualRotation::Random, "random"}};
+                                                     {ResidualRotation::Random, "random"},
+                                                     {ResidualRotation::File, "file"}};
 constexpr Spelling<DType> kOnlineTypes[] = {
     {DType::F32, "f32"}, {DType::F16, "f16"}, {DType::F32, "fp32"}, {DType::F16, "fp16"}};
 constexpr Spelling<GroupScales> kGroupScales[] = {{GroupScales::Updated, "updated"},
@@ -48,6 +49,23 @@ constexpr SettingField method() {
             set<&Recipe::weights, &WeightFormat::method>,
             [](const SettingValue& v) { return is_plain_name(std::get<std::string>(v)); },
             [] { return std::string("the name of a method"); }};
+}
+
+constexpr size_t kSha256Digits = 64;
+
+bool is_sha256(std::string_view text) {
+    return text.size() == kSha256Digits &&
+           text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
+constexpr SettingField digest() {
+    return {get<&Recipe::rotation, &RotationSpec::residual_sha256>,
+            set<&Recipe::rotation, &RotationSpec::residual_sha256>,
+            [](const SettingValue& v) {
+                const auto& text = std::get<std::string>(v);
+                return text.empty() || is_sha256(text);
+            },
+            [] { return std::string("the 64 hexadecimal digits of a SHA-256"); }};
 }
 
 constexpr SettingField down_width() {
@@ -93,6 +111,7 @@ constexpr RecipeSetting kSettings[] = {
     {"rotation.residual", one_of<kResiduals, &Recipe::rotation, &RotationSpec::residual>()},
     {"rotation.residual_block",
      whole<0, kMaxSize, &Recipe::rotation, &RotationSpec::residual_block>()},
+    {"rotation.residual_sha256", digest()},
     {"rotation.seed", whole<0, kMaxSeed, &Recipe::rotation, &RotationSpec::seed>(),
      word("seed", "N", "of the rotation's random numbers [0]")},
     {"rotation.value_heads", on<&Recipe::rotation, &RotationSpec::value_heads>()},

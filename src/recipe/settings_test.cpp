@@ -21,7 +21,7 @@ SettingValue another_value(const RecipeSetting& setting) {
     if (std::holds_alternative<int64_t>(now)) candidates = {4, 2};
     if (std::holds_alternative<double>(now)) candidates = {0.3, 0.4};
     if (std::holds_alternative<std::string>(now)) {
-        candidates = {"gptq"};
+        candidates = {"gptq", std::string(64, 'a')};
         for (const std::string_view word : setting.field.words)
             candidates.emplace_back(std::string(word));
     }

@@ -1,6 +1,7 @@
 #include "rotate/rotation.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/check.h"
 #include "core/error.h"
@@ -65,7 +66,7 @@ void multiply_dense_by_columns(const Rotation& rotation, std::span<double> w, in
     }
 }
 
-// x <- (T (x) I_inner) x, T the basis change of one vector; a random R1 stands apart.
+// x <- (T (x) I_inner) x, T the basis change of one vector; a dense R1 stands apart.
 void apply_structured(const Rotation& rotation, Basis basis, const ModelConfig& config,
                       std::span<double> x, int64_t inner) {
     switch (basis) {
@@ -88,8 +89,31 @@ void apply_structured(const Rotation& rotation, Basis basis, const ModelConfig& 
     }
 }
 
-bool is_random(const Rotation& rotation, Basis basis) {
-    return basis == Basis::Residual && rotation.residual_kind == ResidualRotation::Random;
+bool is_dense(const Rotation& rotation, Basis basis) {
+    return basis == Basis::Residual && !rotation.residual_dense.empty();
+}
+
+void transpose(std::vector<double>& matrix, int64_t order) {
+    for (int64_t row = 0; row < order; ++row) {
+        for (int64_t column = 0; column < row; ++column) {
+            std::swap(matrix[row * order + column], matrix[column * order + row]);
+        }
+    }
+}
+
+// Q that rotates the residual stream as a whole matrix.
+std::vector<double> dense_residual(const RotationSpec& spec, int64_t order,
+                                   std::vector<double> residual) {
+    if (spec.residual == ResidualRotation::Random) {
+        return linalg::random_orthogonal(order, spec.seed);
+    }
+    if (std::ssize(residual) != order * order) {
+        fail(ErrorCode::Usage,
+             "residual rotation: R1 is a matrix from a file, of which {} elements are given, "
+             "expected {} x {}",
+             residual.size(), order, order);
+    }
+    return residual;
 }
 
 int64_t residual_order(const RotationSpec& spec, const ModelConfig& config) {
@@ -105,7 +129,8 @@ int64_t residual_order(const RotationSpec& spec, const ModelConfig& config) {
 
 }  // namespace
 
-Rotation make_rotation(const RotationSpec& spec, const ModelConfig& config) {
+Rotation make_rotation(const RotationSpec& spec, const ModelConfig& config,
+                       std::vector<double> residual) {
     if (spec.residual != ResidualRotation::None && !spec.fold_norms) {
         fail(ErrorCode::Usage,
              "residual rotation: the norm gains are kept apart, but they must be folded into the "
@@ -118,14 +143,9 @@ Rotation make_rotation(const RotationSpec& spec, const ModelConfig& config) {
     if (spec.residual == ResidualRotation::Hadamard) {
         rotation.signs = linalg::random_signs(config.hidden, spec.seed);
         rotation.residual = model::residual_mixer(spec, config);
-    } else if (spec.residual == ResidualRotation::Random) {
-        const std::vector<double> q = linalg::random_orthogonal(order, spec.seed);
-        rotation.residual_dense.resize(q.size());
-        for (int64_t row = 0; row < order; ++row) {
-            for (int64_t column = 0; column < order; ++column) {
-                rotation.residual_dense[column * order + row] = q[row * order + column];
-            }
-        }
+    } else if (spec.has_dense_residual()) {
+        rotation.residual_dense = dense_residual(spec, order, std::move(residual));
+        transpose(rotation.residual_dense, order);
     }
     if (spec.value_heads) rotation.head_dim = linalg::make_mixer(config.head_dim);
     rotation.online = model::make_online_transforms(spec, config);
@@ -158,7 +178,7 @@ void rotate_input(const Rotation& rotation, Basis basis, const ModelConfig& conf
         for (size_t c = 0; c < cols; ++c) w[start + c] *= gain[c];
     }
     if (!changes(rotation, basis)) return;
-    if (is_random(rotation, basis)) return multiply_rows_by_dense(rotation, w);
+    if (is_dense(rotation, basis)) return multiply_rows_by_dense(rotation, w);
     for (size_t start = 0; start < w.size(); start += cols) {
         apply_structured(rotation, basis, config, w.subspan(start, cols), 1);
     }
@@ -168,7 +188,7 @@ void rotate_output(const Rotation& rotation, Basis basis, const ModelConfig& con
                    std::span<double> w, int64_t n_cols) {
     if (n_cols == 0 || !changes(rotation, basis)) return;
     QUAROT_CHECK(w.size() % n_cols == 0, "{} elements, {} columns", w.size(), n_cols);
-    if (is_random(rotation, basis)) return multiply_dense_by_columns(rotation, w, n_cols);
+    if (is_dense(rotation, basis)) return multiply_dense_by_columns(rotation, w, n_cols);
     apply_structured(rotation, basis, config, w, n_cols);
 }
 

@@ -19,14 +19,16 @@ struct Rotation {
     int64_t residual_order = 0;             // hidden or the block
     std::vector<double> signs;              // [hidden]; Hadamard only
     std::optional<linalg::Mixer> residual;  // Hadamard only
-    std::vector<double> residual_dense;     // Random: Q^T, [residual_order, residual_order]
+    std::vector<double> residual_dense;     // Random, File: Q^T, [residual_order, residual_order]
     std::optional<linalg::Mixer> head_dim;  // R2: applied to each head of V
     model::OnlineTransforms online;         // what the forward pass applies
 };
 
 // Error{Usage} if a block size does not divide its width, or if R1 is asked for without folding the
-// norm gains (a rotated residual stream has no basis in which gains could be applied).
-Rotation make_rotation(const RotationSpec& spec, const model::ModelConfig& config);
+// norm gains (a rotated residual stream has no basis in which gains could be applied), or if R1 is
+// from a file and `residual`, its Q [hidden, hidden], is not of that size.
+Rotation make_rotation(const RotationSpec& spec, const model::ModelConfig& config,
+                       std::vector<double> residual = {});
 
 // Rows that a piece of a weight should hold a multiple of.
 inline constexpr int64_t kRotationRows = 64;
@@ -38,7 +40,7 @@ void rotate_input(const Rotation& rotation, model::Basis basis, const model::Mod
                   std::span<const double> gain, std::span<double> w, int64_t n_rows);
 
 // w <- T_out w for a whole weight [out, n_cols], fp64, in place. A bias is the case n_cols = 1.
-// Columns are independent; with a random R1 the last bits may depend on n_cols.
+// Columns are independent; with a dense R1 the last bits may depend on n_cols.
 void rotate_output(const Rotation& rotation, model::Basis basis, const model::ModelConfig& config,
                    std::span<double> w, int64_t n_cols);
 

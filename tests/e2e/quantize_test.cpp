@@ -1,11 +1,16 @@
 // quarot quantize: recipe and flags in, a folder out that tells what it is.
 #include <gtest/gtest.h>
 
+#include <bit>
+#include <cmath>
 #include <filesystem>
+#include <span>
 
 #include "e2e/expectations.h"
 #include "e2e/model_surgery.h"
 #include "e2e/program.h"
+#include "io/hash.h"
+#include "io/safetensors.h"
 #include "support/temp_dir.h"
 #include "support/tiny_model.h"
 
@@ -118,6 +123,51 @@ TEST_F(Quantize, RotateTakesSinglePartsAndInspectShowsThem) {
     EXPECT_EQ(json.at("recipe").at("recipe").as_string(), "custom");
     const Outcome shown = run_program({"inspect", out_});
     EXPECT_NE(shown.out.find("rtn, with --rotate r4,heads"), std::string::npos) << shown.out;
+}
+
+// Sylvester's Hadamard of order 32, the model's hidden size, times `scale`.
+void write_r1(const std::string& file, float scale) {
+    constexpr unsigned kOrder = 32;
+    std::vector<float> values;
+    for (unsigned i = 0; i < kOrder * kOrder; ++i) {
+        const bool odd = std::popcount((i / kOrder) & (i % kOrder)) % 2 == 1;
+        values.push_back((odd ? -scale : scale) / std::sqrt(static_cast<float>(kOrder)));
+    }
+    io::SafetensorsWriter writer(file, {{"R1", DType::F32, {kOrder, kOrder}}});
+    writer.write("R1", 0, std::as_bytes(std::span(values)));
+    writer.finish();
+}
+
+TEST_F(Quantize, TakesAnR1FromAFileAndKeepsItsDigest) {
+    write_r1(dir_ / "r1", 1.0f);
+    const std::string digest = io::sha256_of_file(dir_ / "r1");
+    run({"--r1", dir_ / "r1", "--w-bits", "5"});
+    const io::Json json = inspect();
+    EXPECT_EQ(json.at("rotation").at("R1").at("kind").as_string(), "file");
+    EXPECT_EQ(json.at("rotation").at("R2").at("kind").as_string(), "hadamard");
+    const io::Json made = io::Json::parse_file(out_ + "/quarot.json");
+    for (const io::Json* recipe : {&json.at("recipe"), &made.at("recipe")}) {
+        EXPECT_EQ(recipe->at("rotation").at("residual_sha256").as_string(), digest);
+    }
+    expect_success(run_program({"verify", out_}));
+    EXPECT_NE(run_program({"inspect", out_}).out.find(digest.substr(0, 12)), std::string::npos);
+}
+
+TEST_F(Quantize, RefusesAnR1ThatIsNoneForThisModel) {
+    const auto refuse = [&](int code, const Words& words, const Words& flags) {
+        Words all = {"quantize", model_, out_, "--recipe", "quarot-rtn", "--r1", dir_ / "r1"};
+        all.insert(all.end(), flags.begin(), flags.end());
+        expect_failure(run_program(all), code, words);
+        all[0] = "plan";
+        expect_failure(run_program(all), code, words);
+        EXPECT_FALSE(std::filesystem::exists(out_));
+    };
+    refuse(3, {dir_ / "r1"}, {});
+    write_r1(dir_ / "r1", 1.01f);
+    refuse(5, {dir_ / "r1", "not orthogonal", "0.0201"}, {});
+    std::filesystem::remove(dir_ / "r1");
+    write_r1(dir_ / "r1", 1.0f);
+    refuse(2, {"--rotate", "no R1"}, {"--rotate", "r2,r4"});
 }
 
 TEST_F(Quantize, RotateTurnsAnUnrotatedRecipeIntoARotatedOne) {

@@ -2,12 +2,14 @@
 // teeth: each mistake planted here makes it fail.
 #include <array>
 #include <cmath>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <functional>
 
 #include "golden/golden_support.h"
 #include "io/checkpoint.h"
+#include "linalg/orthogonal.h"
 #include "quantize/quantize_model.h"
 #include "rotate/rotation.h"
 #include "support/temp_dir.h"
@@ -243,6 +245,45 @@ TEST(PartsOfARotation, AForgottenPartShows) {
     EXPECT_GE(difference_without("heads", &model::Weights::head_mix), kBroken);
     EXPECT_GE(difference_without("r4", &model::Weights::ffn), kBroken);
     EXPECT_LE(difference_without("r3", &model::Weights::query_key), kRelativeLimit) << "of pairs";
+}
+
+// An R1 from a file.
+
+Recipe recipe_with_file() {
+    Recipe recipe = rotated_recipe(ResidualRotation::File);
+    recipe.rotation.residual_sha256 = std::string(64, '0');
+    return recipe;
+}
+
+TEST(ResidualFromAFile, IsTheRotationThatTheSameMatrixIsOtherwise) {
+    const TempDir dir;
+    write_tiny_model(dir / "in", unsymmetric_shape());
+    Recipe random = rotated_recipe(ResidualRotation::Random);
+    random.rotation.seed = 5;
+    rotate(dir / "in", dir / "random", random);
+    quantize::quantize_model(
+        dir / "in", dir / "file",
+        {.recipe = recipe_with_file(), .residual = linalg::random_orthogonal(24, 5)});
+    const auto a = io::Checkpoint::open(dir / "random"), b = io::Checkpoint::open(dir / "file");
+    ASSERT_EQ(a.names(), b.names());
+    for (const std::string& name : a.names()) {
+        const Tensor of_a = a.read(name), of_b = b.read(name);
+        ASSERT_EQ(of_a.bytes(), of_b.bytes());
+        EXPECT_EQ(std::memcmp(of_a.data(), of_b.data(), of_a.bytes()), 0) << name;
+    }
+}
+
+TEST(ResidualFromAFile, PartsATiedModelAndKeepsItsFunction) {
+    const TempDir dir;
+    write_tiny_model(dir / "in", tied(unsymmetric_shape()));
+    Recipe recipe = recipe_with_file();
+    recipe.tied_rotation = true;
+    quantize::quantize_model(dir / "in", dir / "out",
+                             {.recipe = recipe, .residual = linalg::random_orthogonal(24, 5)});
+    const auto out = folder::SourceModel::open(dir / "out");
+    EXPECT_FALSE(out.config().tied_embeddings);
+    EXPECT_EQ(out.recipe().rotation, recipe.rotation) << "the digest stands in the folder";
+    EXPECT_LE(relative_difference(logits_of(dir / "in"), logits_of(dir / "out")), kRelativeLimit);
 }
 
 TEST_F(RotationTeeth, NoMistakeNoDifference) {

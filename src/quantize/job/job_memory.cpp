@@ -151,7 +151,8 @@ int64_t writing_bytes(const JobShape& shape) {
 }  // namespace
 
 int64_t job_ram_bytes(const JobShape& shape) {
-    const int64_t bytes = kQuantizerBytes + shape.n_threads * kThreadBytes +
+    const auto dense_r1 = static_cast<int64_t>(8 * shape.rotation.residual_dense.size());
+    const int64_t bytes = kQuantizerBytes + shape.n_threads * kThreadBytes + dense_r1 +
                           std::max(quantizing_bytes(shape), writing_bytes(shape));
     return bytes + bytes / 16;  // what the allocator does not give back
 }

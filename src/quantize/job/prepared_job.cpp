@@ -303,7 +303,10 @@ void estimate(PreparedJob& job, Problems& problems) {
 void say_what_parts_it(const Recipe& recipe, const model::ModelConfig& config) {
     if (!config.tied_embeddings || !recipe.tied_rotation || stays_tied(recipe, config)) return;
     if (recipe.embedding_bits == recipe.head_bits) {
-        log_info("the one matrix of embedding and lm_head becomes two, since R1 is random");
+        log_info(
+            "the one matrix of embedding and lm_head becomes two, since R1 is "
+            "{}",
+            recipe.rotation.residual == ResidualRotation::File ? "from a file" : "random");
         return;
     }
     log_info("the one matrix of embedding and lm_head becomes two, since they have {} and {} bits",
@@ -334,7 +337,8 @@ PreparedJob prepare_job(folder::SourceModel source, QuantizeOptions options, std
     if (can_be_meant) {
         problems.attempt([&] { job.backend = open_device(job.options); });
         problems.attempt([&] {
-            rotate::Rotation rotation = rotate::make_rotation(recipe.rotation, config);
+            rotate::Rotation rotation =
+                rotate::make_rotation(recipe.rotation, config, std::move(job.options.residual));
             job.plan = plan_output(job.source, rotation, recipe, job.options.shard_bytes);
             job.rotation = std::move(rotation);
         });
