@@ -1,5 +1,5 @@
-// quarot reproduce: every row of the paper's perplexity tables on one model and text, in one
-// report.
+// quarot reproduce: every row of the paper's tables of perplexity and accuracy on one model, in
+// one report.
 #include "reproduce/reproduce.h"
 
 #include <fmt/format.h>
@@ -7,13 +7,17 @@
 #include <algorithm>
 #include <filesystem>
 #include <limits>
+#include <map>
 #include <memory>
+#include <optional>
 #include <sstream>
 #include <system_error>
+#include <utility>
 
 #include "apps/arg_values.h"
 #include "apps/commands.h"
 #include "apps/common_flags.h"
+#include "apps/recipe_flags.h"
 #include "apps/report.h"
 #include "apps/running_model.h"
 #include "build_info.h"
@@ -23,21 +27,26 @@
 #include "io/input_text.h"
 #include "quantize/calibration/calibration_windows.h"
 #include "quantize/quantize_model.h"
+#include "quantize/residual_matrix.h"
 #include "reproduce/report.h"
 #include "reproduce/run_keys.h"
 #include "reproduce/weight_grid.h"
+#include "reproduce/zero_shot.h"
 
 namespace quarot::apps {
 
 namespace {
 
 constexpr int64_t kMostWindows = int64_t{1} << 20;
+constexpr int64_t kMostSeeds = 1000;
+constexpr int64_t kLastSeed = std::numeric_limits<uint32_t>::max();
 
 struct ReproduceFlags {
-    std::string model, text, calibration, out, note;
+    std::string model, text, calibration, data, r1, out, note;
     std::string text_format = "raw";
     int64_t seqlen = 2048;
     int64_t max_windows = 0;  // 0: all
+    int64_t task_limit = 0;   // likewise
     bool overwrite = false;
     reproduce::PlanOptions plan;
     tokenizer::AddBos bos = tokenizer::AddBos::Auto;
@@ -90,21 +99,46 @@ void declare_texts(Args& args, ReproduceFlags& flags) {
         .choices = {"raw", "wikitext-rows"};
 }
 
+void declare_tasks(Args& args, ReproduceFlags& flags) {
+    args.add({"--data", "FOLDER", "where the zero-shot tasks' files are, as for eval",
+              [&flags](const Given& g) { flags.data = g.value; }, Shown::First});
+    args.add({"--limit", "N", "the first N items of each task only",
+              [&flags](const Given& g) {
+                  flags.task_limit = as_integer(g, 1, std::numeric_limits<int64_t>::max());
+              },
+              Shown::First});
+}
+
+void declare_ablations(Args& args, ReproduceFlags& flags) {
+    args.add({"--rotate", "HOW",
+              "of rows that rotate: hadamard, random, none, or some of r1,r2,r3,r4,heads; given "
+              "several times, each",
+              [&flags](const Given& g) { flags.plan.rotations.push_back(as_rotation(g)); },
+              Shown::First, Repeated::AllCount})
+        .likely = {"hadamard", "random", "none"};
+    args.add({"--r1", "FILE", "an orthogonal R1 from a safetensors file, where it is a Hadamard",
+              [&flags](const Given& g) { flags.r1 = g.value; }});
+    args.add({"--seed", "N", "of rotations and calibration windows [0]", [&flags](const Given& g) {
+                  flags.plan.seed = static_cast<uint32_t>(as_integer(g, 0, kLastSeed));
+              }});
+    args.add({"--seeds", "N", "means and spreads of N seeds, from --seed on [1]",
+              [&flags](const Given& g) { flags.plan.n_seeds = as_integer(g, 1, kMostSeeds); },
+              Shown::First});
+}
+
 void declare(Args& args, ReproduceFlags& flags) {
     add_model_flag(args, flags.model);
     declare_texts(args, flags);
+    declare_tasks(args, flags);
     args.add({"--tables", "LIST", "tables of the paper [" + known_tables() + "]",
               [&flags](const Given& g) { flags.plan.tables = as_tables(g); }, Shown::First});
-    args.add({"--out", "FOLDER", "where the report appears; a run that was stopped goes on there",
+    args.add({"--out", "FOLDER", "where the report appears; a stopped run goes on there",
               [&flags](const Given& g) { flags.out = g.value; }, Shown::First});
     args.add({"--overwrite", "", "forget what an earlier run left in that folder",
               [&flags](const Given& g) { flags.overwrite = as_switch(g); }, Shown::First});
     args.add({"--note", "TEXT", "a remark for the top of the report",
               [&flags](const Given& g) { flags.note = g.value; }});
-    args.add({"--seed", "N", "of rotations and calibration windows [0]", [&flags](const Given& g) {
-                  flags.plan.seed =
-                      static_cast<uint32_t>(as_integer(g, 0, std::numeric_limits<uint32_t>::max()));
-              }});
+    declare_ablations(args, flags);
     add_bos_flag(args, flags.bos);
     flags.machine.declare(args);
     flags.output.declare(args);
@@ -114,6 +148,12 @@ void declare(Args& args, ReproduceFlags& flags) {
         "all tables on the sample model");
     args.example("quarot reproduce MODEL --text t.txt --tables 3,6 --out tables",
                  "tables that need no calibration");
+    args.example("quarot reproduce MODEL --text t.txt --tables 3 --data DIR --out tables",
+                 "with zero-shot accuracies beside");
+    args.example(
+        "quarot reproduce MODEL --text t.txt --tables 3 --rotate r1 --rotate r1,r2,heads "
+        "--rotate hadamard --seeds 3 --out ablation",
+        "what single rotations give, each with three seeds");
 }
 
 void check(const ReproduceFlags& flags) {
@@ -124,6 +164,15 @@ void check(const ReproduceFlags& flags) {
              "--text and --calib are both standard input, expected a file for one of them");
     }
     if (flags.out.empty()) fail(ErrorCode::Usage, "no folder for the report is given; use --out");
+    if (flags.task_limit > 0 && flags.data.empty()) {
+        fail(ErrorCode::Usage,
+             "--limit counts items of zero-shot tasks; name their folder with "
+             "--data");
+    }
+    if (flags.plan.seed + flags.plan.n_seeds - 1 > kLastSeed) {
+        fail(ErrorCode::Usage, "--seeds {} from --seed {} on go beyond the last seed, {}",
+             flags.plan.n_seeds, flags.plan.seed, kLastSeed);
+    }
 }
 
 // Error{Usage} naming a row that needs the calibration text nobody gave.
@@ -138,6 +187,15 @@ bool wants_calibration(const ReproduceFlags& flags,
              row.paper.row, row.paper.table);
     }
     return false;
+}
+
+bool wants_tasks(const ReproduceFlags& flags, const std::vector<reproduce::PlannedRow>& rows) {
+    if (flags.data.empty()) return false;
+    const bool belong = std::any_of(rows.begin(), rows.end(), [](const auto& row) {
+        return reproduce::paper_table(row.paper.table).has_zero_shot;
+    });
+    if (!belong) log_info("--data {} is not used: these tables have no accuracies", flags.data);
+    return belong;
 }
 
 std::vector<int32_t> read_tokens(const ReproduceFlags& flags, const std::string& file,
@@ -172,6 +230,108 @@ void check_report(const ReproduceFlags& flags, const reproduce::ReportHeader& he
     }
 }
 
+// What is read before anything is measured.
+struct Inputs {
+    std::vector<reproduce::PlannedRow> rows;
+    quantize::ResidualMatrix r1;
+    std::vector<int32_t> ids;  // of the text
+    std::map<uint32_t, quantize::TokenWindows> calibration;
+    std::optional<reproduce::ZeroShotQuestions> questions;
+};
+
+std::vector<reproduce::PlannedRow> plan_rows(const ReproduceFlags& flags,
+                                             const folder::SourceModel& source,
+                                             const std::string& r1_sha256) {
+    reproduce::PlanOptions plan = flags.plan;
+    plan.residual_sha256 = r1_sha256;
+    std::vector<reproduce::PlannedRow> rows = reproduce::plan_rows(plan, source.config());
+    const bool uses_r1 = std::any_of(rows.begin(), rows.end(), [](const auto& row) {
+        return row.recipe && row.recipe->rotation.residual == ResidualRotation::File;
+    });
+    if (!r1_sha256.empty() && !uses_r1) {
+        fail(ErrorCode::Usage, "--r1 {} takes the place of a Hadamard R1, and no row has one",
+             flags.r1);
+    }
+    return rows;
+}
+
+std::map<uint32_t, quantize::TokenWindows> calibration_of(
+    const ReproduceFlags& flags, const std::vector<reproduce::PlannedRow>& rows,
+    const tokenizer::Tokenizer& tokenizer) {
+    std::map<uint32_t, quantize::TokenWindows> windows;
+    if (!wants_calibration(flags, rows)) return windows;
+    const std::vector<int32_t> ids = read_tokens(flags, flags.calibration, tokenizer);
+    for (int64_t i = 0; i < flags.plan.n_seeds; ++i) {
+        const auto seed = static_cast<uint32_t>(flags.plan.seed + i);
+        windows[seed] = quantize::calibration_windows(ids, flags.plan.calibration, seed);
+    }
+    return windows;
+}
+
+reproduce::ZeroShotQuestions read_questions(const ReproduceFlags& flags,
+                                            const folder::SourceModel& source,
+                                            const tokenizer::Tokenizer& tokenizer) {
+    reproduce::ZeroShotQuestions questions =
+        reproduce::read_zero_shot(flags.data, flags.task_limit, tokenizer, flags.bos);
+    for (const reproduce::ZeroShotTask& task : questions.tasks) {
+        for (const eval::TokenPair& pair : task.pairs) {
+            require_vocabulary(source, pair.context);
+            require_vocabulary(source, pair.continuation);
+        }
+    }
+    for (const std::string& reason : questions.missing) log_info("left out: {}", reason);
+    return questions;
+}
+
+Inputs read_inputs(const ReproduceFlags& flags, const folder::SourceModel& source) {
+    Inputs inputs;
+    if (!flags.r1.empty()) {
+        ThreadPool pool(flags.machine.n_threads);
+        inputs.r1 = quantize::read_residual_matrix(flags.r1, source.config().hidden, pool);
+    }
+    inputs.rows = plan_rows(flags, source, inputs.r1.sha256);
+    wants_calibration(flags, inputs.rows);  // or says so before texts are read
+    const tokenizer::Tokenizer tokenizer = tokenizer::Tokenizer::load(flags.model);
+    inputs.ids = read_tokens(flags, flags.text, tokenizer);
+    if (std::ssize(inputs.ids) < flags.seqlen) {
+        fail(
+            ErrorCode::Usage,
+            "--text {} has {} tokens, one window needs {}; use a longer text or a smaller --seqlen",
+            flags.text, inputs.ids.size(), flags.seqlen);
+    }
+    inputs.calibration = calibration_of(flags, inputs.rows, tokenizer);
+    if (wants_tasks(flags, inputs.rows)) {
+        inputs.questions = read_questions(flags, source, tokenizer);
+    }
+    return inputs;
+}
+
+reproduce::ReportHeader header_of(const ReproduceFlags& flags, const folder::SourceModel& source,
+                                  const Inputs& inputs, const kernels::BackendInfo& info) {
+    reproduce::ReportHeader header{
+        .version = QUAROT_VERSION,
+        .model = flags.model,
+        .architecture = describe_model(source),
+        .on_4_bit_grids = reproduce::weights_lie_on_4_bit_grids(source),
+        .note = flags.note,
+        .text = flags.text,
+        .text_tokens = std::ssize(inputs.ids),
+        .seqlen = flags.seqlen,
+        .calibration = inputs.calibration.empty() ? "" : flags.calibration,
+        .calibration_spec = flags.plan.calibration,
+        .seed = flags.plan.seed,
+        .n_seeds = flags.plan.n_seeds,
+        .r1 = flags.r1,
+        .r1_sha256 = inputs.r1.sha256,
+        .backend = fmt::format("{}, tier {}", info.name, info.tier)};
+    if (inputs.questions) {
+        header.data = flags.data;
+        header.task_limit = flags.task_limit;
+        header.missing_tasks = inputs.questions->missing;
+    }
+    return header;
+}
+
 struct Reproduction {
     reproduce::ReportHeader header;
     reproduce::Results results;
@@ -182,85 +342,105 @@ Reproduction reproduce_all(const ReproduceFlags& flags) {
     const folder::SourceModel source = folder::SourceModel::open(flags.model);
     refuse_quantized(source);
     require_positions(source, "--seqlen", flags.seqlen);
-    const std::vector<reproduce::PlannedRow> rows =
-        reproduce::plan_rows(flags.plan, source.config());
-    const bool calibrates = wants_calibration(flags, rows);
-
-    const tokenizer::Tokenizer tokenizer = tokenizer::Tokenizer::load(flags.model);
-    const std::vector<int32_t> ids = read_tokens(flags, flags.text, tokenizer);
-    const int64_t n_tokens = std::ssize(ids);
-    if (n_tokens < flags.seqlen) {
-        fail(
-            ErrorCode::Usage,
-            "--text {} has {} tokens, one window needs {}; use a longer text or a smaller --seqlen",
-            flags.text, n_tokens, flags.seqlen);
-    }
+    Inputs inputs = read_inputs(flags, source);
     const auto backend = flags.machine.make_backend();
     const kernels::BackendInfo info = backend->info();
-    reproduce::RunnerSettings settings{.model = flags.model,
-                                       .ids = ids,
-                                       .seqlen = flags.seqlen,
-                                       .max_windows = flags.max_windows,
-                                       .n_threads = flags.machine.n_threads,
-                                       .device = info.name == "cuda" ? flags.machine.device : "cpu",
-                                       .calibration = {}};
-    if (calibrates) {
-        settings.calibration =
-            quantize::calibration_windows(read_tokens(flags, flags.calibration, tokenizer),
-                                          flags.plan.calibration, flags.plan.seed);
-    }
     log_info("backend {}, tier {}, {}, {} rows", info.name, info.tier,
-             describe_threads(info.n_threads), rows.size());
+             describe_threads(info.n_threads), inputs.rows.size());
     Reproduction run;
-    run.header = {.version = QUAROT_VERSION,
-                  .model = flags.model,
-                  .architecture = describe_model(source),
-                  .on_4_bit_grids = reproduce::weights_lie_on_4_bit_grids(source),
-                  .note = flags.note,
-                  .text = flags.text,
-                  .text_tokens = n_tokens,
-                  .seqlen = flags.seqlen,
-                  .calibration = calibrates ? flags.calibration : "",
-                  .calibration_spec = flags.plan.calibration,
-                  .seed = flags.plan.seed,
-                  .backend = fmt::format("{}, tier {}", info.name, info.tier)};
-    check_report(flags, run.header, rows);
-    const io::Json identity = reproduce::run_identity(source, {.ids = ids,
+    run.header = header_of(flags, source, inputs, info);
+    check_report(flags, run.header, inputs.rows);
+    const io::Json identity = reproduce::run_identity(source, {.ids = inputs.ids,
                                                                .seqlen = flags.seqlen,
                                                                .max_windows = flags.max_windows,
                                                                .backend = info.name});
     const reproduce::RunFolder folder(flags.out, identity, flags.overwrite);
+    reproduce::RunnerSettings settings{.model = flags.model,
+                                       .ids = inputs.ids,
+                                       .seqlen = flags.seqlen,
+                                       .max_windows = flags.max_windows,
+                                       .n_threads = flags.machine.n_threads,
+                                       .device = info.name == "cuda" ? flags.machine.device : "cpu",
+                                       .calibration = std::move(inputs.calibration),
+                                       .residual = std::move(inputs.r1.q),
+                                       .tasks = {}};
+    if (inputs.questions) settings.tasks = inputs.questions->tasks;
 
-    run.results = reproduce::measure_rows(rows, identity, settings, folder, *backend);
+    run.results = reproduce::measure_rows(inputs.rows, identity, settings, folder, *backend);
     run.header.windows = run.results.full_precision.windows();
     run.document = json_document("reproduce");
     reproduce::add_report(run.document, run.header, run.results);
     folder.write("report.json", run.document.dump() + "\n");
+    folder.write("report.csv", reproduce::csv_report(run.results));
     folder.write("report.md", reproduce::markdown_report(run.header, run.results));
     return run;
 }
 
-std::string format_number(const std::optional<double>& value) {
-    return value ? fmt::format("{:.4f}", *value) : "-";
+// What the paper measured these rows on.
+std::vector<std::string> paper_models(const reproduce::Results& results) {
+    std::vector<std::string> models;
+    for (const reproduce::MeasuredRow& row : results.rows) {
+        const std::string model(reproduce::paper_table(row.plan.paper.table).model->name);
+        if (std::find(models.begin(), models.end(), model) == models.end()) models.push_back(model);
+    }
+    return models;
+}
+
+std::string with_spread(const std::optional<double>& value, const std::optional<double>& spread,
+                        int digits) {
+    if (!value) return "-";
+    const std::string text = fmt::format("{:.{}f}", *value, digits);
+    return spread ? fmt::format("{} +- {:.{}f}", text, *spread, digits) : text;
+}
+
+std::string perplexity_table(const reproduce::Results& results) {
+    std::vector<std::vector<std::string>> cells = {
+        {"row", "table", "recipe", "perplexity", "bits/wgt", "paper"}};
+    for (const reproduce::MeasuredRow& row : results.rows) {
+        const reproduce::PaperRow& paper = row.plan.paper;
+        const std::optional<double> of_paper = row.plan.paper_perplexity();
+        cells.push_back(
+            {row.plan.label(), std::to_string(paper.table), std::string(paper.recipe),
+             with_spread(row.perplexity(), perplexity_deviation(row.seeds), 4),
+             row.perplexity() ? fmt::format("{:.2f}", row.measurement->bits_per_weight) : "-",
+             of_paper ? fmt::format("{:.2f}", *of_paper) : "-"});
+    }
+    return format_table(cells);
+}
+
+// Empty without accuracies.
+std::string accuracy_table(const reproduce::Results& results) {
+    std::vector<std::vector<std::string>> cells;
+    for (const reproduce::MeasuredRow& row : results.rows) {
+        if (row.tasks.empty()) continue;
+        if (cells.empty()) {
+            cells.push_back({"row", "table"});
+            for (const reproduce::TaskScore& score : row.tasks) {
+                cells.back().emplace_back(reproduce::short_name(score.task));
+            }
+            cells.back().insert(cells.back().end(), {"average", "paper"});
+        }
+        cells.push_back({row.plan.label(), std::to_string(row.plan.paper.table)});
+        for (const reproduce::TaskScore& score : row.tasks) {
+            cells.back().push_back(with_spread(score.percent, std::nullopt, 2));
+        }
+        const reproduce::PaperAccuracies* paper = row.plan.paper_accuracies();
+        cells.back().push_back(
+            with_spread(average_percent(row.tasks), average_deviation(row.seeds), 2));
+        cells.back().push_back(paper != nullptr ? fmt::format("{:.2f}", paper->average) : "-");
+    }
+    return cells.empty() ? "" : "\n" + format_table(cells);
 }
 
 void print_text(const ReproduceFlags& flags, const Reproduction& run) {
-    std::vector<std::vector<std::string>> cells = {
-        {"row", "table", "recipe", "perplexity", "bits/wgt", "paper"}};
-    for (const reproduce::MeasuredRow& row : run.results.rows) {
-        const reproduce::PaperRow& paper = row.plan.paper;
-        cells.push_back({std::string(paper.row), std::to_string(paper.table),
-                         std::string(paper.recipe), format_number(row.perplexity()),
-                         row.measurement && row.measurement->perplexity
-                             ? fmt::format("{:.2f}", row.measurement->bits_per_weight)
-                             : "-",
-                         paper.paper ? fmt::format("{:.2f}", *paper.paper) : "-"});
-    }
     const auto missing = std::count_if(run.results.rows.begin(), run.results.rows.end(),
                                        [](const auto& row) { return !row.perplexity(); });
-    std::string text = format_table(cells) +
-                       "\npaper: its perplexity of Llama-2-7B\nreport: " + flags.out +
-                       "/report.md\n";
+    std::string text = perplexity_table(run.results) + accuracy_table(run.results) +
+                       "\npaper: its figures for " + joined(paper_models(run.results), ", ") +
+                       "\nreport: " + flags.out + "/report.md\n";
+    for (const std::string& note : notes_of_accuracies(run.header, run.results)) {
+        text += note + "\n";
+    }
     if (missing > 0)
         text += fmt::format("{} rows are not available; the report says why\n", missing);
     print_result(text);

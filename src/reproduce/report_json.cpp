@@ -23,32 +23,73 @@ void add_measured(io::Json& json, const Measurement& measurement) {
     json.set("bits_per_value", measurement.bits_per_weight);
     json.set("activation_bits_per_value", measurement.bits_per_activation);
     json.set("kv_bits_per_value", measurement.bits_per_kv);
-    json.set("seconds", measurement.seconds());
     json.set("quantize_seconds", measurement.quantize_seconds);
     json.set("perplexity_seconds", measurement.perplexity_seconds);
     json.set("peak_rss_bytes", or_null(measurement.peak_rss_bytes));
 }
 
 void add_unmeasured(io::Json& json) {
-    for (const char* key :
-         {"bits_per_value", "activation_bits_per_value", "kv_bits_per_value", "seconds",
-          "quantize_seconds", "perplexity_seconds", "peak_rss_bytes"}) {
+    for (const char* key : {"bits_per_value", "activation_bits_per_value", "kv_bits_per_value",
+                            "quantize_seconds", "perplexity_seconds", "peak_rss_bytes"}) {
         json.set(key, io::Json());
     }
 }
 
+// task -> its accuracy, beside the paper's; null without tasks.
+io::Json accuracies_json(const MeasuredRow& row) {
+    if (row.tasks.empty()) return {};
+    const PaperAccuracies* const paper = row.plan.paper_accuracies();
+    io::Json json = io::Json::Object{};
+    for (const TaskScore& score : row.tasks) {
+        json.set(score.task, io::Json::Object{{"metric", score.metric},
+                                              {"percent", or_null(score.percent)},
+                                              {"percent_stderr", or_null(score.percent_error)},
+                                              {"n", score.n},
+                                              {"paper", or_null(paper_percent(paper, score.task))},
+                                              {"reason", text_or_null(score.reason)}});
+    }
+    return json;
+}
+
+io::Json seeds_json(const MeasuredRow& row) {
+    io::Json::Array seeds;
+    for (const SeedResult& result : row.seeds) {
+        seeds.emplace_back(
+            io::Json::Object{{"seed", int64_t{result.seed}},
+                             {"perplexity", or_null(result.text.perplexity)},
+                             {"zero_shot_average", or_null(average_percent(result.tasks))}});
+    }
+    return seeds;
+}
+
+void add_accuracies(io::Json& json, const MeasuredRow& row) {
+    const PaperAccuracies* const paper = row.plan.paper_accuracies();
+    json.set("zero_shot", accuracies_json(row));
+    json.set("zero_shot_average", or_null(average_percent(row.tasks)));
+    json.set("zero_shot_average_stddev", or_null(average_deviation(row.seeds)));
+    json.set("paper_zero_shot_average", paper == nullptr ? io::Json() : io::Json(paper->average));
+}
+
 io::Json row_json(const MeasuredRow& row, const std::optional<double>& full_precision) {
     const PaperRow& paper = row.plan.paper;
+    const PaperModel& model = *paper_table(paper.table).model;
     io::Json json;
     json.set("table", paper.table);
     json.set("row", std::string(paper.row));
     json.set("recipe", std::string(paper.recipe));
+    json.set("rotate", text_or_null(row.plan.rotate));
     json.set("precision", row.plan.recipe ? io::Json(precision(*row.plan.recipe)) : io::Json());
     json.set("perplexity", or_null(row.perplexity()));
+    json.set("perplexity_stddev", or_null(perplexity_deviation(row.seeds)));
+    json.set("seeds", seeds_json(row));
     json.set("relative", or_null(relative(row.perplexity(), full_precision)));
+    json.set("seconds", row.perplexity() ? io::Json(row.seconds()) : io::Json());
     row.perplexity() ? add_measured(json, *row.measurement) : add_unmeasured(json);
-    json.set("paper", or_null(paper.paper));
-    json.set("paper_relative", or_null(relative(paper.paper, kPaperFullPrecision)));
+    json.set("paper", or_null(row.plan.paper_perplexity()));
+    json.set("paper_relative",
+             or_null(relative(row.plan.paper_perplexity(), model.full_precision)));
+    json.set("paper_model", std::string(model.name));
+    add_accuracies(json, row);
     json.set("note", paper.refused ? io::Json() : text_or_null(std::string(paper.note)));
     json.set("reason", text_or_null(row.reason()));
     return json;
@@ -79,36 +120,94 @@ io::Json calibration_json(const ReportHeader& header) {
                             {"windows", first ? "first" : "random"}};
 }
 
-// The first setting of the calibration that another report has otherwise; empty if none does.
-std::string other_calibration(const io::Json& there, const io::Json& here) {
-    if (!there.is_object() || !here.is_object()) return "";  // either needs no text
-    for (const auto& [key, value] : here.as_object()) {
-        const io::Json* old = there.find(key);
-        if (old == nullptr || old->dump(-1) == value.dump(-1)) continue;
-        return fmt::format("calibration {} {}, and this run has {}", key, old->dump(-1),
-                           value.dump(-1));
+io::Json zero_shot_json(const ReportHeader& header) {
+    if (header.data.empty()) return {};
+    const int64_t limit = header.task_limit;
+    return io::Json::Object{
+        {"data", header.data},
+        {"limit", limit == 0 ? io::Json() : io::Json(limit)},
+        {"missing", io::Json::Array(header.missing_tasks.begin(), header.missing_tasks.end())}};
+}
+
+io::Json r1_json(const ReportHeader& header) {
+    if (header.r1.empty()) return {};
+    return io::Json::Object{{"file", header.r1}, {"sha256", header.r1_sha256}};
+}
+
+// The first of these settings that another report has otherwise; empty if none does, or if either
+// report has none of them.
+std::string other_setting(const std::string& what, const io::Json* there, const io::Json& here,
+                          std::initializer_list<const char*> keys) {
+    if (there == nullptr || !there->is_object() || !here.is_object()) return "";
+    for (const char* key : keys) {
+        const std::string old = there->contains(key) ? there->at(key).dump(-1) : "";
+        const std::string now = here.at(key).dump(-1);
+        if (old.empty() || old == now) continue;
+        return fmt::format("{} {} {}, and this run has {}", what, key, old, now);
     }
     return "";
+}
+
+// Null where there is none, as in reports of older versions.
+std::string text_in(const io::Json& json, const char* key) {
+    const io::Json* found = json.find(key);
+    return found == nullptr || !found->is_string() ? "" : found->as_string();
+}
+
+int64_t count_in(const io::Json& json, const char* key) {
+    const io::Json* found = json.find(key);
+    return found == nullptr || !found->is_array() ? 0 : std::ssize(found->as_array());
+}
+
+// What of an older report's row these rows have not; empty if it is all there.
+std::string lost_of(const io::Json& row, const ReportHeader& header,
+                    const std::vector<PlannedRow>& rows) {
+    const auto same = std::find_if(rows.begin(), rows.end(), [&](const PlannedRow& plan) {
+        return plan.paper.table == row.at("table").as_int() &&
+               plan.paper.row == row.at("row").as_string() && plan.rotate == text_in(row, "rotate");
+    });
+    if (same == rows.end()) {
+        const std::string rotate = text_in(row, "rotate");
+        return fmt::format("row {}{}{} of table {}, which this run leaves out",
+                           row.at("row").as_string(), rotate.empty() ? "" : ", rotate ", rotate,
+                           row.at("table").as_int());
+    }
+    const int64_t n_seeds = count_in(row, "seeds");
+    if (n_seeds > std::ssize(same->seeds)) {
+        return fmt::format("{} seeds, and this run has {}", n_seeds, same->seeds.size());
+    }
+    const io::Json* accuracies = row.find("zero_shot");
+    if (accuracies != nullptr && accuracies->is_object() && header.data.empty()) {
+        return "accuracies, which this run leaves out";
+    }
+    return "";
+}
+
+std::string r1_digest(const io::Json& report_json) {
+    const io::Json* r1 = report_json.find("r1");
+    return r1 == nullptr || !r1->is_object() ? "" : text_in(*r1, "sha256");
 }
 
 }  // namespace
 
 void check_report_grows(const io::Json& report_json, const ReportHeader& header,
                         const std::vector<PlannedRow>& rows) {
-    std::string lost = other_calibration(report_json.at("calibration"), calibration_json(header));
+    std::string lost =
+        other_setting("calibration", report_json.find("calibration"), calibration_json(header),
+                      {"file", "nsamples", "seqlen", "windows"});
+    if (lost.empty()) {
+        lost = other_setting("zero-shot", report_json.find("zero_shot"), zero_shot_json(header),
+                             {"data", "limit"});
+    }
     const int64_t seed = report_json.at("seed").as_int();
     if (seed != int64_t{header.seed}) {
         lost = fmt::format("seed {}, and this run has {}", seed, header.seed);
     }
     for (const io::Json& row : report_json.at("rows").as_array()) {
-        const bool is_planned = std::any_of(rows.begin(), rows.end(), [&](const PlannedRow& plan) {
-            return plan.paper.table == row.at("table").as_int() &&
-                   plan.paper.row == row.at("row").as_string();
-        });
-        if (!is_planned) {
-            lost = fmt::format("table {}, which this run leaves out", row.at("table").as_int());
-        }
+        const std::string of_row = lost_of(row, header, rows);
+        if (!of_row.empty()) lost = of_row;
     }
+    if (r1_digest(report_json) != header.r1_sha256) lost = "another R1";
     if (lost.empty()) return;
     fail(ErrorCode::Usage,
          "the folder for the report holds one with {}; choose another folder, or say that it may "
@@ -132,8 +231,9 @@ MethodOrder table_1_order(const Results& results) {
     std::vector<Method> methods;
     for (const MeasuredRow& row : results.rows) {
         const PaperRow& paper = row.plan.paper;
-        if (paper.table != 1 || !paper.paper || !row.perplexity()) continue;
-        methods.push_back({std::string(paper.row), *paper.paper, *row.perplexity(),
+        const std::optional<double> of_paper = row.plan.paper_perplexity();
+        if (paper.table != 1 || !of_paper || !row.perplexity()) continue;
+        methods.push_back({row.plan.label(), *of_paper, *row.perplexity(),
                            row.measurement->bits_per_weight, row.measurement->window_nll});
     }
     return compare_orders(methods);
@@ -153,6 +253,9 @@ void add_report(io::Json& document, const ReportHeader& header, const Results& r
     document.set("windows", header.windows);
     document.set("calibration", calibration_json(header));
     document.set("seed", int64_t{header.seed});
+    document.set("n_seeds", header.n_seeds);
+    document.set("r1", r1_json(header));
+    document.set("zero_shot", zero_shot_json(header));
     document.set("backend", header.backend);
     document.set("full_precision", or_null(full_precision));
     document.set("rows", std::move(rows));

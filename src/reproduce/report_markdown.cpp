@@ -17,6 +17,12 @@ std::string number(std::optional<double> value, int digits) {
     return value ? fmt::format("{:.{}f}", *value, digits) : kNothing;
 }
 
+// "30.1234 ± 0.0567"
+std::string with_spread(std::optional<double> value, std::optional<double> spread, int digits) {
+    const std::string text = number(value, digits);
+    return value && spread ? fmt::format("{} ± {:.{}f}", text, *spread, digits) : text;
+}
+
 std::string megabytes(const std::optional<int64_t>& bytes) {
     return bytes ? fmt::format("{:.0f} MB", static_cast<double>(*bytes) / 1e6) : kNothing;
 }
@@ -31,6 +37,17 @@ constexpr const char* kGridRemark =
     "* The model's weights come from 4-bit codes: nearly every group of 32 of them holds at most "
     "16 different values. Quantizers that leave the weights unrotated, group-wise ones most of "
     "all, can meet such a grid nearly exactly and look better here than on other models.\n";
+
+const char* kAccuracyLegend =
+    "Accuracies are those of lm-evaluation-harness's zero-shot tasks in per cent, by characters "
+    "(acc_norm) where a task has that, with the standard error of its items; in brackets the "
+    "paper's. The average is the plain mean; a spread of it is that of the seeds.\n\n";
+
+std::string seeds_text(const ReportHeader& header) {
+    if (header.n_seeds == 1) return fmt::format("seed {}", header.seed);
+    return fmt::format("{} seeds from {} on where they matter, with means and standard deviations",
+                       header.n_seeds, header.seed);
+}
 
 std::string header_lines(const ReportHeader& header) {
     std::string text = fmt::format("# The paper's tables on {}\n\n", io::printable(header.model));
@@ -48,35 +65,47 @@ std::string header_lines(const ReportHeader& header) {
                             io::printable(header.calibration), spec.n_samples, spec.seqlen,
                             first ? "its first" : "drawn at random");
     }
-    text += fmt::format("* quarot {}, backend {}, seed {}\n\n", header.version, header.backend,
-                        header.seed);
+    if (!header.data.empty()) {
+        text += fmt::format("* Zero-shot tasks: {}, {}\n", io::printable(header.data),
+                            header.task_limit == 0
+                                ? "all items"
+                                : fmt::format("the first {} items of each", header.task_limit));
+    }
+    if (!header.r1.empty()) {
+        text += fmt::format("* R1, where it would be a Hadamard: {}\n", io::printable(header.r1));
+    }
+    text += fmt::format("* quarot {}, backend {}, {}\n\n", header.version, header.backend,
+                        seeds_text(header));
     return text;
 }
 
 const char* kLegend =
-    "The paper's numbers are those of Llama-2-7B on WikiText-2, for orientation: another model and "
-    "perhaps another text. Columns \"× full\" divide a perplexity by full precision's of the same "
-    "model. Bits count scales, zero points and outliers: of a quantized weight, of a value that "
-    "enters a linear layer, and of a value in the cache; 16 means not quantized. Seconds are those "
-    "of quantizing the weights and measuring, on whatever else the machine did; rows with equal "
-    "weights share the former.\n\n";
+    "The paper's numbers are those of Llama-2-7B on WikiText-2 (of another model where a table's "
+    "title says so), for orientation: another model and perhaps another text. Columns \"× full\" "
+    "divide a perplexity by full precision's of the same model. Bits count scales, zero points and "
+    "outliers: of a quantized weight, of a value that enters a linear layer, and of a value in the "
+    "cache; 16 means not quantized. Seconds are those of quantizing the weights and measuring, on "
+    "whatever else the machine did; rows with equal weights share the former.\n\n";
 
 std::string table_row(const MeasuredRow& row, const std::optional<double>& full_precision) {
     const PaperRow& paper = row.plan.paper;
-    std::string text = fmt::format("| {} | `{}` | ", paper.row, paper.recipe);
+    const std::optional<double> of_paper = row.plan.paper_perplexity();
+    std::string text = fmt::format("| {} | `{}` | ", row.plan.label(), paper.recipe);
     if (row.perplexity()) {
         const Measurement& m = *row.measurement;
         text +=
             fmt::format("{} | {:.2f} | {:.2f} | {:.2f} | {} | {} | ", precision(*row.plan.recipe),
                         m.bits_per_weight, m.bits_per_activation, m.bits_per_kv,
-                        number(m.perplexity, 4), number(relative(m.perplexity, full_precision), 3));
+                        with_spread(m.perplexity, perplexity_deviation(row.seeds), 4),
+                        number(relative(m.perplexity, full_precision), 3));
     } else {
         text += fmt::format("{0} | {0} | {0} | {0} | not available | {0} | ", kNothing);
     }
-    text += fmt::format("{} | {} | ", number(paper.paper, paper.table == 5 ? 3 : 2),
-                        number(relative(paper.paper, kPaperFullPrecision), 3));
+    const double base = paper_table(paper.table).model->full_precision;
+    text += fmt::format("{} | {} | ", number(of_paper, paper.table == 5 ? 3 : 2),
+                        number(relative(of_paper, base), 3));
     if (!row.perplexity()) return text + fmt::format("{0} | {0} |\n", kNothing);
-    return text + fmt::format("{:.1f} | {} |\n", row.measurement->seconds(),
+    return text + fmt::format("{:.1f} | {} |\n", row.seconds(),
                               megabytes(row.measurement->peak_rss_bytes));
 }
 
@@ -85,14 +114,54 @@ std::string table_notes(const std::vector<const MeasuredRow*>& rows) {
     for (const MeasuredRow* row : rows) {
         const PaperRow& paper = row->plan.paper;
         if (!row->perplexity()) {
-            text += fmt::format("* {}: not available: {}\n", paper.row,
+            text += fmt::format("* {}: not available: {}\n", row->plan.label(),
                                 io::printable(row->reason(), kLongestReason));
         }
-        if (!paper.note.empty() && !paper.refused) {
+        if (!paper.note.empty() && !paper.refused && row->plan.is_papers) {
             text += fmt::format("* {}: {}\n", paper.row, paper.note);
         }
     }
     return text.empty() ? text : text + "\n";
+}
+
+std::string of_another_model(const PaperTable& table) {
+    if (table.model == paper_tables().front().model) return "";
+    return fmt::format(" (the paper's model: {})", table.model->name);
+}
+
+// "61.23 ± 1.05 (76.77)": ours, its standard error, the paper's.
+std::string accuracy_cell(const TaskScore& score, std::optional<double> paper) {
+    const std::string ours = with_spread(score.percent, score.percent_error, 2);
+    return paper ? fmt::format("{} ({:.2f})", ours, *paper) : ours;
+}
+
+std::string average_cell(const MeasuredRow& row, const PaperAccuracies* paper) {
+    const std::string ours =
+        with_spread(average_percent(row.tasks), average_deviation(row.seeds), 2);
+    return paper != nullptr ? fmt::format("{} ({:.2f})", ours, paper->average) : ours;
+}
+
+// Nothing without accuracies.
+std::string accuracy_table(const std::vector<const MeasuredRow*>& rows) {
+    const auto with_tasks = std::find_if(
+        rows.begin(), rows.end(), [](const MeasuredRow* row) { return !row->tasks.empty(); });
+    if (with_tasks == rows.end()) return "";
+    std::string text = "Zero-shot accuracy, per cent:\n\n| row |", line = "|---|";
+    for (const TaskScore& score : (*with_tasks)->tasks) {
+        text += fmt::format(" {} |", score.task);
+        line += "---:|";
+    }
+    text += " average |\n" + line + "---:|\n";
+    for (const MeasuredRow* row : rows) {
+        if (row->tasks.empty()) continue;
+        const PaperAccuracies* const paper = row->plan.paper_accuracies();
+        text += fmt::format("| {} |", row->plan.label());
+        for (const TaskScore& score : row->tasks) {
+            text += fmt::format(" {} |", accuracy_cell(score, paper_percent(paper, score.task)));
+        }
+        text += fmt::format(" {} |\n", average_cell(*row, paper));
+    }
+    return text + "\n";
 }
 
 std::string table_text(const PaperTable& table, const Results& results) {
@@ -101,7 +170,8 @@ std::string table_text(const PaperTable& table, const Results& results) {
         if (row.plan.paper.table == table.number) rows.push_back(&row);
     }
     if (rows.empty()) return "";
-    std::string text = fmt::format("## Table {}: {}\n\n", table.number, table.title);
+    std::string text =
+        fmt::format("## Table {}: {}{}\n\n", table.number, table.title, of_another_model(table));
     text +=
         "| row | recipe | precision | bits/weight | bits/activation | bits/cache | perplexity | "
         "× full | paper | × full | seconds | peak memory |\n"
@@ -109,7 +179,7 @@ std::string table_text(const PaperTable& table, const Results& results) {
     for (const MeasuredRow* row : rows) {
         text += table_row(*row, results.full_precision.perplexity);
     }
-    return text + "\n" + table_notes(rows);
+    return text + "\n" + accuracy_table(rows) + table_notes(rows);
 }
 
 // The methods of Table 1 that have a number in the paper and none here.
@@ -117,7 +187,9 @@ std::string left_out(const Results& results) {
     std::vector<std::string> names;
     for (const MeasuredRow& row : results.rows) {
         const PaperRow& paper = row.plan.paper;
-        if (paper.table == 1 && paper.paper && !row.perplexity()) names.emplace_back(paper.row);
+        if (paper.table == 1 && row.plan.paper_perplexity() && !row.perplexity()) {
+            names.push_back(row.plan.label());
+        }
     }
     return names.empty() ? "" : fmt::format("Not available here: {}.\n\n", joined(names));
 }
@@ -156,6 +228,10 @@ std::string order_text(const ReportHeader& header, const Results& results) {
 
 std::string markdown_report(const ReportHeader& header, const Results& results) {
     std::string text = header_lines(header) + kLegend;
+    if (results.has_tasks()) text += kAccuracyLegend;
+    for (const std::string& note : notes_of_accuracies(header, results)) {
+        text += io::printable(note, kLongestReason) + "\n\n";
+    }
     for (const PaperTable& table : paper_tables()) text += table_text(table, results);
     return text + order_text(header, results);
 }

@@ -17,13 +17,27 @@ namespace quarot::reproduce {
 
 namespace {
 
+// A row and which of its seeds.
+struct Use {
+    size_t row = 0;
+    size_t seed = 0;
+};
+
 // One distinct recipe.
 struct Job {
     Recipe recipe;
     std::string key;
-    std::string weights_key;   // empty: the model as it came
-    std::vector<size_t> rows;  // that ask for it
-    std::optional<Measurement> result;
+    std::string weights_key;  // empty: the model as it came
+    std::vector<Use> uses;    // that ask for it
+    std::optional<Measurement> text;
+    // Of the run's tasks; none if no row that asks for it has accuracies.
+    std::vector<std::string> task_keys;
+    std::vector<std::optional<TaskScore>> tasks;
+
+    bool is_done() const {
+        return text && std::all_of(tasks.begin(), tasks.end(),
+                                   [](const auto& score) { return score.has_value(); });
+    }
 };
 
 // Relative costs, for the estimate of the time left: tokens that go through the model count one;
@@ -35,55 +49,87 @@ class Measurer {
   public:
     Measurer(const std::vector<PlannedRow>& plan, const io::Json& identity,
              const RunnerSettings& settings, const RunFolder& folder, kernels::Backend& backend)
-        : identity_(identity),
-          settings_(settings),
-          calibration_(calibration_digest(settings.calibration)),
-          folder_(folder),
-          runner_(settings, backend) {
+        : identity_(identity), settings_(settings), folder_(folder), runner_(settings, backend) {
         job_of(full_precision_recipe());
-        for (const PlannedRow& row : plan) {
-            if (row.recipe) job_of(*row.recipe).rows.push_back(results_.rows.size());
-            results_.rows.push_back({row, std::nullopt});
-        }
+        for (const PlannedRow& row : plan) add(row);
     }
 
     Results run() {
-        for (Job& job : jobs_) job.result = folder_.load(job.key);
+        for (Job& job : jobs_) load(job);
         folder_.keep_models(pending_weights());
         const ProgressScope whole("");  // announce() tells of each row
         Progress progress("reproducing", pending_cost());
         for (size_t i = 0; i < jobs_.size(); ++i) {
-            if (!jobs_[i].result) run_group(jobs_[i].weights_key, progress);
+            if (!jobs_[i].is_done()) run_group(jobs_[i].weights_key, progress);
             announce(jobs_[i]);
         }
-        results_.full_precision = *jobs_.front().result;
+        results_.full_precision = *jobs_.front().text;
+        for (MeasuredRow& row : results_.rows) {
+            if (row.seeds.empty()) continue;
+            row.measurement = together(row.seeds);
+            row.tasks = tasks_together(row.seeds);
+        }
         return std::move(results_);
     }
 
     // "3 of 40 recipes"
     std::string progress() const {
-        const auto done = std::count_if(jobs_.begin(), jobs_.end(),
-                                        [](const Job& job) { return job.result.has_value(); });
+        const auto done =
+            std::count_if(jobs_.begin(), jobs_.end(), [](const Job& job) { return job.is_done(); });
         return fmt::format("{} of {} recipes", done, jobs_.size());
     }
 
   private:
+    void add(const PlannedRow& row) {
+        const size_t index = results_.rows.size();
+        results_.rows.push_back({.plan = row});
+        if (!row.recipe) return;
+        results_.rows.back().seeds.resize(row.seeds.size());
+        for (size_t i = 0; i < row.seeds.size(); ++i) {
+            Recipe recipe = *row.recipe;
+            recipe.rotation.seed = row.seeds[i];
+            results_.rows.back().seeds[i].seed = row.seeds[i];
+            Job& job = job_of(recipe);
+            job.uses.push_back({index, i});
+            if (paper_table(row.paper.table).has_zero_shot) want_tasks(job);
+        }
+    }
+
     Job& job_of(const Recipe& recipe) {
-        const std::string key = measurement_key(identity_, recipe, calibration_);
+        const std::string calibration = calibration_digest(settings_.windows_of(recipe));
+        const std::string key = measurement_key(identity_, recipe, calibration);
         const auto known = std::find_if(jobs_.begin(), jobs_.end(),
                                         [&](const Job& job) { return job.key == key; });
         if (known != jobs_.end()) return *known;
         Job job;
         job.recipe = recipe;
         job.key = key;
-        if (recipe.name != "none") job.weights_key = weights_key(identity_, recipe, calibration_);
+        if (recipe.name != "none") job.weights_key = weights_key(identity_, recipe, calibration);
         return jobs_.emplace_back(std::move(job));
+    }
+
+    void want_tasks(Job& job) {
+        if (!job.task_keys.empty()) return;
+        const std::string calibration = calibration_digest(settings_.windows_of(job.recipe));
+        for (const ZeroShotTask& task : settings_.tasks) {
+            job.task_keys.push_back(task_key(identity_, job.recipe, calibration, task));
+        }
+        job.tasks.resize(job.task_keys.size());
+    }
+
+    void load(Job& job) const {
+        if (const auto json = folder_.load(job.key)) job.text = measurement_from_json(*json);
+        for (size_t i = 0; i < job.tasks.size(); ++i) {
+            if (const auto json = folder_.load(job.task_keys[i])) {
+                job.tasks[i] = task_score_from_json(*json);
+            }
+        }
     }
 
     std::vector<std::string> pending_weights() const {
         std::vector<std::string> keys;
         for (const Job& job : jobs_) {
-            if (!job.result && !job.weights_key.empty()) keys.push_back(job.weights_key);
+            if (!job.is_done() && !job.weights_key.empty()) keys.push_back(job.weights_key);
         }
         return keys;
     }
@@ -93,25 +139,68 @@ class Measurer {
         std::optional<WeightsFolder> made;
         std::optional<Error> failure;
         for (Job& job : jobs_) {
-            if (job.weights_key != weights || job.result) continue;
+            if (job.weights_key != weights || job.is_done()) continue;
             throw_if_interrupted();
             const ProgressScope row(name_of(job));
             if (!made && !failure) {
                 made = make_weights(job, failure);
                 progress.advance(weights_cost(job.recipe));
             }
-            job.result = made ? runner_.measure(job.recipe, *made) : failed(*failure);
-            if (made || failure->code() == ErrorCode::Numeric) folder_.save(job.key, *job.result);
-            progress.advance(text_cost());
+            made ? measure(job, *made, progress) : give_up(job, *failure, progress);
         }
         folder_.keep_models(pending_weights());
     }
 
+    void measure(Job& job, const WeightsFolder& made, Progress& progress) {
+        if (!job.text) {
+            job.text = runner_.measure(job.recipe, made);
+            folder_.save(job.key, to_json(*job.text));
+            progress.advance(text_cost());
+        }
+        std::vector<const ZeroShotTask*> left;
+        std::vector<size_t> places;
+        for (size_t i = 0; i < job.tasks.size(); ++i) {
+            if (job.tasks[i]) continue;
+            left.push_back(&settings_.tasks[i]);
+            places.push_back(i);
+        }
+        if (left.empty()) return;
+        size_t done = 0;
+        runner_.answer(job.recipe, made, left, [&](const TaskScore& score) {
+            const size_t place = places[done];
+            job.tasks[place] = score;
+            folder_.save(job.task_keys[place], to_json(score));
+            progress.advance(left[done++]->n_tokens());
+        });
+    }
+
+    // Weights that could not be made; what may be otherwise another time is not kept.
+    void give_up(Job& job, const Error& failure, Progress& progress) {
+        const bool keep = failure.code() == ErrorCode::Numeric;
+        progress.advance(cost_of(job));
+        if (!job.text) {
+            job.text.emplace().reason = failure.what();
+            if (keep) folder_.save(job.key, to_json(*job.text));
+        }
+        for (size_t i = 0; i < job.tasks.size(); ++i) {
+            if (job.tasks[i]) continue;
+            TaskScore& score = job.tasks[i].emplace();
+            score.task = settings_.tasks[i].name();
+            score.reason = failure.what();
+            if (keep) folder_.save(job.task_keys[i], to_json(score));
+        }
+    }
+
     // That of the first row which asks for it.
     std::string name_of(const Job& job) const {
-        if (job.rows.empty()) return "full precision";
-        const PaperRow& paper = results_.rows[job.rows.front()].plan.paper;
-        return fmt::format("table {}, {}", paper.table, paper.row);
+        return job.uses.empty() ? "full precision" : name_of(job.uses.front());
+    }
+
+    std::string name_of(const Use& use) const {
+        const MeasuredRow& row = results_.rows[use.row];
+        std::string name = fmt::format("table {}, {}", row.plan.paper.table, row.plan.label());
+        if (row.seeds.size() > 1) name += fmt::format(", seed {}", row.seeds[use.seed].seed);
+        return name;
     }
 
     // Empty, with the reason, if this model cannot be quantized so.
@@ -126,12 +215,6 @@ class Measurer {
         }
     }
 
-    static Measurement failed(const Error& error) {
-        Measurement measurement;
-        measurement.reason = error.what();
-        return measurement;
-    }
-
     int64_t text_cost() const {
         const int64_t whole = std::ssize(settings_.ids) / settings_.seqlen;
         const int64_t windows =
@@ -139,45 +222,61 @@ class Measurer {
         return windows * settings_.seqlen;
     }
 
+    // What is left of it, without its weights.
+    int64_t cost_of(const Job& job) const {
+        int64_t cost = job.text ? 0 : text_cost();
+        for (size_t i = 0; i < job.tasks.size(); ++i) {
+            if (!job.tasks[i]) cost += settings_.tasks[i].n_tokens();
+        }
+        return cost;
+    }
+
     int64_t weights_cost(const Recipe& recipe) const {
         if (!recipe.quantizes_weights()) return 0;
-        if (!quantize::needs_calibration(recipe)) return kRoundingCost;
         int64_t tokens = 0;
-        for (const auto& window : settings_.calibration) tokens += std::ssize(window);
+        for (const auto& window : settings_.windows_of(recipe)) tokens += std::ssize(window);
         return kRoundingCost + kCalibrationTokenCost * tokens;
     }
 
     int64_t pending_cost() const {
         std::map<std::string, int64_t> weights;
-        int64_t texts = 0;
+        int64_t cost = 0;
         for (const Job& job : jobs_) {
-            if (job.result) continue;
+            if (job.is_done()) continue;
             weights[job.weights_key] = weights_cost(job.recipe);
-            texts += text_cost();
+            cost += cost_of(job);
         }
-        int64_t cost = texts;
         for (const auto& [key, each] : weights) cost += each;
         return cost;
     }
 
     void announce(const Job& job) {
-        for (const size_t index : job.rows) {
-            MeasuredRow& row = results_.rows[index];
-            row.measurement = job.result;
-            const PaperRow& paper = row.plan.paper;
-            if (!row.perplexity()) {
-                log_info("table {}, {}: {}", paper.table, paper.row, row.reason());
-                continue;
+        for (const Use& use : job.uses) {
+            SeedResult& result = results_.rows[use.row].seeds[use.seed];
+            result.text = *job.text;
+            const int table = results_.rows[use.row].plan.paper.table;
+            if (paper_table(table).has_zero_shot) {
+                for (const std::optional<TaskScore>& score : job.tasks) {
+                    result.tasks.push_back(*score);
+                }
             }
-            log_info("table {}, {}: perplexity {:.4f}, {:.2f} bits a weight, {:.1f} s", paper.table,
-                     paper.row, *row.perplexity(), job.result->bits_per_weight,
-                     job.result->seconds());
+            say(use, result);
         }
+    }
+
+    void say(const Use& use, const SeedResult& result) const {
+        const Measurement& text = result.text;
+        if (!text.perplexity) return log_info("{}: {}", name_of(use), text.reason);
+        double seconds = text.seconds();
+        for (const TaskScore& score : result.tasks) seconds += score.seconds;
+        const std::optional<double> average = average_percent(result.tasks);
+        log_info("{}: perplexity {:.4f}, {}{:.2f} bits a weight, {:.1f} s", name_of(use),
+                 *text.perplexity, average ? fmt::format("{:.2f} % right, ", *average) : "",
+                 text.bits_per_weight, seconds);
     }
 
     const io::Json& identity_;
     const RunnerSettings& settings_;
-    const std::string calibration_;
     const RunFolder& folder_;
     RowRunner runner_;
     std::vector<Job> jobs_;  // the first: full precision
@@ -185,6 +284,17 @@ class Measurer {
 };
 
 }  // namespace
+
+double MeasuredRow::seconds() const {
+    double seconds = measurement ? measurement->seconds() : 0.0;
+    for (const TaskScore& score : tasks) seconds += score.seconds;
+    return seconds;
+}
+
+bool Results::has_tasks() const {
+    return std::any_of(rows.begin(), rows.end(),
+                       [](const MeasuredRow& row) { return !row.tasks.empty(); });
+}
 
 Results measure_rows(const std::vector<PlannedRow>& plan, const io::Json& identity,
                      const RunnerSettings& settings, const RunFolder& folder,

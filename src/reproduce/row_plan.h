@@ -16,15 +16,30 @@ struct PlannedRow {
     PaperRow paper;
     std::optional<Recipe> recipe;  // empty: not available
     std::string reason;            // then
+    std::string rotate;            // parts that take the place of the recipe's; empty: its own
+    std::vector<uint32_t> seeds;   // to measure with; one where seeds make no difference
+    bool is_papers = true;         // rotates as the paper's row does, so that its numbers compare
+
+    // "QuaRot", "QuaRot, rotate r1,r4"
+    std::string label() const;
+    // Of the paper, where its numbers compare.
+    std::optional<double> paper_perplexity() const;
+    const PaperAccuracies* paper_accuracies() const;
 };
 
 struct PlanOptions {
     std::vector<int> tables;  // numbers of paper_tables(); empty: all
-    uint32_t seed = 0;        // of the rotations' random numbers
+    uint32_t seed = 0;        // of the rotations' random numbers and of calibration windows
+    int64_t n_seeds = 1;      // measured for each row: seed, seed + 1, ...
     CalibrationSpec calibration;
+    // Of rows that rotate: each is measured once for each of these (set_rotation), instead of as
+    // its recipe rotates. Empty: as it does.
+    std::vector<std::string> rotations;
+    std::string residual_sha256;  // of a file that gives R1 where it is a Hadamard; may be empty
 };
 
-// In the paper's order. Error{Usage} for a table that is none of paper_tables().
+// In the paper's order. Error{Usage} for a table that is none of paper_tables(), or rotations that
+// are none.
 std::vector<PlannedRow> plan_rows(const PlanOptions& options, const model::ModelConfig& config);
 
 }  // namespace quarot::reproduce

@@ -60,6 +60,13 @@ std::optional<int64_t> larger(const std::optional<int64_t>& a, const std::option
 
 }  // namespace
 
+const quantize::TokenWindows& RunnerSettings::windows_of(const Recipe& recipe) const {
+    static const quantize::TokenWindows kNone;
+    if (!quantize::needs_calibration(recipe)) return kNone;
+    const auto found = calibration.find(recipe.rotation.seed);
+    return found == calibration.end() ? kNone : found->second;
+}
+
 WeightsFolder RowRunner::weights(const Recipe& recipe, const RunFolder& folder,
                                  const std::string& key) const {
     const std::string path = folder.model_path(key);
@@ -68,7 +75,8 @@ WeightsFolder RowRunner::weights(const Recipe& recipe, const RunFolder& folder,
 
     quantize::QuantizeOptions options;
     options.recipe = recipe;
-    if (quantize::needs_calibration(recipe)) options.calibration = settings_.calibration;
+    options.calibration = settings_.windows_of(recipe);
+    if (recipe.rotation.residual == ResidualRotation::File) options.residual = settings_.residual;
     options.work_folder = path + ".work";
     options.resume = exists(options.work_folder);
     options.how_to_go_on = "the same command goes on with them";
@@ -122,6 +130,34 @@ Measurement RowRunner::measure(const Recipe& recipe, const WeightsFolder& folder
     if (folder.is_made)
         result.peak_rss_bytes = larger(result.peak_rss_bytes, folder.peak_rss_bytes);
     return result;
+}
+
+void RowRunner::answer(const Recipe& recipe, const WeightsFolder& folder,
+                       std::span<const ZeroShotTask* const> tasks,
+                       const std::function<void(const TaskScore&)>& done) const {
+    const folder::SourceModel source = folder::SourceModel::open(folder.path);
+    int64_t n_positions = 1;
+    for (const ZeroShotTask* task : tasks) {
+        const int64_t needed = eval::longest_inputs(task->pairs, source.config().max_positions);
+        n_positions = std::max(n_positions, needed);
+    }
+    const model::Weights weights =
+        folder::load_weights(source, run_time_settings(recipe), n_positions, backend_);
+    for (const ZeroShotTask* task : tasks) {
+        const Clock::time_point start = Clock::now();
+        TaskScore score;
+        try {
+            runtime::Engine engine(weights, backend_,
+                                   eval::scoring_limits(task->pairs, weights, backend_));
+            score = score_of(eval::run_task(engine, task->data, task->pairs));
+        } catch (const Error& error) {
+            if (error.code() != ErrorCode::Numeric) throw;
+            score.task = task->name();
+            score.reason = error.what();
+        }
+        score.seconds = seconds_since(start);
+        done(score);
+    }
 }
 
 }  // namespace quarot::reproduce

@@ -1,16 +1,20 @@
-// Measures one recipe after another: quantize, predict the text, keep the result.
+// Measures one recipe after another: quantize, predict the text, answer the tasks.
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "kernels/ops.h"
+#include "quantize/calibration/calibration_windows.h"
 #include "recipe/recipe.h"
 #include "reproduce/measurement.h"
 #include "reproduce/run_folder.h"
+#include "reproduce/zero_shot.h"
 
 namespace quarot::reproduce {
 
@@ -20,8 +24,14 @@ struct RunnerSettings {
     int64_t seqlen = 2048;
     int64_t max_windows = 0;  // 0: all
     int n_threads = 1;
-    std::string device = "cpu";                     // of quantizing, as QuantizeOptions has it
-    std::vector<std::vector<int32_t>> calibration;  // windows of token ids
+    std::string device = "cpu";  // of quantizing, as QuantizeOptions has it
+    // Calibration windows by the seed that they were drawn from; empty where no row needs them.
+    std::map<uint32_t, quantize::TokenWindows> calibration;
+    std::vector<double> residual;         // Q of rows whose R1 is from a file
+    std::span<const ZeroShotTask> tasks;  // none: no accuracies
+
+    // Those that the recipe calibrates on; none if it does not.
+    const quantize::TokenWindows& windows_of(const Recipe& recipe) const;
 };
 
 // A folder to measure: the model as it came, or weights made here.
@@ -49,6 +59,10 @@ class RowRunner {
     // With the recipe's widths and clip ratios of activations and cache, whatever the folder says
     // about them. An Error{Numeric} becomes the measurement's reason.
     Measurement measure(const Recipe& recipe, const WeightsFolder& folder) const;
+    // The same for tasks; `done` takes the score of each as soon as it is there.
+    void answer(const Recipe& recipe, const WeightsFolder& folder,
+                std::span<const ZeroShotTask* const> tasks,
+                const std::function<void(const TaskScore&)>& done) const;
 
   private:
     const RunnerSettings& settings_;

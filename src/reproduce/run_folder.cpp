@@ -103,7 +103,8 @@ RunFolder::RunFolder(std::string path, const io::Json& identity, bool overwrite)
     std::optional<io::Json> there;
     if (has_run) there = read_identity(path_);
     if (there && overwrite) {
-        for (const char* name : {"rows", "models", "report.md", "report.json", kIdentityFile}) {
+        for (const char* name :
+             {"rows", "models", "report.md", "report.json", "report.csv", kIdentityFile}) {
             remove_tree(fs::path(path_) / name);
         }
     } else if (there) {
@@ -132,14 +133,14 @@ void RunFolder::check_same(const io::Json& there, const io::Json& identity) cons
         path_, other, Setting{"out"}, Setting{"overwrite"});
 }
 
-std::optional<Measurement> RunFolder::load(const std::string& key) const {
+std::optional<io::Json> RunFolder::load(const std::string& key) const {
     const std::string file = path_ + "/rows/" + key + ".json";
     if (!exists(file)) return std::nullopt;
-    return measurement_from_json(io::Json::parse_file(file));
+    return io::Json::parse_file(file);
 }
 
-void RunFolder::save(const std::string& key, const Measurement& measurement) const {
-    write("rows/" + key + ".json", to_json(measurement).dump() + "\n");
+void RunFolder::save(const std::string& key, const io::Json& measurement) const {
+    write("rows/" + key + ".json", measurement.dump() + "\n");
 }
 
 void RunFolder::keep_models(const std::vector<std::string>& keys) const {

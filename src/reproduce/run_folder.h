@@ -1,8 +1,8 @@
 // The folder of one report: what is finished lies there, so that a run that was stopped goes on.
 //   run.json           what all measurements in it have in common
-//   rows/<key>.json    a finished measurement
+//   rows/<key>.json    a finished measurement, of the text or of a task
 //   models/<key>       quantized weights, while a measurement still needs them
-//   report.md, report.json
+//   report.md, report.json, report.csv
 #pragma once
 
 #include <optional>
@@ -11,7 +11,6 @@
 
 #include "io/folder_lock.h"
 #include "io/json.h"
-#include "reproduce/measurement.h"
 
 namespace quarot::reproduce {
 
@@ -28,8 +27,8 @@ class RunFolder {
     RunFolder(std::string path, const io::Json& identity, bool overwrite);
 
     const std::string& path() const { return path_; }
-    std::optional<Measurement> load(const std::string& key) const;
-    void save(const std::string& key, const Measurement& measurement) const;
+    std::optional<io::Json> load(const std::string& key) const;
+    void save(const std::string& key, const io::Json& measurement) const;
 
     std::string model_path(const std::string& key) const { return path_ + "/models/" + key; }
     // Removes weights, and what unfinished work on them left, of all keys but these.

@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "io/file.h"
+#include "reproduce/measurement.h"
 #include "support/temp_dir.h"
 
 namespace quarot::reproduce {
@@ -45,12 +46,13 @@ TEST_F(RunFolderTest, GivesBackWhatWasSavedInAnotherRun) {
     saved.bits_per_weight = 4.125;
     saved.quantize_seconds = 1.5;
     saved.peak_rss_bytes = 1 << 20;
-    RunFolder(path, identity(), false).save("key", saved);
+    RunFolder(path, identity(), false).save("key", to_json(saved));
 
     const RunFolder folder(path, identity(), false);
     EXPECT_FALSE(folder.load("other"));
-    const auto loaded = folder.load("key");
-    ASSERT_TRUE(loaded);
+    const auto stored = folder.load("key");
+    ASSERT_TRUE(stored);
+    const std::optional<Measurement> loaded = measurement_from_json(*stored);
     EXPECT_EQ(to_json(*loaded).dump(), to_json(saved).dump());
     EXPECT_EQ(loaded->perplexity, saved.perplexity);
     EXPECT_EQ(loaded->window_nll, saved.window_nll);
@@ -60,20 +62,21 @@ TEST_F(RunFolderTest, KeepsAReasonInPlaceOfANumber) {
     Measurement saved;
     saved.reason = "layer 3 cannot be factored";
     const RunFolder folder(path, identity(), false);
-    folder.save("key", saved);
-    EXPECT_FALSE(folder.load("key")->perplexity);
-    EXPECT_FALSE(folder.load("key")->peak_rss_bytes);
-    EXPECT_EQ(folder.load("key")->reason, saved.reason);
+    folder.save("key", to_json(saved));
+    const Measurement loaded = measurement_from_json(*folder.load("key"));
+    EXPECT_FALSE(loaded.perplexity);
+    EXPECT_FALSE(loaded.peak_rss_bytes);
+    EXPECT_EQ(loaded.reason, saved.reason);
 }
 
 TEST_F(RunFolderTest, RefusesTheFolderOfAnotherRunAndNamesWhatDiffers) {
-    RunFolder(path, identity(), false).save("key", {});
+    RunFolder(path, identity(), false).save("key", to_json(Measurement{}));
     expect_usage_error(identity("other"), "text differs");
     EXPECT_TRUE(RunFolder(path, identity(), false).load("key")) << "nothing may be lost";
 }
 
 TEST_F(RunFolderTest, OverwriteBeginsAnew) {
-    RunFolder(path, identity(), false).save("key", {});
+    RunFolder(path, identity(), false).save("key", to_json(Measurement{}));
     EXPECT_FALSE(RunFolder(path, identity(), true).load("key"));
     EXPECT_FALSE(RunFolder(path, identity("other"), true).load("key"));
 }

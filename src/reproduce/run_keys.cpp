@@ -87,4 +87,16 @@ std::string measurement_key(const io::Json& identity, const Recipe& recipe,
                                        {"calibration", calibrated ? calibration : ""}});
 }
 
+std::string task_key(const io::Json& identity, const Recipe& recipe, const std::string& calibration,
+                     const ZeroShotTask& task) {
+    const bool calibrated = quantize::needs_calibration(recipe);
+    return short_hash(io::Json::Object{{"version", identity.at("version")},
+                                       {"model", identity.at("model")},
+                                       {"backend", identity.at("backend")},
+                                       {"recipe", settings_of(recipe, calibrated)},
+                                       {"calibration", calibrated ? calibration : ""},
+                                       {"task", task.name()},
+                                       {"requests", task.digest}});
+}
+
 }  // namespace quarot::reproduce

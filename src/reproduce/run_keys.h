@@ -9,6 +9,7 @@
 #include "folder/source_model.h"
 #include "io/json.h"
 #include "recipe/recipe.h"
+#include "reproduce/zero_shot.h"
 
 namespace quarot::reproduce {
 
@@ -34,5 +35,8 @@ std::string weights_key(const io::Json& identity, const Recipe& recipe,
 // Equal for recipes that differ in name alone.
 std::string measurement_key(const io::Json& identity, const Recipe& recipe,
                             const std::string& calibration);
+// Of a zero-shot task, whatever text and windows the run has.
+std::string task_key(const io::Json& identity, const Recipe& recipe, const std::string& calibration,
+                     const ZeroShotTask& task);
 
 }  // namespace quarot::reproduce

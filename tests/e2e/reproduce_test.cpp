@@ -148,13 +148,121 @@ TEST_F(Reproduce, CalibratedRowsEqualSeparateQuantizeAndPerplexityToo) {
 }
 
 TEST_F(Reproduce, RefusesWhatItCannotUnderstand) {
-    expect_failure(run({"--tables", "2"}), 2, {"--tables", "2", "1, 3, 4"});
+    expect_failure(run({"--tables", "14"}), 2, {"--tables", "14", "1, 2, 3, 4"});
     expect_failure(run({"--tables", "three"}), 2, {"--tables", "three"});
     expect_failure(run({"--tables", ""}), 2, {"--tables"});
     expect_failure(run_program({"reproduce", model_, "--out", out_}), 2, {"--text"});
     expect_failure(run_program({"reproduce", model_, "--text", text_}), 2, {"--out"});
     expect_failure(run({"--tables", "3", "--seqlen", "512"}), 2, {"512", "256"});
     EXPECT_FALSE(std::filesystem::exists(out_));
+}
+
+// Two tasks about letters that the tiny model knows.
+class ReproduceTasks : public Reproduce {
+  protected:
+    void SetUp() override {
+        Reproduce::SetUp();
+        std::filesystem::create_directories(data_);
+        std::ofstream(data_ + "/piqa.jsonl")
+            << R"({"goal": "ab", "sol1": "cd", "sol2": "dc", "label": 0})"
+            << "\n"
+            << R"({"goal": "ba", "sol1": "c", "sol2": "ddd", "label": 1})"
+            << "\n"
+            << R"({"goal": "it was", "sol1": "dark", "sol2": "light", "label": 0})"
+            << "\n";
+        std::ofstream(data_ + "/lambada_openai.jsonl") << R"({"text": "a night of rain"})"
+                                                       << "\n";
+    }
+    const std::string data_ = dir_ / "data";
+};
+
+TEST_F(ReproduceTasks, AccuraciesAreThoseOfEval) {
+    const Outcome outcome = run({"--tables", "3", "--data", data_, "--json"});
+    expect_success(outcome);
+    EXPECT_NE(outcome.err.find("left out: "), std::string::npos) << "four tasks have no data";
+    expect_success(run_program({"quantize", model_, dir_ / "q", "--recipe", "quarot-rtn"}));
+    const io::Json eval = run_program({"eval", dir_ / "q", "--tasks", "piqa,lambada_openai",
+                                       "--data", data_, "--json"})
+                              .json();
+    const io::Json json = outcome.json();
+    const io::Json& row = json.at("rows").as_array()[1];
+    for (const std::string task : {"piqa", "lambada_openai"}) {
+        const io::Json& score = row.at("zero_shot").at(task);
+        const io::Json& alone = eval.at("results").at(task);
+        const std::string metric = score.at("metric").as_string();
+        EXPECT_EQ(score.at("percent").as_double(), 100.0 * alone.at(metric).as_double()) << task;
+        EXPECT_EQ(score.at("n").as_int(), alone.at("n").as_int()) << task;
+    }
+    EXPECT_TRUE(row.at("zero_shot_average").is_null()) << "of two tasks";
+    EXPECT_EQ(row.at("paper_zero_shot_average").as_double(), 58.26);
+    EXPECT_NE(report("report.md").find("Zero-shot accuracy, per cent"), std::string::npos);
+    const std::string csv = report("report.csv");
+    EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 1 + 3) << csv;
+    expect_failure(run({"--tables", "3"}), 2, {out_, "accuracies", "--overwrite"});
+}
+
+TEST_F(ReproduceTasks, WithoutDataSaysThatAccuraciesAreLeftOut) {
+    const Outcome outcome = run({"--tables", "3"});
+    expect_success(outcome);
+    EXPECT_NE(outcome.out.find("accuracies are left out"), std::string::npos) << outcome.out;
+    EXPECT_NE(report("report.md").find("accuracies are left out"), std::string::npos);
+    expect_success(run({"--tables", "3", "--data", data_, "--limit", "1"}));
+    EXPECT_NE(report("report.csv").find(",quarot-rtn,"), std::string::npos);
+    EXPECT_EQ(run({"--tables", "3,6", "--data", data_, "--limit", "1"}).exit_code, 0)
+        << "more tables";
+}
+
+TEST_F(ReproduceTasks, RefusesDataThatIsNone) {
+    expect_failure(run({"--tables", "3", "--data", dir_ / "none"}), 3, {"none", "piqa.jsonl"});
+    std::ofstream(data_ + "/arc_easy.jsonl") << "{\"question\": 1\n";
+    expect_failure(run({"--tables", "3", "--data", data_}), 5, {"arc_easy.jsonl:1"});
+    expect_failure(run({"--tables", "3", "--limit", "2"}), 2, {"--limit", "--data"});
+    EXPECT_FALSE(std::filesystem::exists(out_));
+}
+
+TEST_F(Reproduce, RepeatsRowsWithSeeds) {
+    const io::Json json = run({"--tables", "3", "--seed", "4", "--seeds", "2", "--json"}).json();
+    const io::Json& row = json.at("rows").as_array()[1];
+    const io::Json::Array& seeds = row.at("seeds").as_array();
+    ASSERT_EQ(seeds.size(), 2u);
+    double sum = 0.0;
+    for (const io::Json& seed : seeds) {
+        const std::string number = std::to_string(seed.at("seed").as_int());
+        expect_success(run_program({"quantize", model_, dir_ / "q", "--recipe", "quarot-rtn",
+                                    "--seed", number, "--overwrite"}));
+        const io::Json alone =
+            run_program({"perplexity", dir_ / "q", "--text", text_, "--seqlen", "16", "--json"})
+                .json();
+        EXPECT_EQ(seed.at("perplexity").as_double(), alone.at("perplexity").as_double()) << number;
+        sum += seed.at("perplexity").as_double();
+    }
+    EXPECT_DOUBLE_EQ(row.at("perplexity").as_double(), sum / 2.0);
+    EXPECT_GT(row.at("perplexity_stddev").as_double(), 0.0);
+    EXPECT_TRUE(json.at("rows").as_array()[0].at("perplexity_stddev").is_null());
+    expect_failure(run({"--tables", "3", "--seed", "4"}), 2, {out_, "seeds", "--overwrite"});
+    expect_failure(run({"--tables", "3", "--seeds", "0"}), 2, {"--seeds"});
+    expect_failure(run({"--tables", "3", "--seed", "4294967295", "--seeds", "2"}), 2, {"--seeds"});
+}
+
+TEST_F(Reproduce, MeasuresEachRotationThatIsAskedFor) {
+    const io::Json json =
+        run({"--tables", "3", "--rotate", "none", "--rotate", "r1,r4", "--json"}).json();
+    const io::Json::Array& rows = json.at("rows").as_array();
+    ASSERT_EQ(rows.size(), 1u + 2u * 2u);
+    EXPECT_TRUE(rows[0].at("rotate").is_null()) << "full precision";
+    for (const size_t i : {size_t{1}, size_t{2}}) {
+        const std::string rotate = rows[i].at("rotate").as_string();
+        EXPECT_EQ(rotate, i == 1 ? "none" : "r1,r4");
+        EXPECT_TRUE(rows[i].at("paper").is_null()) << "not the paper's row";
+        expect_success(run_program({"quantize", model_, dir_ / "q", "--recipe", "quarot-rtn",
+                                    "--rotate", rotate, "--overwrite"}));
+        const io::Json alone =
+            run_program({"perplexity", dir_ / "q", "--text", text_, "--seqlen", "16", "--json"})
+                .json();
+        EXPECT_EQ(rows[i].at("perplexity").as_double(), alone.at("perplexity").as_double());
+    }
+    expect_failure(run({"--tables", "3", "--rotate", "r9"}), 2, {"--rotate", "r9"});
+    expect_failure(run({"--tables", "3", "--rotate", "none"}), 2, {out_, "table 3"});
 }
 
 TEST_F(Reproduce, RefusesAFolderOfAnotherTextAndKeepsIt) {

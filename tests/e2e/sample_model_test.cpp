@@ -51,6 +51,23 @@ TEST_F(SampleModel, RotationSavesMostOfWhatRoundingLoses) {
     EXPECT_LT(rotated.at("perplexity").as_double(), plain.at("perplexity").as_double());
 }
 
+// Each part of the rotation gives something at 4 bits, so that a subset stands between none and
+// all.
+TEST_F(SampleModel, EachRotationMoreIsBetterAtFourBits) {
+    const Outcome outcome =
+        run_program({"reproduce", kModel, "--text", kModel + "/eval.txt", "--seqlen", "256",
+                     "--windows", "8", "--tables", "3", "--rotate", "none", "--rotate", "r4",
+                     "--rotate", "hadamard", "--out", dir_ / "out", "--json"});
+    expect_success(outcome);
+    const io::Json json = outcome.json();
+    const io::Json::Array& rows = json.at("rows").as_array();
+    ASSERT_EQ(rows.size(), 1u + 2u * 3u);
+    const auto perplexity_of = [&](size_t row) { return rows[row].at("perplexity").as_double(); };
+    EXPECT_LT(1.3 * perplexity_of(2), perplexity_of(1)) << "down_proj reads the worst outliers";
+    EXPECT_LT(1.1 * perplexity_of(3), perplexity_of(2));
+    EXPECT_LT(1.1 * perplexity_of(0), perplexity_of(3)) << "and 4 bits are not free";
+}
+
 TEST_F(SampleModel, ContinuesAPromptAsTheReferenceDoes) {
     const io::Json prompts = io::Json::parse_file(kModel + "/reference.json").at("prompts");
     const auto& [name, prompt] = prompts.as_object().front();

@@ -1,0 +1,106 @@
+#include "reproduce/seeds.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/check.h"
+
+namespace quarot::reproduce {
+
+namespace {
+
+// As it stands in a reason, where there are several.
+std::string of_seed(const SeedResult& result, size_t n_seeds, const std::string& reason) {
+    return n_seeds == 1 ? reason : fmt::format("seed {}: {}", result.seed, reason);
+}
+
+void add(std::optional<double>& sum, const std::optional<double>& value) {
+    sum = sum && value ? std::optional(*sum + *value) : std::nullopt;
+}
+
+std::optional<double> over(const std::optional<double>& sum, size_t n) {
+    return sum ? std::optional(*sum / static_cast<double>(n)) : std::nullopt;
+}
+
+void add(Measurement& sum, const Measurement& next) {
+    add(sum.perplexity, next.perplexity);
+    const size_t n_windows = std::min(sum.window_nll.size(), next.window_nll.size());
+    sum.window_nll.resize(n_windows);
+    for (size_t i = 0; i < n_windows; ++i) sum.window_nll[i] += next.window_nll[i];
+    sum.bits_per_weight += next.bits_per_weight;
+    sum.bits_per_activation += next.bits_per_activation;
+    sum.bits_per_kv += next.bits_per_kv;
+    sum.quantize_seconds += next.quantize_seconds;
+    sum.perplexity_seconds += next.perplexity_seconds;
+    if (!next.peak_rss_bytes) {
+        sum.peak_rss_bytes = std::nullopt;
+    } else if (sum.peak_rss_bytes) {
+        sum.peak_rss_bytes = std::max(*sum.peak_rss_bytes, *next.peak_rss_bytes);
+    }
+}
+
+std::optional<double> deviation(const std::vector<std::optional<double>>& values) {
+    if (values.size() < 2) return std::nullopt;
+    const auto n = static_cast<double>(values.size());
+    double mean = 0.0, squares = 0.0;
+    for (const std::optional<double>& value : values) {
+        if (!value) return std::nullopt;
+        mean += *value / n;
+    }
+    for (const std::optional<double>& value : values) squares += (*value - mean) * (*value - mean);
+    return std::sqrt(squares / (n - 1.0));
+}
+
+}  // namespace
+
+Measurement together(std::span<const SeedResult> seeds) {
+    QUAROT_CHECK(!seeds.empty());
+    Measurement sum = seeds.front().text;
+    for (const SeedResult& result : seeds.subspan(1)) add(sum, result.text);
+    const size_t n = seeds.size();
+    sum.perplexity = over(sum.perplexity, n);
+    for (double& nll : sum.window_nll) nll /= static_cast<double>(n);
+    for (double* bits : {&sum.bits_per_weight, &sum.bits_per_activation, &sum.bits_per_kv}) {
+        *bits /= static_cast<double>(n);
+    }
+    for (const SeedResult& result : seeds) {
+        if (!result.text.perplexity) sum.reason = of_seed(result, n, result.text.reason);
+    }
+    return sum;
+}
+
+std::vector<TaskScore> tasks_together(std::span<const SeedResult> seeds) {
+    QUAROT_CHECK(!seeds.empty());
+    std::vector<TaskScore> sums = seeds.front().tasks;
+    for (const SeedResult& result : seeds.subspan(1)) {
+        QUAROT_CHECK(result.tasks.size() == sums.size());
+        for (size_t i = 0; i < sums.size(); ++i) {
+            add(sums[i].percent, result.tasks[i].percent);
+            add(sums[i].percent_error, result.tasks[i].percent_error);
+            sums[i].seconds += result.tasks[i].seconds;
+            const std::string& reason = result.tasks[i].reason;
+            if (!reason.empty()) sums[i].reason = of_seed(result, seeds.size(), reason);
+        }
+    }
+    for (TaskScore& score : sums) {
+        score.percent = over(score.percent, seeds.size());
+        score.percent_error = over(score.percent_error, seeds.size());
+    }
+    return sums;
+}
+
+std::optional<double> perplexity_deviation(std::span<const SeedResult> seeds) {
+    std::vector<std::optional<double>> values;
+    for (const SeedResult& result : seeds) values.push_back(result.text.perplexity);
+    return deviation(values);
+}
+
+std::optional<double> average_deviation(std::span<const SeedResult> seeds) {
+    std::vector<std::optional<double>> values;
+    for (const SeedResult& result : seeds) values.push_back(average_percent(result.tasks));
+    return deviation(values);
+}
+
+}  // namespace quarot::reproduce
