@@ -8,7 +8,7 @@
 #include "apps/common_flags.h"
 #include "core/error.h"
 #include "core/log.h"
-#include "eval/perplexity.h"
+#include "eval/evaluation_text.h"
 #include "model/shard.h"
 #include "quantize/residual_matrix.h"
 

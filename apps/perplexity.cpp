@@ -3,18 +3,24 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <limits>
 #include <memory>
+#include <optional>
+#include <vector>
 
 #include "apps/arg_values.h"
 #include "apps/commands.h"
 #include "apps/common_flags.h"
+#include "apps/perplexity_report.h"
 #include "apps/report.h"
 #include "apps/running_model.h"
 #include "core/error.h"
+#include "eval/evaluation_text.h"
+#include "eval/live_base.h"
 #include "folder/load_weights.h"
-#include "io/hash.h"
 #include "runtime/engine.h"
 
 namespace quarot::apps {
@@ -24,31 +30,57 @@ namespace {
 struct PerplexityFlags {
     std::string model, text, base;
     std::string text_format = "raw";
-    eval::PerplexityOptions options;
+    eval::Protocol protocol = eval::Protocol::Quarot;
+    std::optional<int64_t> seqlen;
+    int64_t max_windows = 0;
     tokenizer::AddBos bos = tokenizer::AddBos::Auto;
     ActivationFlags activations;
     MachineFlags machine;
     OutputFlags output;
 };
 
-void declare(Args& args, PerplexityFlags& flags) {
-    add_model_flag(args, flags.model);
+std::vector<std::string> protocol_names() {
+    std::vector<std::string> names;
+    for (const eval::Protocol protocol : eval::kProtocols) names.emplace_back(name_of(protocol));
+    return names;
+}
+
+eval::Protocol as_protocol(const Given& given) {
+    const auto found =
+        std::find_if(std::begin(eval::kProtocols), std::end(eval::kProtocols),
+                     [&](eval::Protocol protocol) { return name_of(protocol) == given.value; });
+    return *found;  // one of the flag's choices
+}
+
+void declare_text(Args& args, PerplexityFlags& flags) {
     args.add({"--text", "FILE", "the text to predict; - is standard input",
               [&flags](const Given& g) { flags.text = g.value; }, Shown::First});
-    args.add({"--seqlen", "N", "tokens in a window [2048]",
-              [&flags](const Given& g) { flags.options.seqlen = as_integer(g, 2, 1 << 24); },
-              Shown::First});
-    args.add({"--windows", "N", "the first N windows only",
+    args.add({"--protocol", "NAME",
+              "quarot (the paper's), llamacpp (llama-perplexity's), or lmeval "
+              "(lm-evaluation-harness's rolling windows) [quarot]",
+              [&flags](const Given& g) { flags.protocol = as_protocol(g); }, Shown::First})
+        .choices = protocol_names();
+    args.add(
+        {"--seqlen", "N", "tokens in a window [2048; llamacpp 512; lmeval the model's context]",
+         [&flags](const Given& g) { flags.seqlen = as_integer(g, 1, 1 << 24); }, Shown::First});
+    args.add({"--windows", "N", "the first N windows only; of lmeval, the first N documents",
               [&flags](const Given& g) {
-                  flags.options.max_windows = as_integer(g, 1, std::numeric_limits<int64_t>::max());
+                  flags.max_windows = as_integer(g, 1, std::numeric_limits<int64_t>::max());
               },
               Shown::First});
+    args.add({"--text-format", "FORMAT",
+              "raw; wikitext-rows (blank line after each row); wikitext-pages (articles, cut at "
+              "their titles) or wikitext-jsonl (a \"page\" a line), for lmeval [raw]",
+              [&flags](const Given& g) { flags.text_format = g.value; }})
+        .choices = {"raw", "wikitext-rows", "wikitext-pages", "wikitext-jsonl"};
+    add_bos_flag(args, flags.bos);
+}
+
+void declare(Args& args, PerplexityFlags& flags) {
+    add_model_flag(args, flags.model);
+    declare_text(args, flags);
     args.add({"--kl-base", "FOLDER", "also compare with this model's predictions",
               [&flags](const Given& g) { flags.base = g.value; }, Shown::First});
-    args.add({"--text-format", "FORMAT", "raw, or wikitext-rows (blank line after each row) [raw]",
-              [&flags](const Given& g) { flags.text_format = g.value; }})
-        .choices = {"raw", "wikitext-rows"};
-    add_bos_flag(args, flags.bos);
     flags.activations.declare(args);
     flags.machine.declare(args);
     flags.output.declare(args);
@@ -58,11 +90,28 @@ void declare(Args& args, PerplexityFlags& flags) {
                  "with the divergence from full precision, for scripts");
     args.example("quarot perplexity tiny-w4 --text t.txt --a-bits 16 --kv-bits 16",
                  "weights quantized alone");
+    args.example(
+        "quarot perplexity smol-w4 --text wiki.test.raw --protocol lmeval --text-format "
+        "wikitext-pages",
+        "word and byte perplexity of task wikitext");
 }
 
 void check(const PerplexityFlags& flags) {
     require_model(flags.model);
     if (flags.text.empty()) fail(ErrorCode::Usage, "no text is given; name its file with --text");
+}
+
+int64_t seqlen_of(const PerplexityFlags& flags, const folder::SourceModel& source) {
+    if (flags.seqlen) return *flags.seqlen;
+    switch (flags.protocol) {
+        case eval::Protocol::Quarot:
+            return 2048;
+        case eval::Protocol::LlamaCpp:
+            return 512;
+        case eval::Protocol::LmEval:
+            break;
+    }
+    return source.config().max_positions;
 }
 
 struct Run {
@@ -71,7 +120,9 @@ struct Run {
     double bits_per_weight = 16.0;
     kernels::BackendInfo backend;
     std::string text_digest;
+    int64_t seqlen = 0;
     int64_t n_tokens = 0;  // of the whole text
+    int64_t n_documents = 0;
     double seconds = 0.0;  // of everything
 };
 
@@ -82,11 +133,36 @@ void check_vocabularies(const folder::SourceModel& source, const folder::SourceM
          base.folder(), base.config().vocab, source.folder(), source.config().vocab);
 }
 
+int64_t longest_inputs(const eval::ScoredText& text) {
+    int64_t longest = 1;
+    for (const eval::Window& window : text.windows) {
+        longest = std::max(longest, std::ssize(window.inputs));
+    }
+    return longest;
+}
+
+// The model runs, beside the base if one is given, whose tokens are its own.
+eval::PerplexityResult run_windows(runtime::Engine& engine, const eval::ScoredText& text,
+                                   const folder::SourceModel* base_source,
+                                   kernels::Backend& backend) {
+    if (base_source == nullptr) {
+        eval::RowScorer scorer;
+        return eval::measure_perplexity(engine, text, scorer);
+    }
+    const int64_t context = engine.limits().context;
+    const model::Weights weights = folder::load_weights(*base_source, {}, context, backend);
+    runtime::Engine base_engine(weights, backend, {.context = context});
+    eval::LiveBase base(base_engine);
+    eval::PerplexityResult result = eval::measure_perplexity(engine, text, base);
+    result.divergence = eval::divergence_of(base.pairs());
+    return result;
+}
+
 Run measure(const PerplexityFlags& flags) {
     const auto start = std::chrono::steady_clock::now();
-    const int64_t seqlen = flags.options.seqlen;
-    const std::string text = eval::read_evaluation_text(flags.text, flags.text_format);
+    const eval::EvaluationText read = eval::read_documents(flags.text, flags.text_format);
     const folder::SourceModel source = folder::SourceModel::open(flags.model);
+    const int64_t seqlen = seqlen_of(flags, source);
     require_positions(source, "--seqlen", seqlen);
     std::unique_ptr<folder::SourceModel> base_source;
     if (!flags.base.empty()) {
@@ -94,42 +170,59 @@ Run measure(const PerplexityFlags& flags) {
         check_vocabularies(source, *base_source);
         require_positions(*base_source, "--seqlen", seqlen);
     }
-    const std::vector<int32_t> ids =
-        tokenizer::Tokenizer::load(flags.model).encode(text, flags.bos);
-    if (static_cast<int64_t>(ids.size()) < seqlen) {
-        fail(
-            ErrorCode::Usage,
-            "--text {} has {} tokens, one window needs {}; use a longer text or a smaller --seqlen",
-            flags.text, ids.size(), seqlen);
+    const eval::ScoredText text = eval::cut_text(read, tokenizer::Tokenizer::load(flags.model),
+                                                 {.protocol = flags.protocol,
+                                                  .seqlen = seqlen,
+                                                  .max_windows = flags.max_windows,
+                                                  .bos = flags.bos});
+    for (const eval::Window& window : text.windows) {
+        require_vocabulary(source, window.inputs);
+        require_vocabulary(source, window.targets);
     }
-    require_vocabulary(source, ids);
 
     const auto backend = flags.machine.make_backend();
     const SettingChanges& changes = flags.activations.changes;
     Run run{.recipe = with_changes(source.recipe(), changes),
             .bits_per_weight = source.bits_per_weight(),
             .backend = backend->info(),
-            .text_digest = io::sha256_of_text(text)};
+            .text_digest = read.sha256,
+            .seqlen = seqlen,
+            .n_tokens = text.n_tokens,
+            .n_documents = std::ssize(text.documents)};
     log_run(*backend, run.recipe);
-    const model::Weights weights = folder::load_weights(source, changes, seqlen, *backend);
-    runtime::Engine engine(weights, *backend, {.context = seqlen});
-    std::unique_ptr<model::Weights> base_weights;
-    std::unique_ptr<runtime::Engine> base_engine;
-    if (base_source) {
-        base_weights = std::make_unique<model::Weights>(
-            folder::load_weights(*base_source, {}, seqlen, *backend));
-        base_engine = std::make_unique<runtime::Engine>(*base_weights, *backend,
-                                                        runtime::EngineLimits{.context = seqlen});
-    }
-    run.result = eval::perplexity(engine, base_engine.get(), ids, flags.options);
-    run.n_tokens = static_cast<int64_t>(ids.size());
+    const int64_t context = longest_inputs(text);
+    const model::Weights weights = folder::load_weights(source, changes, context, *backend);
+    runtime::Engine engine(weights, *backend, {.context = context});
+    run.result = run_windows(engine, text, base_source.get(), *backend);
     run.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     return run;
 }
 
-double tokens_per_second(const PerplexityFlags& flags, const Run& run) {
-    const auto windows = static_cast<double>(run.result.window_nll.size());
-    return windows * static_cast<double>(flags.options.seqlen) / run.result.forward_seconds;
+double tokens_per_second(const Run& run) {
+    return static_cast<double>(run.result.n_run) / run.result.forward_seconds;
+}
+
+eval::Mean perplexity_of(const Run& run) {
+    return {.value = run.result.perplexity, .standard_error = run.result.standard_error};
+}
+
+void set_rolling(io::Json& json, const Run& run) {
+    const eval::RollingResult& rolling = *run.result.rolling;
+    json.set("documents", run.n_documents);
+    set_mean(json, "word_perplexity", rolling.word_perplexity);
+    set_mean(json, "byte_perplexity", rolling.byte_perplexity);
+    set_mean(json, "bits_per_byte", rolling.bits_per_byte);
+}
+
+// The keys of earlier versions, and all statistics.
+void set_divergence(io::Json& json, const PerplexityFlags& flags,
+                    const eval::Divergence& divergence) {
+    json.set("kl_base", flags.base);
+    json.set("base_perplexity", divergence.base_perplexity.value);
+    json.set("kl_mean", divergence.kl.value);
+    json.set("kl_p99", divergence.kl_quantile("p99"));
+    json.set("same_top1", divergence.same_top1.value);
+    json.set("divergence", divergence_to_json(divergence));
 }
 
 void print_json(const PerplexityFlags& flags, const Run& run) {
@@ -142,49 +235,42 @@ void print_json(const PerplexityFlags& flags, const Run& run) {
              io::Json::Object{
                  {"file", flags.text}, {"format", flags.text_format}, {"sha256", run.text_digest}});
     json.set("backend", backend_to_json(run.backend));
+    json.set("protocol", std::string(name_of(flags.protocol)));
     json.set("perplexity", result.perplexity);
     json.set("standard_error",
              result.standard_error ? io::Json(*result.standard_error) : io::Json());
     json.set("window_nll", io::Json::Array(result.window_nll.begin(), result.window_nll.end()));
-    json.set("seqlen", flags.options.seqlen);
-    json.set("windows", static_cast<int64_t>(result.window_nll.size()));
+    json.set("seqlen", run.seqlen);
+    json.set("windows", std::ssize(result.window_nll));
     json.set("tokens", run.n_tokens);
+    json.set("scored_tokens", result.n_scored);
+    if (result.rolling) set_rolling(json, run);
     json.set("seconds", run.seconds);
-    json.set("tokens_per_second", tokens_per_second(flags, run));
-    if (result.divergence) {
-        json.set("kl_base", flags.base);
-        json.set("base_perplexity", result.divergence->base_perplexity);
-        json.set("kl_mean", result.divergence->mean);
-        json.set("kl_p99", result.divergence->p99);
-        json.set("same_top1", result.divergence->same_top1);
-    }
+    json.set("tokens_per_second", tokens_per_second(run));
+    if (result.divergence) set_divergence(json, flags, *result.divergence);
     print_document(json);
-}
-
-// "44.7912 +- 0.6712"
-std::string with_error(const eval::PerplexityResult& result) {
-    const std::string value = fmt::format("{:.4f}", result.perplexity);
-    return result.standard_error ? fmt::format("{} +- {:.4f}", value, *result.standard_error)
-                                 : value;
 }
 
 void print_text(const PerplexityFlags& flags, const Run& run) {
     const eval::PerplexityResult& result = run.result;
-    std::vector<std::pair<std::string, std::string>> pairs = {
-        {"perplexity", with_error(result)},
-        {"windows", fmt::format("{} of {} tokens", result.window_nll.size(), flags.options.seqlen)},
-        {"tokens", fmt::format("{} in the text", run.n_tokens)},
-        {"seconds", fmt::format("{:.2f}", run.seconds)},
-        {"tokens/s", fmt::format("{:.0f}", tokens_per_second(flags, run))}};
-    if (result.divergence) {
-        pairs.push_back(
-            {"base perplexity", fmt::format("{:.4f}", result.divergence->base_perplexity)});
-        pairs.push_back({"KL mean", fmt::format("{:.5f} nats", result.divergence->mean)});
-        pairs.push_back({"KL 99 %", fmt::format("{:.5f} nats", result.divergence->p99)});
-        pairs.push_back(
-            {"same top 1", fmt::format("{:.2f} %", 100 * result.divergence->same_top1)});
+    const bool rolls = result.rolling.has_value();
+    Pairs pairs = {{"protocol", std::string(name_of(flags.protocol))},
+                   {"perplexity", with_error(perplexity_of(run)) + (rolls ? " a token" : "")}};
+    if (rolls) {
+        pairs.push_back({"word perplexity", with_error(result.rolling->word_perplexity)});
+        pairs.push_back({"byte perplexity", with_error(result.rolling->byte_perplexity)});
+        pairs.push_back({"bits per byte", with_error(result.rolling->bits_per_byte)});
+        pairs.push_back({"documents", fmt::format("{}", run.n_documents)});
     }
-    print_result(format_pairs(pairs));
+    pairs.push_back({"windows", fmt::format("{} of {}{} tokens", result.window_nll.size(),
+                                            rolls ? "up to " : "", run.seqlen)});
+    pairs.push_back(
+        {"tokens", fmt::format("{} in the text, {} scored", run.n_tokens, result.n_scored)});
+    pairs.push_back({"seconds", fmt::format("{:.2f}", run.seconds)});
+    pairs.push_back({"tokens/s", fmt::format("{:.0f}", tokens_per_second(run))});
+    std::string text = format_pairs(pairs);
+    if (result.divergence) text += "\n" + divergence_table(*result.divergence);
+    print_result(text);
 }
 
 void work(PerplexityFlags& flags) {

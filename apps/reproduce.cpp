@@ -23,7 +23,7 @@
 #include "build_info.h"
 #include "core/error.h"
 #include "core/log.h"
-#include "eval/perplexity.h"
+#include "eval/evaluation_text.h"
 #include "io/input_text.h"
 #include "quantize/calibration/calibration_windows.h"
 #include "quantize/quantize_model.h"

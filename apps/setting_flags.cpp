@@ -36,6 +36,7 @@ constexpr SettingFlag kFlags[] = {
     // Of a run.
     {"context", "--ctx"},
     {"window_tokens", "--seqlen"},
+    {"protocol", "--protocol"},
     {"chat", "--chat"},
     {"device", "--device"},
     {"temperature", "--temp"},

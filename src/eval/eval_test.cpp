@@ -1,14 +1,9 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <filesystem>
-#include <fstream>
 #include <random>
 #include <vector>
 
-#include "core/error.h"
-#include "eval/perplexity.h"
-#include "support/temp_dir.h"
 #include "tensor/log_softmax.h"
 
 namespace quarot::eval {
@@ -47,15 +42,6 @@ TEST(KlDivergence, IsZeroForEqualAndKnownForTwoTokens) {
     const std::vector<float> b = {std::log(0.5f), std::log(0.5f)};
     const double expected = 0.75 * std::log(1.5) + 0.25 * std::log(0.5);
     EXPECT_NEAR(kl_divergence(a, log_sum_exp(a), b, log_sum_exp(b)), expected, 1e-7);
-}
-
-TEST(EvaluationText, WikitextRowsAreJoinedByAnExtraNewline) {
-    const test::TempDir dir;
-    const std::string path = dir.path() + "/text";
-    std::ofstream(path, std::ios::binary) << " = A = \n\nlast";
-    EXPECT_EQ(read_evaluation_text(path, "raw"), " = A = \n\nlast");
-    EXPECT_EQ(read_evaluation_text(path, "wikitext-rows"), " = A = \n\n\n\nlast");
-    EXPECT_THROW(read_evaluation_text(path, "html"), Error);
 }
 
 }  // namespace quarot::eval

@@ -1,207 +1,158 @@
 #include "eval/perplexity.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
-#include <utility>
+#include <numbers>
+#include <numeric>
 
 #include "core/check.h"
-#include "core/error.h"
 #include "core/process.h"
 #include "core/progress.h"
-#include "core/setting.h"
-#include "eval/statistics.h"
-#include "io/input_text.h"
+#include "eval/live_base.h"
+#include "eval/window_request.h"
 #include "runtime/token_ids.h"
 
 namespace quarot::eval {
 
 namespace {
 
-constexpr int64_t kTextBytes = int64_t{1} << 30;
-
 using runtime::StepRows;
 
-class Stopwatch {
-  public:
-    template <typename Work>
-    void time(const Work& work) {
-        const auto start = std::chrono::steady_clock::now();
-        work();
-        seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    }
-    double seconds() const { return seconds_; }
-
-  private:
-    double seconds_ = 0.0;
-};
-
-// A window on its way through an engine, a step at a time if nothing else runs there.
-class Request {
-  public:
-    Request(runtime::Engine& engine, std::span<const int32_t> window, runtime::Look look)
-        : engine_(engine), rest_(window), look_(std::move(look)), n_(std::ssize(window)) {}
-
-    bool finished() const { return rest_.empty(); }
-    void run_piece() {
-        const auto piece =
-            rest_.first(std::min(static_cast<size_t>(engine_.limits().step_tokens), rest_.size()));
-        rest_ = rest_.subspan(piece.size());
-        if (request_) {
-            request_->give(piece);
-        } else {
-            request_.emplace(engine_,
-                             runtime::Request{.tokens = {piece.begin(), piece.end()},
-                                              .max_tokens = n_,
-                                              .logits = runtime::LogitsWanted::All,
-                                              .shares_prefix = false},
-                             look_);
-        }
-        request_->wait();
-    }
-
-  private:
-    runtime::Engine& engine_;
-    std::span<const int32_t> rest_;
-    runtime::Look look_;
-    int64_t n_;
-    std::optional<runtime::ScopedRequest> request_;
-};
-
-// Scores windows one after another; one instance per call of perplexity().
+// Scores one window after another; nll of all their targets in order.
 class WindowScorer {
   public:
-    WindowScorer(runtime::Engine& engine, runtime::Engine* base) : engine_(engine), base_(base) {}
+    WindowScorer(runtime::Engine& engine, RowScorer& scorer) : engine_(engine), scorer_(scorer) {}
 
-    // Mean negative log-likelihood of tokens 1 .. seqlen-1.
-    double score(std::span<const int32_t> window) {
-        window_ = window;
-        nll_.assign(window.size() - 1, 0.0);
-        Request request(engine_, window, [this](const StepRows& rows) { look(rows); });
-        if (base_ != nullptr) {
-            base_request_.emplace(*base_, window, [this](const StepRows& rows) { compare(rows); });
-        }
+    void run(const Window& window) {
+        const size_t first = nll_.size();
+        nll_.resize(first + window.targets.size());
+        scorer_.begin(window);
+        WindowRequest request(engine_, window, [&](const StepRows& rows) {
+            const auto row = static_cast<size_t>(rows.first_position() - window.first_scored);
+            // The last input may predict nothing.
+            const size_t n =
+                std::min(static_cast<size_t>(rows.size()), window.targets.size() - row);
+            if (n == 0) return;
+            scorer_.score(rows, std::span(window.targets).subspan(row, n),
+                          std::span(nll_).subspan(first + row, n));
+        });
         while (!request.finished()) forward_.time([&] { request.run_piece(); });
-        base_request_.reset();
-        double sum = 0.0;
-        for (const double value : nll_) sum += value;
-        return sum / static_cast<double>(nll_.size());
     }
 
-    double forward_seconds() const { return forward_.seconds() - base_clock_.seconds(); }
-    double base_perplexity() const {
-        return std::exp(base_nll_sum_ / static_cast<double>(divergences_.size()));
-    }
-
-    Divergence divergence() {
-        Divergence result;
-        result.base_perplexity = base_perplexity();
-        for (const double value : divergences_) result.mean += value;
-        const auto n = static_cast<double>(divergences_.size());
-        result.mean /= n;
-        result.same_top1 = static_cast<double>(n_same_top1_) / n;
-        std::sort(divergences_.begin(), divergences_.end());
-        result.p99 = divergences_[static_cast<size_t>(std::ceil(0.99 * n)) - 1];
-        return result;
-    }
+    std::span<const double> nll() const { return nll_; }
+    double forward_seconds() const { return forward_.seconds() - scorer_.seconds_aside(); }
 
   private:
-    // Rows of the window just went through the model; the window's last one predicts nothing.
-    void look(const StepRows& rows) {
-        const auto first = static_cast<size_t>(rows.first_position());
-        const size_t n = std::min(static_cast<size_t>(rows.size()), nll_.size() - first);
-        rows.log_probabilities(window_.subspan(first + 1, n), std::span(nll_).subspan(first, n));
-        for (double& value : std::span(nll_).subspan(first, n)) value = -value;
-        if (base_ == nullptr) return;
-        model_rows_ = &rows;
-        base_clock_.time([&] { base_request_->run_piece(); });
-    }
-
-    // The same rows of the base, while the model's are in memory.
-    void compare(const StepRows& base_rows) {
-        const auto first = static_cast<size_t>(base_rows.first_position());
-        QUAROT_CHECK(base_rows.size() == model_rows_->size() &&
-                     base_rows.first_position() == model_rows_->first_position());
-        std::vector<runtime::Executor::Divergence> rows(
-            std::min(static_cast<size_t>(base_rows.size()), nll_.size() - first));
-        std::vector<double> base_nll(rows.size());
-        base_rows.log_probabilities(window_.subspan(first + 1, rows.size()), base_nll);
-        for (const double value : base_nll) base_nll_sum_ -= value;
-        model_rows_->divergence(base_rows, rows);
-        for (const auto& row : rows) {
-            divergences_.push_back(row.kl);
-            n_same_top1_ += row.same_top1 ? 1 : 0;
-        }
-    }
-
     runtime::Engine& engine_;
-    runtime::Engine* base_;
-    std::span<const int32_t> window_;
-    std::vector<double> nll_;  // of the window
-    std::optional<Request> base_request_;
-    const StepRows* model_rows_ = nullptr;  // in a look
-    std::vector<double> divergences_;
-    double base_nll_sum_ = 0.0;  // over all windows, which are of one length
-    int64_t n_same_top1_ = 0;
-    Stopwatch forward_, base_clock_;
+    RowScorer& scorer_;
+    std::vector<double> nll_;
+    Stopwatch forward_;
 };
 
-}  // namespace
+double sum_of(std::span<const double> values) {
+    return std::accumulate(values.begin(), values.end(), 0.0);
+}
 
-PerplexityResult perplexity(runtime::Engine& engine, runtime::Engine* base,
-                            std::span<const int32_t> ids, const PerplexityOptions& options) {
-    const int64_t seqlen = options.seqlen;
-    if (seqlen < 2) {
-        fail(ErrorCode::Usage, "{} is {}, expected at least 2", Setting{"window_tokens"}, seqlen);
+std::vector<double> window_means(std::span<const double> nll, std::span<const Window> windows) {
+    std::vector<double> means;
+    for (const Window& window : windows) {
+        const size_t n = window.targets.size();
+        means.push_back(sum_of(nll.first(n)) / static_cast<double>(n));
+        nll = nll.subspan(n);
     }
-    runtime::require_in_vocabulary(ids, engine.weights().config.vocab);
-    if (base != nullptr) runtime::require_in_vocabulary(ids, base->weights().config.vocab);
-    const int64_t whole = static_cast<int64_t>(ids.size()) / seqlen;
-    if (whole == 0) {
-        fail(ErrorCode::Usage,
-             "the text has {} tokens, one window needs {}; use a longer text or a smaller {}",
-             ids.size(), seqlen, Setting{"window_tokens"});
+    return means;
+}
+
+// What the documents hold, each a sum.
+struct DocumentSums {
+    std::vector<double> nll, tokens, words, bytes;
+};
+
+DocumentSums sums_of(std::span<const double> nll, const ScoredText& text) {
+    DocumentSums sums;
+    for (const DocumentSize& document : text.documents) {
+        sums.words.push_back(static_cast<double>(document.n_words));
+        sums.bytes.push_back(static_cast<double>(document.n_bytes));
     }
-    const int64_t n_windows =
-        options.max_windows > 0 ? std::min(options.max_windows, whole) : whole;
-    WindowScorer scorer(engine, base);
-    Progress progress("perplexity, window", n_windows);
-    PerplexityResult result;
-    double sum = 0.0;
-    for (int64_t w = 0; w < n_windows; ++w) {
-        throw_if_interrupted();
-        const auto window =
-            ids.subspan(static_cast<size_t>(w * seqlen), static_cast<size_t>(seqlen));
-        result.window_nll.push_back(scorer.score(window));
-        sum += result.window_nll.back();
-        progress.advance();
+    sums.nll.resize(text.documents.size());
+    sums.tokens.resize(text.documents.size());
+    for (const Window& window : text.windows) {
+        const auto document = static_cast<size_t>(window.document);
+        QUAROT_CHECK(document < sums.nll.size(), "document {}", document);
+        sums.nll[document] += sum_of(nll.first(window.targets.size()));
+        sums.tokens[document] += static_cast<double>(window.targets.size());
+        nll = nll.subspan(window.targets.size());
     }
-    result.perplexity = std::exp(sum / static_cast<double>(n_windows));
-    if (const auto error = mean_of(result.window_nll).standard_error) {
-        result.standard_error = result.perplexity * *error;
-    }
-    result.forward_seconds = scorer.forward_seconds();
-    if (base != nullptr) result.divergence = scorer.divergence();
+    return sums;
+}
+
+RollingResult rolling_of(const DocumentSums& sums) {
+    const Mean per_byte = ratio_of(sums.nll, sums.bytes);
+    RollingResult result = {.word_perplexity = exp_of(ratio_of(sums.nll, sums.words)),
+                            .byte_perplexity = exp_of(per_byte),
+                            .bits_per_byte = per_byte};
+    result.bits_per_byte.value /= std::numbers::ln2;
+    if (per_byte.standard_error) *result.bits_per_byte.standard_error /= std::numbers::ln2;
     return result;
 }
 
-std::string read_evaluation_text(const std::string& path, const std::string& format) {
-    std::string text = io::read_input_text(path, kTextBytes);
-    if (format == "raw") return text;
-    if (format != "wikitext-rows") {
-        fail(ErrorCode::Usage, "{} is {}, expected raw or wikitext-rows", Setting{"text_format"},
-             format);
+Mean mean_nll(std::span<const double> nll, const ScoredText& text, PerplexityResult& result) {
+    switch (text.protocol) {
+        case Protocol::Quarot:
+            return mean_of(result.window_nll);
+        case Protocol::LlamaCpp:
+            return mean_of(nll);
+        case Protocol::LmEval:
+            break;
     }
-    std::string rows;
-    rows.reserve(text.size() + text.size() / 32);
-    for (size_t start = 0; start < text.size();) {
-        const size_t newline = text.find('\n', start);
-        const size_t end = newline == std::string::npos ? text.size() : newline + 1;
-        if (start > 0) rows += '\n';
-        rows.append(text, start, end - start);
-        start = end;
+    const DocumentSums sums = sums_of(nll, text);
+    result.rolling = rolling_of(sums);
+    return ratio_of(sums.nll, sums.tokens);
+}
+
+}  // namespace
+
+PerplexityResult measure_perplexity(runtime::Engine& engine, const ScoredText& text,
+                                    RowScorer& scorer) {
+    QUAROT_CHECK(!text.windows.empty());
+    PerplexityResult result;
+    for (const Window& window : text.windows) {
+        runtime::require_in_vocabulary(window.inputs, engine.weights().config.vocab);
+        runtime::require_in_vocabulary(window.targets, engine.weights().config.vocab);
+        result.n_run += std::ssize(window.inputs);
     }
-    return rows;
+    WindowScorer windows(engine, scorer);
+    Progress progress("perplexity, token", result.n_run);
+    for (const Window& window : text.windows) {
+        throw_if_interrupted();
+        windows.run(window);
+        progress.advance(std::ssize(window.inputs));
+    }
+    result.n_scored = std::ssize(windows.nll());
+    result.window_nll = window_means(windows.nll(), text.windows);
+    const Mean mean = exp_of(mean_nll(windows.nll(), text, result));
+    result.perplexity = mean.value;
+    result.standard_error = mean.standard_error;
+    result.forward_seconds = windows.forward_seconds();
+    return result;
+}
+
+PerplexityResult perplexity(runtime::Engine& engine, runtime::Engine* base,
+                            std::span<const int32_t> ids, const PerplexityOptions& options) {
+    runtime::require_in_vocabulary(ids, engine.weights().config.vocab);
+    if (base != nullptr) runtime::require_in_vocabulary(ids, base->weights().config.vocab);
+    const ScoredText text = {.protocol = Protocol::Quarot,
+                             .windows = paper_windows(ids, options.seqlen, options.max_windows),
+                             .documents = {},
+                             .n_tokens = std::ssize(ids)};
+    if (base == nullptr) {
+        RowScorer scorer;
+        return measure_perplexity(engine, text, scorer);
+    }
+    LiveBase scorer(*base);
+    PerplexityResult result = measure_perplexity(engine, text, scorer);
+    result.divergence = divergence_of(scorer.pairs());
+    return result;
 }
 
 }  // namespace quarot::eval

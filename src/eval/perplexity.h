@@ -1,48 +1,48 @@
-// Perplexity by the paper's protocol, and the divergence of one model's predictions from another's.
+// How well a model predicts a text, by the paper's protocol and two others.
 #pragma once
 
 #include <cstdint>
 #include <optional>
 #include <span>
-#include <string>
 #include <vector>
 
-#include "runtime/engine.h"
+#include "eval/divergence.h"
+#include "eval/row_scorer.h"
+#include "eval/scored_text.h"
 
 namespace quarot::eval {
+
+// Sums over all documents: exp(-log-likelihood / words), the same of bytes, and its logarithm to
+// base 2.
+struct RollingResult {
+    Mean word_perplexity, byte_perplexity, bits_per_byte;
+};
+
+struct PerplexityResult {
+    double perplexity = 0.0;               // per token
+    std::optional<double> standard_error;  // to first order; of a single window, or document, none
+    std::vector<double> window_nll;        // mean negative log-likelihood per window
+    int64_t n_scored = 0;                  // tokens
+    int64_t n_run = 0;                     // tokens
+    double forward_seconds = 0.0;          // the model's forward passes and logits only
+    std::optional<RollingResult> rolling;
+    std::optional<Divergence> divergence;
+};
+
+// The windows run one after another; scorer sees their rows. Error{Usage} if an id is outside the
+// vocabulary; then nothing has run.
+PerplexityResult measure_perplexity(runtime::Engine& engine, const ScoredText& text,
+                                    RowScorer& scorer);
 
 struct PerplexityOptions {
     int64_t seqlen = 2048;
     int64_t max_windows = 0;  // 0: all
 };
 
-// Of the model against the base, over all scored positions.
-struct Divergence {
-    double mean = 0.0;       // KL(base || model), nats
-    double p99 = 0.0;        // 99th percentile
-    double same_top1 = 0.0;  // share of positions with the same most likely token
-    double base_perplexity = 0.0;
-};
-
-struct PerplexityResult {
-    double perplexity = 0.0;
-    // Of the perplexity: that of the windows' mean, to first order; empty for a single window.
-    std::optional<double> standard_error;
-    std::vector<double> window_nll;  // mean negative log-likelihood per window
-    double forward_seconds = 0.0;    // the model's forward passes and logits only
-    std::optional<Divergence> divergence;
-};
-
-// The ids are cut into consecutive windows of seqlen tokens, the rest dropped; each runs from an
-// empty cache; mean of its seqlen - 1 predicted tokens' negative log-likelihoods in fp64; exp of
-// the mean over windows. `base` (may be null) sees the same windows. Error{Usage} if there is not
-// one whole window, or if any id is outside a vocabulary; then nothing has run.
+// The paper's protocol: exp of the mean over windows. `base` (may be null) sees the same windows.
+// Error{Usage} if there is not one whole window, or if any id is outside a vocabulary; then nothing
+// has run.
 PerplexityResult perplexity(runtime::Engine& engine, runtime::Engine* base,
                             std::span<const int32_t> ids, const PerplexityOptions& options);
-
-// Text as the protocols read it. Error{Usage} for an unknown format.
-//   raw: the bytes that io::read_input_text() gives
-//   wikitext-rows: its lines, each with its newline, joined by an extra newline
-std::string read_evaluation_text(const std::string& path, const std::string& format);
 
 }  // namespace quarot::eval

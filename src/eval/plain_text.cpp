@@ -11,11 +11,6 @@ namespace quarot::eval {
 
 namespace {
 
-// As str.isspace, which adds four separators of ASCII to the property White_Space.
-bool is_space(char32_t code) {
-    return tokenizer::is_space(code) || (code >= 0x1c && code <= 0x1f);
-}
-
 std::string small(std::string_view text) {
     std::vector<tokenizer::TextRange> none;
     tokenizer::RangeMover ranges(none);
@@ -23,6 +18,10 @@ std::string small(std::string_view text) {
 }
 
 }  // namespace
+
+bool is_space(char32_t code) {
+    return tokenizer::is_space(code) || (code >= 0x1c && code <= 0x1f);
+}
 
 std::string_view without_space_at_end(std::string_view text) {
     while (!text.empty()) {

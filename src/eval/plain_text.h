@@ -8,6 +8,9 @@
 
 namespace quarot::eval {
 
+// As str.isspace, which adds four separators of ASCII to the property White_Space.
+bool is_space(char32_t code);
+
 // Without white space at its end, or at both ends.
 std::string_view without_space_at_end(std::string_view text);
 std::string_view stripped(std::string_view text);

@@ -113,12 +113,16 @@ const DataFile& find_file(const Task& task, const std::string& folder) {
 }  // namespace
 
 std::vector<Json> read_json_lines(const std::string& path, int64_t limit) {
-    const std::string text = io::read_text(path, kFileBytes);
+    return parse_json_lines(io::read_text(path, kFileBytes), path, limit);
+}
+
+std::vector<Json> parse_json_lines(std::string_view text, const std::string& source,
+                                   int64_t limit) {
     std::vector<Json> values;
     Lines lines(text);
     for (std::string_view line; lines.next(line);) {
         if (is_blank(line)) continue;
-        values.push_back(Json::parse(line, place(path, lines.number())));
+        values.push_back(Json::parse(line, place(source, lines.number())));
         values.back().as_object();
         if (std::ssize(values) == limit) break;
     }

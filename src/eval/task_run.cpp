@@ -62,10 +62,7 @@ Mean share_right(std::span<const ItemResult> items,
 Mean perplexity_of(std::span<const ItemResult> items) {
     std::vector<double> nll;
     for (const ItemResult& item : items) nll.push_back(-item.loglikelihoods.front());
-    Mean mean = mean_of(nll);
-    mean.value = std::exp(mean.value);
-    if (mean.standard_error) *mean.standard_error *= mean.value;
-    return mean;
+    return exp_of(mean_of(nll));
 }
 
 }  // namespace

@@ -11,15 +11,6 @@ namespace quarot::eval {
 
 namespace {
 
-int32_t prefix_token(const tokenizer::Tokenizer& tokenizer) {
-    const auto token = tokenizer.bos() ? tokenizer.bos() : tokenizer.eos();
-    if (token) return *token;
-    fail(ErrorCode::Unsupported,
-         "{}: a context is empty, and the model has no token that begins or ends a text to stand "
-         "for it",
-         tokenizer.source());
-}
-
 TokenPair after_nothing(const tokenizer::Tokenizer& tokenizer, std::string_view continuation) {
     TokenPair pair = {.context = {prefix_token(tokenizer)},
                       .continuation = tokenizer.encode(continuation, tokenizer::AddBos::None)};
@@ -31,6 +22,16 @@ TokenPair after_nothing(const tokenizer::Tokenizer& tokenizer, std::string_view 
 }
 
 }  // namespace
+
+int32_t prefix_token(const tokenizer::Tokenizer& tokenizer) {
+    const auto token = tokenizer.bos() ? tokenizer.bos() : tokenizer.eos();
+    if (token) return *token;
+    fail(
+        ErrorCode::Unsupported,
+        "{}: nothing stands before the text, and the model has no token that begins or ends a text "
+        "to stand there",
+        tokenizer.source());
+}
 
 TokenPair encode_pair(const tokenizer::Tokenizer& tokenizer, std::string_view context,
                       std::string_view continuation, tokenizer::AddBos bos) {

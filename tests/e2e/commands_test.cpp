@@ -187,6 +187,79 @@ TEST_F(Commands, PerplexityHasNoDivergenceWithoutABase) {
                     .is_null());
 }
 
+TEST_F(Commands, PerplexityByLlamaCppsProtocolScoresSecondHalves) {
+    const io::Json json = run_program({"perplexity", model_, "--text", text_, "--seqlen", "64",
+                                       "--protocol", "llamacpp", "--json"})
+                              .json();
+    EXPECT_EQ(json.at("protocol").as_string(), "llamacpp");
+    EXPECT_EQ(json.at("windows").as_int(), 3);
+    EXPECT_EQ(json.at("scored_tokens").as_int(), 3 * 31);
+    EXPECT_GT(json.at("standard_error").as_double(), 0.0);
+    EXPECT_FALSE(json.contains("word_perplexity"));
+}
+
+// Two pages, each of which is predicted from its first token on.
+TEST_F(Commands, PerplexityOfPagesCountsTheirWordsAndBytes) {
+    const std::string a = " = A = \n a , b \n", b = " = B = \n c";
+    write_bytes(text_, a + "\n" + b);
+    const std::vector<std::string> words = {"perplexity",    model_,           "--text",   text_,
+                                            "--protocol",    "lmeval",         "--seqlen", "5",
+                                            "--text-format", "wikitext-pages", "--json"};
+    const Outcome nameless = run_program(words);
+    EXPECT_EQ(nameless.exit_code, 4) << "no token to begin with";
+    EXPECT_NE(nameless.err.find("no token that begins"), std::string::npos) << nameless.err;
+    write_bytes(model_ + "/tokenizer_config.json", R"({"bos_token": "<s>"})");
+    const io::Json json = run_program(words).json();
+    EXPECT_EQ(json.at("documents").as_int(), 2);
+    // One byte a token: " = A =\na, b\n" has 12, " = B =\nc" has 8.
+    EXPECT_EQ(json.at("scored_tokens").as_int(), 12 + 8);
+    EXPECT_EQ(json.at("windows").as_int(), 3 + 2);
+    EXPECT_EQ(json.at("text").at("sha256").as_string(), io::sha256_of_file(text_));
+    const double nll = 20 * std::log(json.at("perplexity").as_double());
+    const auto bytes = static_cast<double>(a.size() + b.size());
+    EXPECT_NEAR(json.at("byte_perplexity").as_double(), std::exp(nll / bytes), 1e-9);
+    EXPECT_NEAR(json.at("bits_per_byte").as_double(), nll / bytes / std::log(2.0), 1e-9);
+    // Of the originals, and with the empty words at their ends: 8 and 5.
+    EXPECT_NEAR(std::log(json.at("word_perplexity").as_double()), nll / 13, 1e-9);
+    EXPECT_GT(json.at("word_perplexity_stderr").as_double(), 0.0);
+}
+
+TEST_F(Commands, PerplexityOfPagesNeedsTheProtocolForThem) {
+    write_bytes(text_, " = A = \n a \n = B = \n b");
+    const Outcome outcome = run_program({"perplexity", model_, "--text", text_, "--seqlen", "4",
+                                         "--text-format", "wikitext-pages", "--json"});
+    EXPECT_EQ(outcome.exit_code, 2);
+    EXPECT_NE(outcome.err.find("--protocol quarot takes one; lmeval takes many"), std::string::npos)
+        << outcome.err;
+}
+
+TEST_F(Commands, PerplexityHasTheStatisticsOfADivergence) {
+    const auto run = [&](std::vector<std::string> more) {
+        std::vector<std::string> words = {"perplexity", model_, "--text",   text_, "--seqlen", "64",
+                                          "--kl-base",  model_, "--a-bits", "3"};
+        words.insert(words.end(), more.begin(), more.end());
+        return run_program(words);
+    };
+    const io::Json json = run({"--json"}).json();
+    const io::Json& divergence = json.at("divergence");
+    EXPECT_EQ(divergence.at("positions").as_int(), 3 * 63);
+    EXPECT_EQ(divergence.at("kl").as_double(), json.at("kl_mean").as_double());
+    EXPECT_EQ(divergence.at("kl_spread").at("p99").as_double(), json.at("kl_p99").as_double());
+    EXPECT_GE(divergence.at("kl_spread").at("maximum").as_double(),
+              divergence.at("kl_spread").at("median").as_double());
+    EXPECT_NEAR(divergence.at("perplexity").as_double(), json.at("perplexity").as_double(), 1e-9);
+    EXPECT_NEAR(divergence.at("perplexity_ratio").as_double(),
+                json.at("perplexity").as_double() / json.at("base_perplexity").as_double(), 1e-9);
+    for (const char* key : {"kl_stderr", "same_top1_stderr", "delta_p_stderr", "rms_delta_p_stderr",
+                            "ln_perplexity_ratio_stderr", "ln_perplexity_correlation"}) {
+        EXPECT_GT(std::fabs(divergence.at(key).as_double()), 0.0) << key;
+    }
+    const std::string text = run({}).out;
+    for (const char* word : {"ratio", "KL mean", "same top 1", "delta p RMS", "p99.9"}) {
+        EXPECT_NE(text.find(word), std::string::npos) << word;
+    }
+}
+
 TEST_F(Commands, PerplexityFormatsDifferInTheirNewlines) {
     const auto tokens = [&](const std::string& format) {
         return run_program({"perplexity", model_, "--text", text_, "--seqlen", "64",

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "eval/evaluation_text.h"
 #include "eval/perplexity.h"
 #include "golden/golden_support.h"
 #include "quantize/calibration/calibration_windows.h"

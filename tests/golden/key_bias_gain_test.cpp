@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "eval/evaluation_text.h"
 #include "eval/perplexity.h"
 #include "golden/golden_support.h"
 #include "quantize/quantize_model.h"

@@ -1,6 +1,7 @@
 // Full-precision perplexity against another implementation's, run by run and window by window.
 #include <cmath>
 
+#include "eval/evaluation_text.h"
 #include "eval/perplexity.h"
 #include "golden/golden_support.h"
 #include "tokenizer/tokenizer.h"
