@@ -5,10 +5,12 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <iterator>
 #include <limits>
 #include <memory>
 #include <optional>
+#include <system_error>
 #include <vector>
 
 #include "apps/arg_values.h"
@@ -20,7 +22,9 @@
 #include "core/error.h"
 #include "eval/evaluation_text.h"
 #include "eval/live_base.h"
+#include "eval/stored_base.h"
 #include "folder/load_weights.h"
+#include "io/output_file.h"
 #include "runtime/engine.h"
 
 namespace quarot::apps {
@@ -28,7 +32,9 @@ namespace quarot::apps {
 namespace {
 
 struct PerplexityFlags {
-    std::string model, text, base;
+    std::string model, text, base, saved_base;
+    eval::BaseForm form = eval::BaseForm::Compact;
+    bool overwrite = false;
     std::string text_format = "raw";
     eval::Protocol protocol = eval::Protocol::Quarot;
     std::optional<int64_t> seqlen;
@@ -50,6 +56,11 @@ eval::Protocol as_protocol(const Given& given) {
         std::find_if(std::begin(eval::kProtocols), std::end(eval::kProtocols),
                      [&](eval::Protocol protocol) { return name_of(protocol) == given.value; });
     return *found;  // one of the flag's choices
+}
+
+eval::BaseForm as_form(const Given& given) {
+    return given.value == name_of(eval::BaseForm::Exact) ? eval::BaseForm::Exact
+                                                         : eval::BaseForm::Compact;
 }
 
 void declare_text(Args& args, PerplexityFlags& flags) {
@@ -76,11 +87,32 @@ void declare_text(Args& args, PerplexityFlags& flags) {
     add_bos_flag(args, flags.bos);
 }
 
+std::vector<std::string> form_names() {
+    std::vector<std::string> names;
+    for (const eval::BaseForm form : eval::kBaseForms) names.emplace_back(name_of(form));
+    return names;
+}
+
+void declare_base(Args& args, PerplexityFlags& flags) {
+    args.add({"--kl-base", "MODEL",
+              "also compare with this model's predictions: its folder, or a file of --save-kl-base",
+              [&flags](const Given& g) { flags.base = g.value; }, Shown::First});
+    args.add({"--save-kl-base", "FILE",
+              "write this model's predictions, for --kl-base of other runs on the same text",
+              [&flags](const Given& g) { flags.saved_base = g.value; }, Shown::First});
+    args.add({"--kl-base-form", "FORM",
+              "compact (the 256 likeliest tokens, 1.5 KB a token of text) or exact (all logits) "
+              "[compact]",
+              [&flags](const Given& g) { flags.form = as_form(g); }})
+        .choices = form_names();
+    args.add({"--overwrite", "", "replace the file of --save-kl-base if it exists",
+              [&flags](const Given& g) { flags.overwrite = as_switch(g); }});
+}
+
 void declare(Args& args, PerplexityFlags& flags) {
     add_model_flag(args, flags.model);
     declare_text(args, flags);
-    args.add({"--kl-base", "FOLDER", "also compare with this model's predictions",
-              [&flags](const Given& g) { flags.base = g.value; }, Shown::First});
+    declare_base(args, flags);
     flags.activations.declare(args);
     flags.machine.declare(args);
     flags.output.declare(args);
@@ -88,6 +120,8 @@ void declare(Args& args, PerplexityFlags& flags) {
                  "the perplexity of a whole text");
     args.example("quarot perplexity tiny-w4 --text t.txt --kl-base models/tiny-novels --json",
                  "with the divergence from full precision, for scripts");
+    args.example("quarot perplexity models/tiny-novels --text t.txt --save-kl-base full.klbase",
+                 "store these predictions once; compare many models by --kl-base full.klbase");
     args.example("quarot perplexity tiny-w4 --text t.txt --a-bits 16 --kv-bits 16",
                  "weights quantized alone");
     args.example(
@@ -99,6 +133,15 @@ void declare(Args& args, PerplexityFlags& flags) {
 void check(const PerplexityFlags& flags) {
     require_model(flags.model);
     if (flags.text.empty()) fail(ErrorCode::Usage, "no text is given; name its file with --text");
+    if (flags.saved_base.empty()) return;
+    if (!flags.base.empty()) {
+        fail(ErrorCode::Usage, "--kl-base and --save-kl-base are given, expected one of them");
+    }
+    std::error_code ignored;
+    if (!flags.overwrite && std::filesystem::exists(flags.saved_base, ignored)) {
+        fail(ErrorCode::Usage, "--save-kl-base {} exists; give --overwrite to replace it",
+             flags.saved_base);
+    }
 }
 
 int64_t seqlen_of(const PerplexityFlags& flags, const folder::SourceModel& source) {
@@ -123,6 +166,8 @@ struct Run {
     int64_t seqlen = 0;
     int64_t n_tokens = 0;  // of the whole text
     int64_t n_documents = 0;
+    std::optional<eval::BaseIdentity> base;  // of a stored one
+    std::string base_form;
     double seconds = 0.0;  // of everything
 };
 
@@ -141,21 +186,78 @@ int64_t longest_inputs(const eval::ScoredText& text) {
     return longest;
 }
 
-// The model runs, beside the base if one is given, whose tokens are its own.
-eval::PerplexityResult run_windows(runtime::Engine& engine, const eval::ScoredText& text,
-                                   const folder::SourceModel* base_source,
-                                   kernels::Backend& backend) {
-    if (base_source == nullptr) {
-        eval::RowScorer scorer;
-        return eval::measure_perplexity(engine, text, scorer);
+// What the predictions are compared with: nothing, a model's folder or what one stored.
+struct Base {
+    std::unique_ptr<folder::SourceModel> source;
+    std::unique_ptr<eval::BaseFile> file;
+};
+
+Base open_base(const PerplexityFlags& flags, const folder::SourceModel& source, int64_t seqlen) {
+    Base base;
+    if (flags.base.empty()) return base;
+    std::error_code ignored;
+    if (std::filesystem::is_regular_file(flags.base, ignored)) {
+        base.file = std::make_unique<eval::BaseFile>(flags.base);
+        return base;
     }
+    base.source = std::make_unique<folder::SourceModel>(folder::SourceModel::open(flags.base));
+    check_vocabularies(source, *base.source);
+    require_positions(*base.source, "--seqlen", seqlen);
+    return base;
+}
+
+eval::PerplexityResult run_beside_model(runtime::Engine& engine, const eval::ScoredText& text,
+                                        const folder::SourceModel& source,
+                                        kernels::Backend& backend) {
     const int64_t context = engine.limits().context;
-    const model::Weights weights = folder::load_weights(*base_source, {}, context, backend);
+    const model::Weights weights = folder::load_weights(source, {}, context, backend);
     runtime::Engine base_engine(weights, backend, {.context = context});
     eval::LiveBase base(base_engine);
     eval::PerplexityResult result = eval::measure_perplexity(engine, text, base);
     result.divergence = eval::divergence_of(base.pairs());
     return result;
+}
+
+// The file appears under its name when it is complete.
+eval::PerplexityResult run_and_save(runtime::Engine& engine, const eval::ScoredText& text,
+                                    const PerplexityFlags& flags,
+                                    const eval::BaseIdentity& identity) {
+    const std::string temporary = io::temporary_sibling(flags.saved_base, "part");
+    eval::BaseWriter writer(temporary, flags.form, identity);
+    eval::BaseRecorder recorder(writer, identity.vocab);
+    eval::PerplexityResult result = eval::measure_perplexity(engine, text, recorder);
+    writer.finish();
+    io::move_into_place(temporary, flags.saved_base);
+    return result;
+}
+
+eval::PerplexityResult run_windows(runtime::Engine& engine, const eval::ScoredText& text,
+                                   const PerplexityFlags& flags, const Base& base,
+                                   const eval::BaseIdentity& identity, kernels::Backend& backend) {
+    if (base.source) return run_beside_model(engine, text, *base.source, backend);
+    if (!flags.saved_base.empty()) return run_and_save(engine, text, flags, identity);
+    if (base.file) {
+        eval::StoredBase stored(*base.file);
+        eval::PerplexityResult result = eval::measure_perplexity(engine, text, stored);
+        result.divergence = eval::divergence_of(stored.pairs());
+        return result;
+    }
+    eval::RowScorer scorer;
+    return eval::measure_perplexity(engine, text, scorer);
+}
+
+eval::ScoredText cut_text(const PerplexityFlags& flags, const eval::EvaluationText& read,
+                          int64_t seqlen, const folder::SourceModel& source) {
+    eval::ScoredText text = eval::cut_text(read, tokenizer::Tokenizer::load(flags.model),
+                                           {.protocol = flags.protocol,
+                                            .seqlen = seqlen,
+                                            .max_windows = flags.max_windows,
+                                            .bos = flags.bos});
+    for (const eval::Window& window : text.windows) {
+        require_vocabulary(source, window.inputs);
+        require_vocabulary(source, window.targets);
+    }
+    return text;
 }
 
 Run measure(const PerplexityFlags& flags) {
@@ -164,21 +266,11 @@ Run measure(const PerplexityFlags& flags) {
     const folder::SourceModel source = folder::SourceModel::open(flags.model);
     const int64_t seqlen = seqlen_of(flags, source);
     require_positions(source, "--seqlen", seqlen);
-    std::unique_ptr<folder::SourceModel> base_source;
-    if (!flags.base.empty()) {
-        base_source = std::make_unique<folder::SourceModel>(folder::SourceModel::open(flags.base));
-        check_vocabularies(source, *base_source);
-        require_positions(*base_source, "--seqlen", seqlen);
-    }
-    const eval::ScoredText text = eval::cut_text(read, tokenizer::Tokenizer::load(flags.model),
-                                                 {.protocol = flags.protocol,
-                                                  .seqlen = seqlen,
-                                                  .max_windows = flags.max_windows,
-                                                  .bos = flags.bos});
-    for (const eval::Window& window : text.windows) {
-        require_vocabulary(source, window.inputs);
-        require_vocabulary(source, window.targets);
-    }
+    const Base base = open_base(flags, source, seqlen);
+    const eval::ScoredText text = cut_text(flags, read, seqlen, source);
+    eval::BaseIdentity identity =
+        eval::identity_of(text, read.sha256, seqlen, source.config().vocab);
+    if (base.file) base.file->require_made_for(identity);
 
     const auto backend = flags.machine.make_backend();
     const SettingChanges& changes = flags.activations.changes;
@@ -189,11 +281,15 @@ Run measure(const PerplexityFlags& flags) {
             .seqlen = seqlen,
             .n_tokens = text.n_tokens,
             .n_documents = std::ssize(text.documents)};
+    if (base.file) run.base = base.file->identity();
+    if (base.file) run.base_form = std::string(name_of(base.file->form()));
+    identity.model = flags.model;
+    identity.recipe = run.recipe.name;
     log_run(*backend, run.recipe);
     const int64_t context = longest_inputs(text);
     const model::Weights weights = folder::load_weights(source, changes, context, *backend);
     runtime::Engine engine(weights, *backend, {.context = context});
-    run.result = run_windows(engine, text, base_source.get(), *backend);
+    run.result = run_windows(engine, text, flags, base, identity, *backend);
     run.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     return run;
 }
@@ -215,9 +311,14 @@ void set_rolling(io::Json& json, const Run& run) {
 }
 
 // The keys of earlier versions, and all statistics.
-void set_divergence(io::Json& json, const PerplexityFlags& flags,
-                    const eval::Divergence& divergence) {
+void set_divergence(io::Json& json, const PerplexityFlags& flags, const Run& run) {
+    const eval::Divergence& divergence = *run.result.divergence;
     json.set("kl_base", flags.base);
+    if (run.base) {
+        json.set("kl_base_form", run.base_form);
+        json.set("kl_base_model", run.base->model);
+        json.set("kl_base_recipe", run.base->recipe);
+    }
     json.set("base_perplexity", divergence.base_perplexity.value);
     json.set("kl_mean", divergence.kl.value);
     json.set("kl_p99", divergence.kl_quantile("p99"));
@@ -247,7 +348,8 @@ void print_json(const PerplexityFlags& flags, const Run& run) {
     if (result.rolling) set_rolling(json, run);
     json.set("seconds", run.seconds);
     json.set("tokens_per_second", tokens_per_second(run));
-    if (result.divergence) set_divergence(json, flags, *result.divergence);
+    if (result.divergence) set_divergence(json, flags, run);
+    if (!flags.saved_base.empty()) json.set("saved_kl_base", flags.saved_base);
     print_document(json);
 }
 
@@ -268,6 +370,11 @@ void print_text(const PerplexityFlags& flags, const Run& run) {
         {"tokens", fmt::format("{} in the text, {} scored", run.n_tokens, result.n_scored)});
     pairs.push_back({"seconds", fmt::format("{:.2f}", run.seconds)});
     pairs.push_back({"tokens/s", fmt::format("{:.0f}", tokens_per_second(run))});
+    if (run.base) {
+        pairs.push_back(
+            {"base", fmt::format("{} {}, {}", run.base->model, run.base->recipe, run.base_form)});
+    }
+    if (!flags.saved_base.empty()) pairs.push_back({"saved", flags.saved_base});
     std::string text = format_pairs(pairs);
     if (result.divergence) text += "\n" + divergence_table(*result.divergence);
     print_result(text);

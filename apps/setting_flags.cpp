@@ -37,6 +37,8 @@ constexpr SettingFlag kFlags[] = {
     {"context", "--ctx"},
     {"window_tokens", "--seqlen"},
     {"protocol", "--protocol"},
+    {"kl_base", "--kl-base"},
+    {"save_kl_base", "--save-kl-base"},
     {"chat", "--chat"},
     {"device", "--device"},
     {"temperature", "--temp"},

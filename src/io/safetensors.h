@@ -39,12 +39,14 @@ struct PlannedTensor {
 };
 
 // Writes tensors in any order into a file whose layout is fixed at the start: header padded with
-// spaces to 8 bytes, tensors in name order, metadata {"format": "pt"}; same input, same bytes.
-// Without finish() the destructor removes the file. Threads may write at the same time.
+// spaces to 8 bytes, tensors in name order, metadata {"format": "pt"} and what is given; same
+// input, same bytes. Without finish() the destructor removes the file. Threads may write at the
+// same time.
 class SafetensorsWriter {
   public:
     // Creates the file (must not exist) and writes the header. Error{Io} on failure.
-    SafetensorsWriter(const std::string& path, std::vector<PlannedTensor> tensors);
+    SafetensorsWriter(const std::string& path, std::vector<PlannedTensor> tensors,
+                      const std::map<std::string, std::string>& metadata = {});
     ~SafetensorsWriter();
     SafetensorsWriter(SafetensorsWriter&&) noexcept;
 

@@ -41,9 +41,11 @@ Json entry_of(const PlannedTensor& tensor, int64_t begin, int64_t end) {
 }
 
 // Length and padded JSON, the first bytes of the file.
-std::string header_of(const std::vector<PlannedTensor>& tensors) {
+std::string header_of(const std::vector<PlannedTensor>& tensors,
+                      const std::map<std::string, std::string>& more) {
     Json metadata;
     metadata.set("format", "pt");
+    for (const auto& [key, value] : more) metadata.set(key, value);
     Json::Object header{{"__metadata__", metadata}};
     int64_t begin = 0;
     for (const PlannedTensor& tensor : tensors) {
@@ -70,11 +72,12 @@ struct SafetensorsWriter::Impl {
     std::map<std::string, Slot> slots;
 };
 
-SafetensorsWriter::SafetensorsWriter(const std::string& path, std::vector<PlannedTensor> tensors)
+SafetensorsWriter::SafetensorsWriter(const std::string& path, std::vector<PlannedTensor> tensors,
+                                     const std::map<std::string, std::string>& metadata)
     : impl_(std::make_unique<Impl>(path)) {
     std::sort(tensors.begin(), tensors.end(),
               [](const PlannedTensor& a, const PlannedTensor& b) { return a.name < b.name; });
-    const std::string header = header_of(tensors);
+    const std::string header = header_of(tensors, metadata);
     int64_t offset = std::ssize(header);
     for (const PlannedTensor& tensor : tensors) {
         const Slot slot{.offset = offset, .bytes = bytes_of(tensor)};
