@@ -101,7 +101,9 @@ void declare_base(Args& args, PerplexityFlags& flags) {
               "write this model's predictions, for --kl-base of other runs on the same text",
               [&flags](const Given& g) { flags.saved_base = g.value; }, Shown::First});
     args.add({"--kl-base-form", "FORM",
-              "compact (the 256 likeliest tokens, 1.5 KB a token of text) or exact (all logits) "
+              "compact (the 256 likeliest tokens and a sample, 1.8 KB a token of text) or exact "
+              "(all "
+              "logits) "
               "[compact]",
               [&flags](const Given& g) { flags.form = as_form(g); }})
         .choices = form_names();
@@ -302,17 +304,16 @@ eval::Mean perplexity_of(const Run& run) {
     return {.value = run.result.perplexity, .standard_error = run.result.standard_error};
 }
 
-void set_rolling(io::Json& json, const Run& run) {
-    const eval::RollingResult& rolling = *run.result.rolling;
-    json.set("documents", run.n_documents);
+void set_rolling(io::Json& json, int64_t n_documents, const eval::RollingResult& rolling) {
+    json.set("documents", n_documents);
     set_mean(json, "word_perplexity", rolling.word_perplexity);
     set_mean(json, "byte_perplexity", rolling.byte_perplexity);
     set_mean(json, "bits_per_byte", rolling.bits_per_byte);
 }
 
 // The keys of earlier versions, and all statistics.
-void set_divergence(io::Json& json, const PerplexityFlags& flags, const Run& run) {
-    const eval::Divergence& divergence = *run.result.divergence;
+void set_divergence(io::Json& json, const PerplexityFlags& flags, const Run& run,
+                    const eval::Divergence& divergence) {
     json.set("kl_base", flags.base);
     if (run.base) {
         json.set("kl_base_form", run.base_form);
@@ -345,27 +346,27 @@ void print_json(const PerplexityFlags& flags, const Run& run) {
     json.set("windows", std::ssize(result.window_nll));
     json.set("tokens", run.n_tokens);
     json.set("scored_tokens", result.n_scored);
-    if (result.rolling) set_rolling(json, run);
+    if (result.rolling) set_rolling(json, run.n_documents, *result.rolling);
     json.set("seconds", run.seconds);
     json.set("tokens_per_second", tokens_per_second(run));
-    if (result.divergence) set_divergence(json, flags, run);
+    if (result.divergence) set_divergence(json, flags, run, *result.divergence);
     if (!flags.saved_base.empty()) json.set("saved_kl_base", flags.saved_base);
     print_document(json);
 }
 
 void print_text(const PerplexityFlags& flags, const Run& run) {
     const eval::PerplexityResult& result = run.result;
-    const bool rolls = result.rolling.has_value();
-    Pairs pairs = {{"protocol", std::string(name_of(flags.protocol))},
-                   {"perplexity", with_error(perplexity_of(run)) + (rolls ? " a token" : "")}};
-    if (rolls) {
+    Pairs pairs = {
+        {"protocol", std::string(name_of(flags.protocol))},
+        {"perplexity", with_error(perplexity_of(run)) + (result.rolling ? " a token" : "")}};
+    if (result.rolling) {
         pairs.push_back({"word perplexity", with_error(result.rolling->word_perplexity)});
         pairs.push_back({"byte perplexity", with_error(result.rolling->byte_perplexity)});
         pairs.push_back({"bits per byte", with_error(result.rolling->bits_per_byte)});
         pairs.push_back({"documents", fmt::format("{}", run.n_documents)});
     }
     pairs.push_back({"windows", fmt::format("{} of {}{} tokens", result.window_nll.size(),
-                                            rolls ? "up to " : "", run.seqlen)});
+                                            result.rolling ? "up to " : "", run.seqlen)});
     pairs.push_back(
         {"tokens", fmt::format("{} in the text, {} scored", run.n_tokens, result.n_scored)});
     pairs.push_back({"seconds", fmt::format("{:.2f}", run.seconds)});

@@ -37,6 +37,10 @@ std::vector<io::PlannedTensor> plan(BaseForm form, int64_t n, int64_t vocab) {
     tensors.push_back({"logits", DType::F16, {n, n_compact(vocab)}});
     tensors.push_back({"rest", DType::F32, {n}});
     tensors.push_back({"nll", DType::F32, {n}});
+    if (vocab > kCompactTokens) {
+        tensors.push_back({"sampled_ids", DType::I32, {n, kSampledTokens}});
+        tensors.push_back({"sampled_log_p", DType::F32, {n, kSampledTokens}});
+    }
     return tensors;
 }
 
@@ -132,13 +136,16 @@ void BaseWriter::add(std::span<const float> logits, double log_sum, int32_t targ
     };
     write("targets", std::array{target});
     if (form_ == BaseForm::Exact) return write("logits", logits);
-    const CompactRow row = compacted(logits, log_sum);
+    const CompactRow row = compacted(logits, log_sum, static_cast<uint32_t>(position));
     std::vector<uint16_t> halves(row.logits.size());
     std::transform(row.logits.begin(), row.logits.end(), halves.begin(), f32_to_f16);
     write("ids", row.ids);
     write("logits", halves);
     write("rest", std::array{row.rest});
     write("nll", std::array{static_cast<float>(nll)});
+    if (row.sampled_ids.empty()) return;
+    write("sampled_ids", row.sampled_ids);
+    write("sampled_log_p", row.sampled_log_p);
 }
 
 BaseFile::BaseFile(const std::string& path) : file_(path) {
@@ -236,6 +243,12 @@ void BaseFile::read_compact(int64_t position, CompactRow& out) const {
     read_numbers("logits", position, std::span(halves));
     read_numbers("rest", position, std::span(&out.rest, 1));
     std::transform(halves.begin(), halves.end(), out.logits.begin(), f16_to_f32);
+    if (identity_.vocab > kCompactTokens) {
+        out.sampled_ids.resize(kSampledTokens);
+        out.sampled_log_p.resize(kSampledTokens);
+        read_numbers("sampled_ids", position, std::span(out.sampled_ids));
+        read_numbers("sampled_log_p", position, std::span(out.sampled_log_p));
+    }
     check(position, out);
 }
 
@@ -256,6 +269,15 @@ void BaseFile::check(int64_t position, const CompactRow& row) const {
     const bool has_all = std::ssize(row.ids) == identity_.vocab;
     require(row.rest >= 0.0f && row.rest < 1.0f && (!has_all || row.rest == 0.0f),
             "a probability of the rest that cannot be");
+    require(std::ranges::all_of(row.sampled_ids,
+                                [&](int32_t id) {
+                                    return id >= 0 && id < identity_.vocab &&
+                                           !std::binary_search(ids.begin(), ids.end(), id);
+                                }),
+            "a sampled token that is not of the rest");
+    require(std::ranges::all_of(row.sampled_log_p,
+                                [](float log_p) { return std::isfinite(log_p) && log_p <= 0.0f; }),
+            "a sampled token with a probability that cannot be");
 }
 
 RowDivergence divergence_of(const BaseRow& base, BaseForm form, std::span<const float> logits,

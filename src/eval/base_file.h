@@ -14,7 +14,7 @@
 
 namespace quarot::eval {
 
-// Compact: a CompactRow a position, about 1.5 KB. Exact: all logits in F32.
+// Compact: a CompactRow a position, 1.8 KB. Exact: all logits in F32.
 enum class BaseForm { Compact, Exact };
 inline constexpr BaseForm kBaseForms[] = {BaseForm::Compact, BaseForm::Exact};
 std::string_view name_of(BaseForm form);  // "compact", "exact"
