@@ -1,11 +1,16 @@
 #include "e2e/model_surgery.h"
 
+#include <bit>
+#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <span>
 #include <sstream>
+#include <vector>
 
 #include "core/error.h"
+#include "io/safetensors.h"
 
 namespace quarot::test {
 
@@ -85,6 +90,18 @@ void overwrite_tensor(const std::string& path, const std::string& tensor, int64_
                       static_cast<size_t>(begin + offset);
     file.replace(at, bytes.size(), bytes);
     write_bytes(path, file);
+}
+
+void write_r1(const std::string& file, float scale) {
+    constexpr unsigned kOrder = 32;
+    std::vector<float> values;
+    for (unsigned i = 0; i < kOrder * kOrder; ++i) {
+        const bool odd = std::popcount((i / kOrder) & (i % kOrder)) % 2 == 1;
+        values.push_back((odd ? -scale : scale) / std::sqrt(static_cast<float>(kOrder)));
+    }
+    io::SafetensorsWriter writer(file, {{"R1", DType::F32, {kOrder, kOrder}}});
+    writer.write("R1", 0, std::as_bytes(std::span(values)));
+    writer.finish();
 }
 
 }  // namespace quarot::test

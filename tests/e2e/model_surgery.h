@@ -27,4 +27,8 @@ void set_header_length(const std::string& path, uint64_t length);
 void overwrite_tensor(const std::string& path, const std::string& tensor, int64_t offset,
                       const std::string& bytes);
 
+// A new safetensors file with Sylvester's Hadamard of order 32, the tiny model's hidden size, times
+// `scale`, as R1.
+void write_r1(const std::string& file, float scale);
+
 }  // namespace quarot::test

@@ -1,16 +1,12 @@
 // quarot quantize: recipe and flags in, a folder out that tells what it is.
 #include <gtest/gtest.h>
 
-#include <bit>
-#include <cmath>
 #include <filesystem>
-#include <span>
 
 #include "e2e/expectations.h"
 #include "e2e/model_surgery.h"
 #include "e2e/program.h"
 #include "io/hash.h"
-#include "io/safetensors.h"
 #include "support/temp_dir.h"
 #include "support/tiny_model.h"
 
@@ -123,19 +119,6 @@ TEST_F(Quantize, RotateTakesSinglePartsAndInspectShowsThem) {
     EXPECT_EQ(json.at("recipe").at("recipe").as_string(), "custom");
     const Outcome shown = run_program({"inspect", out_});
     EXPECT_NE(shown.out.find("rtn, with --rotate r4,heads"), std::string::npos) << shown.out;
-}
-
-// Sylvester's Hadamard of order 32, the model's hidden size, times `scale`.
-void write_r1(const std::string& file, float scale) {
-    constexpr unsigned kOrder = 32;
-    std::vector<float> values;
-    for (unsigned i = 0; i < kOrder * kOrder; ++i) {
-        const bool odd = std::popcount((i / kOrder) & (i % kOrder)) % 2 == 1;
-        values.push_back((odd ? -scale : scale) / std::sqrt(static_cast<float>(kOrder)));
-    }
-    io::SafetensorsWriter writer(file, {{"R1", DType::F32, {kOrder, kOrder}}});
-    writer.write("R1", 0, std::as_bytes(std::span(values)));
-    writer.finish();
 }
 
 TEST_F(Quantize, TakesAnR1FromAFileAndKeepsItsDigest) {

@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "e2e/expectations.h"
+#include "e2e/model_surgery.h"
 #include "e2e/program.h"
 #include "io/file.h"
 #include "support/temp_dir.h"
@@ -263,6 +264,27 @@ TEST_F(Reproduce, MeasuresEachRotationThatIsAskedFor) {
     }
     expect_failure(run({"--tables", "3", "--rotate", "r9"}), 2, {"--rotate", "r9"});
     expect_failure(run({"--tables", "3", "--rotate", "none"}), 2, {out_, "table 3"});
+}
+
+TEST_F(Reproduce, PutsAnR1FromAFileInThePlaceOfTheHadamard) {
+    write_r1(dir_ / "r1", 1.0f);
+    const Words flags = {"--tables", "3", "--r1", dir_ / "r1"};
+    Words with_json = flags;
+    with_json.push_back("--json");
+    const io::Json json = run(with_json).json();
+    const io::Json& row = json.at("rows").as_array()[1];
+    EXPECT_TRUE(row.at("paper").is_null()) << "not the paper's rotation";
+    EXPECT_EQ(json.at("r1").at("file").as_string(), dir_ / "r1");
+    expect_success(run_program(
+        {"quantize", model_, dir_ / "q", "--recipe", "quarot-rtn", "--r1", dir_ / "r1"}));
+    const io::Json alone =
+        run_program({"perplexity", dir_ / "q", "--text", text_, "--seqlen", "16", "--json"}).json();
+    EXPECT_EQ(row.at("perplexity").as_double(), alone.at("perplexity").as_double());
+    expect_success(run(flags));
+    expect_failure(run({"--tables", "3"}), 2, {out_, "another R1", "--overwrite"});
+    Words nothing = flags;
+    nothing.insert(nothing.end(), {"--rotate", "r2", "--overwrite"});
+    expect_failure(run(nothing), 2, {"--r1", "no row has one"});
 }
 
 TEST_F(Reproduce, RefusesAFolderOfAnotherTextAndKeepsIt) {
