@@ -72,7 +72,7 @@ python:
 # Installs it into a fresh environment, with packages that are fetched once, and tests it there.
 test-python: python
 	cmake --build --preset release -j $(JOBS) --target quarot
-	tools/test_wheel.sh build/release
+	ctest --preset release -L python --verbose
 
 # Searches for inputs that no parser survives: FUZZ_SECONDS (30) for each target, or FUZZ_RUNS.
 fuzz:

@@ -9,6 +9,10 @@ work=$PWD/build/python
 wanted=python/requirements-test.txt
 pip=$work/pip/bin/pip
 
+if ! compgen -G "$work/dist/*.whl" >/dev/null; then
+    echo "MISSING build/python/dist (make python): nothing was tested"
+    exit 77
+fi
 if ! cmp -s "$wanted" "$work/packages/requirements.txt"; then
     rm -rf "$work/packages"
     "$pip" wheel --quiet --wheel-dir "$work/packages" -r "$wanted"
