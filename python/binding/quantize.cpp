@@ -27,10 +27,10 @@ QuantizeSummary quantize(const std::filesystem::path& source, const std::filesys
                          Maybe<bool> keep_tied, Maybe<std::string> method,
                          Maybe<int64_t> group_size, Maybe<int64_t> activation_group_size,
                          Maybe<float> activation_clip, Maybe<float> kv_clip,
-                         Maybe<std::string> rotation, Maybe<std::string> dtype,
-                         Maybe<uint32_t> seed, std::string calibration_text,
-                         Maybe<int64_t> calibration_windows, Maybe<int64_t> window_tokens,
-                         bool overwrite, bool resume,
+                         Maybe<std::string> rotation, const Maybe<std::filesystem::path>& r1_file,
+                         Maybe<std::string> dtype, Maybe<uint32_t> seed,
+                         std::string calibration_text, Maybe<int64_t> calibration_windows,
+                         Maybe<int64_t> window_tokens, bool overwrite, bool resume,
                          const Maybe<std::filesystem::path>& work_folder, int threads,
                          const ProgressFunction& progress) {
     const QuantizeOptions options = {
@@ -47,6 +47,7 @@ QuantizeSummary quantize(const std::filesystem::path& source, const std::filesys
         .activation_clip = activation_clip,
         .kv_clip = kv_clip,
         .rotation = std::move(rotation),
+        .r1_file = r1_file ? r1_file->string() : "",
         .dtype = std::move(dtype),
         .seed = seed,
         .calibration_text = std::move(calibration_text),
@@ -92,10 +93,11 @@ void bind_quantize(nb::module_& module) {
                "embedding_bits"_a = nb::none(), "keep_tied"_a = nb::none(), "method"_a = nb::none(),
                "group_size"_a = nb::none(), "activation_group_size"_a = nb::none(),
                "activation_clip"_a = nb::none(), "kv_clip"_a = nb::none(),
-               "rotation"_a = nb::none(), "dtype"_a = nb::none(), "seed"_a = nb::none(),
-               "calibration_text"_a = "", "calibration_windows"_a = nb::none(),
-               "window_tokens"_a = nb::none(), "overwrite"_a = false, "resume"_a = false,
-               "work_folder"_a = nb::none(), "threads"_a = 0, "progress"_a = nb::none(), kDoc);
+               "rotation"_a = nb::none(), "r1_file"_a = nb::none(), "dtype"_a = nb::none(),
+               "seed"_a = nb::none(), "calibration_text"_a = "",
+               "calibration_windows"_a = nb::none(), "window_tokens"_a = nb::none(),
+               "overwrite"_a = false, "resume"_a = false, "work_folder"_a = nb::none(),
+               "threads"_a = 0, "progress"_a = nb::none(), kDoc);
 }
 
 }  // namespace quarot::python

@@ -73,6 +73,13 @@ def read_tensor(path, name):
     return values.reshape(header[name]["shape"])
 
 
+def write_safetensors(path, name, values):
+    """A file with one tensor of float32."""
+    tensor = {"dtype": "F32", "shape": values.shape, "data_offsets": [0, values.nbytes]}
+    header = json.dumps({name: tensor}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + values.tobytes())
+
+
 def write_bf16(folder, name, value):
     """Sets all elements of a tensor of bfloat16."""
     bits = np.array([value], np.float32).view(np.uint32)[0] >> 16

@@ -3,9 +3,11 @@
 import hashlib
 import json
 
+import numpy as np
 import pytest
 
 import quarot
+from conftest import write_safetensors
 
 
 def digests(folder):
@@ -29,12 +31,14 @@ def test_a_folder_has_the_bytes_of_the_program(sample, program, tmp_path):
 
 
 def test_every_setting_arrives(sample, tmp_path):
+    identity = tmp_path / "identity.safetensors"
+    write_safetensors(identity, "R1", np.eye(256, dtype=np.float32))
     for n, settings in enumerate(
         [
             {"weight_bits": 3}, {"activation_bits": 8}, {"kv_bits": 8}, {"head_bits": 8},
             {"embedding_bits": 8}, {"group_size": 64}, {"activation_group_size": 64},
             {"activation_clip": 0.7}, {"kv_clip": 0.7}, {"rotation": "random"}, {"dtype": "f32"},
-            {"seed": 5},
+            {"seed": 5}, {"rotation": "r1,r2"}, {"r1_file": identity},
         ]
     ):
         out = tmp_path / str(n)
