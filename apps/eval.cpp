@@ -6,6 +6,7 @@
 #include <limits>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <system_error>
 
@@ -18,8 +19,11 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "eval/item_log.h"
+#include "eval/partial_scores.h"
 #include "eval/task_run.h"
 #include "folder/load_weights.h"
+#include "folder/recipe_json.h"
+#include "io/hash.h"
 #include "runtime/engine.h"
 
 namespace quarot::apps {
@@ -32,6 +36,7 @@ struct EvalFlags {
     std::vector<std::string> compared;
     int64_t limit = 0;
     bool overwrite = false;
+    bool resume = false;
     tokenizer::AddBos bos = tokenizer::AddBos::Auto;
     ActivationFlags activations;
     MachineFlags machine;
@@ -75,6 +80,9 @@ void declare(Args& args, EvalFlags& flags) {
               [&flags](const Given& g) { flags.log = g.value; }, Shown::First});
     args.add({"--overwrite", "", "replace that file if it exists",
               [&flags](const Given& g) { flags.overwrite = as_switch(g); }});
+    args.add({"--resume", "",
+              "go on where an interrupted run with the same --log-items was, from FILE.partial",
+              [&flags](const Given& g) { flags.resume = as_switch(g); }, Shown::First});
     args.add({"--compare", "FILE", "compare two files of --log-items: which items changed?",
               [&flags](const Given& g) { flags.compared.push_back(g.value); }, Shown::First,
               Repeated::AllCount})
@@ -87,6 +95,8 @@ void declare(Args& args, EvalFlags& flags) {
                  "accuracy on the first 200 items of two tasks");
     args.example("quarot eval tiny-w4 --tasks piqa --data DIR --log-items w4.jsonl --json",
                  "for scripts, with a line for each item");
+    args.example("quarot eval tiny-w4 --tasks piqa --data DIR --log-items w4.jsonl --resume",
+                 "the same, where a run was interrupted");
     args.example("quarot eval tiny-w4 --tasks piqa --data DIR --a-bits 16 --kv-bits 16",
                  "weights quantized alone");
     args.example("quarot eval --compare full.jsonl w4.jsonl",
@@ -101,6 +111,10 @@ void check(const EvalFlags& flags) {
     }
     if (flags.data.empty()) {
         fail(ErrorCode::Usage, "no data is given; name the folder of the tasks' files with --data");
+    }
+    if (flags.resume && flags.log.empty()) {
+        fail(ErrorCode::Usage,
+             "--resume needs --log-items: an interrupted run leaves its scores beside that file");
     }
     std::error_code ignored;
     if (!flags.log.empty() && !flags.overwrite && std::filesystem::exists(flags.log, ignored)) {
@@ -141,6 +155,68 @@ Questions read_questions(const EvalFlags& flags, const folder::SourceModel& sour
     return questions;
 }
 
+// All that decides scores: what is asked, of which weights by which recipe, on which backend.
+std::string job_of(const Questions& questions, const folder::SourceModel& source,
+                   const Recipe& recipe, const std::string& backend) {
+    io::Xxh3 hash;
+    const auto add = [&](const auto& values) {
+        const auto n = std::ssize(values);  // so that borders count
+        hash.add(std::as_bytes(std::span(&n, 1)));
+        hash.add(std::as_bytes(std::span(values)));
+    };
+    for (const eval::TokenPair& pair : questions.pairs) {
+        add(pair.context);
+        add(pair.continuation);
+    }
+    for (const eval::TaskData& data : questions.data) add(data.task->name);
+    add(folder::to_json(recipe).dump(-1));
+    add(backend);
+    std::set<std::string> files;  // in order
+    for (const auto& entry : std::filesystem::directory_iterator(source.folder())) {
+        if (!entry.path().string().ends_with(".safetensors")) continue;
+        files.insert(fmt::format("{} {} {}", entry.path().filename().string(), entry.file_size(),
+                                 entry.last_write_time().time_since_epoch().count()));
+    }
+    for (const std::string& file : files) add(file);
+    return hash.hex();
+}
+
+// Scores are kept beside the log while they come; nothing without a log.
+std::unique_ptr<eval::PartialScores> partial_scores(const EvalFlags& flags, const std::string& job,
+                                                    size_t n_pairs) {
+    if (flags.log.empty()) return nullptr;
+    const std::string path = flags.log + ".partial";
+    auto partial = std::make_unique<eval::PartialScores>(path, job, n_pairs);
+    std::error_code ignored;
+    if (!flags.resume) {
+        if (std::filesystem::exists(path, ignored)) {
+            log_info("{} of an interrupted run is replaced; --resume goes on with it", path);
+        }
+        return partial;
+    }
+    partial->load();
+    log_info("{} of {} requests were scored before", partial->n_known(), n_pairs);
+    return partial;
+}
+
+// What was scored is not lost with an error or a signal.
+template <typename Work>
+void keep_scores(const EvalFlags& flags, eval::PartialScores* partial, const Work& work) {
+    if (partial == nullptr) return work();
+    try {
+        work();
+    } catch (...) {
+        try {
+            partial->save();
+            log_info("{} requests are scored; the same command with --resume goes on with them",
+                     partial->n_known());
+        } catch (const Error& error) {
+            log_info("scores behind those in {}.partial are lost: {}", flags.log, error.what());
+        }
+        throw;
+    }
+}
+
 struct Run {
     std::vector<eval::TaskResult> results;
     Recipe recipe;  // as it ran
@@ -170,11 +246,21 @@ Run answer(const EvalFlags& flags) {
     runtime::Engine engine(weights, *backend,
                            eval::scoring_limits(questions.pairs, weights, *backend));
     const auto start = std::chrono::steady_clock::now();
-    std::span<const eval::TokenPair> rest = questions.pairs;
-    for (size_t i = 0; i < questions.data.size(); ++i) {
-        run.results.push_back(
-            eval::run_task(engine, questions.data[i], rest.first(questions.n_pairs[i])));
-        rest = rest.subspan(questions.n_pairs[i]);
+    const auto partial = partial_scores(
+        flags, job_of(questions, source, run.recipe, run.backend.name), questions.pairs.size());
+    keep_scores(flags, partial.get(), [&] {
+        size_t first = 0;
+        for (size_t i = 0; i < questions.data.size(); ++i) {
+            const size_t n = questions.n_pairs[i];
+            run.results.push_back(eval::run_task(engine, questions.data[i],
+                                                 std::span(questions.pairs).subspan(first, n),
+                                                 partial.get(), first));
+            first += n;
+        }
+    });
+    if (partial) {
+        eval::write_item_log(flags.log, run.results);
+        partial->remove();
     }
     run.n_tokens_run = engine.n_tokens_run();
     run.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -234,7 +320,6 @@ void work(const EvalFlags& flags) {
     if (!flags.compared.empty()) return compare(flags);
     check(flags);
     const Run run = answer(flags);
-    if (!flags.log.empty()) eval::write_item_log(flags.log, run.results);
     flags.output.json ? print_json(flags, run) : print_text(run);
 }
 

@@ -90,11 +90,13 @@ class PairRequest {
 // Pairs of one context, in order.
 using Group = std::vector<size_t>;
 
-// Groups with the longest pairs first.
-std::vector<Group> groups_of(std::span<const TokenPair> pairs) {
+// Of the pairs that `runs` says; groups with the longest pairs first.
+std::vector<Group> groups_of(std::span<const TokenPair> pairs,
+                             const std::function<bool(size_t)>& runs) {
     std::map<std::vector<int32_t>, size_t> place;
     std::vector<Group> groups;
     for (size_t i = 0; i < pairs.size(); ++i) {
+        if (!runs(i)) continue;
         const auto [found, is_new] = place.emplace(pairs[i].context, groups.size());
         if (is_new) groups.emplace_back();
         groups[found->second].push_back(i);
@@ -157,22 +159,35 @@ runtime::EngineLimits scoring_limits(std::span<const TokenPair> pairs,
 std::vector<PairScore> score_pairs(runtime::Engine& engine, std::span<const TokenPair> pairs,
                                    const ScoreOptions& options) {
     std::vector<PairScore> scores(pairs.size());
-    const std::vector<Group> groups = groups_of(pairs);
+    const auto known = [&](size_t i) -> const PairScore* {
+        if (i >= options.known.size()) return nullptr;
+        const std::optional<PairScore>& score = options.known[i];
+        return score ? &*score : nullptr;
+    };
     int64_t n_tokens = 0;
-    for (const TokenPair& pair : pairs) {
-        n_tokens += std::min(n_inputs(pair), engine.limits().context);
+    for (size_t i = 0; i < pairs.size(); ++i) {
+        if (const PairScore* score = known(i)) {
+            scores[i] = *score;
+        } else {
+            n_tokens += std::min(n_inputs(pairs[i]), engine.limits().context);
+        }
     }
+    const std::vector<Group> groups =
+        groups_of(pairs, [&](size_t i) { return known(i) == nullptr; });
     Progress progress(options.what + ", token", n_tokens);
     const auto chunk = static_cast<size_t>(2 * engine.limits().sequences);
     for (size_t first = 0; first < groups.size(); first += chunk) {
         std::list<PairRequest> requests;
         const auto some = std::span(groups).subspan(first, std::min(chunk, groups.size() - first));
-        for (const size_t i : order_of(some)) {
+        const std::vector<size_t> order = order_of(some);
+        for (const size_t i : order) {
             requests.emplace_back(engine, pairs[i], options.wants_greedy, scores[i]);
         }
-        for (; !requests.empty(); requests.pop_front()) {
+        for (const size_t i : order) {
             requests.front().wait();
             progress.advance(requests.front().n_tokens());
+            requests.pop_front();
+            if (options.on_score) options.on_score(i, scores[i]);
         }
     }
     return scores;

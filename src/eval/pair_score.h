@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -21,6 +22,10 @@ struct PairScore {
 struct ScoreOptions {
     bool wants_greedy = false;
     std::string what = "scoring";  // for progress
+    // Scores that an earlier run left, a place for each pair; those pairs do not run. Empty: none.
+    std::span<const std::optional<PairScore>> known = {};
+    // Told the others' as they come.
+    std::function<void(size_t pair, const PairScore&)> on_score = {};
 };
 
 // Positions that the pairs need, at most those there are.

@@ -100,10 +100,16 @@ TaskResult judge(const TaskData& data, std::span<const PairScore> scores) {
     return result;
 }
 
-TaskResult run_task(runtime::Engine& engine, const TaskData& data,
-                    std::span<const TokenPair> pairs) {
-    const ScoreOptions options = {.wants_greedy = data.task->metrics == Metrics::LastWord,
-                                  .what = std::string(data.task->name)};
+TaskResult run_task(runtime::Engine& engine, const TaskData& data, std::span<const TokenPair> pairs,
+                    PartialScores* partial, size_t first) {
+    ScoreOptions options = {.wants_greedy = data.task->metrics == Metrics::LastWord,
+                            .what = std::string(data.task->name)};
+    if (partial != nullptr) {
+        options.known = partial->scores().subspan(first, pairs.size());
+        options.on_score = [&](size_t i, const PairScore& score) {
+            partial->set(first + i, score);
+        };
+    }
     return judge(data, score_pairs(engine, pairs, options));
 }
 

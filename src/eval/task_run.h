@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "eval/pair_score.h"
+#include "eval/partial_scores.h"
 #include "eval/statistics.h"
 #include "eval/task_data.h"
 
@@ -39,8 +40,9 @@ std::vector<TokenPair> encode_task(const TaskData& data, const tokenizer::Tokeni
 // scores: of encode_task's pairs.
 TaskResult judge(const TaskData& data, std::span<const PairScore> scores);
 
-// Scores the pairs and judges them.
-TaskResult run_task(runtime::Engine& engine, const TaskData& data,
-                    std::span<const TokenPair> pairs);
+// Scores the pairs, which stand at `first` and on among those of `partial` if there is one, and
+// judges them.
+TaskResult run_task(runtime::Engine& engine, const TaskData& data, std::span<const TokenPair> pairs,
+                    PartialScores* partial = nullptr, size_t first = 0);
 
 }  // namespace quarot::eval

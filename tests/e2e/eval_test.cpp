@@ -59,6 +59,22 @@ TEST_F(EvalCommand, LogsItemsAndComparesTwoLogs) {
     EXPECT_EQ(json.at("comparison").at("piqa").at("n").as_int(), 2);
 }
 
+TEST_F(EvalCommand, ResumesBesideALogAlone) {
+    const Outcome outcome = eval("piqa", {"--resume"});
+    EXPECT_EQ(outcome.exit_code, 2);
+    EXPECT_NE(outcome.err.find("--resume needs --log-items"), std::string::npos) << outcome.err;
+    expect_success(eval("piqa", {"--resume", "--log-items", log_}));
+    EXPECT_TRUE(std::filesystem::exists(log_));
+    EXPECT_FALSE(std::filesystem::exists(log_ + ".partial"));
+    write_bytes(log_ + "2.partial", R"({"job": "of yesterday"})");
+    const Outcome other = eval("piqa", {"--resume", "--log-items", log_ + "2"});
+    EXPECT_EQ(other.exit_code, 2);
+    EXPECT_NE(other.err.find("another model"), std::string::npos) << other.err;
+    const Outcome anew = eval("piqa", {"--log-items", log_ + "2"});
+    expect_success(anew);
+    EXPECT_NE(anew.err.find("is replaced; --resume"), std::string::npos) << anew.err;
+}
+
 TEST_F(EvalCommand, SaysWhichTaskFileOrLineIsWrong) {
     const Outcome unknown = eval("piqa,boolq");
     EXPECT_EQ(unknown.exit_code, 2);

@@ -273,5 +273,63 @@ TEST_F(ResumeTest, MakesDamagedLayersAnew) {
     finish();
 }
 
+// Questions of random syllables, so many that they take seconds.
+std::string many_questions() {
+    std::mt19937 random(7);
+    const auto words = [&](int n) {
+        std::string text;
+        for (int i = 0; i < n; ++i) {
+            text += i == 0 ? "" : " ";
+            for (int j = 0; j < 4; ++j) text += static_cast<char>('a' + random() % 26);
+        }
+        return text;
+    };
+    std::string lines;
+    for (int i = 0; i < 1200; ++i) {
+        lines += R"({"goal": ")" + words(12) + R"(", "sol1": ")" + words(6) + R"(", "sol2": ")" +
+                 words(7) + R"(", "label": )" + std::to_string(random() % 2) + "}\n";
+    }
+    return lines;
+}
+
+// Killed, then told to end, then left alone.
+TEST(StoppedEval, GoesOnAndLogsWhatAnUndisturbedOneLogs) {
+    const TempDir dir;
+    const std::string model = dir / "model", log = dir / "log.jsonl", partial = log + ".partial";
+    expect_success(run_program({"quantize", kModel, model, "--recipe", "quarot-rtn"}));
+    write_bytes(dir / "piqa.jsonl", many_questions());
+    const Words words = {"eval", model, "--tasks", "piqa", "--data", dir.path(), "--log-items"};
+    const auto eval = [&](const std::string& file, const Words& more, const Stop& stop) {
+        Words all = words;
+        all.push_back(file);
+        all.insert(all.end(), more.begin(), more.end());
+        RunOptions options;
+        if (stop.signal != 0) options.stop = stop;
+        return run_program(all, options);
+    };
+    expect_success(eval(dir / "undisturbed", {}, {}));
+
+    const Outcome killed =
+        eval(log, {}, {.signal = SIGKILL, .is_due = [&] { return fs::exists(partial); }});
+    EXPECT_EQ(killed.exit_code, -SIGKILL);
+    EXPECT_FALSE(fs::exists(log));
+    const auto kept = fs::file_size(partial);
+    EXPECT_GT(kept, 100u);
+    const Outcome told = eval(log, {"--resume"}, {.signal = SIGTERM, .is_due = [&] {
+                                                      std::error_code ignored;
+                                                      return fs::file_size(partial, ignored) > kept;
+                                                  }});
+    EXPECT_EQ(told.exit_code, 143) << told.err;
+    EXPECT_NE(told.err.find("--resume goes on with them"), std::string::npos) << told.err;
+    EXPECT_FALSE(fs::exists(log));
+    EXPECT_EQ(eval(log, {"--resume", "--kv-bits", "8"}, {}).exit_code, 2) << "another job";
+    const Outcome last = eval(log, {"--resume"}, {});
+    expect_success(last);
+    EXPECT_NE(last.err.find(" of 2400 requests were scored before"), std::string::npos) << last.err;
+    EXPECT_EQ(last.err.find("quarot: 0 of 2400"), std::string::npos) << last.err;
+    EXPECT_TRUE(read_bytes(log) == read_bytes(dir / "undisturbed"));
+    EXPECT_FALSE(fs::exists(partial));
+}
+
 }  // namespace
 }  // namespace quarot::test
