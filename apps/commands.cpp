@@ -13,6 +13,7 @@ constexpr Command kCommands[] = {
     {"generate", "continue a prompt", generate_command},
     {"bench", "measure how fast a model runs, or a shape without any file", bench_command},
     {"reproduce", "measure every row of the paper's tables on one model", reproduce_command},
+    {"stats", "tell how values are spread before and after rotation", stats_command},
     {"inspect", "tell what a model folder holds, from its headers alone", inspect_command},
     {"verify", "check every file of a model folder against its format and digests", verify_command},
     {"tokenize", "turn a text into token ids", tokenize_command},

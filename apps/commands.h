@@ -35,6 +35,7 @@ Work perplexity_command(Args& args);
 Work plan_command(Args& args);
 Work quantize_command(Args& args);
 Work reproduce_command(Args& args);
+Work stats_command(Args& args);
 Work tokenize_command(Args& args);
 Work verify_command(Args& args);
 Work version_command(Args& args);

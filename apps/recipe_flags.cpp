@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "apps/near_miss.h"
-#include "apps/setting_flags.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "io/text.h"
@@ -41,14 +40,14 @@ std::string as_rotation(const Given& given) {
     return given.value;
 }
 
-void RecipeFlags::declare(Args& args) {
+void RecipeFlags::declare(Args& args, SettingsShown which) {
     args.add({"--recipe", "NAME", recipe_help(), [this](const Given& g) { recipe_ = g.value; },
               Shown::First})
         .likely = known_recipes();
     args.add({"--rotate", "HOW", "hadamard, random, none or some of r1,r2,r3,r4,heads",
               [this](const Given& g) { rotate_ = as_rotation(g); }, Shown::First})
         .likely = {"hadamard", "random", "none"};
-    add_setting_flags(args, SettingsShown::All, changes_);
+    add_setting_flags(args, which, changes_);
 }
 
 Recipe RecipeFlags::resolve(bool has_text) const {

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "apps/args.h"
+#include "apps/setting_flags.h"
 #include "recipe/settings.h"
 
 namespace quarot::apps {
@@ -14,7 +15,7 @@ std::string as_rotation(const Given& given);
 
 class RecipeFlags {
   public:
-    void declare(Args& args);
+    void declare(Args& args, SettingsShown which = SettingsShown::All);
     // The named recipe, or the default one, with every flag applied. If that changes more than the
     // seed, the stored dtype and how the calibration text is cut, its name becomes that of the
     // recipe with these settings, or "custom". has_text: is there a calibration text? Error{Usage,

@@ -86,12 +86,22 @@ void add_cache_flags(Args& args, SettingChanges& to) {
                    {.names = "--kv-clip", .value = "R", .help = "clip ratio of K and V"}, to);
 }
 
+// Formats: how weights are quantized and where embedding and head go is left out.
+bool is_among(SettingsShown which, const RecipeSetting& setting) {
+    if (which == SettingsShown::All || setting.at_run_time) return true;
+    if (which == SettingsShown::AtRunTime) return false;
+    constexpr std::string_view kFormats[] = {
+        "rotation.seed",         "weights.bits",           "weights.group_size",
+        "weights.symmetric",     "weights.clip_search",    "activations.group_size",
+        "activations.symmetric", "activations.zero_point", "down_bits"};
+    return std::find(std::begin(kFormats), std::end(kFormats), setting.key) != std::end(kFormats);
+}
+
 }  // namespace
 
 void add_setting_flags(Args& args, SettingsShown which, SettingChanges& to) {
     for (const RecipeSetting& setting : recipe_settings()) {
-        const bool has_flag = !setting.help.text.empty();
-        if (!has_flag || (which == SettingsShown::AtRunTime && !setting.at_run_time)) continue;
+        if (setting.help.text.empty() || !is_among(which, setting)) continue;
         if (setting.key == "k.bits") add_cache_flags(args, to);
         add_flag(args, setting, to);
     }

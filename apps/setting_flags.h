@@ -9,7 +9,9 @@
 
 namespace quarot::apps {
 
-enum class SettingsShown { All, AtRunTime };  // of a recipe, or what a folder may run with
+// Of a recipe, or those that say what is rotated and quantized to what, or what a folder may run
+// with.
+enum class SettingsShown { All, Formats, AtRunTime };
 
 // A flag for each setting of a recipe that people change; `to` receives what was given.
 void add_setting_flags(Args& args, SettingsShown which, SettingChanges& to);

@@ -96,6 +96,16 @@ void move_into_place(const std::string& from, const std::string& to) {
     sync_folder(folder.empty() ? "." : folder);
 }
 
+void write_whole(const std::string& path, std::string_view text) {
+    const std::string beside = temporary_sibling(path, "part");
+    {
+        OutputFile file(beside);
+        file.write(0, std::as_bytes(std::span(text)));
+        file.finish();
+    }
+    move_into_place(beside, path);
+}
+
 void sync_folder(const std::string& folder) {
     const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) fail_errno("open", folder);

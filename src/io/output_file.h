@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 
 namespace quarot::io {
 
@@ -32,6 +33,9 @@ class OutputFile {
 // Gives a finished file its name, which it takes from a file that has it, and makes that durable.
 // Where that fails `from` is removed: Error{Io}.
 void move_into_place(const std::string& from, const std::string& to);
+
+// Creates or replaces a file, synced: there is the old one or all of the new one. Error{Io}.
+void write_whole(const std::string& path, std::string_view text);
 
 // Makes new names in a folder durable.
 void sync_folder(const std::string& folder);

@@ -154,14 +154,7 @@ void RunFolder::keep_models(const std::vector<std::string>& keys) const {
 }
 
 void RunFolder::write(const std::string& name, const std::string& text) const {
-    const std::string place = path_ + "/" + name;
-    const std::string beside = io::temporary_sibling(place, "new");
-    {
-        io::OutputFile file(beside);
-        file.write(0, std::as_bytes(std::span(text)));
-        file.finish();
-    }
-    io::move_into_place(beside, place);
+    io::write_whole(path_ + "/" + name, text);
 }
 
 }  // namespace quarot::reproduce

@@ -1,0 +1,63 @@
+#include "stats/point.h"
+
+#include <algorithm>
+
+#include "model/role_formats.h"
+
+namespace quarot::stats {
+namespace {
+
+using model::InputSite;
+
+constexpr std::array<PointRule, 6> kPoints = {{
+    {Point::AttentionIn, "attn_in", "input of q, k and v", InputSite::Attention},
+    {Point::OutputIn, "o_in", "input of o_proj", InputSite::Output},
+    {Point::MlpIn, "mlp_in", "input of gate and up", InputSite::Mlp},
+    {Point::DownIn, "down_in", "input of down_proj", InputSite::Down},
+    {Point::Key, "k", "K after RoPE", std::nullopt},
+    {Point::Value, "v", "V", std::nullopt},
+}};
+
+// Each row is a group of one head, because the range of a whole row of activations includes 0 as
+// K's does, and that of a group need not, as V's (docs/quarot.md 6.2, 6.3).
+PointFormat cache_format(const kernels::KvFormat& kv, int64_t head_dim) {
+    const int64_t group = kv.group_size == 0 ? head_dim : kv.group_size;
+    return {group,
+            {.bits = kv.bits,
+             .group_size = kv.range_includes_zero ? 0 : group,
+             .symmetric = false,
+             .clip = kv.clip,
+             .zero = kernels::ZeroPoint::Integer}};
+}
+
+}  // namespace
+
+std::span<const PointRule> point_rules() {
+    return kPoints;
+}
+
+const PointRule& rule_of(Point point) {
+    return kPoints[static_cast<size_t>(point)];
+}
+
+int64_t width_of(Point point, const model::ModelConfig& config) {
+    const PointRule& rule = rule_of(point);
+    if (!rule.site) return config.kv_dim();
+    return in_features(model::rule_of(*rule.site).roles.front(), config);
+}
+
+PointFormat format_of(Point point, const Recipe& recipe, const model::ModelConfig& config) {
+    const PointRule& rule = rule_of(point);
+    if (!rule.site) {
+        return cache_format(point == Point::Key ? recipe.k : recipe.v, config.head_dim);
+    }
+    return {width_of(point, config),
+            activation_format(recipe, model::rule_of(*rule.site).roles.front())};
+}
+
+bool Selection::wants(int64_t layer, Point point) const {
+    return std::binary_search(layers.begin(), layers.end(), layer) &&
+           std::find(points.begin(), points.end(), point) != points.end();
+}
+
+}  // namespace quarot::stats

@@ -1,0 +1,29 @@
+// What quantizing takes from rows of values, by the operations that run models.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "kernels/ops.h"
+#include "stats/point.h"
+
+namespace quarot::stats {
+
+// Works on the CPU, whatever runs the model; codes are the same on all backends. Used by one
+// thread.
+class RoundingNoise {
+  public:
+    explicit RoundingNoise(int n_threads);
+
+    // Sum of (x - x^)^2 over values [n_rows, format.cols], the same for any number of threads;
+    // nothing for 16 bits.
+    std::optional<double> of(std::span<const float> values, const PointFormat& format);
+
+  private:
+    std::unique_ptr<kernels::Backend> backend_;
+    kernels::Buffer values_, codes_;  // of the largest call so far
+    std::vector<float> quantized_;
+};
+
+}  // namespace quarot::stats

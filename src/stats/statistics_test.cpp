@@ -1,0 +1,121 @@
+// Are sums over pieces of rows those of all rows, and are they what their names say?
+#include "stats/statistics.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <random>
+
+namespace quarot::stats {
+namespace {
+
+constexpr int64_t kChannels = 37, kRows = 200;
+
+std::vector<float> rows_with_an_outlier() {
+    std::mt19937 random(3);
+    std::vector<float> values;
+    for (int64_t i = 0; i < kRows * kChannels; ++i) {
+        const double uniform = static_cast<double>(random()) / 4294967296.0;
+        values.push_back(static_cast<float>((uniform - 0.3) * (i % kChannels == 5 ? 40 : 1)));
+    }
+    std::fill_n(values.begin() + 7 * kChannels, kChannels, 0.0f);
+    return values;
+}
+
+Summary summary_of(const std::vector<float>& values, std::optional<double> error, int64_t piece,
+                   int n_threads) {
+    ThreadPool pool(n_threads);
+    Statistics statistics(kChannels);
+    for (int64_t row = 0; row < kRows; row += piece) {
+        const auto first = static_cast<size_t>(row * kChannels);
+        const auto count = static_cast<size_t>(std::min(piece, kRows - row) * kChannels);
+        statistics.add(std::span(values).subspan(first, count), error, pool);
+    }
+    return statistics.summary();
+}
+
+TEST(Statistics, MomentsAndRatiosAreThoseOfTheValues) {
+    const std::vector<float> values = rows_with_an_outlier();
+    const Summary summary = summary_of(values, std::nullopt, 64, 2);
+    double mean = 0.0, m2 = 0.0, m4 = 0.0, squares = 0.0;
+    for (const float x : values) mean += x / static_cast<double>(values.size());
+    for (const float x : values) {
+        squares += double{x} * x;
+        m2 += std::pow(x - mean, 2) / static_cast<double>(values.size());
+        m4 += std::pow(x - mean, 4) / static_cast<double>(values.size());
+    }
+    ASSERT_TRUE(summary.kurtosis.has_value());
+    EXPECT_NEAR(*summary.kurtosis, m4 / (m2 * m2), 1e-9 * m4 / (m2 * m2));
+    EXPECT_NEAR(summary.rms, std::sqrt(squares / static_cast<double>(values.size())), 1e-9);
+    double sum = 0.0, largest = 0.0, max_abs = 0.0;
+    for (int64_t row = 0; row < kRows; ++row) {
+        double row_squares = 0.0, row_max = 0.0;
+        for (int64_t c = 0; c < kChannels; ++c) {
+            const double x = values[static_cast<size_t>(row * kChannels + c)];
+            row_squares += x * x;
+            row_max = std::max(row_max, std::fabs(x));
+        }
+        if (row_max == 0.0) continue;
+        const double ratio = row_max / std::sqrt(row_squares / kChannels);
+        sum += ratio;
+        largest = std::max(largest, ratio);
+        max_abs = std::max(max_abs, row_max);
+    }
+    EXPECT_NEAR(summary.peak_ratio.mean, sum / (kRows - 1), 1e-9) << "the row of zeros has none";
+    EXPECT_NEAR(summary.peak_ratio.max, largest, 1e-9);
+    EXPECT_EQ(summary.max_abs, max_abs);
+    std::vector<float> magnitudes = values;
+    for (float& x : magnitudes) x = std::fabs(x);
+    std::sort(magnitudes.begin(), magnitudes.end());
+    const double median = magnitudes[magnitudes.size() / 2];
+    EXPECT_NEAR(summary.median_abs, median, median / 8);
+    EXPECT_NEAR(*summary.max_to_median(), max_abs / median, max_abs / median / 4);
+}
+
+TEST(Statistics, BandsAreThoseOfEachChannel) {
+    const std::vector<float> values = rows_with_an_outlier();
+    const Bands bands = summary_of(values, std::nullopt, 200, 2).bands;
+    for (int64_t c = 0; c < kChannels; ++c) {
+        std::vector<float> channel;
+        for (int64_t row = 0; row < kRows; ++row) {
+            channel.push_back(values[static_cast<size_t>(row * kChannels + c)]);
+        }
+        std::sort(channel.begin(), channel.end());
+        const auto index = static_cast<size_t>(c);
+        EXPECT_EQ(bands.min[index], channel.front());
+        EXPECT_EQ(bands.max[index], channel.back());
+        const auto near = [&](float found, size_t rank) {
+            EXPECT_NEAR(found, channel[rank], std::fabs(channel[rank]) / 8 + 1e-3) << c;
+        };
+        near(bands.p1[index], 2);
+        near(bands.p25[index], 50);
+        near(bands.p75[index], 149);
+        near(bands.p99[index], 197);
+    }
+}
+
+TEST(Statistics, SqnrIsOverAllPieces) {
+    const std::vector<float> values = rows_with_an_outlier();
+    double squares = 0.0;
+    for (const float x : values) squares += double{x} * x;
+    const Summary summary = summary_of(values, 0.5, 50, 1);
+    ASSERT_TRUE(summary.sqnr_db.has_value());
+    EXPECT_NEAR(*summary.sqnr_db, 10 * std::log10(squares / 2.0), 1e-9);
+    EXPECT_FALSE(summary_of(values, std::nullopt, 50, 1).sqnr_db.has_value());
+}
+
+TEST(Statistics, ThreadsAndConstantsChangeNothing) {
+    const std::vector<float> values = rows_with_an_outlier();
+    const Summary one = summary_of(values, 0.1, 64, 1), four = summary_of(values, 0.1, 64, 4);
+    EXPECT_EQ(*one.kurtosis, *four.kurtosis);
+    EXPECT_EQ(one.peak_ratio.mean, four.peak_ratio.mean);
+    EXPECT_EQ(one.bands.p99, four.bands.p99);
+    const std::vector<float> constant(static_cast<size_t>(kRows * kChannels), 0.7f);
+    EXPECT_FALSE(summary_of(constant, std::nullopt, 64, 1).kurtosis.has_value());
+    const std::vector<float> zeros(constant.size(), 0.0f);
+    EXPECT_FALSE(summary_of(zeros, std::nullopt, 64, 1).max_to_median().has_value());
+}
+
+}  // namespace
+}  // namespace quarot::stats

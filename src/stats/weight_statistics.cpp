@@ -1,0 +1,121 @@
+#include "stats/weight_statistics.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "core/error.h"
+#include "core/process.h"
+#include "core/progress.h"
+#include "model/role_formats.h"
+#include "quantize/rotated_weight.h"
+#include "quantize/rounding/quantizer.h"
+
+namespace quarot::stats {
+namespace {
+
+using model::LinearId;
+
+constexpr int64_t kBlocksOfThread = 2;  // that are made before they are looked at
+
+// Null for 16 bits.
+std::unique_ptr<quantize::PreparedQuantizer> rounding(const quantize::RotatedWeight& weight,
+                                                      WeightFormat format, ThreadPool& pool) {
+    if (format.bits == 16) return nullptr;
+    format.method = "rtn";
+    return quantize::quantizer_named(format.method)
+        .prepare({.site = weight.name(),
+                  .n_cols = weight.cols(),
+                  .n_codes = weight.cols(),
+                  .hessian = {},
+                  .device_hessian = {}},
+                 format, pool);
+}
+
+struct Block {
+    std::vector<float> values;
+    std::optional<double> squared_error;
+};
+
+Block make_block(const quantize::RotatedWeight& weight,
+                 const quantize::PreparedQuantizer* quantizer, int64_t index) {
+    Block block = {weight.block(index), {}};
+    if (quantizer == nullptr) return block;
+    const quantize::WeightMatrix rows = {block.values, std::ssize(block.values) / weight.cols(),
+                                         weight.cols()};
+    block.squared_error = squared_error(rows, quantizer->quantize(rows).codes).error;
+    return block;
+}
+
+Summary summary_of(const quantize::RotatedWeight& weight, const WeightFormat& format,
+                   ThreadPool& pool) {
+    const auto quantizer = rounding(weight, format, pool);
+    Statistics statistics(weight.cols());
+    const int64_t wave = kBlocksOfThread * pool.size();
+    for (int64_t first = 0; first < weight.n_blocks(); first += wave) {
+        throw_if_interrupted();
+        std::vector<Block> blocks(static_cast<size_t>(std::min(wave, weight.n_blocks() - first)));
+        pool.parallel_for(std::ssize(blocks), [&](int64_t i, int) {
+            blocks[static_cast<size_t>(i)] = make_block(weight, quantizer.get(), first + i);
+        });
+        for (const Block& block : blocks) {
+            statistics.add(block.values, block.squared_error, pool);
+        }
+    }
+    return statistics.summary();
+}
+
+void require_dense(const folder::SourceModel& source, const LinearId& id) {
+    if (source.is_dense(id)) return;
+    fail(ErrorCode::Unsupported,
+         "{}: {} of layer {} is stored as codes, expected floating-point weights; choose points "
+         "without weights, or the folder that this one was made from",
+         source.folder(), rule_of(id.role).name, id.layer);
+}
+
+}  // namespace
+
+std::vector<WeightReport> measure_weights(const folder::SourceModel& source,
+                                          const std::vector<int64_t>& layers, const Recipe& recipe,
+                                          ThreadPool& pool) {
+    const model::ModelConfig& config = source.config();
+    const Stages stages = stages_of(source, recipe);
+    const Recipe as_stored = full_precision_recipe();
+    const rotate::Rotation none = rotate::make_rotation(as_stored.rotation, config);
+    const rotate::Rotation rotation = rotate::make_rotation(recipe.rotation, config);
+    std::vector<LinearId> ids;
+    for (const int64_t layer : layers) {
+        for (const model::LinearRole role : roles_of(config, layer)) {
+            require_dense(source, {role, layer});
+            ids.push_back({role, layer});
+        }
+    }
+    Progress progress("weights", std::ssize(ids));
+    std::vector<WeightReport> reports;
+    for (const LinearId& id : ids) {
+        const WeightFormat format = weight_format(recipe, id.role);
+        const auto summary = [&](const Recipe& of, const rotate::Rotation& by) {
+            const quantize::RotatedWeight weight(quantize::linear_source(source, id, of, by), by,
+                                                 config, pool);
+            return summary_of(weight, format, pool);
+        };
+        WeightReport report = {.id = id,
+                               .n_rows = out_features(id.role, config),
+                               .n_channels = in_features(id.role, config),
+                               .bits = format.bits,
+                               .before = {},
+                               .after = {}};
+        if (stages.before) report.before = summary(as_stored, none);
+        if (stages.after) {
+            report.after =
+                source.is_quantized() ? summary(as_stored, none) : summary(recipe, rotation);
+        }
+        reports.push_back(std::move(report));
+        progress.advance();
+    }
+    return reports;
+}
+
+}  // namespace quarot::stats
