@@ -80,8 +80,7 @@ class Measurement {
         if (stands.before) add(look.point, look.read, *stands.before);
         if (!stands.after) return;
         if (source_.is_quantized()) return add(look.point, look.read, *stands.after);
-        const bool folds_gain = folds(recipe_, source_.config(), norm_before(look.point));
-        const std::span<const float> from = folds_gain ? look.ungained : look.read;
+        const std::span<const float> from = folds_gain(look.point) ? look.ungained : look.read;
         std::vector<float> rotated(from.begin(), from.end());
         rotate_rows(look.point, rotation_, source_.config(), rotated, pool_);
         add(look.point, rotated, *stands.after);
@@ -95,6 +94,7 @@ class Measurement {
                                .point = point,
                                .n_channels = width_of(point, source_.config()),
                                .bits = format_of(point, recipe_, source_.config()).format.bits,
+                               .gain_folded = stands.before && stands.after && folds_gain(point),
                                .before = summary_of(stands.before),
                                .after = summary_of(stands.after)});
         }
@@ -114,7 +114,14 @@ class Measurement {
     }
 
     void add(Point point, std::span<const float> values, Statistics& to) {
-        to.add(values, noise_.of(values, format_of(point, recipe_, source_.config())), pool_);
+        const model::ModelConfig& config = source_.config();
+        const auto errors =
+            noise_.of(values, width_of(point, config), format_of(point, recipe_, config));
+        to.add(values, errors, pool_);
+    }
+
+    bool folds_gain(Point point) const {
+        return folds(recipe_, source_.config(), norm_before(point));
     }
 
     static std::optional<Summary> summary_of(const std::optional<Statistics>& statistics) {

@@ -38,6 +38,7 @@ struct PointReport {
     Point point = Point::AttentionIn;
     int64_t n_channels = 0;
     int bits = 16;
+    bool gain_folded = false;  // `after` is without the norm's gain that `before` has
     std::optional<Summary> before, after;
 };
 

@@ -56,16 +56,8 @@ Bands ChannelBands::bands() const {
     return bands;
 }
 
-float ChannelBands::max_abs() const {
-    float largest = 0.0f;
-    for (const Channel& channel : channels_) {
-        largest = std::max({largest, -channel.min, channel.max});
-    }
-    return largest;
-}
-
 double ChannelBands::median_abs() const {
-    LogHistogram<uint64_t> magnitudes;
+    LogHistogram<uint64_t, kAllOctaves> magnitudes;
     for (const Channel& channel : channels_) magnitudes.add_magnitudes(channel.values);
     return magnitudes.quantile(0.5);
 }

@@ -24,7 +24,6 @@ class ChannelBands {
     void add(std::span<const float> values, ThreadPool& pool);
 
     Bands bands() const;
-    float max_abs() const;
     // The median of |x| over all channels, within 1/8 of it.
     double median_abs() const;
 

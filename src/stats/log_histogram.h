@@ -11,12 +11,14 @@ namespace quarot::stats {
 
 // Bins of an octave; a bin is as wide as 1/kStepsOfOctave of the octave's lower end.
 inline constexpr int kStepsOfOctave = 8;
-// Octaves that are told apart below the largest magnitude; what is smaller counts as 0.
+// Octaves that are told apart below a channel's largest magnitude; what is smaller counts as 0.
 inline constexpr int kOctaves = 14;
+// All of fp32's: of numbers of all channels together.
+inline constexpr int kAllOctaves = 256;
 
 // Finite fp32 numbers. Count: an unsigned integer that holds the number of them. The result does
 // not depend on their order.
-template <typename Count>
+template <typename Count, int Octaves = kOctaves>
 class LogHistogram {
   public:
     void add(float x, Count n = 1) {
@@ -31,11 +33,11 @@ class LogHistogram {
     }
 
     // Adds the magnitudes of another histogram's numbers.
-    template <typename Other>
-    void add_magnitudes(const LogHistogram<Other>& other) {
+    template <typename Other, int OtherOctaves>
+    void add_magnitudes(const LogHistogram<Other, OtherOctaves>& other) {
         if (other.top_ > top_) move_top(other.top_);
         zeros_ += other.zeros_;
-        for (int from = 0; from < kBins; ++from) {
+        for (int from = 0; from < other.kBins; ++from) {
             const auto index = static_cast<size_t>(from);
             const auto n =
                 static_cast<Count>(Count{other.negative_[index]} + Count{other.positive_[index]});
@@ -45,7 +47,8 @@ class LogHistogram {
     }
 
     // The number of rank round(share * (n - 1)) of the n in ascending order, within 1/8 of its
-    // magnitude, or 0 if it is below the largest magnitude / 2^14; 0 if there are none. 0 <= share
+    // magnitude, or 0 if it is below the largest magnitude / 2^Octaves; 0 if there are none. 0 <=
+    // share
     // <= 1.
     double quantile(double share) const {
         const Count n = total();
@@ -74,10 +77,10 @@ class LogHistogram {
     }
 
   private:
-    template <typename>
+    template <typename, int>
     friend class LogHistogram;
 
-    static constexpr int kBins = kStepsOfOctave * kOctaves;
+    static constexpr int kBins = kStepsOfOctave * Octaves;
     static constexpr int kMantissaBits = 20;  // of fp32's 23, those below a step
 
     // Exponent and leading bits of the mantissa: a logarithm in steps of linear width.

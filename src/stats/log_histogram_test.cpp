@@ -73,7 +73,7 @@ TEST(LogHistogram, SmallSubnormalAndHugeNumbersCount) {
 }
 
 TEST(LogHistogram, MagnitudesOfSeveralAddUp) {
-    LogHistogram<uint64_t> sum;
+    LogHistogram<uint64_t, kAllOctaves> sum;
     LogHistogram<uint32_t> large, small;
     for (int i = 0; i < 10; ++i) large.add(-4.0f);
     for (int i = 0; i < 11; ++i) small.add(0.25f);
@@ -82,6 +82,10 @@ TEST(LogHistogram, MagnitudesOfSeveralAddUp) {
     EXPECT_NEAR(sum.quantile(0.0), 0.25, 0.25 / 8);
     EXPECT_NEAR(sum.quantile(0.5), 0.25, 0.25 / 8);
     EXPECT_NEAR(sum.quantile(1.0), 4.0, 4.0 / 8);
+    LogHistogram<uint32_t> huge;
+    huge.add(1e30f);
+    sum.add_magnitudes(huge);
+    EXPECT_NEAR(sum.quantile(0.4), 0.25, 0.25 / 8) << "far below the largest";
 }
 
 }  // namespace

@@ -10,10 +10,12 @@ namespace quarot::stats {
 RoundingNoise::RoundingNoise(int n_threads)
     : backend_(kernels::make_backend("cpu", {.n_threads = n_threads, .isa = {}})) {}
 
-std::optional<double> RoundingNoise::of(std::span<const float> values, const PointFormat& format) {
-    if (format.format.bits == 16) return std::nullopt;
+std::vector<double> RoundingNoise::of(std::span<const float> values, int64_t width,
+                                      const PointFormat& format) {
+    if (format.format.bits == 16) return {};
     const int64_t n_rows = std::ssize(values) / format.cols;
-    QUAROT_CHECK(n_rows * format.cols == std::ssize(values), "{} {}", values.size(), format.cols);
+    QUAROT_CHECK(n_rows * format.cols == std::ssize(values) && width % format.cols == 0, "{} {} {}",
+                 values.size(), width, format.cols);
     const int64_t bytes = std::ssize(values) * size_of(DType::F32);
     const int64_t code_bytes = backend_->quantized_bytes(n_rows, format.cols, format.format);
     if (values_.bytes() < bytes) values_ = backend_->allocate(bytes);
@@ -27,12 +29,12 @@ std::optional<double> RoundingNoise::of(std::span<const float> values, const Poi
     quantized_.resize(values.size());
     backend_->download(quantized_.data(), rows.data, bytes);
     backend_->synchronize();
-    double sum = 0.0;
+    std::vector<double> sums(values.size() / static_cast<size_t>(width));
     for (size_t i = 0; i < values.size(); ++i) {
         const double difference = double{values[i]} - double{quantized_[i]};
-        sum += difference * difference;
+        sums[i / static_cast<size_t>(width)] += difference * difference;
     }
-    return sum;
+    return sums;
 }
 
 }  // namespace quarot::stats

@@ -16,9 +16,9 @@ class RoundingNoise {
   public:
     explicit RoundingNoise(int n_threads);
 
-    // Sum of (x - x^)^2 over values [n_rows, format.cols], the same for any number of threads;
-    // nothing for 16 bits.
-    std::optional<double> of(std::span<const float> values, const PointFormat& format);
+    // Sum of (x - x^)^2 of each row of values [n_rows, width]; width is a multiple of format.cols.
+    // The same for any number of threads; nothing for 16 bits.
+    std::vector<double> of(std::span<const float> values, int64_t width, const PointFormat& format);
 
   private:
     std::unique_ptr<kernels::Backend> backend_;

@@ -25,6 +25,9 @@ struct Summary {
     } peak_ratio;
     // 10 log10(sum x^2 / sum (x - x^)^2), x^ quantized; empty if nothing was quantized or lost.
     std::optional<double> sqnr_db;
+    // Both of each row by itself, and their means over the rows that have them: a few rows of large
+    // values do not outweigh the others.
+    std::optional<double> row_kurtosis, row_sqnr_db;
     Bands bands;
 
     // Empty if the median is 0.
@@ -36,23 +39,36 @@ class Statistics {
   public:
     explicit Statistics(int64_t n_channels) : n_channels_(n_channels), bands_(n_channels) {}
 
-    // values: [n_rows, channels], finite. squared_error: of all of them, if they were quantized.
-    void add(std::span<const float> values, std::optional<double> squared_error, ThreadPool& pool);
+    // values: [n_rows, channels], finite. squared_errors: [n_rows] of what they were quantized to;
+    // empty if they were not.
+    void add(std::span<const float> values, std::span<const double> squared_errors,
+             ThreadPool& pool);
     Summary summary() const;
 
   private:
-    double n_values() const;
-    std::optional<double> kurtosis() const;
-    std::optional<double> sqnr_db() const;
+    // Sums of powers of values, and of what quantizing changed them by.
+    struct Sums {
+        double n = 0.0, x1 = 0.0, x2 = 0.0, x3 = 0.0, x4 = 0.0, squared_error = 0.0;
+        double max_abs = 0.0;
+        Sums& operator+=(const Sums& other);
+        std::optional<double> kurtosis() const;
+        std::optional<double> sqnr_db() const;
+    };
+    struct Mean {
+        double sum = 0.0;
+        int64_t n = 0;
+        void add(std::optional<double> value);
+        std::optional<double> value() const;
+    };
+    static Sums sums_of(std::span<const float> row);
+    void add_row(const Sums& row);
 
     int64_t n_channels_, n_rows_ = 0;
-    double x1_ = 0.0, x2_ = 0.0, x3_ = 0.0, x4_ = 0.0;  // sums of powers
-    double squared_error_ = 0.0;
-    bool is_quantized_ = false;
+    Sums all_;
+    Mean row_kurtosis_, row_sqnr_, peak_ratio_;
     ChannelBands bands_;
-    LogHistogram<uint64_t> ratios_;
-    double ratio_sum_ = 0.0, ratio_max_ = 0.0;
-    int64_t n_ratios_ = 0;
+    LogHistogram<uint64_t> peak_ratios_;
+    double largest_ratio_ = 0.0;
 };
 
 }  // namespace quarot::stats

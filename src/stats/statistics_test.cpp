@@ -23,21 +23,22 @@ std::vector<float> rows_with_an_outlier() {
     return values;
 }
 
-Summary summary_of(const std::vector<float>& values, std::optional<double> error, int64_t piece,
-                   int n_threads) {
+// error: of each row; 0: nothing is quantized.
+Summary summary_of(const std::vector<float>& values, double error, int64_t piece, int n_threads) {
     ThreadPool pool(n_threads);
     Statistics statistics(kChannels);
     for (int64_t row = 0; row < kRows; row += piece) {
         const auto first = static_cast<size_t>(row * kChannels);
         const auto count = static_cast<size_t>(std::min(piece, kRows - row) * kChannels);
-        statistics.add(std::span(values).subspan(first, count), error, pool);
+        const std::vector<double> errors(error == 0.0 ? 0 : count / kChannels, error);
+        statistics.add(std::span(values).subspan(first, count), errors, pool);
     }
     return statistics.summary();
 }
 
 TEST(Statistics, MomentsAndRatiosAreThoseOfTheValues) {
     const std::vector<float> values = rows_with_an_outlier();
-    const Summary summary = summary_of(values, std::nullopt, 64, 2);
+    const Summary summary = summary_of(values, 0.0, 64, 2);
     double mean = 0.0, m2 = 0.0, m4 = 0.0, squares = 0.0;
     for (const float x : values) mean += x / static_cast<double>(values.size());
     for (const float x : values) {
@@ -75,7 +76,7 @@ TEST(Statistics, MomentsAndRatiosAreThoseOfTheValues) {
 
 TEST(Statistics, BandsAreThoseOfEachChannel) {
     const std::vector<float> values = rows_with_an_outlier();
-    const Bands bands = summary_of(values, std::nullopt, 200, 2).bands;
+    const Bands bands = summary_of(values, 0.0, 200, 2).bands;
     for (int64_t c = 0; c < kChannels; ++c) {
         std::vector<float> channel;
         for (int64_t row = 0; row < kRows; ++row) {
@@ -101,8 +102,33 @@ TEST(Statistics, SqnrIsOverAllPieces) {
     for (const float x : values) squares += double{x} * x;
     const Summary summary = summary_of(values, 0.5, 50, 1);
     ASSERT_TRUE(summary.sqnr_db.has_value());
-    EXPECT_NEAR(*summary.sqnr_db, 10 * std::log10(squares / 2.0), 1e-9);
-    EXPECT_FALSE(summary_of(values, std::nullopt, 50, 1).sqnr_db.has_value());
+    EXPECT_NEAR(*summary.sqnr_db, 10 * std::log10(squares / (0.5 * kRows)), 1e-9);
+    EXPECT_FALSE(summary_of(values, 0.0, 50, 1).sqnr_db.has_value());
+}
+
+TEST(Statistics, RowsCountAlikeInTheirMeans) {
+    std::vector<float> values = rows_with_an_outlier();
+    const Summary before = summary_of(values, 0.5, 64, 1);
+    double kurtosis = 0.0, decibels = 0.0;
+    for (int64_t row = 0; row < kRows; ++row) {
+        if (row == 7) continue;  // zeros
+        const auto* x = values.data() + row * kChannels;
+        double mean = 0.0, m2 = 0.0, m4 = 0.0, squares = 0.0;
+        for (int64_t c = 0; c < kChannels; ++c) mean += double{x[c]} / kChannels;
+        for (int64_t c = 0; c < kChannels; ++c) {
+            squares += double{x[c]} * x[c];
+            m2 += std::pow(x[c] - mean, 2) / kChannels;
+            m4 += std::pow(x[c] - mean, 4) / kChannels;
+        }
+        kurtosis += m4 / (m2 * m2) / (kRows - 1);
+        decibels += 10 * std::log10(squares / 0.5) / (kRows - 1);
+    }
+    EXPECT_NEAR(*before.row_kurtosis, kurtosis, 1e-9 * kurtosis);
+    EXPECT_NEAR(*before.row_sqnr_db, decibels, 1e-9);
+    for (int64_t c = 0; c < kChannels; ++c) values[static_cast<size_t>(c)] *= 1000.0f;
+    const Summary after = summary_of(values, 0.5, 64, 1);
+    EXPECT_NEAR(*after.row_kurtosis, *before.row_kurtosis, 1e-4);
+    EXPECT_GT(*after.kurtosis, 10 * *before.kurtosis);
 }
 
 TEST(Statistics, ThreadsAndConstantsChangeNothing) {
@@ -112,9 +138,9 @@ TEST(Statistics, ThreadsAndConstantsChangeNothing) {
     EXPECT_EQ(one.peak_ratio.mean, four.peak_ratio.mean);
     EXPECT_EQ(one.bands.p99, four.bands.p99);
     const std::vector<float> constant(static_cast<size_t>(kRows * kChannels), 0.7f);
-    EXPECT_FALSE(summary_of(constant, std::nullopt, 64, 1).kurtosis.has_value());
+    EXPECT_FALSE(summary_of(constant, 0.0, 64, 1).kurtosis.has_value());
     const std::vector<float> zeros(constant.size(), 0.0f);
-    EXPECT_FALSE(summary_of(zeros, std::nullopt, 64, 1).max_to_median().has_value());
+    EXPECT_FALSE(summary_of(zeros, 0.0, 64, 1).max_to_median().has_value());
 }
 
 }  // namespace

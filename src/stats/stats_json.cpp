@@ -65,6 +65,8 @@ Json to_json(const Summary& summary) {
                                                     {"p99", ratio.p99},
                                                     {"max", ratio.max}}},
                         {"sqnr_db", or_null(summary.sqnr_db)},
+                        {"row_kurtosis", or_null(summary.row_kurtosis)},
+                        {"row_sqnr_db", or_null(summary.row_sqnr_db)},
                         {"channels", to_json(summary.bands)}};
 }
 
@@ -75,8 +77,10 @@ void add_reports(Json& document, std::span<const PointReport> points,
     for (const PointReport& report : points) {
         Json json = Json::Object{{"layer", report.layer},
                                  {"point", std::string(rule_of(report.point).name)},
+                                 {"what", std::string(rule_of(report.point).what)},
                                  {"channels", report.n_channels},
-                                 {"bits", report.bits}};
+                                 {"bits", report.bits},
+                                 {"gain_folded", report.gain_folded}};
         add_stages(json, report.before, report.after);
         of_points.push_back(std::move(json));
     }

@@ -36,16 +36,25 @@ std::unique_ptr<quantize::PreparedQuantizer> rounding(const quantize::RotatedWei
 
 struct Block {
     std::vector<float> values;
-    std::optional<double> squared_error;
+    std::vector<double> squared_errors;  // of rows; empty if nothing is quantized
 };
 
 Block make_block(const quantize::RotatedWeight& weight,
                  const quantize::PreparedQuantizer* quantizer, int64_t index) {
     Block block = {weight.block(index), {}};
     if (quantizer == nullptr) return block;
-    const quantize::WeightMatrix rows = {block.values, std::ssize(block.values) / weight.cols(),
-                                         weight.cols()};
-    block.squared_error = squared_error(rows, quantizer->quantize(rows).codes).error;
+    const int64_t cols = weight.cols(), n_rows = std::ssize(block.values) / cols;
+    const QuantizedMatrix codes = quantizer->quantize({block.values, n_rows, cols}).codes;
+    std::vector<float> quantized(static_cast<size_t>(cols));
+    for (int64_t row = 0; row < n_rows; ++row) {
+        codes.dequantize_row(row, quantized);
+        double& sum = block.squared_errors.emplace_back(0.0);
+        for (int64_t c = 0; c < cols; ++c) {
+            const double difference = double{block.values[static_cast<size_t>(row * cols + c)]} -
+                                      double{quantized[static_cast<size_t>(c)]};
+            sum += difference * difference;
+        }
+    }
     return block;
 }
 
@@ -61,7 +70,7 @@ Summary summary_of(const quantize::RotatedWeight& weight, const WeightFormat& fo
             blocks[static_cast<size_t>(i)] = make_block(weight, quantizer.get(), first + i);
         });
         for (const Block& block : blocks) {
-            statistics.add(block.values, block.squared_error, pool);
+            statistics.add(block.values, block.squared_errors, pool);
         }
     }
     return statistics.summary();
