@@ -16,6 +16,9 @@ enum class Shown { First, Full, Hidden };
 // What a flag given several times on the command line means.
 enum class Repeated { LastCounts, AllCount, Refused };
 
+// Of a positional argument: as many values as there are.
+inline constexpr int kUnlimited = -1;
+
 struct Flag {
     std::string names;  // as "-t,--threads"; a name without dashes is a positional argument
     std::string value;  // what stands for the value in the help; FILE and FOLDER are completed as

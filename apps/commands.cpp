@@ -14,6 +14,7 @@ constexpr Command kCommands[] = {
     {"bench", "measure how fast a model runs, or a shape without any file", bench_command},
     {"reproduce", "measure every row of the paper's tables on one model", reproduce_command},
     {"stats", "tell how values are spread before and after rotation", stats_command},
+    {"plot", "draw what stats, perplexity, reproduce and bench measured", plot_command},
     {"inspect", "tell what a model folder holds, from its headers alone", inspect_command},
     {"verify", "check every file of a model folder against its format and digests", verify_command},
     {"tokenize", "turn a text into token ids", tokenize_command},

@@ -33,6 +33,7 @@ Work logits_command(Args& args);
 Work man_command(Args& args);
 Work perplexity_command(Args& args);
 Work plan_command(Args& args);
+Work plot_command(Args& args);
 Work quantize_command(Args& args);
 Work reproduce_command(Args& args);
 Work stats_command(Args& args);

@@ -1,0 +1,184 @@
+#include "plot/document.h"
+
+#include <algorithm>
+#include <sstream>
+
+#include "core/error.h"
+#include "io/text.h"
+
+namespace quarot::plot {
+namespace {
+
+using io::Json;
+
+// Bands of every channel of a large model are many numbers.
+constexpr io::JsonLimits kLimits = {.max_bytes = int64_t{1} << 30, .max_values = int64_t{1} << 26};
+constexpr double kLargestSpeed = 1e15, kLargestPerplexity = 1e100;
+
+double positive(const Json& json, double largest) {
+    const double value = json.as_double();
+    if (value > 0.0 && value <= largest) return value;
+    fail(ErrorCode::Corrupt, "{} is {}, expected a number above 0 and at most {}", json.place(),
+         value, largest);
+}
+
+std::optional<double> positive_or_null(const Json& json, std::string_view key, double largest) {
+    const Json* value = json.find(key);
+    if (value == nullptr) return std::nullopt;
+    return positive(*value, largest);
+}
+
+double bits(const Json& json) {
+    return positive(json, 64.0);
+}
+
+std::optional<double> number_or_nothing(const Json& json, std::string_view key) {
+    const Json* value = json.find(key);
+    if (value == nullptr) return std::nullopt;
+    return value->as_double();
+}
+
+std::string text_or_empty(const Json& json, std::string_view key) {
+    const Json* value = json.find(key);
+    return value == nullptr ? "" : value->as_string();
+}
+
+// "QuaRot-RTN" of "QuaRot-RTN INT4", "K, V" of "K 4, V 3": the words without digits. A name of
+// such words alone is itself.
+std::string without_numbers(const std::string& name) {
+    std::istringstream words(name);
+    std::string series;
+    for (std::string word; words >> word;) {
+        const bool is_number =
+            std::any_of(word.begin(), word.end(), [](char c) { return c >= '0' && c <= '9'; });
+        if (!is_number) {
+            series += (series.empty() ? "" : " ") + word;
+        } else if (word.back() == ',' && !series.empty()) {
+            series += ",";
+        }
+    }
+    return series.empty() ? name : series;
+}
+
+PaperTable::Row table_row(const Json& json) {
+    PaperTable::Row row;
+    row.name = json.at("row").as_string();
+    const std::string rotate = text_or_empty(json, "rotate");
+    if (!rotate.empty()) row.name += ", rotate " + rotate;
+    if (const auto perplexity = positive_or_null(json, "perplexity", kLargestPerplexity)) {
+        row.measured = {.label = row.name,
+                        .series = without_numbers(row.name),
+                        .weight_bits = bits(json.at("bits_per_value")),
+                        .activation_bits = bits(json.at("activation_bits_per_value")),
+                        .cache_bits = bits(json.at("kv_bits_per_value")),
+                        .perplexity = *perplexity,
+                        .standard_error = number_or_nothing(json, "perplexity_stddev")};
+    }
+    row.recipe = json.at("recipe").as_string();
+    row.precision = text_or_empty(json, "precision");
+    row.remark = text_or_empty(json, "reason");
+    if (row.remark.empty()) row.remark = text_or_empty(json, "note");
+    row.relative = positive_or_null(json, "relative", kLargestPerplexity);
+    row.paper = positive_or_null(json, "paper", kLargestPerplexity);
+    row.seconds = number_or_nothing(json, "seconds");
+    row.accuracy = number_or_nothing(json, "zero_shot_average");
+    row.paper_accuracy = number_or_nothing(json, "paper_zero_shot_average");
+    return row;
+}
+
+ReproduceDocument reproduce_document(const std::string& file, const Json& json) {
+    ReproduceDocument document = {.file = file,
+                                  .model = json.at("model").as_string(),
+                                  .text = json.at("text").as_string(),
+                                  .tables = {}};
+    for (const Json& row : json.at("rows").as_array()) {
+        const int64_t number = row.at("table").as_int(1, 1000);
+        if (document.tables.empty() || document.tables.back().number != number) {
+            document.tables.push_back({number, {}});
+        }
+        document.tables.back().rows.push_back(table_row(row));
+    }
+    return document;
+}
+
+PerplexityDocument perplexity_document(const std::string& file, const Json& json) {
+    const Json& widths = json.at("bits");
+    const std::string protocol = text_or_empty(json, "protocol");
+    const std::string suffix = protocol.empty() || protocol == "quarot" ? "" : ", " + protocol;
+    return {.file = file,
+            .model = json.at("model").as_string(),
+            .text = json.at("text").at("file").as_string(),
+            .measured = {
+                .label = json.at("recipe").as_string(),
+                .series = json.at("model").as_string() + suffix,
+                .weight_bits = bits(widths.at("per_weight")),
+                .activation_bits = bits(widths.at("activations")),
+                .cache_bits = (bits(widths.at("k")) + bits(widths.at("v"))) / 2,
+                .perplexity = positive(json.at("perplexity"), kLargestPerplexity),
+                .standard_error = positive_or_null(json, "standard_error", kLargestPerplexity)}};
+}
+
+BenchDocument bench_document(const std::string& file, const Json& json) {
+    BenchDocument document = {.file = file, .rows = {}};
+    const Json* rows = json.find("rows");
+    const bool has_speeds = rows != nullptr && !rows->as_array().empty() &&
+                            rows->as_array().front().contains("tokens_per_second");
+    if (!has_speeds) {
+        fail(ErrorCode::Unsupported,
+             "{}: has no rows with tokens_per_second; expected speeds of quarot bench, neither "
+             "single "
+             "operations nor the paper's tables",
+             file);
+    }
+    for (const Json& row : rows->as_array()) {
+        const Json& deviation = row.at("stddev");
+        document.rows.push_back(
+            {.test = row.at("test").as_string(),
+             .depth = row.at("depth").as_int(),
+             .batch = row.at("batch").as_int(),
+             .label = fmt::format("{}, {}, {}", row.at("model").as_string(),
+                                  row.at("recipe").as_string(), row.at("device").as_string()),
+             .tokens_per_second = positive(row.at("tokens_per_second"), kLargestSpeed),
+             .deviation = deviation.is_null() ? 0.0 : deviation.as_double()});
+        const double spread = document.rows.back().deviation;
+        if (spread >= 0.0 && spread <= kLargestSpeed) continue;
+        fail(ErrorCode::Corrupt, "{} is {}, expected a number from 0", deviation.place(), spread);
+    }
+    return document;
+}
+
+void add_document(const std::string& file, Documents& to) {
+    const Json json = Json::parse_file(file, kLimits);
+    const Json* schema = json.is_object() ? json.find("schema") : nullptr;
+    if (schema == nullptr || !schema->is_string()) {
+        fail(ErrorCode::Corrupt,
+             "{}: has no \"schema\"; expected what quarot stats, perplexity, reproduce or bench "
+             "write as JSON",
+             file);
+    }
+    const std::string& name = schema->as_string();
+    if (name == "quarot.stats/1") {
+        to.stats.push_back(stats_document(file, json));
+    } else if (name == "quarot.perplexity/1") {
+        to.perplexities.push_back(perplexity_document(file, json));
+    } else if (name == "quarot.reproduce/1") {
+        to.reproductions.push_back(reproduce_document(file, json));
+    } else if (name == "quarot.bench/1") {
+        to.benches.push_back(bench_document(file, json));
+    } else {
+        fail(ErrorCode::Unsupported,
+             "{}: its schema is {}, expected quarot.stats/1, quarot.perplexity/1, "
+             "quarot.reproduce/1 or quarot.bench/1",
+             file, io::printable(name));
+    }
+}
+
+}  // namespace
+
+Documents read_documents(const std::vector<std::string>& files) {
+    Documents documents;
+    for (const std::string& file : files) add_document(file, documents);
+    return documents;
+}
+
+}  // namespace quarot::plot

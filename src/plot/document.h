@@ -1,0 +1,71 @@
+// The JSON documents that pictures are made of, read and checked.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "io/json.h"
+#include "plot/stats_document.h"
+
+namespace quarot::plot {
+
+// Of `quarot perplexity --json`, or a row of a reproduce document.
+struct MeasuredPerplexity {
+    std::string label;   // the row's name, or the recipe's
+    std::string series;  // what differs from its neighbours of one series in bits alone
+    double weight_bits = 16.0, activation_bits = 16.0, cache_bits = 16.0;
+    double perplexity = 0.0;               // positive
+    std::optional<double> standard_error;  // of it
+    bool is_full_precision() const {
+        return weight_bits >= 16.0 && activation_bits >= 16.0 && cache_bits >= 16.0;
+    }
+};
+
+struct PaperTable {
+    struct Row {
+        std::string name, recipe, precision, remark;
+        std::optional<MeasuredPerplexity> measured;  // empty: it could not be measured
+        std::optional<double> relative, paper, seconds;
+        std::optional<double> accuracy, paper_accuracy;  // means over zero-shot tasks, percent
+    };
+    int64_t number = 0;
+    std::vector<Row> rows;
+};
+
+struct ReproduceDocument {
+    std::string file, model, text;
+    std::vector<PaperTable> tables;
+};
+
+struct PerplexityDocument {
+    std::string file, model, text;
+    MeasuredPerplexity measured;
+};
+
+// A row of `quarot bench --json`.
+struct MeasuredSpeed {
+    std::string test;  // "pp512"
+    int64_t depth = 0, batch = 1;
+    std::string label;  // what ran
+    double tokens_per_second = 0.0, deviation = 0.0;
+};
+
+struct BenchDocument {
+    std::string file;
+    std::vector<MeasuredSpeed> rows;
+};
+
+struct Documents {
+    std::vector<StatsDocument> stats;
+    std::vector<PerplexityDocument> perplexities;
+    std::vector<ReproduceDocument> reproductions;
+    std::vector<BenchDocument> benches;
+};
+
+// Each by its "schema". Error{NotFound}; Error{Corrupt} naming file and place for what is no JSON
+// or not as its schema says; Error{Unsupported} naming the file for another schema.
+Documents read_documents(const std::vector<std::string>& files);
+
+}  // namespace quarot::plot
