@@ -22,6 +22,7 @@
 #include "io/hash.h"
 #include "io/output_file.h"
 #include "model/role_formats.h"
+#include "quantize/residual_matrix.h"
 #include "stats/stats_json.h"
 
 namespace quarot::apps {
@@ -33,7 +34,7 @@ constexpr int64_t kMostTokens = int64_t{1} << 31;
 constexpr int64_t kWindow = 2048;
 
 struct StatsFlags {
-    std::string model, text, out;
+    std::string model, text, out, r1;
     std::string text_format = "raw";
     std::vector<int64_t> layers;  // empty: all
     std::vector<stats::Point> points;
@@ -106,6 +107,8 @@ void declare(Args& args, StatsFlags& flags) {
         .choices = {"raw", "wikitext-rows"};
     add_bos_flag(args, flags.bos);
     flags.recipe.declare(args, SettingsShown::Formats);
+    args.add({"--r1", "FILE", "an orthogonal R1 from a safetensors file, in place of the Hadamard",
+              [&flags](const Given& g) { flags.r1 = g.value; }});
     flags.machine.declare(args);
     flags.output.declare(args);
     args.note(describe_points());
@@ -162,7 +165,7 @@ std::vector<int64_t> chosen_layers(const StatsFlags& flags, const folder::Source
 Recipe seen_recipe(const StatsFlags& flags, const folder::SourceModel& source) {
     if (!source.is_quantized()) return flags.recipe.resolve(true);
     const auto changes = flags.recipe.run_time_changes();
-    if (!changes) {
+    if (!changes || !flags.r1.empty()) {
         fail(ErrorCode::Usage,
              "{} is the work of this program, and its weights and rotation are fixed (recipe {}); "
              "leave out --recipe and other flags that change them, or name the folder it was made "
@@ -170,6 +173,17 @@ Recipe seen_recipe(const StatsFlags& flags, const folder::SourceModel& source) {
              source.folder(), source.recipe().name);
     }
     return with_changes(source.recipe(), *changes);
+}
+
+// R1's matrix where it is from a file, which the recipe then says.
+std::vector<double> read_r1(const StatsFlags& flags, const folder::SourceModel& source,
+                            Recipe& recipe) {
+    if (flags.r1.empty()) return {};
+    ThreadPool pool(flags.machine.n_threads);
+    quantize::ResidualMatrix matrix =
+        quantize::read_residual_matrix(flags.r1, source.config().hidden, pool);
+    use_as_residual(matrix, recipe);
+    return std::move(matrix.q);
 }
 
 struct Run {
@@ -192,6 +206,9 @@ Run measure(const StatsFlags& flags) {
             .window = flags.window == 0 ? std::min(kWindow, config.max_positions) : flags.window};
     model::check_groups(run.recipe, config);
     require_positions(source, "--seqlen", run.window);
+    const std::optional<rotate::Rotation> made =
+        stats::rotation_of(source, run.recipe, read_r1(flags, source, run.recipe));
+    const rotate::Rotation* const rotation = made ? &*made : nullptr;
     run.rotation = describe_rotation(run.recipe.rotation, config);
     const std::string text = eval::read_evaluation_text(flags.text, flags.text_format);
     run.text_digest = io::sha256_of_text(text);
@@ -209,13 +226,14 @@ Run measure(const StatsFlags& flags) {
         stats::measure_activations(source,
                                    {.selection = {.layers = layers, .points = flags.points},
                                     .recipe = run.recipe,
+                                    .rotation = rotation,
                                     .ids = ids,
                                     .window = std::min(run.window, run.n_tokens),
                                     .n_threads = flags.machine.n_threads},
                                    *backend);
     if (flags.with_weights) {
         ThreadPool pool(flags.machine.n_threads);
-        run.weights = stats::measure_weights(source, layers, run.recipe, pool);
+        run.weights = stats::measure_weights(source, layers, run.recipe, rotation, pool);
     }
     return run;
 }

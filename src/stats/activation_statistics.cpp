@@ -42,8 +42,7 @@ void rotate_keys(const rotate::Rotation& rotation, std::span<double> values) {
 }
 
 bool rotates(const RotationSpec& spec) {
-    return spec.residual != ResidualRotation::None || spec.value_heads || spec.query_key ||
-           spec.ffn;
+    return rotation_parts(spec) != "none";
 }
 
 void refuse_changed_inputs(const Recipe& recipe) {
@@ -64,8 +63,8 @@ class Measurement {
     Measurement(const folder::SourceModel& source, const ActivationOptions& options)
         : source_(source),
           recipe_(options.recipe),
-          stages_(stages_of(source, options.recipe)),
-          rotation_(rotate::make_rotation(options.recipe.rotation, source.config())),
+          stages_(stages_of(source, options.rotation)),
+          rotation_(options.rotation),
           pool_(options.n_threads),
           noise_(options.n_threads) {
         for (const int64_t layer : options.selection.layers) {
@@ -79,10 +78,10 @@ class Measurement {
         Stands& stands = points_.at({look.layer, look.point});
         if (stands.before) add(look.point, look.read, *stands.before);
         if (!stands.after) return;
-        if (source_.is_quantized()) return add(look.point, look.read, *stands.after);
+        if (rotation_ == nullptr) return add(look.point, look.read, *stands.after);
         const std::span<const float> from = folds_gain(look.point) ? look.ungained : look.read;
         std::vector<float> rotated(from.begin(), from.end());
-        rotate_rows(look.point, rotation_, source_.config(), rotated, pool_);
+        rotate_rows(look.point, *rotation_, source_.config(), rotated, pool_);
         add(look.point, rotated, *stands.after);
     }
 
@@ -132,7 +131,7 @@ class Measurement {
     const folder::SourceModel& source_;
     const Recipe& recipe_;
     const Stages stages_;
-    const rotate::Rotation rotation_;
+    const rotate::Rotation* const rotation_;
     ThreadPool pool_;
     RoundingNoise noise_;
     std::map<std::pair<int64_t, Point>, Stands> points_;
@@ -140,10 +139,16 @@ class Measurement {
 
 }  // namespace
 
-Stages stages_of(const folder::SourceModel& source, const Recipe& recipe) {
-    const bool rotated = rotates(recipe.rotation);
-    if (source.is_quantized()) return {.before = !rotated, .after = rotated};
-    return {.before = true, .after = rotated};
+std::optional<rotate::Rotation> rotation_of(const folder::SourceModel& source, const Recipe& recipe,
+                                            std::vector<double> r1) {
+    if (source.is_quantized() || !rotates(recipe.rotation)) return std::nullopt;
+    return rotate::make_rotation(recipe.rotation, source.config(), std::move(r1));
+}
+
+Stages stages_of(const folder::SourceModel& source, const rotate::Rotation* rotation) {
+    if (!source.is_quantized()) return {.before = true, .after = rotation != nullptr};
+    const bool rotated = rotates(source.recipe().rotation);
+    return {.before = !rotated, .after = rotated};
 }
 
 void rotate_rows(Point point, const rotate::Rotation& rotation, const model::ModelConfig& config,

@@ -14,13 +14,17 @@
 
 namespace quarot::stats {
 
-// What a folder's weights are, and so what is seen: of an ordinary folder the activations as they
-// are, and rotated as the recipe says; of one of our own folders what it reads, which is rotated or
-// not.
+// What a recipe would do to an ordinary folder; empty if it rotates nothing, and for a folder of
+// ours, which is seen as it is. r1: its matrix where it is from a file.
+std::optional<rotate::Rotation> rotation_of(const folder::SourceModel& source, const Recipe& recipe,
+                                            std::vector<double> r1 = {});
+
+// What is seen: of an ordinary folder values as they are, and rotated; of one of ours what it has,
+// which is rotated or not.
 struct Stages {
     bool before = false, after = false;
 };
-Stages stages_of(const folder::SourceModel& source, const Recipe& recipe);
+Stages stages_of(const folder::SourceModel& source, const rotate::Rotation* rotation);
 
 struct ActivationOptions {
     Selection selection;
@@ -28,6 +32,7 @@ struct ActivationOptions {
     // of activations and cache are those whose rounding is measured. Error{Unsupported} for one
     // that smooths or keeps columns apart.
     Recipe recipe;
+    const rotate::Rotation* rotation = nullptr;  // rotation_of() both, or null
     std::span<const int32_t> ids;  // of the text; windows run apart, the last may be shorter
     int64_t window = 2048;         // tokens
     int n_threads = 1;

@@ -8,7 +8,9 @@
 #include <cmath>
 
 #include "kernels/backend.h"
+#include "linalg/orthogonal.h"
 #include "quantize/folder_fixture_for_tests.h"
+#include "quantize/residual_matrix.h"
 #include "support/plain_network.h"
 #include "tensor/affine.h"
 
@@ -37,12 +39,14 @@ Selection everything() {
 class ActivationStatistics : public quantize::FolderTest {
   protected:
     std::vector<PointReport> measure(const std::string& folder, const Recipe& recipe,
-                                     int n_threads = 1) const {
+                                     int n_threads = 1, std::vector<double> r1 = {}) const {
         const folder::SourceModel source = folder::SourceModel::open(folder);
+        const auto rotation = rotation_of(source, recipe, std::move(r1));
         const auto backend = kernels::make_backend("cpu", {.n_threads = n_threads, .isa = {}});
         return measure_activations(source,
                                    {.selection = everything(),
                                     .recipe = source.is_quantized() ? source.recipe() : recipe,
+                                    .rotation = rotation ? &*rotation : nullptr,
                                     .ids = ids_,
                                     .window = 20,
                                     .n_threads = n_threads},
@@ -131,6 +135,19 @@ TEST_F(ActivationStatistics, AfterIsWhatTheRotatedModelReads) {
         ASSERT_EQ(ours.size(), rotated.size());
         for (size_t i = 0; i < ours.size(); ++i) expect_equal_summaries(ours[i], rotated[i]);
     }
+}
+
+TEST_F(ActivationStatistics, AForeignR1IsTheOneThatQuantizeFolds) {
+    write(options_of(11));
+    Recipe recipe = quantize::rotated_only();
+    const std::vector<double> r1 = linalg::random_orthogonal(32, 5);
+    quantize::use_as_residual({.sha256 = std::string(64, 'a'), .q = r1}, recipe);
+    auto options = quantize::with_recipe(recipe);
+    options.residual = r1;
+    quantize::quantize_model(in, out, options);
+    const auto ours = measure(in, recipe, 1, r1), rotated = measure(out, recipe);
+    ASSERT_EQ(ours.size(), rotated.size());
+    for (size_t i = 0; i < ours.size(); ++i) expect_equal_summaries(ours[i], rotated[i]);
 }
 
 TEST_F(ActivationStatistics, TheCacheIsRoundedInItsOwnFormat) {

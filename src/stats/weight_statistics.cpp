@@ -88,12 +88,11 @@ void require_dense(const folder::SourceModel& source, const LinearId& id) {
 
 std::vector<WeightReport> measure_weights(const folder::SourceModel& source,
                                           const std::vector<int64_t>& layers, const Recipe& recipe,
-                                          ThreadPool& pool) {
+                                          const rotate::Rotation* rotation, ThreadPool& pool) {
     const model::ModelConfig& config = source.config();
-    const Stages stages = stages_of(source, recipe);
+    const Stages stages = stages_of(source, rotation);
     const Recipe as_stored = full_precision_recipe();
-    const rotate::Rotation none = rotate::make_rotation(as_stored.rotation, config);
-    const rotate::Rotation rotation = rotate::make_rotation(recipe.rotation, config);
+    const rotate::Rotation none;
     std::vector<LinearId> ids;
     for (const int64_t layer : layers) {
         for (const model::LinearRole role : roles_of(config, layer)) {
@@ -119,7 +118,7 @@ std::vector<WeightReport> measure_weights(const folder::SourceModel& source,
         if (stages.before) report.before = summary(as_stored, none);
         if (stages.after) {
             report.after =
-                source.is_quantized() ? summary(as_stored, none) : summary(recipe, rotation);
+                rotation == nullptr ? summary(as_stored, none) : summary(recipe, *rotation);
         }
         reports.push_back(std::move(report));
         progress.advance();

@@ -21,10 +21,11 @@ struct WeightReport {
 
 // By layer, in the order of its linears. Rows of the summary are outputs, channels inputs. What is
 // quantized is rounded to nearest in the recipe's format of weights, whatever its method: the error
-// of GPTQ is one of outputs, not of weights. The same for any number of threads.
+// of GPTQ is one of outputs, not of weights. rotation: rotation_of() source and recipe, or null.
+// The same for any number of threads.
 // Error{Unsupported} for weights that are stored as codes.
 std::vector<WeightReport> measure_weights(const folder::SourceModel& source,
                                           const std::vector<int64_t>& layers, const Recipe& recipe,
-                                          ThreadPool& pool);
+                                          const rotate::Rotation* rotation, ThreadPool& pool);
 
 }  // namespace quarot::stats

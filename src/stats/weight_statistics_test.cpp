@@ -18,7 +18,9 @@ using WeightStatistics = quantize::FolderTest;
 std::vector<WeightReport> measure(const std::string& folder, const Recipe& recipe,
                                   int n_threads = 1) {
     ThreadPool pool(n_threads);
-    return measure_weights(folder::SourceModel::open(folder), {0, 1}, recipe, pool);
+    const folder::SourceModel source = folder::SourceModel::open(folder);
+    const auto rotation = rotation_of(source, recipe);
+    return measure_weights(source, {0, 1}, recipe, rotation ? &*rotation : nullptr, pool);
 }
 
 // Of the columns of [rows, n].

@@ -102,6 +102,7 @@ TEST_F(StatsCommand, SaysWhatCannotBe) {
     expect_failure(stats({"--recipe", "smoothquant"}), kUnsupported, {"smoothquant"});
     expect_failure(stats({"--seqlen", "1000"}), kUsage, {"--seqlen", "256"});
     expect_failure(stats({"--a-group-size", "5"}), kUsage, {"5"});
+    expect_failure(stats({"--r1", dir_ / "none.safetensors"}), kNotFound, {"none.safetensors"});
     write_bytes(out_, "old");
     expect_failure(stats({"--out", out_}), kUsage, {"--out", "--overwrite"});
     expect_success(stats({"--out", out_, "--overwrite", "--points", "v"}));
