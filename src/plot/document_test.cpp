@@ -104,6 +104,7 @@ TEST_F(PlotDocument, RowsOfTablesKeepTheirOrderAndSeries) {
         "activation_bits_per_value": 4.2, "kv_bits_per_value": 4.5, "seconds": 2.5, "paper": 8.37,
         "note": null, "reason": null})";
     const std::string missing = R"({"table": 10, "row": "OmniQuant", "recipe": "omniquant",
+        "rotate": "r1,r2", "zero_shot_average": 41.5,
         "perplexity": null, "paper": 14.26, "reason": "needs gradients"})";
     const Documents documents = read(R"({"schema": "quarot.reproduce/1", "model": "m", "text": "t",
         "rows": [)" + row + "," + missing +
@@ -114,7 +115,9 @@ TEST_F(PlotDocument, RowsOfTablesKeepTheirOrderAndSeries) {
     EXPECT_EQ(tables[0].rows[0].measured->series, "QuaRot-RTN");
     EXPECT_EQ(tables[0].rows[0].measured->cache_bits, 4.5);
     EXPECT_FALSE(tables[1].rows[0].measured.has_value());
-    EXPECT_EQ(tables[1].rows[0].name, "OmniQuant");
+    EXPECT_EQ(tables[1].rows[0].name, "OmniQuant, rotate r1,r2");
+    EXPECT_EQ(tables[1].rows[0].accuracy, 41.5);
+    EXPECT_FALSE(tables[0].rows[0].accuracy.has_value());
     EXPECT_EQ(tables[1].rows[0].remark, "needs gradients");
 }
 
