@@ -33,7 +33,8 @@ void declare_tests(Args& args, BenchFlags& flags) {
               [&flags](const Given& g) { flags.n_runs = as_integer(g, 1, kMaxRuns); }});
     args.add({"--with-16bit", "", "the same tests of the shape in 16 bits, and the ratio to them",
               [&flags](const Given& g) { flags.with_16bit = as_switch(g); }});
-    args.add({"--ops", "", "single operations of the tests' steps, beside 16 bits and, on a GPU, fp8",
+    args.add({"--ops", "",
+              "single operations of the tests' steps, beside 16 bits and, on a GPU, fp8",
               [&flags](const Given& g) { flags.operations = as_switch(g); }});
     args.add({"--paper", "", "the paper's tables 14 to 17 of one block, beside its own figures",
               [&flags](const Given& g) { flags.paper = as_switch(g); }});
