@@ -75,7 +75,7 @@ std::string help_text(const Args& args, bool full) {
         "of --config is TOML without sections; its lines name flags without their dashes, as in "
         "threads = 2, method = \"gptq\", json = true or stop = [\"one\", \"two\"]. "
         "QUAROT_ISA=scalar, "
-        "avx2 or avx512vnni chooses the instructions of the cpu device.",
+        "avx2, avx512vnni or amx chooses the instructions of the cpu device.",
         0, 0, terminal_width());
     text += fmt::format("\n{}\n\nexamples:\n", settings);
     for (const Example& example : args.examples()) {

@@ -379,7 +379,7 @@ struct DivergenceArgs {
 
 struct BackendInfo {
     std::string name;  // "reference", "cpu"
-    std::string tier;  // "scalar", "avx2", "avx512vnni"
+    std::string tier;  // "scalar", "avx2", "avx512vnni", "amx"
     int n_threads = 1;
 };
 

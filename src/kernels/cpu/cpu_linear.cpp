@@ -271,14 +271,16 @@ void multiply_chunk(CpuContext& context, const QuantizedRows& in, const int32_t*
                     int64_t first_row, int64_t n_rows, int64_t steps, const PanelList& panels,
                     int8_t* tiles, bool accumulate) {
     const IsaKernels& isa = context.isa;
-    const int64_t tile_bytes = steps * 4 * kTileSlots, n_tiles = ceil_div(n_rows, isa.token_tile);
+    const int64_t tile_bytes = panel_tile_bytes(steps);
+    const int64_t n_tiles = ceil_div(n_rows, isa.panel_tokens);
     context.parallel(n_tiles, [&](int64_t tile, int) {
-        const int64_t token = tile * isa.token_tile;
-        isa.pack_tile(in.row_codes(first_row + token), in.stride,
-                      std::min(isa.token_tile, n_rows - token), steps, tiles + tile * tile_bytes);
+        const int64_t token = tile * isa.panel_tokens;
+        isa.pack_panel_tile(in.row_codes(first_row + token), in.stride,
+                            std::min(isa.panel_tokens, n_rows - token), steps,
+                            tiles + tile * tile_bytes);
     });
     const TokenTile first_tile =
-        tokens_from(in, tiles, offset_sums, first_row, std::min(isa.token_tile, n_rows));
+        tokens_from(in, tiles, offset_sums, first_row, std::min(isa.panel_tokens, n_rows));
     visit_in_parallel(
         context, panels, panel_runs_over_tiles(context, panels, n_tiles),
         [&](int, const CpuLinear& weight, const Rows& out, int64_t from, int64_t count) {
@@ -308,9 +310,9 @@ void multiply_plain(CpuContext& context, const QuantizedRows& in,
                     std::span<const Linear* const> weights, std::span<const Rows> outs,
                     bool accumulate) {
     const int64_t steps = as_cpu(*weights[0]).steps();
-    const int64_t tile_bytes = steps * 4 * kTileSlots;
-    const int64_t n_tiles = tiles_at_once(context, tile_bytes, in.rows);
-    const int64_t tiles_bytes = round_up(n_tiles * tile_bytes, int64_t{64});
+    const int64_t tile_bytes = panel_tile_bytes(steps), tile_tokens = context.isa.panel_tokens;
+    const int64_t n_tiles = tiles_at_once(tile_bytes, tile_tokens, in.rows);
+    const int64_t tiles_bytes = n_tiles * tile_bytes;
     std::byte* scratch = context.shared.get(tiles_bytes + in.rows * 4);
     const int32_t* offset_sums = in.row_sums;
     if (in.offsets != nullptr) {
@@ -326,7 +328,7 @@ void multiply_plain(CpuContext& context, const QuantizedRows& in,
                      accumulate);
         return;
     }
-    const int64_t chunk = n_tiles * context.isa.token_tile;
+    const int64_t chunk = n_tiles * tile_tokens;
     for (int64_t row = 0; row < in.rows; row += chunk) {
         multiply_chunk(context, in, offset_sums, row, std::min(chunk, in.rows - row), steps, panels,
                        reinterpret_cast<int8_t*>(scratch), accumulate);

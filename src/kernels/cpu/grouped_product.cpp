@@ -303,7 +303,7 @@ void multiply_grouped(CpuContext& context, const QuantizedRows& in,
         return;
     }
     const int64_t tile_bytes = packed_bytes(plan, tile_codes_bytes(plan));
-    const int64_t n_tiles = tiles_at_once(context, tile_bytes, in.rows);
+    const int64_t n_tiles = tiles_at_once(tile_bytes, context.isa.token_tile, in.rows);
     std::byte* tiles = context.shared.get(n_tiles * tile_bytes);
     const int64_t chunk = n_tiles * context.isa.token_tile;
     for (int64_t row = 0; row < in.rows; row += chunk) {

@@ -31,13 +31,13 @@ class RandomProduct {
     }
 
     void check_panels(const IsaKernels& isa) const {
-        const int64_t tile_bytes = steps_ * 4 * kTileSlots;
-        std::vector<int8_t> tiles(static_cast<size_t>(
-            ceil_div(n_tokens_, isa.token_tile) * tile_bytes + 64 * kTileSlots));
-        for (int64_t t = 0, tile = 0; t < n_tokens_; t += isa.token_tile, ++tile) {
-            isa.pack_tile(activations_.data() + t * stride(), stride(),
-                          std::min<int64_t>(isa.token_tile, n_tokens_ - t), steps_,
-                          tiles.data() + tile * tile_bytes);
+        const int64_t tile_bytes = panel_tile_bytes(steps_);
+        std::vector<int8_t> tiles(
+            static_cast<size_t>(ceil_div(n_tokens_, isa.panel_tokens) * tile_bytes), 77);
+        for (int64_t t = 0, tile = 0; t < n_tokens_; t += isa.panel_tokens, ++tile) {
+            isa.pack_panel_tile(activations_.data() + t * stride(), stride(),
+                                std::min<int64_t>(isa.panel_tokens, n_tokens_ - t), steps_,
+                                tiles.data() + tile * tile_bytes);
         }
         std::vector<float> out(static_cast<size_t>(n_tokens_ * n_outputs_));
         for (int64_t p = 0; p < n_panels_; ++p) {

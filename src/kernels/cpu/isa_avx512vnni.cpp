@@ -7,8 +7,8 @@ namespace quarot::kernels::cpu {
 
 static constexpr IsaKernels make_table() {
     IsaKernels k = common_kernels<Avx512>("avx512vnni");
-    k.token_tile = kVnniTokens;
-    k.pack_tile = pack_tile_avx512;
+    k.token_tile = k.panel_tokens = kVnniTokens;
+    k.pack_tile = k.pack_panel_tile = pack_tile_avx512;
     k.int_panel = int_panel_vnni;
     k.int_segments = int_segments_vnni;
     k.int_row = int_row_vnni;

@@ -1,5 +1,8 @@
 #include "kernels/cpu/isa_choice.h"
 
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <string_view>
@@ -22,6 +25,16 @@ struct Tier {
     bool present;
 };
 
+#if defined(__x86_64__)
+// Tiles are eight kilobytes of state that Linux gives a process only if it asks for them.
+bool may_use_amx() {
+    if (!__builtin_cpu_supports("amx-tile") || !__builtin_cpu_supports("amx-int8")) return false;
+    constexpr long kRequestPermission = 0x1023, kTileData = 18;
+    static const bool given = syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+    return given;
+}
+#endif
+
 // Slowest first.
 std::vector<Tier> compiled_tiers() {
     std::vector<Tier> tiers{{&cpu::scalar_kernels(), true}};
@@ -33,6 +46,7 @@ std::vector<Tier> compiled_tiers() {
                         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
     tiers.push_back({&cpu::avx2_kernels(), avx2});
     tiers.push_back({&cpu::avx512vnni_kernels(), avx512});
+    tiers.push_back({&cpu::amx_kernels(), avx512 && may_use_amx()});
 #endif
     return tiers;
 }

@@ -120,6 +120,11 @@ constexpr int64_t dense_stride(int64_t n_inputs) {
     return (n_inputs + 15) / 16 * 16 + 16;
 }
 
+// A packed tile, for whole blocks of 64 inputs.
+constexpr int64_t panel_tile_bytes(int64_t steps) {
+    return (steps + 15) / 16 * 16 * 4 * kTileSlots;
+}
+
 // One head's K or V in one page. bits <= 4: two codes a byte; 5..8: a byte each; 16: fp32.
 //   K: [dim pair or dim][slots], pair byte: even dim low; V: [slot][dims], of every 32 dims byte i
 //   holds dim i (low) and i + 16 (high). slots and dims are padded to whole vectors.
@@ -158,6 +163,7 @@ struct AttentionPage {
 struct IsaKernels {
     const char* name;
     int64_t token_tile;
+    int64_t panel_tokens;  // of a tile that int_panel reads
 
     // Rows.
     RowRange (*range_of)(const float* x, int64_t n);
@@ -179,7 +185,11 @@ struct IsaKernels {
     // Linears.
     void (*pack_tile)(const int8_t* codes, int64_t stride, int64_t n_tokens, int64_t steps,
                       int8_t* tile);
-    // One panel times n_tiles packed tiles of token_tile tokens (the last may be short), tile_bytes
+    // The same for int_panel, up to panel_tokens rows; their layout is the tier's, and takes
+    // panel_tile_bytes.
+    void (*pack_panel_tile)(const int8_t* codes, int64_t stride, int64_t n_tokens, int64_t steps,
+                            int8_t* tile);
+    // One panel times packed tiles of panel_tokens tokens (the last may be short), tile_bytes
     // apart.
     void (*int_panel)(const IntPanel& panel, int64_t steps, const TokenTile& first_tile,
                       int64_t n_tokens, int64_t tile_bytes, const FloatOut& out);
@@ -213,6 +223,7 @@ const IsaKernels& scalar_kernels();
 #if defined(__x86_64__)
 const IsaKernels& avx2_kernels();
 const IsaKernels& avx512vnni_kernels();
+const IsaKernels& amx_kernels();
 #endif
 
 }  // namespace quarot::kernels::cpu

@@ -16,6 +16,7 @@ static constexpr IsaKernels common_kernels(const char* name) {
     IsaKernels k{};
     k.name = name;
     k.token_tile = kTileSlots;
+    k.panel_tokens = kTileSlots;
     k.range_of = range_of<S>;
     k.quantize_row = quantize_row<S>;
     k.dequantize_row = dequantize_row<S>;
@@ -28,6 +29,7 @@ static constexpr IsaKernels common_kernels(const char* name) {
     k.round_to_half = round_to_half<S>;
     k.dense_mix = dense_mix<S>;
     k.pack_tile = pack_tile<S>;
+    k.pack_panel_tile = pack_tile<S>;
     k.int_wide = int_wide<S>;
     k.dense_panel = dense_panel<S>;
     k.mixed_panel = mixed_panel<S>;

@@ -53,10 +53,9 @@ inline int64_t panel_runs(const CpuContext& context, const PanelList& panels) {
 }
 
 // Tiles of packed activations that stay in L2 while all panels pass.
-inline int64_t tiles_at_once(const CpuContext& context, int64_t tile_bytes, int64_t n_rows) {
+inline int64_t tiles_at_once(int64_t tile_bytes, int64_t tile_tokens, int64_t n_rows) {
     constexpr int64_t kChunkBytes = int64_t{640} << 10;
-    return std::min(std::max(int64_t{1}, kChunkBytes / tile_bytes),
-                    ceil_div(n_rows, context.isa.token_tile));
+    return std::min(std::max(int64_t{1}, kChunkBytes / tile_bytes), ceil_div(n_rows, tile_tokens));
 }
 
 // Runs for rows that were packed into n_tiles tiles.
