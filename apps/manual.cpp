@@ -84,7 +84,8 @@ std::string environment_section() {
            entry("QUAROT_<FLAG>",
                  "Sets a flag that is not on the command line: QUAROT_THREADS=2 is --threads 2. "
                  "The file of --config comes after it.") +
-           entry("QUAROT_ISA", "scalar, avx2, avx512vnni or amx: the instructions of the cpu device.");
+           entry("QUAROT_ISA",
+                 "scalar, avx2, avx512vnni or amx: the instructions of the cpu device.");
 }
 
 }  // namespace

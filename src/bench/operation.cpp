@@ -90,7 +90,7 @@ Operation linears(SampleStep& step, const std::string& name, InputSite site) {
                      .computed = products(step.shape().rows(), out, in),
                      .bytes = weights + traffic.operand(site) +
                               (is_partial ? traffic.f32(out) : traffic.work(out)),
-                     .product = ProductShape{step.shape().rows(), out, in}},
+                     .product = ProductShape{step.shape().rows(), out, in, config.n_layers}},
             .enqueue = [&step, site](int64_t layer) { step.linears(layer, site); }};
 }
 
@@ -201,18 +201,17 @@ double seconds_of(const std::function<void(int64_t layer)>& enqueue, int64_t n_l
     return median(std::move(samples)) / static_cast<double>(n_layers);
 }
 
-std::optional<double> fp8_seconds_of(const ProductShape& shape, int64_t n_weights,
-                                     int64_t n_samples, kernels::Backend& backend,
-                                     const Clock& clock) {
+std::optional<double> fp8_seconds_of(const ProductShape& shape, int64_t n_samples,
+                                     kernels::Backend& backend, const Clock& clock) {
     kernels::Fp8ProductMaker* maker = kernels::fp8_product_maker(backend);
     if (maker == nullptr) return std::nullopt;
     const auto product = maker->make_fp8_product({.tokens = shape.rows,
                                                   .out_features = shape.out_features,
                                                   .in_features = shape.in_features,
-                                                  .n_weights = n_weights});
+                                                  .n_weights = shape.n_matrices});
     if (product == nullptr) return std::nullopt;
-    return seconds_of([&](int64_t weights) { product->multiply(weights); }, n_weights, n_samples,
-                      backend, clock);
+    return seconds_of([&](int64_t weights) { product->multiply(weights); }, shape.n_matrices,
+                      n_samples, backend, clock);
 }
 
 double copy_speed(int64_t bytes, int64_t n_samples, kernels::Backend& backend, const Clock& clock) {

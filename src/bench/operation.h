@@ -19,6 +19,7 @@ struct ProductShape {
     int64_t rows = 0;  // tokens
     int64_t out_features = 0;
     int64_t in_features = 0;
+    int64_t n_matrices = 1;  // that calls take in turn: one a layer, or one
 };
 
 struct OperationCost {
@@ -45,11 +46,10 @@ std::vector<Operation> operations_of(SampleStep& step);
 double seconds_of(const std::function<void(int64_t layer)>& enqueue, int64_t n_layers,
                   int64_t n_samples, kernels::Backend& backend, const Clock& clock);
 
-// The same for products of this shape in fp8 by the vendor's library, with n_weights matrices in
-// turn; nothing where the backend or the library has none. Error{OutOfMemory}.
-std::optional<double> fp8_seconds_of(const ProductShape& shape, int64_t n_weights,
-                                     int64_t n_samples, kernels::Backend& backend,
-                                     const Clock& clock);
+// The same for products of this shape in fp8 by the vendor's library; nothing where the backend or
+// the library has none. Error{OutOfMemory}.
+std::optional<double> fp8_seconds_of(const ProductShape& shape, int64_t n_samples,
+                                     kernels::Backend& backend, const Clock& clock);
 
 // Bytes read and written a second by a copy of `bytes` with the backend's own gather_rows.
 double copy_speed(int64_t bytes, int64_t n_samples, kernels::Backend& backend, const Clock& clock);

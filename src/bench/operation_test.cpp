@@ -65,7 +65,9 @@ TEST_F(Operations, CountWhatIsComputed) {
     EXPECT_FALSE(named(all, "SwiGLU").product);
     const ProductShape down = named(all, "down").product.value();
     EXPECT_EQ(std::tuple(down.rows, down.out_features, down.in_features), std::tuple(6, 64, 96));
+    EXPECT_EQ(down.n_matrices, small_model(16).n_layers);
     EXPECT_EQ(named(all, "head").product.value().rows, 2);
+    EXPECT_EQ(named(all, "head").product.value().n_matrices, 1);
 }
 
 TEST_F(Operations, CountWhatIsMovedAsItIsKept) {
@@ -112,7 +114,7 @@ TEST_F(Operations, TakeTheMedianOfTheirSamples) {
 }
 
 TEST_F(Operations, HaveNoFp8BesideThemOnACpu) {
-    EXPECT_EQ(fp8_seconds_of({.rows = 16, .out_features = 32, .in_features = 64}, 2, 1, *backend_,
+    EXPECT_EQ(fp8_seconds_of({.rows = 16, .out_features = 32, .in_features = 64}, 1, *backend_,
                              steady_clock()),
               std::nullopt);
 }

@@ -11,7 +11,7 @@ namespace quarot::kernels {
 
 struct BackendOptions {
     int n_threads = 1;
-    std::string isa;          // "": the best tier present; else scalar, avx2, avx512vnni, amx (cpu only)
+    std::string isa;          // "": the best tier present; else its name, as "avx2" (cpu only)
     DType work = DType::F16;  // of activations between operations, F16 or F32 (cuda only)
 };
 

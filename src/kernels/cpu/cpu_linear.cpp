@@ -310,6 +310,7 @@ void multiply_plain(CpuContext& context, const QuantizedRows& in,
                     std::span<const Linear* const> weights, std::span<const Rows> outs,
                     bool accumulate) {
     const int64_t steps = as_cpu(*weights[0]).steps();
+    QUAROT_CHECK(in.stride >= round_up(in.cols, int64_t{64}), "{} {}", in.stride, in.cols);
     const int64_t tile_bytes = panel_tile_bytes(steps), tile_tokens = context.isa.panel_tokens;
     const int64_t n_tiles = tiles_at_once(tile_bytes, tile_tokens, in.rows);
     const int64_t tiles_bytes = n_tiles * tile_bytes;

@@ -14,6 +14,7 @@
 namespace quarot::kernels::cpu {
 
 constexpr int64_t kAmxTokens = 16;
+static_assert(kAmxTokens <= kTileSlots);
 constexpr int64_t kBlockSteps = 16;                  // of a tile: 64 inputs
 constexpr int64_t kTileBytes = 1024;                 // 16 rows of 64 bytes
 constexpr int64_t kDepthSteps = 128;                 // unpacked at a time: 16 KB
@@ -47,6 +48,7 @@ static void unpack_steps(const IntPanel& panel, int64_t first, int64_t steps, ui
     const uint8_t* from = panel.codes + first * (panel.nibbles ? 64 : kBytesOfStep);
     int64_t k = 0;
     for (; k < steps; ++k, to += kBytesOfStep) {
+        _mm_prefetch(from + 8192, _MM_HINT_T0);
         const __m512i bytes = _mm512_loadu_si512(from);
         if (panel.nibbles) {
             _mm512_store_si512(to, _mm512_and_si512(bytes, mask));

@@ -23,7 +23,7 @@ class RandomProduct {
         // Borders of what an int16 holds and of blocks are near multiples of 8.
         steps_ = pick(0, 1) == 0 ? pick(1, 300) : 8 * pick(1, 37) + pick(-1, 1);
         n_panels_ = pick(1, 3);
-        n_tokens_ = pick(1, 100);
+        n_tokens_ = pick(0, 19) == 0 ? pick(500, 1100) : pick(1, 100);
         n_outputs_ = n_panels_ * kPanelOutputs - pick(0, kPanelOutputs - 1);
         n_inputs_ = 4 * steps_ - pick(0, 3);
         temper_ = pick(0, 3);

@@ -54,7 +54,8 @@ struct IntPanel {
     bool one_zero = false;       // zeros[0] is that of all outputs
 };
 
-// Up to 16 tokens: codes [steps][16][4], and what the epilogue needs of each token.
+// Up to 16 tokens: codes [steps][16][4], for int_panel as the tier packs them, and what the
+// epilogue needs of each token.
 struct TokenTile {
     const int8_t* codes;
     const float* scales;         // [n_tokens]

@@ -31,6 +31,18 @@ const CublasLt& cublas_lt();
 // Error{Device} naming the call, Error{OutOfMemory} where memory ran out.
 void check(cublasStatus_t status, const char* call);
 
+class LibraryHandle {
+  public:
+    LibraryHandle() { check(cublas_lt().create(&handle_), "cublasLtCreate"); }
+    ~LibraryHandle() { cublas_lt().destroy(handle_); }
+    LibraryHandle(const LibraryHandle&) = delete;
+    LibraryHandle& operator=(const LibraryHandle&) = delete;
+    operator cublasLtHandle_t() const { return handle_; }
+
+  private:
+    cublasLtHandle_t handle_ = nullptr;
+};
+
 // A row-major matrix as the library sees it: column-major, transposed. `stride` in elements.
 class MatrixLayout {
   public:
@@ -55,12 +67,21 @@ class ProductDescription {
 
     template <typename T>
     void set(cublasLtMatmulDescAttributes_t attribute, T value) {
-        const void* bytes = &value;
-        check(cublas_lt().set_description(description_, attribute, bytes, sizeof(value)),
-              "cublasLtMatmulDescSetAttribute");
+        check(status_of_set(attribute, value), "cublasLtMatmulDescSetAttribute");
+    }
+    // False where this library does not know the attribute or the value.
+    template <typename T>
+    bool try_set(cublasLtMatmulDescAttributes_t attribute, T value) {
+        return status_of_set(attribute, value) == CUBLAS_STATUS_SUCCESS;
     }
 
   private:
+    template <typename T>
+    cublasStatus_t status_of_set(cublasLtMatmulDescAttributes_t attribute, const T& value) {
+        const void* bytes = &value;
+        return cublas_lt().set_description(description_, attribute, bytes, sizeof(value));
+    }
+
     cublasLtMatmulDesc_t description_ = nullptr;
 };
 

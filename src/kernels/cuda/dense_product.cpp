@@ -62,7 +62,7 @@ Key key_of(const DenseProduct& p) {
 }  // namespace
 
 struct DenseMultiplier::State {
-    cublasLtHandle_t handle = nullptr;
+    LibraryHandle handle;
     void* workspace = nullptr;
     ProductPreference preference{kWorkspaceBytes};
     std::map<Key, cublasLtMatmulAlgo_t> algorithms;
@@ -71,12 +71,10 @@ struct DenseMultiplier::State {
 };
 
 DenseMultiplier::DenseMultiplier() : state_(std::make_unique<State>()) {
-    check(cublas_lt().create(&state_->handle), "cublasLtCreate");
     check(cudaMalloc(&state_->workspace, kWorkspaceBytes), "cudaMalloc");
 }
 
 DenseMultiplier::~DenseMultiplier() {
-    cublas_lt().destroy(state_->handle);
     cudaFree(state_->workspace);
 }
 

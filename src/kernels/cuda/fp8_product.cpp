@@ -68,21 +68,18 @@ struct RandomFp8Product::State {
           weight_layout(CUDA_R_8F_E4M3, p.out_features, p.in_features, p.in_features),
           in_layout(CUDA_R_8F_E4M3, p.n_tokens, p.in_features, p.in_features),
           out_layout(CUDA_R_16BF, p.n_tokens, p.out_features, p.out_features) {
-        check(cublas_lt().create(&handle), "cublasLtCreate");
         description.set(CUBLASLT_MATMUL_DESC_FAST_ACCUM, int8_t{1});
         constexpr auto kOfRows = CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F;
-        description.set(CUBLASLT_MATMUL_DESC_A_SCALE_MODE, kOfRows);
-        description.set(CUBLASLT_MATMUL_DESC_B_SCALE_MODE, kOfRows);
+        if (!description.try_set(CUBLASLT_MATMUL_DESC_A_SCALE_MODE, kOfRows) ||
+            !description.try_set(CUBLASLT_MATMUL_DESC_B_SCALE_MODE, kOfRows)) {
+            return;
+        }
         const std::byte *of_rows = scales.at(), *of_tokens = scales.at(4 * p.out_features);
         description.set(CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, of_rows);
         description.set(CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, of_tokens);
         algorithm = first_algorithm(handle, {description, weight_layout, in_layout, out_layout},
                                     ProductPreference(static_cast<size_t>(kWorkspaceBytes)));
     }
-    ~State() { cublas_lt().destroy(handle); }
-    State(const State&) = delete;
-    State& operator=(const State&) = delete;
-
     void fill() const {
         const auto values = random_values();
         weights.repeat(values);
@@ -94,7 +91,7 @@ struct RandomFp8Product::State {
     DeviceMemory weights, in, out, scales, workspace{kWorkspaceBytes};
     MatrixLayout weight_layout, in_layout, out_layout;
     ProductDescription description;
-    cublasLtHandle_t handle = nullptr;
+    LibraryHandle handle;
     std::optional<cublasLtMatmulAlgo_t> algorithm;
 };
 
