@@ -13,28 +13,36 @@ std::optional<double> Summary::max_to_median() const {
 }
 
 Statistics::Sums& Statistics::Sums::operator+=(const Sums& other) {
-    n += other.n;
-    x1 += other.x1;
-    x2 += other.x2;
-    x3 += other.x3;
-    x4 += other.x4;
+    if (other.n == 0.0) return *this;
+    const double a = n, b = other.n, both = a + b, step = other.mean - mean;
+    const double step2 = step * step, share_a = a / both, share_b = b / both;
+    fourth +=
+        other.fourth +
+        step2 * step2 * a * share_b * (share_a * share_a - share_a * share_b + share_b * share_b) +
+        6 * step2 * (share_a * share_a * other.second + share_b * share_b * second) +
+        4 * step * (share_a * other.third - share_b * third);
+    third += other.third + step2 * step * a * share_b * (share_a - share_b) +
+             3 * step * (share_a * other.second - share_b * second);
+    second += other.second + step2 * a * share_b;
+    mean += step * share_b;
+    n = both;
+    squares += other.squares;
     squared_error += other.squared_error;
     max_abs = std::max(max_abs, other.max_abs);
     return *this;
 }
 
 std::optional<double> Statistics::Sums::kurtosis() const {
-    const double mean = x1 / n, m2 = x2 / n, m3 = x3 / n, m4 = x4 / n;
-    const double variance = m2 - mean * mean;
-    constexpr double kRounding = 1e-12;  // of the mean square, below which there is no variance
-    if (!(variance > kRounding * m2)) return std::nullopt;
-    const double fourth = m4 - 4 * mean * m3 + 6 * mean * mean * m2 - 3 * std::pow(mean, 4);
-    return fourth / (variance * variance);
+    // Of the squares: less is what rounding a mean in fp64 leaves of equal values, and fp32 numbers
+    // that differ give more.
+    constexpr double kRounding = 1e-20;
+    if (!(second > kRounding * squares)) return std::nullopt;
+    return n * fourth / (second * second);
 }
 
 std::optional<double> Statistics::Sums::sqnr_db() const {
-    if (squared_error == 0.0 || x2 == 0.0) return std::nullopt;
-    return 10.0 * std::log10(x2 / squared_error);
+    if (squared_error == 0.0 || squares == 0.0) return std::nullopt;
+    return 10.0 * std::log10(squares / squared_error);
 }
 
 void Statistics::Mean::add(std::optional<double> value) {
@@ -51,12 +59,14 @@ std::optional<double> Statistics::Mean::value() const {
 Statistics::Sums Statistics::sums_of(std::span<const float> row) {
     Sums sums;
     sums.n = static_cast<double>(row.size());
+    for (const float value : row) sums.mean += double{value};
+    sums.mean /= sums.n;
     for (const float value : row) {
-        const double x = value, square = x * x;
-        sums.x1 += x;
-        sums.x2 += square;
-        sums.x3 += square * x;
-        sums.x4 += square * square;
+        const double x = value, distance = x - sums.mean, square = distance * distance;
+        sums.second += square;
+        sums.third += square * distance;
+        sums.fourth += square * square;
+        sums.squares += x * x;
         sums.max_abs = std::max(sums.max_abs, std::fabs(x));
     }
     return sums;
@@ -84,7 +94,7 @@ void Statistics::add_row(const Sums& row) {
     row_kurtosis_.add(row.kurtosis());
     row_sqnr_.add(row.sqnr_db());
     if (row.max_abs == 0.0) return;
-    const double ratio = row.max_abs / std::sqrt(row.x2 / row.n);
+    const double ratio = row.max_abs / std::sqrt(row.squares / row.n);
     peak_ratio_.add(ratio);
     peak_ratios_.add(static_cast<float>(ratio));
     largest_ratio_ = std::max(largest_ratio_, ratio);
@@ -94,7 +104,7 @@ Summary Statistics::summary() const {
     QUAROT_CHECK(n_rows_ > 0);
     Summary summary;
     summary.n_rows = n_rows_;
-    summary.rms = std::sqrt(all_.x2 / all_.n);
+    summary.rms = std::sqrt(all_.squares / all_.n);
     summary.max_abs = all_.max_abs;
     summary.median_abs = bands_.median_abs();
     summary.kurtosis = all_.kurtosis();

@@ -46,10 +46,15 @@ class Statistics {
     Summary summary() const;
 
   private:
-    // Sums of powers of values, and of what quantizing changed them by.
+    // Sums over values, and over what quantizing changed them by. Powers are those of distances
+    // from the mean: sums of powers of the values themselves cancel where the mean is far from 0.
     struct Sums {
-        double n = 0.0, x1 = 0.0, x2 = 0.0, x3 = 0.0, x4 = 0.0, squared_error = 0.0;
+        double n = 0.0, mean = 0.0;
+        double second = 0.0, third = 0.0, fourth = 0.0;  // sum (x - mean)^2, ^3, ^4
+        double squares = 0.0, squared_error = 0.0;       // sum x^2, sum (x - x^)^2
         double max_abs = 0.0;
+        // Of both together: P. Pebay, Formulas for robust, one-pass parallel computation of
+        // covariances and arbitrary-order statistical.
         Sums& operator+=(const Sums& other);
         std::optional<double> kurtosis() const;
         std::optional<double> sqnr_db() const;

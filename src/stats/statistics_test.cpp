@@ -74,6 +74,36 @@ TEST(Statistics, MomentsAndRatiosAreThoseOfTheValues) {
     EXPECT_NEAR(*summary.max_to_median(), max_abs / median, max_abs / median / 4);
 }
 
+TEST(Statistics, KurtosisIsThatOfTheNoiseWhereTheMeanIsFarFromZero) {
+    for (const double noise : {0.01, 1.0}) {
+        std::vector<float> values = rows_with_an_outlier();
+        for (size_t i = 0; i < values.size(); ++i) {
+            const double mean = i < values.size() / 2 ? 1000.0 : 1000.0 + noise;
+            values[i] = static_cast<float>(mean + noise / 40 * double{values[i]});
+        }
+        const auto kurtosis_of = [&](size_t first, size_t n) {
+            double mean = 0.0, m2 = 0.0, m4 = 0.0;
+            const auto count = static_cast<double>(n);
+            for (size_t i = first; i < first + n; ++i) mean += (double{values[i]} - 1000.0) / count;
+            for (size_t i = first; i < first + n; ++i) {
+                const double distance = double{values[i]} - 1000.0 - mean;
+                m2 += distance * distance / count;
+                m4 += std::pow(distance, 4) / count;
+            }
+            return m2 == 0.0 ? 0.0 : m4 / (m2 * m2);
+        };
+        const Summary summary = summary_of(values, 0.0, 64, 2);
+        const double all = kurtosis_of(0, values.size());
+        ASSERT_TRUE(summary.kurtosis.has_value()) << noise;
+        EXPECT_NEAR(*summary.kurtosis, all, 1e-6 * all) << noise;
+        double of_rows = 0.0;
+        for (size_t row = 0; row < kRows; ++row) {
+            of_rows += kurtosis_of(row * kChannels, kChannels) / (kRows - 1);  // one is constant
+        }
+        EXPECT_NEAR(*summary.row_kurtosis, of_rows, 1e-6 * of_rows) << noise;
+    }
+}
+
 TEST(Statistics, BandsAreThoseOfEachChannel) {
     const std::vector<float> values = rows_with_an_outlier();
     const Bands bands = summary_of(values, 0.0, 200, 2).bands;
