@@ -17,6 +17,7 @@
 #include "apps/running_model.h"
 #include "apps/stats_table.h"
 #include "core/error.h"
+#include "core/log.h"
 #include "eval/perplexity.h"
 #include "folder/limits.h"
 #include "io/hash.h"
@@ -39,6 +40,7 @@ struct StatsFlags {
     std::vector<int64_t> layers;  // empty: all
     std::vector<stats::Point> points;
     bool with_weights = true;
+    bool names_points = false;  // --points is given
     int64_t max_tokens = 4096;
     int64_t window = 0;  // 0: kWindow, or what the model has
     bool overwrite = false;
@@ -71,6 +73,7 @@ void take_points(const Given& given, StatsFlags& flags) {
         if (is_named(rule.name)) flags.points.push_back(rule.point);
     }
     flags.with_weights = is_named(kWeights);
+    flags.names_points = true;
 }
 
 std::string describe_points() {
@@ -115,7 +118,8 @@ void declare(Args& args, StatsFlags& flags) {
     args.note(
         "The recipe says how activations would be rotated, and to how many bits they, the cache "
         "and rounded weights would be quantized; the model runs at full precision. A folder that "
-        "quarot made is seen as it is, in its own recipe, with activations and cache at 16 bits.");
+        "quarot made is seen as it is, in its own recipe, with activations and cache at 16 bits; "
+        "weights that it stores as codes are left out.");
     args.example("quarot stats models/tiny-novels --text models/tiny-novels/eval.txt --seqlen 1024",
                  "a line for every place, before and after rotation");
     args.example(
@@ -186,6 +190,23 @@ std::vector<double> read_r1(const StatsFlags& flags, const folder::SourceModel& 
     return std::move(matrix.q);
 }
 
+// Before the text runs. Codes have no statistics here: an error if --points names weights, else
+// they are left out.
+bool sees_weights(const StatsFlags& flags, const folder::SourceModel& source,
+                  const std::vector<int64_t>& layers) {
+    if (!flags.with_weights) return false;
+    if (flags.names_points) {
+        stats::require_dense(source, layers);
+        return true;
+    }
+    if (!stats::first_of_codes(source, layers)) return true;
+    log_warning(
+        "{}: its weights are stored as codes and are left out; name the folder that it was made "
+        "from to see them",
+        source.folder());
+    return false;
+}
+
 struct Run {
     std::string architecture, rotation;
     Recipe recipe;
@@ -205,6 +226,7 @@ Run measure(const StatsFlags& flags) {
             .n_layers = config.n_layers,
             .window = flags.window == 0 ? std::min(kWindow, config.max_positions) : flags.window};
     model::check_groups(run.recipe, config);
+    const bool with_weights = sees_weights(flags, source, layers);
     require_positions(source, "--seqlen", run.window);
     const std::optional<rotate::Rotation> made =
         stats::rotation_of(source, run.recipe, read_r1(flags, source, run.recipe));
@@ -231,7 +253,7 @@ Run measure(const StatsFlags& flags) {
                                     .window = std::min(run.window, run.n_tokens),
                                     .n_threads = flags.machine.n_threads},
                                    *backend);
-    if (flags.with_weights) {
+    if (with_weights) {
         ThreadPool pool(flags.machine.n_threads);
         run.weights = stats::measure_weights(source, layers, run.recipe, rotation, pool);
     }

@@ -76,15 +76,36 @@ Summary summary_of(const quantize::RotatedWeight& weight, const WeightFormat& fo
     return statistics.summary();
 }
 
-void require_dense(const folder::SourceModel& source, const LinearId& id) {
-    if (source.is_dense(id)) return;
-    fail(ErrorCode::Unsupported,
-         "{}: {} of layer {} is stored as codes, expected floating-point weights; choose points "
-         "without weights, or the folder that this one was made from",
-         source.folder(), rule_of(id.role).name, id.layer);
+// By layer, in the order of its linears.
+std::vector<LinearId> linears_of(const folder::SourceModel& source,
+                                 const std::vector<int64_t>& layers) {
+    std::vector<LinearId> ids;
+    for (const int64_t layer : layers) {
+        for (const model::LinearRole role : roles_of(source.config(), layer)) {
+            ids.push_back({role, layer});
+        }
+    }
+    return ids;
 }
 
 }  // namespace
+
+std::optional<LinearId> first_of_codes(const folder::SourceModel& source,
+                                       const std::vector<int64_t>& layers) {
+    for (const LinearId& id : linears_of(source, layers)) {
+        if (!source.is_dense(id)) return id;
+    }
+    return std::nullopt;
+}
+
+void require_dense(const folder::SourceModel& source, const std::vector<int64_t>& layers) {
+    const auto id = first_of_codes(source, layers);
+    if (!id) return;
+    fail(ErrorCode::Unsupported,
+         "{}: {} of layer {} is stored as codes, expected floating-point weights; choose points "
+         "without weights, or the folder that this one was made from",
+         source.folder(), rule_of(id->role).name, id->layer);
+}
 
 std::vector<WeightReport> measure_weights(const folder::SourceModel& source,
                                           const std::vector<int64_t>& layers, const Recipe& recipe,
@@ -93,13 +114,8 @@ std::vector<WeightReport> measure_weights(const folder::SourceModel& source,
     const Stages stages = stages_of(source, rotation);
     const Recipe as_stored = full_precision_recipe();
     const rotate::Rotation none;
-    std::vector<LinearId> ids;
-    for (const int64_t layer : layers) {
-        for (const model::LinearRole role : roles_of(config, layer)) {
-            require_dense(source, {role, layer});
-            ids.push_back({role, layer});
-        }
-    }
+    require_dense(source, layers);
+    const std::vector<LinearId> ids = linears_of(source, layers);
     Progress progress("weights", std::ssize(ids));
     std::vector<WeightReport> reports;
     for (const LinearId& id : ids) {

@@ -89,5 +89,14 @@ TEST_F(WeightStatistics, CodesAreRefusedByName) {
     }
 }
 
+TEST_F(WeightStatistics, CodesAreFoundBeforeAnythingIsMeasured) {
+    write({.seed = 4});
+    quantize::quantize_model(in, out, quantize::with_recipe(named_recipe("quarot-rtn")));
+    const auto found = first_of_codes(folder::SourceModel::open(out), {1});
+    ASSERT_TRUE(found.has_value());
+    EXPECT_EQ(found->layer, 1);
+    EXPECT_FALSE(first_of_codes(folder::SourceModel::open(in), {0, 1}).has_value());
+}
+
 }  // namespace
 }  // namespace quarot::stats

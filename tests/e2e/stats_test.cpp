@@ -91,8 +91,19 @@ TEST_F(StatsCommand, AFolderOfOursIsSeenAsItIs) {
     expect_failure(
         run_program(with_flags({"stats", rotated, "--text", text_, "--w-bits", "3"}, points)),
         kUsage, {"rotated", "quarot-rtn"});
-    expect_failure(run_program({"stats", rotated, "--text", text_}), kUnsupported,
-                   {"q_proj of layer 0", "codes"});
+}
+
+TEST_F(StatsCommand, CodesAreLeftOutUnlessWeightsAreNamed) {
+    const std::string ours = dir_ / "ours";
+    expect_success(run_program({"quantize", model_, ours, "--recipe", "quarot-rtn"}));
+    const Outcome all = run_program({"stats", ours, "--text", text_, "--json"});
+    expect_success(all);
+    EXPECT_NE(all.err.find("stored as codes"), std::string::npos) << all.err;
+    EXPECT_EQ(all.json().at("points").as_array().size(), 12u);
+    EXPECT_TRUE(all.json().at("weights").as_array().empty());
+    expect_failure(
+        run_program({"stats", ours, "--text", dir_ / "none.txt", "--points", "down_in,weights"}),
+        kUnsupported, {"q_proj of layer 0", "codes"});  // before the text is looked for
 }
 
 TEST_F(StatsCommand, SaysWhatCannotBe) {
