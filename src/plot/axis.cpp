@@ -6,12 +6,20 @@
 #include <array>
 #include <cmath>
 
+#include "core/check.h"
 #include "plot/svg.h"
 
 namespace quarot::plot {
 namespace {
 
 constexpr double kTicks = 5.0;  // about so many on an axis
+// Beyond these, differences and powers of ten overflow, or are 0.
+constexpr double kLeast = 1e-300, kMost = 1e300;
+
+// NaN is refused too.
+void check_values(std::span<const double> values) {
+    for (const double value : values) QUAROT_CHECK(std::fabs(value) <= kMost, "{}", value);
+}
 
 // 1, 2 or 5 times a power of ten, at least `least`.
 double nice_step(double least) {
@@ -38,14 +46,15 @@ std::string power_of_ten(double value) {
 }  // namespace
 
 Axis Axis::linear(std::span<const double> values) {
+    check_values(values);
     double low = 0.0, high = 0.0;
     if (!values.empty()) {
         const auto [min, max] = std::minmax_element(values.begin(), values.end());
         low = *min;
         high = *max;
     }
-    if (high - low <= 1e-12 * std::max(std::fabs(low), std::fabs(high)) || high == low) {
-        const double room = low == 0.0 ? 1.0 : 0.5 * std::fabs(low);
+    if (high - low <= 1e-12 * std::max(std::fabs(low), std::fabs(high)) || high - low < kLeast) {
+        const double room = std::fabs(low) < kLeast ? 1.0 : 0.5 * std::fabs(low);
         low -= room;
         high += room;
     }
@@ -63,7 +72,7 @@ Axis Axis::within(std::span<const double> values) {
     Axis axis = linear(values);
     if (values.empty()) return axis;
     const auto [min, max] = std::minmax_element(values.begin(), values.end());
-    if (*min == *max) return axis;
+    if (*max - *min < kLeast) return axis;
     axis.low_ = *min;
     axis.high_ = *max;
     std::erase_if(axis.ticks_, [&](double tick) { return tick < axis.low_ || tick > axis.high_; });
@@ -77,9 +86,10 @@ Axis Axis::from_zero(std::span<const double> values) {
 }
 
 Axis Axis::logarithmic(std::span<const double> values) {
+    check_values(values);
     double low = 0.0, high = 0.0;
     for (const double value : values) {
-        if (!(value > 0.0)) continue;
+        if (value < kLeast) continue;
         low = low == 0.0 ? value : std::min(low, value);
         high = std::max(high, value);
     }

@@ -9,6 +9,7 @@ namespace quarot::plot {
 
 class Axis {
   public:
+    // All values have magnitudes up to 1e300; NaN, Inf and larger ones are Error{Internal}.
     // From the smallest to the largest of the values, widened to whole steps; equal or no values
     // get some room.
     static Axis linear(std::span<const double> values);

@@ -3,6 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
+
+#include "core/expect_error.h"
+
 namespace quarot::plot {
 namespace {
 
@@ -19,8 +23,9 @@ TEST(Axis, LinearOnesSpanTheirValuesInRoundSteps) {
 }
 
 TEST(Axis, EqualNoAndHugeValuesGetRoom) {
-    for (const Values& values : {Values{}, Values{0.0}, Values{7.0, 7.0}, Values{-1e30, 1e30},
-                                 Values{1e-30, 2e-30}, Values{3e38, 3e38}}) {
+    for (const Values& values :
+         {Values{}, Values{0.0}, Values{7.0, 7.0}, Values{-1e30, 1e30}, Values{1e-30, 2e-30},
+          Values{3e38, 3e38}, Values{0.0, 5e-324}, Values{-1e300, 1e300}}) {
         for (const Axis& axis : {Axis::linear(values), Axis::from_zero(values),
                                  Axis::within(values), Axis::logarithmic(values)}) {
             EXPECT_LT(axis.low(), axis.high());
@@ -31,6 +36,16 @@ TEST(Axis, EqualNoAndHugeValuesGetRoom) {
                 EXPECT_LE(axis.share(value), 1.0);
             }
         }
+    }
+}
+
+TEST(Axis, NoAxisSpansWhatIsNotFinite) {
+    using Limits = std::numeric_limits<double>;
+    for (const double bad : {Limits::quiet_NaN(), Limits::infinity(), -1.7e308}) {
+        const Values values = {1.0, bad};
+        expect_error(ErrorCode::Internal, {"axis.cpp"}, [&] { Axis::linear(values); });
+        expect_error(ErrorCode::Internal, {"axis.cpp"}, [&] { Axis::within(values); });
+        expect_error(ErrorCode::Internal, {"axis.cpp"}, [&] { Axis::logarithmic(values); });
     }
 }
 

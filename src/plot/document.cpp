@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "io/text.h"
+#include "plot/number.h"
 
 namespace quarot::plot {
 namespace {
@@ -13,29 +14,10 @@ using io::Json;
 
 // Bands of every channel of a large model are many numbers.
 constexpr io::JsonLimits kLimits = {.max_bytes = int64_t{1} << 30, .max_values = int64_t{1} << 26};
-constexpr double kLargestSpeed = 1e15, kLargestPerplexity = 1e100;
-
-double positive(const Json& json, double largest) {
-    const double value = json.as_double();
-    if (value > 0.0 && value <= largest) return value;
-    fail(ErrorCode::Corrupt, "{} is {}, expected a number above 0 and at most {}", json.place(),
-         value, largest);
-}
-
-std::optional<double> positive_or_null(const Json& json, std::string_view key, double largest) {
-    const Json* value = json.find(key);
-    if (value == nullptr) return std::nullopt;
-    return positive(*value, largest);
-}
+constexpr Range kSpeed = {1e-15, 1e15};
 
 double bits(const Json& json) {
-    return positive(json, 64.0);
-}
-
-std::optional<double> number_or_nothing(const Json& json, std::string_view key) {
-    const Json* value = json.find(key);
-    if (value == nullptr) return std::nullopt;
-    return value->as_double();
+    return number_in(json, {1e-3, 64.0});
 }
 
 std::string text_or_empty(const Json& json, std::string_view key) {
@@ -65,24 +47,24 @@ PaperTable::Row table_row(const Json& json) {
     row.name = json.at("row").as_string();
     const std::string rotate = text_or_empty(json, "rotate");
     if (!rotate.empty()) row.name += ", rotate " + rotate;
-    if (const auto perplexity = positive_or_null(json, "perplexity", kLargestPerplexity)) {
+    if (const auto perplexity = optional_in(json, "perplexity", kAboveZero)) {
         row.measured = {.label = row.name,
                         .series = without_numbers(row.name),
                         .weight_bits = bits(json.at("bits_per_value")),
                         .activation_bits = bits(json.at("activation_bits_per_value")),
                         .cache_bits = bits(json.at("kv_bits_per_value")),
                         .perplexity = *perplexity,
-                        .standard_error = number_or_nothing(json, "perplexity_stddev")};
+                        .standard_error = optional_in(json, "perplexity_stddev", kFromZero)};
     }
     row.recipe = json.at("recipe").as_string();
     row.precision = text_or_empty(json, "precision");
     row.remark = text_or_empty(json, "reason");
     if (row.remark.empty()) row.remark = text_or_empty(json, "note");
-    row.relative = positive_or_null(json, "relative", kLargestPerplexity);
-    row.paper = positive_or_null(json, "paper", kLargestPerplexity);
-    row.seconds = number_or_nothing(json, "seconds");
-    row.accuracy = number_or_nothing(json, "zero_shot_average");
-    row.paper_accuracy = number_or_nothing(json, "paper_zero_shot_average");
+    row.relative = optional_in(json, "relative", kAboveZero);
+    row.paper = optional_in(json, "paper", kAboveZero);
+    row.seconds = optional_in(json, "seconds", kFromZero);
+    row.accuracy = optional_in(json, "zero_shot_average", kPercent);
+    row.paper_accuracy = optional_in(json, "paper_zero_shot_average", kPercent);
     return row;
 }
 
@@ -108,14 +90,13 @@ PerplexityDocument perplexity_document(const std::string& file, const Json& json
     return {.file = file,
             .model = json.at("model").as_string(),
             .text = json.at("text").at("file").as_string(),
-            .measured = {
-                .label = json.at("recipe").as_string(),
-                .series = json.at("model").as_string() + suffix,
-                .weight_bits = bits(widths.at("per_weight")),
-                .activation_bits = bits(widths.at("activations")),
-                .cache_bits = (bits(widths.at("k")) + bits(widths.at("v"))) / 2,
-                .perplexity = positive(json.at("perplexity"), kLargestPerplexity),
-                .standard_error = positive_or_null(json, "standard_error", kLargestPerplexity)}};
+            .measured = {.label = json.at("recipe").as_string(),
+                         .series = json.at("model").as_string() + suffix,
+                         .weight_bits = bits(widths.at("per_weight")),
+                         .activation_bits = bits(widths.at("activations")),
+                         .cache_bits = (bits(widths.at("k")) + bits(widths.at("v"))) / 2,
+                         .perplexity = number_in(json.at("perplexity"), kAboveZero),
+                         .standard_error = optional_in(json, "standard_error", kFromZero)}};
 }
 
 BenchDocument bench_document(const std::string& file, const Json& json) {
@@ -126,23 +107,18 @@ BenchDocument bench_document(const std::string& file, const Json& json) {
     if (!has_speeds) {
         fail(ErrorCode::Unsupported,
              "{}: has no rows with tokens_per_second; expected speeds of quarot bench, neither "
-             "single "
-             "operations nor the paper's tables",
+             "single operations nor the paper's tables",
              file);
     }
     for (const Json& row : rows->as_array()) {
-        const Json& deviation = row.at("stddev");
         document.rows.push_back(
             {.test = row.at("test").as_string(),
              .depth = row.at("depth").as_int(),
              .batch = row.at("batch").as_int(),
              .label = fmt::format("{}, {}, {}", row.at("model").as_string(),
                                   row.at("recipe").as_string(), row.at("device").as_string()),
-             .tokens_per_second = positive(row.at("tokens_per_second"), kLargestSpeed),
-             .deviation = deviation.is_null() ? 0.0 : deviation.as_double()});
-        const double spread = document.rows.back().deviation;
-        if (spread >= 0.0 && spread <= kLargestSpeed) continue;
-        fail(ErrorCode::Corrupt, "{} is {}, expected a number from 0", deviation.place(), spread);
+             .tokens_per_second = number_in(row.at("tokens_per_second"), kSpeed),
+             .deviation = optional_in(row, "stddev", {0.0, kSpeed.most}).value_or(0.0)});
     }
     return document;
 }

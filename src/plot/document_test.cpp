@@ -68,6 +68,23 @@ TEST_F(PlotDocument, BadStatsAreRefusedByPlace) {
     expect_refused(ErrorCode::Corrupt, R"({"schema": "quarot.stats/1", "model": "m"})", {"recipe"});
 }
 
+TEST_F(PlotDocument, FiguresThatNoPlaceCanHaveAreRefused) {
+    const auto refused = [&](const std::string& old, const std::string& now,
+                             const std::string& word) {
+        std::string spread = kSpread;
+        spread.replace(spread.find(old), old.size(), now);
+        expect_refused(ErrorCode::Corrupt, stats(point("down_in", spread)), {word});
+    };
+    refused("\"rms\": 1.5", "\"rms\": 1e-300", "rms");
+    refused("\"rms\": 1.5", "\"rms\": -1", "rms");
+    refused("\"kurtosis\": 3.5", "\"kurtosis\": 1e308", "kurtosis");
+    refused("\"row_kurtosis\": 3", "\"row_kurtosis\": -3", "row_kurtosis");
+    refused("\"max_to_median\": null", "\"max_to_median\": 1e300", "max_to_median");
+    refused("\"sqnr_db\": 18.5", "\"sqnr_db\": -1e308", "sqnr_db");
+    refused("\"row_sqnr_db\": null", "\"row_sqnr_db\": 1e308", "row_sqnr_db");
+    refused("\"mean\": 2.5", "\"mean\": 1e308", "mean");
+}
+
 TEST_F(PlotDocument, OtherFilesAreRefusedByName) {
     expect_refused(ErrorCode::Corrupt, "", {});
     expect_refused(ErrorCode::Corrupt, "no JSON", {});
@@ -93,9 +110,17 @@ TEST_F(PlotDocument, PerplexitiesHaveTheirBits) {
     EXPECT_EQ(measured.cache_bits, 3.0);
     EXPECT_EQ(measured.perplexity, 26.9);
     EXPECT_FALSE(measured.is_full_precision());
-    std::string negative = text;
-    negative.replace(negative.find("26.9"), 4, "-1.0");
-    expect_refused(ErrorCode::Corrupt, negative, {"perplexity", "-1"});
+    EXPECT_FALSE(measured.standard_error.has_value());
+    const auto with = [&](const std::string& old, const std::string& now) {
+        std::string changed = text;
+        changed.replace(changed.find(old), old.size(), now);
+        return changed;
+    };
+    expect_refused(ErrorCode::Corrupt, with("26.9", "-1.0"), {"perplexity", "-1"});
+    const Documents equal = read(with("error\": null", "error\": 0.0"));  // of equal windows
+    EXPECT_EQ(equal.perplexities.at(0).measured.standard_error, 0.0);
+    expect_refused(ErrorCode::Corrupt, with("error\": null", "error\": -0.5"),
+                   {"standard_error", "-0.5"});
 }
 
 TEST_F(PlotDocument, RowsOfTablesKeepTheirOrderAndSeries) {
@@ -119,6 +144,13 @@ TEST_F(PlotDocument, RowsOfTablesKeepTheirOrderAndSeries) {
     EXPECT_EQ(tables[1].rows[0].accuracy, 41.5);
     EXPECT_FALSE(tables[0].rows[0].accuracy.has_value());
     EXPECT_EQ(tables[1].rows[0].remark, "needs gradients");
+    for (const char* key : {"seconds", "zero_shot_average", "paper_zero_shot_average"}) {
+        expect_refused(ErrorCode::Corrupt,
+                       R"({"schema": "quarot.reproduce/1", "model": "m", "text": "t", "rows": [
+                           {"table": 1, "row": "r", "recipe": "r", ")" +
+                           std::string(key) + R"(": -1}]})",
+                       {key, "-1"});
+    }
 }
 
 TEST_F(PlotDocument, SpeedsAreThoseOfTests) {

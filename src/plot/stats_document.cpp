@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "plot/number.h"
 
 namespace quarot::plot {
 namespace {
@@ -13,11 +14,14 @@ using io::Json;
 constexpr int64_t kMostLayers = 1 << 20;
 constexpr int64_t kMostChannels = 1 << 24;
 constexpr double kLargest = 3.5e38;  // fp32's range
+constexpr double kLeastRms = 1e-60;  // of fp32 numbers that are not all 0, however many
+constexpr Range kDecibels = {-1e4, 1e4};
 
-std::optional<double> number_or_null(const Json& json, std::string_view key) {
+// A member that may be null but must be there.
+std::optional<double> number_or_null(const Json& json, std::string_view key, Range range) {
     const Json& value = json.at(key);
     if (value.is_null()) return std::nullopt;
-    return value.as_double();
+    return number_in(value, range);
 }
 
 std::vector<double> band(const Json& channels, std::string_view key, int64_t n_channels) {
@@ -39,9 +43,7 @@ std::vector<double> band(const Json& channels, std::string_view key, int64_t n_c
 }
 
 double rms(const Json& json) {
-    const double value = json.as_double();
-    if (value >= 0.0 && value <= kLargest) return value;
-    fail(ErrorCode::Corrupt, "{} is {}, expected a number from 0", json.place(), value);
+    return json.as_double() == 0.0 ? 0.0 : number_in(json, {kLeastRms, kLargest});
 }
 
 std::optional<Spread> spread(const Json& place, std::string_view stage, int64_t n_channels) {
@@ -49,12 +51,12 @@ std::optional<Spread> spread(const Json& place, std::string_view stage, int64_t 
     if (json.is_null()) return std::nullopt;
     const Json& channels = json.at("channels");
     return Spread{.rms = rms(json.at("rms")),
-                  .kurtosis = number_or_null(json, "kurtosis"),
-                  .max_to_median = number_or_null(json, "max_to_median"),
-                  .sqnr_db = number_or_null(json, "sqnr_db"),
-                  .row_kurtosis = number_or_null(json, "row_kurtosis"),
-                  .row_sqnr_db = number_or_null(json, "row_sqnr_db"),
-                  .mean_peak_ratio = json.at("max_to_rms").at("mean").as_double(),
+                  .kurtosis = number_or_null(json, "kurtosis", kFromZero),
+                  .max_to_median = number_or_null(json, "max_to_median", kFromZero),
+                  .sqnr_db = number_or_null(json, "sqnr_db", kDecibels),
+                  .row_kurtosis = number_or_null(json, "row_kurtosis", kFromZero),
+                  .row_sqnr_db = number_or_null(json, "row_sqnr_db", kDecibels),
+                  .mean_peak_ratio = number_in(json.at("max_to_rms").at("mean"), kFromZero),
                   .bands = {.min = band(channels, "min", n_channels),
                             .p1 = band(channels, "p1", n_channels),
                             .p25 = band(channels, "p25", n_channels),
