@@ -68,7 +68,10 @@ bool is_function(const BitsSeries& series, Width width) {
 
 std::string hover_of(const MeasuredPerplexity& row) {
     std::string text = fmt::format("{}\nperplexity {:.4f}", row.label, row.perplexity);
-    if (row.standard_error) text += fmt::format(" ± {:.4f}", *row.standard_error);
+    if (row.standard_error) text += fmt::format(" ± {:.4f} (standard error)", *row.standard_error);
+    if (row.seed_deviation) {
+        text += fmt::format(" ± {:.4f} (standard deviation over seeds)", *row.seed_deviation);
+    }
     return text + fmt::format("\nbits: weights {:.4g}, activations {:.4g}, cache {:.4g}",
                               row.weight_bits, row.activation_bits, row.cache_bits);
 }
@@ -112,7 +115,7 @@ struct BitsPlot {
         }
         for (size_t i = 0; i < points.size(); ++i) {
             const MeasuredPerplexity& row = series.rows[i];
-            const double error = row.standard_error.value_or(0.0);
+            const double error = row.standard_error.value_or(row.seed_deviation.value_or(0.0));
             if (error > 0.0) {
                 svg.line(points[i].x, y(row.perplexity - error), points[i].x,
                          y(row.perplexity + error), "error");

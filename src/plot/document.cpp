@@ -54,7 +54,7 @@ PaperTable::Row table_row(const Json& json) {
                         .activation_bits = bits(json.at("activation_bits_per_value")),
                         .cache_bits = bits(json.at("kv_bits_per_value")),
                         .perplexity = *perplexity,
-                        .standard_error = optional_in(json, "perplexity_stddev", kFromZero)};
+                        .seed_deviation = optional_in(json, "perplexity_stddev", kFromZero)};
     }
     row.recipe = json.at("recipe").as_string();
     row.precision = text_or_empty(json, "precision");

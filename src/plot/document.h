@@ -17,7 +17,8 @@ struct MeasuredPerplexity {
     std::string series;  // what differs from its neighbours of one series in bits alone
     double weight_bits = 16.0, activation_bits = 16.0, cache_bits = 16.0;
     double perplexity = 0.0;               // positive
-    std::optional<double> standard_error;  // of it
+    std::optional<double> standard_error;  // of it, from windows of one run
+    std::optional<double> seed_deviation;  // its standard deviation over runs of other seeds
     bool is_full_precision() const {
         return weight_bits >= 16.0 && activation_bits >= 16.0 && cache_bits >= 16.0;
     }

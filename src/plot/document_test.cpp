@@ -126,7 +126,7 @@ TEST_F(PlotDocument, PerplexitiesHaveTheirBits) {
 TEST_F(PlotDocument, RowsOfTablesKeepTheirOrderAndSeries) {
     const std::string row = R"({"table": 9, "row": "QuaRot-RTN INT4", "recipe": "quarot-rtn",
         "precision": "W4A4KV4", "perplexity": 15.5, "relative": 1.3, "bits_per_value": 4.1,
-        "activation_bits_per_value": 4.2, "kv_bits_per_value": 4.5, "seconds": 2.5, "paper": 8.37,
+        "perplexity_stddev": 0.25, "activation_bits_per_value": 4.2, "kv_bits_per_value": 4.5, "seconds": 2.5, "paper": 8.37,
         "note": null, "reason": null})";
     const std::string missing = R"({"table": 10, "row": "OmniQuant", "recipe": "omniquant",
         "rotate": "r1,r2", "zero_shot_average": 41.5,
@@ -139,6 +139,8 @@ TEST_F(PlotDocument, RowsOfTablesKeepTheirOrderAndSeries) {
     EXPECT_EQ(tables[0].number, 9);
     EXPECT_EQ(tables[0].rows[0].measured->series, "QuaRot-RTN");
     EXPECT_EQ(tables[0].rows[0].measured->cache_bits, 4.5);
+    EXPECT_EQ(tables[0].rows[0].measured->seed_deviation, 0.25);
+    EXPECT_FALSE(tables[0].rows[0].measured->standard_error.has_value());
     EXPECT_FALSE(tables[1].rows[0].measured.has_value());
     EXPECT_EQ(tables[1].rows[0].name, "OmniQuant, rotate r1,r2");
     EXPECT_EQ(tables[1].rows[0].accuracy, 41.5);

@@ -136,6 +136,16 @@ TEST(BitsFigure, TheWidthThatVariesIsTheAxis) {
     EXPECT_EQ(count(by_weight->file(), "<polyline"), 0u) << "two series of one";
 }
 
+TEST(BitsFigure, WhatASpreadIsOfStandsBesideIt) {
+    MeasuredPerplexity of_seeds = measured("a", 8, 4, 20);
+    of_seeds.standard_error.reset();
+    of_seeds.seed_deviation = 0.25;
+    const std::string svg = bits_figure("t", "s", {measured("a", 4, 4, 30), of_seeds}, "f")->file();
+    EXPECT_NE(svg.find("30.0000 ± 0.5000 (standard error)"), std::string::npos);
+    EXPECT_NE(svg.find("20.0000 ± 0.2500 (standard deviation over seeds)"), std::string::npos);
+    EXPECT_EQ(count(svg, "class=\"error\""), 2u);
+}
+
 TEST(BitsFigure, FullPrecisionIsALineAndNothingVariesIsNoPicture) {
     MeasuredPerplexity full = measured("full", 16, 16, 11.6);
     full.cache_bits = 16;
