@@ -68,15 +68,23 @@ PaperTable::Row table_row(const Json& json) {
     return row;
 }
 
-ReproduceDocument reproduce_document(const std::string& file, const Json& json) {
-    ReproduceDocument document = {.file = file,
-                                  .model = json.at("model").as_string(),
-                                  .text = json.at("text").as_string(),
-                                  .tables = {}};
+// Each becomes a file of its own.
+void start_table(int64_t number, const Json& row, std::vector<PaperTable>& tables) {
+    for (const PaperTable& table : tables) {
+        if (table.number != number) continue;
+        fail(ErrorCode::Corrupt, "{} is of table {} again, expected the rows of a table together",
+             row.place(), number);
+    }
+    tables.push_back({number, {}});
+}
+
+ReproduceDocument reproduce_document(const Json& json) {
+    ReproduceDocument document = {
+        .model = json.at("model").as_string(), .text = json.at("text").as_string(), .tables = {}};
     for (const Json& row : json.at("rows").as_array()) {
         const int64_t number = row.at("table").as_int(1, 1000);
         if (document.tables.empty() || document.tables.back().number != number) {
-            document.tables.push_back({number, {}});
+            start_table(number, row, document.tables);
         }
         document.tables.back().rows.push_back(table_row(row));
     }
@@ -100,7 +108,7 @@ PerplexityDocument perplexity_document(const std::string& file, const Json& json
 }
 
 BenchDocument bench_document(const std::string& file, const Json& json) {
-    BenchDocument document = {.file = file, .rows = {}};
+    BenchDocument document;
     const Json* rows = json.find("rows");
     const bool has_speeds = rows != nullptr && !rows->as_array().empty() &&
                             rows->as_array().front().contains("tokens_per_second");
@@ -134,11 +142,11 @@ void add_document(const std::string& file, Documents& to) {
     }
     const std::string& name = schema->as_string();
     if (name == "quarot.stats/1") {
-        to.stats.push_back(stats_document(file, json));
+        to.stats.push_back(stats_document(json));
     } else if (name == "quarot.perplexity/1") {
         to.perplexities.push_back(perplexity_document(file, json));
     } else if (name == "quarot.reproduce/1") {
-        to.reproductions.push_back(reproduce_document(file, json));
+        to.reproductions.push_back(reproduce_document(json));
     } else if (name == "quarot.bench/1") {
         to.benches.push_back(bench_document(file, json));
     } else {

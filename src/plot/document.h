@@ -36,7 +36,7 @@ struct PaperTable {
 };
 
 struct ReproduceDocument {
-    std::string file, model, text;
+    std::string model, text;
     std::vector<PaperTable> tables;
 };
 
@@ -54,7 +54,6 @@ struct MeasuredSpeed {
 };
 
 struct BenchDocument {
-    std::string file;
     std::vector<MeasuredSpeed> rows;
 };
 

@@ -85,6 +85,22 @@ TEST_F(PlotDocument, FiguresThatNoPlaceCanHaveAreRefused) {
     refused("\"mean\": 2.5", "\"mean\": 1e308", "mean");
 }
 
+TEST_F(PlotDocument, NothingIsThereTwice) {
+    const std::string place = point("down_in", kSpread);
+    expect_refused(ErrorCode::Corrupt, stats(place + "," + place),
+                   {"points", "down_in of layer 1", "twice"});
+    EXPECT_EQ(read(stats(place + "," + point("mlp_in", kSpread))).stats[0].places.size(), 2u);
+    const auto row = [](int table) {
+        return R"({"row": "r", "recipe": "r", "table": )" + std::to_string(table) + "}";
+    };
+    const auto rows = [&](int last) {
+        return R"({"schema": "quarot.reproduce/1", "model": "m", "text": "t", "rows": [)" + row(1) +
+               "," + row(2) + "," + row(last) + "]}";
+    };
+    EXPECT_EQ(read(rows(2)).reproductions[0].tables.size(), 2u);
+    expect_refused(ErrorCode::Corrupt, rows(1), {"rows[2]", "table 1"});
+}
+
 TEST_F(PlotDocument, OtherFilesAreRefusedByName) {
     expect_refused(ErrorCode::Corrupt, "", {});
     expect_refused(ErrorCode::Corrupt, "no JSON", {});

@@ -37,8 +37,7 @@ Place place_at(int64_t layer, int64_t n_channels) {
 }
 
 StatsDocument document_of(std::vector<Place> places) {
-    return {.file = "s.json",
-            .model = kHostile,
+    return {.model = kHostile,
             .recipe = kHostile,
             .rotation = kHostile,
             .tokens = 10,
@@ -161,7 +160,7 @@ TEST(SpeedFigure, EveryTestHasAPanelAndEveryRowABar) {
     const MeasuredSpeed prompt = {"pp512", 0, 1, kHostile, 439.0, 2.0};
     MeasuredSpeed decode = {"tg64", 2048, 4, "other", 46.0, 0.0};
     const std::string svg =
-        speed_figure({{"a.json", {prompt, decode}}, {"b.json", {prompt}}}, "f").file();
+        speed_figure({{.rows = {prompt, decode}}, {.rows = {prompt}}}, "f").file();
     EXPECT_EQ(count(svg, "439 ± 2 tokens/s"), 2u);
     EXPECT_NE(svg.find("tg64, 2048 tokens in the cache, 4 sequences: tokens/s"), std::string::npos);
 }
@@ -174,7 +173,7 @@ TEST(Report, HostileNamesAreTextEverywhere) {
                                    *layer_figure(document, Measure::Sqnr, false, "g")};
     figures.push_back(*bits_figure(
         kHostile, kHostile, {measured(kHostile, 3, 4, 30), measured(kHostile, 4, 4, 20)}, "h"));
-    figures.push_back(speed_figure({{"a", {{kHostile, 0, 1, kHostile, 1.0, 0.0}}}}, "i"));
+    figures.push_back(speed_figure({{.rows = {{kHostile, 0, 1, kHostile, 1.0, 0.0}}}}, "i"));
     for (const Figure& figure : figures) EXPECT_EQ(count(figure.file(), "<script"), 0u);
     PaperTable table = {1, {{.name = kHostile, .measured = measured(kHostile, 4, 4, 30)}}};
     table.rows[0].recipe = table.rows[0].remark = kHostile;

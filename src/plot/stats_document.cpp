@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
+#include <utility>
 
 #include "core/error.h"
 #include "plot/number.h"
@@ -103,17 +105,27 @@ void add_places(const Json& list, const char* name_key, std::vector<Place>& to) 
     }
 }
 
+// Each becomes a file of its own.
+void check_unique(const std::vector<Place>& places, const Json& json) {
+    std::set<std::pair<std::string, int64_t>> seen;
+    for (const Place& place : places) {
+        if (seen.emplace(place.name, place.layer).second) continue;
+        fail(ErrorCode::Corrupt, "{} has {} of layer {} twice", json.at("points").place(),
+             place.name, place.layer);
+    }
+}
+
 }  // namespace
 
-StatsDocument stats_document(const std::string& file, const Json& json) {
-    StatsDocument document = {.file = file,
-                              .model = json.at("model").as_string(),
+StatsDocument stats_document(const Json& json) {
+    StatsDocument document = {.model = json.at("model").as_string(),
                               .recipe = json.at("recipe").as_string(),
                               .rotation = json.at("rotation").as_string(),
                               .tokens = json.at("tokens").as_int(),
                               .places = {}};
     add_places(json.at("points"), "point", document.places);
     add_places(json.at("weights"), "weight", document.places);
+    check_unique(document.places, json);
     return document;
 }
 

@@ -37,12 +37,12 @@ struct Place {
 };
 
 struct StatsDocument {
-    std::string file, model, recipe, rotation;
+    std::string model, recipe, rotation;
     int64_t tokens = 0;
     std::vector<Place> places;  // points, then weights, in the order of the file
 };
 
-// Error{Corrupt} naming the place of what is missing or of another kind.
-StatsDocument stats_document(const std::string& file, const io::Json& json);
+// Error{Corrupt} naming the place of what is missing, of another kind or there twice.
+StatsDocument stats_document(const io::Json& json);
 
 }  // namespace quarot::plot
