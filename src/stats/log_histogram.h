@@ -6,6 +6,7 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 
 namespace quarot::stats {
 
@@ -47,9 +48,8 @@ class LogHistogram {
     }
 
     // The number of rank round(share * (n - 1)) of the n in ascending order, within 1/8 of its
-    // magnitude, or 0 if it is below the largest magnitude / 2^Octaves; 0 if there are none. 0 <=
-    // share
-    // <= 1.
+    // magnitude, or 0 if it is below the largest magnitude / 2^Octaves; 0 if there are none.
+    // share: from 0 to 1.
     double quantile(double share) const {
         const Count n = total();
         if (n == 0) return 0.0;
@@ -87,8 +87,10 @@ class LogHistogram {
     static int step_of(float x) {
         return static_cast<int>(std::bit_cast<uint32_t>(std::fabs(x)) >> kMantissaBits);
     }
+    // The lower edge of a step. That above the last one is infinite, no number of the bin is.
     static double edge(int step) {
-        return std::bit_cast<float>(static_cast<uint32_t>(step) << kMantissaBits);
+        return std::min(std::bit_cast<float>(static_cast<uint32_t>(step) << kMantissaBits),
+                        std::numeric_limits<float>::max());
     }
     int bottom() const { return top_ - kBins + 1; }
 

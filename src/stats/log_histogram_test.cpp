@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <random>
 #include <vector>
 
@@ -86,6 +87,17 @@ TEST(LogHistogram, MagnitudesOfSeveralAddUp) {
     huge.add(1e30f);
     sum.add_magnitudes(huge);
     EXPECT_NEAR(sum.quantile(0.4), 0.25, 0.25 / 8) << "far below the largest";
+}
+
+TEST(LogHistogram, TheLargestNumbersHaveAFiniteQuantile) {
+    constexpr float kMost = std::numeric_limits<float>::max();
+    for (const float sign : {1.0f, -1.0f}) {
+        LogHistogram<uint32_t> histogram;
+        histogram.add(sign * kMost, 3);
+        for (const double share : {0.0, 0.5, 1.0}) {
+            EXPECT_NEAR(histogram.quantile(share), double{sign * kMost}, double{kMost} / 8) << sign;
+        }
+    }
 }
 
 }  // namespace
