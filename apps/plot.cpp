@@ -107,24 +107,28 @@ std::vector<const Place*> places_with_bands(const PlotFlags& flags, const StatsD
     return chosen;
 }
 
-// Error{Usage} if flags ask for bands that no document has.
+// Error{Usage} if flags name a place or a layer that no document has.
 void check_choice(const PlotFlags& flags, const plot::Documents& documents) {
-    if (flags.places.empty() && flags.layers.empty()) return;
     std::vector<std::string> names;
-    size_t n_chosen = 0;
+    std::vector<int64_t> layers;  // with bands that are asked for
     for (const StatsDocument& document : documents.stats) {
         for (const std::string& name : names_of(document)) {
             if (!contains(names, name)) names.push_back(name);
         }
-        n_chosen += places_with_bands(flags, document).size();
+        for (const Place* place : places_with_bands(flags, document)) {
+            layers.push_back(place->layer);
+        }
     }
     for (const std::string& name : flags.places) {
         if (contains(names, name)) continue;
         fail(ErrorCode::Usage, "--points names {}, but the files have {}", name,
              names.empty() ? "no statistics" : joined(names, ", "));
     }
-    if (n_chosen > 0) return;
-    fail(ErrorCode::Usage, "no file has statistics of the layers that --layers names");
+    for (const int64_t layer : flags.layers) {
+        if (contains(layers, layer)) continue;
+        fail(ErrorCode::Usage, "--layers names layer {}, of which no file has statistics{}", layer,
+             flags.places.empty() ? "" : " at the places of --points");
+    }
 }
 
 void add_figure(std::optional<plot::Figure> figure, std::vector<plot::Figure>& to) {

@@ -86,6 +86,8 @@ TEST_F(PlotCommand, BandsAreThoseThatAreAskedFor) {
                    {"attn_in", "down_in"});
     expect_failure(run_program({"plot", file, "--layers", "7", "--out", out_ + "3"}), kUsage,
                    {"--layers"});
+    expect_failure(run_program({"plot", file, "--layers", "1,99", "--out", out_ + "3"}), kUsage,
+                   {"--layers", "layer 99"});
     EXPECT_FALSE(std::filesystem::exists(out_ + "3"));
 }
 
