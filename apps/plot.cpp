@@ -175,21 +175,33 @@ plot::Section section_of(const plot::ReproduceDocument& document, const std::str
     return section;
 }
 
-plot::Section section_of(const std::vector<plot::PerplexityDocument>& documents) {
+std::string describe_terms(const plot::PerplexityDocument& document) {
+    const plot::PerplexityTerms& terms = document.terms;
+    std::string text = document.text;
+    if (terms.windows > 0) text += fmt::format(", {} windows", terms.windows);
+    if (terms.seqlen > 0) text += fmt::format(", seqlen {}", terms.seqlen);
+    if (!terms.protocol.empty()) text += fmt::format(", protocol {}", terms.protocol);
+    return text;
+}
+
+// documents: of equal terms.
+plot::Section section_of(const std::vector<plot::PerplexityDocument>& documents,
+                         const std::string& prefix) {
     std::vector<plot::MeasuredPerplexity> rows;
     rows.reserve(documents.size());
     for (const plot::PerplexityDocument& document : documents) rows.push_back(document.measured);
-    plot::Section section = {.title = "Perplexity", .figures = {}, .tables = ""};
-    add_figure(
-        plot::bits_figure("Perplexity against bits", documents.front().text, rows, "perplexity"),
-        section.figures);
+    const std::string terms = describe_terms(documents.front());
+    plot::Section section = {.title = "Perplexity: " + terms, .figures = {}, .tables = ""};
+    add_figure(plot::bits_figure("Perplexity against bits", terms, rows, prefix + "perplexity"),
+               section.figures);
     section.tables = plot::perplexity_table(documents);
     return section;
 }
 
 std::vector<plot::Section> sections_of(const PlotFlags& flags, const plot::Documents& documents) {
     std::vector<plot::Section> sections;
-    sections.reserve(documents.stats.size() + documents.reproductions.size() + 2);
+    sections.reserve(documents.stats.size() + documents.reproductions.size() +
+                     documents.perplexities.size() + 1);
     const auto prefix = [](size_t index, size_t count) {
         return count == 1 ? std::string() : fmt::format("{}-", index + 1);
     };
@@ -201,7 +213,10 @@ std::vector<plot::Section> sections_of(const PlotFlags& flags, const plot::Docum
         sections.push_back(
             section_of(documents.reproductions[i], prefix(i, documents.reproductions.size())));
     }
-    if (!documents.perplexities.empty()) sections.push_back(section_of(documents.perplexities));
+    const auto groups = plot::comparable(documents.perplexities);
+    for (size_t i = 0; i < groups.size(); ++i) {
+        sections.push_back(section_of(groups[i], prefix(i, groups.size())));
+    }
     if (!documents.benches.empty()) {
         sections.push_back({"Speed", {plot::speed_figure(documents.benches, "speed")}, ""});
     }

@@ -125,19 +125,23 @@ struct BitsPlot {
     }
 };
 
-void draw_reference(const BitsPlot& plot, double perplexity, double legend_y) {
-    const double y = plot.y(perplexity);
+void draw_reference(const BitsPlot& plot, const MeasuredPerplexity& full, bool with_model,
+                    double legend_y) {
+    const double y = plot.y(full.perplexity);
     plot.svg.line(kBitsLeft, y, kBitsLeft + kPlotWidth, y, "reference");
     plot.svg.line(kBitsLeft + kPlotWidth + 24, legend_y - 4, kBitsLeft + kPlotWidth + 42,
                   legend_y - 4, "reference");
-    plot.svg.text(kBitsLeft + kPlotWidth + 50, legend_y, Anchor::Start, "label",
-                  fmt::format("16 bits: {:.4g}", perplexity));
+    plot.svg.text(
+        kBitsLeft + kPlotWidth + 50, legend_y, Anchor::Start, "label",
+        with_model ? fmt::format("16 bits: {:.4g}, {}", full.perplexity, shortened(full.model, 18))
+                   : fmt::format("16 bits: {:.4g}", full.perplexity));
 }
 
 struct BitsData {
     WidthName width;
     std::vector<BitsSeries> series;
-    std::optional<double> full;  // perplexity at full precision
+    std::vector<MeasuredPerplexity> full;  // of each model that has one, the first
+    bool has_one_model = true;
     std::vector<double> widths, perplexities;
 };
 
@@ -146,12 +150,13 @@ std::optional<BitsData> data_of(const std::vector<MeasuredPerplexity>& measured)
     BitsData data = {};
     std::vector<MeasuredPerplexity> rows;
     for (const MeasuredPerplexity& row : measured) {
+        if (row.model != measured.front().model) data.has_one_model = false;
+        const bool is_known =
+            std::any_of(data.full.begin(), data.full.end(),
+                        [&](const MeasuredPerplexity& full) { return full.model == row.model; });
+        if (row.is_full_precision() && is_known) continue;
         data.perplexities.push_back(row.perplexity);
-        if (row.is_full_precision()) {
-            data.full = row.perplexity;
-        } else {
-            rows.push_back(row);
-        }
+        (row.is_full_precision() ? data.full : rows).push_back(row);
     }
     if (rows.size() < 2) return std::nullopt;
     data.width = varying_width(rows);
@@ -173,7 +178,8 @@ std::optional<Figure> bits_figure(const std::string& title, const std::string& s
     const std::optional<BitsData> data = data_of(measured);
     if (!data) return std::nullopt;
     constexpr double kLegendLine = 22;
-    const double legend = kLegendLine * static_cast<double>(data->series.size() + 1);
+    const double legend =
+        kLegendLine * static_cast<double>(data->series.size() + data->full.size());
     Figure figure = {.name = name,
                      .title = title,
                      .width = kFigureWidth,
@@ -193,7 +199,10 @@ std::optional<Figure> bits_figure(const std::string& title, const std::string& s
         svg.text(kBitsLeft + kPlotWidth + 50, y, Anchor::Start, "label",
                  shortened(data->series[i].name, 34));
     }
-    if (data->full) draw_reference(plot, *data->full, y);
+    for (const MeasuredPerplexity& full : data->full) {
+        draw_reference(plot, full, !data->has_one_model, y);
+        y += kLegendLine;
+    }
     return figure;
 }
 

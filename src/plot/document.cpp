@@ -1,6 +1,7 @@
 #include "plot/document.h"
 
 #include <algorithm>
+#include <limits>
 #include <sstream>
 
 #include "core/error.h"
@@ -42,13 +43,14 @@ std::string without_numbers(const std::string& name) {
     return series.empty() ? name : series;
 }
 
-PaperTable::Row table_row(const Json& json) {
+PaperTable::Row table_row(const Json& json, const std::string& model) {
     PaperTable::Row row;
     row.name = json.at("row").as_string();
     const std::string rotate = text_or_empty(json, "rotate");
     if (!rotate.empty()) row.name += ", rotate " + rotate;
     if (const auto perplexity = optional_in(json, "perplexity", kAboveZero)) {
-        row.measured = {.label = row.name,
+        row.measured = {.model = model,
+                        .label = row.name,
                         .series = without_numbers(row.name),
                         .weight_bits = bits(json.at("bits_per_value")),
                         .activation_bits = bits(json.at("activation_bits_per_value")),
@@ -86,20 +88,34 @@ ReproduceDocument reproduce_document(const Json& json) {
         if (document.tables.empty() || document.tables.back().number != number) {
             start_table(number, row, document.tables);
         }
-        document.tables.back().rows.push_back(table_row(row));
+        document.tables.back().rows.push_back(table_row(row, document.model));
     }
     return document;
 }
 
+int64_t count_or_zero(const Json& json, std::string_view key) {
+    const Json* value = json.find(key);
+    return value == nullptr ? 0 : value->as_int(0, std::numeric_limits<int64_t>::max());
+}
+
+PerplexityTerms terms_of(const Json& json) {
+    const Json& text = json.at("text");
+    const std::string digest = text_or_empty(text, "sha256");
+    return {.text_digest = digest.empty() ? text.at("file").as_string() : digest,
+            .protocol = text_or_empty(json, "protocol"),
+            .seqlen = count_or_zero(json, "seqlen"),
+            .windows = count_or_zero(json, "windows")};
+}
+
 PerplexityDocument perplexity_document(const std::string& file, const Json& json) {
     const Json& widths = json.at("bits");
-    const std::string protocol = text_or_empty(json, "protocol");
-    const std::string suffix = protocol.empty() || protocol == "quarot" ? "" : ", " + protocol;
+    const std::string& model = json.at("model").as_string();
     return {.file = file,
-            .model = json.at("model").as_string(),
             .text = json.at("text").at("file").as_string(),
-            .measured = {.label = json.at("recipe").as_string(),
-                         .series = json.at("model").as_string() + suffix,
+            .terms = terms_of(json),
+            .measured = {.model = model,
+                         .label = json.at("recipe").as_string(),
+                         .series = model,
                          .weight_bits = bits(widths.at("per_weight")),
                          .activation_bits = bits(widths.at("activations")),
                          .cache_bits = (bits(widths.at("k")) + bits(widths.at("v"))) / 2,
@@ -158,6 +174,19 @@ void add_document(const std::string& file, Documents& to) {
 }
 
 }  // namespace
+
+std::vector<std::vector<PerplexityDocument>> comparable(
+    const std::vector<PerplexityDocument>& documents) {
+    std::vector<std::vector<PerplexityDocument>> groups;
+    for (const PerplexityDocument& document : documents) {
+        auto group = std::find_if(groups.begin(), groups.end(), [&](const auto& of_equal_terms) {
+            return of_equal_terms.front().terms == document.terms;
+        });
+        if (group == groups.end()) group = groups.emplace(groups.end());
+        group->push_back(document);
+    }
+    return groups;
+}
 
 Documents read_documents(const std::vector<std::string>& files) {
     Documents documents;

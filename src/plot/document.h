@@ -13,6 +13,7 @@ namespace quarot::plot {
 
 // Of `quarot perplexity --json`, or a row of a reproduce document.
 struct MeasuredPerplexity {
+    std::string model;
     std::string label;   // the row's name, or the recipe's
     std::string series;  // what differs from its neighbours of one series in bits alone
     double weight_bits = 16.0, activation_bits = 16.0, cache_bits = 16.0;
@@ -40,8 +41,17 @@ struct ReproduceDocument {
     std::vector<PaperTable> tables;
 };
 
+// What two perplexities have in common that can be compared.
+struct PerplexityTerms {
+    std::string text_digest;  // its SHA-256; where that is missing the file's name
+    std::string protocol;
+    int64_t seqlen = 0, windows = 0;  // 0: not told
+    bool operator==(const PerplexityTerms&) const = default;
+};
+
 struct PerplexityDocument {
-    std::string file, model, text;
+    std::string file, text;
+    PerplexityTerms terms;
     MeasuredPerplexity measured;
 };
 
@@ -63,6 +73,10 @@ struct Documents {
     std::vector<ReproduceDocument> reproductions;
     std::vector<BenchDocument> benches;
 };
+
+// Documents of equal terms together, in the order in which terms come up.
+std::vector<std::vector<PerplexityDocument>> comparable(
+    const std::vector<PerplexityDocument>& documents);
 
 // Each by its "schema". Error{NotFound}; Error{Corrupt} naming file and place for what is no JSON
 // or not as its schema says; Error{Unsupported} naming the file for another schema.

@@ -139,6 +139,28 @@ TEST_F(PlotDocument, PerplexitiesHaveTheirBits) {
                    {"standard_error", "-0.5"});
 }
 
+TEST_F(PlotDocument, PerplexitiesOfOtherTermsStandApart) {
+    const auto document = [](const std::string& digest, const std::string& protocol,
+                             const std::string& seqlen, const std::string& windows) {
+        return R"({"schema": "quarot.perplexity/1", "model": "m", "recipe": "rtn",
+            "bits": {"per_weight": 4, "activations": 8, "k": 4, "v": 2}, "perplexity": 26.9,
+            "text": {"file": "t.txt", "sha256": ")" +
+               digest + R"("}, "protocol": ")" + protocol + R"(", "seqlen": )" + seqlen +
+               R"(, "windows": )" + windows + "}";
+    };
+    std::vector<PerplexityDocument> documents;
+    for (const std::string& text :
+         {document("a", "quarot", "32", "4"), document("b", "quarot", "32", "4"),
+          document("a", "llamacpp", "32", "4"), document("a", "quarot", "64", "4"),
+          document("a", "quarot", "32", "5"), document("a", "quarot", "32", "4")}) {
+        documents.push_back(read(text).perplexities.at(0));
+    }
+    const auto groups = comparable(documents);
+    ASSERT_EQ(groups.size(), 5u);
+    EXPECT_EQ(groups[0].size(), 2u) << "the first and the last";
+    expect_refused(ErrorCode::Corrupt, document("a", "quarot", "-1", "4"), {"seqlen"});
+}
+
 TEST_F(PlotDocument, RowsOfTablesKeepTheirOrderAndSeries) {
     const std::string row = R"({"table": 9, "row": "QuaRot-RTN INT4", "recipe": "quarot-rtn",
         "precision": "W4A4KV4", "perplexity": 15.5, "relative": 1.3, "bits_per_value": 4.1,

@@ -23,7 +23,8 @@ std::optional<Figure> layer_figure(const StatsDocument& document, Measure measur
                                    const std::string& name);
 
 // Perplexity by those of the three widths that vary most; empty if none does, or if there is no
-// series of two.
+// series of two. Beside them a line for each model's perplexity at full precision. All of equal
+// terms.
 std::optional<Figure> bits_figure(const std::string& title, const std::string& subtitle,
                                   const std::vector<MeasuredPerplexity>& measured,
                                   const std::string& name);

@@ -114,7 +114,8 @@ TEST(LayerFigure, BothStagesOfEveryLayerAreThere) {
 
 MeasuredPerplexity measured(const std::string& series, double weights, double activations,
                             double perplexity) {
-    return {.label = series + " row",
+    return {.model = "m",
+            .label = series + " row",
             .series = series,
             .weight_bits = weights,
             .activation_bits = activations,
@@ -151,6 +152,18 @@ TEST(BitsFigure, FullPrecisionIsALineAndNothingVariesIsNoPicture) {
     const auto figure =
         bits_figure("t", "s", {full, measured("a", 4.1, 4, 30), measured("a", 8.1, 4, 20)}, "f");
     EXPECT_NE(figure->file().find("16 bits: 11.6"), std::string::npos);
+    MeasuredPerplexity again = full;
+    again.perplexity = 12.5;
+    const auto twice = bits_figure(
+        "t", "s", {full, again, measured("a", 4.1, 4, 30), measured("a", 8.1, 4, 20)}, "f");
+    EXPECT_EQ(twice->file(), figure->file()) << "the first of a model";
+    again.model = "other";
+    const std::string both =
+        bits_figure("t", "s", {full, again, measured("a", 4.1, 4, 30), measured("a", 8.1, 4, 20)},
+                    "f")
+            ->file();
+    EXPECT_NE(both.find("16 bits: 11.6, m<"), std::string::npos);
+    EXPECT_NE(both.find("16 bits: 12.5, other<"), std::string::npos);
     EXPECT_FALSE(bits_figure("t", "s", {full, measured("a", 4.1, 4, 30)}, "f").has_value());
     EXPECT_FALSE(
         bits_figure("t", "s", {measured("a", 4, 4, 30), measured("b", 4, 4, 31)}, "f").has_value());

@@ -72,7 +72,7 @@ std::string perplexity_table(const std::vector<PerplexityDocument>& documents) {
     for (const PerplexityDocument& document : documents) {
         const MeasuredPerplexity& measured = document.measured;
         rows.push_back({{document.file, "text"},
-                        {document.model, "text"},
+                        {measured.model, "text"},
                         {measured.label, "text"},
                         {with_digits(measured.weight_bits, 2)},
                         {with_digits(measured.activation_bits, 0)},

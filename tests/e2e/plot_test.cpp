@@ -91,6 +91,32 @@ TEST_F(PlotCommand, BandsAreThoseThatAreAskedFor) {
     EXPECT_FALSE(std::filesystem::exists(out_ + "3"));
 }
 
+TEST_F(PlotCommand, PerplexitiesThatCannotBeComparedHaveTheirOwnPictures) {
+    Words files;
+    for (const std::string bits : {"4", "8"}) {
+        const std::string folder = dir_ / ("w" + bits);
+        expect_success(
+            run_program({"quantize", model_, folder, "--recipe", "rtn", "--w-bits", bits}));
+        for (const std::string seqlen : {"16", "32"}) {
+            files.push_back(document(
+                "w" + bits + "-" + seqlen + ".json",
+                {"perplexity", folder, "--text", text_, "--seqlen", seqlen, "--windows", "2"}));
+        }
+    }
+    expect_success(run_program(with_flags(with_flags({"plot"}, files), {"--out", out_})));
+    EXPECT_NE(picture("1-perplexity.svg").find("seqlen 16"), std::string::npos);
+    EXPECT_NE(picture("2-perplexity.svg").find("seqlen 32"), std::string::npos);
+    for (const char* name : {"1-perplexity.svg", "2-perplexity.svg"}) {
+        size_t n_points = 0;
+        const std::string svg = picture(name);
+        for (size_t at = svg.find("bits: weights"); at != std::string::npos;
+             at = svg.find("bits: weights", at + 1)) {
+            ++n_points;
+        }
+        EXPECT_EQ(n_points, 2u) << name;
+    }
+}
+
 TEST_F(PlotCommand, WhatIsThereStaysUnlessItMayBeReplaced) {
     const Words words = {"plot", stats({"--points", "v"}), "--out", out_};
     expect_success(run_program(words));
