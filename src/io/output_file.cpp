@@ -30,6 +30,15 @@ void sync_or_fail(int fd, const std::string& path) {
     }
 }
 
+bool is_process_and_count(std::string_view text) {
+    const size_t dash = text.find('-');
+    const auto is_number = [](std::string_view part) {
+        return !part.empty() && part.find_first_not_of("0123456789") == std::string_view::npos;
+    };
+    return dash != std::string_view::npos && is_number(text.substr(0, dash)) &&
+           is_number(text.substr(dash + 1));
+}
+
 }  // namespace
 
 std::string missing_folder_hint(int error) {
@@ -97,7 +106,7 @@ void move_into_place(const std::string& from, const std::string& to) {
 }
 
 void write_whole(const std::string& path, std::string_view text) {
-    const std::string beside = temporary_sibling(path, "part");
+    const std::string beside = temporary_sibling(path, kUnfinishedFile);
     {
         OutputFile file(beside);
         file.write(0, std::as_bytes(std::span(text)));
@@ -126,6 +135,14 @@ std::string temporary_sibling(const std::string& path, const std::string& kind) 
     const std::string hidden =
         fmt::format(".{}.{}-{}-{}", name, kind, ::getpid(), counter.fetch_add(1));
     return (target.parent_path() / hidden).string();
+}
+
+bool is_temporary_sibling(const std::string& path, std::string_view kind) {
+    const std::string name = std::filesystem::path(path).filename().string();
+    const std::string mark = fmt::format(".{}-", kind);
+    const size_t at = name.rfind(mark);
+    return name.starts_with('.') && at != std::string::npos && at > 0 &&
+           is_process_and_count(std::string_view(name).substr(at + mark.size()));
 }
 
 }  // namespace quarot::io

@@ -46,5 +46,9 @@ std::string missing_folder_hint(int error);
 
 // A name beside `path`, hidden, that no other run uses: "<parent>/.<name>.<kind>-<pid>-<n>".
 std::string temporary_sibling(const std::string& path, const std::string& kind);
+// Whether a path ends with such a name, of any file and run.
+bool is_temporary_sibling(const std::string& path, std::string_view kind);
+// The kind of what write_whole() has not renamed yet.
+inline constexpr const char* kUnfinishedFile = "part";
 
 }  // namespace quarot::io

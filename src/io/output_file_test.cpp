@@ -44,4 +44,15 @@ TEST(MoveIntoPlace, NothingIsLeftWhereItFails) {
     EXPECT_TRUE(std::filesystem::exists(folder + "/full"));
 }
 
+TEST(TemporarySibling, IsKnownByItsName) {
+    EXPECT_TRUE(is_temporary_sibling(temporary_sibling("/a/run.json", "part"), "part"));
+    EXPECT_TRUE(is_temporary_sibling(temporary_sibling(std::string(300, 'x'), "part"), "part"));
+    EXPECT_TRUE(is_temporary_sibling("a/.x.part-1-1.part-20-3", "part"));
+    EXPECT_FALSE(is_temporary_sibling(temporary_sibling("x", "old"), "part"));
+    for (const char* other : {"x.part-1-1", ".x.part-1", ".x.part-1-", ".x.part-1-1a", ".x.part--1",
+                              ".part-1-1", ".x.part-1-1/y", ".x.apart-1-1", ""}) {
+        EXPECT_FALSE(is_temporary_sibling(other, "part")) << other;
+    }
+}
+
 }  // namespace quarot::io

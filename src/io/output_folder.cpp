@@ -142,15 +142,6 @@ std::string swap_in(const std::string& fresh, const std::string& path) {
     return old;
 }
 
-bool is_process_and_count(std::string_view text) {
-    const size_t dash = text.find('-');
-    const auto is_number = [](std::string_view part) {
-        return !part.empty() && part.find_first_not_of("0123456789") == std::string_view::npos;
-    };
-    return dash != std::string_view::npos && is_number(text.substr(0, dash)) &&
-           is_number(text.substr(dash + 1));
-}
-
 std::string parent_of(const std::string& path) {
     const fs::path parent = fs::path(path).parent_path();
     return parent.empty() ? "." : parent.string();
@@ -167,7 +158,8 @@ std::vector<std::string> siblings(const std::string& path, std::string_view kind
          it.increment(error)) {
         const std::string other = it->path().filename().string();
         std::error_code ignored;
-        if (other.starts_with(prefix) && is_process_and_count(other.substr(prefix.size())) &&
+        if (is_temporary_sibling(other, kind) && other.starts_with(prefix) &&
+            other.find('.', prefix.size()) == std::string::npos &&
             it->symlink_status(ignored).type() == fs::file_type::directory) {
             found.push_back(it->path().string());
         }

@@ -21,8 +21,7 @@ constexpr const char* kSchema = "quarot.reproduce-run/1";
 
 // A file that write() had not renamed yet when its process was killed.
 bool is_leftover(const fs::path& path) {
-    const std::string name = path.filename().string();
-    return name.starts_with('.') && name.find(".new-") != std::string::npos;
+    return io::is_temporary_sibling(path.string(), io::kUnfinishedFile);
 }
 
 std::vector<fs::path> entries_of(const std::string& folder) {

@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "io/file.h"
+#include "io/output_file.h"
 #include "reproduce/measurement.h"
 #include "support/temp_dir.h"
 
@@ -103,13 +104,18 @@ TEST_F(RunFolderTest, LeavesAFolderAloneWhoseRunJsonIsSomebodyElses) {
 
 TEST_F(RunFolderTest, TidiesUpAfterAKill) {
     fs::create_directories(path);
-    std::ofstream(path + "/.run.json.new-1-1") << "{";
+    const auto leave = [&](const std::string& name) {
+        const std::string left = io::temporary_sibling(path + name, io::kUnfinishedFile);
+        std::ofstream(left) << "{";
+        return left;
+    };
+    const std::string identity_left = leave("/run.json");
     {
         const RunFolder folder(path, identity(), false);
-        std::ofstream(path + "/rows/.key.json.new-1-2") << "{";
+        leave("/rows/key.json");
     }
     const RunFolder folder(path, identity(), false);
-    EXPECT_FALSE(fs::exists(path + "/.run.json.new-1-1"));
+    EXPECT_FALSE(fs::exists(identity_left));
     EXPECT_TRUE(fs::is_empty(path + "/rows"));
 }
 
