@@ -11,9 +11,15 @@ namespace quarot::reproduce {
 
 namespace {
 
-// As it stands in a reason, where there are several.
-std::string of_seed(const SeedResult& result, size_t n_seeds, const std::string& reason) {
-    return n_seeds == 1 ? reason : fmt::format("seed {}: {}", result.seed, reason);
+// Of the first seed that has one, named where there are several; empty if none has.
+template <typename ReasonOf>
+std::string first_reason(std::span<const SeedResult> seeds, const ReasonOf& reason_of) {
+    for (const SeedResult& result : seeds) {
+        const std::string& reason = reason_of(result);
+        if (reason.empty()) continue;
+        return seeds.size() == 1 ? reason : fmt::format("seed {}: {}", result.seed, reason);
+    }
+    return "";
 }
 
 void add(std::optional<double>& sum, const std::optional<double>& value) {
@@ -65,9 +71,8 @@ Measurement together(std::span<const SeedResult> seeds) {
     for (double* bits : {&sum.bits_per_weight, &sum.bits_per_activation, &sum.bits_per_kv}) {
         *bits /= static_cast<double>(n);
     }
-    for (const SeedResult& result : seeds) {
-        if (!result.text.perplexity) sum.reason = of_seed(result, n, result.text.reason);
-    }
+    sum.reason = first_reason(
+        seeds, [](const SeedResult& result) -> const std::string& { return result.text.reason; });
     return sum;
 }
 
@@ -80,13 +85,14 @@ std::vector<TaskScore> tasks_together(std::span<const SeedResult> seeds) {
             add(sums[i].percent, result.tasks[i].percent);
             add(sums[i].percent_error, result.tasks[i].percent_error);
             sums[i].seconds += result.tasks[i].seconds;
-            const std::string& reason = result.tasks[i].reason;
-            if (!reason.empty()) sums[i].reason = of_seed(result, seeds.size(), reason);
         }
     }
-    for (TaskScore& score : sums) {
-        score.percent = over(score.percent, seeds.size());
-        score.percent_error = over(score.percent_error, seeds.size());
+    for (size_t i = 0; i < sums.size(); ++i) {
+        sums[i].percent = over(sums[i].percent, seeds.size());
+        sums[i].percent_error = over(sums[i].percent_error, seeds.size());
+        sums[i].reason = first_reason(seeds, [i](const SeedResult& result) -> const std::string& {
+            return result.tasks[i].reason;
+        });
     }
     return sums;
 }

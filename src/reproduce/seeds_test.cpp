@@ -39,6 +39,18 @@ TEST(Together, HasNoNumberWhereASeedHasNoneAndSaysWhich) {
     EXPECT_FALSE(perplexity_deviation(seeds));
 }
 
+TEST(Together, NamesTheFirstSeedThatHasNoNumber) {
+    SeedResult a = result(7, std::nullopt), b = result(8, std::nullopt);
+    a.tasks = {{.task = "piqa", .reason = "Inf"}};
+    b.tasks = {{.task = "piqa", .reason = "NaN"}};
+    b.text.reason = "another";
+    EXPECT_EQ(together(std::vector{a, b}).reason, "seed 7: not a number");
+    EXPECT_EQ(tasks_together(std::vector{a, b})[0].reason, "seed 7: Inf");
+    b.tasks = {{.task = "piqa", .percent = 50.0}};
+    EXPECT_EQ(tasks_together(std::vector{a, b})[0].reason, "seed 7: Inf") << "of two, named";
+    EXPECT_EQ(tasks_together(std::vector{a})[0].reason, "Inf");
+}
+
 TEST(TasksTogether, AreMeansOfEachTask) {
     SeedResult a, b;
     a.tasks = {{.task = "piqa", .percent = 50.0, .percent_error = 1.0, .n = 4, .seconds = 1.0},
