@@ -22,6 +22,7 @@ namespace {
 constexpr const char* kVersionKey = "quarot_kl_base";
 constexpr const char* kVersion = "1";
 constexpr Setting kBase{"kl_base"};
+constexpr Setting kSavedBase{"save_kl_base"};
 
 int64_t n_compact(int64_t vocab) {
     return std::min(vocab, kCompactTokens);
@@ -67,7 +68,7 @@ class Metadata {
         const auto found = file_.metadata().find(key);
         if (found != file_.metadata().end()) return found->second;
         fail(ErrorCode::Corrupt, "{} has no {} in its metadata; was it written by {}?",
-             file_.path(), key, Setting{"save_kl_base"});
+             file_.path(), key, kSavedBase);
     }
     int64_t number(const std::string& key) const {
         const std::string& word = text(key);
@@ -151,8 +152,9 @@ void BaseWriter::add(std::span<const float> logits, double log_sum, int32_t targ
 BaseFile::BaseFile(const std::string& path) : file_(path) {
     const Metadata metadata(file_);
     if (const std::string& version = metadata.text(kVersionKey); version != kVersion) {
-        fail(ErrorCode::Unsupported, "{} has version {} of a stored base, expected {}", path,
-             version, kVersion);
+        fail(ErrorCode::Unsupported,
+             "{} has version {} of a stored base, expected {}; make it anew with {}", path, version,
+             kVersion, kSavedBase);
     }
     const std::string& form = metadata.text("form");
     const auto known = std::find_if(std::begin(kBaseForms), std::end(kBaseForms),
@@ -188,8 +190,8 @@ void BaseFile::check_tensor(const std::string& name, DType dtype, const Shape& s
 void BaseFile::require_made_for(const BaseIdentity& run) const {
     const auto require = [&](const char* what, const auto& found, const auto& expected) {
         if (found == expected) return;
-        fail(ErrorCode::Usage, "{} {} was made with {} {}, this run has {}; make it anew", kBase,
-             file_.path(), what, found, expected);
+        fail(ErrorCode::Usage, "{} {} was made with {} {}, this run has {}; make it anew with {}",
+             kBase, file_.path(), what, found, expected, kSavedBase);
     };
     require("a vocabulary of", identity_.vocab, run.vocab);
     require("a text of SHA-256", identity_.text_sha256, run.text_sha256);
@@ -275,8 +277,9 @@ void BaseFile::check(int64_t position, const CompactRow& row) const {
                                            !std::binary_search(ids.begin(), ids.end(), id);
                                 }),
             "a sampled token that is not of the rest");
-    require(std::ranges::all_of(row.sampled_log_p,
-                                [](float log_p) { return std::isfinite(log_p) && log_p <= 0.0f; }),
+    require(std::ranges::all_of(
+                row.sampled_log_p,
+                [](float log_p) { return log_p >= kLeastSampledLogP && log_p <= 0.0f; }),
             "a sampled token with a probability that cannot be");
 }
 

@@ -222,7 +222,8 @@ TEST_F(BaseFileTest, NamesWhatItWasNotMadeFor) {
         change(run);
         expect_error(ErrorCode::Usage, mentions, [&] { file.require_made_for(run); });
     };
-    expect_refused({"vocabulary", "300", "301"}, [](BaseIdentity& run) { run.vocab = 301; });
+    expect_refused({"vocabulary", "300", "301", "anew with `save_kl_base`"},
+                   [](BaseIdentity& run) { run.vocab = 301; });
     expect_refused({"text", "abc", "abd"}, [](BaseIdentity& run) { run.text_sha256 = "abd"; });
     expect_refused({"protocol", "quarot"}, [](BaseIdentity& run) { run.protocol = "quarot"; });
     expect_refused({"windows of", "512"}, [](BaseIdentity& run) { run.seqlen = 512; });
@@ -298,6 +299,7 @@ TEST_F(BaseFileTest, RefusesNumbersThatNoModelGives) {
     expect_refused("sampled_log_p", kSampledTokens + 3, 0.5f, "probability that cannot be");
     expect_refused("sampled_log_p", kSampledTokens + 3, -std::numeric_limits<float>::infinity(),
                    "probability that cannot be");
+    expect_refused("sampled_log_p", kSampledTokens + 3, -1e30f, "probability that cannot be");
     expect_refused("nll", 1, -1.0f, "log-likelihood");
     expect_refused("nll", 1, std::numeric_limits<float>::quiet_NaN(), "log-likelihood");
     write(BaseForm::Exact);

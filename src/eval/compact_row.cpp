@@ -47,8 +47,9 @@ void sample(std::span<const float> others, double log_sum, uint32_t seed, Compac
     size_t last = 0;
     for (size_t id = 0; id < others.size(); ++id) {
         if (std::isinf(others[id])) continue;
-        last = id;
+        const double before = sum;
         sum += std::exp(static_cast<double>(others[id]) - log_sum);
+        if (sum > before) last = id;
         for (; next < sum && std::ssize(to.sampled_ids) < kSampledTokens; next += step) take(id);
     }
     // Where rounding left the sum below 1.

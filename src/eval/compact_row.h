@@ -10,6 +10,9 @@ namespace quarot::eval {
 
 inline constexpr int64_t kCompactTokens = 256;
 inline constexpr int64_t kSampledTokens = 32;
+// A token of less is never sampled: steps begin at 2^-38 or above, and it moves no sum in FP64 that
+// is so large.
+inline constexpr float kLeastSampledLogP = -64.0f;
 
 // Of a vocabulary of kCompactTokens or less there is no rest, and nothing is sampled.
 struct CompactRow {
