@@ -1,6 +1,7 @@
 #include "eval/partial_scores.h"
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <system_error>
 #include <utility>
@@ -28,7 +29,12 @@ std::string line_of(size_t pair, const PairScore& score) {
 }
 
 PairScore score_in(const Json& json) {
-    return {.loglikelihood = json.at("loglikelihood").as_double(),
+    const double loglikelihood = json.at("loglikelihood").as_double();
+    if (!(loglikelihood <= 0.0 && std::isfinite(loglikelihood))) {
+        fail(ErrorCode::Corrupt, "{}: loglikelihood is {}, expected a number of at most 0",
+             json.place(), loglikelihood);
+    }
+    return {.loglikelihood = loglikelihood,
             .is_greedy = json.at("greedy").as_bool(),
             .is_cut = json.at("cut").as_bool()};
 }
@@ -69,11 +75,7 @@ void PartialScores::save() {
         const std::optional<PairScore>& score = scores_[i];
         if (score) text += line_of(i, *score);
     }
-    const std::string temporary = io::temporary_sibling(path_, "part");
-    io::OutputFile file(temporary);
-    file.write(0, std::as_bytes(std::span(text)));
-    file.finish();
-    io::move_into_place(temporary, path_);
+    io::write_whole(path_, text);
     saved_ = Clock::now();
 }
 

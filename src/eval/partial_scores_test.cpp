@@ -49,6 +49,9 @@ TEST_F(PartialScoresTest, OfAnotherJobOrBrokenAreRefused) {
     };
     expect_corrupt(R"({"request": 4, "loglikelihood": -1, "greedy": true, "cut": true})", "4");
     expect_corrupt(R"({"request": 0, "greedy": true, "cut": true})", "loglikelihood");
+    expect_corrupt(R"({"request": 0, "loglikelihood": 0.5, "greedy": true, "cut": true})", "0.5");
+    expect_corrupt(R"({"request": 0, "loglikelihood": 1e999, "greedy": true, "cut": true})", "");
+    expect_corrupt(R"({"request": 0, "loglikelihood": -1e999, "greedy": true, "cut": true})", "");
     expect_corrupt(R"({"request": 0, )", "");
     std::ofstream(path_) << "";
     PartialScores scores(path_, "job", 4);
