@@ -34,11 +34,11 @@ std::string joined_rows(std::string_view text) {
     return rows;
 }
 
-std::string in_format(std::string text, const std::string& format) {
+// expected: the formats that the caller takes, for the message.
+std::string in_format(std::string text, const std::string& format, std::string_view expected) {
     if (format == "raw") return text;
     if (format == "wikitext-rows") return joined_rows(text);
-    fail(ErrorCode::Usage, "{} is {}, expected raw or wikitext-rows", Setting{"text_format"},
-         format);
+    fail(ErrorCode::Usage, "{} is {}, expected {}", Setting{"text_format"}, format, expected);
 }
 
 // What stands between `open` and the next `close`, without white space at its ends.
@@ -98,7 +98,7 @@ std::vector<std::string> pages_of_json(std::string_view text, const std::string&
 }  // namespace
 
 std::string read_evaluation_text(const std::string& path, const std::string& format) {
-    return in_format(io::read_input_text(path, kTextBytes), format);
+    return in_format(io::read_input_text(path, kTextBytes), format, "raw or wikitext-rows");
 }
 
 bool has_pages(std::string_view format) {
@@ -109,7 +109,8 @@ EvaluationText read_documents(const std::string& path, const std::string& format
     std::string text = io::read_input_text(path, kTextBytes);
     EvaluationText result = {.sha256 = io::sha256_of_text(text), .documents = {}};
     if (!has_pages(format)) {
-        std::string whole = in_format(std::move(text), format);
+        std::string whole = in_format(std::move(text), format,
+                                      "raw, wikitext-rows, wikitext-pages or wikitext-jsonl");
         Document document = document_of({}, whole);
         document.text = std::move(whole);
         result.documents.push_back(std::move(document));

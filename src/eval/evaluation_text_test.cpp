@@ -94,6 +94,16 @@ TEST(EvaluationText, PagesOfJsonLines) {
                  [&] { read_documents(write(dir, "ab\xff"), "wikitext-pages"); });
 }
 
+TEST(EvaluationText, RefusesAnotherFormatWithThoseItReads) {
+    const test::TempDir dir;
+    const std::string path = write(dir, "a");
+    expect_error(ErrorCode::Usage, {"`text_format` is csv", "raw or wikitext-rows"},
+                 [&] { read_evaluation_text(path, "csv"); });
+    expect_error(ErrorCode::Usage,
+                 {"`text_format` is csv", "raw, wikitext-rows, wikitext-pages or wikitext-jsonl"},
+                 [&] { read_documents(path, "csv"); });
+}
+
 TEST(EvaluationText, WholeTextsAreOneDocument) {
     const test::TempDir dir;
     const EvaluationText rows = read_documents(write(dir, "a b\nc"), "wikitext-rows");
