@@ -100,6 +100,13 @@ void ActivationFlags::declare(Args& args) {
     add_setting_flags(args, SettingsShown::AtRunTime, changes);
 }
 
+void require_none_on_command_line(const std::vector<std::string>& sources,
+                                  const std::string& need) {
+    for (const std::string& source : sources) {
+        if (source.starts_with("--")) fail(ErrorCode::Usage, "{} {}", source, need);
+    }
+}
+
 void add_bos_flag(Args& args, tokenizer::AddBos& bos) {
     args.add({"--tokenizer-bos", "HOW",
               "put <s> in front: auto (as tokenizer.json says), on or off [auto]",

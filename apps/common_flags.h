@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "apps/args.h"
 #include "kernels/backend.h"
@@ -45,6 +46,10 @@ struct ActivationFlags {
     SettingChanges changes;
     void declare(Args& args);
 };
+
+// Error{Usage}, "--overwrite `need`", for the first source that is a flag: what is asked for on the
+// command line would have no effect. Variables and configuration files hold for many commands.
+void require_none_on_command_line(const std::vector<std::string>& sources, const std::string& need);
 
 void add_bos_flag(Args& args, tokenizer::AddBos& bos);
 

@@ -36,6 +36,7 @@ struct EvalFlags {
     std::vector<std::string> compared;
     int64_t limit = 0;
     bool overwrite = false;
+    std::vector<std::string> of_log;  // where what is said of it alone was given
     bool resume = false;
     tokenizer::AddBos bos = tokenizer::AddBos::Auto;
     ActivationFlags activations;
@@ -78,8 +79,10 @@ void declare(Args& args, EvalFlags& flags) {
               Shown::First});
     args.add({"--log-items", "FILE", "also write each item's result, a JSON object a line",
               [&flags](const Given& g) { flags.log = g.value; }, Shown::First});
-    args.add({"--overwrite", "", "replace that file if it exists",
-              [&flags](const Given& g) { flags.overwrite = as_switch(g); }});
+    args.add({"--overwrite", "", "replace that file if it exists", [&flags](const Given& g) {
+                  flags.overwrite = as_switch(g);
+                  if (flags.overwrite) flags.of_log.push_back(g.source);
+              }});
     args.add({"--resume", "",
               "go on where an interrupted run with the same --log-items was, from FILE.partial",
               [&flags](const Given& g) { flags.resume = as_switch(g); }, Shown::First});
@@ -115,6 +118,10 @@ void check(const EvalFlags& flags) {
     if (flags.resume && flags.log.empty()) {
         fail(ErrorCode::Usage,
              "--resume needs --log-items: an interrupted run leaves its scores beside that file");
+    }
+    if (flags.log.empty()) {
+        require_none_on_command_line(flags.of_log,
+                                     "needs --log-items: it is about the file that this writes");
     }
     std::error_code ignored;
     if (!flags.log.empty() && !flags.overwrite && std::filesystem::exists(flags.log, ignored)) {

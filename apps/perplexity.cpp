@@ -35,6 +35,7 @@ struct PerplexityFlags {
     std::string model, text, base, saved_base;
     eval::BaseForm form = eval::BaseForm::Compact;
     bool overwrite = false;
+    std::vector<std::string> of_saved_base;  // where what is said of it alone was given
     std::string text_format = "raw";
     eval::Protocol protocol = eval::Protocol::Quarot;
     std::optional<int64_t> seqlen;
@@ -102,13 +103,17 @@ void declare_base(Args& args, PerplexityFlags& flags) {
               [&flags](const Given& g) { flags.saved_base = g.value; }, Shown::First});
     args.add({"--kl-base-form", "FORM",
               "compact (the 256 likeliest tokens and a sample, 1.8 KB a token of text) or exact "
-              "(all "
-              "logits) "
-              "[compact]",
-              [&flags](const Given& g) { flags.form = as_form(g); }})
+              "(all logits) [compact]",
+              [&flags](const Given& g) {
+                  flags.form = as_form(g);
+                  flags.of_saved_base.push_back(g.source);
+              }})
         .choices = form_names();
     args.add({"--overwrite", "", "replace the file of --save-kl-base if it exists",
-              [&flags](const Given& g) { flags.overwrite = as_switch(g); }});
+              [&flags](const Given& g) {
+                  flags.overwrite = as_switch(g);
+                  if (flags.overwrite) flags.of_saved_base.push_back(g.source);
+              }});
 }
 
 void declare(Args& args, PerplexityFlags& flags) {
@@ -135,7 +140,10 @@ void declare(Args& args, PerplexityFlags& flags) {
 void check(const PerplexityFlags& flags) {
     require_model(flags.model);
     if (flags.text.empty()) fail(ErrorCode::Usage, "no text is given; name its file with --text");
-    if (flags.saved_base.empty()) return;
+    if (flags.saved_base.empty()) {
+        return require_none_on_command_line(
+            flags.of_saved_base, "needs --save-kl-base: it is about the file that this writes");
+    }
     if (!flags.base.empty()) {
         fail(ErrorCode::Usage, "--kl-base and --save-kl-base are given, expected one of them");
     }

@@ -75,6 +75,11 @@ TEST_F(EvalCommand, ResumesBesideALogAlone) {
     EXPECT_NE(anew.err.find("is replaced; --resume"), std::string::npos) << anew.err;
 }
 
+TEST_F(EvalCommand, OverwritesALogAlone) {
+    expect_failure(eval("piqa", {"--overwrite"}), kUsage, {"--overwrite needs --log-items"});
+    expect_success(eval("piqa", {"--overwrite=false"}));
+}
+
 TEST_F(EvalCommand, SaysWhichTaskFileOrLineIsWrong) {
     const Outcome unknown = eval("piqa,boolq");
     EXPECT_EQ(unknown.exit_code, 2);

@@ -129,5 +129,13 @@ TEST_F(StoredBase, IsNotWrittenOverOrBesideAnother) {
     expect_refused({"--kl-base", dir_ / "missing"}, 3, {"missing"});
 }
 
+TEST_F(StoredBase, HasFlagsThatAreRefusedWithoutIt) {
+    expect_refused({"--kl-base-form", "exact"}, kUsage, {"--kl-base-form needs --save-kl-base"});
+    expect_refused({"--overwrite"}, kUsage, {"--overwrite needs --save-kl-base"});
+    RunOptions options;
+    options.environment = {{"QUAROT_KL_BASE_FORM", "exact"}};
+    expect_success(run_program({"perplexity", model_, "--text", text_, "--seqlen", "64"}, options));
+}
+
 }  // namespace
 }  // namespace quarot::test
