@@ -2,12 +2,13 @@
 #include <fmt/format.h>
 
 #include <chrono>
+#include <exception>
 #include <filesystem>
 #include <limits>
 #include <memory>
 #include <optional>
-#include <set>
 #include <span>
+#include <string_view>
 #include <system_error>
 
 #include "apps/arg_values.h"
@@ -16,6 +17,7 @@
 #include "apps/eval_report.h"
 #include "apps/report.h"
 #include "apps/running_model.h"
+#include "build_info.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "eval/item_log.h"
@@ -162,7 +164,19 @@ Questions read_questions(const EvalFlags& flags, const folder::SourceModel& sour
     return questions;
 }
 
-// All that decides scores: what is asked, of which weights by which recipe, on which backend.
+// What tells that a file is another than before, without reading all of it. Error{Io}.
+std::string state_of(const std::string& file) {
+    std::error_code error;
+    const auto size = std::filesystem::file_size(file, error);
+    if (error) fail(ErrorCode::Io, "cannot tell the size of {}: {}", file, error.message());
+    const auto time = std::filesystem::last_write_time(file, error);
+    if (error) fail(ErrorCode::Io, "cannot tell the time of {}: {}", file, error.message());
+    return fmt::format("{} {} {}", std::filesystem::path(file).filename().string(), size,
+                       time.time_since_epoch().count());
+}
+
+// All that decides scores: what is asked, of which weights by which recipe, on which backend of
+// which version of the program.
 std::string job_of(const Questions& questions, const folder::SourceModel& source,
                    const Recipe& recipe, const std::string& backend) {
     io::Xxh3 hash;
@@ -178,13 +192,9 @@ std::string job_of(const Questions& questions, const folder::SourceModel& source
     for (const eval::TaskData& data : questions.data) add(data.task->name);
     add(folder::to_json(recipe).dump(-1));
     add(backend);
-    std::set<std::string> files;  // in order
-    for (const auto& entry : std::filesystem::directory_iterator(source.folder())) {
-        if (!entry.path().string().ends_with(".safetensors")) continue;
-        files.insert(fmt::format("{} {} {}", entry.path().filename().string(), entry.file_size(),
-                                 entry.last_write_time().time_since_epoch().count()));
-    }
-    for (const std::string& file : files) add(file);
+    add(std::string_view(QUAROT_VERSION));
+    add(io::sha256_of_file(source.folder() + "/config.json"));
+    for (const std::string& file : source.checkpoint().files()) add(state_of(file));
     return hash.hex();
 }
 
@@ -217,7 +227,7 @@ void keep_scores(const EvalFlags& flags, eval::PartialScores* partial, const Wor
             partial->save();
             log_info("{} requests are scored; the same command with --resume goes on with them",
                      partial->n_known());
-        } catch (const Error& error) {
+        } catch (const std::exception& error) {
             log_info("scores behind those in {}.partial are lost: {}", flags.log, error.what());
         }
         throw;
@@ -264,11 +274,9 @@ Run answer(const EvalFlags& flags) {
                                                  partial.get(), first));
             first += n;
         }
+        if (partial) eval::write_item_log(flags.log, run.results);
     });
-    if (partial) {
-        eval::write_item_log(flags.log, run.results);
-        partial->remove();
-    }
+    if (partial) partial->remove();
     run.n_tokens_run = engine.n_tokens_run();
     run.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     return run;

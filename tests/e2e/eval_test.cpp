@@ -75,6 +75,25 @@ TEST_F(EvalCommand, ResumesBesideALogAlone) {
     EXPECT_NE(anew.err.find("is replaced; --resume"), std::string::npos) << anew.err;
 }
 
+TEST_F(EvalCommand, KeepsScoresWhereItsLogCannotBeWrittenForTheSameConfigAlone) {
+    std::filesystem::create_directories(log_ + "/full");
+    const Outcome refused = eval("piqa", {"--log-items", log_, "--overwrite"});
+    EXPECT_EQ(refused.exit_code, kIo) << refused.err;
+    EXPECT_NE(refused.err.find("4 requests are scored"), std::string::npos) << refused.err;
+    std::filesystem::remove_all(log_);
+    const std::string config = model_ + "/config.json", as_it_was = read_bytes(config);
+    write_bytes(config, as_it_was + "\n");
+    const Words again = {"--log-items", log_, "--resume"};
+    const Outcome other = eval("piqa", again);
+    EXPECT_EQ(other.exit_code, kUsage) << other.err;
+    EXPECT_NE(other.err.find("another model"), std::string::npos) << other.err;
+    write_bytes(config, as_it_was);
+    const Outcome resumed = eval("piqa", again);
+    expect_success(resumed);
+    EXPECT_NE(resumed.err.find("4 of 4 requests were scored before"), std::string::npos)
+        << resumed.err;
+}
+
 TEST_F(EvalCommand, OverwritesALogAlone) {
     expect_failure(eval("piqa", {"--overwrite"}), kUsage, {"--overwrite needs --log-items"});
     expect_success(eval("piqa", {"--overwrite=false"}));
