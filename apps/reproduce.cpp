@@ -166,8 +166,7 @@ void check(const ReproduceFlags& flags) {
     if (flags.out.empty()) fail(ErrorCode::Usage, "no folder for the report is given; use --out");
     if (flags.task_limit > 0 && flags.data.empty()) {
         fail(ErrorCode::Usage,
-             "--limit counts items of zero-shot tasks; name their folder with "
-             "--data");
+             "--limit counts items of zero-shot tasks; name their folder with --data");
     }
     if (flags.plan.seed + flags.plan.n_seeds - 1 > kLastSeed) {
         fail(ErrorCode::Usage, "--seeds {} from --seed {} on go beyond the last seed, {}",
