@@ -102,6 +102,15 @@ void check_finite(const std::string& file, const std::string& name,
          file, io::printable(name), error, kMostOrthogonalityError);
 }
 
+[[noreturn]] void fail_not_mendable(const std::string& file, const std::string& name,
+                                    double error) {
+    fail(ErrorCode::Corrupt,
+         "{}: tensor {} cannot be made orthogonal: after {} steps its product with its transpose "
+         "still differs from the identity by up to {:.3g}, expected at most {:g}; its errors are "
+         "small each and large together",
+         file, io::printable(name), kMostSteps, error, kRoundingOfFp64);
+}
+
 // SpinQuant's files hold a matrix for the heads of each layer, too.
 void say_what_is_left(const io::SafetensorsFile& file, const std::string& name) {
     const size_t n = file.tensors().size() - 1;
@@ -128,7 +137,7 @@ ResidualMatrix read_residual_matrix(const std::string& file, int64_t hidden, Thr
         error = linalg::orthogonality_error(matrix.q, hidden, pool);
     }
     // So many small errors that together they are large ones.
-    if (!(error <= kRoundingOfFp64)) fail_not_orthogonal(file, name, error);
+    if (!(error <= kRoundingOfFp64)) fail_not_mendable(file, name, error);
     say_what_is_left(stored, name);
     return matrix;
 }

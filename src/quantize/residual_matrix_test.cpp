@@ -107,6 +107,20 @@ TEST_F(ResidualMatrixFile, ThatIsNotOrthogonalIsRefusedWithHowFar) {
     expect_refused({file, "not orthogonal", "by up to inf"});
 }
 
+// Each entry of I + 0.0019 is near that of I, but one direction is 1.4 times as long.
+TEST_F(ResidualMatrixFile, WhoseSmallErrorsAreLargeTogetherIsRefusedAsThat) {
+    constexpr int64_t kLarge = 512;
+    constexpr double kError = 0.0019;
+    const auto n = static_cast<double>(kLarge);
+    const double each = (std::sqrt(1.0 + kError * n) - 1.0) / n;
+    std::vector<double> values(kLarge * kLarge, each);
+    for (size_t i = 0; i < kLarge; ++i) values[i * (kLarge + 1)] += 1.0;
+    write({"R1"}, DType::F64, values, {kLarge, kLarge});
+    expect_error(ErrorCode::Corrupt,
+                 {file, "cannot be made orthogonal: after 4 steps", "large together"},
+                 [&] { read_residual_matrix(file, kLarge, pool); });
+}
+
 TEST_F(ResidualMatrixFile, WithAValueThatIsNoNumberIsRefusedWithItsPlace) {
     for (const double bad : {std::nan(""), std::numeric_limits<double>::infinity()}) {
         std::vector<double> values = q;
