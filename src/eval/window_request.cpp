@@ -10,8 +10,10 @@ WindowRequest::WindowRequest(runtime::Engine& engine, const Window& window, runt
 
 void WindowRequest::run_piece() {
     const auto rest = std::span(window_.inputs).subspan(static_cast<size_t>(n_run_));
-    const auto piece =
-        rest.first(std::min(static_cast<size_t>(engine_.limits().step_tokens), rest.size()));
+    // The first piece reaches what is scored, however many steps that takes.
+    const int64_t wanted =
+        std::max(engine_.limits().step_tokens, window_.first_scored + 1 - n_run_);
+    const auto piece = rest.first(std::min(static_cast<size_t>(wanted), rest.size()));
     if (request_) {
         request_->give(piece);
     } else {

@@ -45,13 +45,13 @@ std::string without_numbers(const std::string& name) {
 
 PaperTable::Row table_row(const Json& json, const std::string& model) {
     PaperTable::Row row;
-    row.name = json.at("row").as_string();
-    const std::string rotate = text_or_empty(json, "rotate");
-    if (!rotate.empty()) row.name += ", rotate " + rotate;
+    const std::string name = json.at("row").as_string(), rotate = text_or_empty(json, "rotate");
+    const std::string rotated = rotate.empty() ? "" : ", rotate " + rotate;
+    row.name = name + rotated;
     if (const auto perplexity = optional_in(json, "perplexity", kAboveZero)) {
         row.measured = {.model = model,
                         .label = row.name,
-                        .series = without_numbers(row.name),
+                        .series = without_numbers(name) + rotated,
                         .weight_bits = bits(json.at("bits_per_value")),
                         .activation_bits = bits(json.at("activation_bits_per_value")),
                         .cache_bits = bits(json.at("kv_bits_per_value")),

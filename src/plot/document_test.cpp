@@ -166,16 +166,19 @@ TEST_F(PlotDocument, RowsOfTablesKeepTheirOrderAndSeries) {
         "precision": "W4A4KV4", "perplexity": 15.5, "relative": 1.3, "bits_per_value": 4.1,
         "perplexity_stddev": 0.25, "activation_bits_per_value": 4.2, "kv_bits_per_value": 4.5, "seconds": 2.5, "paper": 8.37,
         "note": null, "reason": null})";
+    std::string rotated = row;
+    rotated.insert(rotated.find("\"recipe\""), R"("rotate": "r1,r4", )");
     const std::string missing = R"({"table": 10, "row": "OmniQuant", "recipe": "omniquant",
         "rotate": "r1,r2", "zero_shot_average": 41.5,
         "perplexity": null, "paper": 14.26, "reason": "needs gradients"})";
     const Documents documents = read(R"({"schema": "quarot.reproduce/1", "model": "m", "text": "t",
-        "rows": [)" + row + "," + missing +
-                                     "]}");
+        "rows": [)" + row + "," + rotated +
+                                     "," + missing + "]}");
     const auto& tables = documents.reproductions.at(0).tables;
     ASSERT_EQ(tables.size(), 2u);
     EXPECT_EQ(tables[0].number, 9);
     EXPECT_EQ(tables[0].rows[0].measured->series, "QuaRot-RTN");
+    EXPECT_EQ(tables[0].rows.at(1).measured->series, "QuaRot-RTN, rotate r1,r4");
     EXPECT_EQ(tables[0].rows[0].measured->cache_bits, 4.5);
     EXPECT_EQ(tables[0].rows[0].measured->seed_deviation, 0.25);
     EXPECT_FALSE(tables[0].rows[0].measured->standard_error.has_value());

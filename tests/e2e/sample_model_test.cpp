@@ -33,6 +33,19 @@ class SampleModel : public testing::Test {
     const TempDir dir_;
 };
 
+// What is scored may begin behind the tokens of a first step.
+TEST_F(SampleModel, WindowsAreScoredFromAnyPositionOn) {
+    const auto scored = [](const std::string& protocol, const std::string& windows) {
+        return run_program({"perplexity", kModel, "--text", kModel + "/eval.txt", "--seqlen",
+                            "1100", "--protocol", protocol, "--windows", windows, "--json"})
+            .json()
+            .at("scored_tokens")
+            .as_int();
+    };
+    EXPECT_EQ(scored("llamacpp", "1"), 549);
+    EXPECT_GT(scored("lmeval", "1"), 1100);
+}
+
 TEST_F(SampleModel, RotationSavesMostOfWhatRoundingLoses) {
     // The prompt texts of the reference values, again and again, are text enough for one window.
     std::string text;
