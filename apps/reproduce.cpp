@@ -398,11 +398,12 @@ std::string perplexity_table(const reproduce::Results& results) {
     for (const reproduce::MeasuredRow& row : results.rows) {
         const reproduce::PaperRow& paper = row.plan.paper;
         const std::optional<double> of_paper = row.plan.paper_perplexity();
-        cells.push_back(
-            {row.plan.label(), std::to_string(paper.table), std::string(paper.recipe),
-             with_spread(row.perplexity(), perplexity_deviation(row.seeds), 4),
-             row.perplexity() ? fmt::format("{:.2f}", row.measurement->bits_per_weight) : "-",
-             of_paper ? fmt::format("{:.2f}", *of_paper) : "-"});
+        cells.push_back({row.plan.label(), std::to_string(paper.table), std::string(paper.recipe),
+                         with_spread(row.perplexity(), perplexity_deviation(row.seeds), 4),
+                         row.measurement && row.perplexity()
+                             ? fmt::format("{:.2f}", row.measurement->bits_per_weight)
+                             : "-",
+                         of_paper ? fmt::format("{:.2f}", *of_paper) : "-"});
     }
     return format_table(cells);
 }

@@ -131,22 +131,16 @@ EvaluationText read_documents(const std::string& path, const std::string& format
 
 std::vector<std::string> wikitext_pages(std::string_view text) {
     std::vector<std::string> pages;
-    std::optional<std::string> page;
     for (size_t start = 0; start <= text.size();) {
         const size_t end = std::min(text.find('\n', start), text.size());
         const std::string_view line = text.substr(start, end - start);
-        if (page && is_title(line)) {
-            pages.push_back(*std::exchange(page, std::nullopt));
-        }
-        if (page) {
-            *page += '\n';
-            *page += line;
+        if (pages.empty() || is_title(line)) {
+            pages.emplace_back(line);
         } else {
-            page.emplace(line);
+            pages.back().append("\n").append(line);
         }
         start = end + 1;
     }
-    pages.push_back(std::move(*page));
     return pages;
 }
 

@@ -50,12 +50,14 @@ void add(Measurement& sum, const Measurement& next) {
 std::optional<double> deviation(const std::vector<std::optional<double>>& values) {
     if (values.size() < 2) return std::nullopt;
     const auto n = static_cast<double>(values.size());
+    std::vector<double> known;
     double mean = 0.0, squares = 0.0;
     for (const std::optional<double>& value : values) {
         if (!value) return std::nullopt;
+        known.push_back(*value);
         mean += *value / n;
     }
-    for (const std::optional<double>& value : values) squares += (*value - mean) * (*value - mean);
+    for (const double value : known) squares += (value - mean) * (value - mean);
     return std::sqrt(squares / (n - 1.0));
 }
 

@@ -78,7 +78,7 @@ class ProductDescription {
   private:
     template <typename T>
     cublasStatus_t status_of_set(cublasLtMatmulDescAttributes_t attribute, const T& value) {
-        const void* bytes = &value;
+        const auto* bytes = static_cast<const void*>(&value);
         return cublas_lt().set_description(description_, attribute, bytes, sizeof(value));
     }
 

@@ -107,7 +107,7 @@ RandomFp8Product::~RandomFp8Product() = default;
 
 void RandomFp8Product::multiply(int64_t weights, Stream stream) const {
     const State& s = *state_;
-    QUAROT_CHECK(weights >= 0 && weights < s.problem.n_weights);
+    QUAROT_CHECK(s.algorithm.has_value() && weights >= 0 && weights < s.problem.n_weights);
     const float alpha = 1.0f, beta = 0.0f;
     const int64_t matrix_bytes = s.problem.out_features * s.problem.in_features;
     check(cublas_lt().matmul(s.handle, s.description, &alpha, s.weights.at(weights * matrix_bytes),
