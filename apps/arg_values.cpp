@@ -49,13 +49,20 @@ int64_t as_integer(const Given& given, int64_t min, int64_t max) {
     return *value;
 }
 
-std::vector<int64_t> as_integers(const Given& given, int64_t min, int64_t max) {
-    std::vector<int64_t> values;
+std::vector<std::string> as_words(const Given& given) {
+    std::vector<std::string> words;
     for (size_t start = 0; start <= given.value.size();) {
         const size_t comma = std::min(given.value.find(',', start), given.value.size());
-        values.push_back(
-            as_integer({given.source, given.value.substr(start, comma - start)}, min, max));
+        words.push_back(given.value.substr(start, comma - start));
         start = comma + 1;
+    }
+    return words;
+}
+
+std::vector<int64_t> as_integers(const Given& given, int64_t min, int64_t max) {
+    std::vector<int64_t> values;
+    for (std::string& word : as_words(given)) {
+        values.push_back(as_integer({given.source, std::move(word)}, min, max));
     }
     return values;
 }
@@ -119,13 +126,10 @@ int64_t as_byte_count(const Given& given) {
 
 std::vector<int32_t> as_ids(const Given& given) {
     std::vector<int32_t> ids;
-    const std::string_view text = given.value;
-    for (size_t start = 0; start <= text.size();) {
-        const size_t comma = std::min(text.find(',', start), text.size());
-        const auto id = parse_number<int32_t>(text.substr(start, comma - start));
+    for (const std::string& word : as_words(given)) {
+        const auto id = parse_number<int32_t>(word);
         if (!id || *id < 0) refuse(given, "token ids such as 1,2,3");
         ids.push_back(*id);
-        start = comma + 1;
     }
     return ids;
 }

@@ -14,6 +14,7 @@ namespace quarot::apps {
 int64_t as_integer(const Given& given, int64_t min, int64_t max);
 // "512" or "0,512,2048", each within [min, max].
 std::vector<int64_t> as_integers(const Given& given, int64_t min, int64_t max);
+std::vector<std::string> as_words(const Given& given);  // "one,two"
 // Within [min, max]; with above_min the least value itself is refused.
 float as_number(const Given& given, float min, float max, bool above_min = false);
 bool as_switch(const Given& given);  // true, false, 1, 0, on, off, yes, no

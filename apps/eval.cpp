@@ -54,15 +54,13 @@ std::vector<std::string> task_names() {
 
 std::vector<const eval::Task*> as_tasks(const Given& given) {
     std::vector<const eval::Task*> list;
-    for (size_t at = 0; at <= given.value.size();) {
-        const size_t end = std::min(given.value.find(',', at), given.value.size());
-        const eval::Task& task = eval::task_of(given.value.substr(at, end - at));
+    for (const std::string& word : as_words(given)) {
+        const eval::Task& task = eval::task_of(word);
         if (std::find(list.begin(), list.end(), &task) != list.end()) {
             fail(ErrorCode::Usage, "{} has {} twice, expected each task once", given.source,
                  task.name);
         }
         list.push_back(&task);
-        at = end + 1;
     }
     return list;
 }

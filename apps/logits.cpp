@@ -108,7 +108,7 @@ void write_logits(runtime::Engine& engine, std::span<const int32_t> ids,
 // The file appears under its name when it is complete.
 void write_file(runtime::Engine& engine, std::span<const int32_t> ids, const std::string& path) {
     const auto n = static_cast<int64_t>(ids.size());
-    const std::string temporary = io::temporary_sibling(path, "part");
+    const std::string temporary = io::temporary_sibling(path, io::kUnfinishedFile);
     io::SafetensorsWriter writer(temporary,
                                  {{"input_ids", DType::I32, {n}},
                                   {"logits", DType::F32, {n, engine.weights().config.vocab}}});

@@ -232,7 +232,7 @@ eval::PerplexityResult run_beside_model(runtime::Engine& engine, const eval::Sco
 eval::PerplexityResult run_and_save(runtime::Engine& engine, const eval::ScoredText& text,
                                     const PerplexityFlags& flags,
                                     const eval::BaseIdentity& identity) {
-    const std::string temporary = io::temporary_sibling(flags.saved_base, "part");
+    const std::string temporary = io::temporary_sibling(flags.saved_base, io::kUnfinishedFile);
     eval::BaseWriter writer(temporary, flags.form, identity);
     eval::BaseRecorder recorder(writer, identity.vocab);
     eval::PerplexityResult result = eval::measure_perplexity(engine, text, recorder);

@@ -34,16 +34,6 @@ struct PlotFlags {
     OutputFlags output;
 };
 
-std::vector<std::string> as_words(const Given& given) {
-    std::vector<std::string> words;
-    for (size_t at = 0; at <= given.value.size();) {
-        const size_t end = std::min(given.value.find(',', at), given.value.size());
-        words.push_back(given.value.substr(at, end - at));
-        at = end + 1;
-    }
-    return words;
-}
-
 void declare(Args& args, PlotFlags& flags) {
     args.add({"FILES", "FILE", "what stats, perplexity, reproduce and bench wrote with --json",
               [&flags](const Given& g) { flags.files.push_back(g.value); }, Shown::First,

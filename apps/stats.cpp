@@ -59,12 +59,8 @@ std::vector<std::string> point_names() {
 
 // All points in their order that the list names; Error{Usage} for other words.
 void take_points(const Given& given, StatsFlags& flags) {
-    std::vector<std::string> words;
-    for (size_t at = 0; at <= given.value.size();) {
-        const size_t end = std::min(given.value.find(',', at), given.value.size());
-        words.push_back(as_choice({given.source, given.value.substr(at, end - at)}, point_names()));
-        at = end + 1;
-    }
+    const std::vector<std::string> words = as_words(given);
+    for (const std::string& word : words) as_choice({given.source, word}, point_names());
     const auto is_named = [&](std::string_view name) {
         return std::find(words.begin(), words.end(), name) != words.end();
     };

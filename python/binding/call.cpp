@@ -4,20 +4,13 @@
 
 namespace quarot::python {
 
-namespace {
-
-// Between two questions for signals: short for a person, long beside what the GIL costs.
-constexpr std::chrono::milliseconds kPause{50};
-
-}  // namespace
-
 bool Listener::hear(const ProgressEvent& event) {
     if (raised_) return false;
     const bool is_news =
         event.done != told_.done || event.total != told_.total || event.what != told_.what;
     const Clock::time_point now = Clock::now();
     const bool tells = is_news && !progress_.is_none();
-    if (!tells && now - last_ask_ < kPause) return true;
+    if (!tells && now - last_ask_ < kSignalPause) return true;
     last_ask_ = now;
     const nb::gil_scoped_acquire acquired;
     try {

@@ -13,6 +13,9 @@ namespace quarot::python {
 
 namespace nb = nanobind;
 
+// Between two questions for signals: short for a person, long beside what the GIL costs.
+inline constexpr std::chrono::milliseconds kSignalPause{50};
+
 // What Python gives for `progress`: a function of (what, done, total), or None.
 struct ProgressFunction {
     nb::object function;

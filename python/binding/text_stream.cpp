@@ -10,12 +10,6 @@
 
 namespace quarot::python {
 
-namespace {
-
-constexpr std::chrono::milliseconds kPause{50};  // between questions for signals
-
-}  // namespace
-
 TextStream::TextStream(Model model, std::vector<int32_t> prompt, GenerateOptions options)
     : thread_([this, model = std::move(model), prompt = std::move(prompt),
                options = std::move(options)] { run(model, prompt, options); }) {}
@@ -56,7 +50,7 @@ std::optional<std::string> TextStream::next() {
         {
             const nb::gil_scoped_release released;
             std::unique_lock lock(mutex_);
-            if (changed_.wait_for(lock, kPause, ready)) {
+            if (changed_.wait_for(lock, kSignalPause, ready)) {
                 if (!pieces_.empty()) {
                     std::string piece = std::move(pieces_.front());
                     pieces_.pop_front();

@@ -37,8 +37,6 @@ class TextStream {
   private:
     void run(const Model& model, const std::vector<int32_t>& prompt,
              const GenerateOptions& options);
-    // Waits until there is a piece, or until the end.
-    void wait(std::unique_lock<std::mutex>& lock);
 
     std::mutex mutex_;  // guards what follows
     std::condition_variable changed_;

@@ -16,11 +16,8 @@ namespace quarot::eval {
 namespace {
 
 using io::Json;
+using io::or_null;
 using Prediction = std::optional<int64_t> ItemResult::*;
-
-Json or_null(std::optional<int64_t> value) {
-    return value ? Json(*value) : Json();
-}
 
 std::string line_of(const std::string& task, int64_t index, const ItemResult& item) {
     Json json = Json::Object{
@@ -123,7 +120,7 @@ std::optional<TaskComparison> compare(const LoggedTask& a, const LoggedTask& b,
 }  // namespace
 
 void write_item_log(const std::string& path, std::span<const TaskResult> results) {
-    const std::string temporary = io::temporary_sibling(path, "part");
+    const std::string temporary = io::temporary_sibling(path, io::kUnfinishedFile);
     io::OutputFile file(temporary);
     int64_t at = 0;
     for (const TaskResult& result : results) {

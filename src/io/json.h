@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -88,5 +89,11 @@ class Json {
     std::variant<std::monostate, bool, int64_t, double, std::string, Array, Object> value_;
     std::shared_ptr<const std::string> place_;  // null for values made by the program
 };
+
+// The value, or null where there is none.
+template <typename T>
+Json or_null(const std::optional<T>& value) {
+    return value ? Json(*value) : Json();
+}
 
 }  // namespace quarot::io

@@ -7,19 +7,10 @@
 
 namespace quarot::reproduce {
 
-namespace {
-
-template <typename T>
-io::Json optional_json(const std::optional<T>& value) {
-    return value ? io::Json(*value) : io::Json();
-}
-
-}  // namespace
-
 io::Json to_json(const Measurement& measurement) {
     io::Json::Array window_nll;
     for (const double nll : measurement.window_nll) window_nll.emplace_back(nll);
-    return io::Json::Object{{"perplexity", optional_json(measurement.perplexity)},
+    return io::Json::Object{{"perplexity", io::or_null(measurement.perplexity)},
                             {"reason", measurement.reason},
                             {"window_nll", std::move(window_nll)},
                             {"bits_per_weight", measurement.bits_per_weight},
@@ -27,7 +18,7 @@ io::Json to_json(const Measurement& measurement) {
                             {"bits_per_kv", measurement.bits_per_kv},
                             {"quantize_seconds", measurement.quantize_seconds},
                             {"perplexity_seconds", measurement.perplexity_seconds},
-                            {"peak_rss_bytes", optional_json(measurement.peak_rss_bytes)}};
+                            {"peak_rss_bytes", io::or_null(measurement.peak_rss_bytes)}};
 }
 
 Measurement measurement_from_json(const io::Json& json) {

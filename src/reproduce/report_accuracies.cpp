@@ -44,6 +44,7 @@ std::vector<std::string> notes_of_accuracies(const ReportHeader& header, const R
         return {"No folder of zero-shot tasks is given, so accuracies are left out."};
     }
     std::vector<std::string> notes;
+    notes.reserve(header.missing_tasks.size());
     for (const std::string& reason : header.missing_tasks) {
         notes.push_back("Left out, and so is the average: " + reason);
     }

@@ -26,8 +26,9 @@ std::string text_of(const std::optional<T>& value) {
 
 void add_measured(Cells& cells, const MeasuredRow& row) {
     static const Measurement kUnmeasured;
-    const bool there = row.perplexity().has_value();
-    const Measurement& m = there ? *row.measurement : kUnmeasured;
+    const Measurement* const measured = row.measured();
+    const bool there = measured != nullptr;
+    const Measurement& m = there ? *measured : kUnmeasured;
     const auto add = [&](const char* name, auto value) {
         cells.emplace_back(name, there ? fmt::format("{}", value) : "");
     };

@@ -10,10 +10,7 @@ namespace quarot::reproduce {
 
 namespace {
 
-template <typename T>
-io::Json or_null(const std::optional<T>& value) {
-    return value ? io::Json(*value) : io::Json();
-}
+using io::or_null;
 
 io::Json text_or_null(const std::string& text) {
     return text.empty() ? io::Json() : io::Json(text);
@@ -84,7 +81,8 @@ io::Json row_json(const MeasuredRow& row, const std::optional<double>& full_prec
     json.set("seeds", seeds_json(row));
     json.set("relative", or_null(relative(row.perplexity(), full_precision)));
     json.set("seconds", row.perplexity() ? io::Json(row.seconds()) : io::Json());
-    row.perplexity() ? add_measured(json, *row.measurement) : add_unmeasured(json);
+    const Measurement* const measured = row.measured();
+    measured != nullptr ? add_measured(json, *measured) : add_unmeasured(json);
     json.set("paper", or_null(row.plan.paper_perplexity()));
     json.set("paper_relative",
              or_null(relative(row.plan.paper_perplexity(), model.full_precision)));
@@ -232,9 +230,11 @@ MethodOrder table_1_order(const Results& results) {
     for (const MeasuredRow& row : results.rows) {
         const PaperRow& paper = row.plan.paper;
         const std::optional<double> of_paper = row.plan.paper_perplexity();
-        if (paper.table != 1 || !of_paper || !row.perplexity()) continue;
-        methods.push_back({row.plan.label(), *of_paper, *row.perplexity(),
-                           row.measurement->bits_per_weight, row.measurement->window_nll});
+        const Measurement* const measured = row.measured();
+        const std::optional<double> perplexity = row.perplexity();
+        if (paper.table != 1 || !of_paper || measured == nullptr || !perplexity) continue;
+        methods.push_back({row.plan.label(), *of_paper, *perplexity, measured->bits_per_weight,
+                           measured->window_nll});
     }
     return compare_orders(methods);
 }

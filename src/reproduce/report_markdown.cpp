@@ -91,8 +91,9 @@ std::string table_row(const MeasuredRow& row, const std::optional<double>& full_
     const PaperRow& paper = row.plan.paper;
     const std::optional<double> of_paper = row.plan.paper_perplexity();
     std::string text = fmt::format("| {} | `{}` | ", row.plan.label(), paper.recipe);
-    if (row.perplexity()) {
-        const Measurement& m = *row.measurement;
+    const Measurement* const measured = row.measured();
+    if (measured != nullptr && row.plan.recipe) {
+        const Measurement& m = *measured;
         text +=
             fmt::format("{} | {:.2f} | {:.2f} | {:.2f} | {} | {} | ", precision(*row.plan.recipe),
                         m.bits_per_weight, m.bits_per_activation, m.bits_per_kv,
@@ -104,9 +105,9 @@ std::string table_row(const MeasuredRow& row, const std::optional<double>& full_
     const double base = paper_table(paper.table).model->full_precision;
     text += fmt::format("{} | {} | ", number(of_paper, paper.table == 5 ? 3 : 2),
                         number(relative(of_paper, base), 3));
-    if (!row.perplexity()) return text + fmt::format("{0} | {0} |\n", kNothing);
-    return text + fmt::format("{:.1f} | {} |\n", row.seconds(),
-                              megabytes(row.measurement->peak_rss_bytes));
+    if (measured == nullptr) return text + fmt::format("{0} | {0} |\n", kNothing);
+    return text +
+           fmt::format("{:.1f} | {} |\n", row.seconds(), megabytes(measured->peak_rss_bytes));
 }
 
 std::string table_notes(const std::vector<const MeasuredRow*>& rows) {

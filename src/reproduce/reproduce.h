@@ -23,6 +23,8 @@ struct MeasuredRow {
     std::optional<double> perplexity() const {
         return measurement ? measurement->perplexity : std::nullopt;
     }
+    // What was measured, or null where that is no perplexity.
+    const Measurement* measured() const { return perplexity() ? &*measurement : nullptr; }
     // Why there is no perplexity.
     const std::string& reason() const { return measurement ? measurement->reason : plan.reason; }
     // Of everything that was done for it.

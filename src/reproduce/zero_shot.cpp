@@ -34,11 +34,6 @@ std::string digest_of(const eval::TaskData& data, const std::vector<eval::TokenP
     return hash.hex();
 }
 
-template <typename T>
-io::Json optional_json(const std::optional<T>& value) {
-    return value ? io::Json(*value) : io::Json();
-}
-
 std::optional<double> percent_of(const io::Json& json, const char* key) {
     const io::Json* value = json.find(key);
     if (value == nullptr) return std::nullopt;
@@ -94,9 +89,9 @@ TaskScore score_of(const eval::TaskResult& result) {
 io::Json to_json(const TaskScore& score) {
     return io::Json::Object{{"task", score.task},
                             {"metric", score.metric},
-                            {"percent", optional_json(score.percent)},
+                            {"percent", io::or_null(score.percent)},
                             {"reason", score.reason},
-                            {"percent_error", optional_json(score.percent_error)},
+                            {"percent_error", io::or_null(score.percent_error)},
                             {"n", score.n},
                             {"seconds", score.seconds}};
 }

@@ -10,10 +10,7 @@ namespace quarot::stats {
 namespace {
 
 using io::Json;
-
-Json or_null(std::optional<double> value) {
-    return value ? Json(*value) : Json();
-}
+using io::or_null;
 
 // The double that prints as the number does with so many digits, which keeps files small.
 double with_digits(float value, int digits) {
