@@ -27,8 +27,8 @@ namespace {
 template <typename Number>
 std::optional<Number> parse_number(std::string_view text) {
     Number value{};
-    const char* end = text.data() + text.size();
-    const auto result = std::from_chars(text.data(), end, value);
+    const char *begin = text.data(), *end = begin + text.size();
+    const auto result = std::from_chars(begin, end, value);
     if (result.ec != std::errc() || result.ptr != end || text.empty()) return std::nullopt;
     return value;
 }

@@ -6,6 +6,7 @@
 #include <map>
 #include <utility>
 
+#include "core/check.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "core/process.h"
@@ -63,7 +64,9 @@ class Measurer {
             if (!jobs_[i].is_done()) run_group(jobs_[i].weights_key, progress);
             announce(jobs_[i]);
         }
-        results_.full_precision = *jobs_.front().text;
+        const std::optional<Measurement>& full_precision = jobs_.front().text;
+        QUAROT_CHECK(full_precision.has_value());
+        results_.full_precision = *full_precision;
         for (MeasuredRow& row : results_.rows) {
             if (row.seeds.empty()) continue;
             row.measurement = together(row.seeds);
@@ -146,7 +149,12 @@ class Measurer {
                 made = make_weights(job, failure);
                 progress.advance(weights_cost(job.recipe));
             }
-            made ? measure(job, *made, progress) : give_up(job, *failure, progress);
+            if (made) {
+                measure(job, *made, progress);
+            } else {
+                QUAROT_CHECK(failure.has_value());
+                give_up(job, *failure, progress);
+            }
         }
         folder_.keep_models(pending_weights());
     }
@@ -251,12 +259,14 @@ class Measurer {
     }
 
     void announce(const Job& job) {
+        QUAROT_CHECK(job.text.has_value());
         for (const Use& use : job.uses) {
             SeedResult& result = results_.rows[use.row].seeds[use.seed];
             result.text = *job.text;
             const int table = results_.rows[use.row].plan.paper.table;
             if (paper_table(table).has_zero_shot) {
                 for (const std::optional<TaskScore>& score : job.tasks) {
+                    QUAROT_CHECK(score.has_value());
                     result.tasks.push_back(*score);
                 }
             }

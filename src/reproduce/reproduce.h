@@ -24,7 +24,9 @@ struct MeasuredRow {
         return measurement ? measurement->perplexity : std::nullopt;
     }
     // What was measured, or null where that is no perplexity.
-    const Measurement* measured() const { return perplexity() ? &*measurement : nullptr; }
+    const Measurement* measured() const {
+        return measurement && measurement->perplexity ? &*measurement : nullptr;
+    }
     // Why there is no perplexity.
     const std::string& reason() const { return measurement ? measurement->reason : plan.reason; }
     // Of everything that was done for it.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "core/check.h"
 #include "core/error.h"
 #include "core/setting.h"
 #include "model/role_formats.h"
@@ -87,6 +88,7 @@ PlannedRow plan_row(const PaperRow& paper, const std::string& rotate, const Plan
     }
     try {
         resolve(row, options, config);
+        QUAROT_CHECK(row.recipe.has_value());
         row.seeds = seeds_of(*row.recipe, options);
     } catch (const Error& error) {
         if (error.code() != ErrorCode::Usage && error.code() != ErrorCode::Unsupported) throw;
