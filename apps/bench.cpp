@@ -17,34 +17,37 @@
 #include "bench/speed_test.h"
 #include "core/check.h"
 #include "core/host_memory.h"
-#include "folder/load_weights.h"
+#include "model/shard.h"
 
 namespace quarot::apps {
 
 namespace {
 
-model::Weights random_weights(const BenchFlags& flags, const Recipe& recipe,
-                              const bench::CacheSize& cache, kernels::Backend& backend) {
+// Of a recipe made for the group, so that each rank has one block of what spans them.
+runtime::ModelGroup random_weights(const BenchFlags& flags, const Recipe& recipe,
+                                   const bench::CacheSize& cache) {
     const std::string& name = flags.subject();
-    const model::ModelConfig config = flags.shape.empty()
-                                          ? folder::SourceModel::open(flags.model).config()
-                                          : bench::shape_of(flags.shape);
-    return make_random_weights(cut_shape(config, flags.n_layers, name), recipe, cache, name,
-                               backend);
+    const model::ModelConfig config =
+        cut_shape(flags.shape.empty() ? folder::SourceModel::open(flags.model).config()
+                                      : bench::shape_of(flags.shape),
+                  flags.n_layers, name);
+    return make_random_group(config, with_column_blocks(recipe, config, flags.machine.n_ranks),
+                             cache, name, flags.machine.make_group());
 }
 
-model::Weights weights_of_folder(const BenchFlags& flags, const bench::CacheSize& cache,
-                                 kernels::Backend& backend) {
+runtime::ModelGroup weights_of_folder(const BenchFlags& flags, const bench::CacheSize& cache) {
     const auto changes = flags.recipe.run_time_changes();
     QUAROT_CHECK(changes.has_value());
     const folder::SourceModel source = folder::SourceModel::open(flags.model);
     require_positions(source, "the longest test", cache.n_positions);
-    log_run(backend, with_changes(source.recipe(), *changes));
-    model::Weights weights = folder::load_weights(source, *changes, cache.n_positions, backend);
-    const MemoryNeed need = bench::memory_need(weights.config, weights.recipe, cache, backend);
-    require_host_bytes({.kv_cache = need.kv_cache}, backend.available_bytes(),
+    std::vector<kernels::Rank> group = flags.machine.make_group();
+    log_run(group, with_changes(source.recipe(), *changes));
+    runtime::ModelGroup model = load_group(std::move(group), source, *changes, cache.n_positions);
+    const MemoryNeed need =
+        bench::memory_need(model.weights().config, model.weights().recipe, cache, model.backend());
+    require_host_bytes({.kv_cache = need.kv_cache}, model.backend().available_bytes(),
                        "the cache of --batch and --depth");
-    return weights;
+    return model;
 }
 
 struct Row {
@@ -53,9 +56,9 @@ struct Row {
     std::optional<double> ratio_to_16bit;
 };
 
-bench::Speed measure(const bench::SpeedTest& test, int64_t n_runs, const model::Weights& weights,
-                     kernels::Backend& backend) {
-    runtime::Engine engine(weights, backend, bench::limits_of(test));
+bench::Speed measure(const bench::SpeedTest& test, int64_t n_runs,
+                     const runtime::ModelGroup& model) {
+    runtime::Engine engine(model.ranks(), bench::limits_of(test));
     bench::EngineWorkload workload(test, engine);
     const std::vector<double> seconds = bench::time_runs(workload, n_runs, bench::steady_clock());
     return bench::speed_of(seconds, test.n_tokens * test.batch);
@@ -63,13 +66,12 @@ bench::Speed measure(const bench::SpeedTest& test, int64_t n_runs, const model::
 
 // Both models in turns, test by test.
 std::vector<Row> measure(const std::vector<bench::SpeedTest>& tests, int64_t n_runs,
-                         const model::Weights& weights, const model::Weights* in_16bit,
-                         kernels::Backend& backend) {
+                         const runtime::ModelGroup& model, const runtime::ModelGroup* in_16bit) {
     std::vector<Row> rows;
     for (const bench::SpeedTest& test : tests) {
-        Row row = {test, measure(test, n_runs, weights, backend), std::nullopt};
+        Row row = {test, measure(test, n_runs, model), std::nullopt};
         if (in_16bit != nullptr) {
-            row.ratio_to_16bit = row.speed.mean / measure(test, n_runs, *in_16bit, backend).mean;
+            row.ratio_to_16bit = row.speed.mean / measure(test, n_runs, *in_16bit).mean;
         }
         rows.push_back(row);
     }
@@ -92,8 +94,9 @@ std::string table(const std::vector<Row>& rows) {
     return format_table(cells);
 }
 
-io::Json to_json(const Row& row, const BenchFlags& flags, const model::Weights& weights,
-                 const kernels::BackendInfo& machine) {
+io::Json to_json(const Row& row, const BenchFlags& flags, const runtime::ModelGroup& model) {
+    const model::Weights& weights = model.weights();
+    const kernels::BackendInfo machine = model.backend().info();
     io::Json json = io::Json::Object{{"test", row.test.name()},
                                      {"depth", row.test.depth},
                                      {"batch", row.test.batch},
@@ -106,6 +109,7 @@ io::Json to_json(const Row& row, const BenchFlags& flags, const model::Weights& 
                                      {"model", weights.name},
                                      {"layers", weights.config.n_layers},
                                      {"recipe", weights.recipe.name}};
+    if (weights.shard.size > 1) json.set("ranks", weights.shard.size);
     if (row.ratio_to_16bit) json.set("ratio_to_16bit", *row.ratio_to_16bit);
     return json;
 }
@@ -113,18 +117,17 @@ io::Json to_json(const Row& row, const BenchFlags& flags, const model::Weights& 
 void measure_speed(const BenchFlags& flags) {
     const std::vector<bench::SpeedTest> tests = flags.tests();
     const bench::CacheSize cache = bench::cache_size(tests);
-    const auto backend = flags.machine.make_backend();
-    const model::Weights weights =
-        flags.runs_folder() ? weights_of_folder(flags, cache, *backend)
-                            : random_weights(flags, flags.recipe.resolve(true), cache, *backend);
-    std::optional<model::Weights> in_16bit;
-    if (flags.with_16bit) in_16bit = random_weights(flags, Recipe{}, cache, *backend);
+    const runtime::ModelGroup model =
+        flags.runs_folder() ? weights_of_folder(flags, cache)
+                            : random_weights(flags, flags.recipe.resolve(true), cache);
+    std::optional<runtime::ModelGroup> in_16bit;
+    if (flags.with_16bit) in_16bit = random_weights(flags, Recipe{}, cache);
     const std::vector<Row> rows =
-        measure(tests, flags.n_runs, weights, in_16bit ? &*in_16bit : nullptr, *backend);
+        measure(tests, flags.n_runs, model, in_16bit ? &*in_16bit : nullptr);
     if (!flags.output.json) return print_result(table(rows));
     io::Json json = json_document("bench");
     io::Json::Array list;
-    for (const Row& row : rows) list.push_back(to_json(row, flags, weights, backend->info()));
+    for (const Row& row : rows) list.push_back(to_json(row, flags, model));
     json.set("rows", std::move(list));
     print_document(json);
 }

@@ -66,6 +66,7 @@ void BenchFlags::declare(Args& args) {
               [this](const Given& g) { n_layers = as_integer(g, 1, limits::kLayers); }});
     declare_tests(args, *this);
     machine.declare(args);
+    machine.declare_ranks(args);
     recipe.declare(args);
     output.declare(args);
     args.note("Shapes: " + joined(bench::shape_names(), ", ") + ".");
@@ -78,6 +79,10 @@ void BenchFlags::declare(Args& args) {
 void BenchFlags::check() const {
     if (operations && paper) {
         fail(ErrorCode::Usage, "--ops and --paper are given, expected one of them");
+    }
+    if (machine.n_ranks > 1 && (operations || paper)) {
+        fail(ErrorCode::Usage, "--tp {} is given with {}, which measures one rank", machine.n_ranks,
+             operations ? "--ops" : "--paper");
     }
     if (model.empty() && shape.empty() && !paper) {
         fail(ErrorCode::Usage, "no model is given; name its folder with -m, or a --shape");

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <limits>
+#include <utility>
 
 #include "apps/report.h"
 #include "apps/running_model.h"
@@ -30,6 +31,10 @@ void require_memory(const model::ModelConfig& config, const Recipe& recipe,
                      : "not even one layer fits: use a smaller --depth or --batch");
 }
 
+std::string shape_note(const std::string& name) {
+    return fmt::format("random weights of the shape {}", name);
+}
+
 }  // namespace
 
 model::ModelConfig cut_shape(model::ModelConfig config, std::optional<int64_t> n_layers,
@@ -45,9 +50,21 @@ model::Weights make_random_weights(const model::ModelConfig& config, const Recip
                                    const bench::CacheSize& cache, const std::string& name,
                                    kernels::Backend& backend) {
     require_memory(config, recipe, cache, backend, name);
-    log_run(backend, recipe, fmt::format("random weights of the shape {}", name));
+    log_run(backend, recipe, shape_note(name));
     return bench::random_weights(config, recipe, cache.n_positions, name, recipe.rotation.seed,
                                  backend);
+}
+
+runtime::ModelGroup make_random_group(const model::ModelConfig& config, const Recipe& recipe,
+                                      const bench::CacheSize& cache, const std::string& name,
+                                      std::vector<kernels::Rank> group) {
+    const model::Shard first = {.rank = 0, .size = static_cast<int>(group.size())};
+    require_memory(local_config(config, first), recipe, cache, *group.front().backend, name);
+    log_run(group, recipe, shape_note(name));
+    return {std::move(group), [&](const model::Shard& shard, kernels::Backend& backend) {
+                return bench::random_weights(config, recipe, cache.n_positions, name,
+                                             recipe.rotation.seed, backend, shard);
+            }};
 }
 
 }  // namespace quarot::apps

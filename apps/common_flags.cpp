@@ -1,6 +1,7 @@
 // The flags that several commands share, declared and checked once.
 #include "apps/common_flags.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <system_error>
 
@@ -59,6 +60,18 @@ void MachineFlags::declare(Args& args) {
 
 std::unique_ptr<kernels::Backend> MachineFlags::make_backend() const {
     return kernels::make_backend(device, {n_threads, environment("QUAROT_ISA")});
+}
+
+void MachineFlags::declare_ranks(Args& args) {
+    constexpr int64_t kMostRanks = 1024;
+    args.add(
+        {"--tp", "N", "ranks that share the model: GPUs from the named one on [1]",
+         [this](const Given& g) { n_ranks = static_cast<int>(as_integer(g, 1, kMostRanks)); }});
+}
+
+std::vector<kernels::Rank> MachineFlags::make_group() const {
+    const int threads = std::max(1, n_threads / n_ranks);
+    return kernels::make_group(device, {threads, environment("QUAROT_ISA")}, n_ranks);
 }
 
 void add_model_flag(Args& args, std::string& model) {

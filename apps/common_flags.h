@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "apps/args.h"
-#include "kernels/backend.h"
+#include "kernels/group.h"
 #include "recipe/settings.h"
 #include "tokenizer/tokenizer.h"
 
@@ -30,9 +30,13 @@ void add_threads_flag(Args& args, int& n_threads);
 struct MachineFlags {
     std::string device = "auto";
     int n_threads = 1;
+    int n_ranks = 1;
     void declare(Args& args);
-    // Reads QUAROT_ISA. Error{Usage, Device}.
+    void declare_ranks(Args& args);  // for commands that make_group
+    // Read QUAROT_ISA. Error{Usage, Device}; of several ranks Error{Unsupported} where the device
+    // has no groups of so many. The threads are those of all ranks.
     std::unique_ptr<kernels::Backend> make_backend() const;
+    std::vector<kernels::Rank> make_group() const;
 };
 
 void add_model_flag(Args& args, std::string& model);

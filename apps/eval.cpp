@@ -23,7 +23,6 @@
 #include "eval/item_log.h"
 #include "eval/partial_scores.h"
 #include "eval/task_run.h"
-#include "folder/load_weights.h"
 #include "folder/recipe_json.h"
 #include "io/hash.h"
 #include "runtime/engine.h"
@@ -93,6 +92,7 @@ void declare(Args& args, EvalFlags& flags) {
     add_bos_flag(args, flags.bos);
     flags.activations.declare(args);
     flags.machine.declare(args);
+    flags.machine.declare_ranks(args);
     flags.output.declare(args);
     args.example("quarot eval tiny-w4 --tasks piqa,arc_easy --data DIR --limit 200",
                  "accuracy on the first 200 items of two tasks");
@@ -248,18 +248,19 @@ Run answer(const EvalFlags& flags) {
     const Questions questions = read_questions(flags, source);
     const int64_t n_positions =
         eval::longest_inputs(questions.pairs, source.config().max_positions);
-    const auto backend = flags.machine.make_backend();
+    std::vector<kernels::Rank> group = flags.machine.make_group();
+    const kernels::Backend& backend = *group.front().backend;
     const SettingChanges& changes = flags.activations.changes;
     Run run{.results = {},
             .recipe = with_changes(source.recipe(), changes),
             .bits_per_weight = source.bits_per_weight(),
-            .backend = backend->info(),
+            .backend = backend.info(),
             .begin_with_bos = questions.begin_with_bos,
             .n_requests = std::ssize(questions.pairs)};
-    log_run(*backend, run.recipe);
-    const model::Weights weights = folder::load_weights(source, changes, n_positions, *backend);
-    runtime::Engine engine(weights, *backend,
-                           eval::scoring_limits(questions.pairs, weights, *backend));
+    log_run(group, run.recipe);
+    const runtime::ModelGroup model = load_group(std::move(group), source, changes, n_positions);
+    runtime::Engine engine(model.ranks(),
+                           eval::scoring_limits(questions.pairs, model.weights(), model.backend()));
     const auto start = std::chrono::steady_clock::now();
     const auto partial = partial_scores(
         flags, job_of(questions, source, run.recipe, run.backend.name), questions.pairs.size());

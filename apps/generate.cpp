@@ -68,6 +68,7 @@ void declare(Args& args, GenerateFlags& flags) {
     add_bos_flag(args, flags.bos);
     flags.activations.declare(args);
     flags.machine.declare(args);
+    flags.machine.declare_ranks(args);
     flags.output.declare(args);
     args.example("quarot generate -m tiny-w4 -p \"It was a dark\" -n 50", "the likeliest words");
     args.example("quarot generate -m tiny-w4 -f story.txt --temp 0.8 --top-p 0.95 --seed 7",
@@ -115,7 +116,8 @@ int64_t fitting_context(const folder::SourceModel& source, const GenerateFlags& 
                         int64_t n_prompt, int64_t context, const kernels::Backend& backend) {
     if (flags.n_tokens || flags.context) return context;
     const int64_t fitting =
-        folder::fitting_positions(source, flags.activations.changes, context, backend);
+        folder::fitting_positions(source, flags.activations.changes, context, backend,
+                                  {.rank = 0, .size = flags.machine.n_ranks});
     if (fitting >= context || n_prompt >= context) return context;
     const int64_t taken = std::max(fitting, n_prompt + 1);
     log_info("a context of {} tokens of {}, which is what memory has room for", taken, context);
@@ -261,14 +263,15 @@ void work(const GenerateFlags& flags) {
     const int64_t n_prompt = std::ssize(prompt);
     const int64_t longest = context_length(source, flags, n_prompt);
 
-    const auto backend = flags.machine.make_backend();
-    const int64_t context = fitting_context(source, flags, n_prompt, longest, *backend);
+    std::vector<kernels::Rank> group = flags.machine.make_group();
+    const kernels::Backend& backend = *group.front().backend;
+    const int64_t context = fitting_context(source, flags, n_prompt, longest, backend);
     const SettingChanges& changes = flags.activations.changes;
     const std::string& proposed = sampling.from_folder;
-    log_run(*backend, with_changes(source.recipe(), changes),
+    log_run(group, with_changes(source.recipe(), changes),
             proposed.empty() ? "" : proposed + " from generation_config.json");
-    const model::Weights weights = folder::load_weights(source, changes, context, *backend);
-    runtime::Engine engine(weights, *backend, {.context = context});
+    const runtime::ModelGroup model = load_group(std::move(group), source, changes, context);
+    runtime::Engine engine(model.ranks(), {.context = context});
 
     runtime::GenerateOptions options;
     options.max_new_tokens = flags.n_tokens.value_or(context);

@@ -14,7 +14,6 @@
 #include "apps/report.h"
 #include "apps/running_model.h"
 #include "core/error.h"
-#include "folder/load_weights.h"
 #include "io/output_file.h"
 #include "io/safetensors.h"
 #include "runtime/engine.h"
@@ -46,6 +45,7 @@ void declare(Args& args, LogitsFlags& flags) {
     add_bos_flag(args, flags.bos);
     flags.activations.declare(args);
     flags.machine.declare(args);
+    flags.machine.declare_ranks(args);
     flags.output.declare(args);
     args.example(
         "quarot logits -m models/tiny-novels -p \"It was a dark\" --out logits.safetensors",
@@ -127,11 +127,11 @@ void work(const LogitsFlags& flags) {
     flags.ids ? check_given_ids(ids, source) : require_vocabulary(source, ids);
     const auto n_tokens = static_cast<int64_t>(ids.size());
     require_positions(source, "the prompt", n_tokens);
-    const auto backend = flags.machine.make_backend();
+    std::vector<kernels::Rank> group = flags.machine.make_group();
     const SettingChanges& changes = flags.activations.changes;
-    log_run(*backend, with_changes(source.recipe(), changes));
-    const model::Weights weights = folder::load_weights(source, changes, n_tokens, *backend);
-    runtime::Engine engine(weights, *backend, {.context = n_tokens});
+    log_run(group, with_changes(source.recipe(), changes));
+    const runtime::ModelGroup model = load_group(std::move(group), source, changes, n_tokens);
+    runtime::Engine engine(model.ranks(), {.context = n_tokens});
     write_file(engine, ids, flags.out);
 
     if (!flags.output.json) {

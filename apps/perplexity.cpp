@@ -122,6 +122,7 @@ void declare(Args& args, PerplexityFlags& flags) {
     declare_base(args, flags);
     flags.activations.declare(args);
     flags.machine.declare(args);
+    flags.machine.declare_ranks(args);
     flags.output.declare(args);
     args.example("quarot perplexity tiny-w4 --text models/tiny-novels/eval.txt --seqlen 1024",
                  "the perplexity of a whole text");
@@ -282,11 +283,11 @@ Run measure(const PerplexityFlags& flags) {
         eval::identity_of(text, read.sha256, seqlen, source.config().vocab);
     if (base.file) base.file->require_made_for(identity);
 
-    const auto backend = flags.machine.make_backend();
+    std::vector<kernels::Rank> group = flags.machine.make_group();
     const SettingChanges& changes = flags.activations.changes;
     Run run{.recipe = with_changes(source.recipe(), changes),
             .bits_per_weight = source.bits_per_weight(),
-            .backend = backend->info(),
+            .backend = group.front().backend->info(),
             .text_digest = read.sha256,
             .seqlen = seqlen,
             .n_tokens = text.n_tokens,
@@ -295,11 +296,11 @@ Run measure(const PerplexityFlags& flags) {
     if (base.file) run.base_form = std::string(name_of(base.file->form()));
     identity.model = flags.model;
     identity.recipe = run.recipe.name;
-    log_run(*backend, run.recipe);
+    log_run(group, run.recipe);
     const int64_t context = longest_inputs(text);
-    const model::Weights weights = folder::load_weights(source, changes, context, *backend);
-    runtime::Engine engine(weights, *backend, {.context = context});
-    run.result = run_windows(engine, text, flags, base, identity, *backend);
+    const runtime::ModelGroup model = load_group(std::move(group), source, changes, context);
+    runtime::Engine engine(model.ranks(), {.context = context});
+    run.result = run_windows(engine, text, flags, base, identity, model.backend());
     run.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     return run;
 }

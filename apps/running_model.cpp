@@ -2,11 +2,13 @@
 #include "apps/running_model.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "apps/report.h"
 #include "core/error.h"
 #include "core/log.h"
+#include "folder/load_weights.h"
 #include "folder/recipe_json.h"
 #include "recipe/settings.h"
 
@@ -99,6 +101,22 @@ void log_run(const kernels::Backend& backend, const Recipe& recipe, const std::s
     const kernels::BackendInfo info = backend.info();
     log_info("backend {}, tier {}, {}, recipe {}{}{}", info.name, info.tier,
              describe_threads(info.n_threads), describe(recipe), more.empty() ? "" : ", ", more);
+}
+
+void log_run(const std::vector<kernels::Rank>& group, const Recipe& recipe,
+             const std::string& more) {
+    std::string all = more;
+    if (group.size() > 1) {
+        all = fmt::format("{} ranks{}{}", group.size(), more.empty() ? "" : ", ", more);
+    }
+    log_run(*group.front().backend, recipe, all);
+}
+
+runtime::ModelGroup load_group(std::vector<kernels::Rank> group, const folder::SourceModel& source,
+                               const SettingChanges& changes, int64_t n_positions) {
+    return {std::move(group), [&](const model::Shard& shard, kernels::Backend& backend) {
+                return folder::load_weights(source, changes, n_positions, backend, shard);
+            }};
 }
 
 void require_vocabulary(const folder::SourceModel& source, std::span<const int32_t> ids) {

@@ -4,10 +4,14 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "folder/source_model.h"
 #include "io/json.h"
 #include "kernels/backend.h"
+#include "kernels/group.h"
+#include "recipe/settings.h"
+#include "runtime/model_group.h"
 
 namespace quarot::apps {
 
@@ -23,8 +27,15 @@ io::Json backend_to_json(const kernels::BackendInfo& info);
 
 std::string describe_threads(int n_threads);  // "1 thread", "2 threads"
 
-// Says on stderr which backend, tier, threads and recipe a run uses, and `more` if there is any.
+// Says on stderr which backend, tier, threads, ranks and recipe a run uses, and `more` if there is
+// any.
 void log_run(const kernels::Backend& backend, const Recipe& recipe, const std::string& more = {});
+void log_run(const std::vector<kernels::Rank>& group, const Recipe& recipe,
+             const std::string& more = {});
+
+// The folder on all ranks, as folder::load_weights does it on one.
+runtime::ModelGroup load_group(std::vector<kernels::Rank> group, const folder::SourceModel& source,
+                               const SettingChanges& changes, int64_t n_positions);
 
 // Error{Usage} naming both numbers if the model has fewer positions. `what` asks for them.
 void require_positions(const folder::SourceModel& source, const std::string& what,

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <random>
 #include <utility>
 #include <vector>
@@ -69,11 +70,14 @@ FloatPattern pattern_of(DType dtype) {
 
 class Maker {
   public:
-    Maker(const ModelConfig& config, const Recipe& recipe, uint64_t seed, kernels::Backend& backend)
-        : config_(config), recipe_(recipe), random_(seed), backend_(backend) {}
+    // config: of the rank.
+    Maker(const ModelConfig& config, const Recipe& recipe, uint64_t seed, const model::Shard& shard,
+          kernels::Backend& backend)
+        : config_(config), recipe_(recipe), random_(seed), shard_(shard), backend_(backend) {}
 
     void make_embedding_and_head(model::Weights& weights) {
-        if (stays_tied(recipe_, config_)) {
+        const bool has_all = cut_of(LinearRole::LmHead, config_, shard_) == model::Cut::None;
+        if (stays_tied(recipe_, config_) && has_all) {
             kernels::TiedMatrix tied = backend_.prepare_tied(linear(LinearRole::Embedding));
             weights.embedding = std::move(tied.embedding);
             weights.lm_head = std::move(tied.linear);
@@ -103,7 +107,9 @@ class Maker {
 
   private:
     kernels::LinearWeights linear(LinearRole role) {
-        const int64_t out = out_features(role, config_);
+        const bool is_part_of_head =
+            role == LinearRole::LmHead && cut_of(role, config_, shard_) == model::Cut::Rows;
+        const int64_t out = out_features(role, config_) / (is_part_of_head ? shard_.size : 1);
         const int64_t in = in_features(role, config_);
         kernels::LinearWeights weights;
         if (weight_bits(recipe_, role) == 16) {
@@ -152,6 +158,7 @@ class Maker {
     const ModelConfig& config_;
     const Recipe& recipe_;
     std::mt19937_64 random_;
+    const model::Shard& shard_;
     kernels::Backend& backend_;
 };
 
@@ -190,23 +197,31 @@ int64_t fitting_layers(ModelConfig config, const Recipe& recipe, const CacheSize
     return config.n_layers;
 }
 
-model::Weights random_weights(const ModelConfig& config, const Recipe& recipe, int64_t n_positions,
-                              const std::string& name, uint64_t seed, kernels::Backend& backend) {
+model::Weights random_weights(const ModelConfig& whole, const Recipe& recipe, int64_t n_positions,
+                              const std::string& name, uint64_t seed, kernels::Backend& backend,
+                              const model::Shard& shard) {
     if (recipe.outliers.enabled()) {
         fail(ErrorCode::Unsupported,
              "recipe {} keeps columns apart, which random weights do not have in this version",
              recipe.name);
     }
-    model::check_groups(recipe, config);
+    model::check_groups(recipe, whole);
+    check_shard(recipe, whole, shard, name);
+    const ModelConfig config = local_config(whole, shard);
     model::Weights weights = weights_frame(config, recipe, name, n_positions, backend);
-    Maker maker(config, recipe, seed, backend);
-    Progress progress("making random weights", config.n_layers + 1);
-    maker.make_embedding_and_head(weights);
-    progress.advance();
-    for (int64_t layer = 0; layer < config.n_layers; ++layer) {
+    weights.shard = shard;
+    Maker maker(config, recipe, seed + static_cast<uint64_t>(shard.rank), shard, backend);
+    std::optional<Progress> progress;  // of one rank for all
+    if (shard.rank == 0) progress.emplace("making random weights", config.n_layers + 1);
+    const auto step = [&] {
+        if (progress) progress->advance();
         throw_if_interrupted();
+    };
+    maker.make_embedding_and_head(weights);
+    step();
+    for (int64_t layer = 0; layer < config.n_layers; ++layer) {
         maker.make_layer(layer, weights);
-        progress.advance();
+        step();
     }
     weights.final_norm = maker.gain(model::NormRole::Final);
     return weights;

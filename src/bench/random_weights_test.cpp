@@ -9,7 +9,9 @@
 #include "bench/small_model_for_tests.h"
 #include "core/error.h"
 #include "kernels/backend.h"
+#include "model/shard.h"
 #include "runtime/engine.h"
+#include "runtime/model_group.h"
 
 namespace quarot::bench {
 namespace {
@@ -35,7 +37,10 @@ class RandomWeights : public testing::Test {
     // Of the last of five tokens.
     std::vector<float> logits(const model::Weights& weights) {
         runtime::Engine engine(weights, *backend_, {.context = kPositions});
-        std::vector<float> logits(static_cast<size_t>(weights.config.vocab));
+        return logits(engine);
+    }
+    static std::vector<float> logits(runtime::Engine& engine) {
+        std::vector<float> logits(static_cast<size_t>(engine.weights().config.vocab));
         runtime::ScopedRequest request(
             engine, {.tokens = {7, 99, 0, 3, 50}, .max_tokens = 5},
             [&](const runtime::StepRows& rows) { rows.logits(0, 1, logits); });
@@ -124,6 +129,26 @@ TEST_F(RandomWeights, HaveTheBiasesOfTheShape) {
     const std::vector<float> with = row_sums(biased.layers[0].linear(LinearRole::Q));
     for (size_t i = 0; i < with.size(); ++i) EXPECT_FLOAT_EQ(with[i], without[i] + 0.125f);
     EXPECT_NE(biased.key_bias(1).basis, nullptr);  // which the cache leaves out
+}
+
+TEST_F(RandomWeights, ARankHasItsShareAndRunsBesideTheOther) {
+    const ModelConfig config = small_config();
+    const Recipe recipe = with_column_blocks(named_recipe("quarot-rtn"), config, 2);
+    const runtime::ModelGroup group(kernels::make_group("cpu", {1, ""}, 2),
+                                    [&](const model::Shard& shard, kernels::Backend& backend) {
+                                        return random_weights(config, recipe, kPositions, "small",
+                                                              1, backend, shard);
+                                    });
+    const model::Weights& part = group.weights();
+    EXPECT_EQ(part.layers[0].linear(LinearRole::Q).out_features(), config.q_dim() / 2);
+    EXPECT_EQ(part.layers[0].linear(LinearRole::Down).in_features(), config.ffn / 2);
+    EXPECT_EQ(part.lm_head->out_features(), config.vocab / 2);
+    runtime::Engine engine(group.ranks(), {.context = kPositions});
+    for (const float logit : logits(engine)) ASSERT_TRUE(std::isfinite(logit));
+    EXPECT_THROW(random_weights(config, named_recipe("quarot-rtn"), kPositions, "small", 1,
+                                *backend_, {.rank = 0, .size = 2}),
+                 Error)
+        << "a recipe that was not made for two";
 }
 
 TEST_F(RandomWeights, GroupsThatDivideNothingAreRefused) {

@@ -65,11 +65,11 @@ kernels::LinearWeights columns_of(const kernels::LinearWeights& whole, int64_t f
 
 class Loader {
   public:
-    Loader(const SourceModel& source, const Recipe& recipe, Backend& backend)
-        : source_(source),
-          recipe_(recipe),
-          backend_(backend),
-          progress_("loading", std::ssize(linears_of(source.config())) + 2) {}
+    // `tells`: of its progress.
+    Loader(const SourceModel& source, const Recipe& recipe, Backend& backend, bool tells)
+        : source_(source), recipe_(recipe), backend_(backend) {
+        if (tells) progress_.emplace("loading", std::ssize(linears_of(source.config())) + 2);
+    }
 
     void load_embedding_and_head(model::Weights& weights) {
         constexpr model::LinearId kHead = {model::LinearRole::LmHead};
@@ -172,14 +172,14 @@ class Loader {
     }
 
     void step() {
-        progress_.advance();
+        if (progress_) progress_->advance();
         throw_if_interrupted();
     }
 
     const SourceModel& source_;
     const Recipe& recipe_;
     Backend& backend_;
-    Progress progress_;
+    std::optional<Progress> progress_;
 };
 
 }  // namespace
@@ -199,13 +199,14 @@ model::Weights load_weights(const SourceModel& source, const SettingChanges& cha
     model::Weights weights = model::weights_frame(local_config(config, shard), recipe,
                                                   source.folder(), n_positions, backend);
     weights.shard = shard;
-    if (source.is_quantized() && !source.has_digests()) {
+    const bool tells = shard.rank == 0;  // for all ranks
+    if (tells && source.is_quantized() && !source.has_digests()) {
         log_warning(
             "{} has no quarot.json, so its tensors cannot be compared with what was written",
             source.folder());
     }
 
-    Loader loader(source, weights.recipe, backend);
+    Loader loader(source, weights.recipe, backend, tells);
     loader.load_embedding_and_head(weights);
     for (int64_t layer = 0; layer < config.n_layers; ++layer) loader.load_layer(layer, weights);
     weights.final_norm = loader.load_gain(model::NormRole::Final, 0);

@@ -12,7 +12,8 @@ namespace quarot::folder {
 
 // Reads the whole model, or one rank's part of it, into the backend. n_positions: the longest
 // context that will be used, at most config.max_positions. changes: of the folder's recipe, of
-// settings that may change when it runs; Error{Usage} for values out of range. Progress on stderr.
+// settings that may change when it runs; Error{Usage} for values out of range. Progress on stderr,
+// of rank 0 alone.
 // Error{Unsupported} for a recipe that was not made for so many ranks.
 model::Weights load_weights(const SourceModel& source, const SettingChanges& changes,
                             int64_t n_positions, kernels::Backend& backend,

@@ -21,6 +21,10 @@ struct BackendOptions {
 // not compiled in or not present on this machine is Error{Device}.
 std::unique_ptr<Backend> make_backend(const std::string& name, const BackendOptions& options);
 
+// The name for rank r of a group on a device: of a GPU the r-th one after it, else the device's
+// own.
+std::string device_of_rank(const std::string& name, int64_t rank);
+
 // A GPU of this machine that the cuda backend can use.
 struct GpuInfo {
     int ordinal = 0;

@@ -16,6 +16,12 @@ struct ActivationFormat {
     float clip = 1.0f;
     ZeroPoint zero = ZeroPoint::Integer;
 
+    // The same for rows of so many columns, which a group as wide as they are leaves whole.
+    ActivationFormat of_rows(int64_t cols) const {
+        ActivationFormat format = *this;
+        if (group_size == cols) format.group_size = 0;
+        return format;
+    }
     bool has_offsets() const { return !symmetric && zero == ZeroPoint::Integer; }
     bool has_bases() const { return !symmetric && zero == ZeroPoint::Real; }
     bool operator==(const ActivationFormat&) const = default;

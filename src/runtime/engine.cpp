@@ -35,11 +35,11 @@ model::StepSize step_size(const EngineLimits& limits, const model::Weights& weig
 
 }  // namespace
 
-Engine::Engine(const model::Weights& weights, kernels::Backend& backend, const EngineLimits& limits)
-    : limits_(completed(limits, weights, backend)),
-      executor_(weights, backend, step_size(limits_, weights), limits_.n_pages),
+Engine::Engine(std::vector<RankModel> ranks, const EngineLimits& limits)
+    : limits_(completed(limits, ranks.front().weights, ranks.front().backend)),
+      executor_(ranks, step_size(limits_, ranks.front().weights), limits_.n_pages),
       scheduler_({.n_pages = limits_.n_pages,
-                  .page_tokens = weights.kv_descriptor().page_tokens,
+                  .page_tokens = weights().kv_descriptor().page_tokens,
                   .sequences = limits_.sequences,
                   .step_tokens = executor_.size().tokens}) {}
 

@@ -59,11 +59,14 @@ class StepRows {
 using Look = std::function<void(const StepRows&)>;
 
 // Clients may be on several threads. Each step runs on the thread of one that waits for it, with
-// the work of all. Weights and backend must outlive it, and nobody else may use the backend
+// the work of all. Weights and backends must outlive it, and nobody else may use the backends
 // meanwhile.
 class Engine {
   public:
-    Engine(const model::Weights& weights, kernels::Backend& backend, const EngineLimits& limits);
+    // `ranks`: all of a group, in order.
+    Engine(std::vector<RankModel> ranks, const EngineLimits& limits);
+    Engine(const model::Weights& weights, kernels::Backend& backend, const EngineLimits& limits)
+        : Engine(one_rank(weights, backend), limits) {}
 
     // Error{Usage} for a token outside the vocabulary or max_tokens beyond the context,
     // Error{OutOfMemory} if they cannot fit the cache.

@@ -138,7 +138,7 @@ TEST_P(EngineTest, ARecordedStepReplayedOnAnotherBatchGivesTheBitsOfAFreshOne) {
                                 {0, 3, e, first, LogitsWanted::Last}}}};
     const auto logits_of = [&](bool records) {
         backend_.records = records;
-        Executor executor(weights_, backend_, size, 8);
+        Executor executor(one_rank(weights_, backend_), size, 8);
         std::vector<float> logits(static_cast<size_t>(3 * weights_.config.vocab));
         for (const StepPlan& plan : plans) executor.run(plan);
         executor.logits(0, 3, logits);

@@ -1,27 +1,26 @@
 // Runs planned steps on a model: a batch from a plan, one pass over it, one wait.
 #pragma once
 
-#include <array>
 #include <cstdint>
-#include <map>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
 
 #include "comm/comm.h"
-#include "model/forward.h"
 #include "model/layer_steps.h"
+#include "runtime/rank_step.h"
 #include "runtime/scheduler.h"
 
 namespace quarot::runtime {
 
-// Owns the KV cache and the memory of a step: after it is made it allocates no backend memory.
-// Where a backend records, small steps are padded to a few sizes and replayed. Used by one thread;
-// weights and backend must outlive it.
+// Owns the KV cache and the memory of a step on each rank; see RankStep. Used by one thread;
+// weights and backends must outlive it. Where a rank of a group fails, in whatever call, all later
+// calls fail too.
 class Executor {
   public:
-    Executor(const model::Weights& weights, kernels::Backend& backend, const model::StepSize& size,
-             int64_t n_pages);
+    // `ranks`: all of a group, in order.
+    Executor(std::vector<RankModel> ranks, const model::StepSize& size, int64_t n_pages);
 
     // Runs the plan. For each work the lowest site at which a NaN or Inf arose, or kNoSite; other
     // works are not touched by it. Logits of wanted rows, all but those of All that are too many
@@ -49,31 +48,27 @@ class Executor {
     };
     void divergence(Executor& base, int64_t first, std::span<Divergence> out);
 
-    const model::Weights& weights() const { return weights_; }
-    const model::StepSize& size() const { return memory_.size(); }
-    int64_t cache_bytes() const { return kv_->bytes(); }
+    // Of rank 0, as its part of the model is.
+    const model::Weights& weights() const { return lead().weights(); }
+    const model::StepSize& size() const { return lead().memory().size(); }
+    int64_t cache_bytes() const;  // of all ranks
 
   private:
-    // What of the logits is part of a step.
-    enum class LogitWork { None, Logits, LogitsAndBest };
-    using Bucket = std::array<int64_t, 4>;  // counts and LogitWork
+    RankStep& lead() { return *ranks_.front(); }
+    const RankStep& lead() const { return *ranks_.front(); }
+    // On all ranks at once.
+    void each(const std::function<void(RankStep&)>& work);
 
     void make_batch(const StepPlan& plan);
-    model::StepCounts padded(const model::StepCounts& counts) const;
     LogitWork logit_work(const StepPlan& plan) const;
-    void enqueue(const kernels::BatchView& view, LogitWork work);
-    void enqueue_best(const kernels::Rows& logits);
     // Logits of some of the wanted rows in memory, at most size().logit_rows from `first` on, and
     // how many they are; enqueued if they are not there yet.
     kernels::Rows resident(int64_t first, int64_t n);
     model::StepNotes wait_for_logits(int64_t first, int64_t n);
 
-    const model::Weights& weights_;
-    kernels::Backend& backend_;
-    std::unique_ptr<comm::Comm> comm_;  // of a group of one
-    std::unique_ptr<kernels::KvStore> kv_;
-    model::StepMemory memory_;
-    std::map<Bucket, std::unique_ptr<kernels::Recording>> recordings_;
+    std::vector<std::unique_ptr<RankStep>> ranks_;
+    std::vector<std::shared_ptr<comm::Comm>> comms_;  // of the ranks
+    bool group_failed_ = false;
     model::Batch batch_;
     std::vector<int64_t> first_row_ = {0};
     bool all_logits_resident_ = false;

@@ -32,6 +32,16 @@ TEST_F(Bench, TheSameShapeIn16BitsGivesARatio) {
     EXPECT_NE(table.out.find("x 16 bits"), std::string::npos) << table.out;
 }
 
+TEST_F(Bench, RanksShareAFolder) {
+    const Outcome outcome =
+        run_program({"bench", model_, "--tp", "2", "-p", "5", "-n", "0", "-r", "1", "--json"});
+    expect_success(outcome);
+    const io::Json json = outcome.json();
+    EXPECT_EQ(json.at("rows").as_array().front().at("ranks").as_int(), 2);
+    expect_failure(run_program({"bench", model_, "--tp", "2", "--ops"}), 2,
+                   {"--tp 2 is given with --ops"});
+}
+
 TEST_F(Bench, EveryTestOfAFolderIsARow) {
     const Outcome outcome = run_program({"bench", model_, "-p", "5", "-n", "3,2", "-d", "0,4", "-b",
                                          "2", "-r", "2", "-t", "1", "--json"});

@@ -13,8 +13,10 @@
 #include "model/forward.h"
 #include "model/shard.h"
 #include "runtime/engine.h"
+#include "runtime/model_group.h"
 #include "support/temp_dir.h"
 #include "support/tiny_model.h"
+#include "support/watched_backend.h"
 
 namespace quarot::test {
 
@@ -66,10 +68,21 @@ class Ranks : public testing::TestWithParam<std::string> {
         write_model(make_quarot_model(shape(), recipe), blocked_);
     }
 
+    void SetUp() override {
+        if (GetParam() == "cuda" && kernels::gpus().size() < 2) GTEST_SKIP() << "needs two GPUs";
+    }
+
+    // 2 and 4, as far as there are so many GPUs.
+    static std::vector<int> group_sizes() {
+        const bool only_two = GetParam() == "cuda" && kernels::gpus().size() < 4;
+        return only_two ? std::vector{2} : std::vector{2, 4};
+    }
+
     // Logits of all positions on each rank of a group.
     std::vector<std::vector<float>> logits_on(const std::string& folder, int size) {
         const auto source = folder::SourceModel::open(folder);
-        std::vector<kernels::Rank> group = kernels::make_group(GetParam(), {.n_threads = 1}, size);
+        std::vector<kernels::Rank> group =
+            kernels::make_group(GetParam(), {.n_threads = 1, .work = DType::F32}, size);
         std::vector<std::vector<float>> logits(static_cast<size_t>(size));
         kernels::run_ranks(group, [&](kernels::Rank& rank) {
             logits[static_cast<size_t>(rank.comm->rank())] = run(source, rank);
@@ -101,7 +114,7 @@ class Ranks : public testing::TestWithParam<std::string> {
 TEST_P(Ranks, ABlockedRecipeGivesTheSameBitsOnAnyNumberOfRanks) {
     const std::vector<float> expected = logits_on(blocked_, 1).front();
     EXPECT_GT(max_abs(expected), 0.1f);
-    for (const int size : {2, 4}) {
+    for (const int size : group_sizes()) {
         for (const auto& logits : logits_on(blocked_, size)) EXPECT_EQ(logits, expected) << size;
     }
 }
@@ -116,14 +129,14 @@ TEST_P(Ranks, ATiedMatrixOfCodesGivesTheSameBitsOnAnyNumberOfRanks) {
     write_model(make_quarot_model(options, recipe), tied);
     const std::vector<float> expected = logits_on(tied, 1).front();
     EXPECT_GT(max_abs(expected), 0.1f);
-    for (const int size : {2, 4}) {
+    for (const int size : group_sizes()) {
         for (const auto& logits : logits_on(tied, size)) EXPECT_EQ(logits, expected) << size;
     }
 }
 
 TEST_P(Ranks, FullPrecisionDiffersByRounding) {
     const std::vector<float> expected = logits_on(in_, 1).front();
-    for (const int size : {2, 4}) {
+    for (const int size : group_sizes()) {
         for (const auto& logits : logits_on(in_, size)) {
             EXPECT_LE(max_abs_difference(logits, expected), 1e-5f * max_abs(expected)) << size;
         }
@@ -145,7 +158,7 @@ TEST_P(Ranks, BiasesOfOAndDownAreAddedOnce) {
     const std::string folder = dir_ / "biases";
     write_model(model, folder);
     const std::vector<float> expected = logits_on(folder, 1).front();
-    for (const int size : {2, 4}) {
+    for (const int size : group_sizes()) {
         for (const auto& logits : logits_on(folder, size)) {
             EXPECT_LE(max_abs_difference(logits, expected), 1e-5f * max_abs(expected)) << size;
         }
@@ -153,7 +166,7 @@ TEST_P(Ranks, BiasesOfOAndDownAreAddedOnce) {
 }
 
 TEST_P(Ranks, AnEngineRunsABlockedRecipeOnOneRank) {
-    const auto backend = kernels::make_backend(GetParam(), {.n_threads = 2});
+    const auto backend = kernels::make_backend(GetParam(), {.n_threads = 2, .work = DType::F32});
     const model::Weights weights =
         folder::load_weights(folder::SourceModel::open(blocked_), {}, 64, *backend);
     runtime::Engine engine(weights, *backend, {.context = 64});
@@ -169,6 +182,83 @@ TEST_P(Ranks, AnEngineRunsABlockedRecipeOnOneRank) {
     EXPECT_EQ(logits, logits_on(blocked_, 1).front());
 }
 
+// What engines of several ranks give: logits, likeliest tokens and log-probabilities, of a prompt
+// and of tokens after it.
+class EngineOfRanks : public Ranks {
+  protected:
+    struct Answers {
+        std::vector<float> logits;
+        std::vector<int32_t> best;
+        std::vector<double> log_probabilities;
+        bool operator==(const Answers&) const = default;
+    };
+
+    static runtime::ModelGroup::Load load_of(const std::string& folder) {
+        return [folder](const model::Shard& shard, kernels::Backend& backend) {
+            return folder::load_weights(folder::SourceModel::open(folder), {}, 64, backend, shard);
+        };
+    }
+    static runtime::ModelGroup load(const std::string& folder, int size) {
+        return {kernels::make_group(GetParam(), {.n_threads = 1, .work = DType::F32}, size),
+                load_of(folder)};
+    }
+
+    static Answers answers_of(runtime::Engine& engine) {
+        Answers all;
+        const auto vocab = static_cast<size_t>(engine.weights().config.vocab);
+        runtime::ScopedRequest request(
+            engine, {.tokens = one_sequence().token_ids, .max_tokens = kTokens + 3},
+            [&](const runtime::StepRows& rows) {
+                const int64_t last = rows.size() - 1;
+                const std::vector<int32_t> target = {7};
+                all.logits.resize(all.logits.size() + vocab);
+                rows.logits(last, 1, std::span(all.logits).last(vocab));
+                all.best.push_back(rows.best(last));
+                all.log_probabilities.emplace_back();
+                rows.log_probabilities(target, std::span(all.log_probabilities).last(1));
+            });
+        request.wait();
+        for (const int32_t token : {5, 7, 9}) {
+            request.give(token);
+            request.wait();
+        }
+        return all;
+    }
+};
+
+TEST_P(EngineOfRanks, GivesTheBitsOfOneRank) {
+    const runtime::ModelGroup alone = load(blocked_, 1);
+    runtime::Engine one(alone.ranks(), {.context = 64});
+    const Answers expected = answers_of(one);
+    EXPECT_EQ(expected.best.size(), 4u);
+    for (const int size : group_sizes()) {
+        const runtime::ModelGroup group = load(blocked_, size);
+        runtime::Engine engine(group.ranks(), {.context = 64});
+        EXPECT_EQ(answers_of(engine), expected) << size;
+        EXPECT_EQ(engine.cache_bytes(), one.cache_bytes()) << "each rank has its heads";
+    }
+}
+
+// One that waits for it for ever would not end this test.
+TEST_P(EngineOfRanks, ARankThatFailsFailsTheStepAndAllLaterOnes) {
+    std::vector<kernels::Rank> ranks = kernels::make_group(GetParam(), {.n_threads = 1}, 2);
+    auto watched = std::make_unique<WatchedBackend>(std::move(ranks[1].backend));
+    WatchedBackend& second = *watched;
+    second.records = ranks[0].backend->traits().records;
+    ranks[1].backend = std::move(watched);
+    const runtime::ModelGroup group(std::move(ranks), load_of(blocked_));
+    runtime::Engine engine(group.ranks(), {.context = 64});
+    second.n_linears_left = 5;  // of the first step, which is the one that recording calls
+    for (const char* message : {"fell off its bus", "has failed in an earlier step"}) {
+        try {
+            answers_of(engine);
+            ADD_FAILURE() << "no error";
+        } catch (const Error& error) {
+            EXPECT_NE(std::string(error.what()).find(message), std::string::npos) << error.what();
+        }
+    }
+}
+
 TEST_P(Ranks, AnEngineOfOneRankRefusesAPartOfTheWeights) {
     const auto backend = kernels::make_backend(GetParam(), {.n_threads = 1});
     const model::Weights part = folder::load_weights(folder::SourceModel::open(blocked_), {}, 64,
@@ -180,6 +270,7 @@ TEST_P(Ranks, WhatSpansTheRanksIsRefused) {
     const std::string whole = dir_ / "whole";
     write_model(make_quarot_model(shape(), named_recipe("quarot-rtn")), whole);
     for (const auto& [folder, size] : {std::pair{whole, 2}, {blocked_, 8}, {in_, 3}}) {
+        if (GetParam() == "cuda" && size > 2) continue;  // refused for want of GPUs
         try {
             logits_on(folder, size);
             ADD_FAILURE() << "no error on " << size;
@@ -189,7 +280,9 @@ TEST_P(Ranks, WhatSpansTheRanksIsRefused) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, Ranks, testing::Values("reference", "cpu"),
+INSTANTIATE_TEST_SUITE_P(Backends, Ranks, testing::Values("reference", "cpu", "cuda"),
+                         [](const auto& test) { return test.param; });
+INSTANTIATE_TEST_SUITE_P(Backends, EngineOfRanks, testing::Values("reference", "cpu", "cuda"),
                          [](const auto& test) { return test.param; });
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/cuda_activations.h"
 #include "kernels/cuda/cuda_column_solver.h"
+#include "kernels/cuda/cuda_comm.h"
 #include "kernels/cuda/cuda_devices.h"
 #include "kernels/cuda/cuda_kv_store.h"
 #include "kernels/cuda/cuda_linear.h"
@@ -192,6 +193,7 @@ class CudaBackend final : public Backend, public ColumnSolverMaker, public Fp8Pr
     std::unique_ptr<Recording> record(std::function<void()> enqueue) override {
         return capture(enqueue, stream());
     }
+    std::vector<std::unique_ptr<comm::Comm>> join(std::span<Backend* const> others) override;
 
     std::unique_ptr<Linear> prepare_linear(LinearWeights weights) override {
         auto linear = std::make_unique<CudaLinear>(std::move(weights), matrices_, stream());
@@ -416,6 +418,16 @@ HostCodes CudaBackend::read_codes(const QuantizedRows& rows) {
     out.codes = signed_codes(rows, stored);
     out.padding_is_zero = padding_is_zero(rows, stored);
     return out;
+}
+
+std::vector<std::unique_ptr<comm::Comm>> CudaBackend::join(std::span<Backend* const> others) {
+    if (others.empty()) return Backend::join(others);
+    std::vector<RankDevice> devices = {{device_.ordinal, stream_}};
+    for (Backend* other : others) {
+        const auto& rank = static_cast<const CudaBackend&>(*other);
+        devices.push_back({rank.device_.ordinal, rank.stream_});
+    }
+    return peer_comms(devices);
 }
 
 void CudaBackend::rms_norm(const RmsNormArgs& args) {
