@@ -51,7 +51,7 @@ std::string stats_table(std::span<const stats::PointReport> points,
                             report.before, report.after));
     }
     for (const stats::WeightReport& report : weights) {
-        rows.push_back(line(std::string(rule_of(report.id.role).name), report.id.layer, report.bits,
+        rows.push_back(line(std::string(name_of(report.id.role)), report.id.layer, report.bits,
                             report.before, report.after));
     }
     return format_table(rows);

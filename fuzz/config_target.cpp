@@ -17,7 +17,7 @@ void check_config(const model::ModelConfig& config) {
     expect(config.n_heads > 0 && config.n_kv_heads > 0 && config.n_heads % config.n_kv_heads == 0,
            "key and value heads do not divide the heads");
     expect(config.head_dim > 0 && config.head_dim % 2 == 0, "RoPE needs pairs");
-    expect(config.rms_eps > 0 && config.rope.theta > 1 && config.rope.factor > 0,
+    expect(config.norm_eps > 0 && config.ropes[0].theta > 1 && config.ropes[0].factor > 0,
            "a constant is out of its range");
     expect(config.bos >= -1 && config.bos < config.vocab, "bos is no token");
 }

@@ -117,7 +117,7 @@ TEST_F(RandomWeights, HaveGainsWhereTheRecipeLeavesNormsUnfolded) {
     EXPECT_EQ(make(named_recipe("quarot-rtn")).final_norm.data(), nullptr);
     const model::Weights unfolded = make(named_recipe("rtn"));
     EXPECT_NE(unfolded.final_norm.data(), nullptr);
-    EXPECT_NE(unfolded.layers[1].norm(model::NormRole::Mlp).data(), nullptr);
+    EXPECT_NE(unfolded.layers[1].norm(model::NormRole::MlpIn).data(), nullptr);
 }
 
 TEST_F(RandomWeights, HaveTheBiasesOfTheShape) {

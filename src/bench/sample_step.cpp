@@ -158,12 +158,12 @@ Rows SampleStep::values(InputSite site) const {
 }
 
 void SampleStep::norm(int64_t layer, InputSite site) {
-    const NormRole role = site == InputSite::Mlp ? NormRole::Mlp : NormRole::Attention;
+    const NormRole role = site == InputSite::Mlp ? NormRole::MlpIn : NormRole::AttentionIn;
     const model::LayerWeights& weights = weights_.layers[static_cast<size_t>(layer)];
     backend_.add_rms_norm_quantize({.residual = of_step(memory_.residual),
                                     .partial = of_step(memory_.partial),
                                     .gain = weights.norm(role).data(),
-                                    .eps = static_cast<float>(weights_.config.rms_eps),
+                                    .eps = static_cast<float>(weights_.config.norm_eps),
                                     .out = values(site)},
                                    operand(site), {});
 }
@@ -200,7 +200,7 @@ void SampleStep::append(int64_t layer, Rotated rotated) {
         {.rope = {.q = of_step(memory_.query),
                   .k = k,
                   .head_dim = weights_.config.head_dim,
-                  .table = weights_.rope_table(),
+                  .table = weights_.rope_table(layer),
                   .batch = batch_},
          .transform = rotated == Rotated::Yes ? weights_.query_key.get() : nullptr,
          .append = {.k = k,

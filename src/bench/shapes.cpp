@@ -41,12 +41,12 @@ ModelConfig config_of(const Shape& shape) {
     config.head_dim = shape.head_dim;
     config.vocab = shape.vocab;
     config.max_positions = shape.max_positions;
-    config.rope.theta = shape.theta;
+    config.ropes[0].theta = shape.theta;
     if (shape.llama3_factor > 0.0) {
-        config.rope.type = RopeType::Llama3;
-        config.rope.factor = shape.llama3_factor;
+        config.ropes[0].type = RopeType::Llama3;
+        config.ropes[0].factor = shape.llama3_factor;
     }
-    config.rms_eps = shape.rms_eps;
+    config.norm_eps = shape.rms_eps;
     config.tied_embeddings = shape.tied;
     if (shape.qkv_bias) config.bias = {LinearRole::Q, LinearRole::K, LinearRole::V};
     return config;

@@ -25,9 +25,9 @@ TEST(LlamaConfig, ReadsLlama2) {
     EXPECT_EQ(config.head_dim, 128);
     EXPECT_EQ(config.vocab, 32000);
     EXPECT_EQ(config.max_positions, 4096);
-    EXPECT_EQ(config.rms_eps, 1e-5);
-    EXPECT_EQ(config.rope.type, model::RopeType::Default);
-    EXPECT_EQ(config.rope.theta, 10000.0);
+    EXPECT_EQ(config.norm_eps, 1e-5);
+    EXPECT_EQ(config.ropes[0].type, model::RopeType::Default);
+    EXPECT_EQ(config.ropes[0].theta, 10000.0);
     EXPECT_FALSE(config.tied_embeddings);
     EXPECT_EQ(config.bias, model::RoleSet());
     EXPECT_EQ(config.eos, std::vector<int32_t>{2});
@@ -37,18 +37,18 @@ TEST(LlamaConfig, ReadsLlama3) {
     const model::ModelConfig config = read_text(kLlama3);
     EXPECT_EQ(config.kv_dim(), 1024);
     EXPECT_EQ(config.q_dim(), 8192);
-    EXPECT_EQ(config.rope.theta, 500000.0);
-    EXPECT_EQ(config.rope.type, model::RopeType::Default);
+    EXPECT_EQ(config.ropes[0].theta, 500000.0);
+    EXPECT_EQ(config.ropes[0].type, model::RopeType::Default);
     EXPECT_EQ(config.n_layers, 80);
 }
 
 TEST(LlamaConfig, ReadsLlama31sRopeAndEndTokens) {
     const model::ModelConfig config = read_text(kLlama31);
-    EXPECT_EQ(config.rope.type, model::RopeType::Llama3);
-    EXPECT_EQ(config.rope.factor, 8.0);
-    EXPECT_EQ(config.rope.low_freq_factor, 1.0);
-    EXPECT_EQ(config.rope.high_freq_factor, 4.0);
-    EXPECT_EQ(config.rope.original_max_positions, 8192);
+    EXPECT_EQ(config.ropes[0].type, model::RopeType::Llama3);
+    EXPECT_EQ(config.ropes[0].factor, 8.0);
+    EXPECT_EQ(config.ropes[0].low_freq_factor, 1.0);
+    EXPECT_EQ(config.ropes[0].high_freq_factor, 4.0);
+    EXPECT_EQ(config.ropes[0].original_max_positions, 8192);
     EXPECT_EQ(config.max_positions, 131072);
     EXPECT_EQ(config.eos, (std::vector<int32_t>{128001, 128008, 128009}));
 }
@@ -56,12 +56,12 @@ TEST(LlamaConfig, ReadsLlama31sRopeAndEndTokens) {
 TEST(LlamaConfig, ReadsTiedModels) {
     const model::ModelConfig llama = read_text(kLlama32);
     EXPECT_TRUE(llama.tied_embeddings);
-    EXPECT_EQ(llama.rope.factor, 32.0);
+    EXPECT_EQ(llama.ropes[0].factor, 32.0);
     const model::ModelConfig smol = read_text(kSmolLm2);
     EXPECT_TRUE(smol.tied_embeddings);
     EXPECT_EQ(smol.head_dim, 64);
     EXPECT_EQ(smol.n_heads, 9);
-    EXPECT_EQ(smol.rope.theta, 100000.0) << "an integer is a number too";
+    EXPECT_EQ(smol.ropes[0].theta, 100000.0) << "an integer is a number too";
 }
 
 TEST(LlamaConfig, ReadsTinyLlama) {
@@ -77,8 +77,8 @@ TEST(LlamaConfig, KnowsDefaultsOfAbsentAndNullKeys) {
     }
     EXPECT_EQ(read_text(changed(R"({"head_dim": null})")).head_dim, 128);
     EXPECT_FALSE(read_text(without("tie_word_embeddings")).tied_embeddings);
-    EXPECT_EQ(read_text(without("rope_theta")).rope.theta, 10000.0);
-    EXPECT_EQ(read_text(without("rope_scaling")).rope.type, model::RopeType::Default);
+    EXPECT_EQ(read_text(without("rope_theta")).ropes[0].theta, 10000.0);
+    EXPECT_EQ(read_text(without("rope_scaling")).ropes[0].type, model::RopeType::Default);
     EXPECT_EQ(read_text(changed(R"({"hidden_act": null})")).hidden, 4096);
 }
 
@@ -114,7 +114,7 @@ TEST(LlamaConfig, WhatIsNotUsedDoesNotRefuse) {
 }
 
 TEST(RopeSpelling, NewAndOldMeanTheSame) {
-    const model::RopeConfig newer = read_text(kNewSpelling).rope;
+    const model::RopeConfig newer = read_text(kNewSpelling).ropes[0];
     EXPECT_EQ(newer.type, model::RopeType::Linear);
     EXPECT_EQ(newer.factor, 2.0);
     EXPECT_EQ(newer.theta, 20000.0);
@@ -123,7 +123,7 @@ TEST(RopeSpelling, NewAndOldMeanTheSame) {
             changed(
                 R"({"rope_parameters": null, "rope_theta": 20000, "rope_scaling": {"type": "linear", "factor": 2}})",
                 kNewSpelling))
-            .rope;
+            .ropes[0];
     EXPECT_EQ(older.type, newer.type);
     EXPECT_EQ(older.factor, newer.factor);
     EXPECT_EQ(older.theta, newer.theta);
@@ -135,12 +135,12 @@ TEST(RopeSpelling, BothMayStandTogetherIfTheyAgree) {
             changed(
                 R"({"rope_theta": 20000.0, "rope_scaling": {"rope_type": "linear", "type": "linear", "factor": 2.0}})",
                 kNewSpelling))
-            .rope;
+            .ropes[0];
     EXPECT_EQ(rope.type, model::RopeType::Linear);
     const model::RopeConfig theta_outside =
         read_text(changed(R"({"rope_theta": 7000.0, "rope_parameters": {"rope_type": "default"}})",
                           kNewSpelling))
-            .rope;
+            .ropes[0];
     EXPECT_EQ(theta_outside.theta, 7000.0);
 }
 
@@ -176,11 +176,17 @@ TEST(StoredNames, AreThoseOfLlama) {
     EXPECT_EQ(name(model::LinearRole::Up), "model.layers.7.mlp.up_proj");
     EXPECT_EQ(name(model::LinearRole::Down), "model.layers.7.mlp.down_proj");
     EXPECT_EQ(name(model::LinearRole::LmHead), "lm_head");
-    EXPECT_EQ(norm_name(model::NormRole::Attention, 7), "model.layers.7.input_layernorm.weight");
-    EXPECT_EQ(norm_name(model::NormRole::Mlp, 7), "model.layers.7.post_attention_layernorm.weight");
-    EXPECT_EQ(norm_name(model::NormRole::Query, 7), "model.layers.7.self_attn.q_norm.weight");
-    EXPECT_EQ(norm_name(model::NormRole::Key, 7), "model.layers.7.self_attn.k_norm.weight");
-    EXPECT_EQ(norm_name(model::NormRole::Final, 0), "model.norm.weight");
+    model::ModelConfig config;
+    const auto norm = [&](model::NormRole role) { return norm_name(role, 7, config); };
+    EXPECT_EQ(norm(model::NormRole::AttentionIn), "model.layers.7.input_layernorm.weight");
+    EXPECT_EQ(norm(model::NormRole::MlpIn), "model.layers.7.post_attention_layernorm.weight");
+    EXPECT_EQ(norm(model::NormRole::Query), "model.layers.7.self_attn.q_norm.weight");
+    EXPECT_EQ(norm(model::NormRole::Key), "model.layers.7.self_attn.k_norm.weight");
+    EXPECT_EQ(norm(model::NormRole::Final), "model.norm.weight");
+    config.norms = config.norms | model::NormSet{model::NormRole::AttentionOut};
+    EXPECT_EQ(norm(model::NormRole::AttentionOut), "model.layers.7.post_attention_layernorm.weight");
+    EXPECT_EQ(norm(model::NormRole::MlpIn), "model.layers.7.pre_feedforward_layernorm.weight");
+    EXPECT_EQ(norm(model::NormRole::MlpOut), "model.layers.7.post_feedforward_layernorm.weight");
     EXPECT_EQ(kEmbeddingName, "model.embed_tokens.weight");
 }
 

@@ -52,7 +52,7 @@ void check_group(std::string_view section, int64_t group, const model::ModelConf
         fail(ErrorCode::Corrupt,
              "{} has {}.group_size {}, expected 0 or a divisor of the {} inputs of {}; is this the "
              "right config?",
-             place, section, group, n, rule_of(id.role).name);
+             place, section, group, n, name_of(id.role));
     }
 }
 
@@ -115,7 +115,7 @@ void check_recipe_fits(const Recipe& recipe, const model::ModelConfig& config,
         fail(ErrorCode::Corrupt,
              "{} keeps all {} inputs of {} apart as outliers, expected fewer; is this the right "
              "config?",
-             place, n, rule_of(id.role).name);
+             place, n, name_of(id.role));
     }
     check_group("weights", recipe.weights.group_size, config, place);
     check_group("activations", recipe.activations.group_size, config, place);

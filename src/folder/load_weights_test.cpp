@@ -96,6 +96,7 @@ class RememberingBackend final : public kernels::Backend {
     void linear(const kernels::LinearArgs&) override {}
     void gather_columns(kernels::Rows, const int32_t*, kernels::Rows) override {}
     void accumulate_gram(kernels::Rows, double*) override {}
+    void scale(const kernels::ScaleArgs&) override {}
     void rope(const kernels::RopeArgs&) override {}
     void append_kv(const kernels::AppendKvArgs&) override {}
     void attention(const kernels::AttentionArgs&) override {}
@@ -176,14 +177,14 @@ TEST_F(LoadWeightsTest, ATiedHeadStandsOnTheEmbeddingsBytes) {
 TEST_F(LoadWeightsTest, GainsOfOnesAreLeftOut) {
     const TinyModel model = make_tiny_model({});
     const model::Weights weights = load(model);
-    EXPECT_EQ(floats_at(weights.layers[1].norm(model::NormRole::Mlp).data(), 32),
+    EXPECT_EQ(floats_at(weights.layers[1].norm(model::NormRole::MlpIn).data(), 32),
               values_of(model.tensors.at("model.layers.1.post_attention_layernorm.weight")));
     EXPECT_EQ(floats_at(weights.final_norm.data(), 32),
               values_of(model.tensors.at("model.norm.weight")));
     const model::Weights folded = load(make_tiny_model({.unit_norms = true}));
     EXPECT_EQ(folded.final_norm.data(), nullptr);
-    EXPECT_EQ(folded.layers[0].norm(model::NormRole::Attention).data(), nullptr);
-    EXPECT_EQ(folded.layers[0].norm(model::NormRole::Mlp).data(), nullptr);
+    EXPECT_EQ(folded.layers[0].norm(model::NormRole::AttentionIn).data(), nullptr);
+    EXPECT_EQ(folded.layers[0].norm(model::NormRole::MlpIn).data(), nullptr);
 }
 
 TEST_F(LoadWeightsTest, RotatedRecipesBringTheirTransforms) {
@@ -271,12 +272,12 @@ TEST_F(LoadWeightsTest, ChangesOutOfRangeNameTheirSetting) {
 
 TEST_F(LoadWeightsTest, RopeTablesHoldTheContextThatWasAskedFor) {
     const model::Weights weights = load(make_tiny_model({.rope_theta = 500.0}), {}, 20);
-    EXPECT_EQ(weights.rope_table().n_positions, 20);
-    EXPECT_EQ(weights.rope->n_made(), 0) << "steps make them";
-    weights.rope->reach(20, backend_);
+    EXPECT_EQ(weights.rope_table(0).n_positions, 20);
+    EXPECT_EQ(weights.ropes[0]->n_made(), 0) << "steps make them";
+    weights.ropes[0]->reach(20, backend_);
     const model::RopeAngles angles = model::rope_angles({.theta = 500.0}, 8, 0, 20);
-    EXPECT_EQ(floats_at(weights.rope_table().cos, 80), angles.cos);
-    EXPECT_EQ(floats_at(weights.rope_table().sin, 80), angles.sin);
+    EXPECT_EQ(floats_at(weights.rope_table(0).cos, 80), angles.cos);
+    EXPECT_EQ(floats_at(weights.rope_table(0).sin, 80), angles.sin);
 }
 
 TEST_F(LoadWeightsTest, PositionsThatFitAreWholePagesUpToTheWantedOnes) {

@@ -70,9 +70,10 @@ MemoryNeed memory_need(const SourceModel& source, const Recipe& recipe, int64_t 
     frame.config = local_config(source.config(), shard);
     frame.recipe = recipe;
     const int64_t weights = weight_bytes(source, shard, backend.traits());
-    const int64_t rope_table = n_positions * frame.config.head_dim / 2 * size_of(DType::F32);
+    const int64_t rope_tables = std::ssize(frame.config.ropes) * n_positions *
+                                frame.config.head_dim / 2 * size_of(DType::F32);
     const kernels::KvDescriptor kv = frame.kv_descriptor();
-    return {.weights = weights + 2 * rope_table,  // cosines and sines
+    return {.weights = weights + 2 * rope_tables,  // cosines and sines
             .kv_cache = backend.kv_bytes(kv, ceil_div(n_positions, kv.page_tokens))
                             .value_or(std::numeric_limits<int64_t>::max())};
 }

@@ -203,11 +203,11 @@ DType SourceModel::bias_dtype(const model::LinearId& id) const {
 }
 
 std::vector<float> SourceModel::norm_gain(model::NormRole role, int64_t layer) const {
-    return read_vector(norm_name(role, layer));
+    return read_vector(norm_name(role, layer, config_));
 }
 
 DType SourceModel::norm_dtype(model::NormRole role, int64_t layer) const {
-    return checkpoint_.info(norm_name(role, layer)).dtype;
+    return checkpoint_.info(norm_name(role, layer, config_)).dtype;
 }
 
 int64_t SourceModel::parameter_count() const {

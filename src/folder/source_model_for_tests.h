@@ -43,8 +43,8 @@ class SourceModelTest : public testing::Test {
         source.norm_gain(model::NormRole::Final, 0);
         read_linear(source, {model::LinearRole::LmHead});
         for (int64_t layer = 0; layer < source.config().n_layers; ++layer) {
-            source.norm_gain(model::NormRole::Attention, layer);
-            source.norm_gain(model::NormRole::Mlp, layer);
+            source.norm_gain(model::NormRole::AttentionIn, layer);
+            source.norm_gain(model::NormRole::MlpIn, layer);
         }
         for (const model::LinearId& id : linears_of(source.config())) read_linear(source, id);
     }

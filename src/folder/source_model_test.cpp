@@ -48,7 +48,7 @@ TEST_F(SourceModelTest, GivesWeightsAsStored) {
                   std::vector<float>(weights.begin() + 96, weights.begin() + 160));
         EXPECT_EQ(source.bias(q), values_of(model.tensors.at(std::string(kQuery) + ".bias")));
         EXPECT_TRUE(source.bias({model::LinearRole::LmHead}).empty());
-        EXPECT_EQ(source.norm_gain(model::NormRole::Mlp, 1),
+        EXPECT_EQ(source.norm_gain(model::NormRole::MlpIn, 1),
                   values_of(model.tensors.at("model.layers.1.post_attention_layernorm.weight")));
         const auto table = values_of(model.tensors.at("model.embed_tokens.weight"));
         EXPECT_EQ(floats_of(source.dense({model::LinearRole::Embedding})), table);

@@ -15,12 +15,17 @@ std::string_view block_of(LinearRole role) {
     return in_attention ? "self_attn" : "mlp";
 }
 
-std::string_view name_in_layer(NormRole role) {
+std::string_view name_in_layer(NormRole role, const model::ModelConfig& config) {
     switch (role) {
-        case NormRole::Attention:
+        case NormRole::AttentionIn:
             return "input_layernorm";
-        case NormRole::Mlp:
+        case NormRole::AttentionOut:
             return "post_attention_layernorm";
+        case NormRole::MlpIn:
+            return config.norms_outputs() ? "pre_feedforward_layernorm"
+                                          : "post_attention_layernorm";
+        case NormRole::MlpOut:
+            return "post_feedforward_layernorm";
         case NormRole::Query:
             return "self_attn.q_norm";
         case NormRole::Key:
@@ -37,15 +42,15 @@ std::string_view name_in_layer(NormRole role) {
 
 std::string linear_name(const model::LinearId& id) {
     QUAROT_CHECK(id.expert < 0, "no experts here");
-    const std::string_view name = rule_of(id.role).name;
+    const std::string_view name = name_of(id.role);
     if (id.role == LinearRole::LmHead) return std::string(name);
     if (id.role == LinearRole::Embedding) return fmt::format("model.{}", name);
     return fmt::format("model.layers.{}.{}.{}", id.layer, block_of(id.role), name);
 }
 
-std::string norm_name(NormRole role, int64_t layer) {
+std::string norm_name(NormRole role, int64_t layer, const model::ModelConfig& config) {
     if (role == NormRole::Final) return "model.norm.weight";
-    return fmt::format("model.layers.{}.{}.weight", layer, name_in_layer(role));
+    return fmt::format("model.layers.{}.{}.weight", layer, name_in_layer(role, config));
 }
 
 }  // namespace quarot::folder

@@ -15,7 +15,8 @@ inline constexpr std::string_view kEmbeddingName = "model.embed_tokens.weight";
 // Without ".weight": "model.layers.3.mlp.down_proj", "lm_head", "model.embed_tokens". Experts are
 // our bug.
 std::string linear_name(const model::LinearId& id);
-// With ".weight"; the layer of the final norm is ignored.
-std::string norm_name(model::NormRole role, int64_t layer);
+// With ".weight"; the layer of the final norm is ignored. Models with a norm behind attention have
+// Gemma 2's names.
+std::string norm_name(model::NormRole role, int64_t layer, const model::ModelConfig& config);
 
 }  // namespace quarot::folder

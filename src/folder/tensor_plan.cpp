@@ -69,7 +69,7 @@ class Planner {
 
     void add_norm(model::NormRole role, int64_t layer) {
         const bool of_heads = role == model::NormRole::Query || role == model::NormRole::Key;
-        add(norm_name(role, layer), {width_of(role, config_)}, kFloats,
+        add(norm_name(role, layer, config_), {width_of(role, config_)}, kFloats,
             {of_heads ? kHeadKey : kHiddenKey, {}});
     }
 

@@ -162,7 +162,7 @@ void Backend::transform_quantize(const Transform* transform_or_null, Rows scratc
 }
 
 void Backend::rope_transform_append_kv(const RopeTransformAppendArgs& args) {
-    rope(args.rope);
+    if (args.rope.table.cos != nullptr) rope(args.rope);
     if (args.transform != nullptr) {
         transform(*args.transform, args.rope.q);
         transform(*args.transform, args.rope.k);

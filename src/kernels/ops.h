@@ -248,7 +248,8 @@ class KvStore {
     int64_t n_pages_;
 };
 
-// cos and sin of every position, in backend memory; pairs are (i, i + head_dim/2).
+// cos and sin of every position, in backend memory; pairs are (i, i + head_dim/2). Null: q and k are
+// not turned.
 struct RopeTable {
     const float* cos = nullptr;  // [n_positions, head_dim / 2]
     const float* sin = nullptr;
@@ -288,6 +289,14 @@ struct AddRmsNormArgs {
     const float* gain = nullptr;
     float eps = 1e-5f;
     Rows out;  // neither residual nor partial
+};
+
+// out = scale * in, and with a cap out = cap * tanh(scale * in / cap).
+struct ScaleArgs {
+    Rows in;
+    float scale = 1.0f;
+    float cap = 0.0f;  // 0: none
+    Rows out;          // may be `in`
 };
 
 struct RopeArgs {
@@ -465,6 +474,7 @@ class Backend {
     virtual void rms_norm(const RmsNormArgs& args) = 0;
     virtual void transform(const Transform& transform, Rows rows) = 0;  // in place
     virtual void add(Rows to, Rows from) = 0;                           // to += from, F32
+    virtual void scale(const ScaleArgs& args) = 0;
     virtual void quantize(Rows in, QuantizedRows out, SiteNote note) = 0;
     virtual void linear(const LinearArgs& args) = 0;
     virtual void rope(const RopeArgs& args) = 0;

@@ -22,6 +22,11 @@ struct RopeConfig {
 
 enum class QkNormSpan { None, Head };  // what the statistics of a norm of q and k span
 
+// What differs from layer to layer.
+struct LayerConfig {
+    int rope = 0;  // which of ModelConfig::ropes turns its q and k; -1: none does
+};
+
 struct ModelConfig {
     std::string architecture;  // as config.json names it: "LlamaForCausalLM"
     std::string family;        // "llama", "mistral"
@@ -33,8 +38,11 @@ struct ModelConfig {
     int64_t head_dim = 0;
     int64_t vocab = 0;
     int64_t max_positions = 0;
-    double rms_eps = 1e-5;
-    RopeConfig rope;
+    double norm_eps = 1e-5;
+    // Of the residual stream; those of q and k are qk_norm's.
+    NormSet norms = {NormRole::AttentionIn, NormRole::MlpIn, NormRole::Final};
+    std::vector<RopeConfig> ropes = {RopeConfig{}};
+    std::vector<LayerConfig> layers;  // empty: every layer is a LayerConfig{}
     bool tied_embeddings = false;
     RoleSet bias;  // the linears that have one
     QkNormSpan qk_norm = QkNormSpan::None;
@@ -43,6 +51,13 @@ struct ModelConfig {
 
     int64_t q_dim() const { return n_heads * head_dim; }
     int64_t kv_dim() const { return n_kv_heads * head_dim; }
+    LayerConfig layer(int64_t index) const {
+        return layers.empty() ? LayerConfig{} : layers.at(static_cast<size_t>(index));
+    }
+    // Does a norm stand between attention or an MLP and the residual stream?
+    bool norms_outputs() const {
+        return norms.contains(NormRole::AttentionOut) || norms.contains(NormRole::MlpOut);
+    }
 };
 
 }  // namespace quarot::model

@@ -17,8 +17,7 @@ void enqueue_step(const Weights& weights, const kernels::BatchView& batch, StepM
     LayerSteps steps(weights, batch, kv, backend, comm, memory);
     Residual residual = {memory.residual.slice(0, batch.n_tokens), {}};
     const Rows attended = memory.attended.slice(0, batch.n_tokens);
-    backend.embed({.table = *weights.embedding, .batch = batch, .out = residual.values});
-    if (weights.enter_residual) backend.transform(*weights.enter_residual, residual.values);
+    steps.embed(residual);
     for (int64_t layer = 0; layer < weights.config.n_layers; ++layer) {
         const SiteInput attention_in = steps.attention_input(layer, residual);
         steps.attention(layer, attention_in, attended);

@@ -1,5 +1,6 @@
 #include "model/key_bias.h"
 
+#include <algorithm>
 #include <span>
 
 #include "core/check.h"
@@ -10,7 +11,9 @@ namespace quarot::model {
 
 bool keeps_k_bias_apart(const Recipe& recipe, const ModelConfig& config) {
     return recipe.k_bias == KeyBiasUse::Subtract && recipe.k.bits < 16 &&
-           has_bias(LinearRole::K, config) && config.qk_norm == QkNormSpan::None;
+           has_bias(LinearRole::K, config) && config.qk_norm == QkNormSpan::None &&
+           std::none_of(config.layers.begin(), config.layers.end(),
+                        [](const LayerConfig& layer) { return layer.rope < 0; });
 }
 
 std::vector<float> key_bias_basis(const std::vector<float>& bias, const RotationSpec& rotation,

@@ -9,7 +9,7 @@
 namespace quarot::model {
 
 // Does the cache hold keys without their bias? If the recipe wants so, keys are quantized and have
-// a bias, and nothing stands between it and RoPE.
+// a bias, nothing stands between it and RoPE, and every layer has RoPE.
 bool keeps_k_bias_apart(const Recipe& recipe, const ModelConfig& config);
 
 // [n_kv_heads, head_dim, head_dim] of a bias [n_kv_heads * head_dim]: with h = head_dim / 2, row i

@@ -47,8 +47,17 @@ const LayerWeights& LayerSteps::layer_weights(int64_t layer) const {
     return weights_.layers[static_cast<size_t>(layer)];
 }
 
+void LayerSteps::embed(const Residual& residual) {
+    backend_.embed({.table = *weights_.embedding, .batch = batch_, .out = residual.values});
+    enter(residual.values);
+}
+
+void LayerSteps::enter(Rows rows) {
+    if (weights_.enter_residual) backend_.transform(*weights_.enter_residual, rows);
+}
+
 SiteInput LayerSteps::attention_input(int64_t layer, Residual& residual) {
-    return norm(layer, InputSite::Attention, NormRole::Attention, residual);
+    return norm(layer, InputSite::Attention, NormRole::AttentionIn, residual);
 }
 
 void LayerSteps::attention(int64_t layer, const SiteInput& in, Rows out) {
@@ -64,7 +73,7 @@ void LayerSteps::attention(int64_t layer, const SiteInput& in, Rows out) {
         .rope = {.q = q,
                  .k = k,
                  .head_dim = config.head_dim,
-                 .table = weights_.rope_table(),
+                 .table = weights_.rope_table(layer),
                  .batch = batch_},
         .transform = weights_.query_key.get(),
         .append = {.k = k,
@@ -88,7 +97,7 @@ void LayerSteps::norm_heads(Rows heads, const Gain& gain) {
     if (weights_.config.qk_norm == QkNormSpan::None) return;
     backend_.rms_norm({.in = heads,
                        .gain = gain.data(),
-                       .eps = static_cast<float>(weights_.config.rms_eps),
+                       .eps = static_cast<float>(weights_.config.norm_eps),
                        .group = weights_.config.head_dim,
                        .out = heads});
 }
@@ -100,7 +109,7 @@ SiteInput LayerSteps::output_input(int64_t layer, Rows attended) {
 }
 
 SiteInput LayerSteps::mlp_input(int64_t layer, Residual& residual) {
-    return norm(layer, InputSite::Mlp, NormRole::Mlp, residual);
+    return norm(layer, InputSite::Mlp, NormRole::MlpIn, residual);
 }
 
 SiteInput LayerSteps::down_input(int64_t layer, const SiteInput& in) {
@@ -124,10 +133,28 @@ void LayerSteps::add_linear(int64_t layer, LinearRole role, const SiteInput& in,
     sum_blocks(layer, role, in.main, {.first = 0, .count = w.n_blocks(role)}, 0, partial);
     comm_.sum(partial);
     residual.partial = partial;
+    if (weights_.config.norms_outputs()) {
+        if (in.outliers) {
+            backend_.linear({.in = *in.outliers,
+                             .weight = *w.outlier(role),
+                             .out = partial,
+                             .accumulate = true});
+        }
+        return norm_output(layer, role, partial);
+    }
     if (!in.outliers) return;
     settle(residual);
     backend_.linear({.in = *in.outliers, .weight = *w.outlier(role), .out = partial});
     residual.partial = partial;
+}
+
+void LayerSteps::norm_output(int64_t layer, LinearRole role, Rows partial) {
+    const NormRole norm = role == LinearRole::O ? NormRole::AttentionOut : NormRole::MlpOut;
+    if (!weights_.config.norms.contains(norm)) return;
+    backend_.rms_norm({.in = partial,
+                       .gain = layer_weights(layer).norm(norm).data(),
+                       .eps = static_cast<float>(weights_.config.norm_eps),
+                       .out = partial});
 }
 
 void LayerSteps::sum_blocks(int64_t layer, LinearRole role, const Operand& in, const Blocks& blocks,
@@ -200,8 +227,20 @@ SiteInput LayerSteps::site_input(int64_t layer, InputSite site, const Rows& valu
 SiteInput LayerSteps::norm(int64_t layer, InputSite site, NormRole role, Residual& residual) {
     const Rows normed = of_batch(memory_.normed);
     return site_input(layer, site, normed, [&](const Operand& out, SiteNote note) {
-        add_norm(residual, layer_weights(layer).norm(role), normed, out, note);
+        if (weights_.config.norms.contains(role) && !weights_.residual) {
+            return add_norm(residual, layer_weights(layer).norm(role), normed, out, note);
+        }
+        normalize(layer, role, residual, normed);
+        backend_.transform_quantize(weights_.residual.get(), normed, out, note);
     });
+}
+
+void LayerSteps::normalize(int64_t layer, NormRole role, Residual& residual, Rows out) {
+    if (weights_.config.norms.contains(role)) {
+        return add_norm(residual, layer_weights(layer).norm(role), out, Operand{out}, {});
+    }
+    settle(residual);
+    backend_.scale({.in = residual.values, .out = out});
 }
 
 void LayerSteps::linears(int64_t layer, InputSite site, const SiteInput& in,
@@ -218,7 +257,7 @@ void LayerSteps::linears(int64_t layer, InputSite site, const SiteInput& in,
 
 void LayerSteps::add_norm(Residual& residual, const Gain& gain, Rows normed, const Operand& out,
                           SiteNote note) {
-    const auto eps = static_cast<float>(weights_.config.rms_eps);
+    const auto eps = static_cast<float>(weights_.config.norm_eps);
     if (!residual.partial) {
         backend_.rms_norm_quantize(
             {.in = residual.values, .gain = gain.data(), .eps = eps, .out = normed}, out, note);

@@ -40,6 +40,10 @@ class LayerSteps {
           memory_(memory),
           apart_(weights, backend, memory) {}
 
+    // The tokens' rows of the embedding, as enter() makes them.
+    void embed(const Residual& residual);
+    // Rows of the embedding become rows of the residual stream.
+    void enter(kernels::Rows rows);
     // What q, k and v read: norm(residual), quantized if the recipe says so, as all that follow.
     SiteInput attention_input(int64_t layer, Residual& residual);
     // q, k, v, RoPE, the cache and attention: out [n_tokens, n_heads * head_dim].
@@ -53,7 +57,7 @@ class LayerSteps {
     SiteInput down_input(int64_t layer, const SiteInput& in);
     // The same from values that stand there already, not quantized unless some are kept apart.
     SiteInput input_of(int64_t layer, InputSite site, kernels::Rows values);
-    // The residual's partial sum becomes W in, for O and Down.
+    // The residual's partial sum becomes W in, for O and Down, normalised if the model does that.
     void add_linear(int64_t layer, LinearRole role, const SiteInput& in, Residual& residual);
     // Adds the partial sum now.
     void settle(Residual& residual);
@@ -71,6 +75,10 @@ class LayerSteps {
     SiteInput site_input(int64_t layer, InputSite site, const kernels::Rows& values,
                          const Make& make);
     SiteInput norm(int64_t layer, InputSite site, NormRole role, Residual& residual);
+    // The norm of `role` of the residual, or the residual itself if the model has no such norm.
+    void normalize(int64_t layer, NormRole role, Residual& residual, kernels::Rows out);
+    // What a linear gave, as it is added to the residual.
+    void norm_output(int64_t layer, LinearRole role, kernels::Rows partial);
     // RMSNorm of the residual, its partial sum added, into `out`.
     void add_norm(Residual& residual, const Gain& gain, kernels::Rows normed,
                   const kernels::Operand& out, kernels::SiteNote note);

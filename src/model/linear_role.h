@@ -1,4 +1,4 @@
-// The linears and norms of a decoder by the part they play, and sets of linears.
+// The linears and norms of a decoder by the part they play, and sets of them.
 #pragma once
 
 #include <cstddef>
@@ -15,26 +15,30 @@ constexpr bool is_of_layers(LinearRole role) {
     return static_cast<size_t>(role) < kLinearRolesOfLayers;
 }
 
-// Query and Key are norms of each head of q and k, before RoPE.
-enum class NormRole { None, Attention, Mlp, Query, Key, Final };
-inline constexpr size_t kNormRoles = 6;
+// In: what attention or the MLP reads of the residual stream. Out: what it gives, before that is
+// added to the stream. Query and Key: q and k, before RoPE.
+enum class NormRole { None, AttentionIn, AttentionOut, MlpIn, MlpOut, Query, Key, Final };
+inline constexpr size_t kNormRoles = 8;
 
-class RoleSet {
+template <typename Role>
+class SetOf {
   public:
-    constexpr RoleSet() = default;
-    constexpr RoleSet(std::initializer_list<LinearRole> roles) {
-        for (const LinearRole role : roles) bits_ |= bit(role);
+    constexpr SetOf() = default;
+    constexpr SetOf(std::initializer_list<Role> roles) {
+        for (const Role role : roles) bits_ |= bit(role);
     }
-    constexpr bool contains(LinearRole role) const { return (bits_ & bit(role)) != 0; }
-    constexpr RoleSet operator|(RoleSet other) const {
+    constexpr bool contains(Role role) const { return (bits_ & bit(role)) != 0; }
+    constexpr SetOf operator|(SetOf other) const {
         other.bits_ |= bits_;
         return other;
     }
-    bool operator==(const RoleSet&) const = default;
+    bool operator==(const SetOf&) const = default;
 
   private:
-    static constexpr uint32_t bit(LinearRole role) { return 1u << static_cast<uint32_t>(role); }
+    static constexpr uint32_t bit(Role role) { return 1u << static_cast<uint32_t>(role); }
     uint32_t bits_ = 0;
 };
+using RoleSet = SetOf<LinearRole>;
+using NormSet = SetOf<NormRole>;
 
 }  // namespace quarot::model

@@ -24,6 +24,9 @@ linalg::Mixer residual_mixer(const RotationSpec& spec, const ModelConfig& config
 
 OnlineTransforms make_online_transforms(const RotationSpec& spec, const ModelConfig& config) {
     OnlineTransforms online;
+    if (spec.residual == ResidualRotation::Hadamard && config.norms_outputs()) {
+        online.residual = residual_mixer(spec, config);
+    }
     if (spec.query_key) online.query_key = linalg::make_mixer(config.head_dim);
     if (spec.head_mix) {
         const int64_t order = order_of("the heads", spec.heads_block, config.n_heads);

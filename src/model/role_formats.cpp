@@ -29,17 +29,18 @@ std::string common_group_sizes(const std::vector<int64_t>& widths) {
 
 bool stays_tied(const Recipe& recipe, const ModelConfig& config) {
     if (!config.tied_embeddings || recipe.embedding_bits != recipe.head_bits) return false;
-    if (!recipe.rotation.fold_norms) return true;
+    if (!recipe.rotation.fold_norms || config.norms_outputs()) return true;
     return recipe.tied_rotation && !recipe.rotation.has_dense_residual();
 }
 
 bool rotates_embedding_online(const Recipe& recipe, const ModelConfig& config) {
-    return recipe.rotation.residual != ResidualRotation::None && stays_tied(recipe, config);
+    return recipe.rotation.residual != ResidualRotation::None && !config.norms_outputs() &&
+           stays_tied(recipe, config);
 }
 
 bool folds(const Recipe& recipe, const ModelConfig& config, NormRole norm) {
     if (!recipe.rotation.fold_norms || !is_foldable(norm)) return false;
-    return norm != NormRole::Final || !stays_tied(recipe, config);
+    return norm != NormRole::Final || !(stays_tied(recipe, config) || config.norms_outputs());
 }
 
 int weight_bits(const Recipe& recipe, LinearRole role) {
@@ -102,7 +103,7 @@ void check_groups(const Recipe& recipe, const ModelConfig& config) {
             fail(ErrorCode::Usage,
                  "{} is {}, which does not divide the {} inputs of {}; sizes that divide all "
                  "inputs: {}",
-                 setting, size, widths[i], rule_of(linears[i].role).name,
+                 setting, size, widths[i], name_of(linears[i].role),
                  common_group_sizes(widths));
         }
     };
@@ -118,7 +119,7 @@ void check_groups(const Recipe& recipe, const ModelConfig& config) {
         fail(ErrorCode::Usage,
              "recipe {} would keep all {} inputs of {} apart, since groups of {} leave no fewer; "
              "choose smaller groups",
-             recipe.name, n, rule_of(id.role).name, recipe.weights.group_size);
+             recipe.name, n, name_of(id.role), recipe.weights.group_size);
     }
 }
 

@@ -12,11 +12,11 @@ namespace quarot::model {
 // Do head and embedding, which are one matrix in the model, stay one? Not where their bits differ,
 // nor where the head alone has a norm's gain and R1 folded in; with tied_rotation neither is: a row
 // that is read goes through R1, and R1 is undone and the gain applied before the head. A random R1
-// has no fast form for that.
+// has no fast form for that. Nor where R1 stands at inputs of layers alone (rule_of).
 bool stays_tied(const Recipe& recipe, const ModelConfig& config);
 // Does it so under a rotated residual stream?
 bool rotates_embedding_online(const Recipe& recipe, const ModelConfig& config);
-// Is the gain of this norm in the weights that follow?
+// Is the gain of this norm in the weights that follow? Never the last one's if R1 does not reach it.
 bool folds(const Recipe& recipe, const ModelConfig& config, NormRole norm);
 
 // Bits of a weight; 16: stored as floating point.

@@ -45,7 +45,7 @@ TEST(TiedMatrix, StaysOneWhereNothingParts) {
         EXPECT_FALSE(stays_tied(recipe, untied));
         EXPECT_FALSE(rotates_embedding_online(recipe, untied));
         EXPECT_EQ(folds(recipe, untied, NormRole::Final), recipe.rotation.fold_norms);
-        EXPECT_EQ(folds(recipe, tied, NormRole::Mlp), recipe.rotation.fold_norms);
+        EXPECT_EQ(folds(recipe, tied, NormRole::MlpIn), recipe.rotation.fold_norms);
         EXPECT_FALSE(folds(recipe, tied, NormRole::Query));
     };
     expect(named_recipe("rtn"), true, false, false);

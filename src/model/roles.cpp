@@ -66,6 +66,15 @@ int64_t in_features(LinearRole role, const ModelConfig& config) {
     unknown_role(role);
 }
 
+RoleRule rule_of(LinearRole role, const ModelConfig& config) {
+    RoleRule rule = kRoleRules[static_cast<size_t>(role)];
+    if (!config.norms.contains(rule.folded_norm)) rule.folded_norm = NormRole::None;
+    if (!config.norms_outputs()) return rule;
+    if (rule.output == Basis::Residual) rule.output = Basis::Plain;
+    if (!is_of_layers(role)) rule.input = Basis::Plain;
+    return rule;
+}
+
 bool has_bias(LinearRole role, const ModelConfig& config) {
     return config.bias.contains(role);
 }
@@ -97,7 +106,11 @@ std::vector<LinearId> linears_of(const ModelConfig& config) {
 
 std::vector<NormRole> norms_of(const ModelConfig& config, int64_t layer) {
     QUAROT_CHECK(layer >= 0 && layer < config.n_layers, "layer {}", layer);
-    std::vector<NormRole> norms = {NormRole::Attention, NormRole::Mlp};
+    std::vector<NormRole> norms;
+    for (const NormRole role : {NormRole::AttentionIn, NormRole::AttentionOut, NormRole::MlpIn,
+                                NormRole::MlpOut}) {
+        if (config.norms.contains(role)) norms.push_back(role);
+    }
     if (config.qk_norm != QkNormSpan::None) {
         norms.insert(norms.end(), {NormRole::Query, NormRole::Key});
     }

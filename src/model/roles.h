@@ -30,23 +30,29 @@ struct RoleRule {
     NormRole folded_norm;  // the norm whose gain is folded into this linear's input
 };
 
-// The embedding's rows are vectors of the residual stream, so its columns change: E' = E
+// Of models with a norm before attention and before the MLP, and none after; rule_of has those of
+// others. The embedding's rows are vectors of the residual stream, so its columns change: E' = E
 // T_residual^T.
 constexpr std::array<RoleRule, 9> kRoleRules = {{
-    {LinearRole::Q, "q_proj", Basis::Residual, Basis::Plain, NormRole::Attention},
-    {LinearRole::K, "k_proj", Basis::Residual, Basis::Plain, NormRole::Attention},
-    {LinearRole::V, "v_proj", Basis::Residual, Basis::ValueHeads, NormRole::Attention},
+    {LinearRole::Q, "q_proj", Basis::Residual, Basis::Plain, NormRole::AttentionIn},
+    {LinearRole::K, "k_proj", Basis::Residual, Basis::Plain, NormRole::AttentionIn},
+    {LinearRole::V, "v_proj", Basis::Residual, Basis::ValueHeads, NormRole::AttentionIn},
     {LinearRole::O, "o_proj", Basis::MixedHeads, Basis::Residual, NormRole::None},
-    {LinearRole::Gate, "gate_proj", Basis::Residual, Basis::Plain, NormRole::Mlp},
-    {LinearRole::Up, "up_proj", Basis::Residual, Basis::Plain, NormRole::Mlp},
+    {LinearRole::Gate, "gate_proj", Basis::Residual, Basis::Plain, NormRole::MlpIn},
+    {LinearRole::Up, "up_proj", Basis::Residual, Basis::Plain, NormRole::MlpIn},
     {LinearRole::Down, "down_proj", Basis::Ffn, Basis::Residual, NormRole::None},
     {LinearRole::LmHead, "lm_head", Basis::Residual, Basis::Plain, NormRole::Final},
     {LinearRole::Embedding, "embed_tokens", Basis::Residual, Basis::Plain, NormRole::None},
 }};
 
-constexpr const RoleRule& rule_of(LinearRole role) {
-    return kRoleRules[static_cast<size_t>(role)];
+constexpr std::string_view name_of(LinearRole role) {
+    return kRoleRules[static_cast<size_t>(role)].name;
 }
+
+// Where a norm stands between linears and the residual stream, R1 cannot pass its gain: the stream
+// keeps its basis, and what q, k, v, gate and up read of it is rotated online. Norms that a model
+// lacks are folded nowhere.
+RoleRule rule_of(LinearRole role, const ModelConfig& config);
 
 // A place where one or more linears of a layer read the same values.
 enum class InputSite { Attention, Output, Mlp, Down };
@@ -74,7 +80,7 @@ std::vector<NormRole> norms_of(const ModelConfig& config, int64_t layer);
 int64_t width_of(NormRole role, const ModelConfig& config);
 // Can its gain go into the linears that follow? Norms of q and k are followed by RoPE.
 constexpr bool is_foldable(NormRole role) {
-    return role == NormRole::Attention || role == NormRole::Mlp || role == NormRole::Final;
+    return role == NormRole::AttentionIn || role == NormRole::MlpIn || role == NormRole::Final;
 }
 
 // One weight of the model: a role, its layer and (for mixtures of experts) its expert.

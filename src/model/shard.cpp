@@ -98,7 +98,7 @@ void check_shard(const Recipe& recipe, const ModelConfig& config, const Shard& s
         if (groups_fit(recipe, width)) continue;
         fail(ErrorCode::Unsupported,
              "{} has groups that do not divide the {} inputs of {} which each of {} ranks has",
-             folder, width, rule_of(role).name, shard.size);
+             folder, width, name_of(role), shard.size);
     }
 }
 

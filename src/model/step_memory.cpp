@@ -61,7 +61,7 @@ StepCounts counts_of(const Batch& batch) {
 }
 
 StepMemory::StepMemory(const Weights& weights, const StepSize& size, kernels::Backend& backend)
-    : backend_(backend), rope_(weights.rope.get()), size_(size) {
+    : backend_(backend), ropes_(weights.ropes), size_(size) {
     int64_t n = 0;
     arrays_at(nullptr, size, n);
     const int64_t bytes = n * int64_t{sizeof(int32_t)};
@@ -146,7 +146,8 @@ BatchView StepMemory::upload(const Batch& batch, const StepCounts& counts) {
                  used.logit_rows);
     QUAROT_CHECK(std::ssize(batch.pages) <= size_.sequences * size_.pages, "{} pages",
                  batch.pages.size());
-    rope_->reach(1 + *std::max_element(batch.positions.begin(), batch.positions.end()), backend_);
+    const int32_t last = *std::max_element(batch.positions.begin(), batch.positions.end());
+    for (const auto& rope : ropes_) rope->reach(1 + last, backend_);
     fill(host_.token_ids, batch.token_ids, counts.tokens, 0);
     fill(host_.positions, batch.positions, counts.tokens, -1);
     std::fill_n(host_.sequence_of_token, counts.tokens, 0);

@@ -102,7 +102,7 @@ class StepMemory {
     void take_columns_kept_apart(const Weights& weights);
 
     kernels::Backend& backend_;
-    RopeTables* rope_;  // the weights'
+    std::span<const std::unique_ptr<RopeTables>> ropes_;  // the weights'
     StepSize size_;
     std::vector<kernels::Buffer> buffers_;
     kernels::Buffer host_block_;

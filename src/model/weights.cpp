@@ -91,11 +91,15 @@ Weights weights_frame(const ModelConfig& config, const Recipe& recipe, const std
         weights.enter_residual = prepare(residual, 1, DType::F32, backend);
         weights.leave_residual = prepare(linalg::transposed(residual), 1, DType::F32, backend);
     }
+    weights.residual = prepare(online.residual, 1, recipe.rotation.online_dtype, backend);
     weights.query_key = prepare(online.query_key, 1, DType::F32, backend);
     weights.head_mix =
         prepare(online.head_mix, config.head_dim, recipe.rotation.online_dtype, backend);
     weights.ffn = prepare(online.ffn, 1, recipe.rotation.online_dtype, backend);
-    weights.rope = std::make_unique<RopeTables>(config.rope, config.head_dim, n_positions, backend);
+    for (const RopeConfig& rope : config.ropes) {
+        weights.ropes.push_back(
+            std::make_unique<RopeTables>(rope, config.head_dim, n_positions, backend));
+    }
     return weights;
 }
 

@@ -33,7 +33,8 @@ Tensor tensor_of(const std::vector<int32_t>& columns) {
 
 RotatedWeight QuantizeContext::rotated(const LinearId& id) const {
     WeightSource weight = linear_source(source, id, recipe, rotation);
-    const std::span<const double> scales = smoothing.of(rule_of(id.role).folded_norm, id.layer);
+    const model::NormRole norm = rule_of(id.role, source.config()).folded_norm;
+    const std::span<const double> scales = smoothing.of(norm, id.layer);
     if (!scales.empty()) weight.gain.assign(scales.begin(), scales.end());
     return {std::move(weight), rotation, source.config(), pool};
 }
@@ -52,7 +53,7 @@ std::vector<float> QuantizeContext::bias(const LinearId& id) const {
     const std::vector<float> stored = source.bias(id);
     if (stored.empty()) return {};
     std::vector<double> bias(stored.begin(), stored.end());
-    rotate::rotate_output(rotation, rule_of(id.role).output, source.config(), bias, 1);
+    rotate::rotate_output(rotation, rule_of(id.role, source.config()).output, source.config(), bias, 1);
     return {bias.begin(), bias.end()};
 }
 

@@ -55,7 +55,8 @@ void ModelWriter::write_layer(int64_t layer) {
 }
 
 void ModelWriter::write_norm(NormRole role, int64_t layer) {
-    writer_.vector(folder::norm_name(role, layer), context_.norm_gain(role, layer));
+    writer_.vector(folder::norm_name(role, layer, context_.source.config()),
+                   context_.norm_gain(role, layer));
 }
 
 void ModelWriter::write_dense(const LinearId& id) {

@@ -51,7 +51,7 @@ class Planner {
     }
 
     void add_norm(NormRole role, int64_t layer) {
-        units_.push_back({{folder::norm_name(role, layer),
+        units_.push_back({{folder::norm_name(role, layer, config_),
                            storage(is_smoothed(recipe_, role), source_.norm_dtype(role, layer)),
                            {width_of(role, config_)}}});
     }
@@ -62,7 +62,7 @@ class Planner {
         Unit unit = quantized ? folder::stored_tensors(name, id.role, config_, recipe_)
                               : dense_weight(id, name);
         if (has_bias(id.role, config_)) {
-            const bool changed = rotate::changes(rotation_, rule_of(id.role).output);
+            const bool changed = rotate::changes(rotation_, rule_of(id.role, config_).output);
             unit.push_back({name + ".bias",
                             storage(changed, source_.bias_dtype(id)),
                             {out_features(id.role, config_)}});
@@ -72,7 +72,7 @@ class Planner {
 
     // Signs alone, as in a tied matrix, suit every dtype.
     bool is_rotated(LinearRole role) const {
-        const model::RoleRule& rule = rule_of(role);
+        const model::RoleRule rule = rule_of(role, config_);
         if (role == LinearRole::Embedding && rotates_embedding_online(recipe_, config_)) {
             return false;
         }
@@ -80,7 +80,7 @@ class Planner {
     }
 
     Unit dense_weight(const LinearId& id, const std::string& name) const {
-        const NormRole norm = rule_of(id.role).folded_norm;
+        const NormRole norm = rule_of(id.role, config_).folded_norm;
         const bool changed =
             is_rotated(id.role) || folds(recipe_, config_, norm) || is_smoothed(recipe_, norm);
         return {{name + ".weight",

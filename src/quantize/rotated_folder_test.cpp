@@ -64,8 +64,8 @@ TEST_F(RotatedFolder, RotationAloneCancelsThroughTheNetwork) {
         expect_near(times_transposed(floats_of(b.dense(id)), rotated, 40),
                     times_transposed(plain, embedding, 40), 1e-4);
     };
-    compare_readers({LinearRole::Q, 0}, model::NormRole::Attention);
-    compare_readers({LinearRole::Gate, 0}, model::NormRole::Mlp);
+    compare_readers({LinearRole::Q, 0}, model::NormRole::AttentionIn);
+    compare_readers({LinearRole::Gate, 0}, model::NormRole::MlpIn);
     compare_readers({LinearRole::LmHead}, model::NormRole::Final);
 
     // Rows of E o_proj, before and after: both are in the basis of single heads.
@@ -87,7 +87,7 @@ TEST_F(RotatedFolder, RotationAloneCancelsThroughTheNetwork) {
     };
     const std::vector<float> ones(40, 1.0f);
     expect_near(through_values(b, rotated, ones),
-                through_values(a, embedding, a.norm_gain(model::NormRole::Attention, 0)), 1e-3);
+                through_values(a, embedding, a.norm_gain(model::NormRole::AttentionIn, 0)), 1e-3);
 }
 
 TEST_F(RotatedFolder, BiasesFollowTheirOutputs) {

@@ -22,7 +22,7 @@ int64_t rows_of_a_block(int64_t cols) {
 WeightSource linear_source(const folder::SourceModel& source, const model::LinearId& id,
                            const Recipe& recipe, const rotate::Rotation& rotation) {
     const model::ModelConfig& config = source.config();
-    const model::RoleRule& rule = rule_of(id.role);
+    const model::RoleRule rule = rule_of(id.role, config);
     WeightSource weight;
     weight.name = folder::linear_name(id) + ".weight";
     weight.rows = out_features(id.role, config);

@@ -30,6 +30,7 @@ void apply_to_runs(const std::optional<linalg::Mixer>& mixer, std::span<double> 
 }
 
 void apply_signs(std::span<const double> signs, std::span<double> x, int64_t inner) {
+    if (signs.empty()) return;
     QUAROT_CHECK(x.size() == signs.size() * inner, "{} elements, {} signs", x.size(), signs.size());
     for (size_t i = 0; i < signs.size(); ++i) {
         for (double& value : x.subspan(i * inner, inner)) value *= signs[i];
@@ -127,6 +128,15 @@ int64_t residual_order(const RotationSpec& spec, const ModelConfig& config) {
     return spec.residual_block;
 }
 
+// A whole matrix is folded or nothing.
+void refuse_dense_online(const RotationSpec& spec, const ModelConfig& config) {
+    if (!spec.has_dense_residual() || !config.norms_outputs()) return;
+    fail(ErrorCode::Unsupported,
+         "residual rotation: {} has norms between its linears and the residual stream, so R1 runs "
+         "at the inputs of each layer, which only a Hadamard R1 does",
+         config.architecture);
+}
+
 }  // namespace
 
 Rotation make_rotation(const RotationSpec& spec, const ModelConfig& config,
@@ -136,11 +146,14 @@ Rotation make_rotation(const RotationSpec& spec, const ModelConfig& config,
              "residual rotation: the norm gains are kept apart, but they must be folded into the "
              "weights before the residual stream is rotated");
     }
+    refuse_dense_online(spec, config);
     Rotation rotation;
     rotation.residual_kind = spec.residual;
     rotation.residual_order = residual_order(spec, config);
     const int64_t order = rotation.residual_order;
-    if (spec.residual == ResidualRotation::Hadamard) {
+    if (spec.residual == ResidualRotation::Hadamard && config.norms_outputs()) {
+        rotation.residual = model::residual_mixer(spec, config);
+    } else if (spec.residual == ResidualRotation::Hadamard) {
         rotation.signs = linalg::random_signs(config.hidden, spec.seed);
         rotation.residual = model::residual_mixer(spec, config);
     } else if (spec.has_dense_residual()) {

@@ -17,7 +17,7 @@ namespace quarot::rotate {
 struct Rotation {
     ResidualRotation residual_kind = ResidualRotation::None;
     int64_t residual_order = 0;             // hidden or the block
-    std::vector<double> signs;              // [hidden]; Hadamard only
+    std::vector<double> signs;              // [hidden]; Hadamard only, none where R1 is online
     std::optional<linalg::Mixer> residual;  // Hadamard only
     std::vector<double> residual_dense;     // Random, File: Q^T, [residual_order, residual_order]
     std::optional<linalg::Mixer> head_dim;  // R2: applied to each head of V
@@ -26,7 +26,8 @@ struct Rotation {
 
 // Error{Usage} if a block size does not divide its width, or if R1 is asked for without folding the
 // norm gains (a rotated residual stream has no basis in which gains could be applied), or if R1 is
-// from a file and `residual`, its Q [hidden, hidden], is not of that size.
+// from a file and `residual`, its Q [hidden, hidden], is not of that size. Error{Unsupported} if R1
+// is a whole matrix and the model norms what its linears give (model/roles.h).
 Rotation make_rotation(const RotationSpec& spec, const model::ModelConfig& config,
                        std::vector<double> residual = {});
 

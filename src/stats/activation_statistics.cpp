@@ -20,16 +20,16 @@ using model::NormRole;
 constexpr int64_t kRowsOfTask = rotate::kRotationRows;
 
 // The basis of what stands at a point; K is turned by R3, which is none of them.
-Basis basis_of(Point point) {
+Basis basis_of(Point point, const model::ModelConfig& config) {
     const PointRule& rule = rule_of(point);
     if (!rule.site) return Basis::ValueHeads;
-    return rule_of(model::rule_of(*rule.site).roles.front()).input;
+    return rule_of(model::rule_of(*rule.site).roles.front(), config).input;
 }
 
-NormRole norm_before(Point point) {
+NormRole norm_before(Point point, const model::ModelConfig& config) {
     const PointRule& rule = rule_of(point);
     if (!rule.site) return NormRole::None;
-    return rule_of(model::rule_of(*rule.site).roles.front()).folded_norm;
+    return rule_of(model::rule_of(*rule.site).roles.front(), config).folded_norm;
 }
 
 void rotate_keys(const rotate::Rotation& rotation, std::span<double> values) {
@@ -120,7 +120,7 @@ class Measurement {
     }
 
     bool folds_gain(Point point) const {
-        return folds(recipe_, source_.config(), norm_before(point));
+        return folds(recipe_, source_.config(), norm_before(point, source_.config()));
     }
 
     static std::optional<Summary> summary_of(const std::optional<Statistics>& statistics) {
@@ -162,7 +162,7 @@ void rotate_rows(Point point, const rotate::Rotation& rotation, const model::Mod
         if (point == Point::Key) {
             rotate_keys(rotation, rows);
         } else {
-            rotate::rotate_input(rotation, basis_of(point), config, {}, rows, count);
+            rotate::rotate_input(rotation, basis_of(point, config), config, {}, rows, count);
         }
         std::transform(rows.begin(), rows.end(), part.begin(),
                        [](double x) { return static_cast<float>(x); });

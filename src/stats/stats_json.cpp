@@ -85,7 +85,7 @@ void add_reports(Json& document, std::span<const PointReport> points,
     Json::Array of_weights;
     for (const WeightReport& report : weights) {
         Json json = Json::Object{{"layer", report.id.layer},
-                                 {"weight", std::string(rule_of(report.id.role).name)},
+                                 {"weight", std::string(name_of(report.id.role))},
                                  {"outputs", report.n_rows},
                                  {"channels", report.n_channels},
                                  {"bits", report.bits}};

@@ -104,7 +104,7 @@ void require_dense(const folder::SourceModel& source, const std::vector<int64_t>
     fail(ErrorCode::Unsupported,
          "{}: {} of layer {} is stored as codes, expected floating-point weights; choose points "
          "without weights, or the folder that this one was made from",
-         source.folder(), rule_of(id->role).name, id->layer);
+         source.folder(), name_of(id->role), id->layer);
 }
 
 std::vector<WeightReport> measure_weights(const folder::SourceModel& source,

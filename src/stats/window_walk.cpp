@@ -64,8 +64,7 @@ void WindowWalk::run(std::span<const int32_t> ids, const std::function<void(cons
     const kernels::BatchView view = memory_.upload(batch);
     model::LayerSteps steps(weights_, view, *kv_, backend_, *comm_, memory_);
     model::Residual residual = {memory_.residual.slice(0, n_tokens_), {}};
-    backend_.embed({.table = *weights_.embedding, .batch = view, .out = residual.values});
-    if (weights_.enter_residual) backend_.transform(*weights_.enter_residual, residual.values);
+    steps.embed(residual);
     for (int64_t layer = 0; layer <= selection_.layers.back(); ++layer) {
         throw_if_interrupted();
         run_layer(layer, steps, residual);
@@ -96,7 +95,7 @@ void WindowWalk::look_at_norm(int64_t layer, Point point, const model::SiteInput
     QUAROT_CHECK(!residual.partial);
     const Rows ungained = ungained_.slice(0, n_tokens_);
     backend_.rms_norm({.in = residual.values,
-                       .eps = static_cast<float>(weights_.config.rms_eps),
+                       .eps = static_cast<float>(weights_.config.norm_eps),
                        .out = ungained});
     const std::vector<float> read = download(rows_of(in)), before_gain = download(ungained);
     (*look_)({layer, point, read, before_gain});

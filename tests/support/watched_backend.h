@@ -94,6 +94,7 @@ class WatchedBackend : public kernels::Backend {
         inner_->transform(transform, rows);
     }
     void add(kernels::Rows to, kernels::Rows from) override { inner_->add(to, from); }
+    void scale(const kernels::ScaleArgs& args) override { inner_->scale(args); }
     void quantize(kernels::Rows in, kernels::QuantizedRows out, kernels::SiteNote note) override {
         inner_->quantize(in, out, note);
     }

@@ -139,8 +139,8 @@ model::ModelConfig read_common_fields(const io::Json& config) {
     model.head_dim = read_head_dim(config, model.hidden, model.n_heads);
     model.vocab = required_int(config, "vocab_size", kVocab);
     model.max_positions = required_int(config, "max_position_embeddings", kPositions);
-    model.rms_eps = required_real(config, "rms_norm_eps", kEps);
-    model.rope = read_rope(config);
+    model.norm_eps = required_real(config, "rms_norm_eps", kEps);
+    model.ropes = {read_rope(config)};
     model.tied_embeddings = bool_or(config, "tie_word_embeddings", false);
     model.bos = read_bos(config, model.vocab);
     model.eos = read_eos(config);

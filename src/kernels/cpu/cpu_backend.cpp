@@ -141,6 +141,14 @@ class CpuBackend final : public Backend {
         context_.for_rows(to.rows, [&](int64_t row, int) { add_row(to, from, row); });
     }
 
+    void scale(const ScaleArgs& args) override {
+        check_same_shape(args.in, args.out);
+        context_.for_rows(args.out.rows, [&](int64_t row, int) {
+            isa().scale_row(args.in.f32(row), args.in.cols, args.scale, args.cap,
+                            args.out.f32(row));
+        });
+    }
+
     void quantize(Rows in, QuantizedRows out, SiteNote note) override {
         check_quantizable(in, out);
         context_.for_rows(in.rows, [&](int64_t row, int) { quantize_row(in, &out, row, note); });
@@ -245,7 +253,7 @@ class CpuBackend final : public Backend {
 
     void rope_transform_append_kv(const RopeTransformAppendArgs& args) override {
         context_.for_rows(args.rope.batch.n_tokens, [&](int64_t row, int thread) {
-            rope_row(args.rope, row);
+            if (args.rope.table.cos != nullptr) rope_row(args.rope, row);
             transform_row(args.transform, args.rope.q, row, thread);
             transform_row(args.transform, args.rope.k, row, thread);
             append_row(args.append, row, thread);

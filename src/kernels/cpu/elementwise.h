@@ -1,4 +1,4 @@
-// Work on one row: ranges, quantizing, widening, normalizing, SwiGLU, RoPE.
+// Work on one row: ranges, quantizing, widening, normalizing, scaling, SwiGLU, RoPE.
 #pragma once
 
 #include <cstdint>
@@ -153,6 +153,24 @@ static void rms_norm_row(const float* x, int64_t n, const float* gain, float eps
         const int64_t count = n - i < 16 ? n - i : 16;
         auto y = S::mul(S::mul(S::load_n(x + i, count), factor), inverse);
         if (gain != nullptr) y = S::mul(y, S::load_n(gain + i, count));
+        S::store_n(out + i, y, count);
+    }
+}
+
+// cap * tanh(x / cap), within 2e-7 of cap.
+template <class S>
+static inline typename S::V cap_vector(typename S::V x, float cap) {
+    const auto one = S::set1(1.0f), two = S::set1(2.0f), limit = S::set1(cap);
+    const auto e = exp_vector<S>(S::mul(two, S::div(x, limit)));
+    return S::mul(limit, S::sub(one, S::div(two, S::add(e, one))));
+}
+
+template <class S>
+static void scale_row(const float* x, int64_t n, float scale, float cap, float* out) {
+    for (int64_t i = 0; i < n; i += 16) {
+        const int64_t count = n - i < 16 ? n - i : 16;
+        auto y = S::mul(S::load_n(x + i, count), S::set1(scale));
+        if (cap != 0.0f) y = cap_vector<S>(y, cap);
         S::store_n(out + i, y, count);
     }
 }

@@ -173,6 +173,8 @@ struct IsaKernels {
     void (*dequantize_row)(const int8_t* codes, int64_t n, float scale, float offset, float* out);
     void (*widen_row)(const void* stored, FloatFormat format, int64_t n, float* out);
     void (*rms_norm_row)(const float* x, int64_t n, const float* gain, float eps, float* out);
+    // As Backend::scale; cap 0: none.
+    void (*scale_row)(const float* x, int64_t n, float scale, float cap, float* out);
     void (*silu_mul_row)(const float* gate, const float* up, int64_t n, float* out);
     void (*rope_head)(float* x, const float* cos, const float* sin, int64_t half);
     void (*exp_row)(const float* x, int64_t n, float* out);

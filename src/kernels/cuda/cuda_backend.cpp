@@ -263,6 +263,9 @@ class CudaBackend final : public Backend, public ColumnSolverMaker, public Fp8Pr
     void add(Rows to, Rows from) override {
         add_rows(view_of(from), nullptr, view_of(to), stream());
     }
+    void scale(const ScaleArgs& args) override {
+        scale_rows(view_of(args.in), args.scale, args.cap, view_of(args.out), stream());
+    }
     void silu_mul(const SiluMulArgs& args) override {
         cuda::silu_mul(view_of(args.gate), view_of(args.up), view_of(args.out), stream());
     }

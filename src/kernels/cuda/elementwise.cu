@@ -48,6 +48,24 @@ __global__ void silu_mul_rows(const __grid_constant__ RowsView gate,
     }
 }
 
+__device__ float scaled(float x, float scale, float cap) {
+    return cap == 0.0f ? scale * x : cap * tanhf(scale * x / cap);
+}
+
+__global__ void scale_each(const __grid_constant__ RowsView in, float scale, float cap,
+                           const __grid_constant__ RowsView out, bool fours) {
+    let_successor_start();
+    wait_for_predecessor();
+    auto [row, c, inside] = place_in(out.cols);
+    if (!inside) return;
+    for (; row < out.rows; row += gridDim.y) {
+        const float4 x = load_four(in, row, c, fours);
+        store_four(out, row, c, fours,
+                   {scaled(x.x, scale, cap), scaled(x.y, scale, cap), scaled(x.z, scale, cap),
+                    scaled(x.w, scale, cap)});
+    }
+}
+
 __global__ void add_to_rows(const __grid_constant__ RowsView in, const float* bias,
                             const __grid_constant__ RowsView sum, bool fours) {
     let_successor_start();
@@ -135,6 +153,13 @@ void silu_mul(const RowsView& gate, const RowsView& up, const RowsView& out, Str
     if (is_empty(out)) return;
     launch("silu_mul_rows", silu_mul_rows, shape_of(out), stream, gate, up, out,
            in_fours(gate) && in_fours(up) && in_fours(out));
+}
+
+void scale_rows(const RowsView& in, float scale, float cap, const RowsView& out, Stream stream) {
+    require(in.rows == out.rows && in.cols == out.cols, "scale_rows: shapes");
+    if (is_empty(out)) return;
+    launch("scale_each", scale_each, shape_of(out), stream, in, scale, cap, out,
+           in_fours(in) && in_fours(out));
 }
 
 void add_rows(const RowsView& in, const float* bias, const RowsView& sum, Stream stream) {

@@ -12,6 +12,9 @@ namespace quarot::kernels::cuda {
 // out = silu(gate) * up, silu(x) = x / (1 + exp(-x)), in fp32. out may be gate or up.
 void silu_mul(const RowsView& gate, const RowsView& up, const RowsView& out, Stream stream);
 
+// out = scale * in, and with a cap (not 0) out = cap * tanh(scale * in / cap), in fp32. out may be in.
+void scale_rows(const RowsView& in, float scale, float cap, const RowsView& out, Stream stream);
+
 // sum += in (+ bias); sum is fp32. bias: [cols] or null.
 void add_rows(const RowsView& in, const float* bias, const RowsView& sum, Stream stream);
 

@@ -80,6 +80,7 @@ class ReferenceBackend final : public Backend {
         reference_transform(pool_, static_cast<const ReferenceTransform&>(transform), rows);
     }
     void add(Rows to, Rows from) override { reference_add(pool_, to, from); }
+    void scale(const ScaleArgs& args) override { reference_scale(pool_, args); }
     void quantize(Rows in, QuantizedRows out, SiteNote note) override {
         reference_quantize(pool_, in, out, note);
     }

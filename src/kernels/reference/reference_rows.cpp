@@ -49,6 +49,17 @@ void reference_rms_norm(ThreadPool& pool, const RmsNormArgs& args) {
     });
 }
 
+void reference_scale(ThreadPool& pool, const ScaleArgs& args) {
+    QUAROT_CHECK(args.in.rows == args.out.rows && args.in.cols == args.out.cols);
+    pool.parallel_for(args.in.rows, [&](int64_t row, int) {
+        for (int64_t c = 0; c < args.in.cols; ++c) {
+            const double x = static_cast<double>(args.scale) * args.in.f32(row)[c];
+            const double y = args.cap == 0.0f ? x : args.cap * std::tanh(x / args.cap);
+            args.out.f32(row)[c] = static_cast<float>(y);
+        }
+    });
+}
+
 void reference_add(ThreadPool& pool, const Rows& to, const Rows& from) {
     QUAROT_CHECK(to.rows == from.rows && to.cols == from.cols);
     pool.parallel_for(to.rows, [&](int64_t row, int) {

@@ -25,6 +25,7 @@ class ReferenceTransform final : public Transform {
 };
 
 void reference_rms_norm(ThreadPool& pool, const RmsNormArgs& args);
+void reference_scale(ThreadPool& pool, const ScaleArgs& args);
 void reference_add(ThreadPool& pool, const Rows& to, const Rows& from);
 void reference_find_non_finite(ThreadPool& pool, const Rows& in, SiteNote note);
 void reference_rope(ThreadPool& pool, const RopeArgs& args);

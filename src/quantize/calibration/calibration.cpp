@@ -88,7 +88,9 @@ Calibration::Calibration(const model::ModelConfig& config, const Recipe& recipe,
       backend_(backend),
       weights_(one_layer(config, recipe, name, std::ssize(windows_.at(0)), backend)),
       comm_(std::move(backend.join({}).front())),
-      memory_(weights_, one_window_size(weights_), backend) {
+      memory_(weights_, one_window_size(weights_), backend),
+      layers_(config.layers) {
+    enter_layer();
     const int64_t seqlen = weights_.n_positions;
     const int64_t n_tokens = seqlen * n_windows();
     for (const auto& window : windows_) {
@@ -124,10 +126,7 @@ void Calibration::embed(const RotatedWeight& embedding,
         }
     }
     QUAROT_CHECK(next == tokens.end(), "token {} has no row", next->first);
-    if (!weights_.enter_residual) return;
-    for_windows([&](int64_t index) {
-        backend_.transform(*weights_.enter_residual, window(residual_, index));
-    });
+    for_windows([&](int64_t index) { steps_->enter(window(residual_, index)); });
 }
 
 void Calibration::set_norm(model::NormRole role, const std::vector<float>& gain) {
@@ -190,6 +189,12 @@ void Calibration::finish_layer() {
     weights_.layers[kLayer] = {};
     stand_ = Stand::Start;
     ++layer_;
+    enter_layer();
+}
+
+void Calibration::enter_layer() {
+    if (layers_.empty() || layer_ == std::ssize(layers_)) return;
+    weights_.config.layers = {layers_[static_cast<size_t>(layer_)]};
 }
 
 // Fills attended_ with what o_proj reads.

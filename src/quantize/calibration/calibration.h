@@ -64,6 +64,7 @@ class Calibration {
     void check_finite();
     template <typename Run>
     void for_windows(const Run& run);
+    void enter_layer();
     void attend();
     void add_output();
 
@@ -80,6 +81,7 @@ class Calibration {
     kernels::Rows floats_;               // [tokens of a window, widest input]
     Stand stand_ = Stand::Start;
     int64_t layer_ = 0;
+    std::vector<model::LayerConfig> layers_;  // the model's; weights_ has that of layer_
 };
 
 }  // namespace quarot::quantize

@@ -133,7 +133,7 @@ class Finder {
 }  // namespace
 
 bool is_smoothed(const Recipe& recipe, NormRole role) {
-    return recipe.smoothing.enabled && (role == NormRole::Attention || role == NormRole::Mlp);
+    return recipe.smoothing.enabled && (role == NormRole::AttentionIn || role == NormRole::MlpIn);
 }
 
 std::vector<double> smoothing_scales(std::span<const float> x_maxima,
@@ -148,10 +148,10 @@ std::vector<double> smoothing_scales(std::span<const float> x_maxima,
 }
 
 std::span<const double> Smoothing::of(NormRole role, int64_t layer) const {
-    const bool smoothed = role == NormRole::Attention || role == NormRole::Mlp;
+    const bool smoothed = role == NormRole::AttentionIn || role == NormRole::MlpIn;
     if (layers.empty() || !smoothed) return {};
     const Layer& scales = layers.at(static_cast<size_t>(layer));
-    return role == NormRole::Attention ? scales.attention : scales.mlp;
+    return role == NormRole::AttentionIn ? scales.attention : scales.mlp;
 }
 
 Smoothing find_smoothing(const folder::SourceModel& source, const Recipe& recipe,

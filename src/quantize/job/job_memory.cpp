@@ -29,7 +29,7 @@ int64_t block_elements(int64_t rows, int64_t cols) {
 
 // fp64, only where the outputs are mixed.
 int64_t whole_bytes(LinearRole role, const JobShape& shape) {
-    const bool mixed = rotate::changes(shape.rotation, rule_of(role).output);
+    const bool mixed = rotate::changes(shape.rotation, rule_of(role, shape.config).output);
     return mixed ? 8 * elements(role, shape.config) : 0;
 }
 

@@ -39,7 +39,7 @@ class WorkTime {
         double seconds = 0.0;
         for (const LinearRole role : roles_of(config_, layer)) {
             const double n = weights(role);
-            const bool mixed = rule_of(role).output != model::Basis::Plain;
+            const bool mixed = rule_of(role, config_).output != model::Basis::Plain;
             seconds += n * (mixed ? 2.0 : 1.0) / speeds_.rotated_weights;
             if (weight_bits(recipe_, role) < 16) seconds += n / speeds_.rounded_weights;
         }

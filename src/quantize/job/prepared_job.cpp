@@ -59,7 +59,7 @@ bool is_outside_layers(const std::string& name) {
     const std::string head = folder::linear_name({LinearRole::LmHead});
     const std::string embedding = folder::linear_name({LinearRole::Embedding});
     return name.starts_with(embedding) || name.starts_with(head) ||
-           name == folder::norm_name(model::NormRole::Final, 0);
+           name == folder::norm_name(model::NormRole::Final, 0, {});
 }
 
 Bytes bytes_of(const OutputPlan& plan, int64_t n_layers) {
