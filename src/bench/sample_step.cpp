@@ -228,7 +228,7 @@ void SampleStep::mix_heads(Rotated rotated) {
 }
 
 void SampleStep::activate() {
-    backend_.silu_mul_transform_quantize(
+    backend_.activate_transform_quantize(
         {.gate = of_step(memory_.gate), .up = of_step(memory_.up), .out = of_step(activated_)},
         weights_.ffn.get(), operand(InputSite::Down), {});
 }

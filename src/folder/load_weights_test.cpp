@@ -100,7 +100,7 @@ class RememberingBackend final : public kernels::Backend {
     void rope(const kernels::RopeArgs&) override {}
     void append_kv(const kernels::AppendKvArgs&) override {}
     void attention(const kernels::AttentionArgs&) override {}
-    void silu_mul(const kernels::SiluMulArgs&) override {}
+    void activate(const kernels::ActivateArgs&) override {}
     void gather_rows(kernels::Rows, const int32_t*, kernels::Rows) override {}
     void add(kernels::Rows, kernels::Rows) override {}
     void find_non_finite(kernels::Rows, kernels::SiteNote) override {}

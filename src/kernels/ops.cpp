@@ -176,10 +176,10 @@ void Backend::linear_group(const LinearGroupArgs& args) {
     }
 }
 
-void Backend::silu_mul_transform_quantize(const SiluMulArgs& args,
+void Backend::activate_transform_quantize(const ActivateArgs& args,
                                           const Transform* transform_or_null, const Operand& out,
                                           SiteNote note) {
-    silu_mul(args);
+    activate(args);
     transform_quantize(transform_or_null, args.out, out, note);
 }
 

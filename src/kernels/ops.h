@@ -23,6 +23,7 @@
 #include "comm/comm.h"
 #include "core/check.h"
 #include "kernels/formats.h"
+#include "kernels/functions.h"
 #include "linalg/mixer.h"
 #include "tensor/quantized_matrix.h"
 #include "tensor/rows.h"
@@ -357,10 +358,11 @@ struct LinearGroupArgs {
     std::span<const Rows> outs;
 };
 
-// out = silu(gate) * up, silu(x) = x / (1 + exp(-x))
-struct SiluMulArgs {
+// out = f(gate) * up, or f(gate) without `up`; f is the activation.
+struct ActivateArgs {
+    Activation activation = Activation::Silu;
     Rows gate;
-    Rows up;
+    std::optional<Rows> up;
     Rows out;  // may be gate or up
 };
 
@@ -480,7 +482,7 @@ class Backend {
     virtual void rope(const RopeArgs& args) = 0;
     virtual void append_kv(const AppendKvArgs& args) = 0;
     virtual void attention(const AttentionArgs& args) = 0;
-    virtual void silu_mul(const SiluMulArgs& args) = 0;
+    virtual void activate(const ActivateArgs& args) = 0;
     virtual void gather_rows(Rows in, const int32_t* row_indices, Rows out) = 0;
     virtual void find_non_finite(Rows in, SiteNote note) = 0;
     // out = scale * (code - offset), or scale * code + base.
@@ -508,8 +510,8 @@ class Backend {
                                     SiteNote note);
     virtual void rope_transform_append_kv(const RopeTransformAppendArgs& args);
     virtual void linear_group(const LinearGroupArgs& args);
-    // silu(gate) * up -> transform -> quantize; args.out is scratch.
-    virtual void silu_mul_transform_quantize(const SiluMulArgs& args, const Transform* transform,
+    // activate -> transform -> quantize; args.out is scratch.
+    virtual void activate_transform_quantize(const ActivateArgs& args, const Transform* transform,
                                              const Operand& out, SiteNote note);
 };
 

@@ -116,7 +116,7 @@ SiteInput LayerSteps::down_input(int64_t layer, const SiteInput& in) {
     const Rows gate = of_batch(memory_.gate), up = of_batch(memory_.up);
     linears(layer, InputSite::Mlp, in, std::array{gate, up});
     return site_input(layer, InputSite::Down, gate, [&](const Operand& out, SiteNote note) {
-        backend_.silu_mul_transform_quantize({.gate = gate, .up = up, .out = gate},
+        backend_.activate_transform_quantize({.gate = gate, .up = up, .out = gate},
                                              weights_.ffn.get(), out, note);
     });
 }

@@ -1,6 +1,7 @@
 // The one table of shapes, formats and limits that every backend is held to.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdint>
@@ -82,11 +83,22 @@ inline double rope_limit(double a, double b) {
     return 2.0 * kEps * (std::fabs(a) + std::fabs(b));
 }
 // exp within two units of the last place, then a sum, a quotient and a product. Where exp(-gate)
-// would overflow it may stop at the largest finite number instead.
-inline double silu_mul_limit(double result, double gate, double up) {
-    return 8.0 * kEps * std::fabs(result) +
+// would overflow it may stop at the largest finite number instead. The exponents of both GELUs are
+// rounded, which moves the exponential by as many units as they are large; one of them has a
+// polynomial of 11 terms.
+inline double activation_limit(kernels::Activation activation, double result, double gate,
+                               double up) {
+    double units = 8.0;
+    if (activation == kernels::Activation::GeluTanh) {
+        units += 2.0 * std::min(88.0, 1.6 * std::fabs(gate) * (1.0 + 0.045 * gate * gate));
+    }
+    if (activation == kernels::Activation::Gelu) units += 8.0 + std::min(88.0, gate * gate);
+    return units * kEps * std::fabs(result) +
            2.0 * std::numeric_limits<float>::min() * std::fabs(gate * up);
 }
+inline constexpr std::array kActivations = {kernels::Activation::Silu,
+                                            kernels::Activation::GeluTanh,
+                                            kernels::Activation::Gelu, kernels::Activation::Relu};
 // Weighted mean of n_positions values no larger than max_value; a score is wrong by a dot product's
 // error, which moves its weight by the same relative amount, numerator and denominator alike. Each
 // addition of subnormal products may lose a unit of the smallest number.

@@ -2,6 +2,8 @@
 // backend?
 #include <fmt/format.h>
 
+#include <optional>
+
 #include "backend/cases.h"
 #include "backend/test_batch.h"
 
@@ -61,24 +63,34 @@ TEST_P(FusedConformance, RmsNormQuantize) {
     }
 }
 
-TEST_P(FusedConformance, SiluMulTransformQuantize) {
+// Of the four activations with and without `up`, each shape takes one.
+TEST_P(FusedConformance, ActivateTransformQuantize) {
+    size_t turn = 0;
     for (const ActivationFormat& format : kFormats) {
         for (const MixerShape& shape : kMixerShapes) {
             const int64_t cols = shape.n * shape.inner * shape.blocks;
             if (!fits(format, cols)) continue;
-            SCOPED_TRACE(fmt::format("seed {} inner {} bits {}", cols, shape.inner, format.bits));
+            const Activation activation = kActivations[turn % 4];
+            const bool gated = turn++ / 4 % 2 == 0;
+            SCOPED_TRACE(fmt::format("seed {} inner {} bits {} activation {} gated {}", cols,
+                                     shape.inner, format.bits, static_cast<int>(activation),
+                                     gated));
             Rng rng(static_cast<uint32_t>(cols));
             const Matrix gate = normal_matrix(7, cols, rng), up = normal_matrix(7, cols, rng);
             Bench bench(*backend_);
+            std::optional<Rows> factor;
+            if (gated) factor = bench.upload(up);
             const auto mixer =
                 backend_->prepare_transform(linalg::make_mixer(shape.n), shape.inner);
             const Rows plain = bench.blank(7, cols), fused = bench.upload(gate);
-            backend_->silu_mul({.gate = bench.upload(gate), .up = bench.upload(up), .out = plain});
+            backend_->activate(
+                {.activation = activation, .gate = bench.upload(gate), .up = factor, .out = plain});
             backend_->transform(*mixer, plain);
             Operand out{fused};
             if (format.bits != 16) out.rows = bench.blank_codes(7, cols, format);
-            backend_->silu_mul_transform_quantize(
-                {.gate = fused, .up = bench.upload(up), .out = fused}, mixer.get(), out, {});
+            backend_->activate_transform_quantize(
+                {.activation = activation, .gate = fused, .up = factor, .out = fused}, mixer.get(),
+                out, {});
             if (format.bits == 16) {
                 ASSERT_TRUE(same(bench.download(plain).values, bench.download(fused).values));
                 continue;
@@ -158,7 +170,7 @@ TEST_P(FusedConformance, RowsWithNanAreNotedByFusedOperations) {
         {.residual = bench.upload(normal_matrix(4, 64, rng)), .partial = in, .out = normed}, out,
         add);
     const auto mixer = backend_->prepare_transform(linalg::make_mixer(64), 1);
-    backend_->silu_mul_transform_quantize({.gate = in, .up = in, .out = in}, mixer.get(), out,
+    backend_->activate_transform_quantize({.gate = in, .up = in, .out = in}, mixer.get(), out,
                                           silu);
     for (const SiteNote& note : {norm, add, silu}) {
         std::vector<Site> expected(4, kNoSite);

@@ -260,14 +260,39 @@ TEST_F(ReferenceOperations, RmsNormOfGroupsIsThatOfEachByItself) {
     for (size_t i = 0; i < 4; ++i) EXPECT_NEAR(actual.values[i], expected[i], 1e-6) << i;
 }
 
-TEST_F(ReferenceOperations, SiluMulByHand) {
+TEST_F(ReferenceOperations, SiluTimesUpByHand) {
     Matrix gate(1, 3), up(1, 3);
     gate.values = {0.0f, 1.0f, -200.0f};
     up.values = {5.0f, 2.0f, 1.0f};
     const Rows out = bench_.blank(1, 3);
-    backend_->silu_mul({.gate = bench_.upload(gate), .up = bench_.upload(up), .out = out});
+    backend_->activate({.gate = bench_.upload(gate), .up = bench_.upload(up), .out = out});
     const auto one = static_cast<float>(2.0 / (1.0 + std::exp(-1.0)));
     EXPECT_TRUE(same(std::vector<float>{0.0f, one, 0.0f}, bench_.download(out).values));
+}
+
+// The formulas in the double arithmetic of Python's math module.
+TEST_F(ReferenceOperations, ActivationsByHand) {
+    Matrix x(1, 4);
+    x.values = {-3.0f, -0.5f, 0.75f, 2.0f};
+    const std::pair<Activation, std::vector<double>> expected[] = {
+        {Activation::Silu,
+         {-0.14227761953270035, -0.1887703343990727, 0.5093840243815447, 1.7615941559557646}},
+        {Activation::GeluTanh,
+         {-0.0036373920817729943, -0.15428599017485606, 0.5799605551656203, 1.954597694087775}},
+        {Activation::Gelu,
+         {-0.004049694094890287, -0.15426876936299344, 0.5800294857173488, 1.9544997361036416}},
+        {Activation::Relu, {0.0, 0.0, 0.75, 2.0}},
+    };
+    for (const auto& [activation, values] : expected) {
+        const Rows out = bench_.blank(1, 4);
+        backend_->activate(
+            {.activation = activation, .gate = bench_.upload(x), .up = {}, .out = out});
+        const Matrix actual = bench_.download(out);
+        for (size_t i = 0; i < 4; ++i) {
+            EXPECT_NEAR(actual.values[i], values[i], 1e-7 * std::fabs(values[i]))
+                << static_cast<int>(activation) << " of " << x.values[i];
+        }
+    }
 }
 
 TEST_F(ReferenceOperations, RopeTurnsFirstHalfAgainstSecondHalf) {

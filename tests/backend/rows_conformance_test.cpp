@@ -1,9 +1,10 @@
-// Do the operations on single rows (embedding, norm, RoPE, SwiGLU, transform, gathering) agree with
-// the reference, and gathering with plain indexing?
+// Do the operations on single rows (embedding, norm, RoPE, activation, transform, gathering) agree
+// with the reference, and gathering with plain indexing?
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <numeric>
+#include <optional>
 
 #include "backend/cases.h"
 #include "backend/test_batch.h"
@@ -88,28 +89,59 @@ TEST_P(RowsConformance, RmsNormOfTheLargestNumbers) {
     }
 }
 
-Matrix silu_mul(Backend& backend, const Matrix& gate, const Matrix& up, int place) {
+// Where the result goes.
+enum class Place { Elsewhere, Gate, Up };
+
+// up: null for none.
+Matrix activate(Backend& backend, Activation activation, const Matrix& gate, const Matrix* up,
+                Place place) {
     Bench bench(backend);
-    const Rows g = bench.upload(gate, 1), u = bench.upload(up);
-    const Rows out = place == 0 ? bench.blank(up.rows, up.cols, 4) : place == 1 ? g : u;
-    backend.silu_mul({.gate = g, .up = u, .out = out});
+    const Rows g = bench.upload(gate, 1);
+    std::optional<Rows> u;
+    if (up != nullptr) u = bench.upload(*up);
+    const Rows out = place == Place::Elsewhere ? bench.blank(gate.rows, gate.cols, 4)
+                     : place == Place::Gate    ? g
+                                               : *u;
+    backend.activate({.activation = activation, .gate = g, .up = u, .out = out});
     return bench.download(out);
 }
 
-TEST_P(RowsConformance, SiluMulInAnyPlace) {
-    for (const int64_t cols : kWidths) {
-        for (const float gain : {1.0f, 8.0f, 40.0f, 200.0f}) {
-            SCOPED_TRACE(fmt::format("seed {} gain {}", cols, gain));
+TEST_P(RowsConformance, ActivateInAnyPlace) {
+    for (const Activation activation : kActivations) {
+        for (const int64_t cols : kWidths) {
+            for (const float gain : {1.0f, 8.0f, 40.0f, 200.0f, 1e15f}) {
+                SCOPED_TRACE(fmt::format("activation {}, seed {} gain {}",
+                                         static_cast<int>(activation), cols, gain));
+                Rng rng(static_cast<uint32_t>(cols));
+                Matrix gate = normal_matrix(5, cols, rng);
+                for (float& x : gate.values) x *= gain;
+                const Matrix up = normal_matrix(5, cols, rng);
+                const Matrix expected =
+                    activate(*reference_, activation, gate, &up, Place::Elsewhere);
+                for (const Place place : {Place::Elsewhere, Place::Gate, Place::Up}) {
+                    const Matrix actual = activate(*subject_, activation, gate, &up, place);
+                    ASSERT_TRUE(near(expected.values, actual.values, [&](size_t i) {
+                        return activation_limit(activation, expected.values[i], gate.values[i],
+                                                up.values[i]);
+                    }));
+                }
+            }
+        }
+    }
+}
+
+TEST_P(RowsConformance, ActivateAloneIsActivateTimesOne) {
+    for (const Activation activation : kActivations) {
+        for (const int64_t cols : kWidths) {
+            SCOPED_TRACE(fmt::format("activation {}, seed {}", static_cast<int>(activation), cols));
             Rng rng(static_cast<uint32_t>(cols));
-            Matrix gate = normal_matrix(5, cols, rng);
-            for (float& x : gate.values) x *= gain;
-            const Matrix up = normal_matrix(5, cols, rng);
-            const Matrix expected = silu_mul(*reference_, gate, up, 0);
-            for (const int place : {0, 1, 2}) {
-                const Matrix actual = silu_mul(*subject_, gate, up, place);
-                ASSERT_TRUE(near(expected.values, actual.values, [&](size_t i) {
-                    return silu_mul_limit(expected.values[i], gate.values[i], up.values[i]);
-                }));
+            Matrix gate = normal_matrix(5, cols, rng), ones(5, cols);
+            for (float& x : gate.values) x *= 3.0f;
+            std::ranges::fill(ones.values, 1.0f);
+            const Matrix expected = activate(*subject_, activation, gate, &ones, Place::Elsewhere);
+            for (const Place place : {Place::Elsewhere, Place::Gate}) {
+                const Matrix actual = activate(*subject_, activation, gate, nullptr, place);
+                ASSERT_TRUE(same(expected.values, actual.values));
             }
         }
     }

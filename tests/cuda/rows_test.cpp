@@ -15,6 +15,7 @@ namespace quarot::cuda_test {
 namespace {
 
 using namespace kernels;
+using backend_test::Bench;
 using backend_test::make_matrix;
 using backend_test::near;
 using backend_test::normal_matrix;
@@ -26,30 +27,35 @@ constexpr DType kDTypes[] = {DType::F32, DType::F16, DType::BF16};
 
 class RowsOnGpu : public OnGpu {};
 
-TEST_F(RowsOnGpu, SiluMul) {
-    for (const DType dtype : kDTypes) {
-        for (const int64_t cols : {1, 8, 90, 576, 5000}) {
-            for (const float size : {1.0f, 8.0f, 200.0f}) {
-                Rng rng(static_cast<uint32_t>(cols));
-                Matrix gate = normal_matrix(5, cols, rng);
-                for (float& x : gate.values) x *= size;
-                gate = rounded(gate, dtype);
-                const Matrix up = rounded(normal_matrix(5, cols, rng), dtype);
-                const DeviceRows g(gate, dtype, 3), u(up, dtype), out(5, cols, DType::F32, 1);
-                cuda::silu_mul(g.view(), u.view(), out.view(), nullptr);
-                Matrix expected = gate;
-                for (size_t i = 0; i < expected.values.size(); ++i) {
-                    const double x = gate.values[i];
-                    expected.values[i] =
-                        static_cast<float>(x / (1.0 + std::exp(-x)) * up.values[i]);
+TEST_F(RowsOnGpu, Activate) {
+    const auto reference = kernels::make_backend("reference", {});
+    for (const Activation activation : backend_test::kActivations) {
+        for (const DType dtype : kDTypes) {
+            for (const int64_t cols : {1, 8, 90, 576, 5000}) {
+                for (const float size : {1.0f, 8.0f, 200.0f}) {
+                    Rng rng(static_cast<uint32_t>(cols));
+                    Matrix gate = normal_matrix(5, cols, rng);
+                    for (float& x : gate.values) x *= size;
+                    gate = rounded(gate, dtype);
+                    const Matrix up = rounded(normal_matrix(5, cols, rng), dtype);
+                    const DeviceRows g(gate, dtype, 3), u(up, dtype), out(5, cols, DType::F32, 1);
+                    const RowsView factor = u.view();
+                    cuda::activate(activation, g.view(), &factor, out.view(), nullptr);
+                    Bench bench(*reference);
+                    const Rows result = bench.blank(5, cols);
+                    reference->activate({.activation = activation,
+                                         .gate = bench.upload(gate),
+                                         .up = bench.upload(up),
+                                         .out = result});
+                    const Matrix expected = bench.download(result);
+                    ASSERT_TRUE(near(expected.values, out.download().values, [&](size_t i) {
+                        return backend_test::activation_limit(activation, expected.values[i],
+                                                              gate.values[i], up.values[i]);
+                    }));
+                    EXPECT_TRUE(out.padding_intact());
+                    cuda::activate(activation, g.view(), &factor, g.view(), nullptr);
+                    EXPECT_TRUE(same(rounded(out.download(), dtype).values, g.download().values));
                 }
-                ASSERT_TRUE(near(expected.values, out.download().values, [&](size_t i) {
-                    return backend_test::silu_mul_limit(expected.values[i], gate.values[i],
-                                                        up.values[i]);
-                }));
-                EXPECT_TRUE(out.padding_intact());
-                cuda::silu_mul(g.view(), u.view(), g.view(), nullptr);
-                EXPECT_TRUE(same(rounded(out.download(), dtype).values, g.download().values));
             }
         }
     }
@@ -229,7 +235,7 @@ TEST_F(RowsOnGpu, TopLogitsWithTiesToTheLowestId) {
             const Memory ids(3 * k * 4), values(3 * k * 4);
             cuda::top_logits({logits.view(), k, ids.as<int32_t>(), values.as<float>()}, nullptr);
             const auto backend = backend_test::make_reference();
-            backend_test::Bench bench(*backend);
+            Bench bench(*backend);
             const auto* expected_ids =
                 bench.upload(std::vector<int32_t>(static_cast<size_t>(3 * k)));
             const auto* expected = bench.upload(std::vector<float>(static_cast<size_t>(3 * k)));

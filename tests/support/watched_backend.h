@@ -106,7 +106,7 @@ class WatchedBackend : public kernels::Backend {
     void rope(const kernels::RopeArgs& args) override { inner_->rope(args); }
     void append_kv(const kernels::AppendKvArgs& args) override { inner_->append_kv(args); }
     void attention(const kernels::AttentionArgs& args) override { inner_->attention(args); }
-    void silu_mul(const kernels::SiluMulArgs& args) override { inner_->silu_mul(args); }
+    void activate(const kernels::ActivateArgs& args) override { inner_->activate(args); }
     void gather_rows(kernels::Rows in, const int32_t* indices, kernels::Rows out) override {
         inner_->gather_rows(in, indices, out);
     }
@@ -143,10 +143,10 @@ class WatchedBackend : public kernels::Backend {
         inner_->rope_transform_append_kv(args);
     }
     void linear_group(const kernels::LinearGroupArgs& args) override { inner_->linear_group(args); }
-    void silu_mul_transform_quantize(const kernels::SiluMulArgs& args,
+    void activate_transform_quantize(const kernels::ActivateArgs& args,
                                      const kernels::Transform* transform,
                                      const kernels::Operand& out, kernels::SiteNote note) override {
-        inner_->silu_mul_transform_quantize(args, transform, out, note);
+        inner_->activate_transform_quantize(args, transform, out, note);
     }
 
   private:

@@ -176,10 +176,9 @@ class CpuBackend final : public Backend {
 
     void attention(const AttentionArgs& args) override { attention_.run(context_, args); }
 
-    void silu_mul(const SiluMulArgs& args) override {
-        check_same_shape(args.gate, args.up);
-        check_same_shape(args.gate, args.out);
-        context_.for_rows(args.gate.rows, [&](int64_t row, int) { silu_mul_row(args, row); });
+    void activate(const ActivateArgs& args) override {
+        check_activation(args);
+        context_.for_rows(args.gate.rows, [&](int64_t row, int) { activate_row(args, row); });
     }
 
     void gather_rows(Rows in, const int32_t* row_indices, Rows out) override {
@@ -239,13 +238,12 @@ class CpuBackend final : public Backend {
         });
     }
 
-    void silu_mul_transform_quantize(const SiluMulArgs& args, const Transform* transform,
+    void activate_transform_quantize(const ActivateArgs& args, const Transform* transform,
                                      const Operand& out, SiteNote note) override {
-        check_same_shape(args.gate, args.up);
-        check_same_shape(args.gate, args.out);
+        check_activation(args);
         const QuantizedRows* quantized = quantized_of(args.out, out);
         context_.for_rows(args.gate.rows, [&](int64_t row, int thread) {
-            silu_mul_row(args, row);
+            activate_row(args, row);
             transform_row(transform, args.out, row, thread);
             quantize_row(args.out, quantized, row, note);
         });
@@ -316,8 +314,15 @@ class CpuBackend final : public Backend {
         for (int64_t c = 0; c < to.cols; ++c) sum[c] += x[c];
     }
 
-    void silu_mul_row(const SiluMulArgs& args, int64_t row) const {
-        isa().silu_mul_row(args.gate.f32(row), args.up.f32(row), args.gate.cols, args.out.f32(row));
+    static void check_activation(const ActivateArgs& args) {
+        if (args.up) check_same_shape(args.gate, *args.up);
+        check_same_shape(args.gate, args.out);
+    }
+
+    void activate_row(const ActivateArgs& args, int64_t row) const {
+        isa().activate_row(args.activation, args.gate.f32(row),
+                           args.up ? args.up->f32(row) : nullptr, args.gate.cols,
+                           args.out.f32(row));
     }
 
     void rope_row(const RopeArgs& args, int64_t row) const {

@@ -115,7 +115,7 @@ std::vector<float> float_results(Backend& backend) {
     constexpr int64_t kRows = 9, kCols = 1536, kOut = 70;
     std::vector<float> x = normal_values(kRows * kCols, 1), gate = normal_values(kRows * kCols, 2);
     backend.rms_norm({.in = as_rows(x, kRows, kCols), .out = as_rows(x, kRows, kCols)});
-    backend.silu_mul({.gate = as_rows(gate, kRows, kCols),
+    backend.activate({.gate = as_rows(gate, kRows, kCols),
                       .up = as_rows(x, kRows, kCols),
                       .out = as_rows(x, kRows, kCols)});
     for (const auto& [n, inner] : {std::pair<int64_t, int64_t>{1536, 1}, {512, 1}, {8, 64}}) {

@@ -1,4 +1,4 @@
-// Work on one row: ranges, quantizing, widening, normalizing, scaling, SwiGLU, RoPE.
+// Work on one row: ranges, quantizing, widening, normalizing, scaling, activations, RoPE.
 #pragma once
 
 #include <cstdint>
@@ -175,21 +175,78 @@ static void scale_row(const float* x, int64_t n, float scale, float cap, float* 
     }
 }
 
+// x / (1 + e^-y)
 template <class S>
-static inline typename S::V silu_mul_vector(typename S::V gate, typename S::V up) {
-    const auto e = exp_vector<S>(S::sub(S::zero(), gate));
-    return S::mul(S::div(gate, S::add(S::set1(1.0f), e)), up);
+static inline typename S::V times_logistic(typename S::V x, typename S::V y) {
+    const auto e = exp_vector<S>(S::sub(S::zero(), y));
+    return S::div(x, S::add(S::set1(1.0f), e));
 }
 
 template <class S>
-static void silu_mul_row(const float* gate, const float* up, int64_t n, float* out) {
+struct Silu {
+    static inline typename S::V of(typename S::V x) { return times_logistic<S>(x, x); }
+};
+
+template <class S>
+struct GeluTanh {
+    static inline typename S::V of(typename S::V x) {
+        constexpr float kFactor = 1.595769122f;  // 2 sqrt(2 / pi)
+        const auto square = S::mul(x, x);
+        const auto slope = S::fma(square, S::set1(0.044715f * kFactor), S::set1(kFactor));
+        return times_logistic<S>(x, S::mul(x, slope));
+    }
+};
+
+// max(x, 0) - |x| erfc(|x| / sqrt(2)) / 2. With t = 1 / (1 + z / 2), erfc(z) e^(z^2) / t is a
+// polynomial in t to 4e-8 of itself for z in [0, 9.4] (by Chebyshev interpolation), beyond which
+// the exponential vanishes.
+template <class S>
+struct Gelu {
+    static inline typename S::V of(typename S::V x) {
+        constexpr float kCoefficients[] = {0.525595001f, -0.793218535f, 0.518521737f, -0.147470102f,
+                                           0.241400515f, 0.235503891f,  0.283202833f, 0.282048394f};
+        const auto size = S::max(S::sub(S::zero(), x), x);
+        const auto t = S::div(S::set1(1.0f), S::fma(size, S::set1(0.353553391f), S::set1(1.0f)));
+        auto p = S::fma(S::set1(0.020432817f), t, S::set1(-0.166016556f));
+        for (const float c : kCoefficients) p = S::fma(p, t, S::set1(c));
+        const auto e = exp_vector<S>(S::mul(S::mul(x, S::set1(-0.5f)), x));
+        const auto half = S::mul(S::mul(S::mul(p, t), S::set1(0.5f)), e);
+        return S::fnma(size, half, S::max(S::zero(), x));
+    }
+};
+
+template <class S>
+struct Relu {
+    static inline typename S::V of(typename S::V x) {
+        return S::max(S::zero(), x);  // x second: a NaN there survives
+    }
+};
+
+template <class S, template <class> class F>
+static void activate_row_with(const float* gate, const float* up, int64_t n, float* out) {
     int64_t i = 0;
     for (; i + 16 <= n; i += 16) {
-        S::store(out + i, silu_mul_vector<S>(S::load(gate + i), S::load(up + i)));
+        const auto y = F<S>::of(S::load(gate + i));
+        S::store(out + i, up == nullptr ? y : S::mul(y, S::load(up + i)));
     }
     if (i < n) {
-        const auto y = silu_mul_vector<S>(S::load_n(gate + i, n - i), S::load_n(up + i, n - i));
-        S::store_n(out + i, y, n - i);
+        const auto y = F<S>::of(S::load_n(gate + i, n - i));
+        S::store_n(out + i, up == nullptr ? y : S::mul(y, S::load_n(up + i, n - i)), n - i);
+    }
+}
+
+template <class S>
+static void activate_row(Activation activation, const float* gate, const float* up, int64_t n,
+                         float* out) {
+    switch (activation) {
+        case Activation::Silu:
+            return activate_row_with<S, Silu>(gate, up, n, out);
+        case Activation::GeluTanh:
+            return activate_row_with<S, GeluTanh>(gate, up, n, out);
+        case Activation::Gelu:
+            return activate_row_with<S, Gelu>(gate, up, n, out);
+        case Activation::Relu:
+            return activate_row_with<S, Relu>(gate, up, n, out);
     }
 }
 

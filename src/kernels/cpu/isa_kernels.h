@@ -7,6 +7,8 @@
 
 #include <cstdint>
 
+#include "kernels/functions.h"
+
 namespace quarot::kernels::cpu {
 
 // Outputs that stand together in one panel of an integer weight.
@@ -175,7 +177,9 @@ struct IsaKernels {
     void (*rms_norm_row)(const float* x, int64_t n, const float* gain, float eps, float* out);
     // As Backend::scale; cap 0: none.
     void (*scale_row)(const float* x, int64_t n, float scale, float cap, float* out);
-    void (*silu_mul_row)(const float* gate, const float* up, int64_t n, float* out);
+    // up may be null: ones.
+    void (*activate_row)(Activation activation, const float* gate, const float* up, int64_t n,
+                         float* out);
     void (*rope_head)(float* x, const float* cos, const float* sin, int64_t half);
     void (*exp_row)(const float* x, int64_t n, float* out);
     // S (x) I_inner of order n in place, n a power of two; the input is multiplied by `factor`.

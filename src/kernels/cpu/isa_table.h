@@ -23,7 +23,7 @@ static constexpr IsaKernels common_kernels(const char* name) {
     k.widen_row = widen_row<S>;
     k.rms_norm_row = rms_norm_row<S>;
     k.scale_row = scale_row<S>;
-    k.silu_mul_row = silu_mul_row<S>;
+    k.activate_row = activate_row<S>;
     k.rope_head = rope_head<S>;
     k.exp_row = exp_row<S>;
     k.sylvester = sylvester<S>;

@@ -266,8 +266,10 @@ class CudaBackend final : public Backend, public ColumnSolverMaker, public Fp8Pr
     void scale(const ScaleArgs& args) override {
         scale_rows(view_of(args.in), args.scale, args.cap, view_of(args.out), stream());
     }
-    void silu_mul(const SiluMulArgs& args) override {
-        cuda::silu_mul(view_of(args.gate), view_of(args.up), view_of(args.out), stream());
+    void activate(const ActivateArgs& args) override {
+        const RowsView up = args.up ? view_of(*args.up) : RowsView{};
+        cuda::activate(args.activation, view_of(args.gate), args.up ? &up : nullptr,
+                       view_of(args.out), stream());
     }
     void gather_rows(Rows in, const int32_t* row_indices, Rows out) override {
         cuda::gather_rows(view_of(in), row_indices, view_of(out), stream());
@@ -334,7 +336,7 @@ class CudaBackend final : public Backend, public ColumnSolverMaker, public Fp8Pr
     }
     void transform_quantize(const Transform* transform, Rows scratch, const Operand& out,
                             SiteNote note) override;
-    void silu_mul_transform_quantize(const SiluMulArgs& args, const Transform* transform,
+    void activate_transform_quantize(const ActivateArgs& args, const Transform* transform,
                                      const Operand& out, SiteNote note) override;
 
     void rope(const RopeArgs& args) override;
@@ -481,17 +483,18 @@ void CudaBackend::transform_quantize(const Transform* transform, Rows scratch, c
                     stream());
 }
 
-void CudaBackend::silu_mul_transform_quantize(const SiluMulArgs& args, const Transform* transform,
+void CudaBackend::activate_transform_quantize(const ActivateArgs& args, const Transform* transform,
                                               const Operand& out, SiteNote note) {
     const auto* quantized = std::get_if<QuantizedRows>(&out.rows);
-    if (transform == nullptr || quantized == nullptr) {
-        Backend::silu_mul_transform_quantize(args, transform, out, note);
+    const bool in_one_kernel = args.activation == Activation::Silu && args.up.has_value();
+    if (transform == nullptr || quantized == nullptr || !in_one_kernel) {
+        Backend::activate_transform_quantize(args, transform, out, note);
         return;
     }
     const Rotation& rotation = static_cast<const CudaTransform*>(transform)->rotation();
     RotateInput in = rotate_input(rotation, view_of(args.gate));
-    in.up = args.up.data;
-    in.up_stride = args.up.stride;
+    in.up = args.up->data;
+    in.up_stride = args.up->stride;
     rotate_quantize(rotation, in, target_of(*quantized, note), stream());
 }
 

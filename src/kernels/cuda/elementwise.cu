@@ -3,11 +3,11 @@
 #include <algorithm>
 
 #include "core/checked_math.h"
+#include "kernels/cuda/activation.cuh"
 #include "kernels/cuda/device/griddep.cuh"
 #include "kernels/cuda/elementwise.h"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/row_access.cuh"
-#include "kernels/cuda/silu.cuh"
 #include "kernels/cuda/weight_values.cuh"
 
 namespace quarot::kernels::cuda {
@@ -35,7 +35,13 @@ LaunchShape shape_of(const RowsView& rows) {
             .block = kThreads};
 }
 
-__global__ void silu_mul_rows(const __grid_constant__ RowsView gate,
+__device__ float4 activated(Activation activation, const float4& x) {
+    return {activated(activation, x.x), activated(activation, x.y), activated(activation, x.z),
+            activated(activation, x.w)};
+}
+
+// up.data null: ones.
+__global__ void activate_rows(Activation activation, const __grid_constant__ RowsView gate,
                               const __grid_constant__ RowsView up,
                               const __grid_constant__ RowsView out, bool fours) {
     let_successor_start();
@@ -43,8 +49,13 @@ __global__ void silu_mul_rows(const __grid_constant__ RowsView gate,
     auto [row, c, inside] = place_in(out.cols);
     if (!inside) return;
     for (; row < out.rows; row += gridDim.y) {
-        const float4 g = load_four(gate, row, c, fours), u = load_four(up, row, c, fours);
-        store_four(out, row, c, fours, silu_times(g, u));
+        const float4 y = activated(activation, load_four(gate, row, c, fours));
+        if (up.data == nullptr) {
+            store_four(out, row, c, fours, y);
+            continue;
+        }
+        const float4 u = load_four(up, row, c, fours);
+        store_four(out, row, c, fours, {y.x * u.x, y.y * u.y, y.z * u.z, y.w * u.w});
     }
 }
 
@@ -146,13 +157,14 @@ bool is_empty(const RowsView& rows) {
 
 }  // namespace
 
-void silu_mul(const RowsView& gate, const RowsView& up, const RowsView& out, Stream stream) {
-    require(gate.rows == out.rows && up.rows == out.rows && gate.cols == out.cols &&
-                up.cols == out.cols,
-            "silu_mul: shapes");
+void activate(Activation activation, const RowsView& gate, const RowsView* up, const RowsView& out,
+              Stream stream) {
+    require(gate.rows == out.rows && gate.cols == out.cols, "activate: shapes");
+    require(up == nullptr || (up->rows == out.rows && up->cols == out.cols), "activate: shapes");
     if (is_empty(out)) return;
-    launch("silu_mul_rows", silu_mul_rows, shape_of(out), stream, gate, up, out,
-           in_fours(gate) && in_fours(up) && in_fours(out));
+    launch("activate_rows", activate_rows, shape_of(out), stream, activation, gate,
+           up == nullptr ? RowsView{} : *up, out,
+           in_fours(gate) && (up == nullptr || in_fours(*up)) && in_fours(out));
 }
 
 void scale_rows(const RowsView& in, float scale, float cap, const RowsView& out, Stream stream) {

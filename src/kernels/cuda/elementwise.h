@@ -6,11 +6,13 @@
 #include "kernels/cuda/rows_view.h"
 #include "kernels/cuda/stream.h"
 #include "kernels/cuda/weight_layout.h"
+#include "kernels/functions.h"
 
 namespace quarot::kernels::cuda {
 
-// out = silu(gate) * up, silu(x) = x / (1 + exp(-x)), in fp32. out may be gate or up.
-void silu_mul(const RowsView& gate, const RowsView& up, const RowsView& out, Stream stream);
+// out = f(gate) * up, or f(gate) where up is null, in fp32. out may be gate or up.
+void activate(Activation activation, const RowsView& gate, const RowsView* up, const RowsView& out,
+              Stream stream);
 
 // out = scale * in, and with a cap (not 0) out = cap * tanh(scale * in / cap), in fp32. out may be in.
 void scale_rows(const RowsView& in, float scale, float cap, const RowsView& out, Stream stream);

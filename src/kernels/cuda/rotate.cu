@@ -2,6 +2,7 @@
 #include <cuda_runtime.h>
 
 #include "core/checked_math.h"
+#include "kernels/cuda/activation.cuh"
 #include "kernels/cuda/device/griddep.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/rotate.h"
@@ -9,7 +10,6 @@
 #include "kernels/cuda/row_access.cuh"
 #include "kernels/cuda/row_blocks.h"
 #include "kernels/cuda/row_quantizer.cuh"
-#include "kernels/cuda/silu.cuh"
 
 namespace quarot::kernels::cuda {
 

@@ -91,7 +91,7 @@ class ReferenceBackend final : public Backend {
     void rope(const RopeArgs& args) override { reference_rope(pool_, args); }
     void append_kv(const AppendKvArgs& args) override { reference_append_kv(pool_, args); }
     void attention(const AttentionArgs& args) override { reference_attention(pool_, args); }
-    void silu_mul(const SiluMulArgs& args) override { reference_silu_mul(pool_, args); }
+    void activate(const ActivateArgs& args) override { reference_activate(pool_, args); }
     void accumulate_gram(Rows in, double* gram) override { reference_gram(pool_, in, gram); }
     void log_probabilities(const LogProbabilityArgs& args) override {
         reference_log_probabilities(pool_, args);

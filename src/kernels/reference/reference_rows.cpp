@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 #include <span>
 #include <vector>
 
@@ -20,6 +21,22 @@ void rms_norm_row(const float* in, const float* gain, double eps, int64_t cols, 
         const double weight = gain == nullptr ? 1.0 : gain[c];
         out[c] = static_cast<float>(in[c] * inverse * weight);
     }
+}
+
+double activated(Activation activation, double x) {
+    switch (activation) {
+        case Activation::Silu:
+            return x / (1.0 + std::exp(-x));
+        case Activation::GeluTanh:
+            return x / (1.0 + std::exp(-2.0 * std::sqrt(2.0 / std::numbers::pi) *
+                                       (x + 0.044715 * x * x * x)));
+        case Activation::Gelu:  // erfc keeps the digits of what is left far below 0
+            return 0.5 * x * std::erfc(-x / std::numbers::sqrt2);
+        case Activation::Relu:
+            return x < 0.0 ? 0.0 : x;
+    }
+    check_failed(__FILE__, __LINE__, "a known activation",
+                 fmt::format("{}", static_cast<int>(activation)));
 }
 
 // Turns every pair (i, i + head_dim/2) of every head of one row.
@@ -92,17 +109,17 @@ void reference_rope(ThreadPool& pool, const RopeArgs& args) {
     });
 }
 
-void reference_silu_mul(ThreadPool& pool, const SiluMulArgs& args) {
+void reference_activate(ThreadPool& pool, const ActivateArgs& args) {
     const int64_t rows = args.out.rows, cols = args.out.cols;
-    QUAROT_CHECK(args.gate.rows == rows && args.up.rows == rows);
-    QUAROT_CHECK(args.gate.cols == cols && args.up.cols == cols);
+    QUAROT_CHECK(args.gate.rows == rows && args.gate.cols == cols);
+    QUAROT_CHECK(!args.up || (args.up->rows == rows && args.up->cols == cols));
     pool.parallel_for(rows, [&](int64_t row, int) {
         const float* gate = args.gate.f32(row);
-        const float* up = args.up.f32(row);
+        const float* up = args.up ? args.up->f32(row) : nullptr;
         float* out = args.out.f32(row);
         for (int64_t c = 0; c < cols; ++c) {
-            const double x = gate[c];
-            out[c] = static_cast<float>(x / (1.0 + std::exp(-x)) * up[c]);
+            const double y = activated(args.activation, gate[c]);
+            out[c] = static_cast<float>(up == nullptr ? y : y * up[c]);
         }
     });
 }

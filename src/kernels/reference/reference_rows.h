@@ -1,5 +1,5 @@
-// What the operations on single rows mean: norm, RoPE, SwiGLU and the orthogonal transform, each in
-// double and rounded to fp32 once.
+// What the operations on single rows mean: norm, RoPE, activation and the orthogonal transform,
+// each in double and rounded to fp32 once.
 #pragma once
 
 #include <utility>
@@ -29,7 +29,7 @@ void reference_scale(ThreadPool& pool, const ScaleArgs& args);
 void reference_add(ThreadPool& pool, const Rows& to, const Rows& from);
 void reference_find_non_finite(ThreadPool& pool, const Rows& in, SiteNote note);
 void reference_rope(ThreadPool& pool, const RopeArgs& args);
-void reference_silu_mul(ThreadPool& pool, const SiluMulArgs& args);
+void reference_activate(ThreadPool& pool, const ActivateArgs& args);
 void reference_transform(ThreadPool& pool, const ReferenceTransform& transform, const Rows& rows);
 
 }  // namespace quarot::kernels

@@ -1,0 +1,35 @@
+// Activations in fp32, one rounding an operation.
+#pragma once
+
+#include "kernels/functions.h"
+
+namespace quarot::kernels::cuda {
+
+// x / (1 + e^-x) * up. Where e^-x overflows the quotient is 0.
+__device__ __forceinline__ float silu_times(float x, float up) {
+    return __fmul_rn(__fdiv_rn(x, 1.0f + expf(-x)), up);
+}
+
+__device__ __forceinline__ float4 silu_times(const float4& x, const float4& up) {
+    return {silu_times(x.x, up.x), silu_times(x.y, up.y), silu_times(x.z, up.z),
+            silu_times(x.w, up.w)};
+}
+
+__device__ __forceinline__ float activated(Activation activation, float x) {
+    switch (activation) {
+        case Activation::Silu:
+            return silu_times(x, 1.0f);
+        case Activation::GeluTanh: {
+            constexpr float kFactor = 1.595769122f;  // 2 sqrt(2 / pi)
+            const float y = x * fmaf(x * x, 0.044715f * kFactor, kFactor);
+            return __fdiv_rn(x, 1.0f + expf(-y));
+        }
+        case Activation::Gelu:
+            return 0.5f * x * erfcf(x * -0.70710678f);
+        case Activation::Relu:
+            return x < 0.0f ? 0.0f : x;
+    }
+    return x;
+}
+
+}  // namespace quarot::kernels::cuda
