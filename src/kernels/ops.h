@@ -323,8 +323,10 @@ struct RopeTransformAppendArgs {
     AppendKvArgs append;
 };
 
-// Causal: the token at position p attends to positions 0..p of its own sequence, all of them read
-// back from the cache (dequantized codes), its own included.
+// Causal: the token at position p attends to positions 0..p of its own sequence, or to the last
+// `window` of them, all read back from the cache (dequantized codes), its own included. Pages that
+// no token of the batch sees are not read. A score is scale * (q . k), and with a cap
+// cap * tanh(scale * (q . k) / cap).
 struct AttentionArgs {
     Rows q;  // [n_tokens, n_heads * head_dim]
     int64_t n_heads = 0;
@@ -334,7 +336,14 @@ struct AttentionArgs {
     const KvStore& kv;
     Rows out;          // [n_tokens, n_heads * head_dim], not q
     KeyBias key_bias;  // with a basis if and only if the cache's descriptor says k_bias_apart
+    float score_cap = 0.0f;  // 0: none
+    int64_t window = 0;      // positions a token sees, its own included; 0: all
 };
+
+// The first position that the token at `position` sees.
+inline int64_t first_seen(int64_t position, int64_t window) {
+    return window > 0 ? std::max<int64_t>(position + 1 - window, 0) : 0;
+}
 
 // out = in W^T + bias (+ residual).
 //   both quantized: acc = exact integer sum over the group of (code_a - offset_a)(q_w - zero_w);

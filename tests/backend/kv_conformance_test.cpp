@@ -21,6 +21,8 @@ struct Case {
     int64_t page_tokens = 4;
     Temper temper = Temper::Normal;
     bool k_bias_apart = false;
+    float score_cap = 0.0f;
+    int64_t window = 0;
     std::vector<Piece> first = {{0, 9}, {0, 4}, {0, 1}};   // border crossed, met, not reached
     std::vector<Piece> second = {{9, 1}, {4, 7}, {1, 3}};  // goes on where the first batch ended
 };
@@ -58,10 +60,10 @@ KeyBias key_bias(Bench& bench, const Case& c) {
 
 std::string describe(const Case& c, uint32_t seed) {
     return fmt::format(
-        "seed {}: heads {}/{} head_dim {} page {} temper {} bias apart {}; K {} bits group {} "
+        "seed {}: heads {}/{} head_dim {} page {} temper {} bias apart {} cap {} window {}; K {} bits group {} "
         "clip {} exempt {}; V {} bits group {} clip {} exempt {}",
         seed, c.shape.n_heads, c.shape.n_kv_heads, c.shape.head_dim, c.page_tokens,
-        static_cast<int>(c.temper), c.k_bias_apart, c.k.bits, c.k.group_size, c.k.clip,
+        static_cast<int>(c.temper), c.k_bias_apart, c.score_cap, c.window, c.k.bits, c.k.group_size, c.k.clip,
         c.k.exempt_positions, c.v.bits, c.v.group_size, c.v.clip, c.v.exempt_positions);
 }
 
@@ -96,7 +98,9 @@ void step(Bench& bench, const Case& c, const std::vector<Piece>& runs, Rng& rng,
                              .batch = batch.view(),
                              .kv = *outcome.store,
                              .out = out,
-                             .key_bias = key_bias(bench, c)});
+                             .key_bias = key_bias(bench, c),
+                             .score_cap = c.score_cap,
+                             .window = c.window});
     outcome.out.push_back(bench.download(out));
 }
 
@@ -302,6 +306,33 @@ TEST_P(KvConformance, KeysWithoutTheirBiasGetItWhenTheyAreRead) {
                         .k_bias_apart = true})) {
                 return;
             }
+        }
+    }
+}
+
+// Windows shorter and longer than pages, tiles and contexts, alone and with what else changes scores.
+TEST_P(KvConformance, WindowsAndCappedScores) {
+    for (const AttentionShape& shape : kAttentionShapes) {
+        for (const int64_t window : {0, 1, 3, 4, 5, 9, 100}) {
+            for (const float cap : {0.0f, 2.0f}) {
+                for (const bool apart : {false, true}) {
+                    Case c{.shape = shape, .k = k_format(4), .v = v_format(4)};
+                    c.k_bias_apart = apart;
+                    c.score_cap = cap;
+                    c.window = window;
+                    if (!check(c)) return;
+                }
+            }
+        }
+    }
+    for (const int64_t window : {1, 40, 64, 65, 128, 300}) {  // whole pages are left out
+        for (const int bits : {4, 8, 16}) {
+            Case c{.shape = {4, 2, 64}, .k = k_format(bits), .v = v_format(bits)};
+            c.page_tokens = 64;
+            c.window = window;
+            c.first = {{0, 3}, {0, 290}, {0, 64}};
+            c.second = {{3, 61}, {290, 9}, {64, 1}};
+            if (!check(c)) return;
         }
     }
 }

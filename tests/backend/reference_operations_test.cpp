@@ -361,6 +361,42 @@ TEST_F(ReferenceOperations, AttentionReadsDequantizedCodes) {
     EXPECT_EQ(bench_.download(out).values, (std::vector<float>{3.0f, 1.0f, 0.0f, 0.0f}));
 }
 
+// Keys 0, so that every position that is seen counts alike; then scores that the cap brings near it.
+TEST_F(ReferenceOperations, AttentionSeesItsWindowAndCapsScores) {
+    const auto kv = backend_->make_kv_store(
+        {.n_layers = 1, .n_kv_heads = 1, .head_dim = 2, .page_tokens = 4}, 2);
+    Matrix k(6, 2), v(6, 2), q(6, 2);
+    for (int64_t p = 0; p < 6; ++p) {
+        v.row(p)[0] = static_cast<float>(p);
+        k.row(p)[1] = static_cast<float>(p);
+        q.row(p)[1] = p == 5 ? 10.0f : 0.0f;
+    }
+    const TestBatch batch(bench_, {{0, 6}}, 4, 2);
+    backend_->append_kv({bench_.upload(k), bench_.upload(v), 0, batch.view(), *kv, {}});
+    const Rows out = bench_.blank(6, 2);
+    backend_->attention({.q = bench_.upload(q),
+                         .n_heads = 1,
+                         .layer = 0,
+                         .scale = 0.5f,
+                         .batch = batch.view(),
+                         .kv = *kv,
+                         .out = out,
+                         .score_cap = 2.0f,
+                         .window = 3});
+    const Matrix actual = bench_.download(out);
+    const std::vector<double> means = {0.0, 0.5, 1.0, 2.0, 3.0};  // of the last three positions
+    for (size_t p = 0; p < means.size(); ++p) {
+        EXPECT_NEAR(actual.row(static_cast<int64_t>(p))[0], means[p], 1e-6) << p;
+    }
+    double sum = 0.0, mixed = 0.0;
+    for (int p = 3; p < 6; ++p) {
+        const double weight = std::exp(2.0 * std::tanh(0.5 * 10.0 * p / 2.0));
+        sum += weight;
+        mixed += weight * p;
+    }
+    EXPECT_NEAR(actual.row(5)[0], mixed / sum, 1e-6);
+}
+
 // At position p the key that is read is (k + cos(p) b_0 + sin(p) b_1) of two dimensions.
 TEST_F(ReferenceOperations, AttentionAddsTheBiasOfKeysAtTheirPositions) {
     const KvFormat format{.bits = 8, .range_includes_zero = true};

@@ -340,6 +340,32 @@ TEST_P(RowsOfAnyBackend, GatherColumnsCopiesTheColumnsAskedFor) {
     }
 }
 
+// A copy keeps every bit, a scale rounds once, and a cap is wrong by its exponential.
+TEST_P(RowsOfAnyBackend, ScaleCopiesScalesAndCaps) {
+    const auto backend = make(GetParam(), 2);
+    for (const float size : {0.01f, 1.0f, 300.0f}) {
+        for (const int64_t cols : kWidths) {
+            SCOPED_TRACE(fmt::format("size {}, {} columns", size, cols));
+            Rng rng(static_cast<uint32_t>(cols));
+            Matrix in = normal_matrix(5, cols, rng);
+            for (float& x : in.values) x *= size;
+            Bench bench(*backend);
+            const Rows rows = bench.upload(in, 2), out = bench.blank(5, cols);
+            backend->scale({.in = rows, .out = out});
+            EXPECT_TRUE(same(bench.download(out).values, in.values));
+            backend->scale({.in = rows, .scale = 0.22f, .out = out});
+            const auto scaled = bench.download(out).values;
+            backend->scale({.in = rows, .scale = 0.22f, .cap = 3.0f, .out = rows});
+            const auto capped = bench.download(rows).values;
+            for (size_t i = 0; i < in.values.size(); ++i) {
+                const double x = 0.22f * static_cast<double>(in.values[i]);
+                ASSERT_NEAR(scaled[i], x, kEps * std::fabs(x));
+                ASSERT_NEAR(capped[i], 3.0 * std::tanh(x / 3.0), 4.0 * 3.0 * kEps);
+            }
+        }
+    }
+}
+
 TEST_P(RowsOfAnyBackend, AddIsOneRoundedSum) {
     const auto backend = make(GetParam(), 2);
     for (const int64_t cols : kWidths) {

@@ -284,6 +284,17 @@ static void score_below_keys(const AttentionRows& rows, const AttentionPage& pag
                                    rows.n_rows, used / 16);
 }
 
+// Caps scores, and makes those of slots before a row's first -inf, whose weight is 0.
+template <class S>
+static void shape_scores(const AttentionRows& rows, const AttentionPage& page, int64_t used) {
+    for (int64_t r = 0; r < rows.n_rows; ++r) {
+        float* scores = page.scores + r * page.k.slots;
+        if (page.score_cap != 0.0f) scale_row<S>(scores, used, 1.0f, page.score_cap, scores);
+        if (page.starts == nullptr) continue;
+        for (int64_t s = 0; s < page.starts[r]; ++s) scores[s] = -__builtin_inff();
+    }
+}
+
 // factors [n_rows]: what the rows' earlier sums are multiplied by.
 template <class S>
 static void soften_rows(const AttentionRows& rows, const AttentionPage& page, const int32_t* limits,
@@ -313,6 +324,7 @@ static void attend_tile(const AttentionRows& rows, const AttentionPage& page, co
         score_rows<S, decltype(kind)::value, kRows>(rows, page, k, used);
     });
     if (page.below_keys != nullptr) score_below_keys<S>(rows, page, used);
+    if (page.score_cap != 0.0f || page.starts != nullptr) shape_scores<S>(rows, page, used);
     float factors[kRows];
     soften_rows<S>(rows, page, limits, used, factors);
     with_codes(v.kind, [&](auto kind) {
@@ -386,7 +398,9 @@ static void attend_page(const AttentionRows& rows, const AttentionPage& page,
         part.sums += 16 * row;
         part.out += row * rows.dims;
         part.n_rows = rows.n_rows - row < S::kQueryRows ? rows.n_rows - row : S::kQueryRows;
-        attend_tile<S>(part, page, k, v, limits + row);
+        AttentionPage at = page;
+        if (at.starts != nullptr) at.starts += row;
+        attend_tile<S>(part, at, k, v, limits + row);
     }
 }
 

@@ -14,7 +14,7 @@ constexpr int64_t kRowsPerTask = 192;
 
 struct TaskMemory {
     float *q, *q_sums, *out, *sums, *zeros, *maxima, *below_keys, *keys, *values, *scores;
-    int32_t* limits;
+    int32_t *limits, *starts;
 };
 
 // depth: values of a query and of a key.
@@ -27,6 +27,7 @@ TaskMemory carve(Carver& carver, int64_t rows, int64_t depth, const KvLayout& k,
     m.zeros = carver.take<float>(v.slots);
     m.scores = carver.take<float>(8 * k.slots);
     m.limits = carver.take<int32_t>(rows);
+    m.starts = carver.take<int32_t>(rows);
     m.maxima = carver.take<float>(rows);
     m.sums = carver.take<float>(16 * rows);
     m.q_sums = carver.take<float>(rows);
@@ -119,10 +120,11 @@ void CpuAttention::run(CpuContext& context, const AttentionArgs& args) {
         const Task& task = tasks_[static_cast<size_t>(index)];
         const int64_t n_rows = task.n_tokens * group;
         const TaskMemory m = task_memory(context.scratch(thread), n_rows, depth, k, v);
-        int64_t last_position = 0;
+        int64_t last_position = 0, first_position = batch.positions[task.first_token];
         for (int64_t t = 0; t < task.n_tokens; ++t) {
             const int64_t token = task.first_token + t;
             last_position = std::max<int64_t>(last_position, batch.positions[token]);
+            first_position = std::min<int64_t>(first_position, batch.positions[token]);
             const float* q = args.q.f32(token) + task.kv_head * group * head_dim;
             for (int64_t g = 0; g < group; ++g) {
                 float* to = m.q + (t * group + g) * depth;
@@ -136,7 +138,8 @@ void CpuAttention::run(CpuContext& context, const AttentionArgs& args) {
         std::fill_n(m.sums, 16 * n_rows, 0.0f);
         std::fill_n(m.out, n_rows * v.dims, 0.0f);
         const AttentionRows rows{m.q, m.q_sums, m.maxima, m.sums, m.out, n_rows, depth, v.dims};
-        for (int64_t entry = 0; entry * d.page_tokens <= last_position; ++entry) {
+        for (int64_t entry = first_seen(first_position, args.window) / d.page_tokens;
+             entry * d.page_tokens <= last_position; ++entry) {
             const int64_t page = batch.pages[batch.first_page[task.sequence] + entry];
             const KvPlace place{args.layer, page, task.kv_head};
             if (basis != nullptr) {
@@ -147,11 +150,18 @@ void CpuAttention::run(CpuContext& context, const AttentionArgs& args) {
                 const int64_t position = batch.positions[task.first_token + r / group];
                 const int64_t seen = position + 1 - entry * d.page_tokens;
                 m.limits[r] = static_cast<int32_t>(std::clamp<int64_t>(seen, 0, d.page_tokens));
+                if (args.window == 0) continue;
+                const int64_t start =
+                    first_seen(position, args.window) - entry * d.page_tokens;
+                m.starts[r] = static_cast<int32_t>(std::clamp<int64_t>(start, 0, d.page_tokens));
+                if (m.starts[r] >= m.limits[r]) m.limits[r] = 0;
             }
             context.isa.attend_page(rows,
                                     {.k = store.block(KvKind::Key, place),
                                      .v = store.block(KvKind::Value, place),
                                      .below_keys = basis == nullptr ? nullptr : m.below_keys,
+                                     .starts = args.window == 0 ? nullptr : m.starts,
+                                     .score_cap = args.score_cap,
                                      .scores = m.scores,
                                      .keys = m.keys,
                                      .values = m.values,

@@ -81,6 +81,8 @@ float weight_at_distance(const cpu::IsaKernels& isa, float distance) {
                     {.k = {keys.data(), nullptr, nullptr, 1, 16, 16},
                      .v = {values.data(), nullptr, nullptr, 16, 16, 16},
                      .below_keys = nullptr,
+                     .starts = nullptr,
+                     .score_cap = 0.0f,
                      .scores = scores.data(),
                      .keys = nullptr,
                      .values = nullptr,

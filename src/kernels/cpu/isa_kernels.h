@@ -156,7 +156,9 @@ struct AttentionRows {
 struct AttentionPage {
     KvBlock k, v;
     const float*
-        below_keys;  // [rows' head_dim - k.head_dim][slots] further values of keys, or null
+        below_keys;         // [rows' head_dim - k.head_dim][slots] further values of keys, or null
+    const int32_t* starts;  // [n_rows]: the first slot that row r sees; null: 0
+    float score_cap;        // 0: none
     float* scores;   // [8, slots]
     float* keys;     // [k.head_dim, slots]
     float* values;   // [slots, dims]
@@ -219,7 +221,8 @@ struct IsaKernels {
     void (*gram_tile)(const GramTile& tile);
 
     // Attention.
-    // One page: limits[r] is how many of its slots row r may see (<= 0: none).
+    // One page: limits[r] is how many of its slots row r may see (<= 0: none), counted from slot 0;
+    // with starts[r] > 0 it sees those from there on, at least one.
     void (*attend_page)(const AttentionRows& rows, const AttentionPage& page,
                         const int32_t* limits);
     // out[r] = state.out[r] / sum, head_dim elements.

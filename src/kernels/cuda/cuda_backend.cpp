@@ -544,6 +544,8 @@ void CudaBackend::attention(const AttentionArgs& args) {
     call.kv = store.view();
     call.layer = args.layer;
     call.scale = args.scale;
+    call.score_cap = args.score_cap;
+    call.window = args.window;
     call.batch = kv_batch(args.batch);
     call.max_context = (pages_ > 0 ? pages_ : store.n_pages()) * store.descriptor().page_tokens;
     call.workspace = attention_workspace_.at_least(attention_workspace_bytes(call));

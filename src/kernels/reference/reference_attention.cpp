@@ -46,6 +46,7 @@ std::vector<Task> split(const AttentionArgs& args) {
 struct Context {
     std::vector<double> k;  // [head_dim, n]
     std::vector<double> v;  // [n, head_dim]
+    int64_t first = 0;      // position
     int64_t n = 0;
 };
 
@@ -65,22 +66,24 @@ void add_key_bias(const KeyBias& bias, int64_t kv_head, int64_t position, std::s
     }
 }
 
-Context read_context(const AttentionArgs& args, const Task& task, int64_t n) {
+// Of positions [first, first + n).
+Context read_context(const AttentionArgs& args, const Task& task, int64_t first, int64_t n) {
     const auto& store = static_cast<const ReferenceKvStore&>(args.kv);
     const int64_t dim = args.kv.descriptor().head_dim;
     Context context;
+    context.first = first;
     context.n = n;
     context.k.resize(static_cast<size_t>(n * dim));
     context.v.resize(static_cast<size_t>(n * dim));
     std::vector<float> values(static_cast<size_t>(dim));
     std::vector<double> key(values.size());
     for (int64_t p = 0; p < n; ++p) {
-        KvPlace place = place_of(args.kv, args.batch, task.sequence, p);
+        KvPlace place = place_of(args.kv, args.batch, task.sequence, first + p);
         place.layer = args.layer;
         place.head = task.kv_head;
         store.vectors(KvKind::Key).get(place, values);
         key.assign(values.begin(), values.end());
-        add_key_bias(args.key_bias, task.kv_head, p, key);
+        add_key_bias(args.key_bias, task.kv_head, first + p, key);
         for (int64_t i = 0; i < dim; ++i) {
             context.k[static_cast<size_t>(i * n + p)] = key[static_cast<size_t>(i)];
         }
@@ -90,16 +93,24 @@ Context read_context(const AttentionArgs& args, const Task& task, int64_t n) {
     return context;
 }
 
-// weights[n] = exp(scale * q . k_p - max); returns their sum.
-double softmax_weights(const float* q, int64_t dim, double scale, const Context& context,
-                       std::span<double> weights) {
+// Positions that a token sees, counted from the context's first.
+struct Visible {
+    int64_t first, n;
+};
+
+// weights[n] = exp(score - max) of visible positions; returns their sum.
+double softmax_weights(const float* q, const AttentionArgs& args, const Context& context,
+                       int64_t first, std::span<double> weights) {
     std::fill(weights.begin(), weights.end(), 0.0);
-    for (int64_t i = 0; i < dim; ++i) {
+    for (int64_t i = 0; i < args.kv.descriptor().head_dim; ++i) {
         const double qi = q[i];
-        const double* k = context.k.data() + i * context.n;
+        const double* k = context.k.data() + i * context.n + first;
         for (size_t p = 0; p < weights.size(); ++p) weights[p] += qi * k[p];
     }
-    for (double& weight : weights) weight *= scale;
+    for (double& weight : weights) {
+        weight *= args.scale;
+        if (args.score_cap != 0.0f) weight = args.score_cap * std::tanh(weight / args.score_cap);
+    }
     const double max = *std::max_element(weights.begin(), weights.end());
     double sum = 0.0;
     for (double& weight : weights) {
@@ -109,13 +120,15 @@ double softmax_weights(const float* q, int64_t dim, double scale, const Context&
     return sum;
 }
 
-void attend(const float* q, int64_t dim, double scale, const Context& context,
-            std::span<double> weights, float* out) {
-    const double sum = softmax_weights(q, dim, scale, context, weights);
+void attend(const float* q, const AttentionArgs& args, const Context& context,
+            const Visible& visible, float* out) {
+    const int64_t dim = args.kv.descriptor().head_dim;
+    std::vector<double> weights(static_cast<size_t>(visible.n));
+    const double sum = softmax_weights(q, args, context, visible.first, weights);
     std::vector<double> mixed(static_cast<size_t>(dim), 0.0);
     for (size_t p = 0; p < weights.size(); ++p) {
         const double weight = weights[p];
-        const double* v = context.v.data() + static_cast<int64_t>(p) * dim;
+        const double* v = context.v.data() + (visible.first + static_cast<int64_t>(p)) * dim;
         for (int64_t i = 0; i < dim; ++i) mixed[static_cast<size_t>(i)] += weight * v[i];
     }
     for (int64_t i = 0; i < dim; ++i) {
@@ -127,15 +140,16 @@ void run(const AttentionArgs& args, const Task& task) {
     const KvDescriptor& d = args.kv.descriptor();
     const int64_t queries_per_kv = args.n_heads / d.n_kv_heads;
     const int32_t* positions = args.batch.positions + task.first_token;
-    const int64_t longest = *std::max_element(positions, positions + task.n_tokens) + 1;
-    const Context context = read_context(args, task, longest);
-    std::vector<double> weights(static_cast<size_t>(longest));
+    const auto [lowest, highest] = std::minmax_element(positions, positions + task.n_tokens);
+    const int64_t first = first_seen(*lowest, args.window);
+    const Context context = read_context(args, task, first, *highest + 1 - first);
     for (int64_t t = 0; t < task.n_tokens; ++t) {
-        const auto visible = std::span(weights).first(static_cast<size_t>(positions[t]) + 1);
+        const int64_t seen = first_seen(positions[t], args.window);
+        const Visible visible = {seen - first, positions[t] + 1 - seen};
         for (int64_t h = 0; h < queries_per_kv; ++h) {
             const int64_t column = (task.kv_head * queries_per_kv + h) * d.head_dim;
-            attend(args.q.f32(task.first_token + t) + column, d.head_dim, args.scale, context,
-                   visible, args.out.f32(task.first_token + t) + column);
+            attend(args.q.f32(task.first_token + t) + column, args, context, visible,
+                   args.out.f32(task.first_token + t) + column);
         }
     }
 }
