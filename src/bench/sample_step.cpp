@@ -1,7 +1,6 @@
 #include "bench/sample_step.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "core/check.h"
 #include "core/checked_math.h"
@@ -215,7 +214,7 @@ void SampleStep::attention(int64_t layer) {
     backend_.attention({.q = of_step(memory_.query),
                         .n_heads = weights_.config.n_heads,
                         .layer = layer,
-                        .scale = 1.0f / std::sqrt(static_cast<float>(weights_.config.head_dim)),
+                        .scale = weights_.config.scale_of_scores(),
                         .batch = batch_,
                         .kv = *kv_,
                         .out = of_step(memory_.attended),

@@ -68,9 +68,15 @@ class Planner {
     }
 
     void add_norm(model::NormRole role, int64_t layer) {
-        const bool of_heads = role == model::NormRole::Query || role == model::NormRole::Key;
         add(norm_name(role, layer, config_), {width_of(role, config_)}, kFloats,
-            {of_heads ? kHeadKey : kHiddenKey, {}});
+            {width_key(role), {}});
+    }
+
+    std::string_view width_key(model::NormRole role) const {
+        const bool is_query = role == model::NormRole::Query;
+        if (!is_query && role != model::NormRole::Key) return kHiddenKey;
+        if (config_.qk_norm == model::QkNormSpan::Head) return kHeadKey;
+        return is_query ? kQueryKey : kKvKey;
     }
 
     void add_linear(const model::LinearId& id) {

@@ -1,13 +1,17 @@
 // The shape and constants of a model, whatever family its config.json came from.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "kernels/functions.h"
 #include "model/linear_role.h"
 
 namespace quarot::model {
+
+using kernels::Activation;
 
 enum class RopeType { Default, Linear, Llama3 };
 
@@ -20,11 +24,13 @@ struct RopeConfig {
     int64_t original_max_positions = 8192;  // Llama3
 };
 
-enum class QkNormSpan { None, Head };  // what the statistics of a norm of q and k span
+// What the statistics of a norm of q and k span: each head, or all heads of a token.
+enum class QkNormSpan { None, Head, Width };
 
 // What differs from layer to layer.
 struct LayerConfig {
-    int rope = 0;  // which of ModelConfig::ropes turns its q and k; -1: none does
+    int rope = 0;        // which of ModelConfig::ropes turns its q and k; -1: none does
+    int64_t window = 0;  // positions a token sees, its own included; 0: all
 };
 
 struct ModelConfig {
@@ -43,17 +49,30 @@ struct ModelConfig {
     NormSet norms = {NormRole::AttentionIn, NormRole::MlpIn, NormRole::Final};
     std::vector<RopeConfig> ropes = {RopeConfig{}};
     std::vector<LayerConfig> layers;  // empty: every layer is a LayerConfig{}
+    Activation activation = Activation::Silu;  // of the gate
     bool tied_embeddings = false;
     RoleSet bias;  // the linears that have one
     QkNormSpan qk_norm = QkNormSpan::None;
+    double embed_scale = 1.0;     // on rows of the embedding
+    double score_scale = 0.0;     // on q . k; 0: 1 / sqrt(head_dim)
+    double score_cap = 0.0;       // scores are cap * tanh(score / cap); 0: none
+    double residual_scale = 1.0;  // on what attention and the MLP add to the residual stream
+    double logit_scale = 1.0;
+    double logit_cap = 0.0;    // as score_cap, after the scale
     int32_t bos = -1;          // -1: none
     std::vector<int32_t> eos;  // config.json and generation_config.json together
 
     int64_t q_dim() const { return n_heads * head_dim; }
     int64_t kv_dim() const { return n_kv_heads * head_dim; }
+    float scale_of_scores() const {
+        return score_scale == 0.0 ? 1.0f / std::sqrt(static_cast<float>(head_dim))
+                                  : static_cast<float>(score_scale);
+    }
     LayerConfig layer(int64_t index) const {
         return layers.empty() ? LayerConfig{} : layers.at(static_cast<size_t>(index));
     }
+    // Is what attention and the MLP give added to the residual stream otherwise than as it is?
+    bool shapes_outputs() const { return norms_outputs() || residual_scale != 1.0; }
     // Does a norm stand between attention or an MLP and the residual stream?
     bool norms_outputs() const {
         return norms.contains(NormRole::AttentionOut) || norms.contains(NormRole::MlpOut);

@@ -40,6 +40,11 @@ Rows enqueue_logits(const Weights& weights, StepMemory& memory, int64_t first, i
         {.in = Operand{memory.hidden.slice(first, n)}, .weight = *weights.lm_head, .out = out});
     if (has_part) comm.gather_columns(out, logits);
     backend.find_non_finite(logits, {kLogitSite, memory.device.bad_logits + first});
+    const auto scale = static_cast<float>(weights.config.logit_scale);
+    const auto cap = static_cast<float>(weights.config.logit_cap);
+    if (scale != 1.0f || cap != 0.0f) {
+        backend.scale({.in = logits, .scale = scale, .cap = cap, .out = logits});
+    }
     return logits;
 }
 

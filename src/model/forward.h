@@ -17,7 +17,8 @@ namespace quarot::model {
 void enqueue_step(const Weights& weights, const kernels::BatchView& batch, StepMemory& memory,
                   kernels::KvStore& kv, kernels::Backend& backend, comm::Comm& comm);
 
-// Enqueues logits = hidden lm_head^T of the wanted rows [first, first + n), fp32 [n, vocab], and
+// Enqueues logits = hidden lm_head^T, scaled and capped as the config says, of the wanted rows
+// [first, first + n), fp32 [n, vocab], and
 // returns them, in memory.logits until the next call; n at most memory.size().logit_rows.
 kernels::Rows enqueue_logits(const Weights& weights, StepMemory& memory, int64_t first, int64_t n,
                              kernels::Backend& backend, comm::Comm& comm);

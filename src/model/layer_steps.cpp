@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <array>
-#include <cmath>
 
 namespace quarot::model {
 
@@ -53,6 +52,8 @@ void LayerSteps::embed(const Residual& residual) {
 }
 
 void LayerSteps::enter(Rows rows) {
+    const auto scale = static_cast<float>(weights_.config.embed_scale);
+    if (scale != 1.0f) backend_.scale({.in = rows, .scale = scale, .out = rows});
     if (weights_.enter_residual) backend_.transform(*weights_.enter_residual, rows);
 }
 
@@ -86,19 +87,22 @@ void LayerSteps::attention(int64_t layer, const SiteInput& in, Rows out) {
     backend_.attention({.q = q,
                         .n_heads = config.n_heads,
                         .layer = layer,
-                        .scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim)),
+                        .scale = config.scale_of_scores(),
                         .batch = batch_,
                         .kv = kv_,
                         .out = out,
-                        .key_bias = weights_.key_bias(layer)});
+                        .key_bias = weights_.key_bias(layer),
+                        .score_cap = static_cast<float>(config.score_cap),
+                        .window = config.layer(layer).window});
 }
 
 void LayerSteps::norm_heads(Rows heads, const Gain& gain) {
-    if (weights_.config.qk_norm == QkNormSpan::None) return;
+    const QkNormSpan span = weights_.config.qk_norm;
+    if (span == QkNormSpan::None) return;
     backend_.rms_norm({.in = heads,
                        .gain = gain.data(),
                        .eps = static_cast<float>(weights_.config.norm_eps),
-                       .group = weights_.config.head_dim,
+                       .group = span == QkNormSpan::Head ? weights_.config.head_dim : 0,
                        .out = heads});
 }
 
@@ -116,7 +120,10 @@ SiteInput LayerSteps::down_input(int64_t layer, const SiteInput& in) {
     const Rows gate = of_batch(memory_.gate), up = of_batch(memory_.up);
     linears(layer, InputSite::Mlp, in, std::array{gate, up});
     return site_input(layer, InputSite::Down, gate, [&](const Operand& out, SiteNote note) {
-        backend_.activate_transform_quantize({.gate = gate, .up = up, .out = gate},
+        backend_.activate_transform_quantize({.activation = weights_.config.activation,
+                                              .gate = gate,
+                                              .up = up,
+                                              .out = gate},
                                              weights_.ffn.get(), out, note);
     });
 }
@@ -133,14 +140,14 @@ void LayerSteps::add_linear(int64_t layer, LinearRole role, const SiteInput& in,
     sum_blocks(layer, role, in.main, {.first = 0, .count = w.n_blocks(role)}, 0, partial);
     comm_.sum(partial);
     residual.partial = partial;
-    if (weights_.config.norms_outputs()) {
+    if (weights_.config.shapes_outputs()) {
         if (in.outliers) {
             backend_.linear({.in = *in.outliers,
                              .weight = *w.outlier(role),
                              .out = partial,
                              .accumulate = true});
         }
-        return norm_output(layer, role, partial);
+        return shape_output(layer, role, partial);
     }
     if (!in.outliers) return;
     settle(residual);
@@ -148,13 +155,17 @@ void LayerSteps::add_linear(int64_t layer, LinearRole role, const SiteInput& in,
     residual.partial = partial;
 }
 
-void LayerSteps::norm_output(int64_t layer, LinearRole role, Rows partial) {
+void LayerSteps::shape_output(int64_t layer, LinearRole role, Rows partial) {
+    const ModelConfig& config = weights_.config;
     const NormRole norm = role == LinearRole::O ? NormRole::AttentionOut : NormRole::MlpOut;
-    if (!weights_.config.norms.contains(norm)) return;
-    backend_.rms_norm({.in = partial,
-                       .gain = layer_weights(layer).norm(norm).data(),
-                       .eps = static_cast<float>(weights_.config.norm_eps),
-                       .out = partial});
+    if (config.norms.contains(norm)) {
+        backend_.rms_norm({.in = partial,
+                           .gain = layer_weights(layer).norm(norm).data(),
+                           .eps = static_cast<float>(config.norm_eps),
+                           .out = partial});
+    }
+    const auto scale = static_cast<float>(config.residual_scale);
+    if (scale != 1.0f) backend_.scale({.in = partial, .scale = scale, .out = partial});
 }
 
 void LayerSteps::sum_blocks(int64_t layer, LinearRole role, const Operand& in, const Blocks& blocks,

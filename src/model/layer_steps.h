@@ -57,7 +57,8 @@ class LayerSteps {
     SiteInput down_input(int64_t layer, const SiteInput& in);
     // The same from values that stand there already, not quantized unless some are kept apart.
     SiteInput input_of(int64_t layer, InputSite site, kernels::Rows values);
-    // The residual's partial sum becomes W in, for O and Down, normalised if the model does that.
+    // The residual's partial sum becomes W in, for O and Down, normalised and scaled as the model
+    // does that.
     void add_linear(int64_t layer, LinearRole role, const SiteInput& in, Residual& residual);
     // Adds the partial sum now.
     void settle(Residual& residual);
@@ -67,7 +68,7 @@ class LayerSteps {
   private:
     const LayerWeights& layer_weights(int64_t layer) const;
     kernels::SiteNote note_at(kernels::Site site) const { return {site, batch_.bad_sites}; }
-    // In place; nothing if the model has no such norms.
+    // q or k, in place; nothing if the model has no such norms.
     void norm_heads(kernels::Rows heads, const Gain& gain);
     // What a site's linears read of `values`: make(out, note) puts them there or, quantized, into
     // `out`.
@@ -78,7 +79,7 @@ class LayerSteps {
     // The norm of `role` of the residual, or the residual itself if the model has no such norm.
     void normalize(int64_t layer, NormRole role, Residual& residual, kernels::Rows out);
     // What a linear gave, as it is added to the residual.
-    void norm_output(int64_t layer, LinearRole role, kernels::Rows partial);
+    void shape_output(int64_t layer, LinearRole role, kernels::Rows partial);
     // RMSNorm of the residual, its partial sum added, into `out`.
     void add_norm(Residual& residual, const Gain& gain, kernels::Rows normed,
                   const kernels::Operand& out, kernels::SiteNote note);

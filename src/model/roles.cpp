@@ -118,8 +118,10 @@ std::vector<NormRole> norms_of(const ModelConfig& config, int64_t layer) {
 }
 
 int64_t width_of(NormRole role, const ModelConfig& config) {
-    const bool of_heads = role == NormRole::Query || role == NormRole::Key;
-    return of_heads ? config.head_dim : config.hidden;
+    const bool is_query = role == NormRole::Query;
+    if (!is_query && role != NormRole::Key) return config.hidden;
+    if (config.qk_norm == QkNormSpan::Head) return config.head_dim;
+    return is_query ? config.q_dim() : config.kv_dim();
 }
 
 }  // namespace quarot::model

@@ -36,6 +36,12 @@ Cut cut_of(LinearRole role, const ModelConfig& config, const Shard& shard) {
 }
 
 ModelConfig local_config(const ModelConfig& config, const Shard& shard) {
+    if (shard.size > 1 && config.qk_norm == QkNormSpan::Width) {
+        fail(ErrorCode::Unsupported,
+             "{} norms q and k over all heads, of which {} ranks have a part each, expected one "
+             "rank",
+             config.architecture, shard.size);
+    }
     ModelConfig local = config;
     local.n_heads = share_of("heads", config.n_heads, shard);
     local.n_kv_heads = share_of("KV heads", config.n_kv_heads, shard);

@@ -22,7 +22,7 @@ enum class Cut { None, Rows, Columns };
 Cut cut_of(LinearRole role, const ModelConfig& config, const Shard& shard);
 
 // The network as one rank sees it: its heads and its part of the FFN, and the whole vocabulary.
-// Error{Unsupported} naming what the ranks cannot share evenly.
+// Error{Unsupported} naming what the ranks cannot share evenly, or at all.
 ModelConfig local_config(const ModelConfig& config, const Shard& shard);
 
 // The recipe for 1, 2, 4 ... tp_max ranks with the same results on each: head mix and R4 in tp_max
