@@ -144,6 +144,42 @@ TEST(RopeSpelling, BothMayStandTogetherIfTheyAgree) {
     EXPECT_EQ(theta_outside.theta, 7000.0);
 }
 
+// Beside the object or in it, where it loses.
+TEST(Rope, KnowsTheOriginalContextInEitherPlace) {
+    const char* yarn = R"({"rope_scaling": {"type": "yarn", "factor": 4.0,
+                           "original_max_position_embeddings": 1000}})";
+    EXPECT_EQ(read_text(changed(yarn)).ropes[0].original_max_positions, 1000);
+    const std::string beside =
+        changed(R"({"original_max_position_embeddings": 2000})", changed(yarn).c_str());
+    EXPECT_EQ(read_text(beside).ropes[0].original_max_positions, 2000);
+}
+
+TEST(Rope, ReachesFurtherThanAContextThatIsTheOriginalOne) {
+    const auto positions = [](const char* change) {
+        return read_text(changed(change, changed(R"({"max_position_embeddings": 1000})").c_str()))
+            .max_positions;
+    };
+    EXPECT_EQ(positions(R"({"rope_scaling": null})"), 1000);
+    EXPECT_EQ(positions(R"({"rope_scaling": {"type": "linear", "factor": 4.0}})"), 1000);
+    EXPECT_EQ(positions(R"({"rope_scaling": {"type": "dynamic", "factor": 4.0}})"), 4000);
+    EXPECT_EQ(positions(R"({"rope_scaling": {"type": "yarn", "factor": 2.5}})"), 2500);
+    EXPECT_EQ(positions(R"({"rope_scaling": {"type": "yarn", "factor": 2.5,
+                            "original_max_position_embeddings": 300}})"),
+              1000);
+    EXPECT_EQ(positions(R"({"rope_scaling": {"type": "dynamic", "factor": 1000000}})"),
+              int64_t{1} << 24)
+        << "the most that a file may ask for";
+}
+
+TEST(Rope, TurnsAPartOfHeads) {
+    for (const char* change : {R"({"partial_rotary_factor": 0.25})", R"({"rotary_pct": 0.25})",
+                               R"({"rope_parameters": {"partial_rotary_factor": 0.25},
+                                   "rope_scaling": null})"}) {
+        EXPECT_EQ(read_text(changed(change)).ropes[0].rotary_dim, 32) << change;
+    }
+    EXPECT_EQ(read_text(kLlama31).ropes[0].rotary_dim, 128);
+}
+
 TEST(MistralConfig, ReadsFullAttention) {
     const model::ModelConfig config = read_text(kMistral);
     EXPECT_EQ(config.family, "mistral");
@@ -184,7 +220,8 @@ TEST(StoredNames, AreThoseOfLlama) {
     EXPECT_EQ(norm(model::NormRole::Key), "model.layers.7.self_attn.k_norm.weight");
     EXPECT_EQ(norm(model::NormRole::Final), "model.norm.weight");
     config.norms = config.norms | model::NormSet{model::NormRole::AttentionOut};
-    EXPECT_EQ(norm(model::NormRole::AttentionOut), "model.layers.7.post_attention_layernorm.weight");
+    EXPECT_EQ(norm(model::NormRole::AttentionOut),
+              "model.layers.7.post_attention_layernorm.weight");
     EXPECT_EQ(norm(model::NormRole::MlpIn), "model.layers.7.pre_feedforward_layernorm.weight");
     EXPECT_EQ(norm(model::NormRole::MlpOut), "model.layers.7.post_feedforward_layernorm.weight");
     EXPECT_EQ(kEmbeddingName, "model.embed_tokens.weight");

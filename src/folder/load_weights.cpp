@@ -12,9 +12,12 @@
 #include "core/log.h"
 #include "core/process.h"
 #include "core/progress.h"
+#include "core/setting.h"
 #include "folder/memory_need.h"
 #include "folder/stored_names.h"
+#include "model/head_rows.h"
 #include "model/role_formats.h"
+#include "model/rope.h"
 #include "model/shard.h"
 #include "tensor/slice.h"
 
@@ -63,6 +66,19 @@ kernels::LinearWeights columns_of(const kernels::LinearWeights& whole, int64_t f
     return part;
 }
 
+// Such sessions turn otherwise than shorter ones from the first token on.
+void tell_long_rope(const model::ModelConfig& config, int64_t n_positions,
+                    const std::string& folder) {
+    for (const model::RopeConfig& rope : config.ropes) {
+        if (!depends_on_length(rope) || n_positions <= rope.original_max_positions) continue;
+        log_info(
+            "{}: a context of {} tokens has the RoPE of long contexts, one of at most {} that of "
+            "short ones; {} chooses",
+            folder, n_positions, rope.original_max_positions, Setting{"context"});
+        return;
+    }
+}
+
 class Loader {
   public:
     // `tells`: of its progress.
@@ -101,6 +117,7 @@ class Loader {
         for (const model::LinearRole role : roles_of(weights.config, layer)) {
             load_linear({role, layer}, weights);
             if (auto outliers = source_.outliers({role, layer})) {
+                order_head_rows(role, weights.config, *outliers);
                 loaded.outliers[static_cast<size_t>(role)] =
                     backend_.prepare_linear(std::move(*outliers));
             }
@@ -113,7 +130,9 @@ class Loader {
     }
 
     model::Gain load_gain(model::NormRole role, int64_t layer) {
-        return model::upload_gain(source_.norm_gain(role, layer), backend_);
+        std::vector<float> gain = source_.norm_gain(role, layer);
+        order_head_gain(role, source_.config(), gain);
+        return model::upload_gain(gain, backend_);
     }
 
   private:
@@ -193,6 +212,7 @@ model::Weights load_weights(const SourceModel& source, const SettingChanges& cha
     }
     const Recipe recipe = as_it_runs(source, changes);
     check_shard(recipe, config, shard, source.folder());
+    tell_long_rope(config, n_positions, source.folder());
     // Before the first allocation whose size the files or a flag decide.
     require_host_bytes(memory_need(source, recipe, n_positions, shard, backend),
                        backend.available_bytes(), source.folder());

@@ -275,7 +275,8 @@ TEST_F(LoadWeightsTest, RopeTablesHoldTheContextThatWasAskedFor) {
     EXPECT_EQ(weights.rope_table(0).n_positions, 20);
     EXPECT_EQ(weights.ropes[0]->n_made(), 0) << "steps make them";
     weights.ropes[0]->reach(20, backend_);
-    const model::RopeAngles angles = model::rope_angles({.theta = 500.0}, 8, 0, 20);
+    const model::RopeAngles angles =
+        model::rope_angles(model::rope_frequencies({.theta = 500.0}, 8, 20), 1.0, 0, 20);
     EXPECT_EQ(floats_at(weights.rope_table(0).cos, 80), angles.cos);
     EXPECT_EQ(floats_at(weights.rope_table(0).sin, 80), angles.sin);
 }

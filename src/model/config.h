@@ -13,15 +13,25 @@ namespace quarot::model {
 
 using kernels::Activation;
 
-enum class RopeType { Default, Linear, Llama3 };
+enum class RopeType { Default, Linear, Dynamic, Yarn, Llama3, LongRope };
+
+// Which rows of a stored head turn together: (i, i + n / 2) or (2i, 2i + 1) of the n that turn.
+enum class RopePairs { Halves, Neighbours };
 
 struct RopeConfig {
     RopeType type = RopeType::Default;
     double theta = 10000.0;
-    double factor = 1.0;                    // Linear, Llama3
+    int64_t rotary_dim = 0;  // the first values of a head, which turn; 0: all
+    RopePairs pairs = RopePairs::Halves;
+    double amplitude = 1.0;                 // on cosines and sines: Yarn, LongRope
+    double factor = 1.0;                    // Linear, Dynamic, Yarn, Llama3
     double low_freq_factor = 1.0;           // Llama3
     double high_freq_factor = 4.0;          // Llama3
-    int64_t original_max_positions = 8192;  // Llama3
+    int64_t original_max_positions = 8192;  // Dynamic, Yarn, Llama3, LongRope
+    double beta_fast = 32.0;                // Yarn: full turns in the original context
+    double beta_slow = 1.0;
+    std::vector<double> short_factors, long_factors;  // LongRope: of each pair
+    bool operator==(const RopeConfig&) const = default;
 };
 
 // What the statistics of a norm of q and k span: each head, or all heads of a token.

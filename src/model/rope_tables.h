@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "kernels/ops.h"
 #include "model/config.h"
@@ -12,6 +13,7 @@ namespace quarot::model {
 class RopeTables {
   public:
     // Room for n_positions, which costs no memory where the backend's is made when it is touched.
+    // They decide the frequencies of types that depend on length.
     RopeTables(const RopeConfig& rope, int64_t head_dim, int64_t n_positions,
                kernels::Backend& backend);
 
@@ -22,8 +24,9 @@ class RopeTables {
     kernels::RopeTable view() const;
 
   private:
-    RopeConfig rope_;
-    int64_t head_dim_, n_positions_;
+    std::vector<double> frequencies_;
+    double amplitude_;
+    int64_t n_positions_;
     int64_t n_made_ = 0;
     kernels::Buffer cos_, sin_;  // [n_positions, head_dim / 2] fp32
 };

@@ -11,7 +11,7 @@ namespace quarot::model {
 
 namespace {
 
-constexpr RopeConfig kRope = {.theta = 500.0};
+const RopeConfig kRope = {.theta = 500.0};
 constexpr int64_t kHeadDim = 8, kPairs = 4;
 
 std::vector<float> floats(const float* from, int64_t n) {
@@ -27,9 +27,21 @@ TEST(RopeTables, InPiecesAreThoseOfAllPositions) {
         tables.reach(n, *backend);
         EXPECT_GE(tables.n_made(), n);
     }
-    const RopeAngles all = rope_angles(kRope, kHeadDim, 0, kPositions);
+    const RopeAngles all =
+        rope_angles(rope_frequencies(kRope, kHeadDim, kPositions), 1.0, 0, kPositions);
     EXPECT_EQ(floats(view.cos, kPositions * kPairs), all.cos);
     EXPECT_EQ(floats(view.sin, kPositions * kPairs), all.sin);
+}
+
+// What a session declares decides, not how far it has come.
+TEST(RopeTables, AreThoseOfTheWholeSession) {
+    const auto backend = kernels::make_backend("cpu", {.n_threads = 1});
+    const RopeConfig dynamic = {
+        .type = RopeType::Dynamic, .factor = 4.0, .original_max_positions = 10};
+    RopeTables tables(dynamic, kHeadDim, 40, *backend);
+    tables.reach(2, *backend);
+    const RopeAngles angles = rope_angles(rope_frequencies(dynamic, kHeadDim, 40), 1.0, 0, 2);
+    EXPECT_EQ(floats(tables.view().cos, 2 * kPairs), angles.cos);
 }
 
 TEST(RopeTables, AreMadeLittleFurtherThanIsAskedFor) {

@@ -10,12 +10,12 @@ namespace quarot::model {
 
 namespace {
 
-constexpr RopeConfig kLlama31 = {.type = RopeType::Llama3,
-                                 .theta = 500000.0,
-                                 .factor = 8.0,
-                                 .low_freq_factor = 1.0,
-                                 .high_freq_factor = 4.0,
-                                 .original_max_positions = 8192};
+const RopeConfig kLlama31 = {.type = RopeType::Llama3,
+                             .theta = 500000.0,
+                             .factor = 8.0,
+                             .low_freq_factor = 1.0,
+                             .high_freq_factor = 4.0,
+                             .original_max_positions = 8192};
 
 // The published rule in terms of wavelengths, written apart from rope.cpp.
 double expected_llama3(double theta, int64_t pair, int64_t head_dim, double factor, double low,
@@ -33,7 +33,7 @@ double expected_llama3(double theta, int64_t pair, int64_t head_dim, double fact
 }  // namespace
 
 TEST(RopeFrequencies, AreAGeometricSeriesByDefault) {
-    const auto frequencies = rope_frequencies({.theta = 10000.0}, 8);
+    const auto frequencies = rope_frequencies({.theta = 10000.0}, 8, 1);
     ASSERT_EQ(frequencies.size(), 4u);
     EXPECT_DOUBLE_EQ(frequencies[0], 1.0);
     EXPECT_NEAR(frequencies[1], 0.1, 1e-15);
@@ -42,14 +42,41 @@ TEST(RopeFrequencies, AreAGeometricSeriesByDefault) {
 }
 
 TEST(RopeFrequencies, AreDividedByTheLinearFactor) {
-    const auto plain = rope_frequencies({.theta = 10000.0}, 64);
+    const auto plain = rope_frequencies({.theta = 10000.0}, 64, 1);
     const auto scaled =
-        rope_frequencies({.type = RopeType::Linear, .theta = 10000.0, .factor = 2.5}, 64);
+        rope_frequencies({.type = RopeType::Linear, .theta = 10000.0, .factor = 2.5}, 64, 1);
     for (size_t i = 0; i < plain.size(); ++i) EXPECT_NEAR(scaled[i] * 2.5, plain[i], 1e-15);
 }
 
+TEST(RopeFrequencies, OfTheTypesThatDependOnLengthChangeBeyondTheOriginalContext) {
+    const RopeConfig dynamic = {
+        .type = RopeType::Dynamic, .factor = 2.0, .original_max_positions = 100};
+    const auto plain = rope_frequencies({}, 8, 100);
+    EXPECT_TRUE(depends_on_length(dynamic));
+    EXPECT_EQ(rope_frequencies(dynamic, 8, 100), plain);
+    EXPECT_EQ(rope_frequencies(dynamic, 8, 1), plain);
+    const auto longer = rope_frequencies(dynamic, 8, 150);  // theta (2 * 1.5 - 1)^(8/6)
+    for (size_t i = 0; i < plain.size(); ++i) {
+        EXPECT_NEAR(longer[i] / plain[i], std::pow(2.0, -static_cast<double>(i) / 3.0), 1e-14);
+    }
+    const RopeConfig longrope = {.type = RopeType::LongRope,
+                                 .original_max_positions = 100,
+                                 .short_factors = {1, 1, 2, 2},
+                                 .long_factors = {4, 8, 8, 8}};
+    EXPECT_TRUE(depends_on_length(longrope));
+    EXPECT_EQ(rope_frequencies(longrope, 8, 100)[2], plain[2] / 2.0);
+    EXPECT_EQ(rope_frequencies(longrope, 8, 101)[2], plain[2] / 8.0);
+    EXPECT_FALSE(depends_on_length(kLlama31));
+}
+
+TEST(RopeFrequencies, OfPartialRotationRunOverWhatTurns) {
+    const auto whole = rope_frequencies({}, 4, 1);
+    EXPECT_EQ(rope_frequencies({.rotary_dim = 4}, 8, 1),
+              (std::vector<double>{whole[0], whole[1], 0.0, 0.0}));
+}
+
 TEST(RopeFrequencies, FollowLlama3sThreeBands) {
-    const auto frequencies = rope_frequencies(kLlama31, 128);
+    const auto frequencies = rope_frequencies(kLlama31, 128, 131072);
     int kept = 0, blended = 0, stretched = 0;
     for (size_t i = 0; i < frequencies.size(); ++i) {
         const auto pair = static_cast<int64_t>(i);
@@ -71,8 +98,8 @@ TEST(RopeFrequencies, FollowLlama3sThreeBands) {
 
 TEST(RopeAngles, HoldCosAndSinOfPositionTimesFrequency) {
     const int64_t head_dim = 16, n_positions = 500;
-    const auto frequencies = rope_frequencies({.theta = 10000.0}, head_dim);
-    const RopeAngles angles = rope_angles({.theta = 10000.0}, head_dim, 0, n_positions);
+    const auto frequencies = rope_frequencies({.theta = 10000.0}, head_dim, n_positions);
+    const RopeAngles angles = rope_angles(frequencies, 1.0, 0, n_positions);
     ASSERT_EQ(angles.cos.size(), 500u * 8u);
     ASSERT_EQ(angles.sin.size(), 500u * 8u);
     for (size_t i = 0; i < 8; ++i) {
@@ -83,6 +110,22 @@ TEST(RopeAngles, HoldCosAndSinOfPositionTimesFrequency) {
             EXPECT_NEAR(angles.cos[position * 8 + i], at.real(), 1e-7);
             EXPECT_NEAR(angles.sin[position * 8 + i], at.imag(), 1e-7);
             at *= turn;
+        }
+    }
+}
+
+// Far out an angle rounded to fp32 would be off by a hundredth.
+TEST(RopeAngles, AreExactAtEveryPosition) {
+    const auto frequencies = rope_frequencies({.theta = 500000.0, .rotary_dim = 64}, 96, 1);
+    const double amplitude = 1.19;
+    for (const int64_t position : {0, 1, 4095, 131071}) {
+        const RopeAngles angles = rope_angles(frequencies, amplitude, position, 1);
+        for (size_t i = 0; i < 48; ++i) {
+            const long double angle =
+                static_cast<long double>(position) * static_cast<long double>(frequencies[i]);
+            const double radius = i < 32 ? amplitude : 1.0;
+            EXPECT_NEAR(angles.cos[i], radius * static_cast<double>(std::cos(angle)), 1e-6);
+            EXPECT_NEAR(angles.sin[i], radius * static_cast<double>(std::sin(angle)), 1e-6);
         }
     }
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "model/head_rows.h"
 #include "model/key_bias.h"
 #include "model/online_transforms.h"
 #include "model/role_formats.h"
@@ -50,6 +51,7 @@ kernels::KvDescriptor Weights::kv_descriptor() const {
 
 void Weights::set_linear(const LinearId& id, kernels::LinearWeights linear, Backend& backend) {
     LayerWeights& layer = layers[static_cast<size_t>(id.layer)];
+    order_head_rows(id.role, config, linear);
     if (id.role == LinearRole::K && keeps_k_bias_apart(recipe, config)) {
         layer.key_bias =
             upload_floats(key_bias_basis(linear.bias, recipe.rotation, config), backend);

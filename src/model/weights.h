@@ -67,10 +67,10 @@ struct Weights {
     // Of a tied model whose matrix is not rotated: R1 after a row is read, and undone before the
     // last norm. R1's signs are in the matrix. Else null.
     std::unique_ptr<kernels::Transform> enter_residual, leave_residual;
-    std::unique_ptr<kernels::Transform> residual;   // R1 at inputs of layers, or null
-    std::unique_ptr<kernels::Transform> query_key;  // R3 or null
-    std::unique_ptr<kernels::Transform> head_mix;   // or null
-    std::unique_ptr<kernels::Transform> ffn;        // R4 or null
+    std::unique_ptr<kernels::Transform> residual;    // R1 at inputs of layers, or null
+    std::unique_ptr<kernels::Transform> query_key;   // R3 or null
+    std::unique_ptr<kernels::Transform> head_mix;    // or null
+    std::unique_ptr<kernels::Transform> ffn;         // R4 or null
     std::vector<std::unique_ptr<RopeTables>> ropes;  // the config's; made on by StepMemory::upload
     int64_t n_positions = 0;
     std::string name;  // the folder, for messages
@@ -84,8 +84,8 @@ struct Weights {
         const kernels::Buffer& basis = layers[static_cast<size_t>(layer)].key_bias;
         return {static_cast<const float*>(basis.data()), rope_table(layer)};
     }
-    // Puts a linear of a layer in place, prepared for the activations that the recipe gives it. The
-    // bias of keys goes into key_bias where the cache leaves it out.
+    // Puts a linear of a layer, its rows as stored, in place, prepared for the activations that the
+    // recipe gives it. The bias of keys goes into key_bias where the cache leaves it out.
     void set_linear(const LinearId& id, kernels::LinearWeights linear, kernels::Backend& backend);
     // Puts the next column block of o or down behind those that are there.
     void add_block(const LinearId& id, kernels::LinearWeights block, kernels::Backend& backend);

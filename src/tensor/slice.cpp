@@ -8,6 +8,25 @@
 
 namespace quarot {
 
+namespace {
+
+// Codes, scales and zero points of as many rows as `pick` makes of each.
+template <class Pick>
+QuantizedMatrix with_rows(const QuantizedMatrix& matrix, int64_t count, const Pick& pick) {
+    QuantizedMatrix part;
+    part.rows = count;
+    part.cols = matrix.cols;
+    part.bits = matrix.bits;
+    part.group_size = matrix.group_size;
+    part.symmetric = matrix.symmetric;
+    part.packed = pick(matrix.packed);
+    part.scales = pick(matrix.scales);
+    if (!matrix.symmetric) part.zero_points = pick(matrix.zero_points);
+    return part;
+}
+
+}  // namespace
+
 Tensor rows_of(const Tensor& matrix, int64_t first, int64_t count) {
     QUAROT_CHECK(first >= 0 && count > 0 && first + count <= matrix.rows(), "{} {}", first, count);
     Tensor part(matrix.dtype(), {count, matrix.cols()});
@@ -30,16 +49,8 @@ Tensor columns_of(const Tensor& matrix, int64_t first, int64_t count) {
 }
 
 QuantizedMatrix rows_of(const QuantizedMatrix& matrix, int64_t first, int64_t count) {
-    QuantizedMatrix part;
-    part.rows = count;
-    part.cols = matrix.cols;
-    part.bits = matrix.bits;
-    part.group_size = matrix.group_size;
-    part.symmetric = matrix.symmetric;
-    part.packed = rows_of(matrix.packed, first, count);
-    part.scales = rows_of(matrix.scales, first, count);
-    if (!matrix.symmetric) part.zero_points = rows_of(matrix.zero_points, first, count);
-    return part;
+    return with_rows(matrix, count,
+                     [&](const Tensor& tensor) { return rows_of(tensor, first, count); });
 }
 
 QuantizedMatrix columns_of(const QuantizedMatrix& matrix, int64_t first, int64_t count) {
@@ -59,6 +70,23 @@ QuantizedMatrix columns_of(const QuantizedMatrix& matrix, int64_t first, int64_t
             row, std::span(codes).subspan(static_cast<size_t>(first), static_cast<size_t>(count)));
     }
     return part;
+}
+
+Tensor rows_at(const Tensor& matrix, std::span<const int32_t> rows) {
+    Tensor picked(matrix.dtype(), {std::ssize(rows), matrix.cols()});
+    const int64_t row_bytes = matrix.cols() * size_of(matrix.dtype());
+    for (int64_t r = 0; r < std::ssize(rows); ++r) {
+        const int64_t from = rows[static_cast<size_t>(r)];
+        QUAROT_CHECK(from >= 0 && from < matrix.rows(), "{} {}", from, matrix.rows());
+        std::memcpy(picked.data() + r * row_bytes, matrix.data() + from * row_bytes,
+                    static_cast<size_t>(row_bytes));
+    }
+    return picked;
+}
+
+QuantizedMatrix rows_at(const QuantizedMatrix& matrix, std::span<const int32_t> rows) {
+    return with_rows(matrix, std::ssize(rows),
+                     [&](const Tensor& tensor) { return rows_at(tensor, rows); });
 }
 
 }  // namespace quarot

@@ -29,13 +29,6 @@ void check_activation_function(const io::Json& config) {
          io::printable(act->as_string()));
 }
 
-void check_whole_rotary(const io::Json& config) {
-    const io::Json* factor = config.find("partial_rotary_factor");
-    if (factor == nullptr || factor->as_double() == 1.0) return;
-    fail(ErrorCode::Unsupported, "{} is {}, and this version rotates whole heads only (1.0)",
-         factor->place(), factor->as_double());
-}
-
 int64_t read_kv_heads(const io::Json& config, int64_t n_heads) {
     const int64_t n = int_or(config, "num_key_value_heads", kHeads, n_heads);
     if (n_heads % n == 0) return n;
@@ -128,7 +121,6 @@ std::vector<int32_t> read_eos(const io::Json& config) {
 
 model::ModelConfig read_common_fields(const io::Json& config) {
     check_activation_function(config);
-    check_whole_rotary(config);
     model::ModelConfig model;
     model.architecture = config.at("architectures").as_array().at(0).as_string();
     model.hidden = required_int(config, "hidden_size", kWidth);
@@ -140,7 +132,9 @@ model::ModelConfig read_common_fields(const io::Json& config) {
     model.vocab = required_int(config, "vocab_size", kVocab);
     model.max_positions = required_int(config, "max_position_embeddings", kPositions);
     model.norm_eps = required_real(config, "rms_norm_eps", kEps);
-    model.ropes = {read_rope(config)};
+    model.ropes = {
+        read_rope(config, {.head_dim = model.head_dim, .max_positions = model.max_positions})};
+    model.max_positions = positions_with(model.ropes.front(), model.max_positions);
     model.tied_embeddings = bool_or(config, "tie_word_embeddings", false);
     model.bos = read_bos(config, model.vocab);
     model.eos = read_eos(config);

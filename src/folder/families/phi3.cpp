@@ -1,5 +1,5 @@
-// Phi-3 of short context: q, k and v in one tensor, gate and up in another, and a window that must
-// not bite.
+// Phi-3, 3.5, 4 and 4-mini: q, k and v in one tensor, gate and up in another, and a window that
+// must not bite.
 #include <fmt/format.h>
 
 #include "folder/families/config_fields.h"

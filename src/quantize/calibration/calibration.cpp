@@ -7,6 +7,7 @@
 
 #include "core/check.h"
 #include "core/process.h"
+#include "model/head_rows.h"
 #include "tensor/float_convert.h"
 
 namespace quarot::quantize {
@@ -130,7 +131,10 @@ void Calibration::embed(const RotatedWeight& embedding,
 }
 
 void Calibration::set_norm(model::NormRole role, const std::vector<float>& gain) {
-    weights_.layers[kLayer].norms[static_cast<size_t>(role)] = model::upload_gain(gain, backend_);
+    std::vector<float> ordered = gain;
+    order_head_gain(role, weights_.config, ordered);
+    weights_.layers[kLayer].norms[static_cast<size_t>(role)] =
+        model::upload_gain(ordered, backend_);
 }
 
 void Calibration::set_linear(LinearRole role, kernels::LinearWeights weights) {
@@ -148,6 +152,7 @@ void Calibration::set_columns(InputSite site, const std::vector<int32_t>& order,
 }
 
 void Calibration::set_outliers(LinearRole role, kernels::LinearWeights weights) {
+    order_head_rows(role, weights_.config, weights);
     weights_.layers[kLayer].outliers[static_cast<size_t>(role)] =
         backend_.prepare_linear(std::move(weights));
 }

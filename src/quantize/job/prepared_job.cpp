@@ -58,8 +58,9 @@ std::string parent_of(const std::string& path) {
 bool is_outside_layers(const std::string& name) {
     const std::string head = folder::linear_name({LinearRole::LmHead});
     const std::string embedding = folder::linear_name({LinearRole::Embedding});
+    const model::ModelConfig any;  // the last norm has one name in all
     return name.starts_with(embedding) || name.starts_with(head) ||
-           name == folder::norm_name(model::NormRole::Final, 0, {});
+           name == folder::norm_name(model::NormRole::Final, 0, any);
 }
 
 Bytes bytes_of(const OutputPlan& plan, int64_t n_layers) {
