@@ -109,6 +109,17 @@ SettingValue as_setting(const Given& given, const SettingField& field) {
     return *value;
 }
 
+io::Json as_json_object(const Given& given) {
+    std::optional<io::Json> json;
+    try {
+        json = io::Json::parse(given.value, given.source);
+    } catch (const Error&) {
+        json.reset();
+    }
+    if (!json || !json->is_object()) refuse(given, "a JSON object");
+    return *json;
+}
+
 int64_t as_byte_count(const Given& given) {
     std::string_view digits = given.value;
     int64_t unit = 1;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "apps/given.h"
+#include "io/json.h"
 #include "recipe/settings.h"
 
 namespace quarot::apps {
@@ -21,6 +22,7 @@ bool as_switch(const Given& given);  // true, false, 1, 0, on, off, yes, no
 std::string as_choice(const Given& given, const std::vector<std::string>& choices);
 // A value that the setting may have, of its type.
 SettingValue as_setting(const Given& given, const SettingField& field);
+io::Json as_json_object(const Given& given);
 int64_t as_byte_count(const Given& given);        // "500M", "5G", "1000000"; units of 1024
 std::vector<int32_t> as_ids(const Given& given);  // "1,2,3"
 

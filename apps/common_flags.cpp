@@ -113,6 +113,17 @@ void ActivationFlags::declare(Args& args) {
     add_setting_flags(args, SettingsShown::AtRunTime, changes);
 }
 
+void RopeFlag::declare(Args& args) {
+    args.add({"--rope-scaling", "JSON",
+              "stretch positions as this object says, written like rope_scaling of config.json, "
+              "instead of what that says",
+              [this](const Given& g) { scaling_ = as_json_object(g); }});
+}
+
+folder::SourceModel RopeFlag::open(const std::string& model) const {
+    return folder::SourceModel::open(model, scaling_ ? &*scaling_ : nullptr);
+}
+
 void require_none_on_command_line(const std::vector<std::string>& sources,
                                   const std::string& need) {
     for (const std::string& source : sources) {

@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "apps/args.h"
+#include "folder/source_model.h"
+#include "io/json.h"
 #include "kernels/group.h"
 #include "recipe/settings.h"
 #include "tokenizer/tokenizer.h"
@@ -49,6 +51,15 @@ void refuse_hub_name(const std::string& folder);
 struct ActivationFlags {
     SettingChanges changes;
     void declare(Args& args);
+};
+
+// --rope-scaling for a folder as it is.
+struct RopeFlag {
+    void declare(Args& args);
+    folder::SourceModel open(const std::string& model) const;
+
+  private:
+    std::optional<io::Json> scaling_;
 };
 
 // Error{Usage}, "--overwrite `need`", for the first source that is a flag: what is asked for on the

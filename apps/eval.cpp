@@ -41,6 +41,7 @@ struct EvalFlags {
     bool resume = false;
     tokenizer::AddBos bos = tokenizer::AddBos::Auto;
     ActivationFlags activations;
+    RopeFlag rope;
     MachineFlags machine;
     OutputFlags output;
 };
@@ -91,6 +92,7 @@ void declare(Args& args, EvalFlags& flags) {
         .n_values = 2;
     add_bos_flag(args, flags.bos);
     flags.activations.declare(args);
+    flags.rope.declare(args);
     flags.machine.declare(args);
     flags.machine.declare_ranks(args);
     flags.output.declare(args);
@@ -244,7 +246,7 @@ struct Run {
 };
 
 Run answer(const EvalFlags& flags) {
-    const folder::SourceModel source = folder::SourceModel::open(flags.model);
+    const folder::SourceModel source = flags.rope.open(flags.model);
     const Questions questions = read_questions(flags, source);
     const int64_t n_positions =
         eval::longest_inputs(questions.pairs, source.config().max_positions);

@@ -44,6 +44,7 @@ struct GenerateFlags {
     SamplingFlags sampling;
     tokenizer::AddBos bos = tokenizer::AddBos::Auto;
     ActivationFlags activations;
+    RopeFlag rope;
     MachineFlags machine;
     OutputFlags output;
 };
@@ -67,6 +68,7 @@ void declare(Args& args, GenerateFlags& flags) {
               [&](const Given& g) { flags.context = as_integer(g, 1, kAnyCount); }});
     add_bos_flag(args, flags.bos);
     flags.activations.declare(args);
+    flags.rope.declare(args);
     flags.machine.declare(args);
     flags.machine.declare_ranks(args);
     flags.output.declare(args);
@@ -256,7 +258,7 @@ void work(const GenerateFlags& flags) {
     const Sampling sampling = flags.sampling.resolve(
         flags.chat ? folder::generation_defaults_of(flags.model) : folder::GenerationDefaults());
     const std::string text = flags.prompt.read();
-    const folder::SourceModel source = folder::SourceModel::open(flags.model);
+    const folder::SourceModel source = flags.rope.open(flags.model);
     const tokenizer::Tokenizer tokenizer = tokenizer::Tokenizer::load(flags.model);
     const std::vector<int32_t> prompt = prompt_ids(flags, tokenizer, text);
     require_vocabulary(source, prompt);

@@ -29,6 +29,7 @@ struct LogitsFlags {
     bool overwrite = false;
     tokenizer::AddBos bos = tokenizer::AddBos::Auto;
     ActivationFlags activations;
+    RopeFlag rope;
     MachineFlags machine;
     OutputFlags output;
 };
@@ -44,6 +45,7 @@ void declare(Args& args, LogitsFlags& flags) {
               [&flags](const Given& g) { flags.overwrite = as_switch(g); }});
     add_bos_flag(args, flags.bos);
     flags.activations.declare(args);
+    flags.rope.declare(args);
     flags.machine.declare(args);
     flags.machine.declare_ranks(args);
     flags.output.declare(args);
@@ -122,7 +124,7 @@ void work(const LogitsFlags& flags) {
     flags.output.apply();
     check(flags);
 
-    const folder::SourceModel source = folder::SourceModel::open(flags.model);
+    const folder::SourceModel source = flags.rope.open(flags.model);
     const std::vector<int32_t> ids = token_ids(flags);
     flags.ids ? check_given_ids(ids, source) : require_vocabulary(source, ids);
     const auto n_tokens = static_cast<int64_t>(ids.size());

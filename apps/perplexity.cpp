@@ -42,6 +42,7 @@ struct PerplexityFlags {
     int64_t max_windows = 0;
     tokenizer::AddBos bos = tokenizer::AddBos::Auto;
     ActivationFlags activations;
+    RopeFlag rope;
     MachineFlags machine;
     OutputFlags output;
 };
@@ -121,6 +122,7 @@ void declare(Args& args, PerplexityFlags& flags) {
     declare_text(args, flags);
     declare_base(args, flags);
     flags.activations.declare(args);
+    flags.rope.declare(args);
     flags.machine.declare(args);
     flags.machine.declare_ranks(args);
     flags.output.declare(args);
@@ -274,7 +276,7 @@ eval::ScoredText cut_text(const PerplexityFlags& flags, const eval::EvaluationTe
 Run measure(const PerplexityFlags& flags) {
     const auto start = std::chrono::steady_clock::now();
     const eval::EvaluationText read = eval::read_documents(flags.text, flags.text_format);
-    const folder::SourceModel source = folder::SourceModel::open(flags.model);
+    const folder::SourceModel source = flags.rope.open(flags.model);
     const int64_t seqlen = seqlen_of(flags, source);
     require_positions(source, "--seqlen", seqlen);
     const Base base = open_base(flags, source, seqlen);

@@ -35,6 +35,7 @@ constexpr SettingFlag kFlags[] = {
     {"tables", "--tables"},
     // Of a run.
     {"context", "--ctx"},
+    {"rope_scaling", "--rope-scaling"},
     {"window_tokens", "--seqlen"},
     {"protocol", "--protocol"},
     {"kl_base", "--kl-base"},

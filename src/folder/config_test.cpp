@@ -7,6 +7,7 @@
 #include "core/expect_error.h"
 #include "folder/config_texts_for_tests.h"
 #include "folder/families/config_fields.h"
+#include "folder/families/rope_fields.h"
 #include "folder/folder_config.h"
 #include "folder/recipe_json.h"
 #include "folder/stored_names.h"
@@ -178,6 +179,45 @@ TEST(Rope, TurnsAPartOfHeads) {
         EXPECT_EQ(read_text(changed(change)).ropes[0].rotary_dim, 32) << change;
     }
     EXPECT_EQ(read_text(kLlama31).ropes[0].rotary_dim, 128);
+}
+
+namespace {
+
+// What a model turns by if a run asks for `scaling`.
+model::ModelConfig overridden(const std::string& text, const char* scaling) {
+    const io::Json config = io::Json::parse(text, "config.json");
+    FolderConfig read = read_folder_config(config);
+    override_rope(config, io::Json::parse(scaling, "asked"), read);
+    return read.model;
+}
+
+}  // namespace
+
+TEST(RopeOverride, CountsInsteadOfWhatTheFileSays) {
+    const char* yarn =
+        R"({"type": "yarn", "factor": 2.0, "original_max_position_embeddings": 9000})";
+    const model::ModelConfig newer = overridden(kNewSpelling, yarn);
+    EXPECT_EQ(newer.ropes[0].type, model::RopeType::Yarn);
+    EXPECT_EQ(newer.ropes[0].theta, 20000.0) << "theta stays";
+    EXPECT_EQ(newer.max_positions, 18000);
+    const std::string beside = changed(R"({"original_max_position_embeddings": 2000,
+                                           "partial_rotary_factor": 0.5})");
+    const model::ModelConfig older = overridden(beside, yarn);
+    EXPECT_EQ(older.ropes[0].original_max_positions, 9000);
+    EXPECT_EQ(older.ropes[0].rotary_dim, 64) << "what turns stays";
+    EXPECT_EQ(overridden(kLlama31, R"({"type": "default"})").ropes[0].type,
+              model::RopeType::Default);
+}
+
+TEST(RopeOverride, IsRefusedAsASettingIs) {
+    expect_error(ErrorCode::Usage, {"asked", "factor"},
+                 [] { overridden(kLlama2, R"({"type": "linear"})"); });
+    expect_error(ErrorCode::Usage, {"asked: factor is -1"},
+                 [] { overridden(kLlama2, R"({"type": "linear", "factor": -1})"); });
+    const io::Json by_layer = io::Json::parse(
+        R"({"rope_parameters": {"full_attention": {"rope_type": "default"}}})", "config.json");
+    expect_error(ErrorCode::Unsupported, {"rope_parameters", "each kind of layers"},
+                 [&] { with_rope_scaling(by_layer, io::Json::Object{}); });
 }
 
 TEST(MistralConfig, ReadsFullAttention) {

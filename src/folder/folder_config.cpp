@@ -4,7 +4,10 @@
 #include <string_view>
 
 #include "core/error.h"
+#include "core/log.h"
+#include "core/setting.h"
 #include "folder/families/config_fields.h"
+#include "folder/families/rope_fields.h"
 #include "folder/recipe_json.h"
 #include "io/text.h"
 #include "model/role_formats.h"
@@ -80,6 +83,21 @@ FolderConfig read_folder_config(const io::Json& config) {
     // Where keys have no bias it says nothing, so folders of version 1 have their recipe's name.
     if (!has_bias(model::LinearRole::K, read.model)) read.recipe.k_bias = Recipe{}.k_bias;
     return read;
+}
+
+void override_rope(const io::Json& config, const io::Json& scaling, FolderConfig& read) {
+    const std::vector<model::RopeConfig> before = read.model.ropes;
+    try {
+        read.model = read.family->read_config(with_rope_scaling(config, scaling));
+    } catch (const Error& error) {
+        throw Error(ErrorCode::Usage, error.what(), "rope_scaling");
+    }
+    const bool has_own = std::any_of(before.begin(), before.end(), [](const auto& rope) {
+        return rope.type != model::RopeType::Default;
+    });
+    if (!has_own || read.model.ropes == before) return;
+    log_warning("{} scales RoPE otherwise than {}, which counts", config.place(),
+                Setting{"rope_scaling"});
 }
 
 void add_end_tokens(const io::Json& generation, model::ModelConfig& config) {

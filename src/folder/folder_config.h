@@ -18,6 +18,10 @@ struct FolderConfig {
 // other programs' quantization among them.
 FolderConfig read_folder_config(const io::Json& config);
 
+// Lets the model turn as `scaling` says, an object like rope_scaling of `config`, with a warning
+// where the config asks for another. Error{Usage} for one that it cannot have.
+void override_rope(const io::Json& config, const io::Json& scaling, FolderConfig& read);
+
 // Chat models keep their further end tokens in generation_config.json.
 void add_end_tokens(const io::Json& generation, model::ModelConfig& config);
 

@@ -40,10 +40,11 @@ std::optional<io::Json> read_generation_json(const std::string& folder) {
 
 }  // namespace
 
-SourceModel SourceModel::open(const std::string& folder) {
+SourceModel SourceModel::open(const std::string& folder, const io::Json* rope_scaling) {
     io::Json config_json = read_config_json(folder);
     // Before the weights, so that advice fits.
     FolderConfig config = read_folder_config(config_json);
+    if (rope_scaling != nullptr) override_rope(config_json, *rope_scaling, config);
     SourceModel model(io::Checkpoint::open(folder), std::move(config_json), std::move(config));
     if (const auto generation = read_generation_json(folder)) {
         add_end_tokens(*generation, model.config_);

@@ -21,7 +21,8 @@ namespace quarot::folder {
 // folder are compared with the digests of its quarot.json when they are read.
 class SourceModel {
   public:
-    static SourceModel open(const std::string& folder);
+    // rope_scaling: counts instead of what config.json says (override_rope); null: that counts.
+    static SourceModel open(const std::string& folder, const io::Json* rope_scaling = nullptr);
 
     const std::string& folder() const { return checkpoint_.folder(); }
     const model::ModelConfig& config() const { return config_; }

@@ -254,10 +254,22 @@ int64_t read_rotary_dim(std::initializer_list<const io::Json*> places, int64_t h
          part.place()->place(), part.value(), dim, head_dim);
 }
 
+void require_one_for_all(const io::Json& parameters) {
+    for (const auto& [key, value] : parameters.as_object()) {
+        if (!value.is_object()) continue;
+        fail(ErrorCode::Unsupported, "{} has RoPE for each kind of layers, expected one for all",
+             parameters.place());
+    }
+}
+
 // rope_parameters, or its object for a kind of layers.
 const io::Json* parameters_of(const io::Json& config, std::string_view layer_type) {
     const io::Json* all = config.find("rope_parameters");
-    if (all == nullptr || layer_type.empty()) return all;
+    if (all == nullptr) return all;
+    if (layer_type.empty()) {
+        require_one_for_all(*all);
+        return all;
+    }
     const io::Json* nested = all->find(layer_type);
     return nested == nullptr ? all : nested;
 }
@@ -286,6 +298,22 @@ RopeConfig read_rope(const io::Json& config, const RopeReading& reading) {
     }
     rope->theta = theta.value();
     return *rope;
+}
+
+io::Json with_rope_scaling(io::Json config, const io::Json& scaling) {
+    const auto move_to_config = [&config](const io::Json& from, const char* key) {
+        if (const io::Json* value = from.find(key)) config.set(key, *value);
+    };
+    if (const io::Json* parameters = config.find("rope_parameters")) {
+        require_one_for_all(*parameters);
+        const io::Json stood = *parameters;
+        move_to_config(stood, "rope_theta");
+        move_to_config(stood, "partial_rotary_factor");
+    }
+    move_to_config(scaling, "original_max_position_embeddings");  // beside, where it wins
+    config.set("rope_parameters", io::Json());
+    config.set("rope_scaling", scaling);
+    return config;
 }
 
 int64_t positions_with(const RopeConfig& rope, int64_t max_positions) {

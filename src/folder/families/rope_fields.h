@@ -24,6 +24,11 @@ struct RopeReading {
 // out of range; Error{Unsupported} naming types and settings that we lack.
 model::RopeConfig read_rope(const io::Json& config, const RopeReading& reading);
 
+// The config with `scaling`, an object like rope_scaling, in the place of what it says of RoPE's
+// type; theta and partial rotation stay. Error{Unsupported} where kinds of layers have RoPE of
+// their own.
+io::Json with_rope_scaling(io::Json config, const io::Json& scaling);
+
 // How long a session may be: RoPE that is stretched reaches further than the
 // max_position_embeddings of a file that names the original context there.
 int64_t positions_with(const model::RopeConfig& rope, int64_t max_positions);
