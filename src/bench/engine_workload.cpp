@@ -10,11 +10,16 @@ runtime::EngineLimits limits_of(const SpeedTest& test) {
 }
 
 EngineWorkload::EngineWorkload(const SpeedTest& test, runtime::Engine& engine)
-    : test_(test), engine_(engine) {}
+    : test_(test), engine_(engine) {
+    for (int64_t i = 0; i < test.batch && test.depth > 0; ++i) {
+        beginnings_.push_back(random_ids(test.depth));
+    }
+}
 
 void EngineWorkload::prepare() {
     sequences_.clear();
-    if (test_.depth > 0) feed(test_.depth);
+    for (const std::vector<int32_t>& beginning : beginnings_) add_sequence(beginning);
+    wait();
 }
 
 void EngineWorkload::warm_up() {
@@ -32,12 +37,17 @@ void EngineWorkload::feed(int64_t n_tokens) {
     } else {
         for (const auto& sequence : sequences_) sequence->give(random_ids(n_tokens));
     }
+    wait();
+}
+
+void EngineWorkload::wait() {
     for (const auto& sequence : sequences_) sequence->wait();
 }
 
 void EngineWorkload::add_sequence(std::vector<int32_t> tokens) {
-    runtime::Request request = {
-        .tokens = std::move(tokens), .max_tokens = test_.positions(), .shares_prefix = false};
+    runtime::Request request = {.tokens = std::move(tokens),
+                                .max_tokens = test_.positions(),
+                                .shares_prefix = test_.depth > 0};
     sequences_.push_back(std::make_unique<runtime::ScopedRequest>(
         engine_, std::move(request),
         [this](const runtime::StepRows& rows) { next_ = rows.best(0); }));

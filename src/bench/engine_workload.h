@@ -21,13 +21,16 @@ class EngineWorkload : public Workload {
   public:
     EngineWorkload(const SpeedTest& test, runtime::Engine& engine);
 
-    void prepare() override;  // new sequences, with `depth` tokens each
+    // New sequences, with `depth` tokens each: the same ones every time, so that the engine finds
+    // whole pages of them that earlier sequences left.
+    void prepare() override;
     void warm_up() override;  // the whole prompt, or one step
     void run() override;
 
   private:
     // n_tokens more for every sequence, all in the same steps.
     void feed(int64_t n_tokens);
+    void wait();
     void add_sequence(std::vector<int32_t> tokens);
     std::vector<int32_t> random_ids(int64_t n);
 
@@ -35,6 +38,7 @@ class EngineWorkload : public Workload {
     runtime::Engine& engine_;
     std::mt19937 random_;
     int32_t next_ = 0;  // the likeliest token of the sequence that was looked at last
+    std::vector<std::vector<int32_t>> beginnings_;  // [batch][depth]; none without a depth
     std::vector<std::unique_ptr<runtime::ScopedRequest>> sequences_;  // none before its first token
 };
 

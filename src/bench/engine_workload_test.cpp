@@ -43,6 +43,23 @@ TEST_F(EngineWorkloads, DecodeAtTheirDepthInNewSequencesEveryTime) {
     expect_more(2 * 3);
 }
 
+// A cache of 64 thousand tokens takes minutes to fill, which once is enough.
+TEST_F(EngineWorkloads, FillWholePagesOnce) {
+    const SpeedTest test = {.phase = Phase::Decode, .n_tokens = 3, .depth = 131, .batch = 2};
+    const model::Weights weights =
+        random_weights(small_config(), named_recipe("quarot-rtn"), 134, "small", 1, *backend_);
+    runtime::Engine engine(weights, *backend_, limits_of(test));
+    EngineWorkload workload(test, engine);
+    workload.prepare();
+    EXPECT_EQ(engine.n_tokens_run(), 2 * 131);
+    workload.warm_up();
+    const int64_t before = engine.n_tokens_run();
+    for (const int64_t n : {1, 2, 3}) {
+        workload.prepare();
+        EXPECT_EQ(engine.n_tokens_run(), before + n * 2 * (131 % 64));
+    }
+}
+
 TEST_F(EngineWorkloads, TakeAPromptAfterTheirDepth) {
     const SpeedTest test = {.phase = Phase::Prompt, .n_tokens = 9, .depth = 4, .batch = 2};
     runtime::Engine engine(weights_, *backend_, limits_of(test));
