@@ -115,6 +115,16 @@ TEST(HeadRows, AreOrderedInWeightsOfEveryKindAndInBiases) {
     }
 }
 
+TEST(HeadRows, AreThoseOfGainsOfQAndK) {
+    const ModelConfig config = config_of({.rotary_dim = 4});
+    const std::vector<float> stored = {0, 1, 2, 3, 4, 5, 6, 7};
+    std::vector<float> of_keys = stored, of_stream = stored;
+    order_head_gain(NormRole::Key, config, of_keys);
+    order_head_gain(NormRole::AttentionIn, config, of_stream);
+    EXPECT_EQ(of_keys, (std::vector<float>{0, 1, 4, 5, 2, 3, 6, 7}));
+    EXPECT_EQ(of_stream, stored);
+}
+
 TEST(HeadRows, OfOtherLinearsStay) {
     auto matrix = std::make_shared<const Tensor>(DType::F32, Shape{16, 3});
     kernels::LinearWeights weights = {matrix, {}};
