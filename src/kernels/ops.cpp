@@ -29,6 +29,42 @@ int64_t kv_bytes_per_token(const KvDescriptor& d) {
     return ceil_div(d.n_layers * d.n_kv_heads * bits, 8);
 }
 
+namespace {
+
+// Its arrays one behind the other, each from an aligned place on; `bytes` becomes those of all.
+Routing routing_at(std::byte* memory, int64_t n_tokens, int64_t top_k, int64_t n_experts,
+                   int64_t& bytes) {
+    bytes = 0;
+    const auto next = [&](int64_t n) {
+        std::byte* const place = memory == nullptr ? nullptr : memory + bytes;
+        bytes += round_up(n * int64_t{sizeof(int32_t)}, kAlignment);
+        return place;
+    };
+    const auto integers = [&](int64_t n) { return reinterpret_cast<int32_t*>(next(n)); };
+    const int64_t n_rows = n_tokens * top_k;
+    return {.n_tokens = n_tokens,
+            .top_k = top_k,
+            .n_experts = n_experts,
+            .experts = integers(n_rows),
+            .weights = reinterpret_cast<float*>(next(n_rows)),
+            .row_of = integers(n_rows),
+            .token_of = integers(n_rows),
+            .first_row = integers(n_experts + 1)};
+}
+
+}  // namespace
+
+int64_t routing_bytes(int64_t n_tokens, int64_t top_k, int64_t n_experts) {
+    int64_t bytes = 0;
+    routing_at(nullptr, n_tokens, top_k, n_experts, bytes);
+    return bytes;
+}
+
+Routing place_routing(void* memory, int64_t n_tokens, int64_t top_k, int64_t n_experts) {
+    int64_t bytes = 0;
+    return routing_at(static_cast<std::byte*>(memory), n_tokens, top_k, n_experts, bytes);
+}
+
 int64_t Backend::quantized_bytes(int64_t rows, int64_t cols, const ActivationFormat& format) const {
     return quantized_rows_bytes(rows, cols, format, kAlignment);
 }
@@ -45,6 +81,11 @@ std::vector<T> downloaded(Backend& backend, const T* from, int64_t n) {
     std::vector<T> values(static_cast<size_t>(from == nullptr ? 0 : n));
     if (from != nullptr) backend.download(values.data(), from, n * static_cast<int64_t>(sizeof(T)));
     return values;
+}
+
+[[noreturn]] void refuse_mixtures(const Backend& backend) {
+    fail(ErrorCode::Unsupported, "mixtures of experts are not available on {}",
+         backend.info().name);
 }
 
 // Calls again instead of replaying.
@@ -67,6 +108,19 @@ Buffer Backend::allocate_host(int64_t bytes) {
 }
 
 void Backend::reserve(const StepLimits&) {}
+
+void Backend::route(const RouteArgs&) {
+    refuse_mixtures(*this);
+}
+void Backend::gather_codes(const QuantizedRows&, const int32_t*, const QuantizedRows&) {
+    refuse_mixtures(*this);
+}
+void Backend::expert_group(const ExpertGroupArgs&) {
+    refuse_mixtures(*this);
+}
+void Backend::combine_experts(const CombineArgs&) {
+    refuse_mixtures(*this);
+}
 
 std::unique_ptr<Recording> Backend::record(std::function<void()> enqueue) {
     return std::make_unique<CalledAgain>(std::move(enqueue));

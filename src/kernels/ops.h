@@ -8,6 +8,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -164,11 +165,18 @@ inline constexpr Site kNoSite = std::numeric_limits<Site>::max();
 struct SiteNote {
     Site site = 0;
     Site* lowest = nullptr;  // [rows] in backend memory; null: nobody asks
+    // Rows grouped by expert: row r counts for token token_of[r] (Routing); null: for itself.
+    const int32_t* token_of = nullptr;
 };
 
-// For backends in host memory, a row of which one thread works on.
+// For backends in host memory; threads may work on rows of one token.
 inline void note_row(const SiteNote& note, int64_t row) {
-    if (note.lowest != nullptr) note.lowest[row] = std::min(note.lowest[row], note.site);
+    if (note.lowest == nullptr) return;
+    std::atomic_ref lowest(note.lowest[note.token_of == nullptr ? row : note.token_of[row]]);
+    Site found = lowest.load(std::memory_order_relaxed);
+    while (note.site < found &&
+           !lowest.compare_exchange_weak(found, note.site, std::memory_order_relaxed)) {
+    }
 }
 
 // ---------------------------------------------------------------- batch and KV cache
@@ -367,6 +375,56 @@ struct LinearGroupArgs {
     std::span<const Rows> outs;
 };
 
+// Which experts the tokens of a step go to, and their rows grouped by expert; everything in backend
+// memory. A token has a row for each of its experts. Nothing depends on other tokens but the places
+// of rows, so that operations on rows give a token the same bits in any company.
+struct Routing {
+    int64_t n_tokens = 0;
+    int64_t top_k = 0;
+    int64_t n_experts = 0;
+    int32_t* experts = nullptr;    // [n_tokens, top_k], ascending in each token
+    float* weights = nullptr;      // [n_tokens, top_k]
+    int32_t* row_of = nullptr;     // [n_tokens, top_k]: the row of a token and its expert
+    int32_t* token_of = nullptr;   // [n_rows]: the token of a row; ascending in each expert
+    int32_t* first_row = nullptr;  // [n_experts + 1]: rows of expert e from first_row[e] on
+
+    int64_t n_rows() const { return n_tokens * top_k; }
+};
+// Memory for it, and the routing standing there, still to be filled.
+int64_t routing_bytes(int64_t n_tokens, int64_t top_k, int64_t n_experts);
+Routing place_routing(void* memory, int64_t n_tokens, int64_t top_k, int64_t n_experts);
+
+// Fills a routing: the top_k largest logits of a token, of equal ones those of the lower experts.
+// With p = softmax(logits), computed in fp64, expert e weighs p_e, or with `renormalize` p_e over
+// the sum of the p chosen. Of a row with a NaN or Inf any experts are chosen, with any weights.
+struct RouteArgs {
+    Rows logits;  // F32 [n_tokens, n_experts]
+    bool renormalize = true;
+    Routing routing;
+    SiteNote note;
+};
+
+// The linears of one role, by expert. Those of experts without rows are not looked at and may be
+// null.
+using ExpertLinears = std::span<const std::unique_ptr<Linear>>;
+
+// outs[i], rows r of expert e = in, rows r, times weights[i][e]: linear_group, an expert at a time.
+struct ExpertGroupArgs {
+    const Operand& in;  // [routing.n_rows(), in_features], grouped
+    const Routing& routing;
+    std::span<const ExpertLinears> weights;  // at most kMaxExpertLinears
+    std::span<const Rows> outs;
+};
+inline constexpr size_t kMaxExpertLinears = 2;
+
+// out[t] = sum over j, in order, of weights[t][j] * rows[row_of[t][j]]: products and sums in fp32,
+// each rounded once, so that all backends give the same bits.
+struct CombineArgs {
+    Rows rows;  // F32 [routing.n_rows(), cols]
+    const Routing& routing;
+    Rows out;  // F32 [n_tokens, cols]
+};
+
 // out = f(gate) * up, or f(gate) without `up`; f is the activation.
 struct ActivateArgs {
     Activation activation = Activation::Silu;
@@ -410,6 +468,7 @@ struct BackendTraits {
     DType cache16 = DType::F32;   // K and V of 16 bits
     bool records = false;         // replaying a recording is cheaper than enqueueing again
     bool embeds_codes = false;    // embeddings in codes stay so, with a tied head as one; else F32
+    bool mixtures = false;        // runs mixtures of experts
     int64_t step_tokens = 512;    // that keep it busy: longer steps only take more memory
 };
 
@@ -503,6 +562,15 @@ class Backend {
     // after, bit for bit. Sums may be fp32 over at most 256 rows, counted from the first row of the
     // call; the sums of such runs are added in order.
     virtual void accumulate_gram(Rows in, double* gram) = 0;
+
+    // Mixtures of experts. The defaults are for backends whose traits have none:
+    // Error{Unsupported}.
+    virtual void route(const RouteArgs& args);
+    // out[r] = in[rows[r]], codes and all that belongs to them; of the same format and columns.
+    virtual void gather_codes(const QuantizedRows& in, const int32_t* rows,
+                              const QuantizedRows& out);
+    virtual void expert_group(const ExpertGroupArgs& args);
+    virtual void combine_experts(const CombineArgs& args);
 
     // Looks at logits. Rows with a NaN or Inf give any number, and ids below the vocabulary.
     virtual void log_probabilities(const LogProbabilityArgs& args) = 0;

@@ -122,6 +122,15 @@ class WatchedBackend : public kernels::Backend {
     void accumulate_gram(kernels::Rows in, double* gram) override {
         inner_->accumulate_gram(in, gram);
     }
+    void route(const kernels::RouteArgs& args) override { inner_->route(args); }
+    void gather_codes(const kernels::QuantizedRows& in, const int32_t* rows,
+                      const kernels::QuantizedRows& out) override {
+        inner_->gather_codes(in, rows, out);
+    }
+    void expert_group(const kernels::ExpertGroupArgs& args) override { inner_->expert_group(args); }
+    void combine_experts(const kernels::CombineArgs& args) override {
+        inner_->combine_experts(args);
+    }
     void log_probabilities(const kernels::LogProbabilityArgs& args) override {
         inner_->log_probabilities(args);
     }

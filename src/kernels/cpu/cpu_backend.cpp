@@ -13,6 +13,7 @@
 #include "kernels/cpu/cpu_transform.h"
 #include "kernels/cpu/isa_choice.h"
 #include "kernels/cpu/row_quantizer.h"
+#include "kernels/host_experts.h"
 
 namespace quarot::kernels {
 
@@ -70,7 +71,7 @@ class CpuBackend final : public Backend {
         : context_(choose_kernels(options.isa), options.n_threads) {}
 
     BackendInfo info() const override { return {"cpu", isa().name, context_.pool.size()}; }
-    BackendTraits traits() const override { return {.embeds_codes = true}; }
+    BackendTraits traits() const override { return {.embeds_codes = true, .mixtures = true}; }
 
     Buffer allocate(int64_t bytes) override {
         QUAROT_CHECK(bytes >= 0, "{}", bytes);
@@ -199,6 +200,26 @@ class CpuBackend final : public Backend {
     }
 
     void accumulate_gram(Rows in, double* gram) override { add_gram(context_, in, gram); }
+
+    void route(const RouteArgs& args) override {
+        check_route(args);
+        context_.for_rows(args.logits.rows, [&](int64_t row, int) { route_token(args, row); });
+        group_rows(args.routing);
+    }
+
+    void gather_codes(const QuantizedRows& in, const int32_t* rows,
+                      const QuantizedRows& out) override {
+        check_gather_codes(in, out);
+        context_.for_rows(out.rows,
+                          [&](int64_t row, int) { gather_codes_row(in, rows[row], out, row); });
+    }
+
+    void expert_group(const ExpertGroupArgs& args) override { linear_group_by_expert(*this, args); }
+
+    void combine_experts(const CombineArgs& args) override {
+        check_combine(args);
+        context_.for_rows(args.out.rows, [&](int64_t row, int) { combine_token(args, row); });
+    }
 
     void log_probabilities(const LogProbabilityArgs& args) override {
         cpu::log_probabilities(context_, args);

@@ -7,6 +7,7 @@
 #include "core/check.h"
 #include "core/error.h"
 #include "core/thread_pool.h"
+#include "kernels/host_experts.h"
 #include "kernels/reference/reference_attention.h"
 #include "kernels/reference/reference_gram.h"
 #include "kernels/reference/reference_kv_store.h"
@@ -32,6 +33,7 @@ class ReferenceBackend final : public Backend {
     explicit ReferenceBackend(int n_threads) : pool_(n_threads) {}
 
     BackendInfo info() const override { return {"reference", "scalar", pool_.size()}; }
+    BackendTraits traits() const override { return {.mixtures = true}; }
 
     Buffer allocate(int64_t bytes) override {
         QUAROT_CHECK(bytes >= 0, "{} bytes", bytes);
@@ -93,6 +95,21 @@ class ReferenceBackend final : public Backend {
     void attention(const AttentionArgs& args) override { reference_attention(pool_, args); }
     void activate(const ActivateArgs& args) override { reference_activate(pool_, args); }
     void accumulate_gram(Rows in, double* gram) override { reference_gram(pool_, in, gram); }
+    void route(const RouteArgs& args) override {
+        check_route(args);
+        pool_.parallel_for(args.logits.rows, [&](int64_t row, int) { route_token(args, row); });
+        group_rows(args.routing);
+    }
+    void gather_codes(const QuantizedRows& in, const int32_t* rows,
+                      const QuantizedRows& out) override {
+        check_gather_codes(in, out);
+        for (int64_t row = 0; row < out.rows; ++row) gather_codes_row(in, rows[row], out, row);
+    }
+    void expert_group(const ExpertGroupArgs& args) override { linear_group_by_expert(*this, args); }
+    void combine_experts(const CombineArgs& args) override {
+        check_combine(args);
+        pool_.parallel_for(args.out.rows, [&](int64_t row, int) { combine_token(args, row); });
+    }
     void log_probabilities(const LogProbabilityArgs& args) override {
         reference_log_probabilities(pool_, args);
     }
