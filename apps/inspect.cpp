@@ -1,6 +1,7 @@
 // quarot inspect: what a model folder holds: shape, recipe, rotation, bits, tensors.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -93,6 +94,31 @@ io::Json rotation_to_json(const folder::SourceModel& source) {
     return json;
 }
 
+std::vector<int64_t> layers_with_experts(const model::ModelConfig& config) {
+    std::vector<int64_t> layers;
+    for (int64_t layer = 0; layer < config.n_layers; ++layer) {
+        if (config.layer(layer).mixture) layers.push_back(layer);
+    }
+    return layers;
+}
+
+// Null without mixtures.
+io::Json experts_to_json(const model::ModelConfig& config) {
+    if (!config.has_mixtures()) return {};
+    const std::vector<int64_t> layers = layers_with_experts(config);
+    return io::Json::Object{{"count", config.mixture.n_experts},
+                            {"per_token", config.mixture.top_k},
+                            {"ffn", config.mixture.ffn},
+                            {"layers", io::Json::Array(layers.begin(), layers.end())}};
+}
+
+std::string describe_experts(const model::ModelConfig& config) {
+    const auto n_layers = layers_with_experts(config).size();
+    return fmt::format("{} with an FFN of {} in {} layers, {} for a token",
+                       config.mixture.n_experts, config.mixture.ffn, n_layers,
+                       config.mixture.top_k);
+}
+
 io::Json tensors_to_json(const io::Checkpoint& checkpoint) {
     io::Json::Array array;
     for (const std::string& name : checkpoint.names()) {
@@ -114,6 +140,7 @@ void print_json(const folder::SourceModel& source, bool with_tensors) {
     json.set("recipe", source.is_quantized() ? folder::to_json(source.recipe()) : io::Json());
     json.set("bits_per_weight", source.bits_per_weight());
     json.set("tied", source.config().tied_embeddings);
+    json.set("experts", experts_to_json(source.config()));
     json.set("disk_bytes", disk_bytes(source.checkpoint()));
     json.set("memory_bytes", memory_bytes(source));
     json.set("kv_bytes_per_token", kv_bytes_per_token(source));
@@ -139,6 +166,11 @@ std::string tensor_table(const io::Checkpoint& checkpoint) {
     return format_table(rows);
 }
 
+std::string spaced(std::string name) {
+    std::replace(name.begin(), name.end(), '_', ' ');
+    return name;
+}
+
 void print_text(const folder::SourceModel& source, bool with_tensors) {
     const model::ModelConfig& config = source.config();
     std::vector<std::pair<std::string, std::string>> pairs = {
@@ -158,9 +190,9 @@ void print_text(const folder::SourceModel& source, bool with_tensors) {
          fmt::format("{} on disk, {} in memory", human_bytes(disk_bytes(source.checkpoint())),
                      human_bytes(memory_bytes(source)))},
         {"KV bytes per token", std::to_string(kv_bytes_per_token(source))}};
+    if (config.has_mixtures()) pairs.emplace_back("experts", describe_experts(config));
     for (const RotationLine& line : rotation_lines(source.recipe().rotation, source.config())) {
-        pairs.push_back({line.name == std::string("head_mix") ? "head mix" : line.name,
-                         line.kind == "none" ? "none" : line.decomposition});
+        pairs.push_back({spaced(line.name), line.kind == "none" ? "none" : line.decomposition});
     }
     if (const int64_t n = source.recipe().tp_max; n > 1) {
         pairs.emplace_back("ranks", fmt::format("equal results on 1 to {}", n));

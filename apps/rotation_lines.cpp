@@ -18,6 +18,7 @@ RotationLine line_of(const char* name, const std::optional<linalg::Mixer>& mixer
 }
 
 constexpr size_t kDigitsShown = 12;
+constexpr const char* kExpertsLine = "R4_experts";
 
 // An R1 that is a whole matrix.
 RotationLine dense_line(const RotationSpec& spec, int64_t order) {
@@ -38,16 +39,21 @@ std::vector<RotationLine> rotation_lines(const RotationSpec& spec,
     if (dense) cheap.residual = ResidualRotation::None;  // the matrix is not needed
     const rotate::Rotation rotation = rotate::make_rotation(cheap, config);
     const int64_t order = spec.residual_block == 0 ? config.hidden : spec.residual_block;
-    return {dense ? dense_line(spec, order) : line_of("R1", rotation.residual),
-            line_of("R2", rotation.head_dim), line_of("R3", rotation.online.query_key),
-            line_of("R4", rotation.online.ffn), line_of("head_mix", rotation.online.head_mix)};
+    std::vector<RotationLine> lines = {
+        dense ? dense_line(spec, order) : line_of("R1", rotation.residual),
+        line_of("R2", rotation.head_dim), line_of("R3", rotation.online.query_key),
+        line_of("R4", rotation.online.ffn), line_of("head_mix", rotation.online.head_mix)};
+    if (config.has_mixtures()) {
+        lines.push_back(line_of(kExpertsLine, rotation.online.expert_ffn));
+    }
+    return lines;
 }
 
 std::string describe_rotation(const RotationSpec& spec, const model::ModelConfig& config) {
     std::string text;
     for (const RotationLine& line : rotation_lines(spec, config)) {
-        if (line.kind == "none" || line.kind == "identity") continue;
         const std::string_view name = line.name;
+        if (line.kind == "none" || line.kind == "identity" || name == kExpertsLine) continue;
         text += text.empty() ? "" : ", ";
         text += name == "head_mix" ? "head mix" : name;
         if (name == "R1") text += fmt::format(" ({})", line.kind);

@@ -158,8 +158,8 @@ class Measurer {
         kv.n_layers = 1;
         const int64_t pages = batch * ceil_div(depth, kv.page_tokens);
         int64_t bytes = backend_.kv_bytes(kv, pages).value_or(0);
-        for (const model::LinearRole role : roles_of(weights.config, 0)) {
-            bytes += linear_bytes(role, weights.config, weights.recipe);
+        for (const model::LinearId& id : linears_of(weights.config, 0)) {
+            bytes += linear_bytes(id, weights.config, weights.recipe);
         }
         return 1e-9 * static_cast<double>(bytes);
     }

@@ -33,7 +33,7 @@ DType dense_dtype(const Recipe& recipe) {
 int64_t layers_bytes(const ModelConfig& config, const Recipe& recipe) {
     int64_t bytes = 0;
     for (const model::LinearId& id : linears_of(config)) {
-        bytes += linear_bytes(id.role, config, recipe);
+        bytes += linear_bytes(id, config, recipe);
     }
     return bytes;
 }
@@ -92,8 +92,8 @@ class Maker {
         for (const model::NormRole role : norms_of(config_, layer)) {
             made.norms[static_cast<size_t>(role)] = gain(role);
         }
-        for (const LinearRole role : roles_of(config_, layer)) {
-            weights.set_linear({role, layer}, linear(role), backend_);
+        for (const model::LinearId& id : linears_of(config_, layer)) {
+            weights.set_linear(id, linear(id), backend_);
         }
     }
 
@@ -106,11 +106,12 @@ class Maker {
     }
 
   private:
-    kernels::LinearWeights linear(LinearRole role) {
+    kernels::LinearWeights linear(const model::LinearId& id) {
+        const LinearRole role = id.role;
         const bool is_part_of_head =
             role == LinearRole::LmHead && cut_of(role, config_, shard_) == model::Cut::Rows;
-        const int64_t out = out_features(role, config_) / (is_part_of_head ? shard_.size : 1);
-        const int64_t in = in_features(role, config_);
+        const int64_t out = out_features(id, config_) / (is_part_of_head ? shard_.size : 1);
+        const int64_t in = in_features(id, config_);
         kernels::LinearWeights weights;
         if (weight_bits(recipe_, role) == 16) {
             weights.matrix = dense(out, in);
@@ -165,10 +166,10 @@ class Maker {
 }  // namespace
 
 // Codes in containers of 4 or 8 bits, scales as F32.
-int64_t linear_bytes(LinearRole role, const ModelConfig& config, const Recipe& recipe) {
-    const int64_t out = out_features(role, config);
-    const int64_t in = in_features(role, config);
-    const WeightFormat format = weight_format(recipe, role);
+int64_t linear_bytes(const model::LinearId& id, const ModelConfig& config, const Recipe& recipe) {
+    const int64_t out = out_features(id, config);
+    const int64_t in = in_features(id, config);
+    const WeightFormat format = weight_format(recipe, id.role);
     if (format.bits == 16) return out * in * size_of(dense_dtype(recipe));
     return model::codes_bytes(out, in, format);
 }

@@ -21,7 +21,7 @@ MemoryNeed memory_need(const model::ModelConfig& config, const Recipe& recipe,
                        const CacheSize& cache, const kernels::Backend& backend);
 
 // Bytes of one linear of random_weights() as backends hold it.
-int64_t linear_bytes(model::LinearRole role, const model::ModelConfig& config,
+int64_t linear_bytes(const model::LinearId& id, const model::ModelConfig& config,
                      const Recipe& recipe);
 
 // The most layers of this shape that `available` bytes hold; may be 0, at most config.n_layers.

@@ -4,6 +4,7 @@
 
 #include "core/check.h"
 #include "core/checked_math.h"
+#include "core/error.h"
 #include "tensor/float_convert.h"
 
 namespace quarot::bench {
@@ -68,6 +69,12 @@ SampleStep::SampleStep(const model::Weights& weights, const StepShape& shape,
       memory_(weights, step_size(shape), backend),
       kv_(backend.make_kv_store(weights.kv_descriptor(), shape.sequences * pages_of(shape))) {
     QUAROT_CHECK(shape.context() <= weights.n_positions, "{}", shape.context());
+    if (weights.config.has_mixtures()) {
+        fail(ErrorCode::Unsupported,
+             "{} has mixtures of experts, whose operations are not timed by themselves in this "
+             "version",
+             weights.name);
+    }
     activated_ = memory_.gate;
     buffers_.push_back(
         backend.allocate(activated_.rows * activated_.stride * size_of(activated_.dtype)));

@@ -50,7 +50,7 @@ void check_group(std::string_view section, int64_t group, const model::ModelConf
                  const std::string& place) {
     if (group == 0) return;
     for (const model::LinearId& id : linears_of(config)) {
-        const int64_t n = in_features(id.role, config);
+        const int64_t n = in_features(id, config);
         if (n % group == 0) continue;
         fail(ErrorCode::Corrupt,
              "{} has {}.group_size {}, expected 0 or a divisor of the {} inputs of {}; is this the "
@@ -115,6 +115,14 @@ void check_recipe_fits(const Recipe& recipe, const model::ModelConfig& config,
     check_block("residual_block", recipe.rotation.residual_block, config.hidden, place);
     check_block("heads_block", recipe.rotation.heads_block, config.n_heads, place);
     check_block("ffn_block", recipe.rotation.ffn_block, config.ffn, place);
+    if (config.has_mixtures()) {
+        check_block("ffn_block", recipe.rotation.ffn_block, config.mixture.ffn, place);
+        if (recipe.outliers.enabled()) {
+            fail(ErrorCode::Corrupt,
+                 "{} keeps columns apart, expected none, since the model has mixtures of experts",
+                 place);
+        }
+    }
     if (!column_blocks_fit(recipe, config)) {
         fail(ErrorCode::Corrupt,
              "{} has tp_max {}, expected 1, or a power of two that divides heads, KV heads and "
@@ -128,7 +136,7 @@ void check_recipe_fits(const Recipe& recipe, const model::ModelConfig& config,
              place);
     }
     for (const model::LinearId& id : linears_of(config)) {
-        const int64_t n = in_features(id.role, config);
+        const int64_t n = in_features(id, config);
         if (n_outliers(recipe, id.role, config) < n) continue;
         fail(ErrorCode::Corrupt,
              "{} keeps all {} inputs of {} apart as outliers, expected fewer; is this the right "

@@ -114,11 +114,11 @@ class Loader {
         for (const model::NormRole role : norms_of(weights.config, layer)) {
             loaded.norms[static_cast<size_t>(role)] = load_gain(role, layer);
         }
-        for (const model::LinearRole role : roles_of(weights.config, layer)) {
-            load_linear({role, layer}, weights);
-            if (auto outliers = source_.outliers({role, layer})) {
-                order_head_rows(role, weights.config, *outliers);
-                loaded.outliers[static_cast<size_t>(role)] =
+        for (const model::LinearId& id : linears_of(weights.config, layer)) {
+            load_linear(id, weights);
+            if (auto outliers = source_.outliers(id)) {
+                order_head_rows(id.role, weights.config, *outliers);
+                loaded.outliers[static_cast<size_t>(id.role)] =
                     backend_.prepare_linear(std::move(*outliers));
             }
             step();
@@ -150,7 +150,7 @@ class Loader {
 
     void load_linear(const model::LinearId& id, model::Weights& weights) {
         kernels::LinearWeights whole = read_linear(id);
-        const int64_t n_local = in_features(id.role, weights.config);
+        const int64_t n_local = in_features(id, weights.config);
         const int64_t block = column_block(recipe_, weights.config, id.role);
         const bool is_cut = cut_of(id.role, source_.config(), weights.shard) == model::Cut::Columns;
         if (!is_cut && (block == 0 || block == n_local)) {
@@ -213,6 +213,11 @@ model::Weights load_weights(const SourceModel& source, const SettingChanges& cha
     const Recipe recipe = as_it_runs(source, changes);
     check_shard(recipe, config, shard, source.folder());
     tell_long_rope(config, n_positions, source.folder());
+    if (config.has_mixtures() && !backend.traits().mixtures) {
+        fail(ErrorCode::Unsupported,
+             "{} has mixtures of experts, which the {} backend does not run; use cpu or reference",
+             source.folder(), backend.info().name);
+    }
     // Before the first allocation whose size the files or a flag decide.
     require_host_bytes(memory_need(source, recipe, n_positions, shard, backend),
                        backend.available_bytes(), source.folder());

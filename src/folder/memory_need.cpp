@@ -30,8 +30,8 @@ int64_t linear_bytes(const SourceModel& source, const LinearId& id, const model:
     const model::ModelConfig& config = source.config();
     const Recipe& recipe = source.recipe();
     const Cut cut = cut_of(id.role, config, shard);
-    const int64_t rows = out_features(id.role, config) / (cut == Cut::Rows ? shard.size : 1);
-    const int64_t inputs = in_features(id.role, config) / (cut == Cut::Columns ? shard.size : 1);
+    const int64_t rows = out_features(id, config) / (cut == Cut::Rows ? shard.size : 1);
+    const int64_t inputs = in_features(id, config) / (cut == Cut::Columns ? shard.size : 1);
     if (source.is_dense(id)) return rows * inputs * size_of(source.dense_dtype(id));
     const int64_t cols = inputs - n_outliers(recipe, id.role, config);
     const int64_t block = column_block(recipe, config, id.role);

@@ -104,9 +104,9 @@ DType SourceModel::dense_dtype(const model::LinearId& id) const {
 
 Tensor SourceModel::dense_rows(const model::LinearId& id, int64_t first, int64_t n) const {
     QUAROT_CHECK(is_dense(id), "{}", linear_name(id));
-    QUAROT_CHECK(first >= 0 && n >= 0 && first + n <= out_features(id.role, config_));
+    QUAROT_CHECK(first >= 0 && n >= 0 && first + n <= out_features(id, config_));
     const TensorSlice slice = slice_of(id);
-    Tensor rows(DType::F32, {n, in_features(id.role, config_)});
+    Tensor rows(DType::F32, {n, in_features(id, config_)});
     std::byte* to = rows.data();
     for (const RowRun& run : runs_of(slice, first, n)) {
         const Tensor part =
@@ -121,9 +121,9 @@ Tensor SourceModel::dense(const model::LinearId& id) const {
     const TensorSlice slice = slice_of(id);
     const std::string name = slice.name + ".weight";
     const io::TensorInfo& info = checkpoint_.info(name);
-    const int64_t n_rows = out_features(id.role, config_);
+    const int64_t n_rows = out_features(id, config_);
     if (info.shape[0] == n_rows) return read_finite(name);
-    Tensor rows(info.dtype, {n_rows, in_features(id.role, config_)});
+    Tensor rows(info.dtype, {n_rows, in_features(id, config_)});
     std::byte* to = rows.data();
     for (const RowRun& run : runs_of(slice, 0, n_rows)) {
         const Tensor part = checkpoint_.read_rows(name, run.first, run.count);
@@ -135,8 +135,8 @@ Tensor SourceModel::dense(const model::LinearId& id) const {
 
 QuantizedMatrix SourceModel::quantized(const model::LinearId& id) const {
     QUAROT_CHECK(!is_dense(id), "{}", linear_name(id));
-    const int64_t cols = in_features(id.role, config_) - n_outliers(recipe_, id.role, config_);
-    return read_quantized(linear_name(stored(id)), out_features(id.role, config_), cols,
+    const int64_t cols = in_features(id, config_) - n_outliers(recipe_, id.role, config_);
+    return read_quantized(linear_name(stored(id)), out_features(id, config_), cols,
                           weight_format(recipe_, stored(id).role));
 }
 
@@ -153,7 +153,7 @@ std::optional<kernels::LinearWeights> SourceModel::outliers(const model::LinearI
     const std::string name = linear_name(id) + ".outlier";
     const WeightFormat format = outlier_weight_format(recipe_);
     if (format.bits < 16) {
-        const int64_t rows = out_features(id.role, config_);
+        const int64_t rows = out_features(id, config_);
         return kernels::LinearWeights{read_quantized(name, rows, cols, format), {}};
     }
     auto dense = std::make_shared<const Tensor>(read_finite(name + ".weight"));
@@ -192,8 +192,8 @@ std::vector<float> SourceModel::bias(const model::LinearId& id) const {
     const TensorSlice slice = slice_of(id);
     const std::vector<float> stored = read_vector(slice.name + ".bias");
     std::vector<float> bias;
-    bias.reserve(static_cast<size_t>(out_features(id.role, config_)));
-    for (int64_t r = 0; r < out_features(id.role, config_); ++r) {
+    bias.reserve(static_cast<size_t>(out_features(id, config_)));
+    for (int64_t r = 0; r < out_features(id, config_); ++r) {
         bias.push_back(stored[static_cast<size_t>(slice.row(r))]);
     }
     return bias;
@@ -212,9 +212,9 @@ DType SourceModel::norm_dtype(model::NormRole role, int64_t layer) const {
 }
 
 int64_t SourceModel::parameter_count() const {
-    const auto linear_count = [this](model::LinearRole role) {
-        const int64_t out = out_features(role, config_);
-        return out * in_features(role, config_) + (has_bias(role, config_) ? out : 0);
+    const auto linear_count = [this](const model::LinearId& id) {
+        const int64_t out = out_features(id, config_);
+        return out * in_features(id, config_) + (has_bias(id.role, config_) ? out : 0);
     };
     int64_t layers = 0;
     for (int64_t layer = 0; layer < config_.n_layers; ++layer) {
@@ -222,7 +222,7 @@ int64_t SourceModel::parameter_count() const {
             layers += width_of(role, config_);
         }
     }
-    for (const model::LinearId& id : linears_of(config_)) layers += linear_count(id.role);
+    for (const model::LinearId& id : linears_of(config_)) layers += linear_count(id);
     const int64_t embedding = linear_count(model::LinearRole::Embedding);
     const int64_t head = config_.tied_embeddings ? 0 : linear_count(model::LinearRole::LmHead);
     return embedding + layers + config_.hidden + head;
@@ -239,19 +239,18 @@ double SourceModel::bits_per_weight() const {
     int64_t weights = 0;
     for (const model::LinearId& id : linears) {
         bytes += stored_bytes(id);
-        weights += out_features(id.role, config_) * in_features(id.role, config_);
+        weights += out_features(id, config_) * in_features(id, config_);
     }
     return 8.0 * static_cast<double>(bytes) / static_cast<double>(weights);
 }
 
 int64_t SourceModel::stored_bytes(const model::LinearId& id) const {
     if (is_dense(id)) {
-        return out_features(id.role, config_) * in_features(id.role, config_) *
-               size_of(dense_dtype(id));
+        return out_features(id, config_) * in_features(id, config_) * size_of(dense_dtype(id));
     }
     const std::string name = linear_name(stored(id));
     int64_t bytes = 0;
-    for (const auto& tensor : stored_tensors(name, stored(id).role, config_, recipe_)) {
+    for (const auto& tensor : stored_tensors(name, stored(id), config_, recipe_)) {
         const bool is_shape = tensor.dtype == DType::I64;
         if (!is_shape) bytes += checkpoint_.info(tensor.name).bytes;
     }

@@ -28,14 +28,15 @@ std::vector<io::PlannedTensor> stored_codes(const std::string& linear, int64_t r
     return tensors;
 }
 
-std::vector<io::PlannedTensor> stored_tensors(const std::string& linear, model::LinearRole role,
+std::vector<io::PlannedTensor> stored_tensors(const std::string& linear, const model::LinearId& id,
                                               const model::ModelConfig& config,
                                               const Recipe& recipe) {
-    const int64_t rows = out_features(role, config), cols = in_features(role, config);
-    const int64_t n_apart = n_outliers(recipe, role, config);
+    const int64_t rows = out_features(id, config), cols = in_features(id, config);
+    const int64_t n_apart = n_outliers(recipe, id.role, config);
     const QuantizedNames names(linear);
-    auto tensors = stored_codes(linear, rows, cols - n_apart, weight_format(recipe, role));
-    if (has_column_order(recipe, role)) tensors.push_back({names.column_order, DType::I32, {cols}});
+    auto tensors = stored_codes(linear, rows, cols - n_apart, weight_format(recipe, id.role));
+    if (has_column_order(recipe, id.role))
+        tensors.push_back({names.column_order, DType::I32, {cols}});
     if (n_apart == 0) return tensors;
     const WeightFormat outliers = outlier_weight_format(recipe);
     if (outliers.bits == 16) {

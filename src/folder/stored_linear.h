@@ -24,7 +24,7 @@ std::vector<io::PlannedTensor> stored_codes(const std::string& linear, int64_t r
                                             const WeightFormat& format);
 
 // The weight of a linear that the recipe quantizes, columns kept apart included, biases not.
-std::vector<io::PlannedTensor> stored_tensors(const std::string& linear, model::LinearRole role,
+std::vector<io::PlannedTensor> stored_tensors(const std::string& linear, const model::LinearId& id,
                                               const model::ModelConfig& config,
                                               const Recipe& recipe);
 

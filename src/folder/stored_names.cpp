@@ -41,10 +41,13 @@ std::string_view name_in_layer(NormRole role, const model::ModelConfig& config) 
 }  // namespace
 
 std::string linear_name(const model::LinearId& id) {
-    QUAROT_CHECK(id.expert < 0, "no experts here");
     const std::string_view name = name_of(id.role);
     if (id.role == LinearRole::LmHead) return std::string(name);
     if (id.role == LinearRole::Embedding) return fmt::format("model.{}", name);
+    if (id.role == LinearRole::Router) return fmt::format("model.layers.{}.mlp.gate", id.layer);
+    if (id.expert >= 0) {
+        return fmt::format("model.layers.{}.mlp.experts.{}.{}", id.layer, id.expert, name);
+    }
     return fmt::format("model.layers.{}.{}.{}", id.layer, block_of(id.role), name);
 }
 

@@ -18,8 +18,12 @@ constexpr std::string_view kQueryKey = "num_attention_heads x head_dim";
 constexpr std::string_view kHeadKey = "head_dim";
 constexpr std::string_view kKvKey = "num_key_value_heads x head_dim";
 
-std::string_view out_key(model::LinearRole role) {
-    switch (role) {
+std::string_view ffn_key(const model::LinearId& id) {
+    return id.expert < 0 ? "intermediate_size" : "the width of experts";
+}
+
+std::string_view out_key(const model::LinearId& id) {
+    switch (id.role) {
         case model::LinearRole::Q:
             return kQueryKey;
         case model::LinearRole::K:
@@ -27,7 +31,9 @@ std::string_view out_key(model::LinearRole role) {
             return kKvKey;
         case model::LinearRole::Gate:
         case model::LinearRole::Up:
-            return "intermediate_size";
+            return ffn_key(id);
+        case model::LinearRole::Router:
+            return "the number of experts";
         case model::LinearRole::LmHead:
         case model::LinearRole::Embedding:
             return "vocab_size";
@@ -38,9 +44,9 @@ std::string_view out_key(model::LinearRole role) {
     return kHiddenKey;
 }
 
-std::string_view in_key(model::LinearRole role) {
-    if (role == model::LinearRole::O) return kQueryKey;
-    return role == model::LinearRole::Down ? "intermediate_size" : kHiddenKey;
+std::string_view in_key(const model::LinearId& id) {
+    if (id.role == model::LinearRole::O) return kQueryKey;
+    return id.role == model::LinearRole::Down ? ffn_key(id) : kHiddenKey;
 }
 
 class Planner {
@@ -52,7 +58,7 @@ class Planner {
         add_linear({model::LinearRole::Embedding});
         for (int64_t layer = 0; layer < config_.n_layers; ++layer) {
             for (const model::NormRole role : norms_of(config_, layer)) add_norm(role, layer);
-            for (const model::LinearRole role : roles_of(config_, layer)) add_linear({role, layer});
+            for (const model::LinearId& id : linears_of(config_, layer)) add_linear(id);
         }
         add_norm(model::NormRole::Final, 0);
         if (!config_.tied_embeddings) add_linear({model::LinearRole::LmHead});
@@ -80,18 +86,18 @@ class Planner {
     }
 
     void add_linear(const model::LinearId& id) {
-        const std::array<std::string_view, 2> keys = {out_key(id.role), in_key(id.role)};
-        const int64_t n_rows = out_features(id.role, config_);
+        const std::array<std::string_view, 2> keys = {out_key(id), in_key(id)};
+        const int64_t n_rows = out_features(id, config_);
         // Our own folders have one tensor a linear, those of other programs may fuse several.
         const TensorSlice slice =
             recipe_.name == "none" ? family_.linear(id, config_) : whole_tensor(id, config_);
         const int64_t rows = slice.row(n_rows - 1) + 1;
         if (weight_bits(recipe_, id.role) < 16) {
-            for (const auto& tensor : stored_tensors(slice.name, id.role, config_, recipe_)) {
+            for (const auto& tensor : stored_tensors(slice.name, id, config_, recipe_)) {
                 add(tensor.name, tensor.shape, {tensor.dtype}, keys_of(tensor, keys));
             }
         } else {
-            add(slice.name + ".weight", {rows, in_features(id.role, config_)}, kFloats, keys);
+            add(slice.name + ".weight", {rows, in_features(id, config_)}, kFloats, keys);
         }
         if (has_bias(id.role, config_)) {
             add(slice.name + ".bias", {rows}, kFloats, {keys[0], {}});

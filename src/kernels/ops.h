@@ -257,8 +257,8 @@ class KvStore {
     int64_t n_pages_;
 };
 
-// cos and sin of every position, in backend memory; pairs are (i, i + head_dim/2). Null: q and k are
-// not turned.
+// cos and sin of every position, in backend memory; pairs are (i, i + head_dim/2). Null: q and k
+// are not turned.
 struct RopeTable {
     const float* cos = nullptr;  // [n_positions, head_dim / 2]
     const float* sin = nullptr;
@@ -342,8 +342,8 @@ struct AttentionArgs {
     float scale = 1.0f;  // on q . k
     const BatchView& batch;
     const KvStore& kv;
-    Rows out;          // [n_tokens, n_heads * head_dim], not q
-    KeyBias key_bias;  // with a basis if and only if the cache's descriptor says k_bias_apart
+    Rows out;                // [n_tokens, n_heads * head_dim], not q
+    KeyBias key_bias;        // with a basis if and only if the cache's descriptor says k_bias_apart
     float score_cap = 0.0f;  // 0: none
     int64_t window = 0;      // positions a token sees, its own included; 0: all
 };

@@ -1,6 +1,7 @@
 // The shape and constants of a model, whatever family its config.json came from.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <string>
@@ -37,17 +38,27 @@ struct RopeConfig {
 // What the statistics of a norm of q and k span: each head, or all heads of a token.
 enum class QkNormSpan { None, Head, Width };
 
+// A mixture of experts in the place of an MLP: a router chooses top_k experts for each token, MLPs
+// of their own whose outputs are added up, weighted. n_experts 0: the model has none.
+struct Mixture {
+    int64_t n_experts = 0;
+    int64_t top_k = 0;
+    int64_t ffn = 0;          // of each expert
+    bool renormalize = true;  // the weights of the chosen experts add up to 1
+};
+
 // What differs from layer to layer.
 struct LayerConfig {
-    int rope = 0;        // which of ModelConfig::ropes turns its q and k; -1: none does
-    int64_t window = 0;  // positions a token sees, its own included; 0: all
+    int rope = 0;          // which of ModelConfig::ropes turns its q and k; -1: none does
+    int64_t window = 0;    // positions a token sees, its own included; 0: all
+    bool mixture = false;  // of experts, in the place of the MLP
 };
 
 struct ModelConfig {
     std::string architecture;  // as config.json names it: "LlamaForCausalLM"
     std::string family;        // "llama", "mistral"
     int64_t hidden = 0;
-    int64_t ffn = 0;
+    int64_t ffn = 0;  // of MLPs, those of experts aside
     int64_t n_layers = 0;
     int64_t n_heads = 0;
     int64_t n_kv_heads = 0;
@@ -58,7 +69,8 @@ struct ModelConfig {
     // Of the residual stream; those of q and k are qk_norm's.
     NormSet norms = {NormRole::AttentionIn, NormRole::MlpIn, NormRole::Final};
     std::vector<RopeConfig> ropes = {RopeConfig{}};
-    std::vector<LayerConfig> layers;  // empty: every layer is a LayerConfig{}
+    std::vector<LayerConfig> layers;           // empty: every layer is a LayerConfig{}
+    Mixture mixture;                           // of the layers that have one
     Activation activation = Activation::Silu;  // of the gate
     bool tied_embeddings = false;
     RoleSet bias;  // the linears that have one
@@ -80,6 +92,9 @@ struct ModelConfig {
     }
     LayerConfig layer(int64_t index) const {
         return layers.empty() ? LayerConfig{} : layers.at(static_cast<size_t>(index));
+    }
+    bool has_mixtures() const {
+        return std::any_of(layers.begin(), layers.end(), [](const auto& l) { return l.mixture; });
     }
     // Is what attention and the MLP give added to the residual stream otherwise than as it is?
     bool shapes_outputs() const { return norms_outputs() || residual_scale != 1.0; }

@@ -15,10 +15,18 @@ using kernels::SiteNote;
 namespace {
 
 // Places of one layer at which values are quantized, for error messages.
-enum Place : Site { kAttentionInput, kKvAppend, kOutputInput, kMlpInput, kDownInput, kPlaces };
+enum Place : Site {
+    kAttentionInput,
+    kKvAppend,
+    kOutputInput,
+    kRouter,
+    kMlpInput,
+    kDownInput,
+    kPlaces
+};
 constexpr std::array<const char*, kPlaces> kPlaceNames = {
-    "the input of q, k and v", "the K and V written to the cache", "the input of o_proj",
-    "the input of gate and up", "the input of down_proj"};
+    "the input of q, k and v",  "the K and V written to the cache", "the input of o_proj",
+    "the logits of the router", "the input of gate and up",         "the input of down_proj"};
 
 Site site_of(int64_t layer, Place place) {
     return static_cast<Site>(layer * kPlaces + place);
@@ -35,6 +43,10 @@ Place place_of(InputSite site) {
 }
 
 }  // namespace
+
+Site router_site(int64_t layer) {
+    return site_of(layer, kRouter);
+}
 
 std::string describe(Site site, int64_t first_layer) {
     if (site == kLogitSite) return "among the logits";
@@ -117,6 +129,9 @@ SiteInput LayerSteps::mlp_input(int64_t layer, Residual& residual) {
 }
 
 SiteInput LayerSteps::down_input(int64_t layer, const SiteInput& in) {
+    if (mixtures_.at(layer)) {
+        return {mixtures_.down_input(layer, in.main, note_at(site_of(layer, kDownInput))), {}};
+    }
     const Rows gate = of_batch(memory_.gate), up = of_batch(memory_.up);
     linears(layer, InputSite::Mlp, in, std::array{gate, up});
     return site_input(layer, InputSite::Down, gate, [&](const Operand& out, SiteNote note) {
@@ -137,7 +152,11 @@ void LayerSteps::add_linear(int64_t layer, LinearRole role, const SiteInput& in,
                             Residual& residual) {
     const LayerWeights& w = layer_weights(layer);
     const Rows partial = of_batch(memory_.partial);
-    sum_blocks(layer, role, in.main, {.first = 0, .count = w.n_blocks(role)}, 0, partial);
+    if (role == LinearRole::Down && mixtures_.at(layer)) {
+        mixtures_.add(layer, in.main, partial);
+    } else {
+        sum_blocks(layer, role, in.main, {.first = 0, .count = w.n_blocks(role)}, 0, partial);
+    }
     comm_.sum(partial);
     residual.partial = partial;
     if (weights_.config.shapes_outputs()) {
@@ -221,6 +240,10 @@ template <typename Make>
 SiteInput LayerSteps::site_input(int64_t layer, InputSite site, const Rows& values,
                                  const Make& make) {
     const SiteNote note = note_at(site_of(layer, place_of(site)));
+    if (site == InputSite::Mlp && mixtures_.at(layer)) {
+        make(Operand{values}, note);
+        return {mixtures_.input(layer, values, note_at(router_site(layer)), note), {}};
+    }
     if (apart_.at(layer, site)) {
         make(Operand{values}, note);
         return apart_.read(layer, site, values, note);

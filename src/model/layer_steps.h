@@ -8,6 +8,7 @@
 
 #include "comm/comm.h"
 #include "kernels/ops.h"
+#include "model/mixture_steps.h"
 #include "model/split_inputs.h"
 #include "model/step_memory.h"
 #include "model/weights.h"
@@ -16,6 +17,9 @@ namespace quarot::model {
 
 // The site of logits, after all sites of layers.
 inline constexpr kernels::Site kLogitSite = kernels::kNoSite - 1;
+
+// Where the router of a layer gives its logits.
+kernels::Site router_site(int64_t layer);
 
 // "in layer 3 at the input of o_proj"; layers count from first_layer.
 std::string describe(kernels::Site site, int64_t first_layer = 0);
@@ -38,7 +42,8 @@ class LayerSteps {
           backend_(backend),
           comm_(comm),
           memory_(memory),
-          apart_(weights, backend, memory) {}
+          apart_(weights, backend, memory),
+          mixtures_(weights, backend, memory) {}
 
     // The tokens' rows of the embedding, as enter() makes them.
     void embed(const Residual& residual);
@@ -51,7 +56,7 @@ class LayerSteps {
     // What o_proj reads: the head mix of `attended`, which is overwritten. Not quantized yet if
     // o_proj has column blocks, as down_proj's.
     SiteInput output_input(int64_t layer, kernels::Rows attended);
-    // What gate and up read.
+    // What gate and up read; in a mixture grouped by expert, as what down_proj reads.
     SiteInput mlp_input(int64_t layer, Residual& residual);
     // What down_proj reads: R4 of silu(gate(in)) * up(in).
     SiteInput down_input(int64_t layer, const SiteInput& in);
@@ -109,6 +114,7 @@ class LayerSteps {
     comm::Comm& comm_;
     StepMemory& memory_;
     SplitInputs apart_;
+    MixtureSteps mixtures_;
 };
 
 }  // namespace quarot::model

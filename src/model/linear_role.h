@@ -8,8 +8,9 @@
 namespace quarot::model {
 
 // The embedding's rows are read by token id, and in a tied model they are the head's as well.
-enum class LinearRole { Q, K, V, O, Gate, Up, Down, LmHead, Embedding };
-inline constexpr size_t kLinearRolesOfLayers = 7;  // all but LmHead and Embedding, the last
+// Router: a mixture's, which gives a logit for each expert.
+enum class LinearRole { Q, K, V, O, Gate, Up, Down, Router, LmHead, Embedding };
+inline constexpr size_t kLinearRolesOfLayers = 8;  // all but LmHead and Embedding, the last
 
 constexpr bool is_of_layers(LinearRole role) {
     return static_cast<size_t>(role) < kLinearRolesOfLayers;

@@ -33,6 +33,10 @@ OnlineTransforms make_online_transforms(const RotationSpec& spec, const ModelCon
         online.head_mix = linalg::make_hadamard_or_identity(order);
     }
     if (spec.ffn) online.ffn = linalg::make_mixer(order_of("the FFN", spec.ffn_block, config.ffn));
+    if (spec.ffn && config.has_mixtures()) {
+        online.expert_ffn =
+            linalg::make_mixer(order_of("the experts", spec.ffn_block, config.mixture.ffn));
+    }
     return online;
 }
 

@@ -46,6 +46,7 @@ bool folds(const Recipe& recipe, const ModelConfig& config, NormRole norm) {
 int weight_bits(const Recipe& recipe, LinearRole role) {
     if (role == LinearRole::LmHead) return recipe.head_bits;
     if (role == LinearRole::Embedding) return recipe.embedding_bits;
+    if (role == LinearRole::Router) return 16;
     if (role == LinearRole::Down && recipe.down_bits != 0) return recipe.down_bits;
     return recipe.weights.bits;
 }
@@ -60,7 +61,7 @@ WeightFormat weight_format(const Recipe& recipe, LinearRole role) {
 }
 
 kernels::ActivationFormat activation_format(const Recipe& recipe, LinearRole role) {
-    if (!is_of_layers(role)) return {};
+    if (!is_of_layers(role) || role == LinearRole::Router) return {};
     kernels::ActivationFormat format = recipe.activations;
     if (role == LinearRole::Down && recipe.down_bits != 0 && format.bits < 16) {
         format.bits = recipe.down_bits;
@@ -91,11 +92,23 @@ int64_t codes_bytes(int64_t rows, int64_t cols, const WeightFormat& format) {
     return rows * (ceil_div(cols * container_bits, 8) + n_groups * bytes_of_group);
 }
 
+void check_mixtures(const Recipe& recipe, const ModelConfig& config) {
+    if (!config.has_mixtures()) return;
+    const char* const what = recipe.outliers.enabled()  ? "keeps columns apart"
+                             : recipe.smoothing.enabled ? "smooths activations"
+                             : recipe.tp_max > 1        ? "is made for several ranks"
+                                                        : nullptr;
+    if (what == nullptr) return;
+    fail(ErrorCode::Unsupported,
+         "recipe {} {}, which models with mixtures of experts do not have in this version",
+         recipe.name, what);
+}
+
 void check_groups(const Recipe& recipe, const ModelConfig& config) {
     const std::vector<LinearId> linears = linears_of(config);
     std::vector<int64_t> widths;
     widths.reserve(linears.size());
-    for (const LinearId& id : linears) widths.push_back(in_features(id.role, config));
+    for (const LinearId& id : linears) widths.push_back(in_features(id, config));
     const auto check = [&](Setting setting, int64_t size) {
         if (size == 0) return;
         for (size_t i = 0; i < widths.size(); ++i) {
@@ -103,8 +116,7 @@ void check_groups(const Recipe& recipe, const ModelConfig& config) {
             fail(ErrorCode::Usage,
                  "{} is {}, which does not divide the {} inputs of {}; sizes that divide all "
                  "inputs: {}",
-                 setting, size, widths[i], name_of(linears[i].role),
-                 common_group_sizes(widths));
+                 setting, size, widths[i], name_of(linears[i].role), common_group_sizes(widths));
         }
     };
     check(Setting{"weights.group_size"}, recipe.weights.group_size);
@@ -114,7 +126,7 @@ void check_groups(const Recipe& recipe, const ModelConfig& config) {
              Setting{"head_group_size"}, size, config.hidden);
     }
     for (const LinearId& id : linears) {
-        const int64_t n = in_features(id.role, config);
+        const int64_t n = in_features(id, config);
         if (n_outliers(recipe, id.role, config) < n) continue;
         fail(ErrorCode::Usage,
              "recipe {} would keep all {} inputs of {} apart, since groups of {} leave no fewer; "

@@ -16,16 +16,17 @@ namespace quarot::model {
 bool stays_tied(const Recipe& recipe, const ModelConfig& config);
 // Does it so under a rotated residual stream?
 bool rotates_embedding_online(const Recipe& recipe, const ModelConfig& config);
-// Is the gain of this norm in the weights that follow? Never the last one's if R1 does not reach it.
+// Is the gain of this norm in the weights that follow? Never the last one's if R1 does not reach
+// it.
 bool folds(const Recipe& recipe, const ModelConfig& config, NormRole norm);
 
-// Bits of a weight; 16: stored as floating point.
+// Bits of a weight; 16: stored as floating point, as routers always are.
 int weight_bits(const Recipe& recipe, LinearRole role);
 // The recipe's format of weights with the bits of this one; embedding and head may have groups of
 // their own.
 WeightFormat weight_format(const Recipe& recipe, LinearRole role);
 // What the input of a linear is quantized to. Activations of 16 bits stay so everywhere, down_proj
-// included; those of lm_head are never quantized.
+// included; those of lm_head and of routers are never quantized.
 kernels::ActivationFormat activation_format(const Recipe& recipe, LinearRole role);
 
 // Do the inputs of a linear stand in an order of their own? Never those of a dense one, lm_head
@@ -37,6 +38,9 @@ int64_t n_outliers(const Recipe& recipe, LinearRole role, const ModelConfig& con
 // Bytes of the codes of [rows, cols] in a backend's memory: in containers of 4 or 8 bits, with
 // scales as F32 and zero points as bytes.
 int64_t codes_bytes(int64_t rows, int64_t cols, const WeightFormat& format);
+// Error{Unsupported} for what mixtures of experts do not have in this version: columns kept apart,
+// smoothing, column blocks.
+void check_mixtures(const Recipe& recipe, const ModelConfig& config);
 // Error{Usage} for a group size that does not divide every width it is used on, naming those that
 // do.
 void check_groups(const Recipe& recipe, const ModelConfig& config);

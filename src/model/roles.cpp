@@ -13,6 +13,7 @@ constexpr std::array kAttention = {LinearRole::Q, LinearRole::K, LinearRole::V};
 constexpr std::array kOutput = {LinearRole::O};
 constexpr std::array kMlp = {LinearRole::Gate, LinearRole::Up};
 constexpr std::array kDown = {LinearRole::Down};
+constexpr std::array kRouter = {LinearRole::Router};
 }  // namespace site_roles
 
 constexpr std::array<SiteRule, kInputSites> kSiteRules = {{
@@ -22,14 +23,20 @@ constexpr std::array<SiteRule, kInputSites> kSiteRules = {{
     {InputSite::Down, "the input of down_proj", site_roles::kDown},
 }};
 
+constexpr SiteRule kRouterSite = {InputSite::Mlp, "the input of the router", site_roles::kRouter};
+
 [[noreturn]] void unknown_role(LinearRole role) {
     check_failed(__FILE__, __LINE__, "a known role", fmt::format("{}", static_cast<int>(role)));
 }
 
+int64_t ffn_of(const LinearId& id, const ModelConfig& config) {
+    return id.expert < 0 ? config.ffn : config.mixture.ffn;
+}
+
 }  // namespace
 
-int64_t out_features(LinearRole role, const ModelConfig& config) {
-    switch (role) {
+int64_t out_features(const LinearId& id, const ModelConfig& config) {
+    switch (id.role) {
         case LinearRole::Q:
             return config.q_dim();
         case LinearRole::K:
@@ -37,7 +44,9 @@ int64_t out_features(LinearRole role, const ModelConfig& config) {
             return config.kv_dim();
         case LinearRole::Gate:
         case LinearRole::Up:
-            return config.ffn;
+            return ffn_of(id, config);
+        case LinearRole::Router:
+            return config.mixture.n_experts;
         case LinearRole::O:
         case LinearRole::Down:
             return config.hidden;
@@ -45,33 +54,35 @@ int64_t out_features(LinearRole role, const ModelConfig& config) {
         case LinearRole::Embedding:
             return config.vocab;
     }
-    unknown_role(role);
+    unknown_role(id.role);
 }
 
-int64_t in_features(LinearRole role, const ModelConfig& config) {
-    switch (role) {
+int64_t in_features(const LinearId& id, const ModelConfig& config) {
+    switch (id.role) {
         case LinearRole::O:
             return config.q_dim();
         case LinearRole::Down:
-            return config.ffn;
+            return ffn_of(id, config);
         case LinearRole::Q:
         case LinearRole::K:
         case LinearRole::V:
         case LinearRole::Gate:
         case LinearRole::Up:
+        case LinearRole::Router:
         case LinearRole::LmHead:
         case LinearRole::Embedding:
             return config.hidden;
     }
-    unknown_role(role);
+    unknown_role(id.role);
 }
 
-RoleRule rule_of(LinearRole role, const ModelConfig& config) {
-    RoleRule rule = kRoleRules[static_cast<size_t>(role)];
+RoleRule rule_of(const LinearId& id, const ModelConfig& config) {
+    RoleRule rule = kRoleRules[static_cast<size_t>(id.role)];
+    if (id.expert >= 0 && rule.input == Basis::Ffn) rule.input = Basis::ExpertFfn;
     if (!config.norms.contains(rule.folded_norm)) rule.folded_norm = NormRole::None;
     if (!config.norms_outputs()) return rule;
     if (rule.output == Basis::Residual) rule.output = Basis::Plain;
-    if (!is_of_layers(role)) rule.input = Basis::Plain;
+    if (!is_of_layers(id.role)) rule.input = Basis::Plain;
     return rule;
 }
 
@@ -85,21 +96,31 @@ const SiteRule& rule_of(InputSite site) {
 
 std::vector<SiteRule> sites_of(const ModelConfig& config, int64_t layer) {
     QUAROT_CHECK(layer >= 0 && layer < config.n_layers, "layer {}", layer);
-    return {kSiteRules.begin(), kSiteRules.end()};
+    if (!config.layer(layer).mixture) return {kSiteRules.begin(), kSiteRules.end()};
+    std::vector<SiteRule> sites = {rule_of(InputSite::Attention), rule_of(InputSite::Output),
+                                   kRouterSite};
+    for (int64_t expert = 0; expert < config.mixture.n_experts; ++expert) {
+        for (const InputSite site : {InputSite::Mlp, InputSite::Down}) {
+            sites.push_back(rule_of(site));
+            sites.back().expert = expert;
+        }
+    }
+    return sites;
 }
 
-std::vector<LinearRole> roles_of(const ModelConfig& config, int64_t layer) {
-    std::vector<LinearRole> roles;
+std::vector<LinearId> linears_of(const ModelConfig& config, int64_t layer) {
+    std::vector<LinearId> linears;
     for (const SiteRule& site : sites_of(config, layer)) {
-        roles.insert(roles.end(), site.roles.begin(), site.roles.end());
+        for (const LinearRole role : site.roles) linears.push_back(site.linear(role, layer));
     }
-    return roles;
+    return linears;
 }
 
 std::vector<LinearId> linears_of(const ModelConfig& config) {
     std::vector<LinearId> linears;
     for (int64_t layer = 0; layer < config.n_layers; ++layer) {
-        for (const LinearRole role : roles_of(config, layer)) linears.push_back({role, layer});
+        const std::vector<LinearId> of_layer = linears_of(config, layer);
+        linears.insert(linears.end(), of_layer.begin(), of_layer.end());
     }
     return linears;
 }
@@ -107,8 +128,8 @@ std::vector<LinearId> linears_of(const ModelConfig& config) {
 std::vector<NormRole> norms_of(const ModelConfig& config, int64_t layer) {
     QUAROT_CHECK(layer >= 0 && layer < config.n_layers, "layer {}", layer);
     std::vector<NormRole> norms;
-    for (const NormRole role : {NormRole::AttentionIn, NormRole::AttentionOut, NormRole::MlpIn,
-                                NormRole::MlpOut}) {
+    for (const NormRole role :
+         {NormRole::AttentionIn, NormRole::AttentionOut, NormRole::MlpIn, NormRole::MlpOut}) {
         if (config.norms.contains(role)) norms.push_back(role);
     }
     if (config.qk_norm != QkNormSpan::None) {

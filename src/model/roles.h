@@ -20,6 +20,7 @@ enum class Basis {
     ValueHeads,  // R2: each head of V by H_head_dim
     MixedHeads,  // R2 and head mix together: H_heads (x) H_head_dim, the input of o_proj
     Ffn,         // R4
+    ExpertFfn,   // R4 of the experts of a mixture
 };
 
 struct RoleRule {
@@ -33,7 +34,7 @@ struct RoleRule {
 // Of models with a norm before attention and before the MLP, and none after; rule_of has those of
 // others. The embedding's rows are vectors of the residual stream, so its columns change: E' = E
 // T_residual^T.
-constexpr std::array<RoleRule, 9> kRoleRules = {{
+constexpr std::array<RoleRule, 10> kRoleRules = {{
     {LinearRole::Q, "q_proj", Basis::Residual, Basis::Plain, NormRole::AttentionIn},
     {LinearRole::K, "k_proj", Basis::Residual, Basis::Plain, NormRole::AttentionIn},
     {LinearRole::V, "v_proj", Basis::Residual, Basis::ValueHeads, NormRole::AttentionIn},
@@ -41,6 +42,7 @@ constexpr std::array<RoleRule, 9> kRoleRules = {{
     {LinearRole::Gate, "gate_proj", Basis::Residual, Basis::Plain, NormRole::MlpIn},
     {LinearRole::Up, "up_proj", Basis::Residual, Basis::Plain, NormRole::MlpIn},
     {LinearRole::Down, "down_proj", Basis::Ffn, Basis::Residual, NormRole::None},
+    {LinearRole::Router, "router", Basis::Residual, Basis::Plain, NormRole::MlpIn},
     {LinearRole::LmHead, "lm_head", Basis::Residual, Basis::Plain, NormRole::Final},
     {LinearRole::Embedding, "embed_tokens", Basis::Residual, Basis::Plain, NormRole::None},
 }};
@@ -49,12 +51,24 @@ constexpr std::string_view name_of(LinearRole role) {
     return kRoleRules[static_cast<size_t>(role)].name;
 }
 
+// One weight of the model: a role, its layer and, in a mixture of experts, its expert. A role alone
+// stands for the linears of it outside mixtures.
+struct LinearId {
+    constexpr LinearId(LinearRole of_role, int64_t in_layer = 0, int64_t of_expert = -1)
+        : role(of_role), layer(in_layer), expert(of_expert) {}
+
+    LinearRole role;
+    int64_t layer;   // ignored for LmHead and Embedding
+    int64_t expert;  // -1: none
+};
+
 // Where a norm stands between linears and the residual stream, R1 cannot pass its gain: the stream
 // keeps its basis, and what q, k, v, gate and up read of it is rotated online. Norms that a model
 // lacks are folded nowhere.
-RoleRule rule_of(LinearRole role, const ModelConfig& config);
+RoleRule rule_of(const LinearId& id, const ModelConfig& config);
 
-// A place where one or more linears of a layer read the same values.
+// A place where one or more linears of a layer read the same values; of a mixture also one where
+// the linears of one expert read what the tokens that go to it give.
 enum class InputSite { Attention, Output, Mlp, Down };
 inline constexpr size_t kInputSites = 4;
 
@@ -62,19 +76,26 @@ struct SiteRule {
     InputSite site;
     std::string_view name;
     std::span<const LinearRole> roles;
+    int64_t expert = -1;  // -1: none
+
+    LinearId linear(LinearRole role, int64_t layer) const { return {role, layer, expert}; }
+    LinearId first(int64_t layer) const { return linear(roles.front(), layer); }
 };
 
 const SiteRule& rule_of(InputSite site);
 
-int64_t out_features(LinearRole role, const ModelConfig& config);
-int64_t in_features(LinearRole role, const ModelConfig& config);
+int64_t out_features(const LinearId& id, const ModelConfig& config);
+int64_t in_features(const LinearId& id, const ModelConfig& config);
 bool has_bias(LinearRole role, const ModelConfig& config);
 
 // What one decoder layer consists of: its sites in the order in which it passes them, its linears
-// in the order in which it computes them, which is that of its sites' roles, and its norms in the
-// order in which folders list them.
+// in the order in which it computes them, which is that of its sites, and its norms in the order in
+// which folders list them. A mixture has its router at a site of its own, then two sites for each
+// expert.
 std::vector<SiteRule> sites_of(const ModelConfig& config, int64_t layer);
-std::vector<LinearRole> roles_of(const ModelConfig& config, int64_t layer);
+std::vector<LinearId> linears_of(const ModelConfig& config, int64_t layer);
+// All linears of all layers, in order.
+std::vector<LinearId> linears_of(const ModelConfig& config);
 std::vector<NormRole> norms_of(const ModelConfig& config, int64_t layer);
 // Gains of a norm.
 int64_t width_of(NormRole role, const ModelConfig& config);
@@ -82,15 +103,5 @@ int64_t width_of(NormRole role, const ModelConfig& config);
 constexpr bool is_foldable(NormRole role) {
     return role == NormRole::AttentionIn || role == NormRole::MlpIn || role == NormRole::Final;
 }
-
-// One weight of the model: a role, its layer and (for mixtures of experts) its expert.
-struct LinearId {
-    LinearRole role;
-    int64_t layer = 0;    // ignored for LmHead and Embedding
-    int64_t expert = -1;  // -1: none
-};
-
-// All linears of all layers, in order.
-std::vector<LinearId> linears_of(const ModelConfig& config);
 
 }  // namespace quarot::model

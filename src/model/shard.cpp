@@ -52,6 +52,7 @@ ModelConfig local_config(const ModelConfig& config, const Shard& shard) {
 bool column_blocks_fit(const Recipe& recipe, const ModelConfig& config) {
     const int64_t n = recipe.tp_max;
     if (n == 1) return true;
+    if (config.has_mixtures()) return false;
     if (n < 1 || !std::has_single_bit(static_cast<uint64_t>(n))) return false;
     for (const int64_t whole : {config.n_heads, config.n_kv_heads, config.ffn}) {
         if (whole % n != 0) return false;
@@ -65,6 +66,11 @@ bool column_blocks_fit(const Recipe& recipe, const ModelConfig& config) {
 
 Recipe with_column_blocks(Recipe recipe, const ModelConfig& config, int64_t tp_max) {
     recipe.tp_max = tp_max;
+    if (tp_max > 1 && config.has_mixtures()) {
+        fail(ErrorCode::Unsupported,
+             "a model with mixtures of experts runs on one rank in this version, and {} are wanted",
+             tp_max);
+    }
     if (tp_max > 1) {
         recipe.rotation.heads_block = config.n_heads / tp_max;
         recipe.rotation.ffn_block = config.ffn / tp_max;
@@ -86,6 +92,11 @@ int64_t column_block(const Recipe& recipe, const ModelConfig& config, LinearRole
 void check_shard(const Recipe& recipe, const ModelConfig& config, const Shard& shard,
                  const std::string& folder) {
     if (shard.size == 1) return;
+    if (config.has_mixtures()) {
+        fail(ErrorCode::Unsupported,
+             "{} has mixtures of experts, which run on one rank in this version, not on {}", folder,
+             shard.size);
+    }
     const ModelConfig local = local_config(config, shard);
     const bool spans = recipe.tp_max > 1 || recipe.rotation.head_mix || recipe.rotation.ffn ||
                        (recipe.activations.bits < 16 && recipe.activations.group_size == 0);

@@ -70,6 +70,7 @@ StepMemory::StepMemory(const Weights& weights, const StepSize& size, kernels::Ba
     device = arrays_at(static_cast<int32_t*>(take(bytes)), size, n);
     take_activations(weights);
     take_columns_kept_apart(weights);
+    take_experts(weights);
     backend.reserve(limits_of(weights.config, size));
 }
 
@@ -100,13 +101,35 @@ void StepMemory::take_activations(const Weights& weights) {
     top_values = static_cast<float*>(take(size_.logit_rows * int64_t{sizeof(float)}));
 }
 
+// Every token goes to top_k experts, whatever the others do.
+void StepMemory::take_experts(const Weights& weights) {
+    if (!weights.config.has_mixtures()) return;
+    const Mixture& mixture = weights.config.mixture;
+    const int64_t n = size_.tokens, n_rows = n * mixture.top_k;
+    const DType work = backend_.traits().work;
+    router_logits = rows(n, mixture.n_experts, DType::F32);
+    routing = take(kernels::routing_bytes(n, mixture.top_k, mixture.n_experts));
+    expert_rows = rows(n_rows, weights.config.hidden, DType::F32);
+    expert_gate = rows(n_rows, mixture.ffn, work);
+    expert_up = rows(n_rows, mixture.ffn, work);
+    int64_t code_bytes = 0;
+    for (const LinearId& id :
+         {LinearId(LinearRole::Gate, 0, 0), LinearId(LinearRole::Down, 0, 0)}) {
+        const kernels::ActivationFormat format = weights.activation_format(id.role);
+        if (format.bits == 16) continue;
+        code_bytes = std::max(
+            code_bytes, backend_.quantized_bytes(n_rows, in_features(id, weights.config), format));
+    }
+    expert_codes = take(code_bytes);
+}
+
 void StepMemory::take_columns_kept_apart(const Weights& weights) {
     const kernels::ActivationFormat outlier_format = outlier_activation_format(weights.recipe);
     int64_t code_bytes = 0, outlier_code_bytes = 0, n_main = 0, n_kept_apart = 0;
     for (const LinearId& id : linears_of(weights.config)) {
         const LinearRole role = id.role;
         const int64_t n_apart = n_outliers(weights.recipe, role, weights.config);
-        const int64_t cols = in_features(role, weights.config) - n_apart;
+        const int64_t cols = in_features(id, weights.config) - n_apart;
         const kernels::ActivationFormat format = weights.activation_format(role);
         if (format.bits != 16) {
             code_bytes = std::max(code_bytes, backend_.quantized_bytes(size_.tokens, cols, format));

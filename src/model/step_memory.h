@@ -69,7 +69,7 @@ class StepMemory {
     kernels::BatchView upload(const Batch& batch) { return upload(batch, counts_of(batch)); }
 
     // `values` themselves where the format has 16 bits, else their quantized form, still to be
-    // made, in `room`: one of the two below.
+    // made, in `room`: one of those below.
     kernels::Operand operand(const kernels::Rows& values, const kernels::ActivationFormat& format,
                              void* room) const;
 
@@ -77,11 +77,15 @@ class StepMemory {
     StepNotes wait();
     StepNotes notes() const;  // as the last wait found them
 
-    kernels::Rows residual, partial, normed;       // [tokens, hidden]
-    kernels::Rows query, attended;                 // [tokens, q_dim]
-    kernels::Rows key, value;                      // [tokens, kv_dim]
-    kernels::Rows gate, up;                        // [tokens, ffn]
-    kernels::Rows main_columns, outlier_columns;   // of sites whose columns are kept apart
+    kernels::Rows residual, partial, normed;      // [tokens, hidden]
+    kernels::Rows query, attended;                // [tokens, q_dim]
+    kernels::Rows key, value;                     // [tokens, kv_dim]
+    kernels::Rows gate, up;                       // [tokens, ffn]
+    kernels::Rows main_columns, outlier_columns;  // of sites whose columns are kept apart
+    // Of mixtures, with tokens_of_experts = tokens * top_k.
+    kernels::Rows router_logits;                   // [tokens, n_experts]
+    kernels::Rows expert_rows;                     // [tokens_of_experts, hidden]: what goes in, out
+    kernels::Rows expert_gate, expert_up;          // [tokens_of_experts, the experts' ffn]
     kernels::Rows wanted, wanted_partial, hidden;  // [tokens, hidden]: of the logit rows
     std::vector<kernels::Rows> block_partials;     // [tokens, hidden]: see LayerSteps::sum_blocks
     kernels::Rows logit_part;                      // of a rank with some of the vocabulary
@@ -94,12 +98,15 @@ class StepMemory {
     // Room for the quantized inputs of linears: of all columns or the main ones, and of outliers.
     void* codes = nullptr;
     void* outlier_codes = nullptr;
+    void* expert_codes = nullptr;  // of tokens_of_experts rows
+    void* routing = nullptr;       // kernels::Routing
 
   private:
     void* take(int64_t bytes);
     kernels::Rows rows(int64_t n, int64_t cols, DType dtype);
     void take_activations(const Weights& weights);
     void take_columns_kept_apart(const Weights& weights);
+    void take_experts(const Weights& weights);
 
     kernels::Backend& backend_;
     std::span<const std::unique_ptr<RopeTables>> ropes_;  // the weights'

@@ -58,7 +58,13 @@ void Weights::set_linear(const LinearId& id, kernels::LinearWeights linear, Back
         linear.bias.clear();
     }
     linear.activation_group = activation_format(id.role).group_size;
-    layer.linears[static_cast<size_t>(id.role)] = backend.prepare_linear(std::move(linear));
+    const auto role = static_cast<size_t>(id.role);
+    if (id.expert < 0) {
+        layer.linears[role] = backend.prepare_linear(std::move(linear));
+        return;
+    }
+    layer.experts[role].resize(static_cast<size_t>(config.mixture.n_experts));
+    layer.experts[role][static_cast<size_t>(id.expert)] = backend.prepare_linear(std::move(linear));
 }
 
 void Weights::add_block(const LinearId& id, kernels::LinearWeights block, Backend& backend) {
@@ -98,6 +104,7 @@ Weights weights_frame(const ModelConfig& config, const Recipe& recipe, const std
     weights.head_mix =
         prepare(online.head_mix, config.head_dim, recipe.rotation.online_dtype, backend);
     weights.ffn = prepare(online.ffn, 1, recipe.rotation.online_dtype, backend);
+    weights.expert_ffn = prepare(online.expert_ffn, 1, recipe.rotation.online_dtype, backend);
     for (const RopeConfig& rope : config.ropes) {
         weights.ropes.push_back(
             std::make_unique<RopeTables>(rope, config.head_dim, n_positions, backend));

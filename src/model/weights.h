@@ -35,6 +35,11 @@ struct LayerWeights {
     std::array<ColumnSplit, kInputSites> splits;                                  // by InputSite
     std::array<std::unique_ptr<kernels::Linear>, kLinearRolesOfLayers> outliers;  // or null
     std::array<std::unique_ptr<kernels::Linear>, kLinearRolesOfLayers> linears;   // by LinearRole
+    // Of a mixture: the linears of its experts by LinearRole and expert; linears has none of them.
+    std::array<std::vector<std::unique_ptr<kernels::Linear>>, kLinearRolesOfLayers> experts;
+    kernels::ExpertLinears experts_of(LinearRole role) const {
+        return experts[static_cast<size_t>(role)];
+    }
     kernels::Buffer key_bias;  // KeyBias::basis where the cache leaves it out
     const kernels::Linear& linear(LinearRole role) const {
         return *linears[static_cast<size_t>(role)];
@@ -71,6 +76,7 @@ struct Weights {
     std::unique_ptr<kernels::Transform> query_key;   // R3 or null
     std::unique_ptr<kernels::Transform> head_mix;    // or null
     std::unique_ptr<kernels::Transform> ffn;         // R4 or null
+    std::unique_ptr<kernels::Transform> expert_ffn;  // R4 of experts, or null
     std::vector<std::unique_ptr<RopeTables>> ropes;  // the config's; made on by StepMemory::upload
     int64_t n_positions = 0;
     std::string name;  // the folder, for messages

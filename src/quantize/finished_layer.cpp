@@ -1,5 +1,6 @@
 #include "quantize/finished_layer.h"
 
+#include <iterator>
 #include <map>
 #include <string>
 
@@ -13,46 +14,51 @@ namespace quarot::quantize {
 
 namespace {
 
-using Planned = std::map<std::string, io::PlannedTensor>;
-
-// What the plan has in place of the layer's quantized weights; biases are written apart.
-Planned tensors_of_layer(const QuantizeContext& context, int64_t layer) {
-    Planned planned;
-    for (const model::LinearRole role : roles_of(context.source.config(), layer)) {
-        if (weight_bits(context.recipe, role) == 16) continue;
-        for (auto& tensor : folder::stored_tensors(folder::linear_name({role, layer}), role,
-                                                   context.source.config(), context.recipe)) {
-            planned.emplace(tensor.name, tensor);
-        }
-    }
-    return planned;
-}
-
-void check_tensor(const NamedTensor& found, const Planned& planned, const std::string& where) {
-    const auto expected = planned.find(found.name);
-    if (expected == planned.end()) {
-        fail(ErrorCode::Corrupt, "{} holds a tensor {}, which this job does not make", where,
-             io::printable(found.name));
-    }
-    if (found.tensor.dtype() == expected->second.dtype &&
-        found.tensor.shape() == expected->second.shape) {
-        return;
-    }
-    fail(ErrorCode::Corrupt, "{}: tensor {} has another shape or dtype than this job gives it",
-         where, found.name);
+std::vector<io::PlannedTensor> planned_linear(const QuantizeContext& context,
+                                              const model::LinearId& id) {
+    return folder::stored_tensors(folder::linear_name(id), id, context.source.config(),
+                                  context.recipe);
 }
 
 }  // namespace
 
-std::vector<NamedTensor> read_finished_layer(const QuantizeContext& context, const WorkFolder& work,
-                                             int64_t layer) {
+std::vector<io::PlannedTensor> planned_layer(const QuantizeContext& context, int64_t layer) {
+    std::vector<io::PlannedTensor> planned;
+    for (const model::LinearId& id : linears_of(context.source.config(), layer)) {
+        if (weight_bits(context.recipe, id.role) == 16) continue;
+        auto tensors = planned_linear(context, id);
+        planned.insert(planned.end(), std::make_move_iterator(tensors.begin()),
+                       std::make_move_iterator(tensors.end()));
+    }
+    return planned;
+}
+
+FinishedLayer::FinishedLayer(const QuantizeContext& context, const WorkFolder& work, int64_t layer)
+    : context_(context), file_(work.open_layer(layer)) {
     const std::string where = fmt::format("layer {} in {}", layer, work.path());
-    const Planned planned = tensors_of_layer(context, layer);
-    std::vector<NamedTensor> tensors = work.read_layer(layer);
-    for (const NamedTensor& tensor : tensors) check_tensor(tensor, planned, where);
-    if (tensors.size() == planned.size()) return tensors;
-    fail(ErrorCode::Corrupt, "{} holds {} tensors, expected {}", where, tensors.size(),
+    std::map<std::string, io::PlannedTensor> planned;
+    for (auto& tensor : planned_layer(context, layer)) planned.emplace(tensor.name, tensor);
+    for (const auto& [name, info] : file_.tensors()) {
+        const auto expected = planned.find(name);
+        if (expected == planned.end()) {
+            fail(ErrorCode::Corrupt, "{} holds a tensor {}, which this job does not make", where,
+                 io::printable(name));
+        }
+        if (info.dtype == expected->second.dtype && info.shape == expected->second.shape) continue;
+        fail(ErrorCode::Corrupt, "{}: tensor {} has another shape or dtype than this job gives it",
+             where, name);
+    }
+    if (file_.tensors().size() == planned.size()) return;
+    fail(ErrorCode::Corrupt, "{} holds {} tensors, expected {}", where, file_.tensors().size(),
          planned.size());
+}
+
+std::vector<NamedTensor> FinishedLayer::tensors_of(const model::LinearId& id) const {
+    std::vector<NamedTensor> tensors;
+    for (const auto& planned : planned_linear(context_, id)) {
+        tensors.push_back(read_tensor(file_, planned.name));
+    }
+    return tensors;
 }
 
 }  // namespace quarot::quantize

@@ -6,10 +6,12 @@
 
 #include "core/check.h"
 #include "core/error.h"
+#include "core/log.h"
 #include "folder/stored_linear.h"
 #include "folder/stored_names.h"
 #include "model/role_formats.h"
 #include "quantize/calibration/column_maxima.h"
+#include "quantize/finished_layer.h"
 #include "quantize/outer_matrices.h"
 #include "quantize/quantized_tensors.h"
 #include "quantize/rounding/quantizer.h"
@@ -29,11 +31,27 @@ Tensor tensor_of(const std::vector<int32_t>& columns) {
     return tensor;
 }
 
+std::string describe(const model::SiteRule& site, int64_t layer) {
+    if (site.expert < 0) return fmt::format("layer {}, {}", layer, site.name);
+    return fmt::format("layer {}, expert {}, {}", layer, site.expert, site.name);
+}
+
+void warn_of_rare_experts(int64_t layer, const std::vector<QuantizedLayerReport>& reports) {
+    const auto is_rare = [](const auto& report) { return report.of_all_tokens; };
+    const auto n = std::count_if(reports.begin(), reports.end(), is_rare);
+    if (n == 0) return;
+    const auto first = std::find_if(reports.begin(), reports.end(), is_rare);
+    log_warning(
+        "layer {}: {} linears of experts were reached by fewer tokens than they have inputs, the "
+        "first of them {} by {}; they are calibrated on all tokens of the layer",
+        layer, n, first->name, first->tokens.value_or(0));
+}
+
 }  // namespace
 
 RotatedWeight QuantizeContext::rotated(const LinearId& id) const {
     WeightSource weight = linear_source(source, id, recipe, rotation);
-    const model::NormRole norm = rule_of(id.role, source.config()).folded_norm;
+    const model::NormRole norm = rule_of(id, source.config()).folded_norm;
     const std::span<const double> scales = smoothing.of(norm, id.layer);
     if (!scales.empty()) weight.gain.assign(scales.begin(), scales.end());
     return {std::move(weight), rotation, source.config(), pool};
@@ -53,7 +71,7 @@ std::vector<float> QuantizeContext::bias(const LinearId& id) const {
     const std::vector<float> stored = source.bias(id);
     if (stored.empty()) return {};
     std::vector<double> bias(stored.begin(), stored.end());
-    rotate::rotate_output(rotation, rule_of(id.role, source.config()).output, source.config(), bias, 1);
+    rotate::rotate_output(rotation, rule_of(id, source.config()).output, source.config(), bias, 1);
     return {bias.begin(), bias.end()};
 }
 
@@ -68,62 +86,84 @@ LayerQuantizer::LayerQuantizer(const QuantizeContext& context, TokenWindows wind
                         [&](std::span<float> rows) { round_as_stored(context, rows); });
 }
 
-QuantizedLayer LayerQuantizer::quantize(int64_t layer, Progress& progress) {
+std::vector<QuantizedLayerReport> LayerQuantizer::quantize(int64_t layer, const TensorSink& put,
+                                                           Progress& progress) {
     begin_layer(layer);
-    QuantizedLayer result;
+    std::vector<QuantizedLayerReport> reports;
     for (const model::SiteRule& site : sites_of(context_.source.config(), layer)) {
-        quantize_site(site, layer, result, progress);
+        for (QuantizedLayerReport& report : quantize_site(site, layer, put, progress)) {
+            reports.push_back(std::move(report));
+        }
+        leave_site(site);
     }
     if (calibration_) calibration_->finish_layer();
-    return result;
+    warn_of_rare_experts(layer, reports);
+    return reports;
 }
 
-void LayerQuantizer::pass(int64_t layer, const std::vector<NamedTensor>& tensors) {
+void LayerQuantizer::pass(int64_t layer, const FinishedLayer& finished) {
     if (!calibration_) return;
     begin_layer(layer);
+    for (const model::SiteRule& site : sites_of(context_.source.config(), layer)) {
+        pass_site(site, layer, finished);
+        leave_site(site);
+    }
+    calibration_->finish_layer();
+}
+
+void LayerQuantizer::pass_site(const model::SiteRule& site, int64_t layer,
+                               const FinishedLayer& finished) {
     const model::ModelConfig& config = context_.source.config();
     const Recipe& recipe = context_.recipe;
-    for (const LinearRole role : roles_of(config, layer)) {
-        const LinearId id = {role, layer};
+    for (const LinearRole role : site.roles) {
+        const LinearId id = site.linear(role, layer);
         const std::string name = folder::linear_name(id);
         const WeightFormat format = weight_format(recipe, role);
         if (format.bits == 16) {
             set_dense(id);
             continue;
         }
-        const int64_t rows = out_features(role, config), cols = in_features(role, config);
+        const std::vector<NamedTensor> tensors = finished.tensors_of(id);
+        const int64_t rows = out_features(id, config), cols = in_features(id, config);
         const int64_t n_apart = n_outliers(recipe, role, config);
         set_quantized(id, matrix_from(tensors, name, rows, cols - n_apart, format));
+        if (has_column_order(recipe, role) && role == site.roles.front()) {
+            calibration_->set_columns(site.site, column_order_from(tensors, name, cols), n_apart);
+        }
         if (n_apart == 0) continue;
         const WeightFormat outliers = outlier_weight_format(recipe);
         calibration_->set_outliers(
             role, linear_weights(outliers_from(tensors, name, rows, n_apart, outliers)));
     }
-    for (const model::SiteRule& site : sites_of(config, layer)) {
-        const LinearRole role = site.roles.front();
-        if (!has_column_order(recipe, role)) continue;
-        const std::string name = folder::linear_name({role, layer});
-        calibration_->set_columns(site.site,
-                                  column_order_from(tensors, name, in_features(role, config)),
-                                  n_outliers(recipe, role, config));
-    }
-    calibration_->finish_layer();
 }
 
-void LayerQuantizer::quantize_site(const model::SiteRule& site, int64_t layer,
-                                   QuantizedLayer& result, Progress& progress) {
+void LayerQuantizer::leave_site(const model::SiteRule& site) {
+    const bool ends_expert = site.expert >= 0 && site.site == InputSite::Down;
+    if (calibration_ && ends_expert) calibration_->finish_expert(site.expert);
+}
+
+ExpertHessian LayerQuantizer::hessian_of(const model::SiteRule& site) {
+    if (!calibration_) return {};
+    if (site.expert >= 0) return calibration_->hessian_of(site.expert, site.site);
+    return {.hessian = calibration_->hessian(site.site)};
+}
+
+std::vector<QuantizedLayerReport> LayerQuantizer::quantize_site(const model::SiteRule& site,
+                                                                int64_t layer,
+                                                                const TensorSink& put,
+                                                                Progress& progress) {
     const Recipe& recipe = context_.recipe;
     const WeightFormat format = weight_format(recipe, site.roles.front());
     if (format.bits == 16) {
         for (const LinearRole role : site.roles) {
-            set_dense({role, layer});
+            set_dense(site.linear(role, layer));
             progress.advance();
         }
-        return;
+        return {};
     }
-    const int64_t cols = in_features(site.roles.front(), context_.source.config());
-    Hessian hessian;
-    if (calibration_) hessian = calibration_->hessian(site.site);
+    const int64_t cols = in_features(site.first(layer), context_.source.config());
+    ExpertHessian gathered = hessian_of(site);
+    Hessian hessian = std::move(gathered.hessian);
     const ColumnOrder columns = column_order(site, hessian.diagonal());
     if (!columns.empty()) {
         QUAROT_CHECK(calibration_.has_value());
@@ -131,7 +171,7 @@ void LayerQuantizer::quantize_site(const model::SiteRule& site, int64_t layer,
         calibration_->set_columns(site.site, columns.columns, columns.n_outliers);
     }
     const auto prepared = quantizer_named(format.method)
-                              .prepare({.site = fmt::format("layer {}, {}", layer, site.name),
+                              .prepare({.site = describe(site, layer),
                                         .n_cols = cols,
                                         .n_codes = cols - columns.n_outliers,
                                         .hessian = hessian.on_host(),
@@ -140,24 +180,32 @@ void LayerQuantizer::quantize_site(const model::SiteRule& site, int64_t layer,
     std::optional<HessianError> error;
     if (calibration_) error.emplace(hessian, *backend_, context_.pool);
     hessian = {};
+    std::vector<QuantizedLayerReport> reports;
     for (const LinearRole role : site.roles) {
-        const LinearId id = {role, layer};
+        const LinearId id = site.linear(role, layer);
         const std::string name = folder::linear_name(id);
         QuantizedLinear linear = quantize_linear(name, context_.rotated(id), *prepared, format,
                                                  columns, error ? &*error : nullptr, context_.pool);
         if (calibration_) set_quantized(id, copy_of(linear.matrix));
-        append_tensors(name, std::move(linear.matrix), result.tensors);
+        std::vector<NamedTensor> tensors;
+        append_tensors(name, std::move(linear.matrix), tensors);
         if (!columns.empty()) {
-            result.tensors.push_back(
+            tensors.push_back(
                 {folder::QuantizedNames(name).column_order, tensor_of(columns.columns)});
         }
         if (linear.outliers) {
             if (calibration_) calibration_->set_outliers(role, linear_weights(*linear.outliers));
-            append_outliers(name, std::move(*linear.outliers), result.tensors);
+            append_outliers(name, std::move(*linear.outliers), tensors);
         }
-        result.reports.push_back(std::move(linear.report));
+        for (const NamedTensor& tensor : tensors) put(tensor);
+        if (calibration_ && site.expert >= 0) {
+            linear.report.tokens = gathered.n_routed;
+            linear.report.of_all_tokens = gathered.of_all_tokens;
+        }
+        reports.push_back(std::move(linear.report));
         progress.advance();
     }
+    return reports;
 }
 
 ColumnOrder LayerQuantizer::column_order(const model::SiteRule& site,
@@ -195,7 +243,7 @@ void LayerQuantizer::set_quantized(const LinearId& id, QuantizedMatrix matrix) {
     if (calibration_->multiplies_halves(id.role)) {
         weights.matrix = in_halves(std::get<QuantizedMatrix>(weights.matrix), context_.pool);
     }
-    calibration_->set_linear(id.role, std::move(weights));
+    calibration_->set_linear(id, std::move(weights));
 }
 
 // As the finished model stores it.
@@ -209,7 +257,7 @@ void LayerQuantizer::set_dense(const LinearId& id) {
         narrow(dtype, rows,
                stored->data() + block * weight.block_rows() * weight.cols() * size_of(dtype));
     }
-    calibration_->set_linear(id.role,
+    calibration_->set_linear(id,
                              {std::shared_ptr<const Tensor>(std::move(stored)), context_.bias(id)});
 }
 

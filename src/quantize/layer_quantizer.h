@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -18,11 +19,11 @@
 
 namespace quarot::quantize {
 
-// What of one layer needs no second computation: the tensors of its quantized weights.
-struct QuantizedLayer {
-    std::vector<NamedTensor> tensors;
-    std::vector<QuantizedLayerReport> reports;  // of the quantized linears
-};
+class FinishedLayer;
+
+// Takes the tensors of quantized weights as they are made: what of a layer needs no second
+// computation.
+using TensorSink = std::function<void(const NamedTensor&)>;
 
 // Everything that quantizing a model reads and none of its parts changes. All outlive their users.
 struct QuantizeContext {
@@ -46,14 +47,21 @@ class LayerQuantizer {
     // windows and backend: for methods that need calibration, else empty and null.
     LayerQuantizer(const QuantizeContext& context, TokenWindows windows, kernels::Backend* backend);
 
-    // progress: a step for each linear.
-    QuantizedLayer quantize(int64_t layer, Progress& progress);
+    // Of the quantized linears. progress: a step for each linear.
+    std::vector<QuantizedLayerReport> quantize(int64_t layer, const TensorSink& put,
+                                               Progress& progress);
     // For a layer that was quantized before: brings the calibration text behind it.
-    void pass(int64_t layer, const std::vector<NamedTensor>& tensors);
+    void pass(int64_t layer, const FinishedLayer& finished);
 
   private:
-    void quantize_site(const model::SiteRule& site, int64_t layer, QuantizedLayer& result,
-                       Progress& progress);
+    // Reports of the linears of a site that is quantized.
+    std::vector<QuantizedLayerReport> quantize_site(const model::SiteRule& site, int64_t layer,
+                                                    const TensorSink& put, Progress& progress);
+    // What the linears of a site read on the text; of no columns without one.
+    ExpertHessian hessian_of(const model::SiteRule& site);
+    void pass_site(const model::SiteRule& site, int64_t layer, const FinishedLayer& finished);
+    // When all linears of a site are set.
+    void leave_site(const model::SiteRule& site);
     // From what stands there on the calibration text.
     ColumnOrder column_order(const model::SiteRule& site, std::span<const double> diagonal);
     // Puts a finished matrix into the calibration's layer.

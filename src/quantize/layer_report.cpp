@@ -2,6 +2,14 @@
 
 namespace quarot::quantize {
 
+namespace {
+
+// Of which tokens an expert's Hessian is.
+constexpr const char* kSharedHessian = "all tokens";
+constexpr const char* kOwnHessian = "its tokens";
+
+}  // namespace
+
 io::Json to_json(const QuantizedLayerReport& report) {
     io::Json json;
     json.set("name", report.name);
@@ -16,6 +24,10 @@ io::Json to_json(const QuantizedLayerReport& report) {
     json.set("weights", report.weights);
     json.set("bytes", report.bytes);
     if (report.outliers > 0) json.set("outliers", report.outliers);
+    if (report.tokens) {
+        json.set("tokens", *report.tokens);
+        json.set("hessian", report.of_all_tokens ? kSharedHessian : kOwnHessian);
+    }
     return json;
 }
 
@@ -38,6 +50,10 @@ QuantizedLayerReport layer_report_from_json(const io::Json& json) {
         report.outliers = outliers->as_int(0, kMax);
     }
     report.bytes = json.at("bytes").as_int(0, kMax);
+    if (const io::Json* tokens = json.find("tokens")) {
+        report.tokens = tokens->as_int(0, kMax);
+        report.of_all_tokens = json.at("hessian").as_string() == kSharedHessian;
+    }
     return report;
 }
 

@@ -21,6 +21,10 @@ struct QuantizedLayerReport {
     int64_t weights = 0;   // 0 if not quantized
     int64_t bytes = 0;     // codes, scales, zero points and what outliers add
     int64_t outliers = 0;  // columns that are kept apart
+    // Of an expert, with calibration only: tokens of the text that went to it, and whether its
+    // Hessian is of all tokens since these were too few.
+    std::optional<int64_t> tokens;
+    bool of_all_tokens = false;
 };
 
 io::Json to_json(const QuantizedLayerReport& report);

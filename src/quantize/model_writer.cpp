@@ -1,11 +1,13 @@
 #include "quantize/model_writer.h"
 
+#include <optional>
 #include <utility>
 
 #include "core/check.h"
 #include "core/process.h"
 #include "folder/stored_names.h"
 #include "model/role_formats.h"
+#include "quantize/finished_layer.h"
 #include "quantize/outer_matrices.h"
 #include "quantize/quantized_tensors.h"
 
@@ -18,10 +20,10 @@ using model::NormRole;
 
 }  // namespace
 
-ModelWriter::ModelWriter(const QuantizeContext& context, ReadLayer read_layer, ShardWriter& shards,
-                         Progress& progress)
+ModelWriter::ModelWriter(const QuantizeContext& context, const WorkFolder* work,
+                         ShardWriter& shards, Progress& progress)
     : context_(context),
-      read_layer_(std::move(read_layer)),
+      work_(work),
       writer_(context.plan, shards, context.pool),
       progress_(progress) {}
 
@@ -42,13 +44,14 @@ void ModelWriter::write() {
 void ModelWriter::write_layer(int64_t layer) {
     const model::ModelConfig& config = context_.source.config();
     for (const NormRole role : norms_of(config, layer)) write_norm(role, layer);
-    const std::vector<NamedTensor> tensors = read_layer_(layer);
-    for (const LinearRole role : roles_of(config, layer)) {
-        const LinearId id = {role, layer};
-        if (weight_bits(context_.recipe, role) == 16) {
+    std::optional<FinishedLayer> finished;
+    if (work_ != nullptr) finished.emplace(context_, *work_, layer);
+    for (const LinearId& id : linears_of(config, layer)) {
+        if (weight_bits(context_.recipe, id.role) == 16) {
             write_dense(id);
         } else {
-            writer_.quantized(folder::linear_name(id), tensors);
+            QUAROT_CHECK(finished.has_value());
+            writer_.quantized(folder::linear_name(id), finished->tensors_of(id));
         }
         write_bias(id);
     }

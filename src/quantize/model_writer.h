@@ -2,9 +2,9 @@
 // else is made on the way.
 #pragma once
 
-#include <functional>
 #include <vector>
 
+#include "quantize/job/work_folder.h"
 #include "quantize/layer_quantizer.h"
 #include "quantize/weight_writer.h"
 
@@ -12,9 +12,8 @@ namespace quarot::quantize {
 
 class ModelWriter {
   public:
-    // read_layer: the quantized tensors of a layer, called once each in order.
-    using ReadLayer = std::function<std::vector<NamedTensor>(int64_t layer)>;
-    ModelWriter(const QuantizeContext& context, ReadLayer read_layer, ShardWriter& shards,
+    // work: with all layers finished; null where none of their weights is quantized.
+    ModelWriter(const QuantizeContext& context, const WorkFolder* work, ShardWriter& shards,
                 Progress& progress);
 
     void write();
@@ -29,7 +28,7 @@ class ModelWriter {
     void write_outer(model::LinearRole role);
 
     const QuantizeContext& context_;
-    ReadLayer read_layer_;
+    const WorkFolder* work_;
     WeightWriter writer_;
     Progress& progress_;
     std::vector<QuantizedLayerReport> reports_;

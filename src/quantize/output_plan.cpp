@@ -38,7 +38,7 @@ class Planner {
         add_linear({LinearRole::Embedding});
         for (int64_t layer = 0; layer < config_.n_layers; ++layer) {
             for (const NormRole role : norms_of(config_, layer)) add_norm(role, layer);
-            for (const LinearRole role : roles_of(config_, layer)) add_linear({role, layer});
+            for (const LinearId& id : linears_of(config_, layer)) add_linear(id);
         }
         add_norm(NormRole::Final, 0);
         if (!tied_embeddings()) add_linear({LinearRole::LmHead});
@@ -59,33 +59,33 @@ class Planner {
     void add_linear(const LinearId& id) {
         const std::string name = folder::linear_name(id);
         const bool quantized = weight_bits(recipe_, id.role) < 16;
-        Unit unit = quantized ? folder::stored_tensors(name, id.role, config_, recipe_)
-                              : dense_weight(id, name);
+        Unit unit =
+            quantized ? folder::stored_tensors(name, id, config_, recipe_) : dense_weight(id, name);
         if (has_bias(id.role, config_)) {
-            const bool changed = rotate::changes(rotation_, rule_of(id.role, config_).output);
+            const bool changed = rotate::changes(rotation_, rule_of(id, config_).output);
             unit.push_back({name + ".bias",
                             storage(changed, source_.bias_dtype(id)),
-                            {out_features(id.role, config_)}});
+                            {out_features(id, config_)}});
         }
         units_.push_back(std::move(unit));
     }
 
     // Signs alone, as in a tied matrix, suit every dtype.
-    bool is_rotated(LinearRole role) const {
-        const model::RoleRule rule = rule_of(role, config_);
-        if (role == LinearRole::Embedding && rotates_embedding_online(recipe_, config_)) {
+    bool is_rotated(const LinearId& id) const {
+        const model::RoleRule rule = rule_of(id, config_);
+        if (id.role == LinearRole::Embedding && rotates_embedding_online(recipe_, config_)) {
             return false;
         }
         return rotate::changes(rotation_, rule.input) || rotate::changes(rotation_, rule.output);
     }
 
     Unit dense_weight(const LinearId& id, const std::string& name) const {
-        const NormRole norm = rule_of(id.role, config_).folded_norm;
+        const NormRole norm = rule_of(id, config_).folded_norm;
         const bool changed =
-            is_rotated(id.role) || folds(recipe_, config_, norm) || is_smoothed(recipe_, norm);
+            is_rotated(id) || folds(recipe_, config_, norm) || is_smoothed(recipe_, norm);
         return {{name + ".weight",
                  storage(changed, source_.dense_dtype(id)),
-                 {out_features(id.role, config_), in_features(id.role, config_)}}};
+                 {out_features(id, config_), in_features(id, config_)}}};
     }
 
     const folder::SourceModel& source_;

@@ -120,6 +120,9 @@ io::Json describe(const rotate::Rotation& rotation) {
     json.set("R2", describe_mixer(rotation.head_dim));
     json.set("R3", describe_mixer(rotation.online.query_key));
     json.set("R4", describe_mixer(rotation.online.ffn));
+    if (rotation.online.expert_ffn) {
+        json.set("R4_experts", describe_mixer(rotation.online.expert_ffn));
+    }
     json.set("head_mix", describe_mixer(rotation.online.head_mix));
     return json;
 }

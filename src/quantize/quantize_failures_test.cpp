@@ -15,7 +15,7 @@
 #include "io/seal.h"
 #include "quantize/file_limit_for_tests.h"
 #include "quantize/folder_fixture_for_tests.h"
-#include "quantize/job/layer_file.h"
+#include "quantize/job/layer_file_for_tests.h"
 #include "quantize/quantize_model.h"
 #include "quantize/quantized_tensors.h"
 
@@ -181,7 +181,8 @@ TEST_F(QuantizeFailures, AForgedLayerIsRefusedWhateverItHolds) {
         const FileLimit limit(payload_bytes(dir / "whole/model.safetensors"));
         EXPECT_EQ(code_of(in, out, with_recipe("quarot-rtn")), ErrorCode::Io);
     }
-    const std::vector<NamedTensor> good = read_layer_file(work + "/layer-00000.safetensors");
+    const std::vector<NamedTensor> good =
+        read_all(io::SafetensorsFile(work + "/layer-00000.safetensors"));
     const auto copy = [&](size_t begin) {
         std::vector<NamedTensor> tensors;
         for (size_t i = begin; i < good.size(); ++i) {

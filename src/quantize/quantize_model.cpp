@@ -80,18 +80,20 @@ void quantize_layers(const QuantizeContext& context, const PreparedJob& job, Wor
         Progress replaying(fmt::format("replaying {} of {} layers", n_finished, n_layers),
                            n_finished);
         for (int64_t layer = 0; layer < n_finished; ++layer) {
-            quantizer.pass(layer, read_finished_layer(context, work, layer));
+            quantizer.pass(layer, FinishedLayer(context, work, layer));
             replaying.advance();
         }
     }
     int64_t n_linears = 0;
     for (int64_t layer = n_finished; layer < n_layers; ++layer) {
-        n_linears += std::ssize(roles_of(context.source.config(), layer));
+        n_linears += std::ssize(linears_of(context.source.config(), layer));
     }
     Progress progress("quantizing", n_linears);
     for (int64_t layer = n_finished; layer < n_layers; ++layer) {
-        QuantizedLayer result = quantizer.quantize(layer, progress);
-        work.finish_layer(result.tensors, to_json(result.reports));
+        work.begin_layer(planned_layer(context, layer));
+        const auto reports = quantizer.quantize(
+            layer, [&](const NamedTensor& tensor) { work.put(tensor); }, progress);
+        work.finish_layer(to_json(reports));
     }
 }
 
@@ -117,11 +119,7 @@ std::vector<QuantizedLayerReport> assemble(const QuantizeContext& context, io::O
     const folder::SourceModel& source = context.source;
     ShardWriter shards(context.plan, folder);
     Progress progress("writing", source.config().n_layers + 2);
-    const auto read_layer = [&](int64_t layer) {
-        return work == nullptr ? std::vector<NamedTensor>{}
-                               : read_finished_layer(context, *work, layer);
-    };
-    ModelWriter writer(context, read_layer, shards, progress);
+    ModelWriter writer(context, work, shards, progress);
     writer.write();
     shards.finish();
 
@@ -155,7 +153,7 @@ double bits_per_weight(const std::vector<QuantizedLayerReport>& reports,
     if (weights == 0) {
         const model::ModelConfig& config = source.config();
         for (const LinearId& id : linears_of(config)) {
-            const int64_t n = out_features(id.role, config) * in_features(id.role, config);
+            const int64_t n = out_features(id, config) * in_features(id, config);
             weights += n;
             bytes += n * size_of(plan.dtype_of.at(folder::linear_name(id) + ".weight"));
         }

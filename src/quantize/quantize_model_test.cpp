@@ -20,6 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using folder::SourceModel;
+using model::LinearId;
 using model::LinearRole;
 
 using QuantizeModel = FolderTest;
@@ -82,12 +83,12 @@ TEST_F(QuantizeModel, UnrotatedCodesAreThoseOfTheStoredWeights) {
     const SourceModel source = SourceModel::open(in);
     const SourceModel result = SourceModel::open(out);
     EXPECT_TRUE(result.is_quantized());
-    for (const LinearRole role : roles_of(source.config(), 1)) {
-        const Tensor weight = source.dense({role, 1});
+    for (const LinearId& id : linears_of(source.config(), 1)) {
+        const Tensor weight = source.dense(id);
         const std::vector<float> values = floats_of(weight);
         const QuantizedMatrix expected =
             quantize_rtn({values, weight.rows(), weight.cols()}, result.recipe().weights);
-        const QuantizedMatrix found = result.quantized({role, 1});
+        const QuantizedMatrix found = result.quantized(id);
         ASSERT_EQ(found.packed.bytes(), expected.packed.bytes());
         EXPECT_EQ(std::memcmp(found.packed.data(), expected.packed.data(), found.packed.bytes()),
                   0);
@@ -103,9 +104,9 @@ TEST_F(QuantizeModel, RotatedCodesAreThoseOfTheWholeWeightRotatedAtOnce) {
     const SourceModel source = SourceModel::open(in);
     const SourceModel result = SourceModel::open(out);
     const auto rotation = rotate::make_rotation(result.recipe().rotation, source.config());
-    for (const model::RoleRule& rule : model::kRoleRules) {
-        if (!is_of_layers(rule.role)) continue;
-        const Tensor weight = source.dense({rule.role, 0});
+    for (const LinearId& id : linears_of(source.config(), 0)) {
+        const model::RoleRule rule = rule_of(id, source.config());
+        const Tensor weight = source.dense(id);
         std::vector<float> values = floats_of(weight);
         std::vector<double> w(values.begin(), values.end());
         std::vector<double> gain;
@@ -118,7 +119,7 @@ TEST_F(QuantizeModel, RotatedCodesAreThoseOfTheWholeWeightRotatedAtOnce) {
         values.assign(w.begin(), w.end());
         const QuantizedMatrix expected =
             quantize_rtn({values, weight.rows(), weight.cols()}, result.recipe().weights);
-        const QuantizedMatrix found = result.quantized({rule.role, 0});
+        const QuantizedMatrix found = result.quantized(id);
         EXPECT_EQ(std::memcmp(found.packed.data(), expected.packed.data(), found.packed.bytes()), 0)
             << rule.name;
     }

@@ -22,11 +22,11 @@ int64_t rows_of_a_block(int64_t cols) {
 WeightSource linear_source(const folder::SourceModel& source, const model::LinearId& id,
                            const Recipe& recipe, const rotate::Rotation& rotation) {
     const model::ModelConfig& config = source.config();
-    const model::RoleRule rule = rule_of(id.role, config);
+    const model::RoleRule rule = rule_of(id, config);
     WeightSource weight;
     weight.name = folder::linear_name(id) + ".weight";
-    weight.rows = out_features(id.role, config);
-    weight.cols = in_features(id.role, config);
+    weight.rows = out_features(id, config);
+    weight.cols = in_features(id, config);
     weight.input = rule.input;
     weight.output = rule.output;
     if (folds(recipe, config, rule.folded_norm)) {

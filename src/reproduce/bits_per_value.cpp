@@ -11,7 +11,8 @@ namespace {
 
 using model::LinearRole;
 
-// One linear for each input of a layer: q, k and v read the same, gate and up too.
+// One linear for each input of the first layer: q, k and v read the same, gate and up too; of a
+// mixture those of one expert.
 constexpr std::array<LinearRole, 4> kInputs = {LinearRole::Q, LinearRole::O, LinearRole::Gate,
                                                LinearRole::Down};
 constexpr int64_t kScaleBits = 32;
@@ -41,7 +42,9 @@ double bits_per_activation(const Recipe& recipe, const model::ModelConfig& confi
     int64_t bits = 0;
     int64_t values = 0;
     for (const LinearRole role : kInputs) {
-        const int64_t width = in_features(role, config);
+        const bool in_mlp = role == LinearRole::Gate || role == LinearRole::Down;
+        const int64_t expert = in_mlp && config.layer(0).mixture ? 0 : -1;
+        const int64_t width = in_features({role, 0, expert}, config);
         const int64_t apart = n_outliers(recipe, role, config);
         bits += row_bits(activation_format(recipe, role), width - apart);
         if (apart > 0) bits += row_bits(outlier_activation_format(recipe), apart);

@@ -27,8 +27,8 @@ struct Count {
 };
 
 void count(const folder::SourceModel& source, const model::LinearId& id, Count& counts) {
-    const int64_t cols = in_features(id.role, source.config());
-    const int64_t rows = std::min(kSampledRows, out_features(id.role, source.config()));
+    const int64_t cols = in_features(id, source.config());
+    const int64_t rows = std::min(kSampledRows, out_features(id, source.config()));
     const Tensor weight = source.dense_rows(id, 0, rows);
     const auto* values = weight.as<float>();
     for (int64_t row = 0; row < rows; ++row) {
@@ -45,8 +45,8 @@ void count(const folder::SourceModel& source, const model::LinearId& id, Count& 
 bool weights_lie_on_4_bit_grids(const folder::SourceModel& source) {
     Count counts;
     for (const int64_t layer : {int64_t{0}, source.config().n_layers - 1}) {
-        for (const model::LinearRole role : roles_of(source.config(), layer)) {
-            count(source, {role, layer}, counts);
+        for (const model::LinearId& id : linears_of(source.config(), layer)) {
+            count(source, id, counts);
         }
     }
     return counts.groups > 0 &&

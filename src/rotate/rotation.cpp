@@ -87,6 +87,9 @@ void apply_structured(const Rotation& rotation, Basis basis, const ModelConfig& 
         case Basis::Ffn:
             apply_to_runs(rotation.online.ffn, x, inner);
             return;
+        case Basis::ExpertFfn:
+            apply_to_runs(rotation.online.expert_ffn, x, inner);
+            return;
     }
 }
 
@@ -177,6 +180,8 @@ bool changes(const Rotation& rotation, Basis basis) {
             return mixes(rotation.head_dim) || mixes(rotation.online.head_mix);
         case Basis::Ffn:
             return mixes(rotation.online.ffn);
+        case Basis::ExpertFfn:
+            return mixes(rotation.online.expert_ffn);
     }
     return false;
 }

@@ -110,6 +110,10 @@ Dense basis_change(const Rotation& rotation, Basis basis, const ModelConfig& con
         case Basis::Ffn:
             return rotation.online.ffn ? repeated(matrix_of(*rotation.online.ffn), width)
                                        : identity(width);
+        case Basis::ExpertFfn:
+            return rotation.online.expert_ffn
+                       ? repeated(matrix_of(*rotation.online.expert_ffn), width)
+                       : identity(width);
     }
     return identity(width);
 }

@@ -173,6 +173,12 @@ std::vector<PointReport> measure_activations(const folder::SourceModel& source,
                                              const ActivationOptions& options,
                                              kernels::Backend& backend) {
     refuse_changed_inputs(options.recipe);
+    if (source.config().has_mixtures()) {
+        fail(ErrorCode::Unsupported,
+             "{} has mixtures of experts, whose activations statistics do not look at in this "
+             "version",
+             source.folder());
+    }
     if (options.selection.points.empty()) return {};
     Measurement measurement(source, options);
     const model::Weights weights =

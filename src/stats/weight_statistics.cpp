@@ -81,9 +81,8 @@ std::vector<LinearId> linears_of(const folder::SourceModel& source,
                                  const std::vector<int64_t>& layers) {
     std::vector<LinearId> ids;
     for (const int64_t layer : layers) {
-        for (const model::LinearRole role : roles_of(source.config(), layer)) {
-            ids.push_back({role, layer});
-        }
+        const std::vector<LinearId> of_layer = model::linears_of(source.config(), layer);
+        ids.insert(ids.end(), of_layer.begin(), of_layer.end());
     }
     return ids;
 }
@@ -126,8 +125,8 @@ std::vector<WeightReport> measure_weights(const folder::SourceModel& source,
             return summary_of(weight, format, pool);
         };
         WeightReport report = {.id = id,
-                               .n_rows = out_features(id.role, config),
-                               .n_channels = in_features(id.role, config),
+                               .n_rows = out_features(id, config),
+                               .n_channels = in_features(id, config),
                                .bits = format.bits,
                                .before = {},
                                .after = {}};

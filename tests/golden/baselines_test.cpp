@@ -216,8 +216,7 @@ TEST(Outliers, AFolderComputesWhatItsWeightsSay) {
         const auto source = folder::SourceModel::open(dir / "out");
         TinyModel whole = make_tiny_model(options);
         for (int64_t layer = 0; layer < source.config().n_layers; ++layer) {
-            for (const LinearRole role : roles_of(source.config(), layer)) {
-                const model::LinearId id = {role, layer};
+            for (const model::LinearId& id : linears_of(source.config(), layer)) {
                 const QuantizedMatrix main = source.quantized(id);
                 const auto outliers = source.outliers(id);
                 const std::vector<int32_t> order = source.column_order(id);

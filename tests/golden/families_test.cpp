@@ -101,10 +101,18 @@ std::vector<std::string> devices() {
     return list;
 }
 
+// Mixtures of experts run on host memory.
+bool runs_on(const std::string& family, const std::string& device) {
+    return device != "cuda" || (family != "mixtral" && family != "qwen3_moe");
+}
+
 std::vector<Case> cases() {
     std::vector<Case> list;
-    for (const char* family : {"qwen2", "qwen3", "phi3"}) {
-        for (const std::string& device : devices()) list.push_back({family, device});
+    for (const char* family : {"qwen2", "qwen3", "phi3", "mixtral", "qwen3_moe"}) {
+        for (const std::string& device : devices()) {
+            if (!runs_on(family, device)) continue;
+            list.push_back({family, device});
+        }
     }
     return list;
 }

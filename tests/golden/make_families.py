@@ -12,9 +12,10 @@ by how much each was the likeliest.
 import json
 import pathlib
 import sys
+import tempfile
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 import transformers
 
 OUT = pathlib.Path(__file__).parent / "families"
@@ -62,6 +63,12 @@ MODELS = {
                 dict(embedding_multiplier=6.0, logits_scaling=3.0, residual_multiplier=0.22,
                      attention_multiplier=0.2), dict(), []),
     "olmo2": ("Olmo2Config", "Olmo2ForCausalLM", dict(), dict(), []),
+    "mixtral": ("MixtralConfig", "MixtralForCausalLM",
+                dict(num_local_experts=6, num_experts_per_tok=2, sliding_window=None), dict(), []),
+    "qwen3_moe": ("Qwen3MoeConfig", "Qwen3MoeForCausalLM",
+                  dict(num_hidden_layers=3, head_dim=12, num_experts=5, num_experts_per_tok=3,
+                       moe_intermediate_size=24, norm_topk_prob=True, mlp_only_layers=[1]),
+                  dict(num_experts=5), ["num_local_experts"]),
 }
 
 
@@ -80,7 +87,7 @@ def randomize(model, seed):
             tied = model.config.tie_word_embeddings
             value.data = noise / (value.shape[1] ** 0.5 if tied else 1.0)
         else:
-            value.data = noise / value.shape[1] ** 0.5
+            value.data = noise / value.shape[-1] ** 0.5  # experts are stacked
         value.data = value.data.to(torch.bfloat16).to(torch.float32)
 
 
@@ -103,6 +110,13 @@ def greedy(model):
     return {"ids": ids[PROMPT:], "gaps": gaps}
 
 
+def stored(model):
+    """Tensors under the names of folders: transformers stacks experts in memory and not on disk."""
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        return load_file(pathlib.Path(folder) / "model.safetensors")
+
+
 def write(family, seed):
     config_name, model_name, differs, extra, missing = MODELS[family]
     config_class, model_class = getattr(transformers, config_name), getattr(transformers, model_name)
@@ -118,7 +132,7 @@ def write(family, seed):
     for name, text in (("config", config), ("config_hub", as_on_the_hub(config, extra, missing))):
         (folder / f"{name}.json").write_text(json.dumps(text, indent=1, sort_keys=True) + "\n")
     tensors = {name: value.to(torch.bfloat16).contiguous()
-               for name, value in model.state_dict().items()
+               for name, value in stored(model).items()
                if not (model.config.tie_word_embeddings and name == "lm_head.weight")}
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     save_file({f"logits_{i}": values.contiguous() for i, values in enumerate(logits)},

@@ -9,7 +9,8 @@
 
 namespace quarot::folder {
 
-extern const Family kLlamaFamily, kMistralFamily, kQwen2Family, kQwen3Family, kPhi3Family;
+extern const Family kLlamaFamily, kMistralFamily, kQwen2Family, kQwen3Family, kPhi3Family,
+    kMixtralFamily, kQwen3MoeFamily;
 
 namespace {
 
@@ -47,8 +48,9 @@ TensorSlice whole_tensor(const model::LinearId& id, const model::ModelConfig&) {
 }
 
 std::span<const Family> families() {
-    static const std::vector<Family> kFamilies = {kLlamaFamily, kMistralFamily, kQwen2Family,
-                                                  kQwen3Family, kPhi3Family};
+    static const std::vector<Family> kFamilies = {kLlamaFamily,   kMistralFamily, kQwen2Family,
+                                                  kQwen3Family,   kPhi3Family,    kMixtralFamily,
+                                                  kQwen3MoeFamily};
     return kFamilies;
 }
 

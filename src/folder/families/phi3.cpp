@@ -36,6 +36,7 @@ TensorSlice linear(const model::LinearId& id, const model::ModelConfig& config) 
             return {.name = gate_up, .first_row = config.ffn};
         case LinearRole::O:
         case LinearRole::Down:
+        case LinearRole::Router:
         case LinearRole::LmHead:
         case LinearRole::Embedding:
             break;

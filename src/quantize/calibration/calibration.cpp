@@ -24,6 +24,7 @@ constexpr int64_t kLayer = 0;  // the only one of weights_
 model::Weights one_layer(model::ModelConfig config, Recipe recipe, const std::string& name,
                          int64_t n_positions, kernels::Backend& backend) {
     config.n_layers = 1;
+    for (model::LayerConfig& layer : config.layers) layer.mixture = false;  // experts stand apart
     if (recipe.calibration.activations == CalibrationActivations::Full) {
         recipe.activations.bits = 16;
         recipe.k.bits = 16;
@@ -32,6 +33,16 @@ model::Weights one_layer(model::ModelConfig config, Recipe recipe, const std::st
     model::Weights weights = weights_frame(config, recipe, name, n_positions, backend);
     weights.layers.resize(1);
     return weights;
+}
+
+// A layer whose MLP is an expert's, without room for attention.
+model::Weights one_expert(model::ModelConfig config, Recipe recipe, const std::string& name,
+                          int64_t n_positions, kernels::Backend& backend) {
+    config.ffn = config.mixture.ffn;
+    config.n_heads = config.n_kv_heads = config.vocab = 1;
+    config.layers.clear();
+    recipe.rotation.head_mix = false;
+    return one_layer(std::move(config), std::move(recipe), name, n_positions, backend);
 }
 
 // One sequence from an empty cache, its pages in order. Token ids are not used.
@@ -101,11 +112,17 @@ Calibration::Calibration(const model::ModelConfig& config, const Recipe& recipe,
     kv_ = backend.make_kv_store(descriptor, ceil_div(seqlen, descriptor.page_tokens));
     batch_ = memory_.upload(one_window(seqlen, descriptor.page_tokens));
     steps_ = std::make_unique<model::LayerSteps>(weights_, batch_, *kv_, backend_, *comm_, memory_);
+    if (config.has_mixtures()) {
+        experts_ =
+            std::make_unique<ExpertCalibration>(one_expert(config, recipe, name, seqlen, backend),
+                                                config.mixture, *kv_, backend, *comm_);
+    }
     const kernels::BackendTraits traits = backend.traits();
     QUAROT_CHECK(traits.residual == DType::F32, "the residual stream is filled in fp32");
     residual_ = place_rows(residual_memory_, n_tokens, config.hidden, traits.residual, backend);
     attended_ = place_rows(attended_memory_, n_tokens, config.q_dim(), traits.work, backend);
-    const int64_t widest = std::max({config.hidden, config.q_dim(), config.ffn});
+    const int64_t widest =
+        std::max({config.hidden, config.q_dim(), config.ffn, config.mixture.ffn});
     floats_ = place_rows(floats_memory_, seqlen, widest, traits.work, backend);
 }
 
@@ -135,10 +152,17 @@ void Calibration::set_norm(model::NormRole role, const std::vector<float>& gain)
     order_head_gain(role, weights_.config, ordered);
     weights_.layers[kLayer].norms[static_cast<size_t>(role)] =
         model::upload_gain(ordered, backend_);
+    if (experts_ && role == model::NormRole::MlpIn) experts_->set_norm(gain);
 }
 
-void Calibration::set_linear(LinearRole role, kernels::LinearWeights weights) {
-    weights_.set_linear({role, kLayer}, std::move(weights), backend_);
+void Calibration::set_linear(const model::LinearId& id, kernels::LinearWeights weights) {
+    if (id.role == LinearRole::Router) {
+        experts_->set_router(std::move(weights));
+    } else if (id.expert >= 0) {
+        experts_->set_linear(id.role, std::move(weights));
+    } else {
+        weights_.set_linear({id.role, kLayer}, std::move(weights), backend_);
+    }
 }
 
 bool Calibration::multiplies_halves(LinearRole role) const {
@@ -182,15 +206,42 @@ Hessian Calibration::hessian(InputSite site) {
     return {std::move(sums), cols, residual_.rows, backend_};
 }
 
+ExpertHessian Calibration::hessian_of(int64_t expert, InputSite site) {
+    const int64_t cols =
+        site == InputSite::Down ? weights_.config.mixture.ffn : weights_.config.hidden;
+    ExpertCalibration& of_layer = experts();
+    ExpertHessian result;
+    result.n_routed = of_layer.n_tokens(expert, ExpertTokens::Routed);
+    result.of_all_tokens = result.n_routed < cols;
+    const ExpertTokens which = result.of_all_tokens ? ExpertTokens::All : ExpertTokens::Routed;
+    kernels::Buffer sums = zeros(cols * cols * static_cast<int64_t>(sizeof(double)), backend_);
+    of_layer.for_inputs(site, expert, which, [&](const Operand& inputs) {
+        backend_.accumulate_gram(floats(inputs), static_cast<double*>(sums.data()));
+    });
+    result.hessian = {std::move(sums), cols, of_layer.n_tokens(expert, which), backend_};
+    return result;
+}
+
+void Calibration::finish_expert(int64_t expert) {
+    experts().add(expert);
+}
+
+ExpertCalibration& Calibration::experts() {
+    attend();
+    add_output();
+    QUAROT_CHECK(experts_ != nullptr);
+    if (!experts_->has_begun()) experts_->begin(residual_, layer_);
+    return *experts_;
+}
+
 void Calibration::finish_layer() {
     attend();
     add_output();
-    for_windows([&](int64_t index) {
-        model::Residual residual = {window(residual_, index), {}};
-        const model::SiteInput in = steps_->down_input(kLayer, steps_->mlp_input(kLayer, residual));
-        steps_->add_linear(kLayer, LinearRole::Down, in, residual);
-        steps_->settle(residual);
-    });
+    if (experts_ && experts_->has_begun()) {
+        experts_->finish(residual_);
+    } else {
+        run_mlp();
+    }
     weights_.layers[kLayer] = {};
     stand_ = Stand::Start;
     ++layer_;
@@ -200,6 +251,16 @@ void Calibration::finish_layer() {
 void Calibration::enter_layer() {
     if (layers_.empty() || layer_ == std::ssize(layers_)) return;
     weights_.config.layers = {layers_[static_cast<size_t>(layer_)]};
+    weights_.config.layers.front().mixture = false;
+}
+
+void Calibration::run_mlp() {
+    for_windows([&](int64_t index) {
+        model::Residual residual = {window(residual_, index), {}};
+        const model::SiteInput in = steps_->down_input(kLayer, steps_->mlp_input(kLayer, residual));
+        steps_->add_linear(kLayer, LinearRole::Down, in, residual);
+        steps_->settle(residual);
+    });
 }
 
 // Fills attended_ with what o_proj reads.

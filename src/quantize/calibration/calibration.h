@@ -11,15 +11,28 @@
 #include "model/layer_steps.h"
 #include "model/roles.h"
 #include "quantize/calibration/calibration_windows.h"
+#include "quantize/calibration/expert_calibration.h"
 #include "quantize/hessian.h"
 #include "quantize/rotated_weight.h"
 
 namespace quarot::quantize {
 
+// The Hessian of one expert, and how many tokens of the text were routed to it. With fewer than the
+// site has inputs it would have no full rank: then it is of all tokens of the text, as if each of
+// them were routed to the expert.
+struct ExpertHessian {
+    Hessian hessian;
+    int64_t n_routed = 0;
+    bool of_all_tokens = false;
+};
+
 // Holds the residual stream of all windows in fp32, and the inputs of o_proj as the backend works:
 // n_tokens * (hidden + q_dim) values. Each layer goes: hessian(Attention), set q k v,
 // hessian(Output), set o, hessian(Mlp), set gate up, hessian(Down), set down, finish_layer;
-// hessians may be left out, or be any look at a site's inputs. What has been set is what the
+// in a mixture, after o: set the
+// router, then for each expert in order hessian_of(expert, Mlp), set its gate up,
+// hessian_of(expert, Down), set its down, finish_expert.
+// Hessians may be left out, or be any look at a site's inputs. What has been set is what the
 // windows run through, so every Hessian sees the layers and linears before it as the finished model
 // will have them. Used by one thread.
 class Calibration {
@@ -36,7 +49,7 @@ class Calibration {
                const std::function<void(std::span<float> rows)>& as_stored);
 
     void set_norm(model::NormRole role, const std::vector<float>& gain);
-    void set_linear(model::LinearRole role, kernels::LinearWeights weights);
+    void set_linear(const model::LinearId& id, kernels::LinearWeights weights);
     // Are the inputs of this role halves? Then a matrix of halves is multiplied by cuBLAS, tens of
     // times faster than codes are by the kernels for a floating-point side.
     bool multiplies_halves(model::LinearRole role) const;
@@ -49,6 +62,9 @@ class Calibration {
     void for_inputs(model::InputSite site, const std::function<void(const kernels::Rows&)>& visit);
     // Mean of x x^T over all tokens.
     Hessian hessian(model::InputSite site);
+    ExpertHessian hessian_of(int64_t expert, model::InputSite site);
+    // Takes what the expert gives, drops its weights.
+    void finish_expert(int64_t expert);
     // Brings the windows behind this layer. Weights are dropped.
     void finish_layer();
 
@@ -67,6 +83,9 @@ class Calibration {
     void enter_layer();
     void attend();
     void add_output();
+    void run_mlp();
+    // The experts of the layer at hand, with all tokens routed.
+    ExpertCalibration& experts();
 
     TokenWindows windows_;
     kernels::Backend& backend_;
@@ -80,6 +99,7 @@ class Calibration {
     kernels::Rows residual_, attended_;  // [n_tokens, hidden], [n_tokens, q_dim]
     kernels::Rows floats_;               // [tokens of a window, widest input]
     Stand stand_ = Stand::Start;
+    std::unique_ptr<ExpertCalibration> experts_;  // of a model with mixtures
     int64_t layer_ = 0;
     std::vector<model::LayerConfig> layers_;  // the model's; weights_ has that of layer_
 };

@@ -12,6 +12,7 @@
 namespace quarot::quantize {
 namespace {
 
+using model::LinearId;
 using model::LinearRole;
 
 constexpr int64_t kQuantizerBytes = int64_t{28} << 20;  // code, libraries, headers of the inputs
@@ -19,8 +20,8 @@ constexpr int64_t kThreadBytes = int64_t{3} << 20;      // stacks and heaps
 constexpr int64_t kBlocksOfAWeight = 4;                 // waiting for each thread, when written
 constexpr int64_t kBlocksOfALinear = 2;                 // the same, when quantized
 
-int64_t elements(LinearRole role, const model::ModelConfig& config) {
-    return out_features(role, config) * in_features(role, config);
+int64_t elements(const LinearId& id, const model::ModelConfig& config) {
+    return out_features(id, config) * in_features(id, config);
 }
 
 int64_t block_elements(int64_t rows, int64_t cols) {
@@ -28,32 +29,42 @@ int64_t block_elements(int64_t rows, int64_t cols) {
 }
 
 // fp64, only where the outputs are mixed.
-int64_t whole_bytes(LinearRole role, const JobShape& shape) {
-    const bool mixed = rotate::changes(shape.rotation, rule_of(role, shape.config).output);
-    return mixed ? 8 * elements(role, shape.config) : 0;
+int64_t whole_bytes(const LinearId& id, const JobShape& shape) {
+    const bool mixed = rotate::changes(shape.rotation, rule_of(id, shape.config).output);
+    return mixed ? 8 * elements(id, shape.config) : 0;
 }
 
 // Packed codes with their scales, or floats as they are stored.
-int64_t stored_bytes(LinearRole role, const JobShape& shape) {
-    const int64_t n = elements(role, shape.config);
-    const int bits = weight_bits(shape.recipe, role);
+int64_t stored_bytes(const LinearId& id, const JobShape& shape) {
+    const int64_t n = elements(id, shape.config);
+    const int bits = weight_bits(shape.recipe, id.role);
     if (bits == 16) return 4 * n;
-    const int64_t group = weight_format(shape.recipe, role).group_size;
-    const int64_t n_scales = group == 0 ? out_features(role, shape.config) : n / group;
+    const int64_t group = weight_format(shape.recipe, id.role).group_size;
+    const int64_t n_scales = group == 0 ? out_features(id, shape.config) : n / group;
     return n * bits / 8 + 8 * n_scales;
 }
 
 // A few blocks of a weight on their way: what a thread works on (stored fp32, fp64 and rounded
 // fp32, with the columns of a GPTQ tile), and what waits.
-int64_t blocks_bytes(LinearRole role, const JobShape& shape) {
-    const int64_t cols = in_features(role, shape.config);
-    const int64_t block = block_elements(out_features(role, shape.config), cols);
+int64_t blocks_bytes(const LinearId& id, const JobShape& shape) {
+    const int64_t cols = in_features(id, shape.config);
+    const int64_t block = block_elements(out_features(id, shape.config), cols);
     const int64_t tile = shape.hessians ? 3 * 8 * kGptqTileRows * cols : 0;
     const int64_t working = 16 * block + tile;
     // With Hessians a finished block keeps its rounding errors twice, and one of both of all blocks
     // is weighted at a time: copied, multiplied and brought back.
     const int64_t waiting = shape.hessians ? (9 + 12) * block : block;
     return shape.n_threads * (working + kBlocksOfALinear * waiting);
+}
+
+// Of a mixture: what the experts gave all tokens, and which tokens went where; an expert's
+// activations for a window of tokens.
+int64_t expert_bytes(const JobShape& shape) {
+    const model::ModelConfig& config = shape.config;
+    if (!config.has_mixtures()) return 0;
+    const model::Mixture& mixture = config.mixture;
+    return shape.n_tokens * (4 * config.hidden + 12 * mixture.top_k) +
+           shape.seqlen * 4 * (6 * config.hidden + 3 * mixture.ffn + mixture.n_experts);
 }
 
 // The residual stream and the inputs of o_proj of all tokens, as ids and as fp32; one window's
@@ -66,43 +77,53 @@ int64_t calibration_bytes(const JobShape& shape) {
     const int64_t token = 4 * (config.hidden + config.q_dim()) + kIds;
     const int64_t between =
         2 * config.hidden + 2 * config.q_dim() + 2 * config.kv_dim() + 3 * config.ffn;
-    return shape.n_tokens * token + shape.seqlen * 4 * (between + 2 * config.kv_dim());
+    return shape.n_tokens * token + shape.seqlen * 4 * (between + 2 * config.kv_dim()) +
+           expert_bytes(shape);
 }
 
-// The finished tensors of a layer, and what calibration runs its windows through: codes as the
-// backend packs them, at most a byte each; floats where only smoothing looks.
+// Of a linear that calibration runs its windows through: codes as the backend packs them, at most a
+// byte each; floats where only smoothing looks.
+int64_t held_bytes(const LinearId& id, const JobShape& shape) {
+    if (!shape.calibrated || shape.on_gpu) return 0;
+    const int64_t n = elements(id, shape.config);
+    const int bits = weight_bits(shape.recipe, id.role);
+    return bits == 16 || !shape.hessians ? 4 * n : bits > 4 ? n : n / 2;
+}
+
+// The tensors of the linear at hand, and what calibration holds of the layer: of the experts of a
+// mixture one at a time.
 int64_t layer_bytes(int64_t layer, const JobShape& shape) {
-    int64_t bytes = 0;
-    for (const LinearRole role : roles_of(shape.config, layer)) {
-        bytes += stored_bytes(role, shape);
-        if (!shape.calibrated) continue;
-        const int64_t n = elements(role, shape.config);
-        const int bits = weight_bits(shape.recipe, role);
-        if (shape.on_gpu) continue;
-        bytes += bits == 16 || !shape.hessians ? 4 * n : bits > 4 ? n : n / 2;
+    int64_t at_hand = 0, held = 0;
+    for (const LinearId& id : linears_of(shape.config, layer)) {
+        if (id.expert > 0) break;  // all are alike
+        at_hand = std::max(at_hand, 2 * stored_bytes(id, shape));
+        held += held_bytes(id, shape);
     }
-    return bytes;
+    return at_hand + held;
 }
 
 // Of the largest weight that a GPU solves as a whole: rows and codes.
-int64_t solved_bytes(const model::SiteRule& site, const JobShape& shape) {
+int64_t solved_bytes(const model::SiteRule& site, int64_t layer, const JobShape& shape) {
     int64_t most = 0;
-    for (const LinearRole role : site.roles) most = std::max(most, elements(role, shape.config));
+    for (const LinearRole role : site.roles) {
+        most = std::max(most, elements(site.linear(role, layer), shape.config));
+    }
     return (4 + 1) * most;
 }
 
 // n^2 Hessian in fp64 with its factor in fp64 and its fp32 copy; then the Hessian goes and the
 // weights of the site come. What a GPU holds passes through here where its columns are reordered.
-int64_t site_bytes(const model::SiteRule& site, const JobShape& shape) {
-    const int64_t n = in_features(site.roles.front(), shape.config);
+int64_t site_bytes(const model::SiteRule& site, int64_t layer, const JobShape& shape) {
+    const int64_t n = in_features(site.first(layer), shape.config);
     int64_t weight = 0;
     for (const LinearRole role : site.roles) {
-        weight = std::max(weight, whole_bytes(role, shape) + blocks_bytes(role, shape));
+        const LinearId id = site.linear(role, layer);
+        weight = std::max(weight, whole_bytes(id, shape) + blocks_bytes(id, shape));
     }
     if (!shape.hessians) return weight;
     if (shape.on_gpu) {
         const bool ordered = has_column_order(shape.recipe, site.roles.front());
-        return std::max(ordered ? (8 + 8) * n * n : 0, weight + solved_bytes(site, shape));
+        return std::max(ordered ? (8 + 8) * n * n : 0, weight + solved_bytes(site, layer, shape));
     }
     return std::max((8 + 8 + 4) * n * n, (8 + 4) * n * n + weight);
 }
@@ -110,27 +131,26 @@ int64_t site_bytes(const model::SiteRule& site, const JobShape& shape) {
 int64_t quantizing_bytes(const JobShape& shape) {
     int64_t bytes = 0;
     for (int64_t layer = 0; layer < shape.config.n_layers; ++layer) {
+        const int64_t of_layer = layer_bytes(layer, shape);
         for (const model::SiteRule& site : sites_of(shape.config, layer)) {
-            bytes = std::max(bytes, site_bytes(site, shape) + layer_bytes(layer, shape));
+            bytes = std::max(bytes, site_bytes(site, layer, shape) + of_layer);
         }
     }
     return bytes + calibration_bytes(shape);
 }
 
-// The finished tensors of a layer, and the largest of those that are rotated when written.
+// Of the largest linear: finished tensors, or what is rotated when it is written.
 int64_t writing_bytes(int64_t layer, const JobShape& shape) {
-    int64_t finished = 0, whole = 0;
-    for (const LinearRole role : roles_of(shape.config, layer)) {
-        if (weight_bits(shape.recipe, role) < 16) {
-            finished += stored_bytes(role, shape);
-        } else {
-            whole = std::max(whole, whole_bytes(role, shape) + blocks_bytes(role, shape));
-        }
+    int64_t most = 0;
+    for (const LinearId& id : linears_of(shape.config, layer)) {
+        const bool finished = weight_bits(shape.recipe, id.role) < 16;
+        most = std::max(most, finished ? stored_bytes(id, shape)
+                                       : whole_bytes(id, shape) + blocks_bytes(id, shape));
     }
-    return finished + whole;
+    return most;
 }
 
-// Embedding and head pass in blocks, stored as fp32 at most; layers come whole.
+// Embedding and head pass in blocks, stored as fp32 at most; linears of layers come whole.
 int64_t writing_bytes(const JobShape& shape) {
     const model::ModelConfig& config = shape.config;
     const int64_t block = block_elements(config.vocab, config.hidden);
@@ -170,13 +190,13 @@ int64_t job_device_bytes(const JobShape& shape) {
     int64_t most = 0;
     for (int64_t layer = 0; layer < config.n_layers; ++layer) {
         int64_t weights = 0, site_bytes = 0;
-        for (const LinearRole role : roles_of(config, layer)) weights += 2 * elements(role, config);
+        for (const LinearId& id : linears_of(config, layer)) weights += 2 * elements(id, config);
         for (const model::SiteRule& site : sites_of(config, layer)) {
             if (!shape.hessians) continue;
-            const int64_t n = in_features(site.roles.front(), config);
+            const int64_t n = in_features(site.first(layer), config);
             int64_t rows = 0;
             for (const LinearRole role : site.roles) {
-                rows = std::max(rows, out_features(role, config));
+                rows = std::max(rows, out_features(site.linear(role, layer), config));
             }
             site_bytes = std::max(
                 {site_bytes, (8 + 8 + 4) * n * n, (8 + 4) * n * n + (4 + 8 + 1) * n * rows});

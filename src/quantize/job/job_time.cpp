@@ -14,6 +14,7 @@
 namespace quarot::quantize {
 namespace {
 
+using model::LinearId;
 using model::LinearRole;
 
 constexpr double kDiskBytesPerSecond = 4e8;
@@ -37,19 +38,23 @@ class WorkTime {
     // Rotating and rounding, whatever the method.
     double weights_of(int64_t layer) const {
         double seconds = 0.0;
-        for (const LinearRole role : roles_of(config_, layer)) {
-            const double n = weights(role);
-            const bool mixed = rule_of(role, config_).output != model::Basis::Plain;
+        for (const LinearId& id : linears_of(config_, layer)) {
+            const double n = weights(id);
+            const bool mixed = rule_of(id, config_).output != model::Basis::Plain;
             seconds += n * (mixed ? 2.0 : 1.0) / speeds_.rotated_weights;
-            if (weight_bits(recipe_, role) < 16) seconds += n / speeds_.rounded_weights;
+            if (weight_bits(recipe_, id.role) < 16) seconds += n / speeds_.rounded_weights;
         }
         return seconds;
     }
 
-    // All tokens through a layer, gate and up twice, and causal attention.
+    // All tokens through a layer, gate and up twice, and causal attention; each through as many
+    // experts as it is routed to.
     double calibration_of(int64_t layer) const {
-        double n = weights(LinearRole::Gate) + weights(LinearRole::Up);
-        for (const LinearRole role : roles_of(config_, layer)) n += weights(role);
+        double n = 0.0;
+        for (const LinearId& id : linears_of(config_, layer)) {
+            const bool twice = id.role == LinearRole::Gate || id.role == LinearRole::Up;
+            n += weights(id) * (twice ? 2.0 : 1.0) * share_of(id.expert);
+        }
         const double attention = 2.0 * n_tokens_ * seqlen_ * as_double(config_.q_dim());
         return 2.0 * n_tokens_ * n / speeds_.coded_linear_flops +
                attention / speeds_.float_linear_flops;
@@ -60,11 +65,12 @@ class WorkTime {
     double solving_of(int64_t layer) const {
         double seconds = 0.0;
         for (const model::SiteRule& site : sites_of(config_, layer)) {
-            const double n = as_double(in_features(site.roles.front(), config_));
-            seconds += 2.0 * n * n * n_tokens_ / speeds_.gram_flops;
+            const double n = as_double(in_features(site.first(layer), config_));
+            const double n_tokens = n_tokens_ * share_of(site.expert);
+            seconds += 2.0 * n * n * n_tokens / speeds_.gram_flops;
             seconds += 2.0 / 3.0 * n * n * n / speeds_.fp64_flops;
             for (const LinearRole role : site.roles) {
-                const double rows = as_double(out_features(role, config_));
+                const double rows = as_double(out_features(site.linear(role, layer), config_));
                 seconds += rows * n * n / speeds_.fp64_flops;
                 seconds += 4.0 * rows * n * n / speeds_.float_linear_flops;
             }
@@ -78,8 +84,14 @@ class WorkTime {
     }
 
   private:
-    double weights(LinearRole role) const {
-        return as_double(in_features(role, config_) * out_features(role, config_));
+    double weights(const LinearId& id) const {
+        return as_double(in_features(id, config_) * out_features(id, config_));
+    }
+
+    // Of the tokens that pass an expert.
+    double share_of(int64_t expert) const {
+        const model::Mixture& mixture = config_.mixture;
+        return expert < 0 ? 1.0 : as_double(mixture.top_k) / as_double(mixture.n_experts);
     }
 
     const model::ModelConfig& config_;

@@ -1,4 +1,3 @@
-// Small work between Tensor and the safetensors reader and writer.
 #include "quantize/job/layer_file.h"
 
 #include <algorithm>
@@ -7,31 +6,14 @@
 
 #include "io/file.h"
 #include "io/hash.h"
-#include "io/safetensors.h"
 
 namespace quarot::quantize {
 
-void write_layer_file(const std::string& path, const std::vector<NamedTensor>& tensors) {
-    std::vector<io::PlannedTensor> planned;
-    for (const auto& [name, tensor] : tensors) {
-        planned.push_back({name, tensor.dtype(), tensor.shape()});
-    }
-    io::SafetensorsWriter writer(path, std::move(planned));
-    for (const auto& [name, tensor] : tensors) {
-        writer.write(name, 0, {tensor.data(), static_cast<size_t>(tensor.bytes())});
-    }
-    writer.finish();
-}
-
-std::vector<NamedTensor> read_layer_file(const std::string& path) {
-    const io::SafetensorsFile file(path);
-    std::vector<NamedTensor> tensors;
-    for (const auto& [name, info] : file.tensors()) {
-        Tensor tensor(info.dtype, info.shape);
-        file.read(info, 0, {tensor.data(), static_cast<size_t>(tensor.bytes())});
-        tensors.push_back({name, std::move(tensor)});
-    }
-    return tensors;
+NamedTensor read_tensor(const io::SafetensorsFile& file, const std::string& name) {
+    const io::TensorInfo& info = file.tensors().at(name);
+    Tensor tensor(info.dtype, info.shape);
+    file.read(info, 0, {tensor.data(), static_cast<size_t>(tensor.bytes())});
+    return {name, std::move(tensor)};
 }
 
 std::string digest_of_file(const std::string& path) {

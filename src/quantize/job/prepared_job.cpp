@@ -333,6 +333,7 @@ PreparedJob prepare_job(folder::SourceModel source, QuantizeOptions options, std
         check_recipe(recipe);
         quantizer_named(recipe.weights.method);
         check_unquantized(job.source);
+        check_mixtures(recipe, config);
         check_groups(recipe, config);
     });
     if (can_be_meant) {

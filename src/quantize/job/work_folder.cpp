@@ -281,29 +281,48 @@ int64_t WorkFolder::finished_layers() const {
     return journal_ ? std::ssize(journal_->records()) : 0;
 }
 
-void WorkFolder::finish_layer(const std::vector<NamedTensor>& tensors, const io::Json& report) {
+void WorkFolder::begin_layer(std::vector<io::PlannedTensor> planned) {
     QUAROT_CHECK(!removed_);
+    layer_.reset();
+    layer_.emplace(layer_path(finished_layers()) + std::string(kPart), std::move(planned));
+}
+
+void WorkFolder::put(const NamedTensor& named) {
+    QUAROT_CHECK(layer_.has_value(), "tensor {}", named.name);
+    try {
+        layer_->write(named.name, 0,
+                      {named.tensor.data(), static_cast<size_t>(named.tensor.bytes())});
+    } catch (...) {
+        layer_.reset();
+        throw;
+    }
+}
+
+void WorkFolder::finish_layer(const io::Json& report) {
+    QUAROT_CHECK(layer_.has_value());
     const std::string file = layer_path(finished_layers());
     const std::string part = file + std::string(kPart);
     try {
-        write_layer_file(part, tensors);
+        layer_->finish();
+        layer_.reset();
         rename_synced(part, file);
         journal_->append({io::File(file).size(), digest_of_file(file), report});
     } catch (...) {
+        layer_.reset();
         remove_quietly(part);
         remove_quietly(file);
         throw;
     }
 }
 
-std::vector<NamedTensor> WorkFolder::read_layer(int64_t layer) const {
+io::SafetensorsFile WorkFolder::open_layer(int64_t layer) const {
     QUAROT_CHECK(layer >= 0 && layer < finished_layers());
     if (!is_intact(layer)) {
         fail(ErrorCode::Io,
              "{} is missing or was changed since it was written; run again with {} to make it anew",
              layer_path(layer), kResume);
     }
-    return read_layer_file(layer_path(layer));
+    return io::SafetensorsFile(layer_path(layer));
 }
 
 const io::Json& WorkFolder::report(int64_t layer) const {

@@ -8,6 +8,7 @@
 
 #include "io/folder_lock.h"
 #include "io/json.h"
+#include "io/safetensors.h"
 #include "quantize/job/job_journal.h"
 #include "quantize/job/layer_file.h"
 
@@ -32,11 +33,14 @@ class WorkFolder {
 
     const std::string& path() const { return path_; }
     int64_t finished_layers() const;  // these are 0 .. n - 1
-    // Of layer number finished_layers(). Durable when it returns; on Error{Io} the layer's files
-    // are gone and the finished ones stand.
-    void finish_layer(const std::vector<NamedTensor>& tensors, const io::Json& report);
-    // In name order. Error{Io} if the file changed since it was written.
-    std::vector<NamedTensor> read_layer(int64_t layer) const;
+    // Layer number finished_layers(): its tensors are planned, then put one by one in any order,
+    // then the layer is finished. Durable when finish_layer returns; on Error{Io} of any of the
+    // three the layer's files are gone and the finished ones stand.
+    void begin_layer(std::vector<io::PlannedTensor> planned);
+    void put(const NamedTensor& tensor);
+    void finish_layer(const io::Json& report);
+    // Error{Io} if the file changed since it was written.
+    io::SafetensorsFile open_layer(int64_t layer) const;
     const io::Json& report(int64_t layer) const;
     // Before OUT appears: from now on made() knows it, by what its provenance file holds. Durable
     // when it returns; Error{Io}.
@@ -58,6 +62,7 @@ class WorkFolder {
     std::string path_;
     std::optional<io::FolderLock> lock_;
     std::optional<JobJournal> journal_;
+    std::optional<io::SafetensorsWriter> layer_;  // that was begun; gone with it unless finished
     bool removed_ = false;
 };
 

@@ -12,6 +12,7 @@
 
 #include "core/expect_error.h"
 #include "io/file.h"
+#include "quantize/job/layer_file_for_tests.h"
 #include "support/temp_dir.h"
 
 namespace quarot::quantize {
@@ -46,10 +47,17 @@ std::vector<NamedTensor> tensors_of(int64_t layer, int64_t rows = 3) {
     return tensors;
 }
 
+void finish_layer(WorkFolder& work, const std::vector<NamedTensor>& tensors,
+                  const io::Json& report) {
+    work.begin_layer(planned_of(tensors));
+    for (const NamedTensor& tensor : tensors) work.put(tensor);
+    work.finish_layer(report);
+}
+
 void expect_layer(const WorkFolder& work, int64_t layer) {
     SCOPED_TRACE(layer);
     const std::vector<NamedTensor> expected = tensors_of(layer);
-    const std::vector<NamedTensor> found = work.read_layer(layer);
+    const std::vector<NamedTensor> found = read_all(work.open_layer(layer));
     ASSERT_EQ(found.size(), expected.size());
     for (size_t i = 0; i < found.size(); ++i) {
         EXPECT_EQ(found[i].name, expected[i].name);
@@ -68,7 +76,7 @@ class WorkFolderTest : public testing::Test {
         WorkFolder work(path, a_job(), true);
         while (work.finished_layers() < n) {
             const int64_t layer = work.finished_layers();
-            work.finish_layer(tensors_of(layer), report_of(layer));
+            finish_layer(work, tensors_of(layer), report_of(layer));
         }
     }
     // How many layers count on going on; each of them must be whole, and the job can be ended.
@@ -194,7 +202,7 @@ TEST_F(WorkFolderTest, APathMayBeABareName) {
     fs::current_path(dir.path());
     EXPECT_NO_THROW({
         WorkFolder work("out.work", a_job(), false);
-        work.finish_layer(tensors_of(0), report_of(0));
+        finish_layer(work, tensors_of(0), report_of(0));
         EXPECT_TRUE(fs::equivalent(work.path(), path));
     });
     fs::current_path(before);
@@ -224,7 +232,7 @@ TEST_F(WorkFolderTest, AJobKilledBeforeItsFirstLayerHoldsNobodyUp) {
     fs::create_directory(path);
     write(path + "/job.json", R"({"schema": "quarot.job/1", "job": {"recipe": "other"}})");
     WorkFolder work(path, a_job(), false);
-    work.finish_layer(tensors_of(0), report_of(0));
+    finish_layer(work, tensors_of(0), report_of(0));
     expect_layer(work, 0);
 }
 
@@ -278,18 +286,18 @@ TEST_F(WorkFolderTest, WhatIsNotOursIsNotTouched) {
 
 TEST_F(WorkFolderTest, OneProcessAtATime) {
     WorkFolder first(path, a_job(), false);
-    first.finish_layer(tensors_of(0), report_of(0));
+    finish_layer(first, tensors_of(0), report_of(0));
     expect_error(ErrorCode::Io, {path, "in use"},
                  [&] { const WorkFolder second(path, a_job(), true); });
-    first.finish_layer(tensors_of(1), report_of(1));
+    finish_layer(first, tensors_of(1), report_of(1));
     expect_layer(first, 1);
 }
 
 TEST_F(WorkFolderTest, ALayerThatChangesWhileTheJobRunsIsAnIoError) {
     WorkFolder work(path, a_job(), false);
-    work.finish_layer(tensors_of(0), report_of(0));
+    finish_layer(work, tensors_of(0), report_of(0));
     flip(layer_file(0), read(layer_file(0)).size() - 3);
-    expect_error(ErrorCode::Io, {layer_file(0), "`resume`"}, [&] { work.read_layer(0); });
+    expect_error(ErrorCode::Io, {layer_file(0), "`resume`"}, [&] { work.open_layer(0); });
 }
 
 TEST_F(WorkFolderTest, APlaceThatCannotHoldItIsAnIoError) {
@@ -330,7 +338,7 @@ TEST_F(WorkFolderTest, AFullDiskCostsTheUnfinishedLayerOnly) {
         {
             const FileSizeLimit limit(4000);
             expect_error(ErrorCode::Io, {"layer-00002"},
-                         [&] { work.finish_layer(tensors_of(2, 500), report_of(2)); });
+                         [&] { finish_layer(work, tensors_of(2, 500), report_of(2)); });
         }
         EXPECT_EQ(names(), before);
         EXPECT_EQ(work.finished_layers(), 2);
@@ -339,7 +347,7 @@ TEST_F(WorkFolderTest, AFullDiskCostsTheUnfinishedLayerOnly) {
         {
             const FileSizeLimit limit(4000);  // the layer fits, its record does not
             expect_error(ErrorCode::Io, {"journal"},
-                         [&] { work.finish_layer(tensors_of(2), long_report); });
+                         [&] { finish_layer(work, tensors_of(2), long_report); });
         }
         EXPECT_EQ(names(), before);
         EXPECT_EQ(fs::file_size(journal()), journal_bytes);

@@ -1,0 +1,46 @@
+// Mixtral: Mistral with a mixture of experts in every layer, and a window that must not bite.
+#include <fmt/format.h>
+
+#include "folder/families/config_fields.h"
+#include "folder/families/family.h"
+#include "folder/families/mixture_fields.h"
+
+namespace quarot::folder {
+
+namespace {
+
+using model::LinearRole;
+
+constexpr std::array<std::string_view, 1> kArchitectures = {"MixtralForCausalLM"};
+
+model::ModelConfig read_config(const io::Json& config) {
+    model::ModelConfig model = read_common_fields(config);
+    model.family = "mixtral";
+    check_window(config, "sliding_window", model.max_positions, model);
+    model.mixture = read_mixture(config, "intermediate_size");
+    model.layers.resize(static_cast<size_t>(model.n_layers));
+    for (model::LayerConfig& layer : model.layers) layer.mixture = true;
+    check_expert_count(config, model);
+    return model;
+}
+
+std::string_view name_in_expert(LinearRole role) {
+    if (role == LinearRole::Gate) return "w1";
+    return role == LinearRole::Down ? "w2" : "w3";
+}
+
+TensorSlice linear(const model::LinearId& id, const model::ModelConfig& config) {
+    const std::string block = fmt::format("model.layers.{}.block_sparse_moe.", id.layer);
+    if (id.role == LinearRole::Router) return {.name = block + "gate"};
+    if (id.expert < 0) return whole_tensor(id, config);
+    return {.name = fmt::format("{}experts.{}.{}", block, id.expert, name_in_expert(id.role))};
+}
+
+}  // namespace
+
+extern constinit const Family kMixtralFamily = {.name = "mixtral",
+                                                .architectures = kArchitectures,
+                                                .read_config = read_config,
+                                                .linear = linear};
+
+}  // namespace quarot::folder
