@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/cuda/rms_norm.h"
+#include "kernels/cuda/norm.h"
 #include "kernels/cuda/rotate.h"
 #include "kernels/cuda/status.h"
 #include "linalg/mixer.h"
@@ -197,11 +197,10 @@ void bench_norm(Stream stream, double copy, int64_t n) {
     }
     const double us = time_launches(stream, 3 * buffers.size(), [&](int i) {
         const int set = i % buffers.size();
-        rms_norm_quantize(
-            {.in = buffers.rows(set, 0, kRows),
-             .residual = static_cast<float*>(residuals[static_cast<size_t>(set)].get()),
-             .residual_stride = n},
-            buffers.target(set, kRows), stream);
+        norm_quantize({.in = buffers.rows(set, 0, kRows),
+                       .residual = static_cast<float*>(residuals[static_cast<size_t>(set)].get()),
+                       .residual_stride = n},
+                      buffers.target(set, kRows), stream);
     });
     report(fmt::format("add + RMSNorm + quantize {}", n), "", us,
            static_cast<double>(kRows * n * (2 + 8 + 1)), copy, 0);

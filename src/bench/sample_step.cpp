@@ -166,12 +166,12 @@ Rows SampleStep::values(InputSite site) const {
 void SampleStep::norm(int64_t layer, InputSite site) {
     const NormRole role = site == InputSite::Mlp ? NormRole::MlpIn : NormRole::AttentionIn;
     const model::LayerWeights& weights = weights_.layers[static_cast<size_t>(layer)];
-    backend_.add_rms_norm_quantize({.residual = of_step(memory_.residual),
-                                    .partial = of_step(memory_.partial),
-                                    .gain = weights.norm(role).data(),
-                                    .eps = static_cast<float>(weights_.config.norm_eps),
-                                    .out = values(site)},
-                                   operand(site), {});
+    backend_.add_norm_quantize({.residual = of_step(memory_.residual),
+                                .partial = of_step(memory_.partial),
+                                .gain = weights.norm(role).data(),
+                                .eps = static_cast<float>(weights_.config.norm_eps),
+                                .out = values(site)},
+                               operand(site), {});
 }
 
 void SampleStep::linears(int64_t layer, InputSite site) {

@@ -90,7 +90,7 @@ class RememberingBackend final : public kernels::Backend {
         return bytes;
     }
     void embed(const kernels::EmbedArgs&) override {}
-    void rms_norm(const kernels::RmsNormArgs&) override {}
+    void norm(const kernels::NormArgs&) override {}
     void transform(const kernels::Transform&, kernels::Rows) override {}
     void quantize(kernels::Rows, kernels::QuantizedRows, kernels::SiteNote) override {}
     void linear(const kernels::LinearArgs&) override {}

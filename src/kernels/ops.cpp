@@ -194,17 +194,22 @@ void Backend::dequantize(const QuantizedRows& in, Rows out) {
     }
 }
 
-void Backend::rms_norm_quantize(const RmsNormArgs& args, const Operand& out, SiteNote note) {
-    rms_norm(args);
+void Backend::norm_quantize(const NormArgs& args, const Operand& out, SiteNote note) {
+    norm(args);
     if (const auto* quantized = std::get_if<QuantizedRows>(&out.rows)) {
         quantize(args.out, *quantized, note);
     }
 }
 
-void Backend::add_rms_norm_quantize(const AddRmsNormArgs& args, const Operand& out, SiteNote note) {
+void Backend::add_norm_quantize(const AddNormArgs& args, const Operand& out, SiteNote note) {
     add(args.residual, args.partial);
-    rms_norm_quantize({.in = args.residual, .gain = args.gain, .eps = args.eps, .out = args.out},
-                      out, note);
+    norm_quantize({.in = args.residual,
+                   .kind = args.kind,
+                   .gain = args.gain,
+                   .bias = args.bias,
+                   .eps = args.eps,
+                   .out = args.out},
+                  out, note);
 }
 
 void Backend::transform_quantize(const Transform* transform_or_null, Rows scratch,

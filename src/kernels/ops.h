@@ -282,20 +282,24 @@ struct EmbedArgs {
     Rows out;  // [n_tokens, hidden]
 };
 
-// Every run of `group` columns is normalised by itself: x * gain / sqrt(mean(x^2) + eps).
-struct RmsNormArgs {
+// Every run of `group` columns is normalised by itself (NormKind).
+struct NormArgs {
     Rows in;
+    NormKind kind = NormKind::Rms;
     const float* gain = nullptr;  // [group] in backend memory, or null: ones
+    const float* bias = nullptr;  // [group] of Layer, or null: zeros
     float eps = 1e-5f;
     int64_t group = 0;  // a divisor of the columns; 0: the whole row
     Rows out;           // may be `in`
 };
 
-// residual += partial, then RMSNorm of residual into out.
-struct AddRmsNormArgs {
+// residual += partial, then the norm of residual into out.
+struct AddNormArgs {
     Rows residual;  // in place
     Rows partial;   // F32
+    NormKind kind = NormKind::Rms;
     const float* gain = nullptr;
+    const float* bias = nullptr;
     float eps = 1e-5f;
     Rows out;  // neither residual nor partial
 };
@@ -541,7 +545,7 @@ class Backend {
 
     // Plain operations.
     virtual void embed(const EmbedArgs& args) = 0;
-    virtual void rms_norm(const RmsNormArgs& args) = 0;
+    virtual void norm(const NormArgs& args) = 0;
     virtual void transform(const Transform& transform, Rows rows) = 0;  // in place
     virtual void add(Rows to, Rows from) = 0;                           // to += from, F32
     virtual void scale(const ScaleArgs& args) = 0;
@@ -580,9 +584,8 @@ class Backend {
     // Operations per site. The default bodies compose the plain ones; a backend overrides what
     // profits. `out` holds Rows (then it is only the float result) or QuantizedRows; `scratch` has
     // the shape of the float result and may be overwritten.
-    virtual void rms_norm_quantize(const RmsNormArgs& args, const Operand& out, SiteNote note);
-    virtual void add_rms_norm_quantize(const AddRmsNormArgs& args, const Operand& out,
-                                       SiteNote note);
+    virtual void norm_quantize(const NormArgs& args, const Operand& out, SiteNote note);
+    virtual void add_norm_quantize(const AddNormArgs& args, const Operand& out, SiteNote note);
     virtual void transform_quantize(const Transform* transform, Rows scratch, const Operand& out,
                                     SiteNote note);
     virtual void rope_transform_append_kv(const RopeTransformAppendArgs& args);

@@ -111,11 +111,11 @@ void LayerSteps::attention(int64_t layer, const SiteInput& in, Rows out) {
 void LayerSteps::norm_heads(Rows heads, const Gain& gain) {
     const QkNormSpan span = weights_.config.qk_norm;
     if (span == QkNormSpan::None) return;
-    backend_.rms_norm({.in = heads,
-                       .gain = gain.data(),
-                       .eps = static_cast<float>(weights_.config.norm_eps),
-                       .group = span == QkNormSpan::Head ? weights_.config.head_dim : 0,
-                       .out = heads});
+    backend_.norm({.in = heads,
+                   .gain = gain.data(),
+                   .eps = static_cast<float>(weights_.config.norm_eps),
+                   .group = span == QkNormSpan::Head ? weights_.config.head_dim : 0,
+                   .out = heads});
 }
 
 SiteInput LayerSteps::output_input(int64_t layer, Rows attended) {
@@ -135,11 +135,9 @@ SiteInput LayerSteps::down_input(int64_t layer, const SiteInput& in) {
     const Rows gate = of_batch(memory_.gate), up = of_batch(memory_.up);
     linears(layer, InputSite::Mlp, in, std::array{gate, up});
     return site_input(layer, InputSite::Down, gate, [&](const Operand& out, SiteNote note) {
-        backend_.activate_transform_quantize({.activation = weights_.config.activation,
-                                              .gate = gate,
-                                              .up = up,
-                                              .out = gate},
-                                             weights_.ffn.get(), out, note);
+        backend_.activate_transform_quantize(
+            {.activation = weights_.config.activation, .gate = gate, .up = up, .out = gate},
+            weights_.ffn.get(), out, note);
     });
 }
 
@@ -178,10 +176,10 @@ void LayerSteps::shape_output(int64_t layer, LinearRole role, Rows partial) {
     const ModelConfig& config = weights_.config;
     const NormRole norm = role == LinearRole::O ? NormRole::AttentionOut : NormRole::MlpOut;
     if (config.norms.contains(norm)) {
-        backend_.rms_norm({.in = partial,
-                           .gain = layer_weights(layer).norm(norm).data(),
-                           .eps = static_cast<float>(config.norm_eps),
-                           .out = partial});
+        backend_.norm({.in = partial,
+                       .gain = layer_weights(layer).norm(norm).data(),
+                       .eps = static_cast<float>(config.norm_eps),
+                       .out = partial});
     }
     const auto scale = static_cast<float>(config.residual_scale);
     if (scale != 1.0f) backend_.scale({.in = partial, .scale = scale, .out = partial});
@@ -293,16 +291,16 @@ void LayerSteps::add_norm(Residual& residual, const Gain& gain, Rows normed, con
                           SiteNote note) {
     const auto eps = static_cast<float>(weights_.config.norm_eps);
     if (!residual.partial) {
-        backend_.rms_norm_quantize(
+        backend_.norm_quantize(
             {.in = residual.values, .gain = gain.data(), .eps = eps, .out = normed}, out, note);
         return;
     }
-    backend_.add_rms_norm_quantize({.residual = residual.values,
-                                    .partial = *residual.partial,
-                                    .gain = gain.data(),
-                                    .eps = eps,
-                                    .out = normed},
-                                   out, note);
+    backend_.add_norm_quantize({.residual = residual.values,
+                                .partial = *residual.partial,
+                                .gain = gain.data(),
+                                .eps = eps,
+                                .out = normed},
+                               out, note);
     residual.partial.reset();
 }
 

@@ -94,9 +94,9 @@ void WindowWalk::look_at_norm(int64_t layer, Point point, const model::SiteInput
     if (!selection_.wants(layer, point)) return;
     QUAROT_CHECK(!residual.partial);
     const Rows ungained = ungained_.slice(0, n_tokens_);
-    backend_.rms_norm({.in = residual.values,
-                       .eps = static_cast<float>(weights_.config.norm_eps),
-                       .out = ungained});
+    backend_.norm({.in = residual.values,
+                   .eps = static_cast<float>(weights_.config.norm_eps),
+                   .out = ungained});
     const std::vector<float> read = download(rows_of(in)), before_gain = download(ungained);
     (*look_)({layer, point, read, before_gain});
 }

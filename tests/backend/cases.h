@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <span>
 #include <string_view>
 
 #include "kernels/ops.h"
@@ -77,6 +78,19 @@ inline double transform_limit(int64_t n, double norm) {
 // A mean of squares has no cancellation; square root, reciprocal and two products follow.
 inline double rms_norm_limit(double result) {
     return 16.0 * kEps * std::fabs(result);
+}
+// Value i of a run: the mean is a sum, a random walk; what is left of its error and of a
+// difference's rounding grows as the run's size is divided out. Then as the RMS norm, a product and
+// a sum.
+inline double layer_norm_limit(std::span<const float> run, double eps, size_t i, double gain,
+                               double bias) {
+    const auto n = static_cast<double>(run.size());
+    double mean = 0.0, size = 0.0, square = 0.0;
+    for (const float x : run) mean += x / n, size += std::fabs(x) / n;
+    for (const float x : run) square += (x - mean) * (x - mean) / n;
+    const double slope = std::fabs(gain) / std::sqrt(square + eps);
+    const double of_mean = (2.0 + std::sqrt(n) / 4.0) * size + std::fabs(run[i]);
+    return kEps * (slope * (of_mean + 16.0 * std::fabs(run[i] - mean)) + std::fabs(bias));
 }
 // Two products and a sum.
 inline double rope_limit(double a, double b) {

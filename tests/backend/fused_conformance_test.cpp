@@ -47,10 +47,10 @@ TEST_P(FusedConformance, RmsNormQuantize) {
             const Rows in = bench.upload(make_matrix(Temper::Outliers, 15, cols, rng));
             const float* gain = bench.upload(normal_vector(cols, rng));
             const Rows plain = bench.blank(15, cols), fused = bench.blank(15, cols);
-            backend_->rms_norm({.in = in, .gain = gain, .out = plain});
+            backend_->norm({.in = in, .gain = gain, .out = plain});
             Operand out{fused};
             if (format.bits != 16) out.rows = bench.blank_codes(15, cols, format);
-            backend_->rms_norm_quantize({.in = in, .gain = gain, .out = fused}, out, {});
+            backend_->norm_quantize({.in = in, .gain = gain, .out = fused}, out, {});
             if (format.bits == 16) {
                 ASSERT_TRUE(same(bench.download(plain).values, bench.download(fused).values));
                 continue;
@@ -127,24 +127,34 @@ TEST_P(FusedConformance, TransformQuantize) {
     }
 }
 
-TEST_P(FusedConformance, AddRmsNormQuantize) {
+TEST_P(FusedConformance, AddNormQuantize) {
+    size_t turn = 0;
     for (const ActivationFormat& format : kFormats) {
         for (const int64_t cols : kWidths) {
             if (!fits(format, cols)) continue;
-            SCOPED_TRACE(fmt::format("seed {} bits {}", cols, format.bits));
+            const NormKind kind = turn++ % 2 == 0 ? NormKind::Rms : NormKind::Layer;
+            SCOPED_TRACE(
+                fmt::format("seed {} bits {} kind {}", cols, format.bits, static_cast<int>(kind)));
             Rng rng(static_cast<uint32_t>(cols));
             Bench bench(*backend_);
             const Matrix x = make_matrix(Temper::Outliers, 15, cols, rng);
             const Rows partial = bench.upload(normal_matrix(15, cols, rng), 1);
             const float* gain = bench.upload(normal_vector(cols, rng));
+            const float* bias = nullptr;
+            if (kind == NormKind::Layer) bias = bench.upload(normal_vector(cols, rng));
             const Rows plain = bench.upload(x), fused = bench.upload(x, 3);
             const Rows normed = bench.blank(15, cols), out = bench.blank(15, cols);
             Operand operand{out};
             if (format.bits != 16) operand.rows = bench.blank_codes(15, cols, format);
             backend_->add(plain, partial);
-            backend_->rms_norm({.in = plain, .gain = gain, .out = normed});
-            backend_->add_rms_norm_quantize(
-                {.residual = fused, .partial = partial, .gain = gain, .out = out}, operand, {});
+            backend_->norm({.in = plain, .kind = kind, .gain = gain, .bias = bias, .out = normed});
+            backend_->add_norm_quantize({.residual = fused,
+                                         .partial = partial,
+                                         .kind = kind,
+                                         .gain = gain,
+                                         .bias = bias,
+                                         .out = out},
+                                        operand, {});
             ASSERT_TRUE(same(bench.download(plain).values, bench.download(fused).values));
             if (format.bits == 16) {
                 ASSERT_TRUE(same(bench.download(normed).values, bench.download(out).values));
@@ -165,8 +175,8 @@ TEST_P(FusedConformance, RowsWithNanAreNotedByFusedOperations) {
     const Operand out{bench.blank_codes(4, 64, {.bits = 4})};
     const Rows normed = bench.blank(4, 64);
     const SiteNote norm = bench.note(7, 4), add = bench.note(6, 4), silu = bench.note(3, 4);
-    backend_->rms_norm_quantize({.in = in, .out = normed}, out, norm);
-    backend_->add_rms_norm_quantize(
+    backend_->norm_quantize({.in = in, .out = normed}, out, norm);
+    backend_->add_norm_quantize(
         {.residual = bench.upload(normal_matrix(4, 64, rng)), .partial = in, .out = normed}, out,
         add);
     const auto mixer = backend_->prepare_transform(linalg::make_mixer(64), 1);

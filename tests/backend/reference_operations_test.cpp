@@ -238,10 +238,10 @@ TEST_F(ReferenceOperations, RmsNormByHand) {
     Matrix x(1, 2);
     x.values = {3.0f, 4.0f};
     const Rows out = bench_.blank(1, 2);
-    backend_->rms_norm({.in = bench_.upload(x),
-                        .gain = bench_.upload(std::vector<float>{1.0f, 2.0f}),
-                        .eps = 12.5f,
-                        .out = out});
+    backend_->norm({.in = bench_.upload(x),
+                    .gain = bench_.upload(std::vector<float>{1.0f, 2.0f}),
+                    .eps = 12.5f,
+                    .out = out});
     EXPECT_EQ(bench_.download(out).values, (std::vector<float>{0.6f, 1.6f}));  // mean 12.5: / 5
 }
 
@@ -249,15 +249,28 @@ TEST_F(ReferenceOperations, RmsNormOfGroupsIsThatOfEachByItself) {
     Matrix x(1, 4);
     x.values = {3.0f, 4.0f, 600.0f, -800.0f};
     const Rows out = bench_.blank(1, 4);
-    backend_->rms_norm({.in = bench_.upload(x),
-                        .gain = bench_.upload(std::vector<float>{1.0f, 2.0f}),
-                        .eps = 0.0f,
-                        .group = 2,
-                        .out = out});
+    backend_->norm({.in = bench_.upload(x),
+                    .gain = bench_.upload(std::vector<float>{1.0f, 2.0f}),
+                    .eps = 0.0f,
+                    .group = 2,
+                    .out = out});
     const double size = std::sqrt(12.5);
     const double expected[] = {3.0 / size, 8.0 / size, 3.0 / size, -8.0 / size};
     const Matrix actual = bench_.download(out);
     for (size_t i = 0; i < 4; ++i) EXPECT_NEAR(actual.values[i], expected[i], 1e-6) << i;
+}
+
+TEST_F(ReferenceOperations, LayerNormByHand) {
+    Matrix x(1, 2);
+    x.values = {103.0f, 97.0f};  // mean 100, variance 9
+    const Rows out = bench_.blank(1, 2);
+    backend_->norm({.in = bench_.upload(x),
+                    .kind = NormKind::Layer,
+                    .gain = bench_.upload(std::vector<float>{1.0f, 2.0f}),
+                    .bias = bench_.upload(std::vector<float>{0.5f, 0.25f}),
+                    .eps = 27.0f,
+                    .out = out});
+    EXPECT_EQ(bench_.download(out).values, (std::vector<float>{1.0f, -0.75f}));  // / 6
 }
 
 TEST_F(ReferenceOperations, SiluTimesUpByHand) {

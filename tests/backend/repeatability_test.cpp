@@ -151,7 +151,7 @@ Matrix through_rows(Backend& backend, const Matrix& in) {
     Bench bench(backend);
     const Rows rows = bench.upload(in), out = bench.blank(in.rows, in.cols);
     const auto mixer = backend.prepare_transform(linalg::make_mixer(in.cols), 1);
-    backend.rms_norm({.in = rows, .out = out});
+    backend.norm({.in = rows, .out = out});
     backend.activate({.gate = out, .up = rows, .out = out});
     backend.transform(*mixer, out);
     const QuantizedRows codes = bench.blank_codes(in.rows, in.cols, {.bits = 8});

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <numeric>
 #include <optional>
+#include <span>
 
 #include "backend/cases.h"
 #include "backend/test_batch.h"
@@ -23,11 +24,11 @@ Matrix rms_norm(Backend& backend, const Matrix& in, const std::vector<float>& ga
     Bench bench(backend);
     const Rows rows = bench.upload(in, 2);
     const Rows out = in_place ? rows : bench.blank(in.rows, in.cols);
-    backend.rms_norm({.in = rows,
-                      .gain = gain.empty() ? nullptr : bench.upload(gain),
-                      .eps = 1e-6f,
-                      .group = group,
-                      .out = out});
+    backend.norm({.in = rows,
+                  .gain = gain.empty() ? nullptr : bench.upload(gain),
+                  .eps = 1e-6f,
+                  .group = group,
+                  .out = out});
     return bench.download(out);
 }
 
@@ -85,6 +86,96 @@ TEST_P(RowsConformance, RmsNormOfTheLargestNumbers) {
             ASSERT_TRUE(near(expected.values, actual.values,
                              [&](size_t i) { return rms_norm_limit(expected.values[i]); }));
             ASSERT_GT(*std::ranges::max_element(expected.values), 0.1f) << "no row of zeros";
+        }
+    }
+}
+
+struct LayerNorm {
+    std::vector<float> gain, bias;  // empty: ones, zeros
+    int64_t group = 0;
+};
+
+Matrix layer_norm(Backend& backend, const Matrix& in, const LayerNorm& norm, bool in_place) {
+    Bench bench(backend);
+    const Rows rows = bench.upload(in, 2);
+    const Rows out = in_place ? rows : bench.blank(in.rows, in.cols);
+    backend.norm({.in = rows,
+                  .kind = NormKind::Layer,
+                  .gain = norm.gain.empty() ? nullptr : bench.upload(norm.gain),
+                  .bias = norm.bias.empty() ? nullptr : bench.upload(norm.bias),
+                  .eps = 1e-6f,
+                  .group = norm.group,
+                  .out = out});
+    return bench.download(out);
+}
+
+// What each value may differ by, from the statistics of its run.
+std::vector<double> layer_norm_limits(const Matrix& in, const LayerNorm& norm) {
+    const int64_t n = norm.group == 0 ? in.cols : norm.group;
+    std::vector<double> limits;
+    for (size_t first = 0; first < in.values.size(); first += static_cast<size_t>(n)) {
+        const auto run = std::span(in.values).subspan(first, static_cast<size_t>(n));
+        for (size_t i = 0; i < run.size(); ++i) {
+            const double gain = norm.gain.empty() ? 1.0 : norm.gain[i];
+            const double bias = norm.bias.empty() ? 0.0 : norm.bias[i];
+            limits.push_back(layer_norm_limit(run, 1e-6, i, gain, bias));
+        }
+    }
+    return limits;
+}
+
+// Rows far from 0, in which what is left of the mean would show.
+TEST_P(RowsConformance, LayerNormOfRows) {
+    for (const int64_t cols : kWidths) {
+        for (const Temper temper : {Temper::Normal, Temper::Outliers, Temper::Zeros}) {
+            for (const float offset : {0.0f, 7.0f}) {
+                SCOPED_TRACE(fmt::format("seed {}, {} columns about {}", cols, cols, offset));
+                Rng rng(static_cast<uint32_t>(cols));
+                Matrix in = make_matrix(temper, 5, cols, rng);
+                for (float& x : in.values) x += offset;
+                LayerNorm norm;
+                if (cols != 64) norm.gain = normal_vector(cols, rng);
+                if (cols != 90) norm.bias = normal_vector(cols, rng);
+                const std::vector<double> limits = layer_norm_limits(in, norm);
+                const Matrix expected = layer_norm(*reference_, in, norm, false);
+                for (const bool in_place : {false, true}) {
+                    const Matrix actual = layer_norm(*subject_, in, norm, in_place);
+                    ASSERT_TRUE(
+                        near(expected.values, actual.values, [&](size_t i) { return limits[i]; }));
+                }
+            }
+        }
+    }
+}
+
+TEST_P(RowsConformance, LayerNormOfGroups) {
+    for (const int64_t group : kHeadDims) {
+        SCOPED_TRACE(fmt::format("seed {}", group));
+        Rng rng(static_cast<uint32_t>(group));
+        Matrix in = normal_matrix(5, 3 * group, rng);
+        for (size_t i = 0; i < in.values.size(); ++i) {
+            in.values[i] += static_cast<float>(i / static_cast<size_t>(group));
+        }
+        const LayerNorm norm = {normal_vector(group, rng), {}, group};
+        const std::vector<double> limits = layer_norm_limits(in, norm);
+        const Matrix expected = layer_norm(*reference_, in, norm, false);
+        const Matrix actual = layer_norm(*subject_, in, norm, true);
+        ASSERT_TRUE(near(expected.values, actual.values, [&](size_t i) { return limits[i]; }));
+    }
+}
+
+TEST_P(RowsConformance, LayerNormOfTheLargestNumbers) {
+    for (const float size : {1e18f, 3e19f, 1e30f, 1e38f}) {
+        for (const int64_t cols : kWidths) {
+            SCOPED_TRACE(fmt::format("seed {} size {:g}, {} columns", cols, size, cols));
+            Rng rng(static_cast<uint32_t>(cols));
+            Matrix in = normal_matrix(3, cols, rng);
+            for (float& x : in.values) x = std::clamp(x, -1.0f, 1.0f) * size;
+            const LayerNorm norm = {normal_vector(cols, rng), normal_vector(cols, rng), 0};
+            const std::vector<double> limits = layer_norm_limits(in, norm);
+            const Matrix expected = layer_norm(*reference_, in, norm, false);
+            const Matrix actual = layer_norm(*subject_, in, norm, false);
+            ASSERT_TRUE(near(expected.values, actual.values, [&](size_t i) { return limits[i]; }));
         }
     }
 }

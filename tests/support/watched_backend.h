@@ -89,7 +89,7 @@ class WatchedBackend : public kernels::Backend {
     }
 
     void embed(const kernels::EmbedArgs& args) override { inner_->embed(args); }
-    void rms_norm(const kernels::RmsNormArgs& args) override { inner_->rms_norm(args); }
+    void norm(const kernels::NormArgs& args) override { inner_->norm(args); }
     void transform(const kernels::Transform& transform, kernels::Rows rows) override {
         inner_->transform(transform, rows);
     }
@@ -136,13 +136,13 @@ class WatchedBackend : public kernels::Backend {
     }
     void top_k(const kernels::TopKArgs& args) override { inner_->top_k(args); }
     void divergence(const kernels::DivergenceArgs& args) override { inner_->divergence(args); }
-    void rms_norm_quantize(const kernels::RmsNormArgs& args, const kernels::Operand& out,
-                           kernels::SiteNote note) override {
-        inner_->rms_norm_quantize(args, out, note);
+    void norm_quantize(const kernels::NormArgs& args, const kernels::Operand& out,
+                       kernels::SiteNote note) override {
+        inner_->norm_quantize(args, out, note);
     }
-    void add_rms_norm_quantize(const kernels::AddRmsNormArgs& args, const kernels::Operand& out,
-                               kernels::SiteNote note) override {
-        inner_->add_rms_norm_quantize(args, out, note);
+    void add_norm_quantize(const kernels::AddNormArgs& args, const kernels::Operand& out,
+                           kernels::SiteNote note) override {
+        inner_->add_norm_quantize(args, out, note);
     }
     void transform_quantize(const kernels::Transform* transform, kernels::Rows scratch,
                             const kernels::Operand& out, kernels::SiteNote note) override {

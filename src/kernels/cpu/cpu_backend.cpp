@@ -126,7 +126,7 @@ class CpuBackend final : public Backend {
         });
     }
 
-    void rms_norm(const RmsNormArgs& args) override {
+    void norm(const NormArgs& args) override {
         check_same_shape(args.in, args.out);
         context_.for_rows(args.in.rows, [&](int64_t row, int) { norm_row(args, row); });
     }
@@ -227,7 +227,7 @@ class CpuBackend final : public Backend {
     void top_k(const TopKArgs& args) override { cpu::top_k(context_, args); }
     void divergence(const DivergenceArgs& args) override { cpu::divergence(context_, args); }
 
-    void rms_norm_quantize(const RmsNormArgs& args, const Operand& out, SiteNote note) override {
+    void norm_quantize(const NormArgs& args, const Operand& out, SiteNote note) override {
         check_same_shape(args.in, args.out);
         const QuantizedRows* quantized = quantized_of(args.out, out);
         context_.for_rows(args.in.rows, [&](int64_t row, int) {
@@ -236,13 +236,16 @@ class CpuBackend final : public Backend {
         });
     }
 
-    void add_rms_norm_quantize(const AddRmsNormArgs& args, const Operand& out,
-                               SiteNote note) override {
+    void add_norm_quantize(const AddNormArgs& args, const Operand& out, SiteNote note) override {
         check_same_shape(args.residual, args.partial);
         check_same_shape(args.residual, args.out);
         const QuantizedRows* quantized = quantized_of(args.out, out);
-        const RmsNormArgs norm = {
-            .in = args.residual, .gain = args.gain, .eps = args.eps, .out = args.out};
+        const NormArgs norm = {.in = args.residual,
+                               .kind = args.kind,
+                               .gain = args.gain,
+                               .bias = args.bias,
+                               .eps = args.eps,
+                               .out = args.out};
         context_.for_rows(args.out.rows, [&](int64_t row, int) {
             add_row(args.residual, args.partial, row);
             norm_row(norm, row);
@@ -310,11 +313,16 @@ class CpuBackend final : public Backend {
         return quantized;
     }
 
-    void norm_row(const RmsNormArgs& args, int64_t row) const {
+    void norm_row(const NormArgs& args, int64_t row) const {
         const int64_t cols = args.in.cols, group = args.group == 0 ? cols : args.group;
         for (int64_t c = 0; c < cols; c += group) {
-            isa().rms_norm_row(args.in.f32(row) + c, group, args.gain, args.eps,
-                               args.out.f32(row) + c);
+            const float* in = args.in.f32(row) + c;
+            float* out = args.out.f32(row) + c;
+            if (args.kind == NormKind::Layer) {
+                isa().layer_norm_row(in, group, args.gain, args.bias, args.eps, out);
+            } else {
+                isa().rms_norm_row(in, group, args.gain, args.eps, out);
+            }
         }
     }
 

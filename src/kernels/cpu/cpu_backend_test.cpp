@@ -116,7 +116,7 @@ TEST(CpuTiers, UnknownIsUsageAndNotBuiltIsDevice) {
 std::vector<float> float_results(Backend& backend) {
     constexpr int64_t kRows = 9, kCols = 1536, kOut = 70;
     std::vector<float> x = normal_values(kRows * kCols, 1), gate = normal_values(kRows * kCols, 2);
-    backend.rms_norm({.in = as_rows(x, kRows, kCols), .out = as_rows(x, kRows, kCols)});
+    backend.norm({.in = as_rows(x, kRows, kCols), .out = as_rows(x, kRows, kCols)});
     backend.activate({.gate = as_rows(gate, kRows, kCols),
                       .up = as_rows(x, kRows, kCols),
                       .out = as_rows(x, kRows, kCols)});

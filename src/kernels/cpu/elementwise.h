@@ -175,6 +175,41 @@ static void scale_row(const float* x, int64_t n, float scale, float cap, float* 
     }
 }
 
+template <class S>
+static inline float mean_of(const float* x, int64_t n, float scale) {
+    auto sum = S::zero();
+    for (int64_t i = 0; i < n; i += 16) {
+        sum = S::fma(S::load_n(x + i, n - i < 16 ? n - i : 16), S::set1(scale), sum);
+    }
+    return S::reduce_add(sum) / static_cast<float>(n);
+}
+
+// Centred values stand in `out` before they are scaled.
+template <class S>
+static void layer_norm_row(const float* x, int64_t n, const float* gain, const float* bias,
+                           float eps, float* out) {
+    // As in rms_norm_row.
+    constexpr float kSmaller = 0x1p-80f, kLargest = 0x1.fffffep127f;
+    float scale = 1.0f;
+    if (mean_square<S>(x, n, scale) > kLargest) {
+        scale = kSmaller;
+        eps = 0.0f;
+    }
+    const auto factor = S::set1(scale), mean = S::set1(mean_of<S>(x, n, scale));
+    for (int64_t i = 0; i < n; i += 16) {
+        const int64_t count = n - i < 16 ? n - i : 16;
+        S::store_n(out + i, S::sub(S::mul(S::load_n(x + i, count), factor), mean), count);
+    }
+    const auto inverse = S::set1(1.0f / __builtin_sqrtf(mean_square<S>(out, n, 1.0f) + eps));
+    for (int64_t i = 0; i < n; i += 16) {
+        const int64_t count = n - i < 16 ? n - i : 16;
+        auto y = S::mul(S::load_n(out + i, count), inverse);
+        if (gain != nullptr) y = S::mul(y, S::load_n(gain + i, count));
+        if (bias != nullptr) y = S::add(y, S::load_n(bias + i, count));
+        S::store_n(out + i, y, count);
+    }
+}
+
 // x / (1 + e^-y)
 template <class S>
 static inline typename S::V times_logistic(typename S::V x, typename S::V y) {

@@ -176,7 +176,10 @@ struct IsaKernels {
     int32_t (*quantize_row)(const float* x, int64_t n, const RowQuantizer& quantizer, void* codes);
     void (*dequantize_row)(const int8_t* codes, int64_t n, float scale, float offset, float* out);
     void (*widen_row)(const void* stored, FloatFormat format, int64_t n, float* out);
+    // gain may be null: ones, and bias: zeros. out may be x.
     void (*rms_norm_row)(const float* x, int64_t n, const float* gain, float eps, float* out);
+    void (*layer_norm_row)(const float* x, int64_t n, const float* gain, const float* bias,
+                           float eps, float* out);
     // As Backend::scale; cap 0: none.
     void (*scale_row)(const float* x, int64_t n, float scale, float cap, float* out);
     // up may be null: ones.

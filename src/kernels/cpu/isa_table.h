@@ -22,6 +22,7 @@ static constexpr IsaKernels common_kernels(const char* name) {
     k.dequantize_row = dequantize_row<S>;
     k.widen_row = widen_row<S>;
     k.rms_norm_row = rms_norm_row<S>;
+    k.layer_norm_row = layer_norm_row<S>;
     k.scale_row = scale_row<S>;
     k.activate_row = activate_row<S>;
     k.rope_head = rope_head<S>;

@@ -25,8 +25,8 @@
 #include "kernels/cuda/gram.h"
 #include "kernels/cuda/kv_append.h"
 #include "kernels/cuda/logits.h"
+#include "kernels/cuda/norm.h"
 #include "kernels/cuda/quantize_rows.h"
-#include "kernels/cuda/rms_norm.h"
 #include "kernels/cuda/rotate.h"
 #include "kernels/cuda/status.h"
 #include "kernels/fp8_product.h"
@@ -256,10 +256,9 @@ class CudaBackend final : public Backend, public ColumnSolverMaker, public Fp8Pr
         static_cast<const CudaEmbedding&>(args.table)
             .read(args.batch.token_ids, view_of(args.out), stream());
     }
-    void rms_norm(const RmsNormArgs& args) override;
-    void rms_norm_quantize(const RmsNormArgs& args, const Operand& out, SiteNote note) override;
-    void add_rms_norm_quantize(const AddRmsNormArgs& args, const Operand& out,
-                               SiteNote note) override;
+    void norm(const NormArgs& args) override;
+    void norm_quantize(const NormArgs& args, const Operand& out, SiteNote note) override;
+    void add_norm_quantize(const AddNormArgs& args, const Operand& out, SiteNote note) override;
     void add(Rows to, Rows from) override {
         add_rows(view_of(from), nullptr, view_of(to), stream());
     }
@@ -358,8 +357,12 @@ class CudaBackend final : public Backend, public ColumnSolverMaker, public Fp8Pr
     DType cache_dtype() const { return work_ == DType::F32 ? DType::F32 : DType::F16; }
 
     // Of whole rows.
-    static RmsNormInput norm_input(const RmsNormArgs& args) {
-        return {.in = view_of(args.in), .gain = args.gain, .eps = args.eps};
+    static NormInput norm_input(const NormArgs& args) {
+        return {.in = view_of(args.in),
+                .centred = args.kind == NormKind::Layer,
+                .gain = args.gain,
+                .shift = args.bias,
+                .eps = args.eps};
     }
     static QuantizeTarget target_of(const QuantizedRows& out, const SiteNote& note) {
         return {.codes = view_of(out),
@@ -435,39 +438,42 @@ std::vector<std::unique_ptr<comm::Comm>> CudaBackend::join(std::span<Backend* co
     return peer_comms(devices);
 }
 
-void CudaBackend::rms_norm(const RmsNormArgs& args) {
+void CudaBackend::norm(const NormArgs& args) {
     if (args.group == 0 || args.group == args.in.cols) {
-        cuda::rms_norm(norm_input(args), view_of(args.out), stream());
+        cuda::norm(norm_input(args), view_of(args.out), stream());
         return;
     }
-    rms_norm_groups({.in = view_of(args.in),
-                     .out = view_of(args.out),
-                     .group = args.group,
-                     .gain = args.gain,
-                     .eps = args.eps},
-                    stream());
+    norm_groups({.in = view_of(args.in),
+                 .out = view_of(args.out),
+                 .group = args.group,
+                 .centred = args.kind == NormKind::Layer,
+                 .gain = args.gain,
+                 .shift = args.bias,
+                 .eps = args.eps},
+                stream());
 }
 
-void CudaBackend::rms_norm_quantize(const RmsNormArgs& args, const Operand& out, SiteNote note) {
+void CudaBackend::norm_quantize(const NormArgs& args, const Operand& out, SiteNote note) {
     const auto* quantized = std::get_if<QuantizedRows>(&out.rows);
     if (quantized == nullptr || (args.group != 0 && args.group != args.in.cols)) {
-        Backend::rms_norm_quantize(args, out, note);
+        Backend::norm_quantize(args, out, note);
         return;
     }
-    cuda::rms_norm_quantize(norm_input(args), target_of(*quantized, note), stream());
+    cuda::norm_quantize(norm_input(args), target_of(*quantized, note), stream());
 }
 
-void CudaBackend::add_rms_norm_quantize(const AddRmsNormArgs& args, const Operand& out,
-                                        SiteNote note) {
-    const RmsNormInput in = {.in = view_of(args.partial),
-                             .residual = args.residual.f32(),
-                             .residual_stride = args.residual.stride,
-                             .gain = args.gain,
-                             .eps = args.eps};
+void CudaBackend::add_norm_quantize(const AddNormArgs& args, const Operand& out, SiteNote note) {
+    const NormInput in = {.in = view_of(args.partial),
+                          .residual = args.residual.f32(),
+                          .residual_stride = args.residual.stride,
+                          .centred = args.kind == NormKind::Layer,
+                          .gain = args.gain,
+                          .shift = args.bias,
+                          .eps = args.eps};
     if (const auto* quantized = std::get_if<QuantizedRows>(&out.rows)) {
-        cuda::rms_norm_quantize(in, target_of(*quantized, note), stream());
+        cuda::norm_quantize(in, target_of(*quantized, note), stream());
     } else {
-        cuda::rms_norm(in, view_of(args.out), stream());
+        cuda::norm(in, view_of(args.out), stream());
     }
 }
 

@@ -77,7 +77,7 @@ class ReferenceBackend final : public Backend {
     void embed(const EmbedArgs& args) override;
     void gather_rows(Rows in, const int32_t* row_indices, Rows out) override;
     void gather_columns(Rows in, const int32_t* columns, Rows out) override;
-    void rms_norm(const RmsNormArgs& args) override { reference_rms_norm(pool_, args); }
+    void norm(const NormArgs& args) override { reference_norm(pool_, args); }
     void transform(const Transform& transform, Rows rows) override {
         reference_transform(pool_, static_cast<const ReferenceTransform&>(transform), rows);
     }

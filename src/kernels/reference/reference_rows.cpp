@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <numeric>
 #include <span>
 #include <vector>
 
@@ -13,13 +14,17 @@ namespace quarot::kernels {
 
 namespace {
 
-void rms_norm_row(const float* in, const float* gain, double eps, int64_t cols, float* out) {
-    double sum = 0.0;
-    for (int64_t c = 0; c < cols; ++c) sum += static_cast<double>(in[c]) * in[c];
-    const double inverse = 1.0 / std::sqrt(sum / static_cast<double>(cols) + eps);
-    for (int64_t c = 0; c < cols; ++c) {
-        const double weight = gain == nullptr ? 1.0 : gain[c];
-        out[c] = static_cast<float>(in[c] * inverse * weight);
+// One run of n values; out may be in.
+void norm_run(const NormArgs& args, const float* in, int64_t n, float* out) {
+    const auto count = static_cast<double>(n);
+    double mean = 0.0, sum = 0.0;
+    if (args.kind == NormKind::Layer) mean = std::accumulate(in, in + n, 0.0) / count;
+    for (int64_t c = 0; c < n; ++c) sum += (in[c] - mean) * (in[c] - mean);
+    const double inverse = 1.0 / std::sqrt(sum / count + static_cast<double>(args.eps));
+    for (int64_t c = 0; c < n; ++c) {
+        const double gain = args.gain == nullptr ? 1.0 : args.gain[c];
+        const double bias = args.bias == nullptr ? 0.0 : args.bias[c];
+        out[c] = static_cast<float>((in[c] - mean) * inverse * gain + bias);
     }
 }
 
@@ -55,13 +60,13 @@ void rope_row(float* row, int64_t cols, int64_t head_dim, const float* cos, cons
 
 }  // namespace
 
-void reference_rms_norm(ThreadPool& pool, const RmsNormArgs& args) {
+void reference_norm(ThreadPool& pool, const NormArgs& args) {
     QUAROT_CHECK(args.in.rows == args.out.rows && args.in.cols == args.out.cols);
     const int64_t cols = args.in.cols, group = args.group == 0 ? cols : args.group;
     QUAROT_CHECK(cols % group == 0, "{} {}", cols, group);
     pool.parallel_for(args.in.rows, [&](int64_t row, int) {
         for (int64_t c = 0; c < cols; c += group) {
-            rms_norm_row(args.in.f32(row) + c, args.gain, args.eps, group, args.out.f32(row) + c);
+            norm_run(args, args.in.f32(row) + c, group, args.out.f32(row) + c);
         }
     });
 }

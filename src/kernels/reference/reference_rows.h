@@ -24,8 +24,8 @@ class ReferenceTransform final : public Transform {
     DType storage_;
 };
 
-void reference_rms_norm(ThreadPool& pool, const RmsNormArgs& args);
 void reference_scale(ThreadPool& pool, const ScaleArgs& args);
+void reference_norm(ThreadPool& pool, const NormArgs& args);
 void reference_add(ThreadPool& pool, const Rows& to, const Rows& from);
 void reference_find_non_finite(ThreadPool& pool, const Rows& in, SiteNote note);
 void reference_rope(ThreadPool& pool, const RopeArgs& args);

@@ -87,10 +87,10 @@ void ExpertCalibration::route(model::Residual& residual, std::span<const int32_t
     const model::LayerWeights& layer = weights_.layers[kExpertLayer];
     const int64_t n = residual.values.rows;
     const Rows normed = memory_.normed.slice(0, n);
-    backend_.rms_norm({.in = residual.values,
-                       .gain = layer.norm(model::NormRole::MlpIn).data(),
-                       .eps = static_cast<float>(weights_.config.norm_eps),
-                       .out = normed});
+    backend_.norm({.in = residual.values,
+                   .gain = layer.norm(model::NormRole::MlpIn).data(),
+                   .eps = static_cast<float>(weights_.config.norm_eps),
+                   .out = normed});
     const Rows logits = {logits_memory_.data(), DType::F32, n, mixture_.n_experts,
                          mixture_.n_experts};
     backend_.linear({.in = kernels::Operand{normed},

@@ -2,7 +2,7 @@
 
 #include "kernels/cuda/device/griddep.cuh"
 #include "kernels/cuda/launch.cuh"
-#include "kernels/cuda/rms_norm.h"
+#include "kernels/cuda/norm.h"
 #include "kernels/cuda/row_access.cuh"
 #include "kernels/cuda/row_blocks.h"
 #include "kernels/cuda/row_quantizer.cuh"
@@ -65,7 +65,7 @@ __device__ NormFactor norm_factor(Team& team, int64_t n, float eps, const Row& r
 }
 
 // Reads the block's row, adds the residual and keeps both: floats in shared memory.
-__device__ void load_row(const RmsNormInput& a, float* row, bool fours) {
+__device__ void load_row(const NormInput& a, float* row, bool fours) {
     const int64_t cols = a.in.cols, step = 4 * static_cast<int64_t>(blockDim.x);
     for (int64_t c = 4 * threadIdx.x; c < cols; c += step) {
         float4 x = load_four(a.in, blockIdx.x, c, fours);
@@ -92,10 +92,28 @@ __device__ void for_own_fours(float* row, int64_t cols, const Visit& visit) {
     }
 }
 
+// Subtracts the row's mean. Terms are divided before they are added, so that no finite row
+// overflows; past the last column zeros stay.
+__device__ void centre_row(float* row, int64_t cols, BlockTeam& block) {
+    const float share = __fdiv_rn(1.0f, static_cast<float>(cols));
+    float sum = 0.0f;
+    for_own_fours(row, cols, [&](int64_t, const float4& x) {
+        sum += (x.x * share + x.y * share) + (x.z * share + x.w * share);
+    });
+    const float mean = block.sum(sum);
+    for_own_fours(row, cols, [&](int64_t c, float4& x) {
+        x.x -= mean;
+        if (c + 1 < cols) x.y -= mean;
+        if (c + 2 < cols) x.z -= mean;
+        if (c + 3 < cols) x.w -= mean;
+    });
+}
+
 // Leaves the normalized row in shared memory.
-__device__ void normalize_row(const RmsNormInput& a, float* row, BlockTeam& block, bool fours) {
+__device__ void normalize_row(const NormInput& a, float* row, BlockTeam& block, bool fours) {
     load_row(a, row, fours);
     const int64_t cols = a.in.cols;
+    if (a.centred) centre_row(row, cols, block);
     const ValuesOfRow values = {[&](const auto& use) {
         for_own_fours(row, cols, [&](int64_t, const float4& x) {
             use(x.x);
@@ -107,14 +125,18 @@ __device__ void normalize_row(const RmsNormInput& a, float* row, BlockTeam& bloc
     const NormFactor factor = norm_factor(block, cols, a.eps, values);
     for_own_fours(row, cols, [&](int64_t c, float4& x) {
         x = {factor(x.x), factor(x.y), factor(x.z), factor(x.w)};
-        if (a.gain == nullptr) return;
-        const float4 gain = load_four(a.gain, c, cols, fours);
-        x = {x.x * gain.x, x.y * gain.y, x.z * gain.z, x.w * gain.w};
+        if (a.gain != nullptr) {
+            const float4 gain = load_four(a.gain, c, cols, fours);
+            x = {x.x * gain.x, x.y * gain.y, x.z * gain.z, x.w * gain.w};
+        }
+        if (a.shift == nullptr) return;
+        const float4 shift = load_four(a.shift, c, cols, fours);
+        x = {x.x + shift.x, x.y + shift.y, x.z + shift.z, x.w + shift.w};
     });
 }
 
-__global__ void norm_row(const __grid_constant__ RmsNormInput a,
-                         const __grid_constant__ RowsView out, bool fours, bool out_fours) {
+__global__ void norm_row(const __grid_constant__ NormInput a, const __grid_constant__ RowsView out,
+                         bool fours, bool out_fours) {
     extern __shared__ __align__(16) float row[];
     __shared__ BlockScratch scratch;
     BlockTeam block(scratch);
@@ -127,7 +149,7 @@ __global__ void norm_row(const __grid_constant__ RmsNormInput a,
     }
 }
 
-__global__ void norm_quantize_row(const __grid_constant__ RmsNormInput a,
+__global__ void norm_quantize_row(const __grid_constant__ NormInput a,
                                   const __grid_constant__ QuantizeTarget target, bool fours) {
     extern __shared__ __align__(16) float row[];
     __shared__ BlockScratch scratch;
@@ -141,7 +163,7 @@ __global__ void norm_quantize_row(const __grid_constant__ RmsNormInput a,
 // Reads the block's row into registers, adds the residual and keeps the sum there. All loads come
 // before the first use of one.
 template <typename T, int kFours>
-__device__ __forceinline__ void load_row_of(const RmsNormInput& a, RegisterRow<kFours>& row) {
+__device__ __forceinline__ void load_row_of(const NormInput& a, RegisterRow<kFours>& row) {
     const int64_t cols = a.in.cols;
     const T* in = static_cast<const T*>(a.in.data) + blockIdx.x * a.in.stride;
     float* residual = a.residual + blockIdx.x * a.residual_stride;
@@ -171,7 +193,7 @@ __device__ __forceinline__ void load_row_of(const RmsNormInput& a, RegisterRow<k
 }
 
 template <int kFours>
-__device__ void normalize(const RmsNormInput& a, RegisterRow<kFours>& row, BlockTeam& block) {
+__device__ void normalize(const NormInput& a, RegisterRow<kFours>& row, BlockTeam& block) {
     const int64_t cols = a.in.cols;
     const NormFactor factor = norm_factor(block, cols, a.eps, row);
 #pragma unroll
@@ -186,7 +208,7 @@ __device__ void normalize(const RmsNormInput& a, RegisterRow<kFours>& row, Block
 
 template <int kFours>
 __global__ void __launch_bounds__(most_threads(kFours), kFours == 4 ? 2 : 1)
-    norm_quantize_registers(const __grid_constant__ RmsNormInput a,
+    norm_quantize_registers(const __grid_constant__ NormInput a,
                             const __grid_constant__ QuantizeTarget target) {
     __shared__ BlockScratch scratch;
     BlockTeam block(scratch);
@@ -211,13 +233,21 @@ __global__ void norm_groups(const __grid_constant__ GroupNormArgs a, int64_t n_g
     const int64_t index = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) / 32;
     if (index >= a.in.rows * n_groups) return;
     const int64_t row = index / n_groups, first = index % n_groups * a.group;
-    const auto value = [&](int64_t i) {
+    const auto stored = [&](int64_t i) {
         RowsView one = a.in;
         one.cols = first + i + 1;
         return load_four(one, row, first + i, false).x;
     };
     const int lane = threadIdx.x % 32;
     WarpTeam warp;
+    float mean = 0.0f;
+    if (a.centred) {
+        const float share = __fdiv_rn(1.0f, static_cast<float>(a.group));
+        float sum = 0.0f;
+        for (int64_t i = lane; i < a.group; i += 32) sum += stored(i) * share;
+        mean = warp.sum(sum);
+    }
+    const auto value = [&](int64_t i) { return stored(i) - mean; };
     const ValuesOfRow values = {[&](const auto& use) {
         for (int64_t i = lane; i < a.group; i += 32) use(value(i));
     }};
@@ -226,24 +256,25 @@ __global__ void norm_groups(const __grid_constant__ GroupNormArgs a, int64_t n_g
         RowsView one = a.out;
         one.cols = first + i + 1;
         const float gain = a.gain == nullptr ? 1.0f : __ldg(a.gain + i);
-        store_four(one, row, first + i, false, {factor(value(i)) * gain, 0.0f, 0.0f, 0.0f});
+        const float shift = a.shift == nullptr ? 0.0f : __ldg(a.shift + i);
+        const float y = __fadd_rn(__fmul_rn(factor(value(i)), gain), shift);
+        store_four(one, row, first + i, false, {y, 0.0f, 0.0f, 0.0f});
     }
 }
 
-bool input_in_fours(const RmsNormInput& in) {
+bool input_in_fours(const NormInput& in) {
     return in_fours(in.in) && in_fours<float>(in.gain, 0) && in_fours<float>(in.bias, 0) &&
-           in_fours<float>(in.residual, in.residual_stride);
+           in_fours<float>(in.shift, 0) && in_fours<float>(in.residual, in.residual_stride);
 }
 
 void check_width(int64_t cols) {
-    require(cols >= 1 && row_bytes(cols) <= current_device().shared_bytes - 1024,
-            "rms_norm: width");
+    require(cols >= 1 && row_bytes(cols) <= current_device().shared_bytes - 1024, "norm: width");
 }
 
 }  // namespace
 
-void rms_norm(const RmsNormInput& in, const RowsView& out, Stream stream) {
-    require(in.in.rows == out.rows && in.in.cols == out.cols, "rms_norm: shapes");
+void norm(const NormInput& in, const RowsView& out, Stream stream) {
+    require(in.in.rows == out.rows && in.in.cols == out.cols, "norm: shapes");
     check_width(out.cols);
     if (out.rows == 0) return;
     launch("norm_row", norm_row,
@@ -253,13 +284,14 @@ void rms_norm(const RmsNormInput& in, const RowsView& out, Stream stream) {
            stream, in, out, input_in_fours(in), in_fours(out));
 }
 
-void rms_norm_quantize(const RmsNormInput& in, const QuantizeTarget& target, Stream stream) {
+void norm_quantize(const NormInput& in, const QuantizeTarget& target, Stream stream) {
     const ActivationView& out = target.codes;
-    require(in.in.rows == out.rows && in.in.cols == out.cols, "rms_norm_quantize: shapes");
+    require(in.in.rows == out.rows && in.in.cols == out.cols, "norm_quantize: shapes");
     check_width(out.cols);
     if (out.rows == 0) return;
     const bool whole_rows = out.group_size == 0 && out.cols % 4 == 0;
-    if (whole_rows && out.cols <= kMostRegisterColumns && input_in_fours(in)) {
+    // What is centred passes through shared memory.
+    if (whole_rows && !in.centred && out.cols <= kMostRegisterColumns && input_in_fours(in)) {
         with_fours(out.rows, out.cols, [&]<int kFours>() {
             launch("norm_quantize_registers", norm_quantize_registers<kFours>,
                    {.grid = static_cast<unsigned>(out.rows),
@@ -275,10 +307,10 @@ void rms_norm_quantize(const RmsNormInput& in, const QuantizeTarget& target, Str
            stream, in, target, input_in_fours(in));
 }
 
-void rms_norm_groups(const GroupNormArgs& args, Stream stream) {
+void norm_groups(const GroupNormArgs& args, Stream stream) {
     require(args.group >= 1 && args.in.cols % args.group == 0 && args.in.rows == args.out.rows &&
                 args.in.cols == args.out.cols,
-            "rms_norm_groups: shapes");
+            "norm_groups: shapes");
     const int64_t n_groups = args.in.cols / args.group, warps = args.in.rows * n_groups;
     if (warps == 0) return;
     constexpr int64_t kWarps = 8;

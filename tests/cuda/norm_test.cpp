@@ -1,6 +1,6 @@
 // Does RMSNorm on the GPU agree with the reference, with residuals, in groups and at the ends of
 // the range, and do its codes?
-#include "kernels/cuda/rms_norm.h"
+#include "kernels/cuda/norm.h"
 
 #include <fmt/format.h>
 
@@ -25,10 +25,10 @@ Matrix reference_norm(const Matrix& in, const std::vector<float>& gain, float ep
     const auto backend = backend_test::make_reference();
     backend_test::Bench bench(*backend);
     const Rows out = bench.blank(in.rows, in.cols);
-    backend->rms_norm({.in = bench.upload(in),
-                       .gain = gain.empty() ? nullptr : bench.upload(gain),
-                       .eps = eps,
-                       .out = out});
+    backend->norm({.in = bench.upload(in),
+                   .gain = gain.empty() ? nullptr : bench.upload(gain),
+                   .eps = eps,
+                   .out = out});
     return bench.download(out);
 }
 
@@ -50,11 +50,11 @@ TEST_F(RmsNorm, AgreesWithTheReference) {
             const std::vector<float> gain = backend_test::normal_vector(cols, rng);
             const Memory device_gain = upload(gain);
             const DeviceRows device(in, DType::F32, 2), out(5, cols, DType::F32, 3);
-            cuda::rms_norm({.in = device.view(), .gain = device_gain.as<float>(), .eps = kEps},
-                           out.view(), nullptr);
+            cuda::norm({.in = device.view(), .gain = device_gain.as<float>(), .eps = kEps},
+                       out.view(), nullptr);
             expect_near(reference_norm(in, gain), out.download());
             EXPECT_TRUE(out.padding_intact());
-            cuda::rms_norm({.in = device.view(), .eps = kEps}, device.view(), nullptr);
+            cuda::norm({.in = device.view(), .eps = kEps}, device.view(), nullptr);
             expect_near(reference_norm(in, {}), device.download());
         }
     }
@@ -69,7 +69,7 @@ TEST_F(RmsNorm, WorksFromTheLargestToTheSmallestNumbers) {
     }
     for (const float eps : {0.0f, 1e-5f}) {
         const DeviceRows device(in, DType::F32), out(4, 64, DType::F32);
-        cuda::rms_norm({.in = device.view(), .eps = eps}, out.view(), nullptr);
+        cuda::norm({.in = device.view(), .eps = eps}, out.view(), nullptr);
         expect_near(reference_norm(in, {}, eps), out.download());
     }
 }
@@ -90,12 +90,12 @@ TEST_F(RmsNorm, AddsTheResidualAndTheBiasFirst) {
             const Memory device_bias = upload(bias);
             const DeviceRows device(partial, dtype), residual(before, DType::F32, 2);
             const DeviceRows out(5, cols, DType::F32);
-            cuda::rms_norm({.in = device.view(),
-                            .residual = static_cast<float*>(residual.view().data),
-                            .residual_stride = residual.view().stride,
-                            .bias = biased ? device_bias.as<float>() : nullptr,
-                            .eps = kEps},
-                           out.view(), nullptr);
+            cuda::norm({.in = device.view(),
+                        .residual = static_cast<float*>(residual.view().data),
+                        .residual_stride = residual.view().stride,
+                        .bias = biased ? device_bias.as<float>() : nullptr,
+                        .eps = kEps},
+                       out.view(), nullptr);
             EXPECT_TRUE(backend_test::same(sum.values, residual.download().values));
             EXPECT_TRUE(residual.padding_intact());
             expect_near(reference_norm(sum, {}), out.download());
@@ -103,7 +103,7 @@ TEST_F(RmsNorm, AddsTheResidualAndTheBiasFirst) {
     }
 }
 
-// The same kernel body: codes of exactly the floats that rms_norm gives.
+// The same kernel body: codes of exactly the floats that norm gives.
 TEST_F(RmsNorm, QuantizesWhatItNormalizes) {
     for (const ActivationFormat& format :
          {ActivationFormat{.bits = 4, .clip = 0.9f},
@@ -114,8 +114,8 @@ TEST_F(RmsNorm, QuantizesWhatItNormalizes) {
             const Matrix in = make_matrix(Temper::Outliers, 17, cols, rng);
             const DeviceRows device(in, DType::F32), out(17, cols, DType::F32);
             const DeviceCodes codes(17, cols, format);
-            cuda::rms_norm({.in = device.view(), .eps = kEps}, out.view(), nullptr);
-            cuda::rms_norm_quantize({.in = device.view(), .eps = kEps}, codes.target(), nullptr);
+            cuda::norm({.in = device.view(), .eps = kEps}, out.view(), nullptr);
+            cuda::norm_quantize({.in = device.view(), .eps = kEps}, codes.target(), nullptr);
             const Matrix normalized = out.download();
             ASSERT_TRUE(same_codes(reference_codes(normalized, format), codes.download()));
             ASSERT_TRUE(
@@ -129,7 +129,7 @@ TEST_F(RmsNorm, NotesRowsThatAreNotFinite) {
     in.row(1)[7] = std::numeric_limits<float>::infinity();
     const DeviceRows device(in, DType::F32);
     const DeviceCodes codes(2, 64, {.bits = 4});
-    cuda::rms_norm_quantize({.in = device.view()}, codes.target(7), nullptr);
+    cuda::norm_quantize({.in = device.view()}, codes.target(7), nullptr);
     synchronize();
     EXPECT_EQ(codes.sites(), (std::vector<int32_t>{kNoSite, 7}));
 }
@@ -143,12 +143,12 @@ TEST_F(RmsNorm, GroupsAreNormalizedApart) {
         heads.values = in.values;
         const Memory device_gain = upload(gain);
         const DeviceRows device(in, DType::F32, 4);
-        cuda::rms_norm_groups({.in = device.view(),
-                               .out = device.view(),
-                               .group = group,
-                               .gain = device_gain.as<float>(),
-                               .eps = kEps},
-                              nullptr);
+        cuda::norm_groups({.in = device.view(),
+                           .out = device.view(),
+                           .group = group,
+                           .gain = device_gain.as<float>(),
+                           .eps = kEps},
+                          nullptr);
         Matrix actual(9, group);
         actual.values = device.download().values;
         expect_near(reference_norm(heads, gain), actual);
