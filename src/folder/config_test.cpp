@@ -238,8 +238,47 @@ TEST(MistralConfig, WithoutAWindowHasItsFamilysOwn) {
     std::string text = kMistral;
     const std::string key = "\"sliding_window\": null, ";
     text.replace(text.find(key), key.size(), "");
-    expect_error(ErrorCode::Unsupported, {"sliding_window", "4096", "max_position_embeddings"},
-                 [&] { read_text(text); });
+    const model::ModelConfig config = read_text(text);
+    for (int64_t layer = 0; layer < config.n_layers; ++layer) {
+        EXPECT_EQ(config.layer(layer).window, 4096);
+    }
+}
+
+TEST(Qwen2Config, SlidesInLateLayersOnlyIfItSaysSo) {
+    constexpr const char* kChange = R"({"architectures": ["Qwen2ForCausalLM"],
+        "num_hidden_layers": 3, "sliding_window": 64, "max_window_layers": 2,
+        "use_sliding_window": )";
+    EXPECT_TRUE(read_text(changed(std::string(kChange) + "false}")).layers.empty());
+    const model::ModelConfig config = read_text(changed(std::string(kChange) + "true}"));
+    EXPECT_EQ(config.layer(1).window, 0);
+    EXPECT_EQ(config.layer(2).window, 64);
+}
+
+// What a file of the 4B model leaves out.
+TEST(Gemma3Config, CompletesWhatItsFileLeavesOut) {
+    const model::ModelConfig config = read_text(changed(R"({"num_hidden_layers": 12})", kGemma3));
+    EXPECT_TRUE(config.tied_embeddings);
+    EXPECT_EQ(config.head_dim, 256);
+    EXPECT_EQ(config.norm_eps, 1e-6);
+    EXPECT_EQ(config.score_scale, 1.0 / 16.0);
+    EXPECT_EQ(config.score_cap, 0.0);
+    EXPECT_EQ(config.activation, model::Activation::GeluTanh);
+    EXPECT_EQ(config.ropes.at(0).theta, 1e6);
+    EXPECT_EQ(config.ropes.at(1).theta, 1e4);
+    for (int64_t layer = 0; layer < 12; ++layer) {
+        const bool slides = layer != 5 && layer != 11;
+        EXPECT_EQ(config.layer(layer).window, slides ? 512 : 0) << layer;
+        EXPECT_EQ(config.layer(layer).rope, slides ? 1 : 0) << layer;
+    }
+}
+
+TEST(SmolLm3Config, HasNoRopeInEveryFourthLayer) {
+    const model::ModelConfig config = read_text(changed(R"({"num_hidden_layers": 8})", kSmolLm3));
+    EXPECT_TRUE(config.tied_embeddings);
+    EXPECT_EQ(config.ropes.at(0).theta, 2e6);
+    for (int64_t layer = 0; layer < 8; ++layer) {
+        EXPECT_EQ(config.layer(layer).rope, layer % 4 == 3 ? -1 : 0) << layer;
+    }
 }
 
 TEST(StoredNames, AreThoseOfLlama) {

@@ -85,6 +85,26 @@ inline constexpr const char* kNewSpelling = R"({
   "tie_word_embeddings": false, "vocab_size": 4096
 })";
 
+inline constexpr const char* kGemma3 = R"({
+  "architectures": ["Gemma3ForCausalLM"], "bos_token_id": 2, "eos_token_id": [1, 106],
+  "hidden_activation": "gelu_pytorch_tanh", "hidden_size": 1152, "intermediate_size": 6912,
+  "max_position_embeddings": 32768, "num_attention_heads": 4, "num_hidden_layers": 2,
+  "num_key_value_heads": 1, "rope_local_base_freq": 10000, "sliding_window": 512,
+  "sliding_window_pattern": 6, "vocab_size": 262144
+})";
+
+inline constexpr const char* kSmolLm3 = R"({
+  "architectures": ["SmolLM3ForCausalLM"], "hidden_act": "silu", "hidden_size": 2048,
+  "intermediate_size": 11008, "max_position_embeddings": 65536, "num_attention_heads": 16,
+  "num_hidden_layers": 2, "num_key_value_heads": 4, "rms_norm_eps": 1e-06, "vocab_size": 128256
+})";
+
+inline constexpr const char* kGranite = R"({
+  "architectures": ["GraniteForCausalLM"], "hidden_act": "silu", "hidden_size": 2048,
+  "intermediate_size": 8192, "max_position_embeddings": 4096, "num_attention_heads": 32,
+  "num_hidden_layers": 2, "num_key_value_heads": 8, "rms_norm_eps": 1e-05, "vocab_size": 49155
+})";
+
 // kLlama31 with members set (or removed by a null) as in `changes`, an object.
 inline std::string changed(const std::string& changes, const char* base = kLlama31) {
     io::Json json = io::Json::parse(base, "base");

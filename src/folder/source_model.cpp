@@ -204,7 +204,9 @@ DType SourceModel::bias_dtype(const model::LinearId& id) const {
 }
 
 std::vector<float> SourceModel::norm_gain(model::NormRole role, int64_t layer) const {
-    return read_vector(norm_name(role, layer, config_));
+    std::vector<float> gain = read_vector(norm_name(role, layer, config_));
+    for (float& value : gain) value += family_->gain_offset;
+    return gain;
 }
 
 DType SourceModel::norm_dtype(model::NormRole role, int64_t layer) const {

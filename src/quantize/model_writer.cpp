@@ -58,8 +58,10 @@ void ModelWriter::write_layer(int64_t layer) {
 }
 
 void ModelWriter::write_norm(NormRole role, int64_t layer) {
-    writer_.vector(folder::norm_name(role, layer, context_.source.config()),
-                   context_.norm_gain(role, layer));
+    const folder::SourceModel& source = context_.source;
+    std::vector<float> stored = context_.norm_gain(role, layer);
+    for (float& value : stored) value -= source.family().gain_offset;
+    writer_.vector(folder::norm_name(role, layer, source.config()), stored);
 }
 
 void ModelWriter::write_dense(const LinearId& id) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <span>
 
@@ -108,7 +109,8 @@ bool runs_on(const std::string& family, const std::string& device) {
 
 std::vector<Case> cases() {
     std::vector<Case> list;
-    for (const char* family : {"qwen2", "qwen3", "phi3", "mixtral", "qwen3_moe"}) {
+    for (const char* family : {"qwen2", "qwen3", "phi3", "mixtral", "qwen3_moe", "mistral", "gemma",
+                               "gemma2", "gemma3", "smollm3", "granite", "olmo2"}) {
         for (const std::string& device : devices()) {
             if (!runs_on(family, device)) continue;
             list.push_back({family, device});
@@ -227,6 +229,126 @@ TEST(FamilyTeeth, AForgottenBiasOfKShows) {
     model.weights->set_linear({model::LinearRole::K, 0}, {std::move(bare), {}}, *model.backend);
     EXPECT_GE(max_abs_difference(all_logits(model, ids_of("qwen2")), expected_logits("qwen2")),
               kBroken);
+}
+
+namespace {
+
+// How far the logits of a family go when its loaded model is changed.
+template <typename Change>
+double moved_by(const std::string& family, const std::string& folder, const Change& change) {
+    LoadedModel model = load(folder, {.context = 64});
+    change(*model.weights, *model.backend);
+    return max_abs_difference(all_logits(model, ids_of(family)), expected_logits(family));
+}
+
+template <typename Change>
+double moved_by(const std::string& family, const Change& change) {
+    return moved_by(family, folder_of(family), change);
+}
+
+using Mistake = std::function<void(model::ModelConfig&)>;
+
+void expect_seen(const std::string& family, const std::string& what, const Mistake& mistake) {
+    const double moved = moved_by(
+        family, [&](model::Weights& weights, kernels::Backend&) { mistake(weights.config); });
+    EXPECT_GE(moved, kBroken) << family << ": " << what;
+}
+
+// Gains without what a family adds to them.
+void forget_offset(model::Weights& weights, kernels::Backend& backend) {
+    const auto source = folder::SourceModel::open(weights.name);
+    for (int64_t layer = 0; layer < weights.config.n_layers; ++layer) {
+        std::vector<float> gain = source.norm_gain(model::NormRole::MlpIn, layer);
+        for (float& value : gain) value -= 1.0f;
+        weights.layers[static_cast<size_t>(layer)]
+            .norms[static_cast<size_t>(model::NormRole::MlpIn)] = model::upload_gain(gain, backend);
+    }
+}
+
+}  // namespace
+
+TEST(FamilyTeeth, AWindowOffByOneShows) {
+    for (const char* family : {"mistral", "gemma2", "gemma3"}) {
+        for (const int64_t by : {-1, 1}) {
+            expect_seen(family, "window", [&](model::ModelConfig& config) {
+                for (model::LayerConfig& layer : config.layers) {
+                    if (layer.window > 0) layer.window += by;
+                }
+            });
+        }
+    }
+    expect_seen("gemma2", "the other layers slide", [](model::ModelConfig& config) {
+        for (model::LayerConfig& layer : config.layers) layer.window = 16 - layer.window;
+    });
+}
+
+TEST(FamilyTeeth, AForgottenOneOfAGainShows) {
+    for (const char* family : {"gemma", "gemma2", "gemma3"}) {
+        EXPECT_GE(moved_by(family, forget_offset), kBroken) << family;
+    }
+}
+
+TEST(FamilyTeeth, AForgottenScaleOrCapShows) {
+    using Config = model::ModelConfig;
+    expect_seen("gemma2", "cap of scores", [](Config& config) { config.score_cap = 0.0; });
+    expect_seen("gemma2", "cap of logits", [](Config& config) { config.logit_cap = 0.0; });
+    for (const char* family : {"gemma", "gemma2", "gemma3", "granite"}) {
+        expect_seen(family, "scale of embeddings",
+                    [](Config& config) { config.embed_scale = 1.0; });
+    }
+    for (const char* family : {"gemma2", "gemma3", "granite"}) {
+        expect_seen(family, "scale of scores", [](Config& config) { config.score_scale = 0.0; });
+    }
+    expect_seen("granite", "residual", [](Config& config) { config.residual_scale = 1.0; });
+    expect_seen("granite", "logits", [](Config& config) { config.logit_scale = 1.0; });
+    expect_seen("gemma", "activation",
+                [](Config& config) { config.activation = model::Activation::Silu; });
+}
+
+TEST(FamilyTeeth, RopeOfTheWrongLayersShows) {
+    expect_seen("gemma3", "one RoPE for all layers", [](model::ModelConfig& config) {
+        for (model::LayerConfig& layer : config.layers) layer.rope = 0;
+    });
+    expect_seen("smollm3", "RoPE in all layers", [](model::ModelConfig& config) {
+        for (model::LayerConfig& layer : config.layers) layer.rope = 0;
+    });
+}
+
+TEST(FamilyTeeth, ForgottenNormsOfOutputsOrOfAllHeadsShow) {
+    for (const char* family : {"gemma2", "gemma3", "olmo2"}) {
+        expect_seen(family, "norm behind the MLP", [](model::ModelConfig& config) {
+            config.norms = {model::NormRole::AttentionIn, model::NormRole::AttentionOut,
+                            model::NormRole::MlpIn, model::NormRole::Final};
+        });
+    }
+    expect_seen("olmo2", "norms of q and k",
+                [](model::ModelConfig& config) { config.qk_norm = model::QkNormSpan::None; });
+}
+
+// Where norms stand behind linears, R1 is online alone.
+TEST(FamilyTeeth, AForgottenR1BeforeLinearsShows) {
+    for (const char* family : {"gemma2", "gemma3", "olmo2"}) {
+        const TempDir dir;
+        const std::string out = quantized(family, dir / "rotated", rotated_recipe());
+        const auto forget = [](model::Weights& weights, kernels::Backend&) {
+            ASSERT_NE(weights.residual, nullptr);
+            weights.residual.reset();
+        };
+        EXPECT_GE(moved_by(family, out, forget), kBroken) << family;
+    }
+}
+
+// A gain that is kept reads back as it was, one that is folded as 1.
+TEST(GainOffset, IsOfOurOwnFoldersToo) {
+    const TempDir dir;
+    const auto in = folder::SourceModel::open(folder_of("gemma2"));
+    const auto out =
+        folder::SourceModel::open(quantized("gemma2", dir / "rotated", rotated_recipe()));
+    using model::NormRole;
+    EXPECT_EQ(out.norm_gain(NormRole::AttentionOut, 1), in.norm_gain(NormRole::AttentionOut, 1));
+    EXPECT_EQ(out.norm_gain(NormRole::Final, 0), in.norm_gain(NormRole::Final, 0));
+    EXPECT_EQ(out.norm_gain(NormRole::AttentionIn, 1), std::vector<float>(32, 1.0f));
+    EXPECT_TRUE(out.config().tied_embeddings) << "R1 does not reach the head";
 }
 
 // A quantized folder has one tensor a linear, whatever the original fuses.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "core/error.h"
 #include "folder/families/rope_fields.h"
@@ -20,12 +21,15 @@ constexpr IntRange kHeadDim = {2, limits::kHeadDim};
 constexpr IntRange kVocab = {1, limits::kVocabulary};
 constexpr IntRange kPositions = {1, limits::kPositions};
 constexpr IntRange kWindow = {1, int64_t{1} << 40};
+constexpr RealRange kScale = {1e-6, 1e6};
 constexpr RealRange kEps = {limits::kLeastNormEpsilon, limits::kNormEpsilon};
 
-void check_activation_function(const io::Json& config) {
+model::Activation read_activation(const io::Json& config) {
     const io::Json* act = config.find("hidden_act");
-    if (act == nullptr || act->as_string() == "silu") return;
-    fail(ErrorCode::Unsupported, "{} is \"{}\", and this version runs \"silu\" only", act->place(),
+    if (act == nullptr || act->as_string() == "silu") return model::Activation::Silu;
+    if (act->as_string() == "gelu_pytorch_tanh") return model::Activation::GeluTanh;
+    fail(ErrorCode::Unsupported,
+         "{} is \"{}\", and this version runs \"silu\" and \"gelu_pytorch_tanh\"", act->place(),
          io::printable(act->as_string()));
 }
 
@@ -77,16 +81,63 @@ double required_real(const io::Json& config, std::string_view key, RealRange ran
     return real_in(config.at(key), range);
 }
 
-void check_window(const io::Json& config, std::string_view key, int64_t absent,
-                  const model::ModelConfig& model) {
-    const bool given = config.contains(key);
-    const int64_t window = given ? int_or(config, key, kWindow, model.max_positions) : absent;
-    if (window >= model.max_positions) return;
-    fail(ErrorCode::Unsupported,
-         "{} is {}{}, and this version attends to the whole context only (null, or at least "
-         "max_position_embeddings, which is {})",
-         given ? config.at(key).place() : fmt::format("{} of {}", key, config.place()), window,
-         given ? "" : " where the file does not say", model.max_positions);
+io::Json completed(io::Json config, const io::Json::Object& absent) {
+    for (const auto& [key, value] : absent) {
+        if (!config.contains(key)) config.set(key, value);
+    }
+    return config;
+}
+
+int64_t read_window(const io::Json& config, int64_t absent, const model::ModelConfig& model) {
+    constexpr std::string_view kKey = "sliding_window";
+    const int64_t window =
+        config.contains(kKey) ? int_or(config, kKey, kWindow, model.max_positions) : absent;
+    return window < model.max_positions ? window : 0;
+}
+
+std::vector<bool> read_sliding_layers(const io::Json& config, std::vector<bool> otherwise) {
+    const io::Json* types = config.find("layer_types");
+    if (types == nullptr) return otherwise;
+    const io::Json::Array& names = types->as_array();
+    if (names.size() != otherwise.size()) {
+        fail(ErrorCode::Corrupt, "{} has {} entries, expected one for each of {} layers",
+             types->place(), names.size(), otherwise.size());
+    }
+    for (size_t layer = 0; layer < names.size(); ++layer) {
+        const std::string& name = names[layer].as_string();
+        otherwise[layer] = name == "sliding_attention";
+        if (otherwise[layer] || name == "full_attention") continue;
+        fail(ErrorCode::Unsupported,
+             "{} has \"{}\", and this version runs \"full_attention\" and \"sliding_attention\"",
+             types->place(), io::printable(name));
+    }
+    return otherwise;
+}
+
+void set_windows(model::ModelConfig& model, int64_t window, const std::vector<bool>& slides) {
+    if (window == 0) return;
+    model.layers.resize(slides.size());
+    for (size_t layer = 0; layer < slides.size(); ++layer) {
+        if (slides[layer]) model.layers[layer].window = window;
+    }
+}
+
+void read_windows_of_late_layers(const io::Json& config, model::ModelConfig& model) {
+    constexpr int64_t kAbsentWindow = 4096, kAbsentFirst = 28;
+    if (!bool_or(config, "use_sliding_window", false)) return;
+    const int64_t first = int_or(config, "max_window_layers", {0, limits::kLayers}, kAbsentFirst);
+    std::vector<bool> slides(static_cast<size_t>(model.n_layers), false);
+    for (int64_t layer = first; layer < model.n_layers; ++layer) {
+        slides[static_cast<size_t>(layer)] = true;
+    }
+    set_windows(model, read_window(config, kAbsentWindow, model),
+                read_sliding_layers(config, std::move(slides)));
+}
+
+double factor_or(const io::Json& config, std::string_view key, double absent) {
+    if (!config.contains(key)) return absent;
+    const io::Json* value = config.find(key);
+    return value == nullptr ? 0.0 : real_in(*value, kScale);
 }
 
 int32_t read_bos(const io::Json& config, int64_t vocab) {
@@ -120,7 +171,6 @@ std::vector<int32_t> read_eos(const io::Json& config) {
 }
 
 model::ModelConfig read_common_fields(const io::Json& config) {
-    check_activation_function(config);
     model::ModelConfig model;
     model.architecture = config.at("architectures").as_array().at(0).as_string();
     model.hidden = required_int(config, "hidden_size", kWidth);
@@ -136,6 +186,7 @@ model::ModelConfig read_common_fields(const io::Json& config) {
         read_rope(config, {.head_dim = model.head_dim, .max_positions = model.max_positions})};
     model.max_positions = positions_with(model.ropes.front(), model.max_positions);
     model.tied_embeddings = bool_or(config, "tie_word_embeddings", false);
+    model.activation = read_activation(config);
     model.bos = read_bos(config, model.vocab);
     model.eos = read_eos(config);
     return model;

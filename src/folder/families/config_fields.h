@@ -28,10 +28,21 @@ bool bool_or(const io::Json& config, std::string_view key, bool absent);
 double real_in(const io::Json& value, RealRange range);
 double required_real(const io::Json& config, std::string_view key, RealRange range);
 
-// Error{Unsupported} if a window of attention, `key` of the config, is shorter than the context:
-// this version attends to the whole context. null is no window; absent: `absent`.
-void check_window(const io::Json& config, std::string_view key, int64_t absent,
-                  const model::ModelConfig& model);
+// The config with the members that it lacks, as transformers completes it.
+io::Json completed(io::Json config, const io::Json::Object& absent);
+
+// "sliding_window": positions that a token sees where attention slides; 0 if it is null, or if the
+// whole context fits; absent: `absent`.
+int64_t read_window(const io::Json& config, int64_t absent, const model::ModelConfig& model);
+// "layer_types": does attention slide, layer by layer? `otherwise` if there is no such list.
+std::vector<bool> read_sliding_layers(const io::Json& config, std::vector<bool> otherwise);
+// Gives the window to the layers that slide.
+void set_windows(model::ModelConfig& model, int64_t window, const std::vector<bool>& slides);
+// As Qwen 2 and 3 spell it: only if "use_sliding_window", from layer "max_window_layers" on.
+void read_windows_of_late_layers(const io::Json& config, model::ModelConfig& model);
+
+// A factor or cap of the forward pass; null: 0. absent: `absent`.
+double factor_or(const io::Json& config, std::string_view key, double absent);
 
 // "bos_token_id": the first of a list; -1 if null, absent or no token of the vocabulary.
 int32_t read_bos(const io::Json& config, int64_t vocab);

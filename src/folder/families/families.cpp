@@ -10,7 +10,8 @@
 namespace quarot::folder {
 
 extern const Family kLlamaFamily, kMistralFamily, kQwen2Family, kQwen3Family, kPhi3Family,
-    kMixtralFamily, kQwen3MoeFamily;
+    kMixtralFamily, kQwen3MoeFamily, kGemmaFamily, kGemma2Family, kGemma3Family, kSmolLm3Family,
+    kGraniteFamily, kOlmo2Family;
 
 namespace {
 
@@ -48,9 +49,10 @@ TensorSlice whole_tensor(const model::LinearId& id, const model::ModelConfig&) {
 }
 
 std::span<const Family> families() {
-    static const std::vector<Family> kFamilies = {kLlamaFamily,   kMistralFamily, kQwen2Family,
-                                                  kQwen3Family,   kPhi3Family,    kMixtralFamily,
-                                                  kQwen3MoeFamily};
+    static const std::vector<Family> kFamilies = {
+        kLlamaFamily,    kMistralFamily, kQwen2Family,  kQwen3Family,  kPhi3Family,    kMixtralFamily,
+        kQwen3MoeFamily, kGemmaFamily,   kGemma2Family, kGemma3Family, kSmolLm3Family, kGraniteFamily,
+        kOlmo2Family};
     return kFamilies;
 }
 

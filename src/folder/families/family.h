@@ -45,6 +45,8 @@ struct Family {
     // Where an original folder has a linear; our own folders have the names of stored_names.h.
     TensorSlice (*linear)(const model::LinearId& id,
                           const model::ModelConfig& config) = whole_tensor;
+    // A norm's gain is what its tensor holds plus this, in our own folders too.
+    float gain_offset = 0.0f;
 };
 
 // The family of a config.json; Error{Unsupported} naming what is supported.

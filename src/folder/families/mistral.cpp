@@ -1,4 +1,4 @@
-// Mistral with full attention: never a bias, and a window that must not bite.
+// Mistral: never a bias, and a window in all layers or in none.
 #include "folder/families/config_fields.h"
 #include "folder/families/family.h"
 
@@ -12,7 +12,8 @@ constexpr int64_t kDefaultWindow = 4096;  // of a config.json that has no such k
 model::ModelConfig read_config(const io::Json& config) {
     model::ModelConfig model = read_common_fields(config);
     model.family = "mistral";
-    check_window(config, "sliding_window", kDefaultWindow, model);
+    set_windows(model, read_window(config, kDefaultWindow, model),
+                std::vector<bool>(static_cast<size_t>(model.n_layers), true));
     return model;
 }
 

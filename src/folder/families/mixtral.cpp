@@ -1,4 +1,4 @@
-// Mixtral: Mistral with a mixture of experts in every layer, and a window that must not bite.
+// Mixtral: Mistral with a mixture of experts in every layer, and a window in all layers or in none.
 #include <fmt/format.h>
 
 #include "folder/families/config_fields.h"
@@ -16,11 +16,12 @@ constexpr std::array<std::string_view, 1> kArchitectures = {"MixtralForCausalLM"
 model::ModelConfig read_config(const io::Json& config) {
     model::ModelConfig model = read_common_fields(config);
     model.family = "mixtral";
-    check_window(config, "sliding_window", model.max_positions, model);
     model.mixture = read_mixture(config, "intermediate_size");
     model.layers.resize(static_cast<size_t>(model.n_layers));
     for (model::LayerConfig& layer : model.layers) layer.mixture = true;
     check_expert_count(config, model);
+    set_windows(model, read_window(config, 0, model),
+                std::vector<bool>(static_cast<size_t>(model.n_layers), true));
     return model;
 }
 

@@ -1,5 +1,5 @@
-// Phi-3, 3.5, 4 and 4-mini: q, k and v in one tensor, gate and up in another, and a window that
-// must not bite.
+// Phi-3, 3.5, 4 and 4-mini: q, k and v in one tensor, gate and up in another, and a window in all
+// layers or in none.
 #include <fmt/format.h>
 
 #include "folder/families/config_fields.h"
@@ -16,7 +16,8 @@ constexpr std::array<std::string_view, 1> kArchitectures = {"Phi3ForCausalLM"};
 model::ModelConfig read_config(const io::Json& config) {
     model::ModelConfig model = read_common_fields(config);
     model.family = "phi3";
-    check_window(config, "sliding_window", model.max_positions, model);
+    set_windows(model, read_window(config, 0, model),
+                std::vector<bool>(static_cast<size_t>(model.n_layers), true));
     return model;
 }
 

@@ -1,4 +1,4 @@
-// Qwen 2 and 2.5: biases on q, k and v alone, and windows that are not used.
+// Qwen 2 and 2.5: biases on q, k and v alone, and windows in late layers if at all.
 #include "folder/families/config_fields.h"
 #include "folder/families/family.h"
 
@@ -7,15 +7,12 @@ namespace quarot::folder {
 namespace {
 
 constexpr std::array<std::string_view, 1> kArchitectures = {"Qwen2ForCausalLM"};
-constexpr int64_t kDefaultWindow = 4096;  // of a config.json that uses windows and names none
 
 model::ModelConfig read_config(const io::Json& config) {
     model::ModelConfig model = read_common_fields(config);
     model.family = "qwen2";
     model.bias = {model::LinearRole::Q, model::LinearRole::K, model::LinearRole::V};
-    if (bool_or(config, "use_sliding_window", false)) {
-        check_window(config, "sliding_window", kDefaultWindow, model);
-    }
+    read_windows_of_late_layers(config, model);
     return model;
 }
 

@@ -7,7 +7,6 @@ namespace quarot::folder {
 namespace {
 
 constexpr std::array<std::string_view, 1> kArchitectures = {"Qwen3ForCausalLM"};
-constexpr int64_t kDefaultWindow = 4096;  // of a config.json that uses windows and names none
 
 model::ModelConfig read_config(const io::Json& config) {
     model::ModelConfig model = read_common_fields(config);
@@ -16,9 +15,7 @@ model::ModelConfig read_config(const io::Json& config) {
     model.head_dim =
         config.at("head_dim").as_int();  // required; read_common_fields knows its range
     if (bool_or(config, "attention_bias", false)) model.bias = kAttentionLinears;
-    if (bool_or(config, "use_sliding_window", false)) {
-        check_window(config, "sliding_window", kDefaultWindow, model);
-    }
+    read_windows_of_late_layers(config, model);
     return model;
 }
 

@@ -31,13 +31,14 @@ model::ModelConfig read_config(const io::Json& config) {
     model.family = "qwen3_moe";
     model.qk_norm = model::QkNormSpan::Head;
     if (bool_or(config, "attention_bias", false)) model.bias = kAttentionLinears;
-    if (bool_or(config, "use_sliding_window", false)) {
-        check_window(config, "sliding_window", kDefaultWindow, model);
-    }
     model.mixture = read_mixture(config, "moe_intermediate_size");
     model.mixture.renormalize = bool_or(config, "norm_topk_prob", false);
     place_mixtures(config, model);
     check_expert_count(config, model);
+    if (bool_or(config, "use_sliding_window", false)) {
+        set_windows(model, read_window(config, kDefaultWindow, model),
+                    std::vector<bool>(static_cast<size_t>(model.n_layers), true));
+    }
     return model;
 }
 

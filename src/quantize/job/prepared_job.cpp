@@ -150,6 +150,16 @@ void check_ids(const TokenWindows& windows, const folder::SourceModel& source) {
     }
 }
 
+// Scales of inputs stand in the gains of the norms before them.
+void check_smoothing(const Recipe& recipe, const model::ModelConfig& config) {
+    const bool has_norms = config.norms.contains(model::NormRole::AttentionIn) &&
+                           config.norms.contains(model::NormRole::MlpIn);
+    if (!recipe.smoothing.enabled || has_norms) return;
+    fail(ErrorCode::Unsupported,
+         "recipe {} scales what norms before attention and MLP give, and {} has none there",
+         recipe.name, config.architecture);
+}
+
 // Resuming a job that ended: nothing is left to do.
 void refuse_finished(const std::string& out, const QuantizeOptions& options) {
     std::error_code ignored;
@@ -335,6 +345,7 @@ PreparedJob prepare_job(folder::SourceModel source, QuantizeOptions options, std
         check_unquantized(job.source);
         check_mixtures(recipe, config);
         check_groups(recipe, config);
+        check_smoothing(recipe, config);
     });
     if (can_be_meant) {
         problems.attempt([&] { job.backend = open_device(job.options); });

@@ -1,0 +1,126 @@
+// Gemma 1, 2 and 3 (text): gains of 1 + w, scaled embeddings that are the head as well, GELU; from
+// 2 on norms behind attention and MLP and layers that slide; in 2 capped scores and logits, in 3
+// norms of q and k and a RoPE of their own for the layers that slide.
+#include <cmath>
+#include <vector>
+
+#include "core/error.h"
+#include "folder/families/config_fields.h"
+#include "folder/families/family.h"
+#include "folder/families/rope_fields.h"
+
+namespace quarot::folder {
+
+namespace {
+
+using model::NormRole;
+
+constexpr std::array<std::string_view, 1> kGemma1 = {"GemmaForCausalLM"};
+constexpr std::array<std::string_view, 1> kGemma2 = {"Gemma2ForCausalLM"};
+constexpr std::array<std::string_view, 1> kGemma3 = {"Gemma3ForCausalLM"};
+constexpr int64_t kAbsentWindow = 4096;
+
+// Gemma 1 says "gelu" and means the one with tanh, which newer keys name.
+io::Json with_activation(io::Json config) {
+    const io::Json* named = config.find("hidden_activation");
+    const io::Json* old = config.find("hidden_act");
+    const bool is_old_name = named == nullptr && (old == nullptr || old->as_string() == "gelu");
+    if (named != nullptr || is_old_name) {
+        config.set("hidden_act", named != nullptr ? *named : io::Json("gelu_pytorch_tanh"));
+    }
+    return config;
+}
+
+model::ModelConfig read_any(const io::Json& config) {
+    if (bool_or(config, "use_bidirectional_attention", false)) {
+        fail(ErrorCode::Unsupported, "{} is true, and this version attends to what came before",
+             config.at("use_bidirectional_attention").place());
+    }
+    model::ModelConfig model = read_common_fields(with_activation(completed(
+        config, {{"tie_word_embeddings", true}, {"head_dim", 256}, {"rms_norm_eps", 1e-6}})));
+    model.embed_scale = std::sqrt(static_cast<double>(model.hidden));
+    if (bool_or(config, "attention_bias", false)) model.bias = kAttentionLinears;
+    return model;
+}
+
+// What Gemma 2 and 3 share.
+void read_norms_and_scores(const io::Json& config, model::ModelConfig& model) {
+    model.norms = {NormRole::AttentionIn, NormRole::AttentionOut, NormRole::MlpIn, NormRole::MlpOut,
+                   NormRole::Final};
+    constexpr RealRange kScalar = {1e-3, 1e6};
+    const io::Json* scalar = config.find("query_pre_attn_scalar");
+    model.score_scale = 1.0 / std::sqrt(scalar == nullptr ? 256.0 : real_in(*scalar, kScalar));
+}
+
+// All layers but every period-th slide.
+std::vector<bool> all_but_every(int64_t period, int64_t n_layers) {
+    std::vector<bool> slides;
+    for (int64_t layer = 0; layer < n_layers; ++layer) slides.push_back((layer + 1) % period != 0);
+    return slides;
+}
+
+model::ModelConfig read_gemma1(const io::Json& config) {
+    model::ModelConfig model = read_any(config);
+    model.family = "gemma";
+    return model;
+}
+
+model::ModelConfig read_gemma2(const io::Json& config) {
+    model::ModelConfig model = read_any(config);
+    model.family = "gemma2";
+    read_norms_and_scores(config, model);
+    model.score_cap = factor_or(config, "attn_logit_softcapping", 50.0);
+    model.logit_cap = factor_or(config, "final_logit_softcapping", 30.0);
+    set_windows(model, read_window(config, kAbsentWindow, model),
+                read_sliding_layers(config, all_but_every(2, model.n_layers)));
+    return model;
+}
+
+// RoPE of the layers that see all and of those that slide: objects by the kind of layer, or the
+// keys of older files, of which those without "local" are the former's.
+std::vector<model::RopeConfig> read_ropes(const io::Json& config) {
+    const io::Json* parameters = config.find("rope_parameters");
+    const bool by_kind = parameters != nullptr && parameters->find("full_attention") != nullptr;
+    const auto of_kind = [&](const char* kind) {
+        return read_rope(io::Json::Object{{"rope_parameters", parameters->at(kind)}});
+    };
+    if (by_kind) return {of_kind("full_attention"), of_kind("sliding_attention")};
+    const io::Json* local = config.find("rope_local_base_freq");
+    const io::Json theta = local == nullptr ? io::Json(10000.0) : *local;
+    const io::Json global =
+        parameters == nullptr ? completed(config, {{"rope_theta", 1e6}}) : config;
+    return {read_rope(global), read_rope(io::Json::Object{{"rope_theta", theta}})};
+}
+
+model::ModelConfig read_gemma3(const io::Json& config) {
+    const std::vector<model::RopeConfig> ropes = read_ropes(config);
+    io::Json common = config;
+    common.set("rope_parameters", io::Json());
+    model::ModelConfig model = read_any(common);
+    model.family = "gemma3";
+    read_norms_and_scores(config, model);
+    model.score_cap = factor_or(config, "attn_logit_softcapping", 0.0);
+    model.logit_cap = factor_or(config, "final_logit_softcapping", 0.0);
+    model.qk_norm = model::QkNormSpan::Head;
+    const int64_t period = int_or(config, "sliding_window_pattern", {1, 1024}, 6);
+    const std::vector<bool> slides =
+        read_sliding_layers(config, all_but_every(period, model.n_layers));
+    model.ropes = ropes;
+    model.layers.resize(slides.size());
+    for (size_t layer = 0; layer < slides.size(); ++layer) {
+        model.layers[layer].rope = slides[layer] ? 1 : 0;
+    }
+    set_windows(model, read_window(config, kAbsentWindow, model), slides);
+    return model;
+}
+
+}  // namespace
+
+extern constinit const Family kGemmaFamily = {
+    .name = "gemma", .architectures = kGemma1, .read_config = read_gemma1, .gain_offset = 1.0f};
+extern constinit const Family kGemma2Family = {
+    .name = "gemma2", .architectures = kGemma2, .read_config = read_gemma2, .gain_offset = 1.0f};
+extern constinit const Family kGemma3Family = {
+    .name = "gemma3", .architectures = kGemma3, .read_config = read_gemma3, .gain_offset = 1.0f};
+
+}  // namespace quarot::folder

@@ -1,0 +1,27 @@
+// OLMo 2: norms behind attention and MLP and none before them, and norms of all of q and k.
+#include "folder/families/config_fields.h"
+#include "folder/families/family.h"
+
+namespace quarot::folder {
+
+namespace {
+
+using model::NormRole;
+
+constexpr std::array<std::string_view, 1> kArchitectures = {"Olmo2ForCausalLM"};
+
+model::ModelConfig read_config(const io::Json& config) {
+    model::ModelConfig model = read_common_fields(completed(config, {{"rms_norm_eps", 1e-5}}));
+    model.family = "olmo2";
+    model.norms = {NormRole::AttentionOut, NormRole::MlpOut, NormRole::Final};
+    model.qk_norm = model::QkNormSpan::Width;
+    if (bool_or(config, "attention_bias", false)) model.bias = kAttentionLinears;
+    return model;
+}
+
+}  // namespace
+
+extern constinit const Family kOlmo2Family = {
+    .name = "olmo2", .architectures = kArchitectures, .read_config = read_config};
+
+}  // namespace quarot::folder
