@@ -166,12 +166,17 @@ Rows SampleStep::values(InputSite site) const {
 void SampleStep::norm(int64_t layer, InputSite site) {
     const NormRole role = site == InputSite::Mlp ? NormRole::MlpIn : NormRole::AttentionIn;
     const model::LayerWeights& weights = weights_.layers[static_cast<size_t>(layer)];
+    const bool is_rotated = weights_.residual != nullptr;
+    const kernels::Operand out = is_rotated ? kernels::Operand{values(site)} : operand(site);
     backend_.add_norm_quantize({.residual = of_step(memory_.residual),
                                 .partial = of_step(memory_.partial),
                                 .gain = weights.norm(role).data(),
                                 .eps = static_cast<float>(weights_.config.norm_eps),
                                 .out = values(site)},
-                               operand(site), {});
+                               out, {});
+    if (is_rotated) {
+        backend_.transform_quantize(weights_.residual.get(), values(site), operand(site), {});
+    }
 }
 
 void SampleStep::linears(int64_t layer, InputSite site) {
@@ -225,7 +230,9 @@ void SampleStep::attention(int64_t layer) {
                         .batch = batch_,
                         .kv = *kv_,
                         .out = of_step(memory_.attended),
-                        .key_bias = weights_.key_bias(layer)});
+                        .key_bias = weights_.key_bias(layer),
+                        .score_cap = static_cast<float>(weights_.config.score_cap),
+                        .window = weights_.config.layer(layer).window});
 }
 
 void SampleStep::mix_heads(Rotated rotated) {
@@ -234,9 +241,11 @@ void SampleStep::mix_heads(Rotated rotated) {
 }
 
 void SampleStep::activate() {
-    backend_.activate_transform_quantize(
-        {.gate = of_step(memory_.gate), .up = of_step(memory_.up), .out = of_step(activated_)},
-        weights_.ffn.get(), operand(InputSite::Down), {});
+    backend_.activate_transform_quantize({.activation = weights_.config.activation,
+                                          .gate = of_step(memory_.gate),
+                                          .up = of_step(memory_.up),
+                                          .out = of_step(activated_)},
+                                         weights_.ffn.get(), operand(InputSite::Down), {});
 }
 
 void SampleStep::quantize_ffn(Rotated rotated) {

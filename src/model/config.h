@@ -96,6 +96,15 @@ struct ModelConfig {
     bool has_mixtures() const {
         return std::any_of(layers.begin(), layers.end(), [](const auto& l) { return l.mixture; });
     }
+    // Positions that a token sees in one layer or another; 0: all.
+    int64_t longest_window() const {
+        int64_t longest = 0;
+        for (const LayerConfig& layer : layers) {
+            if (layer.window == 0) return 0;
+            longest = std::max(longest, layer.window);
+        }
+        return longest;
+    }
     // Is what attention and the MLP give added to the residual stream otherwise than as it is?
     bool shapes_outputs() const { return norms_outputs() || residual_scale != 1.0; }
     // Does a norm stand between attention or an MLP and the residual stream?

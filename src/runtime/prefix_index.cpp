@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 #include "core/check.h"
 
@@ -29,11 +30,14 @@ std::vector<PageId> PrefixIndex::longest(std::span<const int32_t> tokens) {
     return pages;
 }
 
-void PrefixIndex::publish(std::span<const int32_t> tokens, std::span<const PageId> pages) {
+void PrefixIndex::publish(std::span<const int32_t> tokens, std::span<const PageId> pages,
+                          int64_t n_gone) {
     ++now_;
     NodeId before = kRoot;
     for (int64_t page = 0; (page + 1) * page_tokens_ <= std::ssize(tokens); ++page) {
-        auto [place, is_new] = nodes_.try_emplace(key_of(before, tokens, page));
+        Key key = key_of(before, tokens, page);
+        if (page < n_gone && !nodes_.contains(key)) return;
+        auto [place, is_new] = nodes_.try_emplace(std::move(key));
         Node& node = place->second;
         if (is_new) {
             node = {.id = next_id_++, .page = pages[static_cast<size_t>(page)], .depth = page};

@@ -21,8 +21,10 @@ class PrefixIndex {
     // Pages of the longest beginning of `tokens` that the index has, in order; the caller becomes
     // a holder of each.
     std::vector<PageId> longest(std::span<const int32_t> tokens);
-    // `pages` hold K and V of `tokens`; whole ones that the index lacks become its own too.
-    void publish(std::span<const int32_t> tokens, std::span<const PageId> pages);
+    // `pages` hold K and V of `tokens`; whole ones that the index lacks become its own too. The
+    // first n_gone are the caller's no more: where the index lacks one of them, it takes none.
+    void publish(std::span<const int32_t> tokens, std::span<const PageId> pages,
+                 int64_t n_gone = 0);
 
     // Pages that only the index holds.
     int64_t evictable() const;

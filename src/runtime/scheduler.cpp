@@ -19,15 +19,28 @@ int64_t Scheduler::pages_for(int64_t n_tokens) const {
     return ceil_div(n_tokens, limits_.page_tokens);
 }
 
+// That it holds at once: of a window, of a step behind it, and what both begin and end in.
+int64_t Scheduler::most_pages(const Request& request) const {
+    const int64_t all = pages_for(request.max_tokens);
+    if (limits_.window == 0 || limits_.window >= request.max_tokens) return all;
+    return std::min(all, pages_for(limits_.window) + pages_for(limits_.step_tokens) + 1);
+}
+
+// How many more pages it may come to hold.
+int64_t Scheduler::still_needed(const State& state) const {
+    const int64_t held = std::ssize(state.pages) - state.n_behind;
+    const int64_t to_come = pages_for(state.request.max_tokens) - std::ssize(state.pages);
+    return std::max<int64_t>(std::min(to_come, most_pages(state.request) - held), 0);
+}
+
 RequestId Scheduler::add(Request request) {
     const int64_t n = std::ssize(request.tokens);
     QUAROT_CHECK(n > 0 && request.max_tokens >= n, "{} {}", n, request.max_tokens);
     QUAROT_CHECK(request.first_logits >= 0 && request.first_logits < n, "{} {}",
                  request.first_logits, n);
-    if (pages_for(request.max_tokens) > limits_.n_pages) {
+    if (most_pages(request) > limits_.n_pages) {
         fail(ErrorCode::OutOfMemory, "{} tokens need {} pages of {} of the KV cache, which has {}",
-             request.max_tokens, pages_for(request.max_tokens), limits_.page_tokens,
-             limits_.n_pages);
+             request.max_tokens, most_pages(request), limits_.page_tokens, limits_.n_pages);
     }
     const RequestId id = next_id_++;
     requests_[id].request = std::move(request);
@@ -77,13 +90,15 @@ StepPlan Scheduler::next() {
     return plan;
 }
 
-Work Scheduler::work_of(RequestId id, const State& state, int64_t n_tokens) {
+Work Scheduler::work_of(RequestId id, const State& state, int64_t n_tokens) const {
     Work work = {
         .request = id,
         .first_position = state.length,
         .tokens = std::span(state.request.tokens)
                       .subspan(static_cast<size_t>(state.length), static_cast<size_t>(n_tokens)),
-        .pages = state.pages,
+        // An abandoned step may have taken more.
+        .pages =
+            std::span(state.pages).first(static_cast<size_t>(pages_for(state.length + n_tokens))),
         .logits = state.request.logits};
     if (work.logits == LogitsWanted::All) {
         work.n_without_logits =
@@ -108,9 +123,20 @@ void Scheduler::commit(const StepPlan& plan, const std::vector<bool>& failed) {
         state.length += std::ssize(work.tokens);
         const bool has_new_page =
             state.length / limits_.page_tokens > work.first_position / limits_.page_tokens;
-        if (!state.request.shares_prefix || !has_new_page) continue;
-        prefixes_.publish(std::span(state.request.tokens).first(static_cast<size_t>(state.length)),
-                          state.pages);
+        if (state.request.shares_prefix && has_new_page) {
+            prefixes_.publish(
+                std::span(state.request.tokens).first(static_cast<size_t>(state.length)),
+                state.pages, state.n_behind);
+        }
+        give_back_behind(state);
+    }
+}
+
+void Scheduler::give_back_behind(State& state) {
+    if (limits_.window == 0) return;
+    const int64_t first_seen = std::max<int64_t>(state.length + 1 - limits_.window, 0);
+    for (; (state.n_behind + 1) * limits_.page_tokens <= first_seen; ++state.n_behind) {
+        pool_.release(state.pages[static_cast<size_t>(state.n_behind)]);
     }
 }
 
@@ -131,8 +157,7 @@ void Scheduler::leave_step(const StepPlan& plan) {
 int64_t Scheduler::promised() const {
     int64_t n = 0;
     for (const RequestId id : running_) {
-        const State& state = requests_.at(id);
-        n += pages_for(state.request.max_tokens) - std::ssize(state.pages);
+        n += still_needed(requests_.at(id));
     }
     return n;
 }
@@ -155,13 +180,13 @@ bool Scheduler::admit(State& state) {
                                                                        : std::ssize(tokens) - 1;
         state.pages = prefixes_.longest(tokens.first(static_cast<size_t>(most)));
     }
-    const int64_t need = pages_for(state.request.max_tokens) - std::ssize(state.pages);
+    state.length = std::ssize(state.pages) * limits_.page_tokens;
+    give_back_behind(state);
+    const int64_t need = still_needed(state);
     if (pool_.free() + prefixes_.evictable() - promised() >= need) {
-        state.length = std::ssize(state.pages) * limits_.page_tokens;
         return true;
     }
-    for (const PageId page : state.pages) pool_.release(page);
-    state.pages.clear();
+    release_pages(state);
     return false;
 }
 
@@ -172,9 +197,17 @@ void Scheduler::take_pages(State& state, int64_t n_tokens) {
     }
 }
 
+void Scheduler::release_pages(State& state) {
+    for (int64_t page = state.n_behind; page < std::ssize(state.pages); ++page) {
+        pool_.release(state.pages[static_cast<size_t>(page)]);
+    }
+    state.pages.clear();
+    state.n_behind = state.length = 0;
+}
+
 void Scheduler::end(RequestId id) {
     const auto found = requests_.find(id);
-    for (const PageId page : found->second.pages) pool_.release(page);
+    release_pages(found->second);
     requests_.erase(found);
     std::erase(queue_, id);
     std::erase(running_, id);

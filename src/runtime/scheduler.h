@@ -33,6 +33,7 @@ struct SchedulerLimits {
     int64_t page_tokens = 64;
     int64_t sequences = 1;    // running at once
     int64_t step_tokens = 1;  // of one step, at least `sequences`
+    int64_t window = 0;       // positions that a token sees in any layer; 0: all before it
 };
 
 // Tokens that one request runs in a step. Valid until the step is committed or abandoned.
@@ -40,7 +41,9 @@ struct Work {
     RequestId request = 0;
     int64_t first_position = 0;
     std::span<const int32_t> tokens;
-    std::span<const PageId> pages;  // of all its positions up to the last of these
+    // Of all its positions up to the last of these; those that no layer sees any more may be
+    // anybody's.
+    std::span<const PageId> pages;
     LogitsWanted logits = LogitsWanted::None;
     int64_t n_without_logits = 0;  // All: the first of these tokens, whose logits nobody wants
 };
@@ -52,9 +55,10 @@ struct StepPlan {
 // Requests wait in order of arrival. One is admitted when pages for all of its max_tokens are free
 // or promised to nobody, so that none ever runs out of pages and none is put back. Each step gives
 // every running request that has tokens at least one of them, and the rest of its budget to those
-// admitted first. Hence the head of the queue is admitted, at the latest, once all that run have
-// ended: within as many steps as the largest max_tokens among them, if their tokens are given
-// between steps. Used by one thread.
+// admitted first. With a window, pages that all of a request's tokens to come leave behind are
+// given back after a step, and it is promised no more than it can hold at once. Hence the head of
+// the queue is admitted, at the latest, once all that run have ended: within as many steps as the
+// largest max_tokens among them, if their tokens are given between steps. Used by one thread.
 class Scheduler {
   public:
     explicit Scheduler(const SchedulerLimits& limits);
@@ -77,7 +81,11 @@ class Scheduler {
     // Tokens that have not run; 0 if it has ended.
     int64_t n_pending(RequestId id) const;
     int64_t length(RequestId id) const { return requests_.at(id).length; }
-    std::span<const PageId> pages(RequestId id) const { return requests_.at(id).pages; }
+    // In order, without those given back.
+    std::span<const PageId> pages(RequestId id) const {
+        const State& state = requests_.at(id);
+        return std::span(state.pages).subspan(static_cast<size_t>(state.n_behind));
+    }
     const std::deque<RequestId>& queue() const { return queue_; }
     const std::vector<RequestId>& running() const { return running_; }
     const PagePool& pool() const { return pool_; }
@@ -88,17 +96,22 @@ class Scheduler {
         Request request;
         int64_t length = 0;  // tokens in the cache
         std::vector<PageId> pages;
+        int64_t n_behind = 0;  // the first pages, given back
         bool in_step = false;
         bool cancelled = false;
         int64_t n_pending() const { return std::ssize(request.tokens) - length; }
     };
 
     int64_t pages_for(int64_t n_tokens) const;
+    int64_t most_pages(const Request& request) const;
+    int64_t still_needed(const State& state) const;
+    void give_back_behind(State& state);
+    void release_pages(State& state);
     int64_t promised() const;
     void admit();
     bool admit(State& state);
     void take_pages(State& state, int64_t n_tokens);
-    static Work work_of(RequestId id, const State& state, int64_t n_tokens);
+    Work work_of(RequestId id, const State& state, int64_t n_tokens) const;
     void end(RequestId id);
     void leave_step(const StepPlan& plan);
 

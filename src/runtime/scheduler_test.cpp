@@ -215,10 +215,11 @@ class RandomClients {
         request.max_tokens = n + below(2 * limits_.page_tokens);
         request.shares_prefix = below(4) > 0;
         const int64_t most = limits_.n_pages * limits_.page_tokens;
-        if (request.max_tokens > most) {
+        if (request.max_tokens > most && limits_.window == 0) {
             EXPECT_THROW(scheduler_.add(request), Error);
             return;
         }
+        if (request.max_tokens > most) return;
         ids_.push_back(scheduler_.add(request));
         max_tokens_[ids_.back()] = request.max_tokens;
     }
@@ -310,7 +311,15 @@ class RandomClients {
             if (!scheduler_.has(id)) continue;
             const auto pages = scheduler_.pages(id);
             ASSERT_EQ(std::set<PageId>(pages.begin(), pages.end()).size(), pages.size());
-            ASSERT_LE(scheduler_.length(id), std::ssize(pages) * limits_.page_tokens);
+            const int64_t seen = limits_.window == 0
+                                     ? scheduler_.length(id)
+                                     : std::min(scheduler_.length(id), limits_.window - 1);
+            ASSERT_LE(seen, std::ssize(pages) * limits_.page_tokens) << "pages that are missed";
+            if (limits_.window > 0) {
+                ASSERT_LE(std::ssize(pages),
+                          ceil_div(limits_.window, limits_.page_tokens) +
+                              ceil_div(limits_.step_tokens, limits_.page_tokens) + 1);
+            }
             for (const PageId page : pages) ++listed[static_cast<size_t>(page)];
         }
         int64_t n_free = 0, n_of_index = 0;
@@ -354,6 +363,53 @@ TEST(Scheduler, KeepsItsPromisesThroughAMillionRandomEvents) {
         EXPECT_GT(clients.n_shared(), 0) << "no prefix was ever shared";
     }
     EXPECT_GT(most_waits, 5) << "nobody ever waited long";
+}
+
+TEST(Scheduler, KeepsItsPromisesWithWindows) {
+    constexpr int kEvents = 50'000;
+    for (uint32_t seed = 0; seed < 10; ++seed) {
+        SCOPED_TRACE(fmt::format("seed {}", seed));
+        const SchedulerLimits limits = {.n_pages = 5 + seed,
+                                        .page_tokens = 1 + seed % 5,
+                                        .sequences = 1 + seed % 4,
+                                        .step_tokens = 4 + seed,
+                                        .window = 1 + seed % 7};
+        RandomClients clients(seed, limits);
+        for (int i = 0; i < kEvents && !testing::Test::HasFatalFailure(); ++i) clients.event();
+        ASSERT_FALSE(testing::Test::HasFatalFailure());
+    }
+}
+
+// A window of 6 with pages of 4: at length 13 the next token sees positions 8 to 13.
+TEST(Scheduler, GivesBackPagesBehindAllWindows) {
+    Scheduler scheduler(
+        {.n_pages = 5, .page_tokens = 4, .sequences = 1, .step_tokens = 4, .window = 6});
+    const RequestId id =
+        scheduler.add({.tokens = counting(0, 13), .max_tokens = 100, .shares_prefix = false});
+    for (int i = 0; i < 4; ++i) run(scheduler);
+    ASSERT_EQ(scheduler.length(id), 13);
+    EXPECT_EQ(scheduler.pages(id).size(), 2u);
+    EXPECT_EQ(scheduler.pool().free(), 3);
+    for (int32_t token = 0; token < 87; ++token) {
+        scheduler.give(id, {&token, 1});
+        ASSERT_EQ(run(scheduler), 1u);
+        ASSERT_LE(scheduler.pages(id).size(), 3u);
+    }
+    scheduler.cancel(id);
+    EXPECT_EQ(scheduler.pool().free(), 5);
+}
+
+// Pages behind the window stay in the index until they are evicted; what follows one that is gone
+// is not published, since nobody could find it.
+TEST(PrefixIndex, TakesNothingBehindAPageThatIsGone) {
+    PagePool pool(8);
+    PrefixIndex index(pool, 1);
+    const std::vector<PageId> pages = {pool.take(), pool.take(), pool.take()};
+    index.publish(std::vector<int32_t>{1, 2, 3}, pages, 1);
+    EXPECT_EQ(index.n_pages(), 0);
+    index.publish(std::vector<int32_t>{1}, pages);
+    index.publish(std::vector<int32_t>{1, 2, 3}, pages, 1);
+    EXPECT_EQ(index.n_pages(), 3);
 }
 
 }  // namespace
