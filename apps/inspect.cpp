@@ -82,14 +82,40 @@ std::string describe_embedding_and_head(const folder::SourceModel& source) {
                        online ? ", R1 applied as rows are read and undone before the head" : "");
 }
 
+constexpr const char* kWhereOnline =
+    ", online at the inputs of q, k, v, gate and up, since norms stand behind o_proj and down_proj";
+
+// Where layers differ; `rope` counts the model's RoPE tables, null is a layer without.
+io::Json layers_to_json(const model::ModelConfig& config) {
+    io::Json::Array layers;
+    for (const model::LayerConfig& layer : config.layers) {
+        layers.emplace_back(
+            io::Json::Object{{"window", layer.window == 0 ? io::Json() : io::Json(layer.window)},
+                             {"rope", layer.rope < 0 ? io::Json() : io::Json(layer.rope)}});
+    }
+    return layers;
+}
+
+// "512 positions in 22 of 26 layers"; empty if none slides.
+std::string windows_text(const model::ModelConfig& config) {
+    int64_t n = 0, window = 0;
+    for (const model::LayerConfig& layer : config.layers) {
+        if (layer.window > 0) ++n, window = layer.window;
+    }
+    if (n == 0) return "";
+    return fmt::format("{} positions in {} of {} layers", window, n, config.n_layers);
+}
+
 io::Json rotation_to_json(const folder::SourceModel& source) {
     io::Json json = io::Json::Object{};
     for (const RotationLine& line : rotation_lines(source.recipe().rotation, source.config())) {
         const bool there = line.kind != "none";
-        json.set(line.name, io::Json::Object{{"kind", line.kind},
-                                             {"order", there ? io::Json(line.order) : io::Json()},
-                                             {"decomposition",
-                                              there ? io::Json(line.decomposition) : io::Json()}});
+        io::Json entry =
+            io::Json::Object{{"kind", line.kind},
+                             {"order", there ? io::Json(line.order) : io::Json()},
+                             {"decomposition", there ? io::Json(line.decomposition) : io::Json()}};
+        if (line.online) entry.set("online", true);
+        json.set(line.name, std::move(entry));
     }
     return json;
 }
@@ -146,6 +172,7 @@ void print_json(const folder::SourceModel& source, bool with_tensors) {
     json.set("kv_bytes_per_token", kv_bytes_per_token(source));
     json.set("k_bias", k_bias_text(source));
     json.set("rotation", rotation_to_json(source));
+    if (!source.config().layers.empty()) json.set("layers", layers_to_json(source.config()));
     if (with_tensors) json.set("tensors", tensors_to_json(source.checkpoint()));
     print_document(json);
 }
@@ -192,7 +219,12 @@ void print_text(const folder::SourceModel& source, bool with_tensors) {
         {"KV bytes per token", std::to_string(kv_bytes_per_token(source))}};
     if (config.has_mixtures()) pairs.emplace_back("experts", describe_experts(config));
     for (const RotationLine& line : rotation_lines(source.recipe().rotation, source.config())) {
-        pairs.push_back({spaced(line.name), line.kind == "none" ? "none" : line.decomposition});
+        pairs.emplace_back(spaced(line.name), line.kind == "none" ? "none"
+                                              : line.online ? line.decomposition + kWhereOnline
+                                                            : line.decomposition);
+    }
+    if (const std::string windows = windows_text(config); !windows.empty()) {
+        pairs.emplace_back("sliding window", windows);
     }
     if (const int64_t n = source.recipe().tp_max; n > 1) {
         pairs.emplace_back("ranks", fmt::format("equal results on 1 to {}", n));

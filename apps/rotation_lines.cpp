@@ -46,6 +46,7 @@ std::vector<RotationLine> rotation_lines(const RotationSpec& spec,
     if (config.has_mixtures()) {
         lines.push_back(line_of(kExpertsLine, rotation.online.expert_ffn));
     }
+    lines.front().online = rotation.online.residual.has_value();
     return lines;
 }
 

@@ -15,6 +15,7 @@ struct RotationLine {
     std::string kind = "none";  // none, hadamard, random, file, hartley, identity
     int64_t order = 0;
     std::string decomposition = {};
+    bool online = false;  // of R1: at the inputs of layers, where outputs have norms
 };
 
 // R1, R2, R3, R4 and head_mix, in this order. Makes no dense matrix.
