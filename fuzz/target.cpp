@@ -8,10 +8,10 @@
 namespace quarot::fuzz {
 
 std::span<const Target* const> targets() {
-    static constexpr std::array kTargets = {&kSafetensorsTarget, &kJsonTarget,    &kIndexTarget,
-                                            &kConfigTarget,      &kRecipeTarget,  &kJournalTarget,
-                                            &kTokenizerTarget,   &kTextTarget,    &kStopTarget,
-                                            &kCommandTarget,     &kTemplateTarget};
+    static constexpr std::array kTargets = {
+        &kSafetensorsTarget, &kGgufTarget,   &kJsonTarget,    &kIndexTarget,
+        &kConfigTarget,      &kRecipeTarget, &kJournalTarget, &kTokenizerTarget,
+        &kTextTarget,        &kStopTarget,   &kCommandTarget, &kTemplateTarget};
     return kTargets;
 }
 

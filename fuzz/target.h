@@ -40,6 +40,7 @@ std::string_view take_segment(std::string_view& rest);
 std::string join_segments(const std::vector<std::string>& segments);
 
 extern const Target kSafetensorsTarget;
+extern const Target kGgufTarget;
 extern const Target kJsonTarget;
 extern const Target kIndexTarget;
 extern const Target kConfigTarget;

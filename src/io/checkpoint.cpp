@@ -42,7 +42,7 @@ Checkpoint Checkpoint::open(const std::string& folder) {
             log_warning("{} holds {} and {}; the first is read, as transformers does", folder,
                         kWeightsName, kShardIndexName);
         }
-        checkpoint.add_file(single);
+        checkpoint.add_file(std::make_unique<SafetensorsFile>(single));
     } else if (is_listed(index)) {
         checkpoint.open_shards(index);
     } else {
@@ -53,13 +53,20 @@ Checkpoint Checkpoint::open(const std::string& folder) {
     return checkpoint;
 }
 
+Checkpoint Checkpoint::of_file(std::unique_ptr<TensorFile> file) {
+    Checkpoint checkpoint;
+    checkpoint.folder_ = file->path();
+    checkpoint.add_file(std::move(file));
+    return checkpoint;
+}
+
 void Checkpoint::open_shards(const std::string& index_path) {
     const ShardIndex index = parse_shard_index(
         Json::parse_file(index_path, {.max_bytes = limits::kIndexBytes}), index_path);
     int64_t total = 0;
     for (const std::string& shard : index.shards) {
-        add_file((fs::path(folder_) / shard).string());
-        for (const auto& [tensor, info] : files_.back().tensors()) {
+        add_file(std::make_unique<SafetensorsFile>((fs::path(folder_) / shard).string()));
+        for (const auto& [tensor, info] : files_.back()->tensors()) {
             index.check_placed(tensor, shard);
             total += info.bytes;
         }
@@ -73,11 +80,11 @@ void Checkpoint::open_shards(const std::string& index_path) {
     index.warn_of_total_size(total);
 }
 
-void Checkpoint::add_file(const std::string& path) {
-    files_.emplace_back(path);
-    for (const auto& [name, info] : files_.back().tensors()) {
-        entries_.emplace(name, Entry{.file = files_.size() - 1, .info = info});
+void Checkpoint::add_file(std::unique_ptr<TensorFile> file) {
+    for (const auto& [name, info] : file->tensors()) {
+        entries_.emplace(name, Entry{.file = files_.size(), .stored = name, .info = info});
     }
+    files_.push_back(std::move(file));
 }
 
 const Checkpoint::Entry& Checkpoint::entry(const std::string& name) const {
@@ -106,20 +113,22 @@ void Checkpoint::add_name(const std::string& name, const std::string& stored) {
 }
 
 const std::string& Checkpoint::file_of(const std::string& name) const {
-    return files_[entry(name).file].path();
+    return files_[entry(name).file]->path();
 }
 
 std::vector<std::string> Checkpoint::files() const {
     std::vector<std::string> paths;
     paths.reserve(files_.size());
-    for (const SafetensorsFile& file : files_) paths.push_back(file.path());
+    for (const auto& file : files_) paths.push_back(file->path());
     return paths;
 }
 
 Tensor Checkpoint::read(const std::string& name) const {
     const Entry& found = entry(name);
     Tensor tensor(found.info.dtype, found.info.shape);
-    files_[found.file].read(found.info, 0, {tensor.data(), static_cast<size_t>(tensor.bytes())});
+    const int64_t n_rows = found.info.shape.empty() ? 1 : found.info.shape.front();
+    files_[found.file]->read_rows(found.stored, 0, n_rows,
+                                  {tensor.data(), static_cast<size_t>(tensor.bytes())});
     return tensor;
 }
 
@@ -132,11 +141,10 @@ Tensor Checkpoint::read_rows(const std::string& name, int64_t first_row, int64_t
         fail(ErrorCode::Corrupt, "{}: tensor {} has shape {}, expected {} rows from row {} on",
              file_of(name), printable(name), text_of(shape), n_rows, first_row);
     }
-    const int64_t row_bytes = shape[0] == 0 ? 0 : found.info.bytes / shape[0];
     shape[0] = n_rows;
     Tensor tensor(found.info.dtype, std::move(shape));
-    files_[found.file].read(found.info, first_row * row_bytes,
-                            {tensor.data(), static_cast<size_t>(tensor.bytes())});
+    files_[found.file]->read_rows(found.stored, first_row, n_rows,
+                                  {tensor.data(), static_cast<size_t>(tensor.bytes())});
     return tensor;
 }
 

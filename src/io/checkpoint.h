@@ -1,7 +1,9 @@
-// The tensors of a Hugging Face folder: one model.safetensors or the shards of an index.
+// The tensors of a model: of a Hugging Face folder with one model.safetensors or the shards of an
+// index, or of files of another format.
 #pragma once
 
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -16,8 +18,10 @@ class Checkpoint {
     // else. Error{NotFound} for a missing folder or shard; a folder that has only other formats
     // (.bin, .gguf and the like) or an adapter is Error{Unsupported} with advice.
     static Checkpoint open(const std::string& folder);
+    // Of one file, whose path stands for the folder.
+    static Checkpoint of_file(std::unique_ptr<TensorFile> file);
 
-    const std::string& folder() const { return folder_; }
+    const std::string& folder() const { return folder_; }  // as it was opened
     // Error{Corrupt} naming the tensor and folder if absent.
     const TensorInfo& info(const std::string& name) const;
     bool contains(const std::string& name) const { return entries_.contains(name); }
@@ -38,14 +42,15 @@ class Checkpoint {
   private:
     struct Entry {
         size_t file = 0;
+        std::string stored;  // its name there
         TensorInfo info;
     };
     void open_shards(const std::string& index_path);
-    void add_file(const std::string& path);
+    void add_file(std::unique_ptr<TensorFile> file);
     const Entry& entry(const std::string& name) const;
 
     std::string folder_;
-    std::vector<SafetensorsFile> files_;
+    std::vector<std::unique_ptr<TensorFile>> files_;
     std::map<std::string, Entry> entries_;
 };
 

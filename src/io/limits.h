@@ -1,4 +1,4 @@
-// How much hostile JSON, safetensors files, shard indexes and folders may ask for.
+// How much hostile JSON, safetensors and GGUF files, shard indexes and folders may ask for.
 #pragma once
 
 #include <cstddef>
@@ -19,6 +19,15 @@ inline constexpr int64_t kSafetensorsMetadataBytes = int64_t{1} << 20;
 inline constexpr int64_t kTensorDimension = int64_t{1} << 48;
 inline constexpr size_t kTensorRank = 8;
 inline constexpr size_t kTensorNameBytes = 512;
+
+// GGUF files. A vocabulary of 262144 tokens with its merges, scores and kinds has 1.3 million
+// elements; a chat template is the longest text.
+inline constexpr int64_t kGgufHeaderBytes = int64_t{256} << 20;
+inline constexpr int64_t kGgufElements = int64_t{1} << 23;  // of all lists of a file together
+inline constexpr int64_t kGgufTextBytes = int64_t{1} << 22;
+inline constexpr int64_t kGgufKeyBytes = 256;
+inline constexpr int64_t kGgufKeys = 10'000;
+inline constexpr int64_t kGgufTensors = 100'000;
 
 // model.safetensors.index.json
 inline constexpr int64_t kIndexBytes = int64_t{64} << 20;

@@ -32,4 +32,13 @@ void SafetensorsFile::read(const TensorInfo& info, int64_t first, std::span<std:
     file_.read(info.offset + first, out);
 }
 
+void SafetensorsFile::read_rows(const std::string& name, int64_t first_row, int64_t n_rows,
+                                std::span<std::byte> out) const {
+    const TensorInfo& info = tensors().at(name);
+    const int64_t all_rows = info.shape.empty() ? 1 : info.shape.front();
+    const int64_t row_bytes = all_rows == 0 ? 0 : info.bytes / all_rows;
+    QUAROT_CHECK(std::ssize(out) == n_rows * row_bytes);
+    read(info, first_row * row_bytes, out);
+}
+
 }  // namespace quarot::io

@@ -10,17 +10,20 @@
 
 #include "io/file.h"
 #include "io/safetensors_header.h"
+#include "io/tensor_file.h"
 #include "tensor/tensor.h"
 
 namespace quarot::io {
 
-class SafetensorsFile {
+class SafetensorsFile final : public TensorFile {
   public:
     // Error{Corrupt} or Error{Unsupported} as parse_safetensors_header.
     explicit SafetensorsFile(const std::string& path);
 
-    const std::string& path() const { return file_.path(); }
-    const std::map<std::string, TensorInfo>& tensors() const { return header_.tensors; }
+    const std::string& path() const override { return file_.path(); }
+    const std::map<std::string, TensorInfo>& tensors() const override { return header_.tensors; }
+    void read_rows(const std::string& name, int64_t first_row, int64_t n_rows,
+                   std::span<std::byte> out) const override;
     const std::map<std::string, std::string>& metadata() const { return header_.metadata; }
 
     // `out` takes bytes [first, first + out.size()) of the tensor. Thread-safe.

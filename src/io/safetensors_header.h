@@ -8,16 +8,9 @@
 #include <string>
 #include <string_view>
 
-#include "tensor/tensor.h"
+#include "io/tensor_file.h"
 
 namespace quarot::io {
-
-struct TensorInfo {
-    DType dtype = DType::F32;
-    Shape shape;
-    int64_t offset = 0;  // of the first byte in the file
-    int64_t bytes = 0;
-};
 
 struct SafetensorsHeader {
     std::map<std::string, TensorInfo> tensors;
