@@ -10,9 +10,11 @@
 #include "core/setting.h"
 #include "io/file.h"
 #include "io/file_listing.h"
+#include "io/gguf_metadata.h"
 #include "io/limits.h"
 #include "io/text.h"
 #include "jinja/limits.h"
+#include "tokenizer/gguf_tokenizer.h"
 
 namespace quarot::chat {
 namespace {
@@ -26,8 +28,15 @@ std::string template_path(const std::string& folder) {
 std::string additional_folder(const std::string& folder) {
     return folder + "/additional_chat_templates";
 }
-std::string config_path(const std::string& folder) {
-    return folder + "/tokenizer_config.json";
+
+// null if there is none.
+io::Json tokenizer_config_of(const std::string& model) {
+    if (io::is_gguf_file(model)) {
+        return io::Json::parse(tokenizer::gguf_tokenizer_config(io::read_gguf_metadata(model)),
+                               model + " as tokenizer_config.json");
+    }
+    const std::string path = model + "/tokenizer_config.json";
+    return io::is_listed(path) ? io::Json::parse_file(path) : io::Json();
 }
 
 // Names become file names, so they hold nothing that could lead elsewhere.
@@ -105,8 +114,7 @@ std::vector<std::string> all_names(const std::string& folder, const io::Json* gi
 TemplateSource find_template(const std::string& folder, const std::string& name) {
     check_name(name);
     TemplateSource source;
-    const std::string config = config_path(folder);
-    if (io::is_listed(config)) source.tokenizer_config = io::Json::parse_file(config);
+    source.tokenizer_config = tokenizer_config_of(folder);
     const std::string wanted = name.empty() ? kDefaultName : name;
     const std::string path = wanted == kDefaultName
                                  ? template_path(folder)
@@ -128,9 +136,7 @@ TemplateSource find_template(const std::string& folder, const std::string& name)
 
 bool has_template(const std::string& folder) {
     if (io::is_listed(template_path(folder))) return true;
-    const std::string config = config_path(folder);
-    if (!io::is_listed(config)) return false;
-    const io::Json json = io::Json::parse_file(config);
+    const io::Json json = tokenizer_config_of(folder);
     return json.is_object() && json.find("chat_template");
 }
 

@@ -1,4 +1,4 @@
-// Where in a model folder does its chat template stand?
+// Where in a model folder does its chat template stand, or in a GGUF file?
 #pragma once
 
 #include <string>

@@ -39,6 +39,10 @@ bool is_gguf_file(const std::string& path) {
     return std::filesystem::path(path).extension() == ".gguf" || begins_so(path);
 }
 
+GgufMetadata read_gguf_metadata(const std::string& path) {
+    return header_of(File(path)).metadata;
+}
+
 GgufFile::GgufFile(const std::string& path) : file_(path), header_(header_of(file_)) {}
 
 void GgufFile::read_rows(const GgufTensor& tensor, int64_t first_row, int64_t n_rows,

@@ -11,10 +11,6 @@
 
 namespace quarot::io {
 
-// Whether `path` is to be read as a GGUF file rather than as a folder: a file that is named so or
-// begins so.
-bool is_gguf_file(const std::string& path);
-
 class GgufFile {
   public:
     // Error{NotFound}, or Error{Corrupt} or Error{Unsupported} as read_gguf_header.

@@ -49,4 +49,11 @@ class GgufMetadata {
     std::map<std::string, GgufValue, std::less<>> values_;
 };
 
+// Whether `path` is to be read as a GGUF file rather than as a folder: a file that is named so or
+// begins so.
+bool is_gguf_file(const std::string& path);
+
+// Of a file whose whole header is judged; errors as those of io::GgufFile.
+GgufMetadata read_gguf_metadata(const std::string& path);
+
 }  // namespace quarot::io

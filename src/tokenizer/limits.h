@@ -7,6 +7,7 @@
 namespace quarot::limits {
 
 inline constexpr int64_t kTokenizerBytes = int64_t{64} << 20;
+inline constexpr size_t kGgufTokenBytes = 1024;  // it is cut at every character
 inline constexpr int64_t kTokenIds = int64_t{1} << 22;
 inline constexpr size_t kAddedTokenBytes = 4096;              // also when it is normalized
 inline constexpr size_t kAddedTokensBytes = size_t{4} << 20;  // of all together, normalized

@@ -6,8 +6,10 @@
 
 #include "core/error.h"
 #include "io/file_listing.h"
+#include "io/gguf_metadata.h"
 #include "io/model_folder.h"
 #include "io/utf8.h"
+#include "tokenizer/gguf_tokenizer.h"
 #include "tokenizer/limits.h"
 #include "tokenizer/missing_file.h"
 #include "tokenizer/plain_ranges.h"
@@ -51,16 +53,26 @@ std::optional<io::Json> read_if_listed(const std::string& path) {
     return io::Json::parse_file(path);
 }
 
+Tokenizer load_gguf(const std::string& path) {
+    const io::GgufMetadata metadata = io::read_gguf_metadata(path);
+    const io::Json json =
+        io::Json::parse(gguf_tokenizer_json(metadata), path + " as tokenizer.json", kLimits);
+    const io::Json config =
+        io::Json::parse(gguf_tokenizer_config(metadata), path + " as tokenizer_config.json");
+    return Tokenizer::from_json(json, {.config = &config});
+}
+
 }  // namespace
 
 Tokenizer::Tokenizer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
 Tokenizer::~Tokenizer() = default;
 
-Tokenizer Tokenizer::load(const std::string& folder) {
-    const std::filesystem::path path(folder);
-    io::expect_folder(folder);
-    refuse_other_tokenizer_files(folder);
+Tokenizer Tokenizer::load(const std::string& model) {
+    if (io::is_gguf_file(model)) return load_gguf(model);
+    const std::filesystem::path path(model);
+    io::expect_folder(model);
+    refuse_other_tokenizer_files(model);
     const io::Json json = io::Json::parse_file((path / "tokenizer.json").string(), kLimits);
     const auto config = read_if_listed((path / "tokenizer_config.json").string());
     const auto added = read_if_listed((path / "added_tokens.json").string());
@@ -71,6 +83,11 @@ Tokenizer Tokenizer::load(const std::string& folder) {
     return from_json(json, {.config = pointer(config),
                             .added_tokens = pointer(added),
                             .special_map = pointer(special_map)});
+}
+
+bool Tokenizer::is_there(const std::string& model) {
+    return io::is_gguf_file(model) ||
+           io::is_listed((std::filesystem::path(model) / "tokenizer.json").string());
 }
 
 Tokenizer Tokenizer::from_json(const io::Json& tokenizer, const FilesBeside& beside) {

@@ -25,9 +25,11 @@ enum class AddBos { Auto, On, Off, None };
 class Tokenizer {
   public:
     // Reads tokenizer.json of a model folder, and what the files beside it add to it: the names of
-    // special tokens, and added tokens that it lacks. Error{NotFound}, Error{Corrupt}, or
-    // Error{Unsupported} naming the construct.
-    static Tokenizer load(const std::string& folder);
+    // special tokens, and added tokens that it lacks; or the vocabulary of a GGUF file.
+    // Error{NotFound}, Error{Corrupt}, or Error{Unsupported} naming the construct.
+    static Tokenizer load(const std::string& model);
+    // Whether there is a tokenizer.json or a GGUF file to read.
+    static bool is_there(const std::string& model);
     // Of what the files hold.
     static Tokenizer from_json(const io::Json& tokenizer, const FilesBeside& beside = {});
     Tokenizer(Tokenizer&&) noexcept;

@@ -113,5 +113,49 @@ TEST_P(Oracle, TheWholePerplexityTextGivesTheStoredIds) {
 INSTANTIATE_TEST_SUITE_P(Models, Oracle, testing::Values(tiny_novels(), stories260k(), smollm2()),
                          [](const auto& subject) { return subject.param.name; });
 
+// The 47 texts whose ids come with the vocabularies, as their makers' program gives them.
+class GgufVectors : public testing::TestWithParam<const char*> {};
+
+std::vector<std::string> split_at(const std::string& text, const std::string& border) {
+    std::vector<std::string> parts;
+    size_t from = 0;
+    for (size_t at = 0; (at = text.find(border, from)) != std::string::npos;) {
+        parts.push_back(text.substr(from, at - from));
+        from = at + border.size();
+    }
+    parts.push_back(text.substr(from));
+    return parts;
+}
+
+std::string ids_text(const std::vector<int32_t>& ids) {
+    std::string text;
+    for (const int32_t id : ids) text += fmt::format(" {}", id);
+    return text;
+}
+
+TEST_P(GgufVectors, GiveTheStoredIds) {
+    const std::string file = kShared + "/data/tokenizers/" + GetParam();
+    if (!exists(file)) GTEST_SKIP() << "MISSING " << file << ": nothing was compared";
+    const Tokenizer tokenizer = Tokenizer::load(file);
+    const auto texts = split_at(io::read_text(file + ".inp", 1 << 20), "\n__ggml_vocab_test__\n");
+    const auto lines = split_at(io::read_text(file + ".out", 1 << 20), "\n");
+    ASSERT_EQ(texts.size(), 47u);
+    ASSERT_GE(lines.size(), texts.size());
+    for (size_t i = 0; i < texts.size(); ++i) {
+        EXPECT_EQ(ids_text(tokenizer.encode(texts[i], AddBos::None)), lines[i]) << texts[i];
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Files, GgufVectors,
+                         testing::Values("gpt2/ggml-vocab-gpt-2.gguf",
+                                         "gpt-neox-mpt/ggml-vocab-mpt.gguf",
+                                         "phi-3/ggml-vocab-phi-3.gguf"),
+                         [](const auto& file) {
+                             const std::string path = file.param;
+                             std::string name = path.substr(0, path.find('/'));
+                             std::erase(name, '-');
+                             return name;
+                         });
+
 }  // namespace
 }  // namespace quarot::tokenizer
