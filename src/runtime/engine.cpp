@@ -42,7 +42,7 @@ Engine::Engine(std::vector<RankModel> ranks, const EngineLimits& limits)
                   .page_tokens = weights().kv_descriptor().page_tokens,
                   .sequences = limits_.sequences,
                   .step_tokens = executor_.size().tokens,
-                  .window = weights.config.longest_window()}) {}
+                  .window = weights().config.longest_window()}) {}
 
 RequestId Engine::add(Request request, Look look) {
     require_in_vocabulary(request.tokens, weights().config.vocab);
