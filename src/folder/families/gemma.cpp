@@ -76,24 +76,27 @@ model::ModelConfig read_gemma2(const io::Json& config) {
     return model;
 }
 
-// RoPE of the layers that see all and of those that slide: objects by the kind of layer, or the
-// keys of older files, of which those without "local" are the former's.
-std::vector<model::RopeConfig> read_ropes(const io::Json& config) {
+// RoPE of the layers that see all and of those that slide: objects by the kind of layer, or the keys
+// of older files, of which those without "local" are the former's.
+std::vector<model::RopeConfig> read_ropes(const io::Json& config, const model::ModelConfig& model) {
+    RopeReading global = {.head_dim = model.head_dim,
+                          .max_positions = model.max_positions,
+                          .theta = 1e6,
+                          .layer_type = "full_attention"};
+    RopeReading local = {.head_dim = model.head_dim, .max_positions = model.max_positions};
     const io::Json* parameters = config.find("rope_parameters");
-    const bool by_kind = parameters != nullptr && parameters->find("full_attention") != nullptr;
-    const auto of_kind = [&](const char* kind) {
-        return read_rope(io::Json::Object{{"rope_parameters", parameters->at(kind)}});
-    };
-    if (by_kind) return {of_kind("full_attention"), of_kind("sliding_attention")};
-    const io::Json* local = config.find("rope_local_base_freq");
-    const io::Json theta = local == nullptr ? io::Json(10000.0) : *local;
-    const io::Json global =
-        parameters == nullptr ? completed(config, {{"rope_theta", 1e6}}) : config;
-    return {read_rope(global), read_rope(io::Json::Object{{"rope_theta", theta}})};
+    if (parameters != nullptr && parameters->find(global.layer_type) != nullptr) {
+        local.layer_type = "sliding_attention";
+        parameters->at(local.layer_type);  // has to be there
+        return {read_rope(config, global), read_rope(config, local)};
+    }
+    const io::Json* theta = config.find("rope_local_base_freq");
+    io::Json older = io::Json::Object{};
+    if (theta != nullptr) older.set("rope_theta", *theta);
+    return {read_rope(config, global), read_rope(older, local)};
 }
 
 model::ModelConfig read_gemma3(const io::Json& config) {
-    const std::vector<model::RopeConfig> ropes = read_ropes(config);
     io::Json common = config;
     common.set("rope_parameters", io::Json());
     model::ModelConfig model = read_any(common);
@@ -105,7 +108,7 @@ model::ModelConfig read_gemma3(const io::Json& config) {
     const int64_t period = int_or(config, "sliding_window_pattern", {1, 1024}, 6);
     const std::vector<bool> slides =
         read_sliding_layers(config, all_but_every(period, model.n_layers));
-    model.ropes = ropes;
+    model.ropes = read_ropes(config, model);
     model.layers.resize(slides.size());
     for (size_t layer = 0; layer < slides.size(); ++layer) {
         model.layers[layer].rope = slides[layer] ? 1 : 0;
