@@ -32,4 +32,9 @@ __device__ __forceinline__ float activated(Activation activation, float x) {
     return x;
 }
 
+__device__ __forceinline__ float4 activated(Activation activation, const float4& x) {
+    return {activated(activation, x.x), activated(activation, x.y), activated(activation, x.z),
+            activated(activation, x.w)};
+}
+
 }  // namespace quarot::kernels::cuda

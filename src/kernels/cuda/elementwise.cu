@@ -35,11 +35,6 @@ LaunchShape shape_of(const RowsView& rows) {
             .block = kThreads};
 }
 
-__device__ float4 activated(Activation activation, const float4& x) {
-    return {activated(activation, x.x), activated(activation, x.y), activated(activation, x.z),
-            activated(activation, x.w)};
-}
-
 // up.data null: ones.
 __global__ void activate_rows(Activation activation, const __grid_constant__ RowsView gate,
                               const __grid_constant__ RowsView up,

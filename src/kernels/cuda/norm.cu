@@ -227,7 +227,7 @@ __global__ void __launch_bounds__(most_threads(kFours), kFours == 4 ? 2 : 1)
 }
 
 // One warp takes one group.
-__global__ void norm_groups(const __grid_constant__ GroupNormArgs a, int64_t n_groups) {
+__global__ void norm_each_group(const __grid_constant__ GroupNormArgs a, int64_t n_groups) {
     let_successor_start();
     wait_for_predecessor();
     const int64_t index = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) / 32;
@@ -314,7 +314,7 @@ void norm_groups(const GroupNormArgs& args, Stream stream) {
     const int64_t n_groups = args.in.cols / args.group, warps = args.in.rows * n_groups;
     if (warps == 0) return;
     constexpr int64_t kWarps = 8;
-    launch("norm_groups", norm_groups,
+    launch("norm_each_group", norm_each_group,
            {.grid = static_cast<unsigned>(ceil_div(warps, kWarps)), .block = 32 * kWarps}, stream,
            args, n_groups);
 }
