@@ -98,11 +98,11 @@ class Maker {
     }
 
     // None where it is folded; else one that a backend has to multiply by.
-    model::Gain gain(model::NormRole role) {
+    model::NormWeights gain(model::NormRole role) {
         const bool folded = folds(recipe_, config_, role);
         const std::vector<float> values(static_cast<size_t>(width_of(role, config_)),
                                         folded ? 1.0f : 0.5f);
-        return model::upload_gain(values, backend_);
+        return model::upload_norm(values, {}, backend_);
     }
 
   private:

@@ -114,10 +114,10 @@ TEST_F(RandomWeights, HaveTheWidthsOfTheRecipe) {
 }
 
 TEST_F(RandomWeights, HaveGainsWhereTheRecipeLeavesNormsUnfolded) {
-    EXPECT_EQ(make(named_recipe("quarot-rtn")).final_norm.data(), nullptr);
+    EXPECT_EQ(make(named_recipe("quarot-rtn")).final_norm.gain(), nullptr);
     const model::Weights unfolded = make(named_recipe("rtn"));
-    EXPECT_NE(unfolded.final_norm.data(), nullptr);
-    EXPECT_NE(unfolded.layers[1].norm(model::NormRole::MlpIn).data(), nullptr);
+    EXPECT_NE(unfolded.final_norm.gain(), nullptr);
+    EXPECT_NE(unfolded.layers[1].norm(model::NormRole::MlpIn).gain(), nullptr);
 }
 
 TEST_F(RandomWeights, HaveTheBiasesOfTheShape) {

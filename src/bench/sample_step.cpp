@@ -170,7 +170,7 @@ void SampleStep::norm(int64_t layer, InputSite site) {
     const kernels::Operand out = is_rotated ? kernels::Operand{values(site)} : operand(site);
     backend_.add_norm_quantize({.residual = of_step(memory_.residual),
                                 .partial = of_step(memory_.partial),
-                                .gain = weights.norm(role).data(),
+                                .gain = weights.norm(role).gain(),
                                 .eps = static_cast<float>(weights_.config.norm_eps),
                                 .out = values(site)},
                                out, {});

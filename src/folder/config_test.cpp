@@ -303,7 +303,9 @@ TEST(StoredNames, AreThoseOfLlama) {
               "model.layers.7.post_attention_layernorm.weight");
     EXPECT_EQ(norm(model::NormRole::MlpIn), "model.layers.7.pre_feedforward_layernorm.weight");
     EXPECT_EQ(norm(model::NormRole::MlpOut), "model.layers.7.post_feedforward_layernorm.weight");
-    EXPECT_EQ(kEmbeddingName, "model.embed_tokens.weight");
+    EXPECT_EQ(norm_bias_name(model::NormRole::Final, 7, config), "model.norm.bias");
+    EXPECT_EQ(linear_name({model::LinearRole::Embedding}), "model.embed_tokens");
+    EXPECT_EQ(linear_name({model::LinearRole::Positions}), "model.embed_positions");
 }
 
 // Those with a bias keep it in the cache as they did; the others have nothing to say of it.

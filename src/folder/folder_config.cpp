@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string_view>
+#include <utility>
 
 #include "core/error.h"
 #include "core/log.h"
@@ -74,12 +75,18 @@ void check_tied(const Recipe& recipe, const model::ModelConfig& config, const st
          place);
 }
 
+// What the recipe of a folder has made of the original's config, which the folder keeps.
+model::ModelConfig as_made(model::ModelConfig original, const Recipe& recipe) {
+    return recipe.name == "none" ? original : folded_config(std::move(original), recipe);
+}
+
 }  // namespace
 
 FolderConfig read_folder_config(const io::Json& config) {
     const Family& family = family_of(config);
     FolderConfig read{
         .family = &family, .model = family.read_config(config), .recipe = recipe_of(config)};
+    read.model = as_made(std::move(read.model), read.recipe);
     // Where keys have no bias it says nothing, so folders of version 1 have their recipe's name.
     if (!has_bias(model::LinearRole::K, read.model)) read.recipe.k_bias = Recipe{}.k_bias;
     return read;
@@ -87,8 +94,14 @@ FolderConfig read_folder_config(const io::Json& config) {
 
 void override_rope(const io::Json& config, const io::Json& scaling, FolderConfig& read) {
     const std::vector<model::RopeConfig> before = read.model.ropes;
+    if (before.empty()) {
+        throw Error(ErrorCode::Usage,
+                    config.place() + " is of a model without RoPE, which no scaling stretches",
+                    "rope_scaling");
+    }
     try {
-        read.model = read.family->read_config(with_rope_scaling(config, scaling));
+        read.model =
+            as_made(read.family->read_config(with_rope_scaling(config, scaling)), read.recipe);
     } catch (const Error& error) {
         throw Error(ErrorCode::Usage, error.what(), "rope_scaling");
     }

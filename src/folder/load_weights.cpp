@@ -92,6 +92,10 @@ class Loader {
         const model::ModelConfig& config = source_.config();
         const model::Shard& shard = weights.shard;
         kernels::LinearWeights embedding = read_linear({model::LinearRole::Embedding});
+        if (config.learned_positions > 0) {
+            weights.positions =
+                backend_.prepare_embedding(read_linear({model::LinearRole::Positions}).matrix);
+        }
         step();
         if (!config.tied_embeddings) {
             weights.embedding = backend_.prepare_embedding(std::move(embedding.matrix));
@@ -112,7 +116,7 @@ class Loader {
     void load_layer(int64_t layer, model::Weights& weights) {
         model::LayerWeights& loaded = weights.layers.emplace_back();
         for (const model::NormRole role : norms_of(weights.config, layer)) {
-            loaded.norms[static_cast<size_t>(role)] = load_gain(role, layer);
+            loaded.norms[static_cast<size_t>(role)] = load_norm(role, layer);
         }
         for (const model::LinearId& id : linears_of(weights.config, layer)) {
             load_linear(id, weights);
@@ -129,10 +133,11 @@ class Loader {
         }
     }
 
-    model::Gain load_gain(model::NormRole role, int64_t layer) {
-        std::vector<float> gain = source_.norm_gain(role, layer);
+    model::NormWeights load_norm(model::NormRole role, int64_t layer) {
+        std::vector<float> gain = source_.norm_gain(role, layer), bias;
         order_head_gain(role, source_.config(), gain);
-        return model::upload_gain(gain, backend_);
+        if (has_bias(role, source_.config())) bias = source_.norm_bias(role, layer);
+        return model::upload_norm(gain, bias, backend_);
     }
 
   private:
@@ -234,7 +239,7 @@ model::Weights load_weights(const SourceModel& source, const SettingChanges& cha
     Loader loader(source, weights.recipe, backend, tells);
     loader.load_embedding_and_head(weights);
     for (int64_t layer = 0; layer < config.n_layers; ++layer) loader.load_layer(layer, weights);
-    weights.final_norm = loader.load_gain(model::NormRole::Final, 0);
+    weights.final_norm = loader.load_norm(model::NormRole::Final, 0);
     return weights;
 }
 

@@ -177,14 +177,14 @@ TEST_F(LoadWeightsTest, ATiedHeadStandsOnTheEmbeddingsBytes) {
 TEST_F(LoadWeightsTest, GainsOfOnesAreLeftOut) {
     const TinyModel model = make_tiny_model({});
     const model::Weights weights = load(model);
-    EXPECT_EQ(floats_at(weights.layers[1].norm(model::NormRole::MlpIn).data(), 32),
+    EXPECT_EQ(floats_at(weights.layers[1].norm(model::NormRole::MlpIn).gain(), 32),
               values_of(model.tensors.at("model.layers.1.post_attention_layernorm.weight")));
-    EXPECT_EQ(floats_at(weights.final_norm.data(), 32),
+    EXPECT_EQ(floats_at(weights.final_norm.gain(), 32),
               values_of(model.tensors.at("model.norm.weight")));
     const model::Weights folded = load(make_tiny_model({.unit_norms = true}));
-    EXPECT_EQ(folded.final_norm.data(), nullptr);
-    EXPECT_EQ(folded.layers[0].norm(model::NormRole::AttentionIn).data(), nullptr);
-    EXPECT_EQ(folded.layers[0].norm(model::NormRole::MlpIn).data(), nullptr);
+    EXPECT_EQ(folded.final_norm.gain(), nullptr);
+    EXPECT_EQ(folded.layers[0].norm(model::NormRole::AttentionIn).gain(), nullptr);
+    EXPECT_EQ(folded.layers[0].norm(model::NormRole::MlpIn).gain(), nullptr);
 }
 
 TEST_F(LoadWeightsTest, RotatedRecipesBringTheirTransforms) {

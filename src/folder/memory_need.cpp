@@ -60,6 +60,9 @@ int64_t embedding_and_head_bytes(const SourceModel& source, const model::Shard& 
 int64_t weight_bytes(const SourceModel& source, const model::Shard& shard,
                      const kernels::BackendTraits& traits) {
     int64_t bytes = embedding_and_head_bytes(source, shard, traits);
+    if (source.config().learned_positions > 0) {
+        bytes += linear_bytes(source, {LinearRole::Positions}, shard);
+    }
     for (const LinearId& id : linears_of(source.config())) bytes += linear_bytes(source, id, shard);
     return bytes;
 }

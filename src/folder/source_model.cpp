@@ -49,7 +49,8 @@ SourceModel SourceModel::open(const std::string& folder, const io::Json* rope_sc
     if (const auto generation = read_generation_json(folder)) {
         add_end_tokens(*generation, model.config_);
     }
-    settle_tied_head(model.checkpoint_, model.config_);
+    settle_names(model.checkpoint_, *model.family_, model.recipe_);
+    settle_tied_head(model.checkpoint_, *model.family_, model.recipe_, model.config_);
     check_recipe_fits(model.recipe_, model.config_, model.config_json_);
     check_tensors(plan_tensors(*model.family_, model.config_, model.recipe_), model.checkpoint_);
     if (model.is_quantized()) model.hashes_ = TensorHashes::of_folder(folder);
@@ -71,6 +72,10 @@ model::LinearId SourceModel::stored(const model::LinearId& id) const {
 TensorSlice SourceModel::slice_of(const model::LinearId& id) const {
     return is_quantized() ? whole_tensor(stored(id), config_)
                           : family_->linear(stored(id), config_);
+}
+
+std::string SourceModel::stem_of(model::NormRole role, int64_t layer) const {
+    return is_quantized() ? norm_stem(role, layer, config_) : family_->norm(role, layer, config_);
 }
 
 Tensor SourceModel::read_verified(const std::string& name) const {
@@ -204,13 +209,18 @@ DType SourceModel::bias_dtype(const model::LinearId& id) const {
 }
 
 std::vector<float> SourceModel::norm_gain(model::NormRole role, int64_t layer) const {
-    std::vector<float> gain = read_vector(norm_name(role, layer, config_));
+    std::vector<float> gain = read_vector(stem_of(role, layer) + ".weight");
     for (float& value : gain) value += family_->gain_offset;
     return gain;
 }
 
+std::vector<float> SourceModel::norm_bias(model::NormRole role, int64_t layer) const {
+    QUAROT_CHECK(has_bias(role, config_));
+    return read_vector(stem_of(role, layer) + ".bias");
+}
+
 DType SourceModel::norm_dtype(model::NormRole role, int64_t layer) const {
-    return checkpoint_.info(norm_name(role, layer, config_)).dtype;
+    return checkpoint_.info(stem_of(role, layer) + ".weight").dtype;
 }
 
 int64_t SourceModel::parameter_count() const {
@@ -218,16 +228,18 @@ int64_t SourceModel::parameter_count() const {
         const int64_t out = out_features(id, config_);
         return out * in_features(id, config_) + (has_bias(id.role, config_) ? out : 0);
     };
+    const auto norm_count = [this](model::NormRole role) {
+        return width_of(role, config_) * (has_bias(role, config_) ? 2 : 1);
+    };
     int64_t layers = 0;
     for (int64_t layer = 0; layer < config_.n_layers; ++layer) {
-        for (const model::NormRole role : norms_of(config_, layer)) {
-            layers += width_of(role, config_);
-        }
+        for (const model::NormRole role : norms_of(config_, layer)) layers += norm_count(role);
     }
     for (const model::LinearId& id : linears_of(config_)) layers += linear_count(id);
-    const int64_t embedding = linear_count(model::LinearRole::Embedding);
+    int64_t tables = 0;
+    for (const model::LinearRole table : tables_of(config_)) tables += linear_count(table);
     const int64_t head = config_.tied_embeddings ? 0 : linear_count(model::LinearRole::LmHead);
-    return embedding + layers + config_.hidden + head;
+    return tables + layers + norm_count(model::NormRole::Final) + head;
 }
 
 double SourceModel::bits_per_weight() const {

@@ -55,6 +55,7 @@ class SourceModel {
     DType bias_dtype(const model::LinearId& id) const;         // of a linear that has one
     std::vector<float> norm_gain(model::NormRole role, int64_t layer) const;
     DType norm_dtype(model::NormRole role, int64_t layer) const;
+    std::vector<float> norm_bias(model::NormRole role, int64_t layer) const;  // of one that has it
 
     // Bytes of a weight as stored: floats, or codes, scales, zero points and what outliers add.
     int64_t stored_bytes(const model::LinearId& id) const;
@@ -73,6 +74,8 @@ class SourceModel {
     std::vector<float> read_vector(const std::string& name) const;
     // Where the weight is stored.
     TensorSlice slice_of(const model::LinearId& id) const;
+    // And the norm, without ".weight".
+    std::string stem_of(model::NormRole role, int64_t layer) const;
     io::Checkpoint checkpoint_;
     io::Json config_json_;
     const Family* family_ = nullptr;

@@ -43,7 +43,7 @@ std::string_view name_in_layer(NormRole role, const model::ModelConfig& config) 
 std::string linear_name(const model::LinearId& id) {
     const std::string_view name = name_of(id.role);
     if (id.role == LinearRole::LmHead) return std::string(name);
-    if (id.role == LinearRole::Embedding) return fmt::format("model.{}", name);
+    if (!is_of_layers(id.role)) return fmt::format("model.{}", name);
     if (id.role == LinearRole::Router) return fmt::format("model.layers.{}.mlp.gate", id.layer);
     if (id.expert >= 0) {
         return fmt::format("model.layers.{}.mlp.experts.{}.{}", id.layer, id.expert, name);
@@ -51,9 +51,17 @@ std::string linear_name(const model::LinearId& id) {
     return fmt::format("model.layers.{}.{}.{}", id.layer, block_of(id.role), name);
 }
 
+std::string norm_stem(NormRole role, int64_t layer, const model::ModelConfig& config) {
+    if (role == NormRole::Final) return "model.norm";
+    return fmt::format("model.layers.{}.{}", layer, name_in_layer(role, config));
+}
+
 std::string norm_name(NormRole role, int64_t layer, const model::ModelConfig& config) {
-    if (role == NormRole::Final) return "model.norm.weight";
-    return fmt::format("model.layers.{}.{}.weight", layer, name_in_layer(role, config));
+    return norm_stem(role, layer, config) + ".weight";
+}
+
+std::string norm_bias_name(NormRole role, int64_t layer, const model::ModelConfig& config) {
+    return norm_stem(role, layer, config) + ".bias";
 }
 
 }  // namespace quarot::folder

@@ -11,13 +11,14 @@
 
 namespace quarot::folder {
 
-inline constexpr std::string_view kEmbeddingName = "model.embed_tokens.weight";
-
-// Without ".weight": "model.layers.3.mlp.down_proj", "lm_head", "model.embed_tokens"; of mixtures
-// "model.layers.3.mlp.gate", the router, and "model.layers.3.mlp.experts.5.down_proj".
+// Without ".weight": "model.layers.3.mlp.down_proj", "lm_head", "model.embed_tokens",
+// "model.embed_positions"; of mixtures "model.layers.3.mlp.gate", the router, and
+// "model.layers.3.mlp.experts.5.down_proj".
 std::string linear_name(const model::LinearId& id);
-// With ".weight"; the layer of the final norm is ignored. Models with a norm behind attention have
-// Gemma 2's names.
+// Without ".weight" and with it, and the norm's bias; the layer of the final norm is ignored.
+// Models with a norm behind attention have Gemma 2's names.
+std::string norm_stem(model::NormRole role, int64_t layer, const model::ModelConfig& config);
 std::string norm_name(model::NormRole role, int64_t layer, const model::ModelConfig& config);
+std::string norm_bias_name(model::NormRole role, int64_t layer, const model::ModelConfig& config);
 
 }  // namespace quarot::folder

@@ -37,6 +37,8 @@ std::string_view out_key(const model::LinearId& id) {
         case model::LinearRole::LmHead:
         case model::LinearRole::Embedding:
             return "vocab_size";
+        case model::LinearRole::Positions:
+            return "max_position_embeddings";
         case model::LinearRole::O:
         case model::LinearRole::Down:
             break;
@@ -55,7 +57,7 @@ class Planner {
         : family_(family), config_(config), recipe_(recipe) {}
 
     TensorPlan plan() {
-        add_linear({model::LinearRole::Embedding});
+        for (const model::LinearRole table : tables_of(config_)) add_linear({table});
         for (int64_t layer = 0; layer < config_.n_layers; ++layer) {
             for (const model::NormRole role : norms_of(config_, layer)) add_norm(role, layer);
             for (const model::LinearId& id : linears_of(config_, layer)) add_linear(id);
@@ -74,8 +76,11 @@ class Planner {
     }
 
     void add_norm(model::NormRole role, int64_t layer) {
-        add(norm_name(role, layer, config_), {width_of(role, config_)}, kFloats,
-            {width_key(role), {}});
+        const std::string stem = recipe_.name == "none" ? family_.norm(role, layer, config_)
+                                                        : norm_stem(role, layer, config_);
+        const Shape shape = {width_of(role, config_)};
+        add(stem + ".weight", shape, kFloats, {width_key(role), {}});
+        if (has_bias(role, config_)) add(stem + ".bias", shape, kFloats, {width_key(role), {}});
     }
 
     std::string_view width_key(model::NormRole role) const {
@@ -158,8 +163,9 @@ void check_tensor(const std::string& name, const ExpectedTensor& expected,
 }
 
 bool is_harmless(const std::string& name) {
-    // Derived values that old programs stored, and the second copy of a tied head.
-    return name.ends_with("rotary_emb.inv_freq") || name == "lm_head.weight";
+    // Derived values and masks that old programs stored, and the second copy of a tied head.
+    return name.ends_with("rotary_emb.inv_freq") || name.ends_with(".attention.bias") ||
+           name.ends_with(".attention.masked_bias") || name == "lm_head.weight";
 }
 
 void refuse_unplanned_bias(const std::string& name, const TensorPlan& plan,

@@ -32,10 +32,22 @@ bool holds_equal(const io::Checkpoint& checkpoint, const std::string& a, const s
 
 }  // namespace
 
-void settle_tied_head(io::Checkpoint& checkpoint, model::ModelConfig& config) {
+void settle_names(io::Checkpoint& checkpoint, const Family& family, const Recipe& recipe) {
+    if (recipe.name != "none") return;
+    for (const NameInPlace& place : family.other_names) {
+        const std::string name = std::string(place.name) + ".weight";
+        const std::string other = std::string(place.other) + ".weight";
+        const bool moved = !checkpoint.contains(name) && checkpoint.contains(other);
+        if (moved) checkpoint.rename(other, name);
+    }
+}
+
+void settle_tied_head(io::Checkpoint& checkpoint, const Family& family, const Recipe& recipe,
+                      model::ModelConfig& config) {
     if (!config.tied_embeddings) return;
-    const std::string embedding(kEmbeddingName);
-    const std::string head = linear_name({model::LinearRole::LmHead}) + ".weight";
+    const auto linear = recipe.name == "none" ? family.linear : whole_tensor;
+    const std::string embedding = linear({model::LinearRole::Embedding}, config).name + ".weight";
+    const std::string head = linear({model::LinearRole::LmHead}, config).name + ".weight";
     if (!checkpoint.contains(head)) return;
     if (!checkpoint.contains(embedding)) return checkpoint.add_name(embedding, head);
     if (holds_equal(checkpoint, embedding, head)) return;

@@ -112,6 +112,11 @@ void Checkpoint::add_name(const std::string& name, const std::string& stored) {
     QUAROT_CHECK(is_new, "{}", name);
 }
 
+void Checkpoint::rename(const std::string& stored, const std::string& name) {
+    add_name(name, stored);
+    entries_.erase(stored);
+}
+
 const std::string& Checkpoint::file_of(const std::string& name) const {
     return files_[entry(name).file]->path();
 }

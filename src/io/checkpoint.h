@@ -28,6 +28,8 @@ class Checkpoint {
     std::vector<std::string> names() const;  // sorted
     // From now on the tensor `stored` can be read under `name`, too, which no other tensor has.
     void add_name(const std::string& name, const std::string& stored);
+    // Gives the tensor `stored` another name, which is none of the others'.
+    void rename(const std::string& stored, const std::string& name);
     // The file a tensor stands in, for messages.
     const std::string& file_of(const std::string& name) const;
     // Paths of all shards, sorted.

@@ -280,6 +280,9 @@ struct EmbedArgs {
     const Embedding& table;
     const BatchView& batch;
     Rows out;  // [n_tokens, hidden]
+    // Dense. Its row position + offset is added to a token's; to padding nothing is. Or null.
+    const Embedding* positions = nullptr;
+    int64_t position_offset = 0;
 };
 
 // Every run of `group` columns is normalised by itself (NormKind).

@@ -13,6 +13,7 @@
 namespace quarot::model {
 
 using kernels::Activation;
+using kernels::NormKind;
 
 enum class RopeType { Default, Linear, Dynamic, Yarn, Llama3, LongRope };
 
@@ -65,13 +66,23 @@ struct ModelConfig {
     int64_t head_dim = 0;
     int64_t vocab = 0;
     int64_t max_positions = 0;
+    NormKind norm = NormKind::Rms;  // of the residual stream; those of q and k are Rms
+    bool norm_bias = false;         // do they have one? Of Layer only
     double norm_eps = 1e-5;
     // Of the residual stream; those of q and k are qk_norm's.
     NormSet norms = {NormRole::AttentionIn, NormRole::MlpIn, NormRole::Final};
     std::vector<RopeConfig> ropes = {RopeConfig{}};
-    std::vector<LayerConfig> layers;           // empty: every layer is a LayerConfig{}
-    Mixture mixture;                           // of the layers that have one
-    Activation activation = Activation::Silu;  // of the gate
+    std::vector<LayerConfig> layers;  // empty: every layer is a LayerConfig{}
+    Mixture mixture;                  // of the layers that have one
+    // Attention and the MLP both read the stream as the layer gets it, and both are added to it.
+    // Without a norm MlpIn they share AttentionIn.
+    bool parallel = false;
+    bool gated = true;  // down_proj reads f(gate) * up, else f(up), and there is no gate_proj
+    Activation activation = Activation::Silu;  // f
+    // A table of vectors that are added to the embedding's, by position: row position +
+    // position_offset of so many rows. 0: there is none.
+    int64_t learned_positions = 0;
+    int64_t position_offset = 0;
     bool tied_embeddings = false;
     RoleSet bias;  // the linears that have one
     QkNormSpan qk_norm = QkNormSpan::None;
@@ -107,6 +118,8 @@ struct ModelConfig {
     }
     // Is what attention and the MLP give added to the residual stream otherwise than as it is?
     bool shapes_outputs() const { return norms_outputs() || residual_scale != 1.0; }
+    // Do attention and the MLP of a layer read one norm?
+    bool shares_norm() const { return parallel && !norms.contains(NormRole::MlpIn); }
     // Does a norm stand between attention or an MLP and the residual stream?
     bool norms_outputs() const {
         return norms.contains(NormRole::AttentionOut) || norms.contains(NormRole::MlpOut);

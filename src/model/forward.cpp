@@ -18,13 +18,20 @@ void enqueue_step(const Weights& weights, const kernels::BatchView& batch, StepM
     Residual residual = {memory.residual.slice(0, batch.n_tokens), {}};
     const Rows attended = memory.attended.slice(0, batch.n_tokens);
     steps.embed(residual);
+    const bool parallel = weights.config.parallel;
     for (int64_t layer = 0; layer < weights.config.n_layers; ++layer) {
+        // What they read is overwritten by what attention reads, what they give stays.
+        if (parallel) steps.gate_and_up(layer, steps.mlp_input(layer, residual));
         const SiteInput attention_in = steps.attention_input(layer, residual);
         steps.attention(layer, attention_in, attended);
         const SiteInput output_in = steps.output_input(layer, attended);
         steps.add_linear(layer, LinearRole::O, output_in, residual);
-        const SiteInput mlp_in = steps.mlp_input(layer, residual);
-        const SiteInput down_in = steps.down_input(layer, mlp_in);
+        if (parallel) {
+            steps.settle(residual);
+        } else {
+            steps.gate_and_up(layer, steps.mlp_input(layer, residual));
+        }
+        const SiteInput down_in = steps.down_input(layer);
         steps.add_linear(layer, LinearRole::Down, down_in, residual);
     }
     if (batch.n_logit_rows > 0) steps.final_norm(residual);

@@ -9,6 +9,10 @@
 
 namespace quarot::model {
 
+bool k_bias_vanishes(const ModelConfig& config, int64_t layer) {
+    return config.layer(layer).rope < 0 && config.qk_norm == QkNormSpan::None;
+}
+
 bool keeps_k_bias_apart(const Recipe& recipe, const ModelConfig& config) {
     return recipe.k_bias == KeyBiasUse::Subtract && recipe.k.bits < 16 &&
            has_bias(LinearRole::K, config) && config.qk_norm == QkNormSpan::None &&

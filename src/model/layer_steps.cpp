@@ -59,7 +59,11 @@ const LayerWeights& LayerSteps::layer_weights(int64_t layer) const {
 }
 
 void LayerSteps::embed(const Residual& residual) {
-    backend_.embed({.table = *weights_.embedding, .batch = batch_, .out = residual.values});
+    backend_.embed({.table = *weights_.embedding,
+                    .batch = batch_,
+                    .out = residual.values,
+                    .positions = weights_.positions.get(),
+                    .position_offset = weights_.config.position_offset});
     enter(residual.values);
 }
 
@@ -108,11 +112,11 @@ void LayerSteps::attention(int64_t layer, const SiteInput& in, Rows out) {
                         .window = config.layer(layer).window});
 }
 
-void LayerSteps::norm_heads(Rows heads, const Gain& gain) {
+void LayerSteps::norm_heads(Rows heads, const NormWeights& norm) {
     const QkNormSpan span = weights_.config.qk_norm;
     if (span == QkNormSpan::None) return;
     backend_.norm({.in = heads,
-                   .gain = gain.data(),
+                   .gain = norm.gain(),
                    .eps = static_cast<float>(weights_.config.norm_eps),
                    .group = span == QkNormSpan::Head ? weights_.config.head_dim : 0,
                    .out = heads});
@@ -125,19 +129,28 @@ SiteInput LayerSteps::output_input(int64_t layer, Rows attended) {
 }
 
 SiteInput LayerSteps::mlp_input(int64_t layer, Residual& residual) {
-    return norm(layer, InputSite::Mlp, NormRole::MlpIn, residual);
+    return norm(layer, InputSite::Mlp, norm_at(InputSite::Mlp, weights_.config), residual);
 }
 
-SiteInput LayerSteps::down_input(int64_t layer, const SiteInput& in) {
+void LayerSteps::gate_and_up(int64_t layer, const SiteInput& in) {
     if (mixtures_.at(layer)) {
-        return {mixtures_.down_input(layer, in.main, note_at(site_of(layer, kDownInput))), {}};
+        mixed_ = mixtures_.down_input(layer, in.main, note_at(site_of(layer, kDownInput)));
+        return;
     }
+    const std::array outs = {of_batch(memory_.gate), of_batch(memory_.up)};
+    linears(layer, InputSite::Mlp, in, std::span(outs).last(weights_.config.gated ? 2 : 1));
+}
+
+SiteInput LayerSteps::down_input(int64_t layer) {
+    if (mixtures_.at(layer)) return {mixed_, {}};
     const Rows gate = of_batch(memory_.gate), up = of_batch(memory_.up);
-    linears(layer, InputSite::Mlp, in, std::array{gate, up});
+    const bool gated = weights_.config.gated;
+    const kernels::ActivateArgs args = {.activation = weights_.config.activation,
+                                        .gate = gated ? gate : up,
+                                        .up = gated ? std::optional(up) : std::nullopt,
+                                        .out = gate};
     return site_input(layer, InputSite::Down, gate, [&](const Operand& out, SiteNote note) {
-        backend_.activate_transform_quantize(
-            {.activation = weights_.config.activation, .gate = gate, .up = up, .out = gate},
-            weights_.ffn.get(), out, note);
+        backend_.activate_transform_quantize(args, weights_.ffn.get(), out, note);
     });
 }
 
@@ -177,7 +190,7 @@ void LayerSteps::shape_output(int64_t layer, LinearRole role, Rows partial) {
     const NormRole norm = role == LinearRole::O ? NormRole::AttentionOut : NormRole::MlpOut;
     if (config.norms.contains(norm)) {
         backend_.norm({.in = partial,
-                       .gain = layer_weights(layer).norm(norm).data(),
+                       .gain = layer_weights(layer).norm(norm).gain(),
                        .eps = static_cast<float>(config.norm_eps),
                        .out = partial});
     }
@@ -277,7 +290,7 @@ void LayerSteps::normalize(int64_t layer, NormRole role, Residual& residual, Row
 
 void LayerSteps::linears(int64_t layer, InputSite site, const SiteInput& in,
                          std::span<const Rows> outs) {
-    const std::span<const LinearRole> roles = rule_of(site).roles;
+    const std::span<const LinearRole> roles = roles_at(site, weights_.config);
     std::array<const kernels::Linear*, kLinearRolesOfLayers> weights{};
     for (size_t i = 0; i < roles.size(); ++i) {
         weights[i] = &layer_weights(layer).linear(roles[i]);
@@ -287,17 +300,24 @@ void LayerSteps::linears(int64_t layer, InputSite site, const SiteInput& in,
     apart_.add(layer, site, in, outs);
 }
 
-void LayerSteps::add_norm(Residual& residual, const Gain& gain, Rows normed, const Operand& out,
-                          SiteNote note) {
+void LayerSteps::add_norm(Residual& residual, const NormWeights& norm, Rows normed,
+                          const Operand& out, SiteNote note) {
     const auto eps = static_cast<float>(weights_.config.norm_eps);
     if (!residual.partial) {
-        backend_.norm_quantize(
-            {.in = residual.values, .gain = gain.data(), .eps = eps, .out = normed}, out, note);
+        backend_.norm_quantize({.in = residual.values,
+                                .kind = weights_.config.norm,
+                                .gain = norm.gain(),
+                                .bias = norm.bias(),
+                                .eps = eps,
+                                .out = normed},
+                               out, note);
         return;
     }
     backend_.add_norm_quantize({.residual = residual.values,
                                 .partial = *residual.partial,
-                                .gain = gain.data(),
+                                .kind = weights_.config.norm,
+                                .gain = norm.gain(),
+                                .bias = norm.bias(),
                                 .eps = eps,
                                 .out = normed},
                                out, note);

@@ -58,8 +58,10 @@ class LayerSteps {
     SiteInput output_input(int64_t layer, kernels::Rows attended);
     // What gate and up read; in a mixture grouped by expert, as what down_proj reads.
     SiteInput mlp_input(int64_t layer, Residual& residual);
-    // What down_proj reads: R4 of silu(gate(in)) * up(in).
-    SiteInput down_input(int64_t layer, const SiteInput& in);
+    // Both, which stand until the next call; of a mixture all that stands before down_proj.
+    void gate_and_up(int64_t layer, const SiteInput& in);
+    // What down_proj reads: R4 of f(gate) * up, or of f(up).
+    SiteInput down_input(int64_t layer);
     // The same from values that stand there already, not quantized unless some are kept apart.
     SiteInput input_of(int64_t layer, InputSite site, kernels::Rows values);
     // The residual's partial sum becomes W in, for O and Down, normalised and scaled as the model
@@ -74,7 +76,7 @@ class LayerSteps {
     const LayerWeights& layer_weights(int64_t layer) const;
     kernels::SiteNote note_at(kernels::Site site) const { return {site, batch_.bad_sites}; }
     // q or k, in place; nothing if the model has no such norms.
-    void norm_heads(kernels::Rows heads, const Gain& gain);
+    void norm_heads(kernels::Rows heads, const NormWeights& norm);
     // What a site's linears read of `values`: make(out, note) puts them there or, quantized, into
     // `out`.
     template <typename Make>
@@ -85,8 +87,8 @@ class LayerSteps {
     void normalize(int64_t layer, NormRole role, Residual& residual, kernels::Rows out);
     // What a linear gave, as it is added to the residual.
     void shape_output(int64_t layer, LinearRole role, kernels::Rows partial);
-    // RMSNorm of the residual, its partial sum added, into `out`.
-    void add_norm(Residual& residual, const Gain& gain, kernels::Rows normed,
+    // The norm of the residual, its partial sum added, into `out`.
+    void add_norm(Residual& residual, const NormWeights& norm, kernels::Rows normed,
                   const kernels::Operand& out, kernels::SiteNote note);
     // All linears of a site, one of outs for each.
     void linears(int64_t layer, InputSite site, const SiteInput& in,
@@ -115,6 +117,7 @@ class LayerSteps {
     StepMemory& memory_;
     SplitInputs apart_;
     MixtureSteps mixtures_;
+    kernels::Operand mixed_;  // what down_proj reads of a mixture, after gate_and_up
 };
 
 }  // namespace quarot::model

@@ -7,10 +7,10 @@
 
 namespace quarot::model {
 
-// The embedding's rows are read by token id, and in a tied model they are the head's as well.
-// Router: a mixture's, which gives a logit for each expert.
-enum class LinearRole { Q, K, V, O, Gate, Up, Down, Router, LmHead, Embedding };
-inline constexpr size_t kLinearRolesOfLayers = 8;  // all but LmHead and Embedding, the last
+// The embedding's rows are read by token id, and in a tied model they are the head's as well; those
+// of Positions by position. Router: a mixture's, which gives a logit for each expert.
+enum class LinearRole { Q, K, V, O, Gate, Up, Down, Router, LmHead, Embedding, Positions };
+inline constexpr size_t kLinearRolesOfLayers = 8;  // all but LmHead and what follows
 
 constexpr bool is_of_layers(LinearRole role) {
     return static_cast<size_t>(role) < kLinearRolesOfLayers;

@@ -30,6 +30,7 @@ std::string common_group_sizes(const std::vector<int64_t>& widths) {
 bool stays_tied(const Recipe& recipe, const ModelConfig& config) {
     if (!config.tied_embeddings || recipe.embedding_bits != recipe.head_bits) return false;
     if (!recipe.rotation.fold_norms || config.norms_outputs()) return true;
+    if (config.norm == NormKind::Layer) return false;
     return recipe.tied_rotation && !recipe.rotation.has_dense_residual();
 }
 
@@ -43,10 +44,29 @@ bool folds(const Recipe& recipe, const ModelConfig& config, NormRole norm) {
     return norm != NormRole::Final || !(stays_tied(recipe, config) || config.norms_outputs());
 }
 
+bool folds_means(const Recipe& recipe, const ModelConfig& config) {
+    return recipe.rotation.fold_norms && config.norm == NormKind::Layer;
+}
+
+ModelConfig folded_config(ModelConfig config, const Recipe& recipe) {
+    if (!folds_means(recipe, config)) return config;
+    if (config.norm_bias) {
+        for (const RoleRule& rule : kRoleRules) {
+            const bool is_absent = rule.role == LinearRole::Gate && !config.gated;
+            if (is_absent || rule.role == LinearRole::Router) continue;
+            const bool reads = rule_of(rule.role, config).folded_norm != NormRole::None;
+            if (reads) config.bias = config.bias | RoleSet{rule.role};
+        }
+    }
+    config.norm = NormKind::Rms;
+    config.norm_bias = false;
+    return config;
+}
+
 int weight_bits(const Recipe& recipe, LinearRole role) {
     if (role == LinearRole::LmHead) return recipe.head_bits;
     if (role == LinearRole::Embedding) return recipe.embedding_bits;
-    if (role == LinearRole::Router) return 16;
+    if (role == LinearRole::Router || role == LinearRole::Positions) return 16;
     if (role == LinearRole::Down && recipe.down_bits != 0) return recipe.down_bits;
     return recipe.weights.bits;
 }

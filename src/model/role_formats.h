@@ -12,13 +12,21 @@ namespace quarot::model {
 // Do head and embedding, which are one matrix in the model, stay one? Not where their bits differ,
 // nor where the head alone has a norm's gain and R1 folded in; with tied_rotation neither is: a row
 // that is read goes through R1, and R1 is undone and the gain applied before the head. A random R1
-// has no fast form for that. Nor where R1 stands at inputs of layers alone (rule_of).
+// has no fast form for that. Nor where R1 stands at inputs of layers alone (rule_of),
+// nor where the embedding alone is centred (folds_means).
 bool stays_tied(const Recipe& recipe, const ModelConfig& config);
 // Does it so under a rotated residual stream?
 bool rotates_embedding_online(const Recipe& recipe, const ModelConfig& config);
 // Is the gain of this norm in the weights that follow? Never the last one's if R1 does not reach
 // it.
 bool folds(const Recipe& recipe, const ModelConfig& config, NormRole norm);
+
+// Are the means that LayerNorm subtracts taken out of what writes the residual stream, and its
+// biases into what reads it? Both go the way of the gains.
+bool folds_means(const Recipe& recipe, const ModelConfig& config);
+// What is left of a model's norms in a folder that the recipe makes of it: RMSNorm where their
+// means are folded, and where it had biases, one on each linear that reads a norm.
+ModelConfig folded_config(ModelConfig config, const Recipe& recipe);
 
 // Bits of a weight; 16: stored as floating point, as routers always are.
 int weight_bits(const Recipe& recipe, LinearRole role);

@@ -53,6 +53,8 @@ int64_t out_features(const LinearId& id, const ModelConfig& config) {
         case LinearRole::LmHead:
         case LinearRole::Embedding:
             return config.vocab;
+        case LinearRole::Positions:
+            return config.learned_positions;
     }
     unknown_role(id.role);
 }
@@ -71,6 +73,7 @@ int64_t in_features(const LinearId& id, const ModelConfig& config) {
         case LinearRole::Router:
         case LinearRole::LmHead:
         case LinearRole::Embedding:
+        case LinearRole::Positions:
             return config.hidden;
     }
     unknown_role(id.role);
@@ -79,6 +82,7 @@ int64_t in_features(const LinearId& id, const ModelConfig& config) {
 RoleRule rule_of(const LinearId& id, const ModelConfig& config) {
     RoleRule rule = kRoleRules[static_cast<size_t>(id.role)];
     if (id.expert >= 0 && rule.input == Basis::Ffn) rule.input = Basis::ExpertFfn;
+    if (rule.folded_norm == NormRole::MlpIn) rule.folded_norm = norm_at(InputSite::Mlp, config);
     if (!config.norms.contains(rule.folded_norm)) rule.folded_norm = NormRole::None;
     if (!config.norms_outputs()) return rule;
     if (rule.output == Basis::Residual) rule.output = Basis::Plain;
@@ -90,13 +94,31 @@ bool has_bias(LinearRole role, const ModelConfig& config) {
     return config.bias.contains(role);
 }
 
+bool has_bias(NormRole role, const ModelConfig& config) {
+    return config.norm_bias && role != NormRole::Query && role != NormRole::Key;
+}
+
 const SiteRule& rule_of(InputSite site) {
     return kSiteRules[static_cast<size_t>(site)];
 }
 
+std::span<const LinearRole> roles_at(InputSite site, const ModelConfig& config) {
+    const std::span<const LinearRole> roles = rule_of(site).roles;
+    return site == InputSite::Mlp && !config.gated ? roles.last(1) : roles;
+}
+
+NormRole norm_at(InputSite site, const ModelConfig& config) {
+    const bool of_mlp = site == InputSite::Mlp && !config.shares_norm();
+    return of_mlp ? NormRole::MlpIn : NormRole::AttentionIn;
+}
+
 std::vector<SiteRule> sites_of(const ModelConfig& config, int64_t layer) {
     QUAROT_CHECK(layer >= 0 && layer < config.n_layers, "layer {}", layer);
-    if (!config.layer(layer).mixture) return {kSiteRules.begin(), kSiteRules.end()};
+    if (!config.layer(layer).mixture) {
+        std::vector<SiteRule> sites = {kSiteRules.begin(), kSiteRules.end()};
+        for (SiteRule& site : sites) site.roles = roles_at(site.site, config);
+        return sites;
+    }
     std::vector<SiteRule> sites = {rule_of(InputSite::Attention), rule_of(InputSite::Output),
                                    kRouterSite};
     for (int64_t expert = 0; expert < config.mixture.n_experts; ++expert) {
@@ -123,6 +145,12 @@ std::vector<LinearId> linears_of(const ModelConfig& config) {
         linears.insert(linears.end(), of_layer.begin(), of_layer.end());
     }
     return linears;
+}
+
+std::vector<LinearRole> tables_of(const ModelConfig& config) {
+    std::vector<LinearRole> tables = {LinearRole::Embedding};
+    if (config.learned_positions > 0) tables.push_back(LinearRole::Positions);
+    return tables;
 }
 
 std::vector<NormRole> norms_of(const ModelConfig& config, int64_t layer) {

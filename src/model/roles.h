@@ -34,7 +34,7 @@ struct RoleRule {
 // Of models with a norm before attention and before the MLP, and none after; rule_of has those of
 // others. The embedding's rows are vectors of the residual stream, so its columns change: E' = E
 // T_residual^T.
-constexpr std::array<RoleRule, 10> kRoleRules = {{
+constexpr std::array<RoleRule, 11> kRoleRules = {{
     {LinearRole::Q, "q_proj", Basis::Residual, Basis::Plain, NormRole::AttentionIn},
     {LinearRole::K, "k_proj", Basis::Residual, Basis::Plain, NormRole::AttentionIn},
     {LinearRole::V, "v_proj", Basis::Residual, Basis::ValueHeads, NormRole::AttentionIn},
@@ -45,6 +45,7 @@ constexpr std::array<RoleRule, 10> kRoleRules = {{
     {LinearRole::Router, "router", Basis::Residual, Basis::Plain, NormRole::MlpIn},
     {LinearRole::LmHead, "lm_head", Basis::Residual, Basis::Plain, NormRole::Final},
     {LinearRole::Embedding, "embed_tokens", Basis::Residual, Basis::Plain, NormRole::None},
+    {LinearRole::Positions, "embed_positions", Basis::Residual, Basis::Plain, NormRole::None},
 }};
 
 constexpr std::string_view name_of(LinearRole role) {
@@ -58,7 +59,7 @@ struct LinearId {
         : role(of_role), layer(in_layer), expert(of_expert) {}
 
     LinearRole role;
-    int64_t layer;   // ignored for LmHead and Embedding
+    int64_t layer;   // ignored for what is not of layers
     int64_t expert;  // -1: none
 };
 
@@ -83,10 +84,21 @@ struct SiteRule {
 };
 
 const SiteRule& rule_of(InputSite site);
+// The linears that read there, in order: the rule's, but for Gate in a model without one.
+std::span<const LinearRole> roles_at(InputSite site, const ModelConfig& config);
+// The norm whose output is the input of Attention or Mlp.
+NormRole norm_at(InputSite site, const ModelConfig& config);
+// Does it write to the residual stream?
+constexpr bool writes_residual(LinearRole role) {
+    return role == LinearRole::O || role == LinearRole::Down || role == LinearRole::Embedding ||
+           role == LinearRole::Positions;
+}
 
 int64_t out_features(const LinearId& id, const ModelConfig& config);
 int64_t in_features(const LinearId& id, const ModelConfig& config);
 bool has_bias(LinearRole role, const ModelConfig& config);
+// Norms of the residual stream alone may have one.
+bool has_bias(NormRole role, const ModelConfig& config);
 
 // What one decoder layer consists of: its sites in the order in which it passes them, its linears
 // in the order in which it computes them, which is that of its sites, and its norms in the order in
@@ -96,6 +108,8 @@ std::vector<SiteRule> sites_of(const ModelConfig& config, int64_t layer);
 std::vector<LinearId> linears_of(const ModelConfig& config, int64_t layer);
 // All linears of all layers, in order.
 std::vector<LinearId> linears_of(const ModelConfig& config);
+// The tables that stand before the layers, in order.
+std::vector<LinearRole> tables_of(const ModelConfig& config);
 std::vector<NormRole> norms_of(const ModelConfig& config, int64_t layer);
 // Gains of a norm.
 int64_t width_of(NormRole role, const ModelConfig& config);

@@ -27,7 +27,9 @@ bool groups_fit(const Recipe& recipe, int64_t width) {
 }  // namespace
 
 Cut cut_of(LinearRole role, const ModelConfig& config, const Shard& shard) {
-    if (shard.size == 1 || role == LinearRole::Embedding) return Cut::None;
+    if (shard.size == 1 || role == LinearRole::Embedding || role == LinearRole::Positions) {
+        return Cut::None;
+    }
     if (role == LinearRole::LmHead) {
         return config.vocab % shard.size == 0 ? Cut::Rows : Cut::None;
     }

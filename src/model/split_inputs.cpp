@@ -36,7 +36,7 @@ SiteInput SplitInputs::read(int64_t layer, InputSite site, const Rows& values,
 void SplitInputs::add(int64_t layer, InputSite site, const SiteInput& in,
                       std::span<const Rows> outs) {
     if (!in.outliers) return;
-    const std::span<const LinearRole> roles = rule_of(site).roles;
+    const std::span<const LinearRole> roles = roles_at(site, weights_.config);
     for (size_t i = 0; i < roles.size(); ++i) {
         backend_.linear({.in = *in.outliers,
                          .weight = *layer_weights(layer).outlier(roles[i]),

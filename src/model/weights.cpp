@@ -57,6 +57,7 @@ void Weights::set_linear(const LinearId& id, kernels::LinearWeights linear, Back
             upload_floats(key_bias_basis(linear.bias, recipe.rotation, config), backend);
         linear.bias.clear();
     }
+    if (id.role == LinearRole::K && k_bias_vanishes(config, id.layer)) linear.bias.clear();
     linear.activation_group = activation_format(id.role).group_size;
     const auto role = static_cast<size_t>(id.role);
     if (id.expert < 0) {
@@ -74,9 +75,13 @@ void Weights::add_block(const LinearId& id, kernels::LinearWeights block, Backen
         backend.prepare_linear(std::move(block)));
 }
 
-Gain upload_gain(const std::vector<float>& gain, Backend& backend) {
+NormWeights upload_norm(const std::vector<float>& gain, const std::vector<float>& bias,
+                        Backend& backend) {
+    NormWeights norm;
     const bool ones = std::all_of(gain.begin(), gain.end(), [](float g) { return g == 1.0f; });
-    return ones ? Gain{} : Gain{upload_floats(gain, backend)};
+    if (!ones) norm.gain_buffer = upload_floats(gain, backend);
+    if (!bias.empty()) norm.bias_buffer = upload_floats(bias, backend);
+    return norm;
 }
 
 ColumnSplit upload_split(const std::vector<int32_t>& order, int64_t n_outliers, Backend& backend) {

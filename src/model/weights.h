@@ -14,10 +14,12 @@
 
 namespace quarot::model {
 
-// A norm's gain in backend memory; empty when it is all ones (folded).
-struct Gain {
-    kernels::Buffer buffer;
-    const float* data() const { return static_cast<const float*>(buffer.data()); }
+// A norm's gain in backend memory, empty when it is all ones (folded), and its bias, empty when it
+// has none.
+struct NormWeights {
+    kernels::Buffer gain_buffer, bias_buffer;
+    const float* gain() const { return static_cast<const float*>(gain_buffer.data()); }
+    const float* bias() const { return static_cast<const float*>(bias_buffer.data()); }
 };
 
 // Where the columns that linears of one site read stand in what it gives, first those of the main
@@ -31,7 +33,7 @@ struct ColumnSplit {
 };
 
 struct LayerWeights {
-    std::array<Gain, kNormRoles> norms;                                           // by NormRole
+    std::array<NormWeights, kNormRoles> norms;                                    // by NormRole
     std::array<ColumnSplit, kInputSites> splits;                                  // by InputSite
     std::array<std::unique_ptr<kernels::Linear>, kLinearRolesOfLayers> outliers;  // or null
     std::array<std::unique_ptr<kernels::Linear>, kLinearRolesOfLayers> linears;   // by LinearRole
@@ -44,7 +46,7 @@ struct LayerWeights {
     const kernels::Linear& linear(LinearRole role) const {
         return *linears[static_cast<size_t>(role)];
     }
-    const Gain& norm(NormRole role) const { return norms[static_cast<size_t>(role)]; }
+    const NormWeights& norm(NormRole role) const { return norms[static_cast<size_t>(role)]; }
     const kernels::Linear* outlier(LinearRole role) const {
         return outliers[static_cast<size_t>(role)].get();
     }
@@ -66,8 +68,9 @@ struct Weights {
     Shard shard;
     Recipe recipe;  // activations, k and v decide what forward quantizes
     std::unique_ptr<kernels::Embedding> embedding;  // may read lm_head
+    std::unique_ptr<kernels::Embedding> positions;  // or null
     std::vector<LayerWeights> layers;
-    Gain final_norm;
+    NormWeights final_norm;
     std::unique_ptr<kernels::Linear> lm_head;
     // Of a tied model whose matrix is not rotated: R1 after a row is read, and undone before the
     // last norm. R1's signs are in the matrix. Else null.
@@ -91,7 +94,9 @@ struct Weights {
         return {static_cast<const float*>(basis.data()), rope_table(layer)};
     }
     // Puts a linear of a layer, its rows as stored, in place, prepared for the activations that the
-    // recipe gives it. The bias of keys goes into key_bias where the cache leaves it out.
+    // recipe gives it. The bias of keys goes into key_bias where the cache leaves it out, and
+    // nowhere in a layer without RoPE: there it adds the same to all scores of a query, which
+    // softmax does not see.
     void set_linear(const LinearId& id, kernels::LinearWeights linear, kernels::Backend& backend);
     // Puts the next column block of o or down behind those that are there.
     void add_block(const LinearId& id, kernels::LinearWeights block, kernels::Backend& backend);
@@ -101,8 +106,9 @@ struct Weights {
     kernels::KvDescriptor kv_descriptor() const;
 };
 
-// A norm's gain on a backend; empty if all ones.
-Gain upload_gain(const std::vector<float>& gain, kernels::Backend& backend);
+// bias: empty for none.
+NormWeights upload_norm(const std::vector<float>& gain, const std::vector<float>& bias,
+                        kernels::Backend& backend);
 
 // order: the columns that main linears read, then n_outliers others.
 ColumnSplit upload_split(const std::vector<int32_t>& order, int64_t n_outliers,

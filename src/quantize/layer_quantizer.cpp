@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
+#include <numeric>
 #include <utility>
 
 #include "core/check.h"
@@ -67,12 +69,63 @@ std::vector<float> QuantizeContext::norm_gain(NormRole role, int64_t layer) cons
     return gain;
 }
 
+std::vector<float> QuantizeContext::norm_bias(NormRole role, int64_t layer) const {
+    if (!model::has_bias(role, plan.config)) return {};
+    std::vector<float> bias = source.norm_bias(role, layer);
+    const std::span<const double> scales = smoothing.of(role, layer);
+    for (size_t i = 0; i < scales.size(); ++i) {
+        bias[i] = static_cast<float>(static_cast<double>(bias[i]) / scales[i]);
+    }
+    return bias;
+}
+
 std::vector<float> QuantizeContext::bias(const LinearId& id) const {
+    if (!has_bias(id.role, plan.config)) return {};
     const std::vector<float> stored = source.bias(id);
-    if (stored.empty()) return {};
     std::vector<double> bias(stored.begin(), stored.end());
+    bias.resize(static_cast<size_t>(out_features(id.role, source.config())));
+    if (folds_means(recipe, source.config())) {
+        add_norm_bias(id, bias);
+        if (model::writes_residual(id.role)) rotate::centre_columns(bias, 1);
+    }
     rotate::rotate_output(rotation, rule_of(id, source.config()).output, source.config(), bias, 1);
     return {bias.begin(), bias.end()};
+}
+
+void QuantizeContext::add_norm_bias(const LinearId& id, std::vector<double>& bias) const {
+    const model::ModelConfig& config = source.config();
+    const NormRole norm = rule_of(id.role, config).folded_norm;
+    if (norm == NormRole::None || !config.norm_bias) return;
+    const std::vector<float> of_norm = source.norm_bias(norm, id.layer);
+    const int64_t rows = std::ssize(bias), cols = std::ssize(of_norm);
+    const int64_t step = std::max<int64_t>(kBlockElements / cols, 1);
+    pool.parallel_for(ceil_div(rows, step), [&](int64_t block, int) {
+        const int64_t first = block * step, n = std::min(step, rows - first);
+        const Tensor w = source.dense_rows(id, first, n);
+        for (int64_t r = 0; r < n; ++r) {
+            const float* row = w.as<float>() + r * cols;
+            bias[static_cast<size_t>(first + r)] +=
+                std::inner_product(row, row + cols, of_norm.begin(), 0.0, std::plus<>(),
+                                   [](double a, double b) { return a * b; });
+        }
+    });
+}
+
+std::vector<float> QuantizeContext::position_rows(int64_t n_tokens) const {
+    const RotatedWeight table = rotated({LinearRole::Positions});
+    const int64_t first = source.config().position_offset, cols = table.cols();
+    std::vector<float> rows(static_cast<size_t>(n_tokens * cols));
+    for (int64_t block = 0; block < table.n_blocks(); ++block) {
+        std::vector<float> made = table.block(block);
+        round_as_stored(*this, LinearRole::Positions, made);
+        const int64_t start = block * table.block_rows();
+        for (int64_t r = 0; r < std::ssize(made) / cols; ++r) {
+            const int64_t token = start + r - first;
+            if (token < 0 || token >= n_tokens) continue;
+            std::copy_n(made.begin() + r * cols, cols, rows.begin() + token * cols);
+        }
+    }
+    return rows;
 }
 
 LayerQuantizer::LayerQuantizer(const QuantizeContext& context, TokenWindows windows,
@@ -80,10 +133,15 @@ LayerQuantizer::LayerQuantizer(const QuantizeContext& context, TokenWindows wind
     : context_(context), backend_(backend) {
     if (backend == nullptr) return;
     const folder::SourceModel& source = context.source;
-    calibration_.emplace(source.config(), context.recipe, source.folder(), std::move(windows),
+    const int64_t n_tokens = windows.empty() ? 0 : std::ssize(windows.front());
+    calibration_.emplace(context.plan.config, context.recipe, source.folder(), std::move(windows),
                          *backend);
-    calibration_->embed(context.rotated({LinearRole::Embedding}),
-                        [&](std::span<float> rows) { round_as_stored(context, rows); });
+    calibration_->embed(context.rotated({LinearRole::Embedding}), [&](std::span<float> rows) {
+        round_as_stored(context, LinearRole::Embedding, rows);
+    });
+    if (source.config().learned_positions > 0) {
+        calibration_->add_positions(context.position_rows(n_tokens));
+    }
 }
 
 std::vector<QuantizedLayerReport> LayerQuantizer::quantize(int64_t layer, const TensorSink& put,
@@ -233,7 +291,8 @@ ColumnOrder LayerQuantizer::column_order(const model::SiteRule& site,
 void LayerQuantizer::begin_layer(int64_t layer) {
     if (!calibration_) return;
     for (const NormRole role : norms_of(context_.source.config(), layer)) {
-        calibration_->set_norm(role, context_.norm_gain(role, layer));
+        calibration_->set_norm(role, context_.norm_gain(role, layer),
+                               context_.norm_bias(role, layer));
     }
 }
 

@@ -35,10 +35,19 @@ struct QuantizeContext {
     const Smoothing& smoothing;
 
     RotatedWeight rotated(const model::LinearId& id) const;
-    // The norms of a layer as the finished model has them: ones if folded, smoothed.
+    // The norms of a layer as the finished model has them: ones if folded, smoothed; no bias where
+    // it is folded or never was.
     std::vector<float> norm_gain(model::NormRole role, int64_t layer) const;
-    // Rotated; empty if there is none.
+    std::vector<float> norm_bias(model::NormRole role, int64_t layer) const;
+    // As the finished model has it: with the folded norm's, centred and rotated; empty if there is
+    // none.
     std::vector<float> bias(const model::LinearId& id) const;
+    // The learned positions that a text of n_tokens adds to its stream, [n_tokens, hidden].
+    std::vector<float> position_rows(int64_t n_tokens) const;
+
+  private:
+    // bias += W b with the stored weight W and b the bias of the norm that it reads.
+    void add_norm_bias(const model::LinearId& id, std::vector<double>& bias) const;
 };
 
 // Layers must come in order, from 0. Used by one thread.

@@ -29,7 +29,7 @@ ModelWriter::ModelWriter(const QuantizeContext& context, const WorkFolder* work,
 
 void ModelWriter::write() {
     const folder::SourceModel& source = context_.source;
-    write_outer(LinearRole::Embedding);
+    for (const LinearRole table : tables_of(source.config())) write_outer(table);
     progress_.advance();
     for (int64_t layer = 0; layer < source.config().n_layers; ++layer) {
         throw_if_interrupted();
@@ -58,10 +58,12 @@ void ModelWriter::write_layer(int64_t layer) {
 }
 
 void ModelWriter::write_norm(NormRole role, int64_t layer) {
-    const folder::SourceModel& source = context_.source;
+    const model::ModelConfig& config = context_.plan.config;
     std::vector<float> stored = context_.norm_gain(role, layer);
-    for (float& value : stored) value -= source.family().gain_offset;
-    writer_.vector(folder::norm_name(role, layer, source.config()), stored);
+    for (float& value : stored) value -= context_.source.family().gain_offset;
+    writer_.vector(folder::norm_name(role, layer, config), stored);
+    if (!model::has_bias(role, config)) return;
+    writer_.vector(folder::norm_bias_name(role, layer, config), context_.norm_bias(role, layer));
 }
 
 void ModelWriter::write_dense(const LinearId& id) {
@@ -70,7 +72,7 @@ void ModelWriter::write_dense(const LinearId& id) {
 }
 
 void ModelWriter::write_bias(const LinearId& id) {
-    if (!has_bias(id.role, context_.source.config())) return;
+    if (!has_bias(id.role, context_.plan.config)) return;
     writer_.vector(folder::linear_name(id) + ".bias", context_.bias(id));
 }
 

@@ -40,19 +40,18 @@ QuantizedLinear quantize_outer(const QuantizeContext& context, LinearRole role) 
                            *rounding.quantizer, rounding.format, {}, nullptr, context.pool);
 }
 
-void round_as_stored(const QuantizeContext& context, std::span<float> rows) {
-    constexpr LinearRole kRole = LinearRole::Embedding;
-    if (weight_bits(context.recipe, kRole) == 16) {
-        const DType dtype = context.plan.dtype_of.at(folder::linear_name({kRole}) + ".weight");
+void round_as_stored(const QuantizeContext& context, LinearRole table, std::span<float> rows) {
+    if (weight_bits(context.recipe, table) == 16) {
+        const DType dtype = context.plan.dtype_of.at(folder::linear_name({table}) + ".weight");
         std::vector<std::byte> stored(rows.size() * static_cast<size_t>(size_of(dtype)));
         narrow(dtype, rows, stored.data());
         widen(dtype, stored.data(), rows);
         return;
     }
-    const int64_t cols = in_features(kRole, context.source.config());
+    const int64_t cols = in_features(table, context.source.config());
     const int64_t n_rows = std::ssize(rows) / cols;
     const QuantizedMatrix codes =
-        rounding_of(context, kRole).quantizer->quantize({rows, n_rows, cols}).codes;
+        rounding_of(context, table).quantizer->quantize({rows, n_rows, cols}).codes;
     for (int64_t row = 0; row < n_rows; ++row) {
         codes.dequantize_row(
             row, rows.subspan(static_cast<size_t>(row * cols), static_cast<size_t>(cols)));

@@ -1,4 +1,4 @@
-// The embedding and lm_head on their way to the file: what stands before the layers and after them.
+// Tables and lm_head on their way to the file: what stands before the layers and after them.
 #pragma once
 
 #include <span>
@@ -12,7 +12,8 @@ namespace quarot::quantize {
 // could make their errors good.
 QuantizedLinear quantize_outer(const QuantizeContext& context, model::LinearRole role);
 
-// Rows of the embedding [n, hidden] become what a reader of the finished folder has of them.
-void round_as_stored(const QuantizeContext& context, std::span<float> rows);
+// Rows [n, hidden] of a table become what a reader of the finished folder has of them.
+void round_as_stored(const QuantizeContext& context, model::LinearRole table,
+                     std::span<float> rows);
 
 }  // namespace quarot::quantize

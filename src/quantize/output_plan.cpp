@@ -30,12 +30,19 @@ class Planner {
   public:
     Planner(const folder::SourceModel& source, const rotate::Rotation& rotation,
             const Recipe& recipe)
-        : source_(source), rotation_(rotation), recipe_(recipe), config_(source.config()) {}
+        : source_(source),
+          rotation_(rotation),
+          recipe_(recipe),
+          config_(source.config()),
+          written_(folded_config(config_, recipe)) {
+        written_.tied_embeddings = tied_embeddings();
+    }
 
     bool tied_embeddings() const { return stays_tied(recipe_, config_); }
+    const model::ModelConfig& written() const { return written_; }
 
     std::vector<Unit> units() {
-        add_linear({LinearRole::Embedding});
+        for (const LinearRole table : tables_of(config_)) add_linear({table});
         for (int64_t layer = 0; layer < config_.n_layers; ++layer) {
             for (const NormRole role : norms_of(config_, layer)) add_norm(role, layer);
             for (const LinearId& id : linears_of(config_, layer)) add_linear(id);
@@ -54,6 +61,11 @@ class Planner {
         units_.push_back({{folder::norm_name(role, layer, config_),
                            storage(is_smoothed(recipe_, role), source_.norm_dtype(role, layer)),
                            {width_of(role, config_)}}});
+        if (!model::has_bias(role, written_)) return;
+        units_.back().push_back(
+            {folder::norm_bias_name(role, layer, config_),
+             storage(is_smoothed(recipe_, role), source_.norm_dtype(role, layer)),
+             {width_of(role, config_)}});
     }
 
     void add_linear(const LinearId& id) {
@@ -61,11 +73,12 @@ class Planner {
         const bool quantized = weight_bits(recipe_, id.role) < 16;
         Unit unit =
             quantized ? folder::stored_tensors(name, id, config_, recipe_) : dense_weight(id, name);
-        if (has_bias(id.role, config_)) {
-            const bool changed = rotate::changes(rotation_, rule_of(id, config_).output);
-            unit.push_back({name + ".bias",
-                            storage(changed, source_.bias_dtype(id)),
-                            {out_features(id, config_)}});
+        if (has_bias(id.role, written_)) {
+            const bool changed = rotate::changes(rotation_, rule_of(id, config_).output) ||
+                                 folds_means(recipe_, config_);
+            const DType stored =
+                has_bias(id.role, config_) ? source_.bias_dtype(id) : source_.dense_dtype(id);
+            unit.push_back({name + ".bias", storage(changed, stored), {out_features(id, config_)}});
         }
         units_.push_back(std::move(unit));
     }
@@ -81,8 +94,9 @@ class Planner {
 
     Unit dense_weight(const LinearId& id, const std::string& name) const {
         const NormRole norm = rule_of(id, config_).folded_norm;
-        const bool changed =
-            is_rotated(id) || folds(recipe_, config_, norm) || is_smoothed(recipe_, norm);
+        const bool centred = folds_means(recipe_, config_) && model::writes_residual(id.role);
+        const bool changed = is_rotated(id) || centred || folds(recipe_, config_, norm) ||
+                             is_smoothed(recipe_, norm);
         return {{name + ".weight",
                  storage(changed, source_.dense_dtype(id)),
                  {out_features(id, config_), in_features(id, config_)}}};
@@ -92,6 +106,7 @@ class Planner {
     const rotate::Rotation& rotation_;
     const Recipe& recipe_;
     const model::ModelConfig& config_;
+    model::ModelConfig written_;
     std::vector<Unit> units_;
 };
 
@@ -134,6 +149,7 @@ OutputPlan plan_output(const folder::SourceModel& source, const rotate::Rotation
     Planner planner(source, rotation, recipe);
     OutputPlan plan;
     plan.tied_embeddings = planner.tied_embeddings();
+    plan.config = planner.written();
     plan.shards = pack(planner.units(), shard_bytes);
     name_shards(plan.shards);
     for (size_t shard = 0; shard < plan.shards.size(); ++shard) {

@@ -22,6 +22,7 @@ struct ShardPlan {
 // tensors of one weight (codes, scales, bias) never part.
 struct OutputPlan {
     bool tied_embeddings = false;
+    model::ModelConfig config;  // of the folder
     std::vector<ShardPlan> shards;
     std::map<std::string, size_t> shard_of;  // by tensor name
     std::map<std::string, DType> dtype_of;   // by tensor name

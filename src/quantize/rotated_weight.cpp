@@ -37,6 +37,10 @@ WeightSource linear_source(const folder::SourceModel& source, const model::Linea
         weight.input = model::Basis::Plain;
         weight.gain = rotation.signs;
     }
+    if (folds_means(recipe, config) && model::writes_residual(id.role)) {
+        weight.centre_outputs = model::is_of_layers(id.role);
+        weight.centre_inputs = !weight.centre_outputs;
+    }
     weight.read = [&source, id](int64_t first, int64_t n) {
         return source.dense_rows(id, first, n);
     };
@@ -49,7 +53,7 @@ RotatedWeight::RotatedWeight(WeightSource source, const rotate::Rotation& rotati
       rotation_(rotation),
       config_(config),
       block_rows_(rows_of_a_block(source_.cols)) {
-    if (!rotate::changes(rotation_, source_.output)) return;
+    if (!rotate::changes(rotation_, source_.output) && !source_.centre_outputs) return;
     whole_.resize(rows() * cols());
     pool.parallel_for(n_blocks(), [&](int64_t index, int) {
         const int64_t first = index * block_rows_;
@@ -66,6 +70,7 @@ int64_t RotatedWeight::n_blocks() const {
 std::vector<double> RotatedWeight::input_rotated(int64_t first, int64_t n) const {
     const Tensor stored = source_.read(first, n);
     std::vector<double> block(stored.as<float>(), stored.as<float>() + n * cols());
+    if (source_.centre_inputs) rotate::centre_rows(block, n);
     rotate::rotate_input(rotation_, source_.input, config_, source_.gain, block, n);
     return block;
 }
@@ -79,6 +84,7 @@ void RotatedWeight::rotate_columns(ThreadPool& pool) {
         for (int64_t r = 0; r < rows(); ++r) {
             std::copy_n(&whole_[r * cols() + first], width, &panel[r * width]);
         }
+        if (source_.centre_outputs) rotate::centre_columns(panel, width);
         rotate::rotate_output(rotation_, source_.output, config_, panel, width);
         for (int64_t r = 0; r < rows(); ++r) {
             std::copy_n(&panel[r * width], width, &whole_[r * cols() + first]);

@@ -23,12 +23,14 @@ struct WeightSource {
     int64_t cols = 0;
     model::Basis input = model::Basis::Plain;
     model::Basis output = model::Basis::Plain;
-    std::vector<double> gain;                              // [cols], folded; empty: ones
+    std::vector<double> gain;     // [cols], folded; empty: ones
+    bool centre_inputs = false;   // rows are vectors whose mean is taken out
+    bool centre_outputs = false;  // columns are, before `output`
     std::function<Tensor(int64_t first, int64_t n)> read;  // fp32 rows; threads may call it
 };
 
-// With the norm's gain that the recipe folds. The embedding of a tied model that is rotated online
-// takes the signs of R1 alone; both of its readers apply the rest.
+// With the norm's gain that the recipe folds, and means if it folds those. The embedding of a tied
+// model that is rotated online takes the signs of R1 alone; both of its readers apply the rest.
 WeightSource linear_source(const folder::SourceModel& source, const model::LinearId& id,
                            const Recipe& recipe, const rotate::Rotation& rotation);
 

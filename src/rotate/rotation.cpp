@@ -1,6 +1,7 @@
 #include "rotate/rotation.h"
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "core/check.h"
@@ -200,6 +201,29 @@ void rotate_input(const Rotation& rotation, Basis basis, const ModelConfig& conf
     for (size_t start = 0; start < w.size(); start += cols) {
         apply_structured(rotation, basis, config, w.subspan(start, cols), 1);
     }
+}
+
+void centre_rows(std::span<double> w, int64_t n_rows) {
+    if (n_rows == 0) return;
+    const size_t cols = w.size() / static_cast<size_t>(n_rows);
+    QUAROT_CHECK(w.size() % n_rows == 0, "{} elements, {} rows", w.size(), n_rows);
+    for (size_t start = 0; start < w.size(); start += cols) {
+        const auto row = w.subspan(start, cols);
+        const double mean =
+            std::accumulate(row.begin(), row.end(), 0.0) / static_cast<double>(cols);
+        for (double& x : row) x -= mean;
+    }
+}
+
+void centre_columns(std::span<double> w, int64_t n_cols) {
+    if (n_cols == 0) return;
+    const auto cols = static_cast<size_t>(n_cols);
+    QUAROT_CHECK(w.size() % cols == 0, "{} elements, {} columns", w.size(), n_cols);
+    const size_t rows = w.size() / cols;
+    std::vector<double> means(cols);
+    for (size_t i = 0; i < w.size(); ++i) means[i % cols] += w[i];
+    for (double& mean : means) mean /= static_cast<double>(rows);
+    for (size_t i = 0; i < w.size(); ++i) w[i] -= means[i % cols];
 }
 
 void rotate_output(const Rotation& rotation, Basis basis, const ModelConfig& config,

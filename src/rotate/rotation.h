@@ -45,6 +45,12 @@ void rotate_input(const Rotation& rotation, model::Basis basis, const model::Mod
 void rotate_output(const Rotation& rotation, model::Basis basis, const model::ModelConfig& config,
                    std::span<double> w, int64_t n_cols);
 
+// Subtracts from every row of w [n_rows, cols] its mean, which LayerNorm would: for rows that are
+// vectors of the residual stream (the embedding's).
+void centre_rows(std::span<double> w, int64_t n_rows);
+// The same for outputs that go there, before rotate_output: w [out, n_cols].
+void centre_columns(std::span<double> w, int64_t n_cols);
+
 // True if the basis change is not the identity.
 bool changes(const Rotation& rotation, model::Basis basis);
 

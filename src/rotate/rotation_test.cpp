@@ -349,5 +349,18 @@ TEST(Rotation, RefusesToRotateTheResidualStreamUnderUnfoldedGains) {
     EXPECT_EQ(refusal(spec, config_with(48, 96, 8, 4, 4)), ErrorCode::Usage);
 }
 
+// LayerNorm of a vector is RMSNorm of what is left of it without its mean, and that passes R1.
+TEST(Means, WhatIsCentredNeedsNoMeanSubtracted) {
+    std::vector<double> rows = {1.0, 2.0, 6.0, -1.0, 0.0, 1.0};
+    centre_rows(rows, 2);
+    EXPECT_EQ(rows, (std::vector<double>{-2.0, -1.0, 3.0, -1.0, 0.0, 1.0}));
+    std::vector<double> columns = {1.0, -1.0, 2.0, 0.0, 6.0, 1.0};
+    centre_columns(columns, 2);
+    EXPECT_EQ(columns, (std::vector<double>{-2.0, -1.0, -1.0, 0.0, 3.0, 1.0}));
+    std::vector<double> bias = {1.0, 3.0};
+    centre_columns(bias, 1);
+    EXPECT_EQ(bias, (std::vector<double>{-1.0, 1.0}));
+}
+
 }  // namespace
 }  // namespace quarot::rotate

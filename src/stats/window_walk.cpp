@@ -73,6 +73,8 @@ void WindowWalk::run(std::span<const int32_t> ids, const std::function<void(cons
 }
 
 void WindowWalk::run_layer(int64_t layer, model::LayerSteps& steps, model::Residual& residual) {
+    const bool parallel = weights_.config.parallel;
+    if (parallel) run_mlp_input(layer, steps, residual);
     const model::SiteInput attention_in = steps.attention_input(layer, residual);
     look_at_norm(layer, Point::AttentionIn, attention_in, residual);
     const Rows attended = memory_.attended.slice(0, n_tokens_);
@@ -82,11 +84,20 @@ void WindowWalk::run_layer(int64_t layer, model::LayerSteps& steps, model::Resid
     const model::SiteInput output_in = steps.output_input(layer, attended);
     look_at(layer, Point::OutputIn, output_in);
     steps.add_linear(layer, LinearRole::O, output_in, residual);
-    const model::SiteInput mlp_in = steps.mlp_input(layer, residual);
-    look_at_norm(layer, Point::MlpIn, mlp_in, residual);
-    const model::SiteInput down_in = steps.down_input(layer, mlp_in);
+    if (parallel) {
+        steps.settle(residual);
+    } else {
+        run_mlp_input(layer, steps, residual);
+    }
+    const model::SiteInput down_in = steps.down_input(layer);
     look_at(layer, Point::DownIn, down_in);
     steps.add_linear(layer, LinearRole::Down, down_in, residual);
+}
+
+void WindowWalk::run_mlp_input(int64_t layer, model::LayerSteps& steps, model::Residual& residual) {
+    const model::SiteInput mlp_in = steps.mlp_input(layer, residual);
+    look_at_norm(layer, Point::MlpIn, mlp_in, residual);
+    steps.gate_and_up(layer, mlp_in);
 }
 
 void WindowWalk::look_at_norm(int64_t layer, Point point, const model::SiteInput& in,
@@ -95,6 +106,7 @@ void WindowWalk::look_at_norm(int64_t layer, Point point, const model::SiteInput
     QUAROT_CHECK(!residual.partial);
     const Rows ungained = ungained_.slice(0, n_tokens_);
     backend_.norm({.in = residual.values,
+                   .kind = weights_.config.norm,
                    .eps = static_cast<float>(weights_.config.norm_eps),
                    .out = ungained});
     const std::vector<float> read = download(rows_of(in)), before_gain = download(ungained);

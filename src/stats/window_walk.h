@@ -34,6 +34,7 @@ class WindowWalk {
     void run(std::span<const int32_t> ids, const std::function<void(const Look&)>& look);
 
   private:
+    void run_mlp_input(int64_t layer, model::LayerSteps& steps, model::Residual& residual);
     void run_layer(int64_t layer, model::LayerSteps& steps, model::Residual& residual);
     // Of a norm's output, and of the residual stream that it normalised.
     void look_at_norm(int64_t layer, Point point, const model::SiteInput& in,

@@ -192,7 +192,10 @@ class Verifier {
         if (!all_good) return;
         try_to([&] {
             checkpoint_ = io::Checkpoint::open(folder_);
-            if (config_) folder::settle_tied_head(*checkpoint_, config_->model);
+            if (!config_) return;
+            folder::settle_names(*checkpoint_, *config_->family, config_->recipe);
+            folder::settle_tied_head(*checkpoint_, *config_->family, config_->recipe,
+                                     config_->model);
         });
     }
 

@@ -344,6 +344,40 @@ TEST_P(RowsConformance, EmbedWidensStoredRows) {
     }
 }
 
+// Learned positions are added in fp32; padding has none.
+TEST_P(RowsConformance, EmbedAddsPositions) {
+    for (const DType dtype : {DType::F32, DType::F16, DType::BF16}) {
+        for (const int64_t cols : kWidths) {
+            SCOPED_TRACE(fmt::format("seed {}, {} columns", cols, cols));
+            Rng rng(static_cast<uint32_t>(cols));
+            const auto table = random_dense(5, cols, dtype, rng);
+            const auto positions = random_dense(16, cols, dtype, rng);
+            const std::vector<int32_t> ids = {4, 0, 1, 2}, at = {0, 13, 5, -1};
+            Bench bench(*subject_);
+            const BatchView batch{
+                .n_tokens = 4, .token_ids = bench.upload(ids), .positions = bench.upload(at)};
+            const auto embedding = subject_->prepare_embedding(table);
+            const auto added = subject_->prepare_embedding(positions);
+            const Rows out = bench.blank(4, cols, 3);
+            subject_->embed({.table = *embedding,
+                             .batch = batch,
+                             .out = out,
+                             .positions = added.get(),
+                             .position_offset = 2});
+            const Matrix rows = values_of(*table), places = values_of(*positions);
+            Matrix expected(4, cols);
+            for (int64_t t = 0; t < 4; ++t) {
+                const auto token = static_cast<size_t>(t);
+                for (int64_t c = 0; c < cols; ++c) {
+                    expected.row(t)[c] = rows.row(ids[token])[c];
+                    if (at[token] >= 0) expected.row(t)[c] += places.row(at[token] + 2)[c];
+                }
+            }
+            ASSERT_TRUE(same(expected.values, bench.download(out).values));
+        }
+    }
+}
+
 // Codes of every width, alone and as the rows of a tied head: 70 tokens are two panels and a part.
 TEST_P(RowsConformance, EmbedReadsRowsOfCodes) {
     constexpr int64_t kTokens = 70;

@@ -261,7 +261,8 @@ void forget_offset(model::Weights& weights, kernels::Backend& backend) {
         std::vector<float> gain = source.norm_gain(model::NormRole::MlpIn, layer);
         for (float& value : gain) value -= 1.0f;
         weights.layers[static_cast<size_t>(layer)]
-            .norms[static_cast<size_t>(model::NormRole::MlpIn)] = model::upload_gain(gain, backend);
+            .norms[static_cast<size_t>(model::NormRole::MlpIn)] =
+            model::upload_norm(gain, {}, backend);
     }
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "folder/stored_names.h"
 #include "io/json.h"
 #include "model/config.h"
 #include "model/roles.h"
@@ -37,6 +38,11 @@ std::vector<RowRun> runs_of(const TensorSlice& slice, int64_t first, int64_t n);
 // For families that fuse nothing: linear_name(id), all rows.
 TensorSlice whole_tensor(const model::LinearId& id, const model::ModelConfig& config);
 
+// A tensor that some folders have under another name.
+struct NameInPlace {
+    std::string_view name, other;
+};
+
 struct Family {
     std::string_view name;
     std::span<const std::string_view> architectures;  // values of config.json's "architectures"
@@ -47,6 +53,11 @@ struct Family {
                           const model::ModelConfig& config) = whole_tensor;
     // A norm's gain is what its tensor holds plus this, in our own folders too.
     float gain_offset = 0.0f;
+    // Where it has a norm, without ".weight" or ".bias"; likewise.
+    std::string (*norm)(model::NormRole role, int64_t layer,
+                        const model::ModelConfig& config) = norm_stem;
+    // Other names, without ".weight", that folders have in place of linear's, each its own.
+    std::span<const NameInPlace> other_names = {};
 };
 
 // The family of a config.json; Error{Unsupported} naming what is supported.

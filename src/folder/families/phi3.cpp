@@ -40,6 +40,7 @@ TensorSlice linear(const model::LinearId& id, const model::ModelConfig& config) 
         case LinearRole::Router:
         case LinearRole::LmHead:
         case LinearRole::Embedding:
+        case LinearRole::Positions:
             break;
     }
     return whole_tensor(id, config);

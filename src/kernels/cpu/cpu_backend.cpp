@@ -121,8 +121,16 @@ class CpuBackend final : public Backend {
     void embed(const EmbedArgs& args) override {
         const auto& table = static_cast<const CpuEmbedding&>(args.table);
         QUAROT_CHECK(args.out.cols == table.hidden() && args.out.rows == args.batch.n_tokens);
-        context_.for_rows(args.batch.n_tokens, [&](int64_t row, int) {
+        const auto* positions = static_cast<const CpuEmbedding*>(args.positions);
+        QUAROT_CHECK(positions == nullptr || positions->hidden() == table.hidden());
+        context_.for_rows(args.batch.n_tokens, [&](int64_t row, int thread) {
             table.read_row(isa(), args.batch.token_ids[row], args.out.f32(row));
+            if (positions == nullptr || args.batch.positions[row] < 0) return;
+            auto* position =
+                reinterpret_cast<float*>(context_.scratch(thread).get(args.out.cols * 4));
+            positions->read_row(isa(), args.batch.positions[row] + args.position_offset, position);
+            const Rows one = {position, DType::F32, 1, args.out.cols, args.out.cols};
+            add_row(args.out.slice(row, 1), one, 0);
         });
     }
 

@@ -41,6 +41,10 @@ using namespace cuda;
 class CudaEmbedding : public Embedding {
   public:
     virtual void read(const int32_t* ids, const RowsView& out, Stream stream) const = 0;
+    virtual RowsView dense_table() const {  // of positions, which are dense
+        QUAROT_CHECK(false, "a dense table");
+        return {};
+    }
 };
 
 class DenseEmbedding final : public CudaEmbedding {
@@ -50,6 +54,7 @@ class DenseEmbedding final : public CudaEmbedding {
     void read(const int32_t* ids, const RowsView& out, Stream stream) const override {
         embed(table_, ids, out, stream);
     }
+    RowsView dense_table() const override { return table_; }
 
   private:
     std::shared_ptr<const Buffer> memory_;
@@ -255,6 +260,9 @@ class CudaBackend final : public Backend, public ColumnSolverMaker, public Fp8Pr
     void embed(const EmbedArgs& args) override {
         static_cast<const CudaEmbedding&>(args.table)
             .read(args.batch.token_ids, view_of(args.out), stream());
+        if (args.positions == nullptr) return;
+        add_position_rows(static_cast<const CudaEmbedding*>(args.positions)->dense_table(),
+                          args.batch.positions, args.position_offset, view_of(args.out), stream());
     }
     void norm(const NormArgs& args) override;
     void norm_quantize(const NormArgs& args, const Operand& out, SiteNote note) override;

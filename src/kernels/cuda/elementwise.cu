@@ -120,6 +120,21 @@ __global__ void take_rows(const __grid_constant__ From from, const int32_t* indi
     }
 }
 
+__global__ void add_rows_at(const __grid_constant__ RowsView table, const int32_t* positions,
+                            int64_t offset, const __grid_constant__ RowsView sum, bool fours) {
+    let_successor_start();
+    wait_for_predecessor();
+    auto [row, c, inside] = place_in(sum.cols);
+    if (!inside) return;
+    for (; row < sum.rows; row += gridDim.y) {
+        const int64_t position = positions[row];
+        if (position < 0) continue;
+        const float4 x = load_four(table, position + offset, c, fours);
+        const float4 old = load_four(sum, row, c, fours);
+        store_four(sum, row, c, fours, {old.x + x.x, old.y + x.y, old.z + x.z, old.w + x.w});
+    }
+}
+
 __global__ void take_columns(const __grid_constant__ RowsView in, const int32_t* columns,
                              const __grid_constant__ RowsView out, bool fours) {
     let_successor_start();
@@ -186,6 +201,14 @@ void embed(const WeightView& table, const int32_t* ids, const RowsView& out, Str
     if (is_empty(out)) return;
     launch("take_rows", take_rows<CodeRows>, shape_of(out), stream, CodeRows{table}, ids, out,
            in_fours(out));
+}
+
+void add_position_rows(const RowsView& table, const int32_t* positions, int64_t offset,
+                       const RowsView& sum, Stream stream) {
+    require(table.cols == sum.cols && sum.dtype == DType::F32, "add_position_rows: shapes");
+    if (is_empty(sum)) return;
+    launch("add_rows_at", add_rows_at, shape_of(sum), stream, table, positions, offset, sum,
+           in_fours(table) && in_fours(sum));
 }
 
 void gather_rows(const RowsView& in, const int32_t* rows, const RowsView& out, Stream stream) {

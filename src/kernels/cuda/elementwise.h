@@ -14,7 +14,8 @@ namespace quarot::kernels::cuda {
 void activate(Activation activation, const RowsView& gate, const RowsView* up, const RowsView& out,
               Stream stream);
 
-// out = scale * in, and with a cap (not 0) out = cap * tanh(scale * in / cap), in fp32. out may be in.
+// out = scale * in, and with a cap (not 0) out = cap * tanh(scale * in / cap), in fp32. out may be
+// in.
 void scale_rows(const RowsView& in, float scale, float cap, const RowsView& out, Stream stream);
 
 // sum += in (+ bias); sum is fp32. bias: [cols] or null.
@@ -23,6 +24,11 @@ void add_rows(const RowsView& in, const float* bias, const RowsView& sum, Stream
 // out[t] = table[ids[t]]; ids are in device memory and within the table. table.dtype as stored.
 void embed(const RowsView& table, const int32_t* ids, const RowsView& out, Stream stream);
 void embed(const WeightView& table, const int32_t* ids, const RowsView& out, Stream stream);
+
+// sum[t] += table[positions[t] + offset] where positions[t] >= 0; positions are in device memory,
+// sum is fp32.
+void add_position_rows(const RowsView& table, const int32_t* positions, int64_t offset,
+                       const RowsView& sum, Stream stream);
 
 // out[r] = in[rows[r]], out.rows indices in device memory. Equal dtypes copy bits.
 void gather_rows(const RowsView& in, const int32_t* rows, const RowsView& out, Stream stream);

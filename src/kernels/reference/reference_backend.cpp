@@ -1,7 +1,9 @@
 #include "kernels/reference/reference_backend.h"
 
 #include <cstring>
+#include <span>
 #include <utility>
+#include <vector>
 
 #include "comm/thread_comm.h"
 #include "core/check.h"
@@ -26,6 +28,13 @@ struct ReferenceEmbedding final : Embedding {
     explicit ReferenceEmbedding(std::shared_ptr<const Tensor> t) : table(std::move(t)) {}
     std::shared_ptr<const Tensor> table;  // [vocabulary, hidden]
 };
+
+void read_row(const Embedding& embedding, int64_t row, std::span<float> out) {
+    const Tensor& table = *static_cast<const ReferenceEmbedding&>(embedding).table;
+    QUAROT_CHECK(table.cols() == std::ssize(out), "{} {}", table.cols(), out.size());
+    QUAROT_CHECK(row >= 0 && row < table.rows(), "row {} of {}", row, table.rows());
+    widen(table.dtype(), table.data() + row * table.cols() * size_of(table.dtype()), out);
+}
 
 // Takes its scratch from the heap inside operations, which the contract forbids to fast backends.
 class ReferenceBackend final : public Backend {
@@ -125,14 +134,16 @@ class ReferenceBackend final : public Backend {
 };
 
 void ReferenceBackend::embed(const EmbedArgs& args) {
-    const Tensor& table = *static_cast<const ReferenceEmbedding&>(args.table).table;
-    const int64_t hidden = table.cols();
-    QUAROT_CHECK(args.out.rows == args.batch.n_tokens && args.out.cols == hidden);
+    const int64_t hidden = args.out.cols;
+    QUAROT_CHECK(args.out.rows == args.batch.n_tokens);
+    std::vector<float> position(static_cast<size_t>(hidden));
     for (int64_t token = 0; token < args.batch.n_tokens; ++token) {
-        const int64_t id = args.batch.token_ids[token];
-        QUAROT_CHECK(id >= 0 && id < table.rows(), "token id {}", id);
-        widen(table.dtype(), table.data() + id * hidden * size_of(table.dtype()),
-              {args.out.f32(token), static_cast<size_t>(hidden)});
+        float* out = args.out.f32(token);
+        read_row(args.table, args.batch.token_ids[token], {out, position.size()});
+        const int64_t at = args.batch.positions == nullptr ? -1 : args.batch.positions[token];
+        if (args.positions == nullptr || at < 0) continue;
+        read_row(*args.positions, at + args.position_offset, position);
+        for (size_t c = 0; c < position.size(); ++c) out[c] += position[c];
     }
 }
 

@@ -147,11 +147,25 @@ void Calibration::embed(const RotatedWeight& embedding,
     for_windows([&](int64_t index) { steps_->enter(window(residual_, index)); });
 }
 
-void Calibration::set_norm(model::NormRole role, const std::vector<float>& gain) {
+void Calibration::add_positions(std::span<const float> rows) {
+    const model::ModelConfig& config = weights_.config;
+    kernels::Buffer memory;
+    const Rows positions =
+        place_rows(memory, weights_.n_positions, config.hidden, DType::F32, backend_);
+    for (int64_t row = 0; row < positions.rows; ++row) {
+        backend_.upload(positions.f32(row), rows.data() + row * config.hidden,
+                        config.hidden * size_of(DType::F32));
+    }
+    for_windows([&](int64_t index) { backend_.add(window(residual_, index), positions); });
+    backend_.synchronize();
+}
+
+void Calibration::set_norm(model::NormRole role, const std::vector<float>& gain,
+                           const std::vector<float>& bias) {
     std::vector<float> ordered = gain;
     order_head_gain(role, weights_.config, ordered);
     weights_.layers[kLayer].norms[static_cast<size_t>(role)] =
-        model::upload_gain(ordered, backend_);
+        model::upload_norm(ordered, bias, backend_);
     if (experts_ && role == model::NormRole::MlpIn) experts_->set_norm(gain);
 }
 
@@ -191,7 +205,8 @@ void Calibration::for_inputs(InputSite site, const std::function<void(const Rows
             inputs = floats(steps_->attention_input(kLayer, residual).main);
         if (site == InputSite::Mlp) inputs = floats(steps_->mlp_input(kLayer, residual).main);
         if (site == InputSite::Down) {
-            inputs = floats(steps_->down_input(kLayer, steps_->mlp_input(kLayer, residual)).main);
+            steps_->gate_and_up(kLayer, steps_->mlp_input(kLayer, residual));
+            inputs = floats(steps_->down_input(kLayer).main);
         }
         visit(inputs);
     });
@@ -257,8 +272,9 @@ void Calibration::enter_layer() {
 void Calibration::run_mlp() {
     for_windows([&](int64_t index) {
         model::Residual residual = {window(residual_, index), {}};
-        const model::SiteInput in = steps_->down_input(kLayer, steps_->mlp_input(kLayer, residual));
-        steps_->add_linear(kLayer, LinearRole::Down, in, residual);
+        steps_->gate_and_up(kLayer, steps_->mlp_input(kLayer, residual));
+        if (stand_ == Stand::Attended) add_output_of(index, residual);  // of parallel blocks
+        steps_->add_linear(kLayer, LinearRole::Down, steps_->down_input(kLayer), residual);
         steps_->settle(residual);
     });
 }
@@ -278,15 +294,20 @@ void Calibration::attend() {
     stand_ = Stand::Attended;
 }
 
+// In parallel blocks the MLP reads the stream before that, so finish_layer adds.
 void Calibration::add_output() {
-    if (stand_ != Stand::Attended) return;
+    if (stand_ != Stand::Attended || weights_.config.parallel) return;
     for_windows([&](int64_t index) {
-        const auto in = steps_->input_of(kLayer, InputSite::Output, window(attended_, index));
         model::Residual residual = {window(residual_, index), {}};
-        steps_->add_linear(kLayer, LinearRole::O, in, residual);
-        steps_->settle(residual);
+        add_output_of(index, residual);
     });
     stand_ = Stand::Added;
+}
+
+void Calibration::add_output_of(int64_t index, model::Residual& residual) {
+    const auto in = steps_->input_of(kLayer, InputSite::Output, window(attended_, index));
+    steps_->add_linear(kLayer, LinearRole::O, in, residual);
+    steps_->settle(residual);
 }
 
 template <typename Run>

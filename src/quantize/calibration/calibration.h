@@ -48,7 +48,12 @@ class Calibration {
     void embed(const RotatedWeight& embedding,
                const std::function<void(std::span<float> rows)>& as_stored);
 
-    void set_norm(model::NormRole role, const std::vector<float>& gain);
+    // Adds rows of learned positions [tokens of a window, hidden] to the stream of all windows.
+    void add_positions(std::span<const float> rows);
+
+    // bias: empty for none.
+    void set_norm(model::NormRole role, const std::vector<float>& gain,
+                  const std::vector<float>& bias = {});
     void set_linear(const model::LinearId& id, kernels::LinearWeights weights);
     // Are the inputs of this role halves? Then a matrix of halves is multiplied by cuBLAS, tens of
     // times faster than codes are by the kernels for a floating-point side.
@@ -83,6 +88,7 @@ class Calibration {
     void enter_layer();
     void attend();
     void add_output();
+    void add_output_of(int64_t index, model::Residual& residual);
     void run_mlp();
     // The experts of the layer at hand, with all tokens routed.
     ExpertCalibration& experts();

@@ -59,7 +59,7 @@ ExpertCalibration::ExpertCalibration(model::Weights weights, const model::Mixtur
 
 void ExpertCalibration::set_norm(const std::vector<float>& gain) {
     weights_.layers[kExpertLayer].norms[static_cast<size_t>(model::NormRole::MlpIn)] =
-        model::upload_gain(gain, backend_);
+        model::upload_norm(gain, {}, backend_);
 }
 
 void ExpertCalibration::set_router(kernels::LinearWeights weights) {
@@ -88,7 +88,7 @@ void ExpertCalibration::route(model::Residual& residual, std::span<const int32_t
     const int64_t n = residual.values.rows;
     const Rows normed = memory_.normed.slice(0, n);
     backend_.norm({.in = residual.values,
-                   .gain = layer.norm(model::NormRole::MlpIn).data(),
+                   .gain = layer.norm(model::NormRole::MlpIn).gain(),
                    .eps = static_cast<float>(weights_.config.norm_eps),
                    .out = normed});
     const Rows logits = {logits_memory_.data(), DType::F32, n, mixture_.n_experts,
@@ -121,11 +121,13 @@ int64_t ExpertCalibration::n_tokens(int64_t expert, ExpertTokens which) const {
 
 void ExpertCalibration::for_inputs(InputSite site, int64_t expert, ExpertTokens which,
                                    const Visit& visit) {
-    for_pieces(tokens_of(expert, which), [&](model::LayerSteps& steps, model::Residual& residual,
-                                             std::span<const int32_t>) {
-        const model::SiteInput in = steps.mlp_input(kExpertLayer, residual);
-        visit(site == InputSite::Mlp ? in.main : steps.down_input(kExpertLayer, in).main);
-    });
+    for_pieces(tokens_of(expert, which),
+               [&](model::LayerSteps& steps, model::Residual& residual, std::span<const int32_t>) {
+                   const model::SiteInput in = steps.mlp_input(kExpertLayer, residual);
+                   if (site == InputSite::Mlp) return visit(in.main);
+                   steps.gate_and_up(kExpertLayer, in);
+                   visit(steps.down_input(kExpertLayer).main);
+               });
 }
 
 void ExpertCalibration::add(int64_t expert) {
@@ -134,8 +136,8 @@ void ExpertCalibration::add(int64_t expert) {
     const int64_t cols = residual_.cols;
     for_pieces(routed.tokens, [&](model::LayerSteps& steps, model::Residual& residual,
                                   std::span<const int32_t> tokens) {
-        const auto in = steps.down_input(kExpertLayer, steps.mlp_input(kExpertLayer, residual));
-        steps.add_linear(kExpertLayer, LinearRole::Down, in, residual);
+        steps.gate_and_up(kExpertLayer, steps.mlp_input(kExpertLayer, residual));
+        steps.add_linear(kExpertLayer, LinearRole::Down, steps.down_input(kExpertLayer), residual);
         for (size_t i = 0; i < tokens.size(); ++i, ++weight) {
             const auto given =
                 downloaded(residual.partial->f32(static_cast<int64_t>(i)), cols, backend_);

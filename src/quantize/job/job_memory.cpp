@@ -30,7 +30,9 @@ int64_t block_elements(int64_t rows, int64_t cols) {
 
 // fp64, only where the outputs are mixed.
 int64_t whole_bytes(const LinearId& id, const JobShape& shape) {
-    const bool mixed = rotate::changes(shape.rotation, rule_of(id, shape.config).output);
+    const bool mixed = rotate::changes(shape.rotation, rule_of(id, shape.config).output) ||
+                       (folds_means(shape.recipe, shape.config) && is_of_layers(id.role) &&
+                        model::writes_residual(id.role));
     return mixed ? 8 * elements(id, shape.config) : 0;
 }
 

@@ -56,11 +56,7 @@ std::string parent_of(const std::string& path) {
 }
 
 bool is_outside_layers(const std::string& name) {
-    const std::string head = folder::linear_name({LinearRole::LmHead});
-    const std::string embedding = folder::linear_name({LinearRole::Embedding});
-    const model::ModelConfig any;  // the last norm has one name in all
-    return name.starts_with(embedding) || name.starts_with(head) ||
-           name == folder::norm_name(model::NormRole::Final, 0, any);
+    return !name.starts_with("model.layers.");
 }
 
 Bytes bytes_of(const OutputPlan& plan, int64_t n_layers) {
@@ -154,10 +150,18 @@ void check_ids(const TokenWindows& windows, const folder::SourceModel& source) {
 void check_smoothing(const Recipe& recipe, const model::ModelConfig& config) {
     const bool has_norms = config.norms.contains(model::NormRole::AttentionIn) &&
                            config.norms.contains(model::NormRole::MlpIn);
-    if (!recipe.smoothing.enabled || has_norms) return;
+    if (!recipe.smoothing.enabled) return;
+    if (!has_norms) {
+        fail(ErrorCode::Unsupported,
+             "recipe {} scales what norms before attention and MLP give, and {} has none there",
+             recipe.name, config.architecture);
+    }
+    const bool is_plain = config.norm == model::NormKind::Rms && !config.parallel && config.gated &&
+                          config.learned_positions == 0;
+    if (is_plain) return;
     fail(ErrorCode::Unsupported,
-         "recipe {} scales what norms before attention and MLP give, and {} has none there",
-         recipe.name, config.architecture);
+         "{} has LayerNorm or parallel blocks, and recipe {} smooths models with neither",
+         config.architecture, recipe.name);
 }
 
 // Resuming a job that ended: nothing is left to do.
@@ -313,6 +317,12 @@ void estimate(PreparedJob& job, Problems& problems) {
 // Where the recipe would keep a tied matrix one and cannot.
 void say_what_parts_it(const Recipe& recipe, const model::ModelConfig& config) {
     if (!config.tied_embeddings || !recipe.tied_rotation || stays_tied(recipe, config)) return;
+    if (folds_means(recipe, config)) {
+        log_info(
+            "the one matrix of embedding and lm_head becomes two, since LayerNorm's mean is "
+            "taken out of the embedding alone");
+        return;
+    }
     if (recipe.embedding_bits == recipe.head_bits) {
         log_info(
             "the one matrix of embedding and lm_head becomes two, since R1 is "
