@@ -44,7 +44,7 @@ TEST(BadConfig, FeaturesWeLackAreNamed) {
         {changed(R"({"auto_map": {"AutoModel": "modeling.Evil"}, "architectures": ["EvilLM"]})"),
          kUnsupported,
          {"auto_map", "EvilLM", "never run", "LlamaForCausalLM"}},
-        {changed(R"({"hidden_act": "gelu"})"), kUnsupported, {"hidden_act", "gelu", "silu"}},
+        {changed(R"({"hidden_act": "relu6"})"), kUnsupported, {"hidden_act", "relu6", "silu"}},
         {changed(R"({"use_bidirectional_attention": true})", kGemma3),
          kUnsupported,
          {"use_bidirectional_attention"}},

@@ -109,8 +109,10 @@ bool runs_on(const std::string& family, const std::string& device) {
 
 std::vector<Case> cases() {
     std::vector<Case> list;
-    for (const char* family : {"qwen2", "qwen3", "phi3", "mixtral", "qwen3_moe", "mistral", "gemma",
-                               "gemma2", "gemma3", "smollm3", "granite", "olmo2"}) {
+    for (const char* family :
+         {"qwen2", "qwen3", "phi3", "mixtral", "qwen3_moe", "mistral", "gemma", "gemma2", "gemma3",
+          "smollm3", "granite", "olmo2", "opt", "gpt_neox", "gpt_neox_sequential", "starcoder2",
+          "stablelm", "stablelm_parallel", "cohere"}) {
         for (const std::string& device : devices()) {
             if (!runs_on(family, device)) continue;
             list.push_back({family, device});

@@ -69,6 +69,33 @@ MODELS = {
                   dict(num_hidden_layers=3, head_dim=12, num_experts=5, num_experts_per_tok=3,
                        moe_intermediate_size=24, norm_topk_prob=True, mlp_only_layers=[1]),
                   dict(num_experts=5), ["num_local_experts"]),
+    "opt": ("OPTConfig", "OPTForCausalLM",
+            dict(ffn_dim=48, num_key_value_heads=4, tie_word_embeddings=True,
+                 activation_function="relu"),
+            dict(), ["tie_word_embeddings", "intermediate_size", "hidden_act", "rms_norm_eps",
+                     "num_key_value_heads"]),
+    "gpt_neox": ("GPTNeoXConfig", "GPTNeoXForCausalLM",
+                 dict(num_key_value_heads=4, hidden_act="gelu",
+                      rope_parameters={"rope_type": "default", "rope_theta": 20000.0,
+                                       "partial_rotary_factor": 0.5}),
+                 dict(rotary_pct=0.5, rotary_emb_base=20000),
+                 ["rope_theta", "rms_norm_eps", "num_key_value_heads"]),
+    "gpt_neox_sequential": ("GPTNeoXConfig", "GPTNeoXForCausalLM",
+                            dict(num_key_value_heads=4, hidden_act="gelu_new",
+                                 use_parallel_residual=False, attention_bias=False),
+                            dict(rotary_emb_base=10000),
+                            ["rope_theta", "rms_norm_eps", "num_key_value_heads"]),
+    "starcoder2": ("Starcoder2Config", "Starcoder2ForCausalLM",
+                   dict(tie_word_embeddings=True, hidden_act="gelu_pytorch_tanh", sliding_window=16),
+                   dict(),
+                   ["tie_word_embeddings", "rms_norm_eps"]),
+    "stablelm": ("StableLmConfig", "StableLmForCausalLM", dict(use_qkv_bias=True),
+                 dict(partial_rotary_factor=0.25), ["rms_norm_eps"]),
+    "stablelm_parallel": ("StableLmConfig", "StableLmForCausalLM",
+                          dict(use_parallel_residual=True, partial_rotary_factor=0.5),
+                          dict(partial_rotary_factor=0.5), ["rms_norm_eps"]),
+    "cohere": ("CohereConfig", "CohereForCausalLM", dict(tie_word_embeddings=True), dict(),
+               ["tie_word_embeddings", "rms_norm_eps", "logit_scale"]),
 }
 
 
@@ -92,13 +119,13 @@ def randomize(model, seed):
 
 
 def as_on_the_hub(config, extra, missing):
-    hub = {key: value for key, value in config.items() if key not in missing}
-    rope = hub.pop("rope_parameters")
+    hub = dict(config)
+    rope = hub.pop("rope_parameters", {})
     if "rope_theta" in rope:
         hub["rope_theta"] = rope["rope_theta"]
     hub["torch_dtype"] = hub.pop("dtype")
     hub.update(extra)
-    return hub
+    return {key: value for key, value in hub.items() if key not in missing}
 
 
 def greedy(model):

@@ -1,6 +1,7 @@
 #include "folder/families/config_fields.h"
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <utility>
 
@@ -24,13 +25,36 @@ constexpr IntRange kWindow = {1, int64_t{1} << 40};
 constexpr RealRange kScale = {1e-6, 1e6};
 constexpr RealRange kEps = {limits::kLeastNormEpsilon, limits::kNormEpsilon};
 
-model::Activation read_activation(const io::Json& config) {
-    const io::Json* act = config.find("hidden_act");
-    if (act == nullptr || act->as_string() == "silu") return model::Activation::Silu;
-    if (act->as_string() == "gelu_pytorch_tanh") return model::Activation::GeluTanh;
-    fail(ErrorCode::Unsupported,
-         "{} is \"{}\", and this version runs \"silu\" and \"gelu_pytorch_tanh\"", act->place(),
-         io::printable(act->as_string()));
+struct NamedActivation {
+    std::string_view name;
+    model::Activation activation;
+};
+constexpr std::array<NamedActivation, 7> kActivations = {{
+    {"silu", model::Activation::Silu},
+    {"swish", model::Activation::Silu},
+    {"gelu", model::Activation::Gelu},
+    {"gelu_new", model::Activation::GeluTanh},
+    {"gelu_fast", model::Activation::GeluTanh},
+    {"gelu_pytorch_tanh", model::Activation::GeluTanh},
+    {"relu", model::Activation::Relu},
+}};
+
+model::Activation read_activation(const io::Json& config, const CommonFields& fields) {
+    const io::Json* act = config.find(fields.activation);
+    if (act == nullptr) return fields.default_activation;
+    std::string names;
+    for (const NamedActivation& known : kActivations) {
+        if (act->as_string() == known.name) return known.activation;
+        names += fmt::format("{}{}", names.empty() ? "" : ", ", known.name);
+    }
+    fail(ErrorCode::Unsupported, "{} is \"{}\", and this version runs {}", act->place(),
+         io::printable(act->as_string()), names);
+}
+
+double read_norm_eps(const io::Json& config, const CommonFields& fields) {
+    const bool given = config.find(fields.norm_eps) != nullptr;
+    if (!given && fields.default_norm_eps) return *fields.default_norm_eps;
+    return required_real(config, fields.norm_eps, kEps);
 }
 
 int64_t read_kv_heads(const io::Json& config, int64_t n_heads) {
@@ -170,23 +194,36 @@ std::vector<int32_t> read_eos(const io::Json& config) {
     return result;
 }
 
-model::ModelConfig read_common_fields(const io::Json& config) {
+void expect_bool(const io::Json& config, std::string_view key, bool expected) {
+    if (bool_or(config, key, expected) == expected) return;
+    fail(ErrorCode::Unsupported, "{} is {}, and this version runs models with {} only",
+         config.at(key).place(), !expected, expected);
+}
+
+model::ModelConfig read_common_fields(const io::Json& config, const CommonFields& fields) {
     model::ModelConfig model;
+    model.activation = read_activation(config, fields);
     model.architecture = config.at("architectures").as_array().at(0).as_string();
     model.hidden = required_int(config, "hidden_size", kWidth);
-    model.ffn = required_int(config, "intermediate_size", kFfn);
+    model.ffn = required_int(config, fields.ffn, kFfn);
     model.n_layers = required_int(config, "num_hidden_layers", kLayers);
     model.n_heads = required_int(config, "num_attention_heads", kHeads);
     model.n_kv_heads = read_kv_heads(config, model.n_heads);
     model.head_dim = read_head_dim(config, model.hidden, model.n_heads);
     model.vocab = required_int(config, "vocab_size", kVocab);
     model.max_positions = required_int(config, "max_position_embeddings", kPositions);
-    model.norm_eps = required_real(config, "rms_norm_eps", kEps);
-    model.ropes = {
-        read_rope(config, {.head_dim = model.head_dim, .max_positions = model.max_positions})};
-    model.max_positions = positions_with(model.ropes.front(), model.max_positions);
-    model.tied_embeddings = bool_or(config, "tie_word_embeddings", false);
-    model.activation = read_activation(config);
+    model.norm_eps = read_norm_eps(config, fields);
+    if (fields.has_rope) {
+        model.ropes = {read_rope(config, {.head_dim = model.head_dim,
+                                          .max_positions = model.max_positions,
+                                          .theta = fields.default_theta,
+                                          .rotary_part = fields.default_rotary_part})};
+        model.max_positions = positions_with(model.ropes.front(), model.max_positions);
+    } else {
+        model.ropes.clear();
+        model.layers.assign(static_cast<size_t>(model.n_layers), {.rope = -1});
+    }
+    model.tied_embeddings = bool_or(config, "tie_word_embeddings", fields.tied);
     model.bos = read_bos(config, model.vocab);
     model.eos = read_eos(config);
     return model;

@@ -55,8 +55,24 @@ inline constexpr model::RoleSet kAttentionLinears = {model::LinearRole::Q, model
 inline constexpr model::RoleSet kMlpLinears = {model::LinearRole::Gate, model::LinearRole::Up,
                                                model::LinearRole::Down};
 
-// The widths, counts and constants that Llama and its kin write alike; family-specific fields
-// (biases, windows) keep their defaults.
-model::ModelConfig read_common_fields(const io::Json& config);
+// What families name differently, and what holds where their files are silent.
+struct CommonFields {
+    std::string_view ffn = "intermediate_size";
+    std::string_view norm_eps = "rms_norm_eps";
+    std::string_view activation = "hidden_act";
+    model::Activation default_activation = model::Activation::Silu;
+    std::optional<double> default_norm_eps = {};  // none: the key is required
+    bool tied = false;
+    bool has_rope = true;
+    double default_theta = 10000.0;
+    double default_rotary_part = 1.0;
+};
+
+// The widths, counts and constants that most families write alike; family-specific fields (biases,
+// windows) keep their defaults.
+model::ModelConfig read_common_fields(const io::Json& config, const CommonFields& fields = {});
+
+// Error{Unsupported} unless the key is absent, null or has the value that this version runs.
+void expect_bool(const io::Json& config, std::string_view key, bool expected);
 
 }  // namespace quarot::folder

@@ -11,7 +11,8 @@ namespace quarot::folder {
 
 extern const Family kLlamaFamily, kMistralFamily, kQwen2Family, kQwen3Family, kPhi3Family,
     kMixtralFamily, kQwen3MoeFamily, kGemmaFamily, kGemma2Family, kGemma3Family, kSmolLm3Family,
-    kGraniteFamily, kOlmo2Family;
+    kGraniteFamily, kOlmo2Family, kOptFamily, kGptNeoxFamily, kStarcoder2Family, kStablelmFamily,
+    kCohereFamily;
 
 namespace {
 
@@ -50,9 +51,10 @@ TensorSlice whole_tensor(const model::LinearId& id, const model::ModelConfig&) {
 
 std::span<const Family> families() {
     static const std::vector<Family> kFamilies = {
-        kLlamaFamily,    kMistralFamily, kQwen2Family,  kQwen3Family,  kPhi3Family,    kMixtralFamily,
-        kQwen3MoeFamily, kGemmaFamily,   kGemma2Family, kGemma3Family, kSmolLm3Family, kGraniteFamily,
-        kOlmo2Family};
+        kLlamaFamily,      kMistralFamily,  kQwen2Family, kQwen3Family,  kPhi3Family,
+        kMixtralFamily,    kQwen3MoeFamily, kGemmaFamily, kGemma2Family, kGemma3Family,
+        kSmolLm3Family,    kGraniteFamily,  kOlmo2Family, kOptFamily,    kGptNeoxFamily,
+        kStarcoder2Family, kStablelmFamily, kCohereFamily};
     return kFamilies;
 }
 

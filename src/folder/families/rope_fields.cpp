@@ -240,18 +240,21 @@ class ScalingReader {
 };
 
 // Truncated, as those who made the models do.
-int64_t read_rotary_dim(std::initializer_list<const io::Json*> places, int64_t head_dim) {
-    Agreed part(kPart, 1.0);
+int64_t read_rotary_dim(std::initializer_list<const io::Json*> places, const RopeReading& reading) {
+    const int64_t head_dim = reading.head_dim;
+    Agreed part(kPart, reading.rotary_part);
     for (const io::Json* place : places) {
         part.read(place, "partial_rotary_factor");
         part.read(place, "rotary_pct");
     }
-    if (part.place() == nullptr) return head_dim;
+    if (part.value() == 1.0) return head_dim;
     const auto dim = static_cast<int64_t>(static_cast<double>(head_dim) * part.value());
     if (dim >= 2 && dim % 2 == 0) return dim;
     fail(ErrorCode::Unsupported,
          "{} is {}, by which {} of {} values of a head turn, and this version turns pairs",
-         part.place()->place(), part.value(), dim, head_dim);
+         part.place() == nullptr ? "partial_rotary_factor, which the file does not have,"
+                                 : part.place()->place(),
+         part.value(), dim, head_dim);
 }
 
 void require_one_for_all(const io::Json& parameters) {
@@ -279,7 +282,7 @@ const io::Json* parameters_of(const io::Json& config, std::string_view layer_typ
 RopeConfig read_rope(const io::Json& config, const RopeReading& reading) {
     const io::Json* scaling = config.find("rope_scaling");
     const io::Json* parameters = parameters_of(config, reading.layer_type);
-    const int64_t dim = read_rotary_dim({&config, scaling, parameters}, reading.head_dim);
+    const int64_t dim = read_rotary_dim({&config, scaling, parameters}, reading);
     std::optional<RopeConfig> rope;
     for (const io::Json* object : {scaling, parameters}) {
         if (object == nullptr) continue;

@@ -14,6 +14,7 @@ struct RopeReading {
     int64_t head_dim = 0;
     int64_t max_positions = 0;  // "max_position_embeddings"
     double theta = 10000.0;     // where the file has none
+    double rotary_part = 1.0;   // "partial_rotary_factor" where the file has none
     // Where rope_parameters has an object for each kind of layer: which of them.
     std::string_view layer_type = {};
 };
