@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <optional>
 #include <span>
@@ -231,6 +232,34 @@ TEST(FamilyTeeth, AForgottenBiasOfKShows) {
     model.weights->set_linear({model::LinearRole::K, 0}, {std::move(bare), {}}, *model.backend);
     EXPECT_GE(max_abs_difference(all_logits(model, ids_of("qwen2")), expected_logits("qwen2")),
               kBroken);
+}
+
+// A window of 70 in a context of 400 that takes 7 pages: with the 4 that a window and a step need, and
+// with all of them, whole and token by token, the same bits.
+TEST(SlidingFamilies, RunLongContextsInThePagesOfTheirWindow) {
+    const TempDir dir;
+    std::filesystem::copy(folder_of("mistral"), dir / "long");
+    io::Json config = io::Json::parse_file(dir / "long/config.json");
+    config.set("max_position_embeddings", 400);
+    config.set("sliding_window", 70);
+    std::ofstream(dir / "long/config.json") << config.dump();
+    quantize::quantize_model(dir / "long", dir / "w4",
+                             {.recipe = named_recipe("quarot-rtn"), .n_threads = 2});
+    std::vector<int32_t> ids;
+    for (int32_t i = 0; i < 400; ++i) ids.push_back((i * i * 13 + 5 * i + 1) % 90);
+    for (const std::string& device : devices()) {
+        LoadedModel model = load(dir / "w4", {.device = device, .work = DType::F32, .context = 400});
+        const auto logits_in = [&](int64_t n_pages, int64_t piece) {
+            model.engine = std::make_unique<runtime::Engine>(
+                *model.weights, *model.backend,
+                runtime::EngineLimits{.context = 400, .n_pages = n_pages, .step_tokens = 64});
+            return all_logits(model, ids, piece);
+        };
+        const auto all = logits_in(7, 0);
+        EXPECT_EQ(logits_in(4, 0), all) << device;
+        EXPECT_EQ(logits_in(4, 1), all) << device;
+        EXPECT_THROW(logits_in(3, 0), Error) << device;
+    }
 }
 
 namespace {
