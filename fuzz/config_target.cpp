@@ -8,8 +8,9 @@
 namespace quarot::fuzz {
 namespace {
 
-// A plan grows with the layers, and two of them say all.
+// A plan grows with layers and experts, and a few of them say all.
 constexpr int64_t kLayersToPlan = 2;
+constexpr int64_t kExpertsToPlan = 8;
 
 void check_config(const model::ModelConfig& config) {
     expect(config.hidden > 0 && config.ffn > 0 && config.vocab > 0 && config.n_layers > 0,
@@ -19,6 +20,10 @@ void check_config(const model::ModelConfig& config) {
     expect(config.head_dim > 0 && config.head_dim % 2 == 0, "RoPE needs pairs");
     expect(config.norm_eps > 0 && config.ropes[0].theta > 1 && config.ropes[0].factor > 0,
            "a constant is out of its range");
+    const model::Mixture& mixture = config.mixture;
+    expect(!config.has_mixtures() ||
+               (mixture.ffn > 0 && mixture.top_k > 0 && mixture.top_k <= mixture.n_experts),
+           "a token has more experts than there are");
     expect(config.bos >= -1 && config.bos < config.vocab, "bos is no token");
 }
 
@@ -35,7 +40,8 @@ void run(std::string_view input) {
     folder::FolderConfig config = folder::read_folder_config(json);
     check_config(config.model);
     folder::check_recipe_fits(config.recipe, config.model, json);
-    if (config.model.n_layers <= kLayersToPlan) {
+    if (config.model.n_layers <= kLayersToPlan &&
+        config.model.mixture.n_experts <= kExpertsToPlan) {
         const auto plan = folder::plan_tensors(*config.family, config.model, config.recipe);
         expect(!plan.empty(), "a model without tensors");
     }
@@ -70,6 +76,10 @@ std::vector<std::string> seeds() {
             config(R"("rope_scaling":{"rope_type":"yarn","factor":2})"),
             config(R"("sliding_window":null)", "MistralForCausalLM"),
             config(R"("sliding_window":16)", "MistralForCausalLM"),
+            config(R"("num_local_experts":4,"num_experts_per_tok":2)", "MixtralForCausalLM"),
+            config(R"("num_experts":4,"num_experts_per_tok":2,"moe_intermediate_size":16,)"
+                   R"("decoder_sparse_step":2,"mlp_only_layers":[1],"norm_topk_prob":true)",
+                   "Qwen3MoeForCausalLM"),
             config(R"("attention_bias":true,"mlp_bias":true)"),
             config(R"("head_dim":7)"),
             config(R"("num_key_value_heads":3)"),
@@ -105,6 +115,10 @@ std::vector<std::string> words() {
             "\"do_sample\":",
             "\"top_k\":",
             "\"repetition_penalty\":",
+            "\"num_experts\":",
+            "\"num_local_experts\":",
+            "\"num_experts_per_tok\":",
+            "\"mlp_only_layers\":",
             "MistralForCausalLM",
             "null",
             "-1",

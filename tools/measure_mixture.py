@@ -77,6 +77,10 @@ def write_model(folder, args):
     return parameters
 
 
+def run(command):
+    return json.loads(subprocess.run([str(word) for word in command], check=True, stdout=subprocess.PIPE).stdout)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("quarot")
@@ -90,10 +94,11 @@ def main():
     args.folder.mkdir()
     try:
         parameters = write_model(args.folder, args)
-        command = [args.quarot, "quantize", str(args.folder), str(out), "--json", *flags]
-        report = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+        planned = run([args.quarot, "plan", args.folder, "--json", *flags])["ram_bytes"]
+        report = run([args.quarot, "quantize", args.folder, out, "--json", *flags])
         print(f"{args.experts} experts, {args.layers} layers, {parameters / 1e9:.2f} B parameters: "
-              f"{report['seconds']:.0f} s, peak {report['peak_rss_bytes'] / 2**20:.0f} MiB")
+              f"{report['seconds']:.0f} s, peak {report['peak_rss_bytes'] / 2**20:.0f} MiB, planned "
+              f"{planned / 2**20:.0f} MiB")
     finally:
         for folder in (args.folder, out, out.with_name(out.name + ".work")):
             shutil.rmtree(folder, ignore_errors=True)

@@ -21,7 +21,8 @@ class MixtureSteps {
     // expert, quantized if the recipe says so. router, values_note: of tokens.
     kernels::Operand input(int64_t layer, const kernels::Rows& values, kernels::SiteNote router,
                            kernels::SiteNote values_note);
-    // What down_proj reads: R4 of silu(gate(in)) * up(in), grouped. note: of tokens.
+    // What down_proj reads: R4 of f(gate(in)) * up(in), grouped; f is the activation. note: of
+    // tokens.
     kernels::Operand down_input(int64_t layer, const kernels::Operand& in, kernels::SiteNote note);
     // out [n_tokens, hidden] = the weighted sum of what the experts of a token give.
     void add(int64_t layer, const kernels::Operand& down_in, kernels::Rows out);

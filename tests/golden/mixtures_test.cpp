@@ -17,6 +17,7 @@
 #include "quantize/quantize_model.h"
 #include "support/checkout.h"
 #include "support/temp_dir.h"
+#include "support/watched_backend.h"
 
 namespace quarot::test {
 
@@ -351,7 +352,25 @@ void expect_unsupported(const std::string& words, const std::function<void()>& r
     }
 }
 
+// As a GPU's in this version.
+class WithoutMixtures final : public WatchedBackend {
+  public:
+    using WatchedBackend::WatchedBackend;
+    kernels::BackendTraits traits() const override {
+        kernels::BackendTraits traits = WatchedBackend::traits();
+        traits.mixtures = false;
+        return traits;
+    }
+};
+
 }  // namespace
+
+TEST(Mixtures, ABackendWithoutThemIsRefusedByName) {
+    WithoutMixtures backend(kernels::make_backend("cpu", {.n_threads = 1}));
+    expect_unsupported("which the cpu backend does not run", [&] {
+        folder::load_weights(folder::SourceModel::open(mixture_folder("mixtral")), {}, 64, backend);
+    });
+}
 
 TEST(Mixtures, WhatTheyDoNotHaveIsRefusedByName) {
     const TempDir dir;

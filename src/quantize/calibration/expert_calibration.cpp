@@ -55,7 +55,9 @@ ExpertCalibration::ExpertCalibration(model::Weights weights, const model::Mixtur
       logits_memory_(
           backend.allocate(piece_tokens(weights_) * mixture.n_experts * size_of(DType::F32))),
       routing_memory_(backend.allocate(
-          kernels::routing_bytes(piece_tokens(weights_), mixture.top_k, mixture.n_experts))) {}
+          kernels::routing_bytes(piece_tokens(weights_), mixture.top_k, mixture.n_experts))) {
+    QUAROT_CHECK(!weights_.config.shapes_outputs(), "norms and scales act on sums of experts");
+}
 
 void ExpertCalibration::set_norm(const std::vector<float>& gain) {
     weights_.layers[kExpertLayer].norms[static_cast<size_t>(model::NormRole::MlpIn)] =
