@@ -8,6 +8,16 @@
 
 namespace quarot::comm {
 
+// The rows [first, first + count) of a stream of rows that ranks share.
+struct RowShare {
+    int64_t first = 0;
+    int64_t count = 0;
+};
+inline RowShare row_share(int64_t rows, int rank, int size) {
+    const int64_t first = rows * rank / size;
+    return {first, rows * (rank + 1) / size - first};
+}
+
 // Collective: every rank of the group calls the same operation in the same order, with views into
 // its own backend's memory of the same shapes. Only enqueued, as operations of a backend are; where
 // a rank fails, the others' calls throw instead of waiting for it.
@@ -21,6 +31,11 @@ class Comm {
     virtual void sum(Rows rows) = 0;
     // whole[r] = part[r] of rank 0, then of rank 1 ...; whole has size() times the columns.
     virtual void gather_columns(Rows part, Rows whole) = 0;
+    // Does a step of so many rows share them? Then what follows a sum row by row, such as a norm,
+    // is done by each rank for its row_share alone (AddNormArgs::group).
+    virtual bool shares_rows(int64_t rows) const = 0;
+    // Row i of everybody's rows becomes that of the rank whose row_share it is in.
+    virtual void gather_rows(Rows rows) = 0;
     // values[i] = the largest of all ranks' values[i].
     virtual void maximum(float* values, int64_t n) = 0;
     // The bytes of rank 0.
@@ -38,6 +53,8 @@ class SingleComm final : public Comm {
     void gather_columns(Rows, Rows) override {
         QUAROT_CHECK(false, "a group of one has whole rows");
     }
+    bool shares_rows(int64_t) const override { return false; }
+    void gather_rows(Rows) override {}
     void maximum(float*, int64_t) override {}
     void broadcast(void*, int64_t) override {}
     void leave() override {}

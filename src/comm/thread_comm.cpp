@@ -76,6 +76,19 @@ void ThreadComm::gather_columns(Rows part, Rows whole) {
     });
 }
 
+void ThreadComm::gather_rows(Rows rows) {
+    exchange(rows.f32(), [&] {
+        for (int rank = 0; rank < size(); ++rank) {
+            if (rank == rank_) continue;
+            const auto* from = reinterpret_cast<const float*>(group_->place(rank));
+            const RowShare share = row_share(rows.rows, rank, size());
+            for (int64_t r = share.first; r < share.first + share.count; ++r) {
+                std::copy_n(from + r * rows.stride, rows.cols, rows.f32(r));
+            }
+        }
+    });
+}
+
 void ThreadComm::maximum(float* values, int64_t n) {
     sums_.assign(values, values + n);
     exchange(values, [&] {

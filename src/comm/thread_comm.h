@@ -51,6 +51,8 @@ class ThreadComm final : public Comm {
     int size() const override { return group_->size(); }
     void sum(Rows rows) override;
     void gather_columns(Rows part, Rows whole) override;
+    bool shares_rows(int64_t) const override { return false; }
+    void gather_rows(Rows rows) override;
     void maximum(float* values, int64_t n) override;
     void broadcast(void* data, int64_t bytes) override;
     void leave() override { group_->leave(); }

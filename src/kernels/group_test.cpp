@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <string>
@@ -57,6 +58,24 @@ TEST_P(SeveralRanks, GatherColumnsInOrderOfRanks) {
         rank.comm->gather_columns(rows_in(part, 2, 2, 2),
                                   rows_in(whole, 2, 2 * GetParam(), 2 * GetParam()));
         if (whole == expected) ++n_right;
+    });
+    EXPECT_EQ(n_right, GetParam());
+}
+
+// Shares of 7 rows among 2, 3, 4: none is empty, and they are not equal.
+TEST_P(GroupTest, GathersTheRowsOfEachRanksShare) {
+    std::atomic<int> n_right = 0;
+    run_ranks(group_, [&](Rank& rank) {
+        std::vector<float> values(7 * 4, static_cast<float>(10 * rank.comm->rank()));
+        rank.comm->gather_rows(rows_in(values, 7, 3, 4));
+        std::vector<float> expected(7 * 4, static_cast<float>(10 * rank.comm->rank()));
+        for (int r = 0; r < GetParam(); ++r) {
+            const comm::RowShare share = comm::row_share(7, r, GetParam());
+            for (int64_t row = share.first; row < share.first + share.count; ++row) {
+                std::fill_n(expected.begin() + row * 4, 3, static_cast<float>(10 * r));
+            }
+        }
+        if (values == expected) ++n_right;
     });
     EXPECT_EQ(n_right, GetParam());
 }

@@ -202,6 +202,7 @@ void Backend::norm_quantize(const NormArgs& args, const Operand& out, SiteNote n
 }
 
 void Backend::add_norm_quantize(const AddNormArgs& args, const Operand& out, SiteNote note) {
+    if (args.group != nullptr) args.group->sum(args.partial);
     add(args.residual, args.partial);
     norm_quantize({.in = args.residual,
                    .kind = args.kind,

@@ -296,10 +296,13 @@ struct NormArgs {
     Rows out;           // may be `in`
 };
 
-// residual += partial, then the norm of residual into out.
+// residual += partial, then the norm of residual into out. With a group, partial is this rank's
+// part of it: the group's sum comes before, and where the group shares so many rows, residual is
+// right in this rank's row_share alone afterwards.
 struct AddNormArgs {
     Rows residual;  // in place
-    Rows partial;   // F32
+    Rows partial;   // F32; with a group it may be overwritten
+    comm::Comm* group = nullptr;
     NormKind kind = NormKind::Rms;
     const float* gain = nullptr;
     const float* bias = nullptr;

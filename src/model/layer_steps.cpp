@@ -54,6 +54,31 @@ std::string describe(Site site, int64_t first_layer) {
                        kPlaceNames[static_cast<size_t>(site % kPlaces)]);
 }
 
+namespace {
+
+// Can each rank add and normalise its share of the rows alone? Not where more than the next norm
+// reads a sum.
+bool only_norms_read_sums(const Weights& weights) {
+    const ModelConfig& config = weights.config;
+    return config.norms.contains(NormRole::AttentionIn) && config.norms.contains(NormRole::MlpIn) &&
+           !config.parallel && !config.shapes_outputs() && weights.residual == nullptr;
+}
+
+}  // namespace
+
+LayerSteps::LayerSteps(const Weights& weights, const kernels::BatchView& batch,
+                       kernels::KvStore& kv, kernels::Backend& backend, comm::Comm& comm,
+                       StepMemory& memory)
+    : weights_(weights),
+      batch_(batch),
+      kv_(kv),
+      backend_(backend),
+      comm_(comm),
+      memory_(memory),
+      apart_(weights, backend, memory),
+      mixtures_(weights, backend, memory),
+      shares_rows_(comm.shares_rows(batch.n_tokens) && only_norms_read_sums(weights)) {}
+
 const LayerWeights& LayerSteps::layer_weights(int64_t layer) const {
     return weights_.layers[static_cast<size_t>(layer)];
 }
@@ -168,8 +193,9 @@ void LayerSteps::add_linear(int64_t layer, LinearRole role, const SiteInput& in,
     } else {
         sum_blocks(layer, role, in.main, {.first = 0, .count = w.n_blocks(role)}, 0, partial);
     }
-    comm_.sum(partial);
     residual.partial = partial;
+    residual.is_part = shares_rows_;
+    if (!shares_rows_) comm_.sum(partial);
     if (weights_.config.shapes_outputs()) {
         if (in.outliers) {
             backend_.linear({.in = *in.outliers,
@@ -232,6 +258,10 @@ void LayerSteps::settle(Residual& residual) {
 }
 
 void LayerSteps::final_norm(Residual& residual) {
+    if (shares_rows_) {
+        comm_.sum(*residual.partial);
+        comm_.gather_rows(residual.values);
+    }
     const int64_t n = batch_.n_logit_rows;
     Residual wanted = {memory_.wanted.slice(0, n), {}};
     backend_.gather_rows(residual.values, batch_.logit_rows, wanted.values);
@@ -315,6 +345,7 @@ void LayerSteps::add_norm(Residual& residual, const NormWeights& norm, Rows norm
     }
     backend_.add_norm_quantize({.residual = residual.values,
                                 .partial = *residual.partial,
+                                .group = residual.is_part ? &comm_ : nullptr,
                                 .kind = weights_.config.norm,
                                 .gain = norm.gain(),
                                 .bias = norm.bias(),

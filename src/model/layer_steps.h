@@ -28,6 +28,7 @@ std::string describe(kernels::Site site, int64_t first_layer = 0);
 struct Residual {
     kernels::Rows values;                  // [n_tokens, hidden]
     std::optional<kernels::Rows> partial;  // the same shape, F32
+    bool is_part = false;                  // partial is still to be summed over ranks
 };
 
 // Results live in the step's memory until the next call that returns something. Norms first add the
@@ -35,15 +36,7 @@ struct Residual {
 class LayerSteps {
   public:
     LayerSteps(const Weights& weights, const kernels::BatchView& batch, kernels::KvStore& kv,
-               kernels::Backend& backend, comm::Comm& comm, StepMemory& memory)
-        : weights_(weights),
-          batch_(batch),
-          kv_(kv),
-          backend_(backend),
-          comm_(comm),
-          memory_(memory),
-          apart_(weights, backend, memory),
-          mixtures_(weights, backend, memory) {}
+               kernels::Backend& backend, comm::Comm& comm, StepMemory& memory);
 
     // The tokens' rows of the embedding, as enter() makes them.
     void embed(const Residual& residual);
@@ -118,6 +111,7 @@ class LayerSteps {
     SplitInputs apart_;
     MixtureSteps mixtures_;
     kernels::Operand mixed_;  // what down_proj reads of a mixture, after gate_and_up
+    bool shares_rows_;  // of the residual, with other ranks
 };
 
 }  // namespace quarot::model

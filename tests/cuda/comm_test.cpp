@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "kernels/cuda/cuda_comm.h"
 #include "kernels/cuda/peer_exchange.h"
 #include "kernels/group.h"
 
@@ -157,6 +158,24 @@ TEST_P(GpuRanks, FindTheLargestAndSpreadTheFirst) {
         after(1000, 5, [](Rank& rank, float* data) { rank.comm->broadcast(data, 3999); });
     for (size_t r = 0; r < spread.size(); ++r) {
         EXPECT_TRUE(std::equal(parts[0].begin(), parts[0].end() - 1, spread[r].begin())) << r;
+    }
+}
+
+// A rank adds its share alone, then everybody has all rows.
+TEST_P(GpuRanks, SharesOfRowsAreAddedAndGathered) {
+    for (const Matrix shape : {Matrix{77, 577, 592}, Matrix{300, 2048, 2048}}) {
+        const auto parts = parts_of(shape.elements(), 13);
+        const auto sums = after(shape.elements(), 13, [&](Rank& rank, float* data) {
+            const Rows rows = {data, DType::F32, shape.rows, shape.cols, shape.stride};
+            static_cast<PeerComm&>(*rank.comm).sum_share(rows);
+            rank.comm->gather_rows(rows);
+        });
+        for (size_t r = 0; r < sums.size(); ++r) {
+            for (size_t i = 0; i < sums[r].size(); ++i) {
+                if (static_cast<int64_t>(i) % shape.stride >= shape.cols) continue;
+                ASSERT_EQ(sums[r][i], tree(parts, 0, parts.size(), i)) << r << " at " << i;
+            }
+        }
     }
 }
 

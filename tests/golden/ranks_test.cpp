@@ -23,6 +23,8 @@ namespace quarot::test {
 namespace {
 
 constexpr int64_t kTokens = 37;
+constexpr int64_t kLongPrompt = 101;  // of rows that GPUs share
+constexpr int64_t kContext = 128;
 
 TinyModelOptions shape() {
     return {.hidden = 64,
@@ -34,10 +36,16 @@ TinyModelOptions shape() {
             .mlp_bias = true};
 }
 
+std::vector<int32_t> some_tokens(int64_t n) {
+    std::vector<int32_t> tokens;
+    for (int32_t i = 0; i < n; ++i) tokens.push_back((i * i * 31 + i * 7 + 3) % 256);
+    return tokens;
+}
+
 model::Batch one_sequence() {
     model::Batch batch;
+    batch.token_ids = some_tokens(kTokens);
     for (int32_t i = 0; i < kTokens; ++i) {
-        batch.token_ids.push_back((i * i * 31 + i * 7 + 3) % 256);
         batch.positions.push_back(i);
         batch.logit_rows.push_back(i);
     }
@@ -182,6 +190,24 @@ TEST_P(Ranks, AnEngineRunsABlockedRecipeOnOneRank) {
     EXPECT_EQ(logits, logits_on(blocked_, 1).front());
 }
 
+// Shares the rows of every step, as GPUs share those of long ones.
+class SharingComm final : public comm::Comm {
+  public:
+    explicit SharingComm(std::shared_ptr<comm::Comm> inner) : inner_(std::move(inner)) {}
+    int rank() const override { return inner_->rank(); }
+    int size() const override { return inner_->size(); }
+    void sum(Rows rows) override { inner_->sum(rows); }
+    void gather_columns(Rows part, Rows whole) override { inner_->gather_columns(part, whole); }
+    bool shares_rows(int64_t) const override { return true; }
+    void gather_rows(Rows rows) override { inner_->gather_rows(rows); }
+    void maximum(float* values, int64_t n) override { inner_->maximum(values, n); }
+    void broadcast(void* data, int64_t bytes) override { inner_->broadcast(data, bytes); }
+    void leave() override { inner_->leave(); }
+
+  private:
+    std::shared_ptr<comm::Comm> inner_;
+};
+
 // What engines of several ranks give: logits, likeliest tokens and log-probabilities, of a prompt
 // and of tokens after it.
 class EngineOfRanks : public Ranks {
@@ -195,7 +221,8 @@ class EngineOfRanks : public Ranks {
 
     static runtime::ModelGroup::Load load_of(const std::string& folder) {
         return [folder](const model::Shard& shard, kernels::Backend& backend) {
-            return folder::load_weights(folder::SourceModel::open(folder), {}, 64, backend, shard);
+            return folder::load_weights(folder::SourceModel::open(folder), {}, kContext, backend,
+                                        shard);
         };
     }
     static runtime::ModelGroup load(const std::string& folder, int size) {
@@ -207,7 +234,7 @@ class EngineOfRanks : public Ranks {
         Answers all;
         const auto vocab = static_cast<size_t>(engine.weights().config.vocab);
         runtime::ScopedRequest request(
-            engine, {.tokens = one_sequence().token_ids, .max_tokens = kTokens + 3},
+            engine, {.tokens = some_tokens(kLongPrompt), .max_tokens = kLongPrompt + 3},
             [&](const runtime::StepRows& rows) {
                 const int64_t last = rows.size() - 1;
                 const std::vector<int32_t> target = {7};
@@ -228,15 +255,26 @@ class EngineOfRanks : public Ranks {
 
 TEST_P(EngineOfRanks, GivesTheBitsOfOneRank) {
     const runtime::ModelGroup alone = load(blocked_, 1);
-    runtime::Engine one(alone.ranks(), {.context = 64});
+    runtime::Engine one(alone.ranks(), {.context = kContext});
     const Answers expected = answers_of(one);
     EXPECT_EQ(expected.best.size(), 4u);
     for (const int size : group_sizes()) {
         const runtime::ModelGroup group = load(blocked_, size);
-        runtime::Engine engine(group.ranks(), {.context = 64});
+        runtime::Engine engine(group.ranks(), {.context = kContext});
         EXPECT_EQ(answers_of(engine), expected) << size;
         EXPECT_EQ(engine.cache_bytes(), one.cache_bytes()) << "each rank has its heads";
     }
+}
+
+TEST_P(EngineOfRanks, GivesTheBitsOfOneRankWhereRowsAreShared) {
+    if (GetParam() == "cuda") GTEST_SKIP() << "shares rows by itself";
+    const runtime::ModelGroup alone = load(blocked_, 1);
+    runtime::Engine one(alone.ranks(), {.context = kContext});
+    std::vector<kernels::Rank> ranks = kernels::make_group(GetParam(), {.n_threads = 1}, 4);
+    for (kernels::Rank& rank : ranks) rank.comm = std::make_shared<SharingComm>(rank.comm);
+    const runtime::ModelGroup group(std::move(ranks), load_of(blocked_));
+    runtime::Engine engine(group.ranks(), {.context = kContext});
+    EXPECT_EQ(answers_of(engine), answers_of(one));
 }
 
 // One that waits for it for ever would not end this test.
@@ -247,7 +285,7 @@ TEST_P(EngineOfRanks, ARankThatFailsFailsTheStepAndAllLaterOnes) {
     second.records = ranks[0].backend->traits().records;
     ranks[1].backend = std::move(watched);
     const runtime::ModelGroup group(std::move(ranks), load_of(blocked_));
-    runtime::Engine engine(group.ranks(), {.context = 64});
+    runtime::Engine engine(group.ranks(), {.context = kContext});
     second.n_linears_left = 5;  // of the first step, which is the one that recording calls
     for (const char* message : {"fell off its bus", "has failed in an earlier step"}) {
         try {

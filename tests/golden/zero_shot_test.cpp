@@ -5,6 +5,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
+#include <sstream>
+#include <string>
+#include <vector>
 
 #include "eval/task_run.h"
 #include "golden/golden_support.h"
@@ -40,14 +44,15 @@ void expect_item(const io::Json& expected, const eval::ItemResult& actual) {
     }
 }
 
-TEST(ZeroShot, EveryItemAgreesWithTheHarness) {
-    const std::string folder = model_folder("tiny-novels"),
-                      items = in_checkout("tests/golden/zero_shot");
+// As many of the items as the harness has answered.
+void expect_the_harness(const std::string& folder, const std::string& items,
+                        const std::string& answers) {
     const auto tokenizer = tokenizer::Tokenizer::load(folder);
-    const auto harness = io::Json::parse_file(items + "/harness.json");
+    const auto harness = io::Json::parse_file(answers);
     LoadedModel model = load(folder, {.context = 2048});
     for (const eval::Task& task : eval::tasks()) {
-        const eval::TaskData data = eval::read_task(task, items, 0);
+        const int64_t n = std::ssize(harness.at(task.name).as_array());
+        const eval::TaskData data = eval::read_task(task, items, n);
         const auto pairs = eval::encode_task(data, tokenizer, tokenizer::AddBos::Auto);
         const eval::TaskResult result = eval::run_task(*model.engine, data, pairs);
         const auto& expected = harness.at(task.name).as_array();
@@ -60,6 +65,23 @@ TEST(ZeroShot, EveryItemAgreesWithTheHarness) {
         }
         EXPECT_NEAR(result.acc.value, right / static_cast<double>(expected.size()), 1e-12);
     }
+}
+
+TEST(ZeroShot, EveryItemAgreesWithTheHarness) {
+    const std::string items = in_checkout("tests/golden/zero_shot");
+    expect_the_harness(model_folder("tiny-novels"), items, items + "/harness.json");
+}
+
+// Of another model and whole data sets: QUAROT_ZERO_SHOT=MODEL:ITEMS:ANSWERS, the last of which
+// make_zero_shot.py MODEL ITEMS LIMIT ANSWERS has written.
+TEST(ZeroShot, ItemsOfTheEnvironmentAgreeWithTheHarness) {
+    const char* given = std::getenv("QUAROT_ZERO_SHOT");
+    if (given == nullptr) GTEST_SKIP() << "QUAROT_ZERO_SHOT names no model, items and answers";
+    std::vector<std::string> paths;
+    std::stringstream text(given);
+    for (std::string path; std::getline(text, path, ':');) paths.push_back(path);
+    ASSERT_EQ(paths.size(), 3u) << given;
+    expect_the_harness(paths[0], paths[1], paths[2]);
 }
 
 }  // namespace

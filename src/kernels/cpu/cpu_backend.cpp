@@ -247,6 +247,7 @@ class CpuBackend final : public Backend {
     void add_norm_quantize(const AddNormArgs& args, const Operand& out, SiteNote note) override {
         check_same_shape(args.residual, args.partial);
         check_same_shape(args.residual, args.out);
+        if (args.group != nullptr) args.group->sum(args.partial);
         const QuantizedRows* quantized = quantized_of(args.out, out);
         const NormArgs norm = {.in = args.residual,
                                .kind = args.kind,

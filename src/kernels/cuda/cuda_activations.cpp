@@ -21,6 +21,19 @@ ActivationView view_of(const QuantizedRows& rows) {
             .group_size = rows.format.group_size};
 }
 
+QuantizedRows rows_of(const QuantizedRows& rows, int64_t first, int64_t count) {
+    QUAROT_CHECK(!is_streamed(rows.rows) && !is_streamed(count), "{} of {}", count, rows.rows);
+    const int64_t group = first * rows.n_groups();
+    QuantizedRows part = rows;
+    part.codes = static_cast<std::byte*>(rows.codes) + first * rows.stride;
+    part.scales += group;
+    part.row_sums += group;
+    if (part.offsets != nullptr) part.offsets += group;
+    if (part.bases != nullptr) part.bases += group;
+    part.rows = count;
+    return part;
+}
+
 std::vector<int8_t> signed_codes(const QuantizedRows& rows, std::span<const uint8_t> stored) {
     QUAROT_CHECK(std::ssize(stored) == rows.rows * rows.stride);
     const int bias = code_bias(rows.format.bits);

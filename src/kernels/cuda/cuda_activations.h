@@ -12,6 +12,9 @@ namespace quarot::kernels::cuda {
 RowsView view_of(const Rows& rows);
 ActivationView view_of(const QuantizedRows& rows);
 
+// Rows [first, first + count) of row-major ones, of which more than kStreamedRows must remain.
+QuantizedRows rows_of(const QuantizedRows& rows, int64_t first, int64_t count);
+
 // Codes as ops.h has them from the stored bytes of `rows`, which were copied to the host.
 std::vector<int8_t> signed_codes(const QuantizedRows& rows, std::span<const uint8_t> stored);
 bool padding_is_zero(const QuantizedRows& rows, std::span<const uint8_t> stored);

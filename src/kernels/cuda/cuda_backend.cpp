@@ -128,6 +128,17 @@ void store_into(AppendCall& call, const AppendKvArgs& args) {
     call.bad_site = args.note.lowest;
 }
 
+// Codes of a row share, and what goes with them.
+std::vector<PeerComm::Range> ranges_of(const QuantizedRows& rows) {
+    const int64_t per_group = rows.rows * rows.n_groups() * 4;
+    std::vector<PeerComm::Range> ranges = {{rows.codes, rows.rows * rows.stride},
+                                           {rows.scales, per_group},
+                                           {rows.row_sums, per_group}};
+    if (rows.offsets != nullptr) ranges.push_back({rows.offsets, per_group});
+    if (rows.bases != nullptr) ranges.push_back({rows.bases, per_group});
+    return ranges;
+}
+
 // Memory that grows to the largest need seen; what the step's limits ask for is taken beforehand,
 // so that no step allocates.
 class Workspace {
@@ -364,6 +375,7 @@ class CudaBackend final : public Backend, public ColumnSolverMaker, public Fp8Pr
     }
     DType cache_dtype() const { return work_ == DType::F32 ? DType::F32 : DType::F16; }
 
+    void add_norm_rows(const AddNormArgs& args, const Operand& out, SiteNote note);
     // Of whole rows.
     static NormInput norm_input(const NormArgs& args) {
         return {.in = view_of(args.in),
@@ -471,6 +483,32 @@ void CudaBackend::norm_quantize(const NormArgs& args, const Operand& out, SiteNo
 }
 
 void CudaBackend::add_norm_quantize(const AddNormArgs& args, const Operand& out, SiteNote note) {
+    if (args.group == nullptr) return add_norm_rows(args, out, note);
+    if (!args.group->shares_rows(args.partial.rows)) {
+        args.group->sum(args.partial);
+        return add_norm_rows(args, out, note);
+    }
+    auto& peers = static_cast<PeerComm&>(*args.group);
+    const auto [first, count] = comm::row_share(args.partial.rows, peers.rank(), peers.size());
+    peers.sum_share(args.partial);
+    AddNormArgs own = args;
+    own.residual = args.residual.slice(first, count);
+    own.partial = args.partial.slice(first, count);
+    own.out = args.out.slice(first, count);
+    if (note.lowest != nullptr) note.lowest += first;
+    if (const auto* quantized = std::get_if<QuantizedRows>(&out.rows)) {
+        const QuantizedRows part = rows_of(*quantized, first, count);
+        add_norm_rows(own, Operand{part}, note);
+        peers.spread(quantized->codes, ranges_of(part));
+    } else {
+        add_norm_rows(own, Operand{own.out}, note);
+        const PeerComm::Range rows = {own.out.data,
+                                      count * own.out.stride * size_of(own.out.dtype)};
+        peers.spread(args.out.data, {&rows, 1});
+    }
+}
+
+void CudaBackend::add_norm_rows(const AddNormArgs& args, const Operand& out, SiteNote note) {
     const NormInput in = {.in = view_of(args.partial),
                           .residual = args.residual.f32(),
                           .residual_stride = args.residual.stride,

@@ -6,12 +6,14 @@
 #include <array>
 #include <bit>
 #include <cstring>
+#include <iterator>
 #include <set>
 #include <utility>
 
 #include "comm/thread_comm.h"
 #include "core/check.h"
 #include "core/error.h"
+#include "kernels/cuda/activation_layout.h"
 #include "kernels/cuda/cuda_memory.h"
 #include "kernels/cuda/peer_exchange.h"
 #include "kernels/cuda/status.h"
@@ -55,6 +57,14 @@ Buffer zeros(int64_t bytes) {
     check(cudaMemset(memory.data(), 0, static_cast<size_t>(bytes)), "cudaMemset");
     return memory;
 }
+
+// Sums of so many rows are quicker whole: three launches instead of one share them.
+constexpr int64_t kMostSummedWhole = 64;
+
+// Fewer rows a rank lie in another order where they are quantized (activation_layout.h).
+constexpr int64_t kLeastSharedRows = kStreamedRows + 1;
+
+}  // namespace
 
 // What all ranks share: where each of them waits, on the host and on its GPU.
 class PeerGroup {
@@ -119,55 +129,83 @@ class PeerGroup {
     std::vector<PeerView> views_;
 };
 
-class PeerComm final : public comm::Comm {
-  public:
-    PeerComm(std::shared_ptr<PeerGroup> group, int rank, RankDevice device)
-        : group_(std::move(group)), rank_(rank), device_(device) {}
+PeerComm::PeerComm(std::shared_ptr<PeerGroup> group, int rank, RankDevice device)
+    : group_(std::move(group)), rank_(rank), device_(device) {}
 
-    int rank() const override { return rank_; }
-    int size() const override { return group_->size(); }
-    void sum(Rows rows) override {
-        if (rows.rows * rows.cols <= kMostStamped) {
-            sum_stamped(view(), {rows.f32(), DType::F32, rows.rows, rows.cols, rows.stride},
-                        stream());
-        } else {
-            sum_in_slices(view(), meet(rows), stream());
-        }
-    }
-    void gather_columns(Rows part, Rows whole) override {
-        QUAROT_CHECK(part.rows == whole.rows && part.cols * size() == whole.cols, "{} {}",
-                     part.cols, whole.cols);
-        cuda::gather_columns(view(), {part.f32(), DType::F32, part.rows, part.cols, part.stride},
-                             meet(whole), stream());
-    }
-    void maximum(float* values, int64_t n) override { cuda::maximum(view(), values, n, stream()); }
-    void broadcast(void* data, int64_t bytes) override {
-        PeerBytes all = {.bytes = bytes};
-        const auto places = group_->meet(rank_, static_cast<std::byte*>(data));
-        std::ranges::copy(places, all.at);
-        cuda::broadcast(view(), all, stream());
-    }
-    void leave() override { group_->leave(); }
+int PeerComm::size() const {
+    return group_->size();
+}
 
-  private:
-    const PeerView& view() const { return group_->view(rank_); }
-    // For every call, as the backend's.
-    Stream stream() const {
-        use_device(device_.ordinal);
-        return device_.stream;
+void PeerComm::sum(Rows rows) {
+    if (rows.rows * rows.cols <= kMostStamped) {
+        sum_stamped(view(), {rows.f32(), DType::F32, rows.rows, rows.cols, rows.stride}, stream());
+    } else {
+        sum_in_slices(view(), meet(rows), stream());
     }
-    PeerRows meet(const Rows& rows) {
-        PeerRows all = {.rows = rows.rows, .cols = rows.cols, .stride = rows.stride};
-        std::ranges::copy(group_->meet(rank_, rows.f32()), all.at);
-        return all;
+}
+
+void PeerComm::gather_columns(Rows part, Rows whole) {
+    QUAROT_CHECK(part.rows == whole.rows && part.cols * size() == whole.cols, "{} {}", part.cols,
+                 whole.cols);
+    cuda::gather_columns(view(), {part.f32(), DType::F32, part.rows, part.cols, part.stride},
+                         meet(whole), stream());
+}
+
+bool PeerComm::shares_rows(int64_t rows) const {
+    return rows / size() >= kLeastSharedRows && rows > kMostSummedWhole;
+}
+
+void PeerComm::gather_rows(Rows rows) {
+    const comm::RowShare share = comm::row_share(rows.rows, rank_, size());
+    const Range own = {rows.f32(share.first), share.count * rows.stride * size_of(DType::F32)};
+    spread(rows.data, {&own, 1});
+}
+
+void PeerComm::maximum(float* values, int64_t n) {
+    cuda::maximum(view(), values, n, stream());
+}
+
+void PeerComm::broadcast(void* data, int64_t bytes) {
+    PeerBytes all = {.bytes = bytes};
+    std::ranges::copy(group_->meet(rank_, static_cast<std::byte*>(data)), all.at);
+    cuda::broadcast(view(), all, stream());
+}
+
+void PeerComm::leave() {
+    group_->leave();
+}
+
+void PeerComm::sum_share(Rows rows) {
+    const comm::RowShare share = comm::row_share(rows.rows, rank_, size());
+    cuda::sum_share(view(), meet(rows), {share.first, share.count}, stream());
+}
+
+void PeerComm::spread(void* base, std::span<const Range> ranges) {
+    PeerRanges all;
+    std::ranges::copy(group_->meet(rank_, static_cast<std::byte*>(base)), all.base);
+    QUAROT_CHECK(ranges.size() <= std::size(all.ranges), "{}", ranges.size());
+    for (const Range& range : ranges) {
+        const auto offset = static_cast<const std::byte*>(range.first) - all.base[rank_];
+        all.ranges[all.n++] = {offset, range.bytes};
     }
+    cuda::spread(view(), all, stream());
+}
 
-    std::shared_ptr<PeerGroup> group_;
-    int rank_;
-    RankDevice device_;
-};
+const PeerView& PeerComm::view() const {
+    return group_->view(rank_);
+}
 
-}  // namespace
+// For every call, as the backend's.
+Stream PeerComm::stream() const {
+    use_device(device_.ordinal);
+    return device_.stream;
+}
+
+PeerRows PeerComm::meet(const Rows& rows) {
+    PeerRows all = {.rows = rows.rows, .cols = rows.cols, .stride = rows.stride};
+    std::ranges::copy(group_->meet(rank_, rows.f32()), all.at);
+    return all;
+}
 
 std::vector<std::unique_ptr<comm::Comm>> peer_comms(std::span<const RankDevice> devices) {
     const size_t n = devices.size();

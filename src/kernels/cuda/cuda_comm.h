@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "comm/comm.h"
+#include "kernels/cuda/peer_exchange.h"
 #include "kernels/cuda/stream.h"
 
 namespace quarot::kernels::cuda {
@@ -14,6 +15,43 @@ namespace quarot::kernels::cuda {
 struct RankDevice {
     int ordinal = 0;
     Stream stream = nullptr;
+};
+
+class PeerGroup;
+
+// One rank's Comm. Steps of many rows share them: see comm.h.
+class PeerComm final : public comm::Comm {
+  public:
+    PeerComm(std::shared_ptr<PeerGroup> group, int rank, RankDevice device);
+
+    int rank() const override { return rank_; }
+    int size() const override;
+    void sum(Rows rows) override;
+    void gather_columns(Rows part, Rows whole) override;
+    bool shares_rows(int64_t rows) const override;
+    void gather_rows(Rows rows) override;
+    void maximum(float* values, int64_t n) override;
+    void broadcast(void* data, int64_t bytes) override;
+    void leave() override;
+
+    // The sum of this rank's row_share, in place; other rows stay as they are. Others still read
+    // `rows` until the next call that spreads.
+    void sum_share(Rows rows);
+    // Bytes that lie equally far behind `base` on all ranks go from this one to all others.
+    struct Range {
+        const void* first = nullptr;
+        int64_t bytes = 0;
+    };
+    void spread(void* base, std::span<const Range> ranges);
+
+  private:
+    const PeerView& view() const;
+    Stream stream() const;
+    PeerRows meet(const Rows& rows);
+
+    std::shared_ptr<PeerGroup> group_;
+    int rank_;
+    RankDevice device_;
 };
 
 // A Comm for each of 2, 4 or 8 ranks, each with a GPU of its own. A thread for each rank uses

@@ -168,16 +168,10 @@ __device__ float4 sum_of(const float4* terms) {
             in_tree<0, Size>(x[2], Sum{}), in_tree<0, Size>(x[3], Sum{})};
 }
 
-// Rank r sums the r-th slice of all and writes it to everybody.
-template <int Size, typename Unit>
-__global__ void __launch_bounds__(kThreads)
-    sum_slices(const __grid_constant__ PeerView peers, const __grid_constant__ PeerRows rows,
-               UnitMatrix<Unit> matrix) {
-    wait_for_predecessor();
-    meet(peers);
-    const int64_t slice = (matrix.n + Size - 1) / Size;
-    const int64_t begin = peers.rank * slice, left = matrix.n - begin;
-    const int64_t end = begin + (left < slice ? left : slice);
+// Sums units [begin, end) of all ranks and hands each sum to put(place, sum).
+template <int Size, typename Unit, class Put>
+__device__ void sum_units(const PeerRows& rows, const UnitMatrix<Unit>& matrix, int64_t begin,
+                          int64_t end, const Put& put) {
     const int64_t step = static_cast<int64_t>(kPeerCtas) * kThreads;
     constexpr int kAtOnce = Size <= 2 ? 4 : Size <= 4 ? 2 : 1;  // as registers allow
     for (int64_t i = begin + blockIdx.x * kThreads + threadIdx.x; i < end; i += kAtOnce * step) {
@@ -193,14 +187,40 @@ __global__ void __launch_bounds__(kThreads)
         }
 #pragma unroll
         for (int u = 0; u < kAtOnce; ++u) {
-            if (i + u * step >= end) continue;
-            const int64_t at = matrix.at(i + u * step);
-            const Unit sum = sum_of<Size>(terms[u]);
-#pragma unroll
-            for (int r = 0; r < Size; ++r) reinterpret_cast<Unit*>(rows.at[r])[at] = sum;
+            if (i + u * step < end) put(matrix.at(i + u * step), sum_of<Size>(terms[u]));
         }
     }
+}
+
+// Rank r sums the r-th slice of all and writes it to everybody.
+template <int Size, typename Unit>
+__global__ void __launch_bounds__(kThreads)
+    sum_slices(const __grid_constant__ PeerView peers, const __grid_constant__ PeerRows rows,
+               UnitMatrix<Unit> matrix) {
+    wait_for_predecessor();
     meet(peers);
+    const int64_t slice = (matrix.n + Size - 1) / Size;
+    const int64_t begin = peers.rank * slice, left = matrix.n - begin;
+    sum_units<Size>(rows, matrix, begin, begin + (left < slice ? left : slice),
+                    [&](int64_t at, const Unit& sum) {
+#pragma unroll
+                        for (int r = 0; r < Size; ++r) {
+                            reinterpret_cast<Unit*>(rows.at[r])[at] = sum;
+                        }
+                    });
+    meet(peers);
+}
+
+template <int Size, typename Unit>
+__global__ void __launch_bounds__(kThreads)
+    sum_own_rows(const __grid_constant__ PeerView peers, const __grid_constant__ PeerRows rows,
+                 UnitMatrix<Unit> matrix, ShareOfRows share) {
+    wait_for_predecessor();
+    meet(peers);
+    Unit* own = reinterpret_cast<Unit*>(rows.at[peers.rank]);
+    sum_units<Size>(rows, matrix, share.first * matrix.cols,
+                    (share.first + share.count) * matrix.cols,
+                    [&](int64_t at, const Unit& sum) { own[at] = sum; });
 }
 
 template <typename Unit>
@@ -228,6 +248,34 @@ __global__ void __launch_bounds__(kThreads)
     const volatile std::byte* from = data.at[0];
     for (int64_t i = blockIdx.x * kThreads + threadIdx.x; i < data.bytes; i += step) {
         if (peers.rank != 0) data.at[peers.rank][i] = from[i];
+    }
+    meet(peers);
+}
+
+template <typename Unit>
+__device__ void spread_range(const PeerView& peers, const PeerRanges& all,
+                             const PeerRanges::Range& range) {
+    const int64_t n = range.bytes / static_cast<int64_t>(sizeof(Unit));
+    const int64_t step = static_cast<int64_t>(kPeerCtas) * kThreads;
+    const Unit* from = reinterpret_cast<const Unit*>(all.base[peers.rank] + range.offset);
+    for (int64_t i = blockIdx.x * kThreads + threadIdx.x; i < n; i += step) {
+        const Unit x = from[i];
+        for (int r = 0; r < peers.size; ++r) {
+            if (r != peers.rank) reinterpret_cast<Unit*>(all.base[r] + range.offset)[i] = x;
+        }
+    }
+}
+
+__global__ void __launch_bounds__(kThreads)
+    spread_ranges(const __grid_constant__ PeerView peers, const __grid_constant__ PeerRanges all) {
+    wait_for_predecessor();
+    for (int i = 0; i < all.n; ++i) {
+        const PeerRanges::Range& range = all.ranges[i];
+        const bool in_sixteens =
+            (reinterpret_cast<uint64_t>(all.base[peers.rank]) | range.offset | range.bytes) % 16 ==
+            0;
+        in_sixteens ? spread_range<uint4>(peers, all, range)
+                    : spread_range<uint32_t>(peers, all, range);
     }
     meet(peers);
 }
@@ -297,6 +345,21 @@ void sum_in_slices(const PeerView& peers, const PeerRows& rows, Stream stream) {
         in_fours(rows, peers.size) ? sum.template operator()<float4>()
                                    : sum.template operator()<float>();
     });
+}
+
+void sum_share(const PeerView& peers, const PeerRows& rows, ShareOfRows share, Stream stream) {
+    with_size(peers.size, [&]<int Size>() {
+        const auto sum = [&]<typename Unit>() {
+            launch("sum_own_rows", sum_own_rows<Size, Unit>, kPeerShape, stream, peers, rows,
+                   units_of<Unit>(rows.rows, rows.cols, rows.stride), share);
+        };
+        in_fours(rows, peers.size) ? sum.template operator()<float4>()
+                                   : sum.template operator()<float>();
+    });
+}
+
+void spread(const PeerView& peers, const PeerRanges& ranges, Stream stream) {
+    launch("spread_ranges", spread_ranges, kPeerShape, stream, peers, ranges);
 }
 
 void gather_columns(const PeerView& peers, const RowsView& part, const PeerRows& whole,

@@ -46,6 +46,11 @@ struct PeerRows {
     int64_t rows = 0, cols = 0, stride = 0;
 };
 void sum_in_slices(const PeerView& peers, const PeerRows& rows, Stream stream);
+// Of this rank's rows [first, first + count) alone. A rank that ends may still be read by another.
+struct ShareOfRows {
+    int64_t first = 0, count = 0;
+};
+void sum_share(const PeerView& peers, const PeerRows& rows, ShareOfRows share, Stream stream);
 // Columns [rank * cols, (rank + 1) * cols) of everybody's `whole` become part's.
 void gather_columns(const PeerView& peers, const RowsView& part, const PeerRows& whole,
                     Stream stream);
@@ -57,5 +62,15 @@ struct PeerBytes {
     int64_t bytes = 0;
 };
 void broadcast(const PeerView& peers, const PeerBytes& data, Stream stream);
+// Runs of bytes, multiples of 4, that lie equally far behind everybody's base; each rank has runs
+// of its own. Nobody goes on before all have spread theirs.
+struct PeerRanges {
+    std::byte* base[kMostRanks] = {};
+    struct Range {
+        int64_t offset = 0, bytes = 0;
+    } ranges[4];
+    int n = 0;
+};
+void spread(const PeerView& peers, const PeerRanges& ranges, Stream stream);
 
 }  // namespace quarot::kernels::cuda
