@@ -176,7 +176,8 @@ struct WholeRun {
         steps.add_linear(0, LinearRole::O, steps.output_input(0, attended), residual);
         const model::SiteInput mlp_in = steps.mlp_input(0, residual);
         look(weights, memory, mlp_in, InputSite::Mlp);
-        const model::SiteInput down_in = steps.down_input(0, mlp_in);
+        steps.gate_and_up(0, mlp_in);
+        const model::SiteInput down_in = steps.down_input(0);
         look(weights, memory, down_in, InputSite::Down);
         steps.add_linear(0, LinearRole::Down, down_in, residual);
         const auto next = steps.attention_input(1, residual);
