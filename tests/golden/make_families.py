@@ -94,8 +94,9 @@ MODELS = {
     "stablelm_parallel": ("StableLmConfig", "StableLmForCausalLM",
                           dict(use_parallel_residual=True, partial_rotary_factor=0.5),
                           dict(partial_rotary_factor=0.5), ["rms_norm_eps"]),
-    "cohere": ("CohereConfig", "CohereForCausalLM", dict(tie_word_embeddings=True), dict(),
-               ["tie_word_embeddings", "rms_norm_eps", "logit_scale"]),
+    "cohere": ("CohereConfig", "CohereForCausalLM",
+               dict(tie_word_embeddings=True, logit_scale=0.5), dict(),
+               ["tie_word_embeddings", "rms_norm_eps"]),
 }
 
 
