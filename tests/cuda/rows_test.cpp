@@ -39,7 +39,7 @@ TEST_F(RowsOnGpu, Activate) {
                     gate = rounded(gate, dtype);
                     const Matrix up = rounded(normal_matrix(5, cols, rng), dtype);
                     const DeviceRows g(gate, dtype, 3), u(up, dtype), out(5, cols, DType::F32, 1);
-                    const RowsView factor = u.view();
+                    const cuda::RowsView factor = u.view();
                     cuda::activate(activation, g.view(), &factor, out.view(), nullptr);
                     Bench bench(*reference);
                     const Rows result = bench.blank(5, cols);
