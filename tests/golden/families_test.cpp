@@ -182,21 +182,31 @@ TEST_P(Families, QuantizedModelsGiveTheSameBitsForEverySplit) {
 
 namespace {
 
-// Keys at 4 bits, all else unquantized, with biases as large as Qwen's.
-class KeysWithoutBias : public testing::TestWithParam<std::string> {
+// Keys at 8 bits, all else unquantized, with biases as large as Qwen's: RoPE turns all of a head,
+// or a part of it.
+class KeysWithoutBias : public testing::TestWithParam<Case> {
   protected:
     std::vector<float> logits_with(std::optional<int> k_bits, const std::string& use) const {
+        const auto& [family, device] = GetParam();
         SettingChanges changes = {{"k.clip", 1.0}, {"k_bias", use}};
         if (k_bits) changes["k.bits"] = *k_bits;
         LoadedModel model =
-            load(folder_of("qwen2"),
-                 {.device = GetParam(), .work = DType::F32, .context = 64, .changes = changes});
-        return all_logits(model, ids_of("qwen2"));
+            load(folder_of(family),
+                 {.device = device, .work = DType::F32, .context = 64, .changes = changes});
+        return all_logits(model, ids_of(family));
     }
 };
 
-INSTANTIATE_TEST_SUITE_P(Devices, KeysWithoutBias, testing::ValuesIn(devices()),
-                         [](const auto& test) { return test.param; });
+std::vector<Case> cases_with_k_bias() {
+    std::vector<Case> list;
+    for (const char* family : {"qwen2", "starcoder2", "stablelm"}) {
+        for (const std::string& device : devices()) list.push_back({family, device});
+    }
+    return list;
+}
+
+INSTANTIATE_TEST_SUITE_P(All, KeysWithoutBias, testing::ValuesIn(cases_with_k_bias()),
+                         name_of_case);
 
 }  // namespace
 
@@ -234,8 +244,8 @@ TEST(FamilyTeeth, AForgottenBiasOfKShows) {
               kBroken);
 }
 
-// A window of 70 in a context of 400 that takes 7 pages: with the 4 that a window and a step need, and
-// with all of them, whole and token by token, the same bits.
+// A window of 70 in a context of 400 that takes 7 pages: with the 4 that a window and a step need,
+// and with all of them, whole and token by token, the same bits.
 TEST(SlidingFamilies, RunLongContextsInThePagesOfTheirWindow) {
     const TempDir dir;
     std::filesystem::copy(folder_of("mistral"), dir / "long");
@@ -248,7 +258,8 @@ TEST(SlidingFamilies, RunLongContextsInThePagesOfTheirWindow) {
     std::vector<int32_t> ids;
     for (int32_t i = 0; i < 400; ++i) ids.push_back((i * i * 13 + 5 * i + 1) % 90);
     for (const std::string& device : devices()) {
-        LoadedModel model = load(dir / "w4", {.device = device, .work = DType::F32, .context = 400});
+        LoadedModel model =
+            load(dir / "w4", {.device = device, .work = DType::F32, .context = 400});
         const auto logits_in = [&](int64_t n_pages, int64_t piece) {
             model.engine = std::make_unique<runtime::Engine>(
                 *model.weights, *model.backend,
