@@ -51,7 +51,12 @@ int64_t kv_bytes_per_token(const folder::SourceModel& source) {
 // "keep" or "subtract"; null where keys have no bias.
 io::Json k_bias_text(const folder::SourceModel& source) {
     if (!has_bias(model::LinearRole::K, source.config())) return {};
-    return keeps_k_bias_apart(source.recipe(), source.config()) ? "subtract" : "keep";
+    bool vanishes = true;  // of models without RoPE
+    for (int64_t layer = 0; layer < source.config().n_layers; ++layer) {
+        vanishes = vanishes && k_bias_vanishes(source.config(), layer);
+    }
+    const bool apart = vanishes || keeps_k_bias_apart(source.recipe(), source.config());
+    return apart ? "subtract" : "keep";
 }
 
 // Of all tensors in the folder.
