@@ -64,7 +64,7 @@ MODELS = {
                      attention_multiplier=0.2), dict(), []),
     "olmo2": ("Olmo2Config", "Olmo2ForCausalLM", dict(), dict(), []),
     "mixtral": ("MixtralConfig", "MixtralForCausalLM",
-                dict(num_local_experts=6, num_experts_per_tok=2, sliding_window=None), dict(), []),
+                dict(num_local_experts=6, num_experts_per_tok=2, sliding_window=16), dict(), []),
     "qwen3_moe": ("Qwen3MoeConfig", "Qwen3MoeForCausalLM",
                   dict(num_hidden_layers=3, head_dim=12, num_experts=5, num_experts_per_tok=3,
                        moe_intermediate_size=24, norm_topk_prob=True, mlp_only_layers=[1]),

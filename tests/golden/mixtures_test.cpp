@@ -14,6 +14,7 @@
 #include "io/checkpoint.h"
 #include "model/layer_steps.h"
 #include "quantize/calibration/calibration.h"
+#include "quantize/job/job_memory.h"
 #include "quantize/quantize_model.h"
 #include "support/checkout.h"
 #include "support/temp_dir.h"
@@ -326,6 +327,27 @@ TEST(MixtureGptq, AStoppedJobGoesOnToTheSameFolder) {
     for (const std::string& name : names) {
         EXPECT_EQ(bytes_of(dir / "out", name), bytes_of(dir / "whole", name)) << name;
     }
+}
+
+// One expert is in memory at a time; what grows is the router and its logits.
+TEST(MixtureGptq, PlannedMemoryDoesNotGrowWithTheNumberOfExperts) {
+    model::ModelConfig config = folder::SourceModel::open(mixture_folder("mixtral")).config();
+    config.hidden = 1024;
+    config.ffn = config.mixture.ffn = 2816;
+    const Recipe recipe = named_recipe("quarot");
+    const auto rotation = rotate::make_rotation(recipe.rotation, config);
+    const auto bytes_with = [&](int64_t n_experts) {
+        config.mixture.n_experts = n_experts;
+        return quantize::job_ram_bytes({.config = config,
+                                        .recipe = recipe,
+                                        .rotation = rotation,
+                                        .calibrated = true,
+                                        .hessians = true,
+                                        .n_tokens = 4096,
+                                        .seqlen = 512});
+    };
+    const int64_t of_an_expert = 3 * config.hidden * config.mixture.ffn / 2;  // in codes
+    EXPECT_LT(bytes_with(64) - bytes_with(8), of_an_expert / 4);
 }
 
 TEST(Mixtures, RoutersStay16BitsAndExpertsHaveNamesOfTheirOwn) {
