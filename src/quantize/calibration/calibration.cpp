@@ -166,7 +166,7 @@ void Calibration::set_norm(model::NormRole role, const std::vector<float>& gain,
     order_head_gain(role, weights_.config, ordered);
     weights_.layers[kLayer].norms[static_cast<size_t>(role)] =
         model::upload_norm(ordered, bias, backend_);
-    if (experts_ && role == model::NormRole::MlpIn) experts_->set_norm(gain);
+    if (experts_ && role == model::NormRole::MlpIn) experts_->set_norm(gain, bias);
 }
 
 void Calibration::set_linear(const model::LinearId& id, kernels::LinearWeights weights) {

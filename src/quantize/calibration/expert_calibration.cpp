@@ -59,9 +59,9 @@ ExpertCalibration::ExpertCalibration(model::Weights weights, const model::Mixtur
     QUAROT_CHECK(!weights_.config.shapes_outputs(), "norms and scales act on sums of experts");
 }
 
-void ExpertCalibration::set_norm(const std::vector<float>& gain) {
+void ExpertCalibration::set_norm(const std::vector<float>& gain, const std::vector<float>& bias) {
     weights_.layers[kExpertLayer].norms[static_cast<size_t>(model::NormRole::MlpIn)] =
-        model::upload_norm(gain, {}, backend_);
+        model::upload_norm(gain, bias, backend_);
 }
 
 void ExpertCalibration::set_router(kernels::LinearWeights weights) {
@@ -89,8 +89,11 @@ void ExpertCalibration::route(model::Residual& residual, std::span<const int32_t
     const model::LayerWeights& layer = weights_.layers[kExpertLayer];
     const int64_t n = residual.values.rows;
     const Rows normed = memory_.normed.slice(0, n);
+    const model::NormWeights& norm = layer.norm(model::NormRole::MlpIn);
     backend_.norm({.in = residual.values,
-                   .gain = layer.norm(model::NormRole::MlpIn).gain(),
+                   .kind = weights_.config.norm,
+                   .gain = norm.gain(),
+                   .bias = norm.bias(),
                    .eps = static_cast<float>(weights_.config.norm_eps),
                    .out = normed});
     const Rows logits = {logits_memory_.data(), DType::F32, n, mixture_.n_experts,

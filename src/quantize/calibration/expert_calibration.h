@@ -28,7 +28,7 @@ class ExpertCalibration {
     ExpertCalibration(model::Weights weights, const model::Mixture& mixture, kernels::KvStore& kv,
                       kernels::Backend& backend, comm::Comm& comm);
 
-    void set_norm(const std::vector<float>& gain);
+    void set_norm(const std::vector<float>& gain, const std::vector<float>& bias);
     void set_router(kernels::LinearWeights weights);
     void set_linear(model::LinearRole role, kernels::LinearWeights weights);
 
