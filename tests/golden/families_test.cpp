@@ -381,6 +381,27 @@ TEST(FamilyTeeth, AForgottenR1BeforeLinearsShows) {
     }
 }
 
+// What cannot be there is refused by name before any work.
+TEST(OnlineR1, IsHadamardAndOlmo2HasNoNormsToSmooth) {
+    const TempDir dir;
+    Recipe random = rotated_recipe();
+    random.rotation.residual = ResidualRotation::Random;
+    const auto message_of = [&](const std::string& family, const Recipe& recipe) -> std::string {
+        const quantize::QuantizeOptions options = {
+            .recipe = recipe, .calibration = {ids_of(family)}, .n_threads = 2};
+        try {
+            quantize::quantize_model(folder_of(family), dir / "out", options);
+        } catch (const Error& error) {
+            EXPECT_EQ(error.code(), ErrorCode::Unsupported);
+            return error.what();
+        }
+        return "";
+    };
+    EXPECT_NE(message_of("gemma2", random).find("Gemma2ForCausalLM has norms"), std::string::npos);
+    EXPECT_NE(message_of("olmo2", named_recipe("smoothquant")).find("Olmo2ForCausalLM"),
+              std::string::npos);
+}
+
 // A gain that is kept reads back as it was, one that is folded as 1.
 TEST(GainOffset, IsOfOurOwnFoldersToo) {
     const TempDir dir;
