@@ -272,6 +272,25 @@ TEST(Gemma3Config, CompletesWhatItsFileLeavesOut) {
     }
 }
 
+// As the 4B model's file has it, which names neither heads nor vocabulary.
+TEST(Gemma3Config, ReadsTheTextOfAModelThatSees) {
+    const model::ModelConfig config = read_text(R"({
+        "architectures": ["Gemma3ForConditionalGeneration"], "eos_token_id": [1, 106],
+        "text_config": {"hidden_size": 2560, "intermediate_size": 10240,
+                        "model_type": "gemma3_text", "num_hidden_layers": 34,
+                        "rope_scaling": {"factor": 8.0, "rope_type": "linear"},
+                        "sliding_window": 1024}, "vision_config": {"hidden_size": 1152}})");
+    EXPECT_EQ(config.n_heads, 8);
+    EXPECT_EQ(config.n_kv_heads, 4);
+    EXPECT_EQ(config.vocab, 262208);
+    EXPECT_EQ(config.max_positions, 131072);
+    EXPECT_EQ(config.eos, (std::vector<int32_t>{1, 106}));
+    EXPECT_EQ(config.ropes.at(0).type, model::RopeType::Linear);
+    EXPECT_EQ(config.ropes.at(0).factor, 8.0);
+    EXPECT_EQ(config.ropes.at(1).type, model::RopeType::Default);
+    EXPECT_EQ(config.layer(0).window, 1024);
+}
+
 TEST(SmolLm3Config, HasNoRopeInEveryFourthLayer) {
     const model::ModelConfig config = read_text(changed(R"({"num_hidden_layers": 8})", kSmolLm3));
     EXPECT_TRUE(config.tied_embeddings);

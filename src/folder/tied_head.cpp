@@ -34,6 +34,13 @@ bool holds_equal(const io::Checkpoint& checkpoint, const std::string& a, const s
 
 void settle_names(io::Checkpoint& checkpoint, const Family& family, const Recipe& recipe) {
     if (recipe.name != "none") return;
+    for (const NameInPlace& prefix : family.other_prefixes) {
+        for (const std::string& stored : checkpoint.names()) {
+            if (!stored.starts_with(prefix.other)) continue;
+            const std::string name = std::string(prefix.name) + stored.substr(prefix.other.size());
+            if (!checkpoint.contains(name)) checkpoint.rename(stored, name);
+        }
+    }
     for (const NameInPlace& place : family.other_names) {
         const std::string name = std::string(place.name) + ".weight";
         const std::string other = std::string(place.other) + ".weight";

@@ -381,6 +381,46 @@ TEST(FamilyTeeth, AForgottenR1BeforeLinearsShows) {
     }
 }
 
+// The text of a model that sees: the same numbers in an object, the same tensors below another
+// name.
+TEST(NestedFamilies, AreTheTextModelInside) {
+    for (const char* prefix : {"language_model.model.", "model.language_model."}) {
+        const TempDir dir;
+        const std::string folder = dir / "nested";
+        std::filesystem::create_directory(folder);
+        io::Json text = io::Json::parse_file(folder_of("gemma3") + "/config_hub.json");
+        text.set("architectures", io::Json());
+        io::Json config = io::Json::Object{{"eos_token_id", 2}};
+        config.set("architectures", io::Json::Array{"Gemma3ForConditionalGeneration"});
+        config.set("text_config", std::move(text));
+        std::ofstream(folder + "/config.json") << config.dump();
+        const io::SafetensorsFile stored(folder_of("gemma3") + "/model.safetensors");
+        std::vector<io::PlannedTensor> plan;
+        const auto renamed = [&](const std::string& name) {
+            return prefix + name.substr(std::string_view("model.").size());
+        };
+        for (const auto& [name, info] : stored.tensors()) {
+            plan.push_back({renamed(name), info.dtype, info.shape});
+        }
+        io::SafetensorsWriter writer(folder + "/model.safetensors", std::move(plan));
+        for (const auto& [name, info] : stored.tensors()) {
+            std::vector<std::byte> bytes(static_cast<size_t>(info.bytes));
+            stored.read(info, 0, bytes);
+            writer.write(renamed(name), 0, bytes);
+        }
+        writer.finish();
+        LoadedModel nested = load(folder, {.context = 64});
+        LoadedModel flat = load(folder_of("gemma3"), {.context = 64});
+        EXPECT_EQ(all_logits(nested, ids_of("gemma3")), all_logits(flat, ids_of("gemma3")));
+        const std::string out = dir / "w4", flat_out = dir / "flat";
+        quantize::quantize_model(folder, out, {.recipe = named_recipe("quarot-rtn")});
+        LoadedModel a = load(out, {.context = 64});
+        LoadedModel b =
+            load(quantized("gemma3", flat_out, named_recipe("quarot-rtn")), {.context = 64});
+        EXPECT_EQ(all_logits(a, ids_of("gemma3")), all_logits(b, ids_of("gemma3")));
+    }
+}
+
 // What cannot be there is refused by name before any work.
 TEST(OnlineR1, IsHadamardAndOlmo2HasNoNormsToSmooth) {
     const TempDir dir;

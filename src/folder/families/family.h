@@ -58,6 +58,8 @@ struct Family {
                         const model::ModelConfig& config) = norm_stem;
     // Other names, without ".weight", that folders have in place of linear's, each its own.
     std::span<const NameInPlace> other_names = {};
+    // Other beginnings of all names: models that see have their text model below another name.
+    std::span<const NameInPlace> other_prefixes = {};
 };
 
 // The family of a config.json; Error{Unsupported} naming what is supported.

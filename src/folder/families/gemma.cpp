@@ -1,6 +1,6 @@
-// Gemma 1, 2 and 3 (text): gains of 1 + w, scaled embeddings that are the head as well, GELU; from
-// 2 on norms behind attention and MLP and layers that slide; in 2 capped scores and logits, in 3
-// norms of q and k and a RoPE of their own for the layers that slide.
+// Gemma 1, 2 and the text of 3: gains of 1 + w, scaled embeddings that are the head as well, GELU;
+// from 2 on norms behind attention and MLP and layers that slide; in 2 capped scores and logits, in
+// 3 norms of q and k and a RoPE of their own for the layers that slide.
 #include <cmath>
 #include <vector>
 
@@ -17,7 +17,11 @@ using model::NormRole;
 
 constexpr std::array<std::string_view, 1> kGemma1 = {"GemmaForCausalLM"};
 constexpr std::array<std::string_view, 1> kGemma2 = {"Gemma2ForCausalLM"};
-constexpr std::array<std::string_view, 1> kGemma3 = {"Gemma3ForCausalLM"};
+constexpr std::array<std::string_view, 2> kGemma3 = {"Gemma3ForCausalLM",
+                                                     "Gemma3ForConditionalGeneration"};
+// Of folders with images: as the hub has them, and as transformers 5 writes them.
+constexpr std::array<NameInPlace, 2> kTextPrefixes = {
+    {{"model.", "language_model.model."}, {"model.", "model.language_model."}}};
 constexpr int64_t kAbsentWindow = 4096;
 
 // Gemma 1 says "gelu" and means the one with tanh, which newer keys name.
@@ -76,8 +80,8 @@ model::ModelConfig read_gemma2(const io::Json& config) {
     return model;
 }
 
-// RoPE of the layers that see all and of those that slide: objects by the kind of layer, or the keys
-// of older files, of which those without "local" are the former's.
+// RoPE of the layers that see all and of those that slide: objects by the kind of layer, or the
+// keys of older files, of which those without "local" are the former's.
 std::vector<model::RopeConfig> read_ropes(const io::Json& config, const model::ModelConfig& model) {
     RopeReading global = {.head_dim = model.head_dim,
                           .max_positions = model.max_positions,
@@ -96,7 +100,24 @@ std::vector<model::RopeConfig> read_ropes(const io::Json& config, const model::M
     return {read_rope(config, global), read_rope(older, local)};
 }
 
-model::ModelConfig read_gemma3(const io::Json& config) {
+// Models that see have what describes their text in an object, which leaves out what the 4B model
+// has; what tokens mean, and what is asked of RoPE, stands beside it.
+io::Json text_of(const io::Json& config) {
+    const io::Json* nested = config.find("text_config");
+    if (nested == nullptr) return config;
+    io::Json text = completed(*nested, {{"num_attention_heads", 8},
+                                        {"num_key_value_heads", 4},
+                                        {"vocab_size", 262208},
+                                        {"max_position_embeddings", 131072}});
+    for (const char* key :
+         {"architectures", "bos_token_id", "eos_token_id", "rope_scaling", "tie_word_embeddings"}) {
+        if (const io::Json* beside = config.find(key)) text.set(key, *beside);
+    }
+    return text;
+}
+
+model::ModelConfig read_gemma3(const io::Json& whole) {
+    const io::Json config = text_of(whole);
     io::Json common = config;
     common.set("rope_parameters", io::Json());
     model::ModelConfig model = read_any(common);
@@ -123,7 +144,10 @@ extern constinit const Family kGemmaFamily = {
     .name = "gemma", .architectures = kGemma1, .read_config = read_gemma1, .gain_offset = 1.0f};
 extern constinit const Family kGemma2Family = {
     .name = "gemma2", .architectures = kGemma2, .read_config = read_gemma2, .gain_offset = 1.0f};
-extern constinit const Family kGemma3Family = {
-    .name = "gemma3", .architectures = kGemma3, .read_config = read_gemma3, .gain_offset = 1.0f};
+extern constinit const Family kGemma3Family = {.name = "gemma3",
+                                               .architectures = kGemma3,
+                                               .read_config = read_gemma3,
+                                               .gain_offset = 1.0f,
+                                               .other_prefixes = kTextPrefixes};
 
 }  // namespace quarot::folder
