@@ -60,11 +60,12 @@ KeyBias key_bias(Bench& bench, const Case& c) {
 
 std::string describe(const Case& c, uint32_t seed) {
     return fmt::format(
-        "seed {}: heads {}/{} head_dim {} page {} temper {} bias apart {} cap {} window {}; K {} bits group {} "
+        "seed {}: heads {}/{} head_dim {} page {} temper {} bias apart {} cap {} window {}; K {} "
+        "bits group {} "
         "clip {} exempt {}; V {} bits group {} clip {} exempt {}",
         seed, c.shape.n_heads, c.shape.n_kv_heads, c.shape.head_dim, c.page_tokens,
-        static_cast<int>(c.temper), c.k_bias_apart, c.score_cap, c.window, c.k.bits, c.k.group_size, c.k.clip,
-        c.k.exempt_positions, c.v.bits, c.v.group_size, c.v.clip, c.v.exempt_positions);
+        static_cast<int>(c.temper), c.k_bias_apart, c.score_cap, c.window, c.k.bits, c.k.group_size,
+        c.k.clip, c.k.exempt_positions, c.v.bits, c.v.group_size, c.v.clip, c.v.exempt_positions);
 }
 
 // What two batches leave in the cache and return.
@@ -310,7 +311,8 @@ TEST_P(KvConformance, KeysWithoutTheirBiasGetItWhenTheyAreRead) {
     }
 }
 
-// Windows shorter and longer than pages, tiles and contexts, alone and with what else changes scores.
+// Windows shorter and longer than pages, tiles and contexts, alone and with what else changes
+// scores.
 TEST_P(KvConformance, WindowsAndCappedScores) {
     for (const AttentionShape& shape : kAttentionShapes) {
         for (const int64_t window : {0, 1, 3, 4, 5, 9, 100}) {

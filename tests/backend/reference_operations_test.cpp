@@ -374,7 +374,8 @@ TEST_F(ReferenceOperations, AttentionReadsDequantizedCodes) {
     EXPECT_EQ(bench_.download(out).values, (std::vector<float>{3.0f, 1.0f, 0.0f, 0.0f}));
 }
 
-// Keys 0, so that every position that is seen counts alike; then scores that the cap brings near it.
+// Keys 0, so that every position that is seen counts alike; then scores that the cap brings near
+// it.
 TEST_F(ReferenceOperations, AttentionSeesItsWindowAndCapsScores) {
     const auto kv = backend_->make_kv_store(
         {.n_layers = 1, .n_kv_heads = 1, .head_dim = 2, .page_tokens = 4}, 2);

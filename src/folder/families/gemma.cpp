@@ -58,8 +58,10 @@ void read_norms_and_scores(const io::Json& config, model::ModelConfig& model) {
 
 // All layers but every period-th slide.
 std::vector<bool> all_but_every(int64_t period, int64_t n_layers) {
-    std::vector<bool> slides;
-    for (int64_t layer = 0; layer < n_layers; ++layer) slides.push_back((layer + 1) % period != 0);
+    std::vector<bool> slides(static_cast<size_t>(n_layers), true);
+    for (int64_t layer = period; layer <= n_layers; layer += period) {
+        slides[static_cast<size_t>(layer - 1)] = false;
+    }
     return slides;
 }
 

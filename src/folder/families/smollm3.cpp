@@ -16,9 +16,9 @@ constexpr int64_t kAbsentInterval = 4;
 // "no_rope_layers", in which 1 stands for a layer that has RoPE, or all but every n-th.
 std::vector<bool> read_rope_layers(const io::Json& config, int64_t n_layers) {
     const int64_t interval = int_or(config, "no_rope_layer_interval", {1, 1024}, kAbsentInterval);
-    std::vector<bool> has_rope;
-    for (int64_t layer = 0; layer < n_layers; ++layer) {
-        has_rope.push_back((layer + 1) % interval != 0);
+    std::vector<bool> has_rope(static_cast<size_t>(n_layers), true);
+    for (int64_t layer = interval; layer <= n_layers; layer += interval) {
+        has_rope[static_cast<size_t>(layer - 1)] = false;
     }
     const io::Json* list = config.find("no_rope_layers");
     if (list == nullptr) return has_rope;

@@ -151,8 +151,7 @@ void CpuAttention::run(CpuContext& context, const AttentionArgs& args) {
                 const int64_t seen = position + 1 - entry * d.page_tokens;
                 m.limits[r] = static_cast<int32_t>(std::clamp<int64_t>(seen, 0, d.page_tokens));
                 if (args.window == 0) continue;
-                const int64_t start =
-                    first_seen(position, args.window) - entry * d.page_tokens;
+                const int64_t start = first_seen(position, args.window) - entry * d.page_tokens;
                 m.starts[r] = static_cast<int32_t>(std::clamp<int64_t>(start, 0, d.page_tokens));
                 if (m.starts[r] >= m.limits[r]) m.limits[r] = 0;
             }

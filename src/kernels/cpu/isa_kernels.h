@@ -159,10 +159,10 @@ struct AttentionPage {
         below_keys;         // [rows' head_dim - k.head_dim][slots] further values of keys, or null
     const int32_t* starts;  // [n_rows]: the first slot that row r sees; null: 0
     float score_cap;        // 0: none
-    float* scores;   // [8, slots]
-    float* keys;     // [k.head_dim, slots]
-    float* values;   // [slots, dims]
-    float* zeros;    // [slots]
+    float* scores;          // [8, slots]
+    float* keys;            // [k.head_dim, slots]
+    float* values;          // [slots, dims]
+    float* zeros;           // [slots]
 };
 
 struct IsaKernels {
