@@ -193,6 +193,16 @@ model::ModelConfig overridden(const std::string& text, const char* scaling) {
 
 }  // namespace
 
+// One order of rows serves all layers of a model.
+TEST(FolderConfig, RefusesHeadsThatTurnByOtherPartsInSomeLayers) {
+    const std::string text = changed(
+        R"({"rope_parameters": {"full_attention": {"partial_rotary_factor": 0.5},
+                                "sliding_attention": {"partial_rotary_factor": 1.0}}})",
+        kGemma3);
+    expect_error(ErrorCode::Unsupported, {"config.json", "other parts of heads"},
+                 [&] { read_folder_config(io::Json::parse(text, "config.json")); });
+}
+
 TEST(RopeOverride, CountsInsteadOfWhatTheFileSays) {
     const char* yarn =
         R"({"type": "yarn", "factor": 2.0, "original_max_position_embeddings": 9000})";

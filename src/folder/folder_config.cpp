@@ -11,6 +11,7 @@
 #include "folder/families/rope_fields.h"
 #include "folder/recipe_json.h"
 #include "io/text.h"
+#include "model/head_rows.h"
 #include "model/role_formats.h"
 #include "model/shard.h"
 
@@ -80,12 +81,26 @@ model::ModelConfig as_made(model::ModelConfig original, const Recipe& recipe) {
     return recipe.name == "none" ? original : folded_config(std::move(original), recipe);
 }
 
+// Weights of all layers go to a backend in one order of rows.
+model::ModelConfig read_model(const Family& family, const io::Json& config) {
+    model::ModelConfig model = family.read_config(config);
+    for (const model::RopeConfig& rope : model.ropes) {
+        const auto order = head_row_order(rope, model.head_dim);
+        if (order == head_row_order(model.ropes.front(), model.head_dim)) continue;
+        fail(ErrorCode::Unsupported,
+             "{} turns other parts of heads in some layers than in others, and this version turns "
+             "the same in all",
+             config.place());
+    }
+    return model;
+}
+
 }  // namespace
 
 FolderConfig read_folder_config(const io::Json& config) {
     const Family& family = family_of(config);
     FolderConfig read{
-        .family = &family, .model = family.read_config(config), .recipe = recipe_of(config)};
+        .family = &family, .model = read_model(family, config), .recipe = recipe_of(config)};
     read.model = as_made(std::move(read.model), read.recipe);
     // Where keys have no bias it says nothing, so folders of version 1 have their recipe's name.
     if (!has_bias(model::LinearRole::K, read.model)) read.recipe.k_bias = Recipe{}.k_bias;
@@ -101,7 +116,7 @@ void override_rope(const io::Json& config, const io::Json& scaling, FolderConfig
     }
     try {
         read.model =
-            as_made(read.family->read_config(with_rope_scaling(config, scaling)), read.recipe);
+            as_made(read_model(*read.family, with_rope_scaling(config, scaling)), read.recipe);
     } catch (const Error& error) {
         throw Error(ErrorCode::Usage, error.what(), "rope_scaling");
     }
