@@ -29,6 +29,10 @@ struct Case {
     std::string model, spelling, device;
 };
 
+void PrintTo(const Case& c, std::ostream* out) {
+    *out << c.model << ' ' << c.spelling << ' ' << c.device;
+}
+
 std::string name_of_case(const testing::TestParamInfo<Case>& info) {
     return info.param.model + "_" + info.param.spelling + "_" + info.param.device;
 }
@@ -212,6 +216,19 @@ TEST_P(Positions, QuantizedModelsAreNearAndGiveTheSameBitsForEverySplit) {
     EXPECT_LE(max_abs_difference(original, whole), 0.15 * max_abs(original));
     EXPECT_EQ(all_logits(model, ids, 1), whole);
     EXPECT_EQ(all_logits(model, ids, 50), whole);
+}
+
+// Qwen's biases of keys are added by the same table, its amplitude included.
+TEST(StretchedKeys, WithoutTheirBiasAreThoseWithIt) {
+    const auto ids = sequence_of("qwen2_yarn", 2);
+    for (const std::string& device : devices()) {
+        SCOPED_TRACE(device);
+        LoadOptions options = options_of(device, kContext);
+        options.changes = {{"k.bits", 8}, {"k.clip", 1.0}, {"k_bias", "subtract"}};
+        LoadedModel model = load(folder_of("qwen2_yarn"), options);
+        const std::vector<float> expected = expected_logits("qwen2_yarn", 2);
+        EXPECT_LE(max_abs_difference(all_logits(model, ids), expected), 0.02 * max_abs(expected));
+    }
 }
 
 namespace {
