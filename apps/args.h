@@ -21,8 +21,8 @@ inline constexpr int kUnlimited = -1;
 
 struct Flag {
     std::string names;  // as "-t,--threads"; a name without dashes is a positional argument
-    std::string value;  // what stands for the value in the help; FILE and FOLDER are completed as
-                        // such; empty: a switch
+    std::string value;  // what stands for the value in the help; FILE, FOLDER and MODEL (either)
+                        // are completed as such; empty: a switch
     std::string help;   // ends with "[the default]" where there is one
     std::function<void(const Given&)> set;  // not called if nobody gave the flag
     Shown shown = Shown::Full;

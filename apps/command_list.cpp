@@ -40,6 +40,10 @@ const Flag* positional(const Args& args) {
     return nullptr;
 }
 
+bool names_a_file(const Flag& flag) {
+    return flag.value == "FILE" || flag.value == "MODEL";
+}
+
 const std::vector<std::string>& proposed_values(const Flag& flag) {
     return flag.choices.empty() ? flag.likely : flag.choices;
 }

@@ -18,6 +18,8 @@ std::vector<const Flag*> dashed_flags(const Args& args);
 std::vector<std::string> dashed_names(const Flag& flag);
 // What a word without a dash means, as far as it can be told for all of them; null if nothing.
 const Flag* positional(const Args& args);
+// Whether the flag's value may be a file.
+bool names_a_file(const Flag& flag);
 // The values that a shell proposes for a flag.
 const std::vector<std::string>& proposed_values(const Flag& flag);
 

@@ -75,7 +75,7 @@ std::vector<kernels::Rank> MachineFlags::make_group() const {
 }
 
 void add_model_flag(Args& args, std::string& model) {
-    args.add({"-m,--model,MODEL", "FOLDER", "the model (the flag's name may be left out)",
+    args.add({"-m,--model,MODEL", "MODEL", "a model folder or GGUF file (-m may be left out)",
               [&model](const Given& g) { model = g.value; }, Shown::First, Repeated::Refused});
 }
 

@@ -18,7 +18,7 @@ std::string place_of(const Flag& flag) {
     if (!proposed_values(flag).empty()) {
         return fmt::format("place=values values='{}'", joined(proposed_values(flag), " "));
     }
-    if (flag.value == "FILE") return "place=file";
+    if (names_a_file(flag)) return "place=file";
     return flag.value == "FOLDER" ? "place=folder" : "place=text";
 }
 

@@ -33,7 +33,7 @@ std::string flag_line(const std::string& begin, const Flag& flag) {
     }
     const std::string described = " -d " + quoted(flag.help) + "\n";
     if (flag.value.empty()) return line + described;
-    if (flag.value == "FILE") return line + " -r -F" + described;
+    if (names_a_file(flag)) return line + " -r -F" + described;
     // On a line of their own, or each would have the flag's description; the flag itself takes the
     // last line's.
     const std::string arguments = arguments_of(flag);

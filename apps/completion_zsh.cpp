@@ -27,7 +27,7 @@ std::string action_of(const Flag& flag) {
     if (!proposed_values(flag).empty()) {
         return fmt::format("({})", joined(proposed_values(flag), " "));
     }
-    if (flag.value == "FILE") return "_files";
+    if (names_a_file(flag)) return "_files";
     return flag.value == "FOLDER" ? "_files -/" : "";
 }
 

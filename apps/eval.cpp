@@ -193,7 +193,7 @@ std::string job_of(const Questions& questions, const folder::SourceModel& source
     add(folder::to_json(recipe).dump(-1));
     add(backend);
     add(std::string_view(QUAROT_VERSION));
-    add(io::sha256_of_file(source.folder() + "/config.json"));
+    if (!source.is_gguf()) add(io::sha256_of_file(source.folder() + "/config.json"));
     for (const std::string& file : source.checkpoint().files()) add(state_of(file));
     return hash.hex();
 }

@@ -76,6 +76,7 @@ void declare(Args& args, GenerateFlags& flags) {
     args.example("quarot generate -m tiny-w4 -f story.txt --temp 0.8 --top-p 0.95 --seed 7",
                  "a random continuation, the same for the same seed");
     args.example("quarot generate -m tiny-w4 -f - < story.txt", "from standard input");
+    args.example("quarot generate model-q8_0.gguf --chat -p Hello", "a GGUF file, unquantized");
     args.example("quarot generate -m CHAT_MODEL --chat --system \"Be brief.\" -p \"Who are you?\"",
                  "an answer, by the model's chat template and generation_config.json");
 }

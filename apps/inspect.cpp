@@ -2,7 +2,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <memory>
+#include <system_error>
 #include <utility>
 
 #include "apps/arg_values.h"
@@ -34,6 +36,7 @@ void declare(Args& args, InspectFlags& flags) {
               [&](const Given& g) { flags.with_tensors = as_switch(g); }, Shown::First});
     flags.output.declare(args);
     args.example("quarot inspect models/tiny-novels", "shape, bits, rotation");
+    args.example("quarot inspect model-q8_0.gguf", "a GGUF file");
     args.example("quarot inspect tiny-w4 --tensors --json", "everything, for scripts");
 }
 
@@ -59,8 +62,14 @@ io::Json k_bias_text(const folder::SourceModel& source) {
     return apart ? "subtract" : "keep";
 }
 
-// Of all tensors in the folder.
-int64_t disk_bytes(const io::Checkpoint& checkpoint) {
+// Of all tensors in the folder, or of the whole GGUF file, whose tensors are larger when read.
+int64_t disk_bytes(const folder::SourceModel& source) {
+    if (source.is_gguf()) {
+        std::error_code gone;
+        const uintmax_t bytes = std::filesystem::file_size(source.folder(), gone);
+        return gone ? 0 : static_cast<int64_t>(bytes);
+    }
+    const io::Checkpoint& checkpoint = source.checkpoint();
     int64_t bytes = 0;
     for (const std::string& name : checkpoint.names()) bytes += checkpoint.info(name).bytes;
     return bytes;
@@ -172,7 +181,7 @@ void print_json(const folder::SourceModel& source, bool with_tensors) {
     json.set("bits_per_weight", source.bits_per_weight());
     json.set("tied", source.config().tied_embeddings);
     json.set("experts", experts_to_json(source.config()));
-    json.set("disk_bytes", disk_bytes(source.checkpoint()));
+    json.set("disk_bytes", disk_bytes(source));
     json.set("memory_bytes", memory_bytes(source));
     json.set("kv_bytes_per_token", kv_bytes_per_token(source));
     json.set("k_bias", k_bias_text(source));
@@ -218,9 +227,8 @@ void print_text(const folder::SourceModel& source, bool with_tensors) {
         {"quantized", source.is_quantized() ? "yes, recipe " + describe(source.recipe()) : "no"},
         {"bits per weight", fmt::format("{:.3f}", source.bits_per_weight())},
         {"embedding and head", describe_embedding_and_head(source)},
-        {"weights",
-         fmt::format("{} on disk, {} in memory", human_bytes(disk_bytes(source.checkpoint())),
-                     human_bytes(memory_bytes(source)))},
+        {"weights", fmt::format("{} on disk, {} in memory", human_bytes(disk_bytes(source)),
+                                human_bytes(memory_bytes(source)))},
         {"KV bytes per token", std::to_string(kv_bytes_per_token(source))}};
     if (config.has_mixtures()) pairs.emplace_back("experts", describe_experts(config));
     for (const RotationLine& line : rotation_lines(source.recipe().rotation, source.config())) {

@@ -24,6 +24,7 @@
 #include "eval/live_base.h"
 #include "eval/stored_base.h"
 #include "folder/load_weights.h"
+#include "io/gguf_metadata.h"
 #include "io/output_file.h"
 #include "runtime/engine.h"
 
@@ -209,7 +210,7 @@ Base open_base(const PerplexityFlags& flags, const folder::SourceModel& source, 
     Base base;
     if (flags.base.empty()) return base;
     std::error_code ignored;
-    if (std::filesystem::is_regular_file(flags.base, ignored)) {
+    if (std::filesystem::is_regular_file(flags.base, ignored) && !io::is_gguf_file(flags.base)) {
         base.file = std::make_unique<eval::BaseFile>(flags.base);
         return base;
     }

@@ -29,7 +29,7 @@ struct PlanFlags {
 };
 
 void declare(Args& args, PlanFlags& flags) {
-    args.add({"IN", "FOLDER", "the model as it came",
+    args.add({"IN", "MODEL", "the model as it came: its folder, or a GGUF file",
               [&flags](const Given& g) { flags.in = g.value; }, Shown::First});
     args.add({"OUT", "FOLDER", "where the quantized model would appear; looked at if given",
               [&flags](const Given& g) { flags.out = g.value; }, Shown::First});

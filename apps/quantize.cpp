@@ -20,7 +20,6 @@
 #include "core/process.h"
 #include "folder/recipe_json.h"
 #include "folder/source_model.h"
-#include "io/file_listing.h"
 #include "kernels/backend.h"
 #include "quantize/quantize_model.h"
 #include "tokenizer/added_beyond.h"
@@ -36,7 +35,7 @@ struct QuantizeFlags {
 };
 
 void declare(Args& args, QuantizeFlags& flags) {
-    args.add({"IN", "FOLDER", "the model as it came",
+    args.add({"IN", "MODEL", "the model as it came: its folder, or a GGUF file",
               [&flags](const Given& g) { flags.in = g.value; }, Shown::First});
     args.add({"OUT", "FOLDER", "where the quantized model appears, whole or not at all",
               [&flags](const Given& g) { flags.out = g.value; }, Shown::First});
@@ -46,6 +45,8 @@ void declare(Args& args, QuantizeFlags& flags) {
                  "the paper's recipe: rotated, GPTQ, 4 bits for weights, activations and cache");
     args.example("quarot quantize models/tiny-novels tiny-rtn --recipe quarot-rtn",
                  "without calibration: weights rounded to nearest");
+    args.example("quarot quantize model-f16.gguf OUT --calib TEXT --dtype bf16",
+                 "a GGUF file in place of a folder; its blocks are read as fp32");
     args.example("quarot quantize IN OUT --calib TEXT --group-size 64 --a-group-size 64",
                  "a scale for every 64 inputs");
     args.example("quarot quantize IN OUT --calib TEXT --resume",
@@ -116,7 +117,7 @@ void advise(const QuantizeFlags& flags, const Folders& folders) {
             "the output is not smaller than the input: --dtype bf16 and --head-bits 8 shrink "
             "what is not quantized");
     }
-    if (!io::is_listed(flags.in + "/tokenizer.json")) {
+    if (!tokenizer::Tokenizer::is_there(flags.in)) {
         log_warning("{} has no tokenizer.json, so {} has none either, and cannot read texts",
                     flags.in, flags.out);
     }
@@ -124,7 +125,7 @@ void advise(const QuantizeFlags& flags, const Folders& folders) {
 
 // A model is quantized whatever its tokenizer is; its owner should know what the result can read.
 void warn_of_tokenizer(const folder::SourceModel& source) {
-    if (!io::is_listed(source.folder() + "/tokenizer.json")) return;
+    if (!tokenizer::Tokenizer::is_there(source.folder())) return;
     try {
         const auto tokenizer = tokenizer::Tokenizer::load(source.folder());
         const std::string note = tokenizer::note_of_added_beyond(tokenizer, source.config().vocab);
@@ -172,7 +173,7 @@ void log_machine(const quantize::PreparedJob& job) {
 void work(const QuantizeFlags& flags) {
     flags.output.apply();
     if (flags.in.empty() || flags.out.empty()) {
-        fail(ErrorCode::Usage, "quantize needs two folders: quarot quantize IN OUT");
+        fail(ErrorCode::Usage, "quantize needs a model and a folder: quarot quantize IN OUT");
     }
     refuse_hub_name(flags.in);
     folder::SourceModel source = folder::SourceModel::open(flags.in);

@@ -1,4 +1,4 @@
-// quarot verify: is a model folder whole, and still what was written?
+// quarot verify: is a model whole, and still what was written?
 #include "verify/verify.h"
 
 #include <fmt/format.h>
@@ -29,6 +29,7 @@ void declare(Args& args, VerifyFlags& flags) {
     flags.output.declare(args);
     args.example("quarot verify tiny-w4", "every file, tensor and digest");
     args.example("quarot verify models/tiny-novels --json", "a plain folder, for scripts");
+    args.example("quarot verify model-q8_0.gguf", "the header, every tensor, the vocabulary");
 }
 
 io::Json to_json(const verify::FileState& file) {
@@ -75,7 +76,7 @@ void print_text(const verify::Findings& findings) {
 }
 
 verify::Findings found_in(const std::string& folder) {
-    verify::Findings findings = verify::verify_folder(folder);
+    verify::Findings findings = verify::verify_model(folder);
     for (auto* sentences : {&findings.problems, &findings.notes}) {
         for (std::string& sentence : *sentences) sentence = in_flags(sentence);
     }

@@ -7,12 +7,14 @@
 #include "core/check.h"
 #include "core/error.h"
 #include "folder/folder_config.h"
+#include "folder/gguf_model.h"
 #include "folder/stored_linear.h"
 #include "folder/stored_names.h"
 #include "folder/tensor_plan.h"
 #include "folder/tied_head.h"
 #include "folder/value_checks.h"
 #include "io/file_listing.h"
+#include "io/gguf_metadata.h"
 #include "io/model_folder.h"
 #include "io/text.h"
 #include "model/role_formats.h"
@@ -27,7 +29,7 @@ namespace fs = std::filesystem;
 io::Json read_config_json(const std::string& folder) {
     io::expect_folder(folder);
     const std::string path = (fs::path(folder) / "config.json").string();
-    // A folder with nothing but a .gguf file is what people download.
+    // A folder of other weights has no config.json, either.
     if (!io::is_listed(path)) io::refuse_other_weights(folder);
     return io::Json::parse_file(path);
 }
@@ -40,7 +42,15 @@ std::optional<io::Json> read_generation_json(const std::string& folder) {
 
 }  // namespace
 
-SourceModel SourceModel::open(const std::string& folder, const io::Json* rope_scaling) {
+SourceModel SourceModel::open(const std::string& path, const io::Json* rope_scaling) {
+    SourceModel model =
+        io::is_gguf_file(path) ? open_gguf(path, rope_scaling) : open_folder(path, rope_scaling);
+    model.settle();
+    if (model.is_quantized()) model.hashes_ = TensorHashes::of_folder(path);
+    return model;
+}
+
+SourceModel SourceModel::open_folder(const std::string& folder, const io::Json* rope_scaling) {
     io::Json config_json = read_config_json(folder);
     // Before the weights, so that advice fits.
     FolderConfig config = read_folder_config(config_json);
@@ -49,12 +59,23 @@ SourceModel SourceModel::open(const std::string& folder, const io::Json* rope_sc
     if (const auto generation = read_generation_json(folder)) {
         add_end_tokens(*generation, model.config_);
     }
-    settle_names(model.checkpoint_, *model.family_, model.recipe_);
-    settle_tied_head(model.checkpoint_, *model.family_, model.recipe_, model.config_);
-    check_recipe_fits(model.recipe_, model.config_, model.config_json_);
-    check_tensors(plan_tensors(*model.family_, model.config_, model.recipe_), model.checkpoint_);
-    if (model.is_quantized()) model.hashes_ = TensorHashes::of_folder(folder);
     return model;
+}
+
+SourceModel SourceModel::open_gguf(const std::string& path, const io::Json* rope_scaling) {
+    GgufModel parts = open_gguf_model(path);
+    FolderConfig config = read_folder_config(parts.config);
+    if (rope_scaling != nullptr) override_rope(parts.config, *rope_scaling, config);
+    SourceModel model(std::move(parts.checkpoint), std::move(parts.config), std::move(config));
+    model.is_gguf_ = true;
+    return model;
+}
+
+void SourceModel::settle() {
+    settle_names(checkpoint_, *family_, recipe_);
+    settle_tied_head(checkpoint_, *family_, recipe_, config_);
+    check_recipe_fits(recipe_, config_, config_json_);
+    check_tensors(plan_tensors(*family_, config_, recipe_), checkpoint_);
 }
 
 SourceModel::SourceModel(io::Checkpoint checkpoint, io::Json config_json, FolderConfig config)
@@ -63,6 +84,14 @@ SourceModel::SourceModel(io::Checkpoint checkpoint, io::Json config_json, Folder
       family_(config.family),
       config_(std::move(config.model)),
       recipe_(std::move(config.recipe)) {}
+
+std::vector<std::string> SourceModel::files() const {
+    std::vector<std::string> paths = checkpoint_.files();
+    if (!is_gguf_) {
+        paths.push_back((fs::path(folder()) / "config.json").string());
+    }
+    return paths;
+}
 
 model::LinearId SourceModel::stored(const model::LinearId& id) const {
     const bool is_tied = id.role == model::LinearRole::LmHead && config_.tied_embeddings;

@@ -1,4 +1,5 @@
-// A model folder as it lies on disk: config, recipe, and checked tensors read on demand.
+// A model folder as it lies on disk, or a GGUF file: config, recipe, and checked tensors read on
+// demand.
 #pragma once
 
 #include <memory>
@@ -21,10 +22,15 @@ namespace quarot::folder {
 // folder are compared with the digests of its quarot.json when they are read.
 class SourceModel {
   public:
-    // rope_scaling: counts instead of what config.json says (override_rope); null: that counts.
-    static SourceModel open(const std::string& folder, const io::Json* rope_scaling = nullptr);
+    // A folder, or a GGUF file in the place of one. rope_scaling: counts instead of what
+    // config.json says (override_rope); null: that counts.
+    static SourceModel open(const std::string& path, const io::Json* rope_scaling = nullptr);
 
+    // As it was opened.
     const std::string& folder() const { return checkpoint_.folder(); }
+    bool is_gguf() const { return is_gguf_; }
+    // Everything above was read from: config.json and the files of weights, or the GGUF file.
+    std::vector<std::string> files() const;
     const model::ModelConfig& config() const { return config_; }
     const io::Json& config_json() const { return config_json_; }
     const Recipe& recipe() const { return recipe_; }  // full_precision_recipe() if not ours
@@ -67,6 +73,10 @@ class SourceModel {
 
   private:
     SourceModel(io::Checkpoint checkpoint, io::Json config_json, FolderConfig config);
+    static SourceModel open_folder(const std::string& folder, const io::Json* rope_scaling);
+    static SourceModel open_gguf(const std::string& path, const io::Json* rope_scaling);
+    // Once all of the config is there.
+    void settle();
     Tensor read_verified(const std::string& name) const;
     QuantizedMatrix read_quantized(const std::string& name, int64_t rows, int64_t cols,
                                    const WeightFormat& format) const;
@@ -77,6 +87,7 @@ class SourceModel {
     // And the norm, without ".weight".
     std::string stem_of(model::NormRole role, int64_t layer) const;
     io::Checkpoint checkpoint_;
+    bool is_gguf_ = false;
     io::Json config_json_;
     const Family* family_ = nullptr;
     model::ModelConfig config_;

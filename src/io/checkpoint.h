@@ -16,7 +16,7 @@ class Checkpoint {
     // Opens `folder`: model.safetensors, else the index's shards, with a warning if both are there.
     // Checks every header; every tensor of the index must stand in the shard it names and nowhere
     // else. Error{NotFound} for a missing folder or shard; a folder that has only other formats
-    // (.bin, .gguf and the like) or an adapter is Error{Unsupported} with advice.
+    // (.bin and the like) or an adapter is Error{Unsupported} with advice.
     static Checkpoint open(const std::string& folder);
     // Of one file, whose path stands for the folder.
     static Checkpoint of_file(std::unique_ptr<TensorFile> file);

@@ -18,6 +18,8 @@ class GgufFile {
 
     const std::string& path() const { return file_.path(); }
     const GgufMetadata& metadata() const { return header_.metadata; }
+    // A vocabulary takes more memory than all else here.
+    void drop_metadata() { header_.metadata = {}; }
     const std::map<std::string, GgufTensor>& tensors() const { return header_.tensors; }
 
     // Rows [first_row, first_row + n_rows) of one of tensors(), as elements of its type's dtype:

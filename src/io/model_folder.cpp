@@ -21,8 +21,9 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kOurEnding = ".safetensors";
 constexpr const char* kAdapterConfig = "adapter_config.json";
-constexpr std::array<std::string_view, 6> kForeignEndings = {".gguf", ".ggml", ".bin",
-                                                             ".pt",   ".pth",  ".ckpt"};
+constexpr std::string_view kGgufEnding = ".gguf";
+constexpr std::array<std::string_view, 5> kForeignEndings = {".ggml", ".bin", ".pt", ".pth",
+                                                             ".ckpt"};
 // What training leaves beside the weights.
 constexpr std::array<std::string_view, 6> kNoWeights = {"training_args.bin", "optimizer.bin",
                                                         "optimizer.pt",      "scheduler.bin",
@@ -42,6 +43,10 @@ bool is_ours(const fs::path& name) {
     return name.extension() == kOurEnding;
 }
 
+bool is_gguf(const fs::path& name) {
+    return name.extension() == kGgufEnding;
+}
+
 bool is_foreign(const fs::path& name) {
     return is_one_of(kForeignEndings, name.extension()) && !is_one_of(kNoWeights, name);
 }
@@ -59,14 +64,9 @@ fs::path first_in(const std::string& folder, bool (*is_wanted)(const fs::path&))
     return first;
 }
 
-// In words without the file's name, which is for nobody's shell or Python to read.
-std::string conversion_of(const fs::path& name) {
-    const bool is_gguf = name.extension() == ".gguf";
-    return fmt::format(
-        "convert the model first with the transformers package: "
-        "AutoModelForCausalLM.from_pretrained(FOLDER{0}).save_pretrained(OUT){1}",
-        is_gguf ? ", gguf_file=NAME" : "", is_gguf ? ", and the same with AutoTokenizer" : "");
-}
+constexpr std::string_view kConversion =
+    "convert the model first with the transformers package: "
+    "AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(OUT)";
 
 void refuse_adapter(const std::string& folder) {
     if (!is_listed((fs::path(folder) / kAdapterConfig).string())) return;
@@ -98,8 +98,7 @@ void expect_folder(const std::string& path) {
         fail(ErrorCode::Unsupported,
              "{} is a file, expected the folder of a model: config.json, tokenizer.json and "
              "weights in safetensors; {}",
-             printable(path),
-             is_ours(name) ? "give the folder that it is in" : conversion_of(name));
+             printable(path), is_ours(name) ? "give the folder that it is in" : kConversion);
     }
     fail(ErrorCode::NotFound, "{} is not a folder that can be read, expected a model folder",
          printable(path));
@@ -119,11 +118,16 @@ void refuse_other_weights(const std::string& folder) {
              "package writes it?",
              printable(folder), printable(ours.string()), kWeightsName, kShardIndexName);
     }
+    if (const fs::path gguf = first_in(folder, is_gguf); !gguf.empty()) {
+        fail(ErrorCode::Unsupported,
+             "{} holds {} and no safetensors; give that file itself in place of the folder",
+             printable(folder), printable(gguf.string()));
+    }
     const fs::path other = first_in(folder, is_foreign);
     if (other.empty()) return;
     fail(ErrorCode::Unsupported,
          "{} holds {} and no safetensors, which is the only format read; {}", printable(folder),
-         printable(other.string()), conversion_of(other));
+         printable(other.string()), kConversion);
 }
 
 bool reads_single_file(const std::string& folder) {

@@ -13,7 +13,8 @@ inline constexpr const char* kShardIndexName = "model.safetensors.index.json";
 void expect_folder(const std::string& path);
 
 // Of a folder with neither model.safetensors nor an index: Error{Unsupported} with advice if its
-// weights are in a format that is not read (.gguf, .bin, .pth and the like) or those of an adapter;
+// weights are a GGUF file, which is read in the folder's place, in a format that is not read (.bin,
+// .pth and the like) or those of an adapter;
 // Error{NotFound} if they are in safetensors under other names, or in folders of the hub's cache.
 void refuse_other_weights(const std::string& folder);
 

@@ -30,9 +30,6 @@ TEST(ModelFolder, WhatIsNoFolderIsNotFound) {
 
 TEST(ModelFolder, AFileOfWeightsIsUnsupportedWithAdvice) {
     const test::TempDir dir;
-    touch(dir / "m.gguf");
-    expect_error(ErrorCode::Unsupported, {dir / "m.gguf", "folder", "gguf_file"},
-                 [&] { expect_folder(dir / "m.gguf"); });
     touch(dir / "m.bin");
     expect_error(ErrorCode::Unsupported, {dir / "m.bin", "folder", "convert"},
                  [&] { expect_folder(dir / "m.bin"); });
@@ -43,7 +40,7 @@ TEST(ModelFolder, AFileOfWeightsIsUnsupportedWithAdvice) {
 
 TEST(ModelFolder, OtherWeightFormatsAreUnsupportedWithAdvice) {
     for (const char* name : {"pytorch_model.bin", "pytorch_model-00001-of-00002.bin",
-                             "consolidated.00.pth", "model.pt", "llama.Q4_0.gguf"}) {
+                             "consolidated.00.pth", "model.pt"}) {
         const test::TempDir dir;
         refuse_other_weights(dir.path());
         touch(dir / name);
@@ -53,6 +50,16 @@ TEST(ModelFolder, OtherWeightFormatsAreUnsupportedWithAdvice) {
         touch(dir / kWeightsName);
         refuse_other_weights(dir.path());
     }
+}
+
+TEST(ModelFolder, AGgufFileIsToBeGivenItself) {
+    const test::TempDir dir;
+    touch(dir / "llama.Q4_0.gguf");
+    touch(dir / "imatrix.bin");
+    expect_error(ErrorCode::Unsupported, {dir.path(), "llama.Q4_0.gguf", "in place of the folder"},
+                 [&] { Checkpoint::open(dir.path()); });
+    touch(dir / kWeightsName);
+    refuse_other_weights(dir.path());
 }
 
 TEST(ModelFolder, SafetensorsUnderOtherNamesAreNamedRatherThanWhatLiesBesideThem) {

@@ -14,6 +14,7 @@
 #include "io/hash.h"
 #include "io/model_folder.h"
 #include "io/seal.h"
+#include "quantize/gguf_companions.h"
 
 namespace quarot::quantize {
 namespace {
@@ -87,15 +88,17 @@ io::Json describe_residual(const rotate::Rotation& rotation) {
 }  // namespace
 
 std::vector<std::string> input_files(const folder::SourceModel& source) {
-    std::vector<std::string> names = companions_of(source.folder());
-    names.emplace_back("config.json");
-    const std::vector<std::string> shards = source.checkpoint().files();
-    for (const std::string& path : shards) names.push_back(fs::path(path).filename().string());
-    if (!io::reads_single_file(source.folder())) {
-        names.emplace_back(io::kShardIndexName);
+    std::vector<std::string> paths = source.files();
+    if (source.is_gguf()) return paths;
+    const fs::path folder(source.folder());
+    for (const std::string& name : companions_of(source.folder())) {
+        paths.push_back((folder / name).string());
     }
-    std::sort(names.begin(), names.end());
-    return names;
+    if (!io::reads_single_file(source.folder())) {
+        paths.push_back((folder / io::kShardIndexName).string());
+    }
+    std::sort(paths.begin(), paths.end());
+    return paths;
 }
 
 io::Json output_config(const folder::SourceModel& source, const Recipe& recipe,
@@ -109,6 +112,7 @@ io::Json output_config(const folder::SourceModel& source, const Recipe& recipe,
 }
 
 void copy_companions(const folder::SourceModel& source, io::OutputFolder& folder) {
+    if (source.is_gguf()) return write_gguf_companions(source, folder);
     for (const std::string& name : companions_of(source.folder())) {
         folder.copy_file((fs::path(source.folder()) / name).string(), name);
     }

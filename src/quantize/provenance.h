@@ -18,14 +18,15 @@
 
 namespace quarot::quantize {
 
-// The names of the files in the source folder that the result depends on.
+// The paths of the files that the result depends on.
 std::vector<std::string> input_files(const folder::SourceModel& source);
 
 // The original keys, the recipe as quantization_config, and an untied head if the plan has one.
 io::Json output_config(const folder::SourceModel& source, const Recipe& recipe,
                        const OutputPlan& plan);
 
-// Tokenizer, chat template, generation and licence files that the source folder has.
+// Tokenizer, chat template, generation and licence files that the source folder has, or what a GGUF
+// file says in their place.
 void copy_companions(const folder::SourceModel& source, io::OutputFolder& folder);
 
 // What was used for R1 to R4 and the head mix: kind, order, decomposition.

@@ -20,10 +20,8 @@ std::string short_hash(const io::Json& json) {
 }
 
 io::Json model_digests(const folder::SourceModel& source) {
-    std::vector<std::string> paths = source.checkpoint().files();
-    paths.push_back(source.folder() + "/config.json");
     io::Json::Object digests;
-    for (const std::string& path : paths) {
+    for (const std::string& path : source.files()) {
         throw_if_interrupted();
         digests.emplace_back(std::filesystem::path(path).filename().string(),
                              io::sha256_of_file(path));

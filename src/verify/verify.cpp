@@ -15,6 +15,7 @@
 #include "core/process.h"
 #include "core/progress.h"
 #include "core/setting.h"
+#include "folder/gguf_model.h"
 #include "folder/source_model.h"
 #include "folder/tensor_plan.h"
 #include "folder/tied_head.h"
@@ -22,6 +23,7 @@
 #include "io/checkpoint.h"
 #include "io/file_listing.h"
 #include "io/file_names.h"
+#include "io/gguf_metadata.h"
 #include "io/hash.h"
 #include "io/limits.h"
 #include "io/model_folder.h"
@@ -79,17 +81,19 @@ bool ends_the_work(ErrorCode code) {
 
 class Verifier {
   public:
-    explicit Verifier(const std::string& folder)
-        : folder_(folder),
-          names_(regular_files(folder)),
-          progress_("verifying " + folder, total_steps()) {}
+    // Of a GGUF file, nothing that lies beside it belongs to the model.
+    explicit Verifier(const std::string& model)
+        : model_(model),
+          is_gguf_(io::is_gguf_file(model)),
+          folder_(is_gguf_ ? fs::path(model).parent_path().string() : model),
+          names_(is_gguf_ ? std::vector{fs::path(model).filename().string()}
+                          : regular_files(model)),
+          progress_("verifying " + model, total_steps()) {}
 
     Findings run() {
-        const bool has_record = try_to([&] { read_record(); });
+        const bool has_record = !is_gguf_ && try_to([&] { read_record(); });
         hash_files(has_record);
-        read_config();
-        read_generation_config();
-        open_checkpoint();
+        is_gguf_ ? open_gguf() : open_folder();
         check_tensors();
         check_model();
         check_tokenizer();
@@ -111,7 +115,7 @@ class Verifier {
             if (ends_the_work(error.code())) throw;
             problems_.add(error.what());
         } catch (const std::bad_alloc&) {
-            problems_.add(fmt::format("a check of {} needs more memory than there is", folder_));
+            problems_.add(fmt::format("a check of {} needs more memory than there is", model_));
         }
         return false;
     }
@@ -123,9 +127,24 @@ class Verifier {
         int64_t steps = 0;
         for (const std::string& name : names_) {
             const int64_t own = steps_of(file_bytes(path_of(name)));
-            steps += name.ends_with(".safetensors") ? 2 * own : own;
+            steps += is_gguf_ || name.ends_with(".safetensors") ? 2 * own : own;
         }
         return steps;
+    }
+
+    void open_folder() {
+        read_config();
+        read_generation_config();
+        open_checkpoint();
+    }
+
+    void open_gguf() {
+        try_to([&] {
+            folder::GgufModel gguf = folder::open_gguf_model(model_);
+            config_ = folder::read_folder_config(gguf.config);
+            checkpoint_ = std::move(gguf.checkpoint);
+            folder::settle_tied_head(*checkpoint_, config_->model);
+        });
     }
 
     void read_record() {
@@ -222,10 +241,14 @@ class Verifier {
                 problems_.add(std::move(problem));
             }
         }
-        try_to([&] { digests_ = folder::TensorHashes::of_folder(folder_); });
-        for (const std::string& name : checkpoint_->names()) {
+        if (!is_gguf_) try_to([&] { digests_ = folder::TensorHashes::of_folder(folder_); });
+        const std::vector<std::string> names = checkpoint_->names();
+        const int64_t share =
+            steps_of(file_bytes(model_)) / std::max<int64_t>(std::ssize(names), 1);
+        for (const std::string& name : names) {
             try_to([&] { check_tensor(name); });
-            progress_.advance(steps_of(checkpoint_->info(name).bytes));
+            // A GGUF file's tensors are larger when they are read.
+            progress_.advance(is_gguf_ ? share : steps_of(checkpoint_->info(name).bytes));
         }
     }
 
@@ -243,7 +266,7 @@ class Verifier {
     void check_model() {
         if (!config_ || !checkpoint_ || !problems_.empty()) return;
         std::optional<folder::SourceModel> source;
-        if (!try_to([&] { source = folder::SourceModel::open(folder_); })) return;
+        if (!try_to([&] { source = folder::SourceModel::open(model_); })) return;
         for (const model::LinearId& id : linears_of(config_->model)) check_linear(*source, id);
         check_linear(*source, {model::LinearRole::Embedding});
         if (!config_->model.tied_embeddings) check_linear(*source, {model::LinearRole::LmHead});
@@ -258,13 +281,12 @@ class Verifier {
     }
 
     void check_tokenizer() {
-        if (!io::is_listed(path_of("tokenizer.json")) &&
-            !io::is_listed(path_of("tokenizer.model"))) {
+        if (!tokenizer::Tokenizer::is_there(model_) && !io::is_listed(path_of("tokenizer.model"))) {
             findings_.notes.emplace_back("there is no tokenizer, so the model runs on ids alone");
             return;
         }
         try_to([&] {
-            const auto tokenizer = tokenizer::Tokenizer::load(folder_);
+            const auto tokenizer = tokenizer::Tokenizer::load(model_);
             if (!config_) return;
             std::string note = tokenizer::note_of_added_beyond(tokenizer, config_->model.vocab);
             if (!note.empty()) findings_.notes.push_back(std::move(note));
@@ -274,20 +296,23 @@ class Verifier {
     // A template that asks for what only other programs have is their template still.
     void check_chat_template() {
         try_to([&] {
-            if (!chat::ChatTemplate::folder_has_template(folder_)) return;
+            if (!chat::ChatTemplate::folder_has_template(model_)) return;
             try {
-                chat::ChatTemplate::load(folder_);
+                chat::ChatTemplate::load(model_);
             } catch (const Error& error) {
                 const bool is_ours_to_lack =
                     error.code() == ErrorCode::Unsupported || error.code() == ErrorCode::Usage;
                 if (!is_ours_to_lack) throw;
-                findings_.notes.push_back(fmt::format("generate {} cannot use this folder: {}",
-                                                      Setting{"chat"}, error.what()));
+                findings_.notes.push_back(fmt::format("generate {} cannot use this {}: {}",
+                                                      Setting{"chat"}, is_gguf_ ? "file" : "folder",
+                                                      error.what()));
             }
         });
     }
 
-    const std::string& folder_;
+    const std::string& model_;
+    const bool is_gguf_;
+    const std::string folder_;  // that its files are in
     std::vector<std::string> names_;
     Progress progress_;
     Findings findings_;
@@ -301,13 +326,13 @@ class Verifier {
 
 }  // namespace
 
-Findings verify_folder(const std::string& folder) {
+Findings verify_model(const std::string& model) {
     std::error_code error;
-    if (!fs::is_directory(folder, error)) {
-        fail(ErrorCode::NotFound, "{} is not a folder that can be read, expected a model folder",
-             folder);
+    if (!io::is_gguf_file(model) && !fs::is_directory(model, error)) {
+        fail(ErrorCode::NotFound,
+             "{} is not a folder that can be read, expected a model folder or a GGUF file", model);
     }
-    return Verifier(folder).run();
+    return Verifier(model).run();
 }
 
 }  // namespace quarot::verify

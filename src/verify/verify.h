@@ -1,4 +1,5 @@
-// Is a model folder whole, and still what was written? Every check there is, with all that fails.
+// Is a model folder or a GGUF file whole, and still what was written? Every check there is, with
+// all that fails.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +16,7 @@ struct FileState {
 };
 
 struct Findings {
-    std::vector<FileState> files;  // of the folder, by name, recorded ones that are gone included
+    std::vector<FileState> files;  // of the model, by name, recorded ones that are gone included
     std::vector<std::string> problems;  // one sentence each; none: all is well
     int64_t n_more_problems = 0;        // that are not listed, beyond limits::kProblems
     std::vector<std::string> notes;     // what could not be checked, and why
@@ -23,8 +24,8 @@ struct Findings {
 
 // Structure of every file, shapes against config.json, finite values, digests of tensors and files
 // as quarot.json records them, and whether the tokenizer and the chat template load.
-// Error{NotFound} if there is no such folder; everything else that is wrong is a problem, a check
+// Error{NotFound} if there is no such model; everything else that is wrong is a problem, a check
 // that needs more memory or work than it may have included.
-Findings verify_folder(const std::string& folder);
+Findings verify_model(const std::string& model);
 
 }  // namespace quarot::verify

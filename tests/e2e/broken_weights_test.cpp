@@ -85,7 +85,7 @@ const std::vector<BrokenModel> kBrokenFiles = {
          std::filesystem::remove(f + "/tokenizer.json");
      },
      kUnsupported,
-     {"tiny.Q4_0.gguf", "gguf_file"}},
+     {"tiny.Q4_0.gguf", "in place of the folder"}},
     {"FileEmpty", text_file("model.safetensors", ""), kCorrupt, {"model.safetensors"}},
     {"FileOfSevenBytes",
      text_file("model.safetensors", "1234567"),

@@ -110,11 +110,16 @@ TEST_F(Completion, BashProposesFilesAndFolders) {
     write_script("bash");
     std::filesystem::create_directory(dir_ / "a folder");
     write_bytes(dir_ / "a file.txt", "x");
-    EXPECT_EQ(bash({"quarot", "inspect", "a"}), (Words{"a folder"}));
-    EXPECT_EQ(bash({"quarot", "generate", "-m", "a"}), (Words{"a folder"}));
-    EXPECT_EQ(bash({"quarot", "generate", "--model=a"}), (Words{"--model=a folder"}));
-    const Words files = bash({"quarot", "perplexity", "--text", "a"});
-    EXPECT_TRUE(has(files, "a folder") && has(files, "a file.txt"));
+    EXPECT_EQ(bash({"quarot", "quantize", "--work-dir", "a"}), (Words{"a folder"}));
+    EXPECT_EQ(bash({"quarot", "quantize", "--work-dir=a"}), (Words{"--work-dir=a folder"}));
+    // A model may be either.
+    for (const Words& words : {Words{"perplexity", "--text", "a"}, Words{"inspect", "a"},
+                               Words{"generate", "-m", "a"}}) {
+        Words line = {"quarot"};
+        line.insert(line.end(), words.begin(), words.end());
+        const Words files = bash(line);
+        EXPECT_TRUE(has(files, "a folder") && has(files, "a file.txt")) << words[0];
+    }
 }
 
 TEST_F(Completion, FishProposesTheSame) {

@@ -62,7 +62,7 @@ class VerifyTest : public testing::Test {
 };
 
 TEST_F(VerifyTest, FindsNothingInAFolderJustMade) {
-    const Findings findings = verify_folder(quantized_);
+    const Findings findings = verify_model(quantized_);
     EXPECT_EQ(findings.problems, std::vector<std::string>());
     EXPECT_EQ(findings.notes, std::vector<std::string>());
     ASSERT_EQ(findings.files.size(), paths_in(quantized_).size());
@@ -74,7 +74,7 @@ TEST_F(VerifyTest, FindsNothingInAFolderJustMade) {
 }
 
 TEST_F(VerifyTest, TakesAPlainFolderAndSaysThatNothingIsRecorded) {
-    const Findings findings = verify_folder(plain_);
+    const Findings findings = verify_model(plain_);
     EXPECT_EQ(findings.problems, std::vector<std::string>());
     EXPECT_TRUE(mentions(findings.notes, "no quarot.json"));
     for (const FileState& file : findings.files) EXPECT_FALSE(file.recorded) << file.name;
@@ -90,18 +90,18 @@ TEST_F(VerifyTest, FindsAnyFlippedBit) {
             const size_t at = random() % changed.size();
             changed[at] = static_cast<char>(changed[at] ^ (1 << (random() % 8)));
             write(path, changed);
-            EXPECT_FALSE(verify_folder(quantized_).problems.empty()) << path << " at " << at;
+            EXPECT_FALSE(verify_model(quantized_).problems.empty()) << path << " at " << at;
         }
         write(path, whole);
     }
-    EXPECT_TRUE(verify_folder(quantized_).problems.empty());
+    EXPECT_TRUE(verify_model(quantized_).problems.empty());
 }
 
 TEST_F(VerifyTest, FindsFilesThatAreGone) {
     for (const std::string& path : paths_in(quantized_)) {
         const std::string whole = content_of(path);
         std::filesystem::remove(path);
-        EXPECT_TRUE(mentions(verify_folder(quantized_).problems,
+        EXPECT_TRUE(mentions(verify_model(quantized_).problems,
                              std::filesystem::path(path).filename().string()));
         write(path, whole);
     }
@@ -112,7 +112,7 @@ TEST_F(VerifyTest, TellsAllThatIsWrongAndNotTheFirstAlone) {
     write(plain_ + "/model-00002-of-00002.safetensors", "cut as well");
     write(plain_ + "/tokenizer.json", "{}");
     write(plain_ + "/generation_config.json", R"({"eos_token_id": "x"})");
-    const std::vector<std::string> problems = verify_folder(plain_).problems;
+    const std::vector<std::string> problems = verify_model(plain_).problems;
     EXPECT_EQ(problems.size(), 4u);
     for (const char* name : {"model-00001", "model-00002", "tokenizer.json", "generation_config"}) {
         EXPECT_TRUE(mentions(problems, name)) << name;
@@ -130,7 +130,7 @@ TEST_F(VerifyTest, NamesEveryTensorThatIsWrong) {
     model.tensors.erase(query);
     model.tensors.erase("model.norm.weight");
     test::write_model(model, folder);
-    const std::vector<std::string> problems = verify_folder(folder).problems;
+    const std::vector<std::string> problems = verify_model(folder).problems;
     EXPECT_EQ(problems.size(), 3u);
     for (const std::string& name : {norm, query, std::string("model.norm.weight")}) {
         EXPECT_TRUE(mentions(problems, name)) << name;
@@ -144,17 +144,17 @@ TEST_F(VerifyTest, FindsIdsThatTheModelHasNoRowFor) {
     test::TinyModel model = test::make_tiny_model(options);
     model.text_files["tokenizer.json"] = test::tiny_tokenizer_json();
     test::write_model(model, folder);
-    EXPECT_TRUE(mentions(verify_folder(folder).problems, "vocab_size"));
+    EXPECT_TRUE(mentions(verify_model(folder).problems, "vocab_size"));
 }
 
 TEST_F(VerifyTest, TellsWhatIsWrongWithAChatTemplate) {
     const std::string path = plain_ + "/chat_template.jinja";
     write(path, "{% for m in messages %}{{ m.content }}{% endfor %}");
-    EXPECT_EQ(verify_folder(plain_).problems, std::vector<std::string>());
+    EXPECT_EQ(verify_model(plain_).problems, std::vector<std::string>());
     for (const std::string& bad : {std::string("{% if %}"), std::string("{{ 'open"),
                                    std::string(300 << 10, ' '), std::string("{% for m in x %}")}) {
         write(path, bad);
-        const Findings findings = verify_folder(plain_);
+        const Findings findings = verify_model(plain_);
         EXPECT_EQ(findings.problems.size(), 1u) << bad.substr(0, 40);
         EXPECT_TRUE(mentions(findings.problems, "chat_template.jinja")) << bad.substr(0, 40);
     }
@@ -162,20 +162,20 @@ TEST_F(VerifyTest, TellsWhatIsWrongWithAChatTemplate) {
 
 TEST_F(VerifyTest, NotesATemplateThatOtherProgramsCanUse) {
     write(plain_ + "/chat_template.jinja", "{% include 'other' %}");
-    Findings findings = verify_folder(plain_);
+    Findings findings = verify_model(plain_);
     EXPECT_EQ(findings.problems, std::vector<std::string>());
     EXPECT_TRUE(mentions(findings.notes, "include"));
     std::filesystem::remove(plain_ + "/chat_template.jinja");
     write(plain_ + "/tokenizer_config.json",
           R"({"chat_template": [{"name": "tools", "template": "x"}]})");
-    findings = verify_folder(plain_);
+    findings = verify_model(plain_);
     EXPECT_EQ(findings.problems, std::vector<std::string>());
     EXPECT_TRUE(mentions(findings.notes, "default"));
 }
 
 TEST_F(VerifyTest, MissesTheRecordOfAQuantizedFolder) {
     std::filesystem::remove(quantized_ + "/quarot.json");
-    EXPECT_TRUE(mentions(verify_folder(quantized_).problems, "quarot.json is missing"));
+    EXPECT_TRUE(mentions(verify_model(quantized_).problems, "quarot.json is missing"));
 }
 
 TEST(RecordedFiles, RefusesNamesThatLeaveTheFolder) {
@@ -196,7 +196,7 @@ TEST(RecordedFiles, RefusesNamesThatLeaveTheFolder) {
 
 TEST(VerifiedFolder, MustBeThere) {
     try {
-        verify_folder("/no/such/folder");
+        verify_model("/no/such/folder");
         FAIL() << "nothing was refused";
     } catch (const Error& error) {
         EXPECT_EQ(error.code(), ErrorCode::NotFound);

@@ -1,4 +1,5 @@
-// A family of models: recognises its config.json, reads it, and names its tensors.
+// A family of models: recognises its config.json, reads it, and names its tensors; and the same of
+// GGUF files.
 #pragma once
 
 #include <optional>
@@ -7,6 +8,7 @@
 #include <vector>
 
 #include "folder/stored_names.h"
+#include "io/gguf.h"
 #include "io/json.h"
 #include "model/config.h"
 #include "model/roles.h"
@@ -38,6 +40,27 @@ std::vector<RowRun> runs_of(const TensorSlice& slice, int64_t first, int64_t n);
 // For families that fuse nothing: linear_name(id), all rows.
 TensorSlice whole_tensor(const model::LinearId& id, const model::ModelConfig& config);
 
+// The same part of a layer in a GGUF file and in a folder: "attn_q", "self_attn.q_proj".
+struct GgufName {
+    std::string_view gguf;
+    std::string_view ours;
+};
+
+// How GGUF files hold a family.
+struct GgufFamily {
+    // Their general.architecture, with which the keys of their numbers begin; empty: there are
+    // none.
+    std::string_view architecture;
+    // Whether a file of that architecture is of this family; nullptr: all are.
+    bool (*holds)(const io::GgufMetadata& metadata) = nullptr;
+    // Adds what the family's config.json has beyond common_gguf_fields, or nothing.
+    void (*add_fields)(const io::GgufFile& file, io::Json& config) = nullptr;
+    // Whether a head of q or k has the rows that RoPE turns together beside each other.
+    bool rows_in_pairs = false;
+    // Names of a layer's parts that differ from Llama's or are not among them.
+    std::span<const GgufName> names;
+};
+
 // A tensor that some folders have under another name.
 struct NameInPlace {
     std::string_view name, other;
@@ -60,6 +83,7 @@ struct Family {
     std::span<const NameInPlace> other_names = {};
     // Other beginnings of all names: models that see have their text model below another name.
     std::span<const NameInPlace> other_prefixes = {};
+    GgufFamily gguf;
 };
 
 // The family of a config.json; Error{Unsupported} naming what is supported.

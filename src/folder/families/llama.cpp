@@ -1,6 +1,7 @@
 // Llama 1 to 3.2 and the models built like them (SmolLM2, TinyLlama).
 #include "folder/families/config_fields.h"
 #include "folder/families/family.h"
+#include "folder/families/gguf_fields.h"
 
 namespace quarot::folder {
 
@@ -16,9 +17,23 @@ model::ModelConfig read_config(const io::Json& config) {
     return model;
 }
 
+bool has_no_window(const io::GgufMetadata& metadata) {
+    return !metadata.contains(gguf_key(metadata, "attention.sliding_window"));
+}
+
+void add_biases(const io::GgufFile& file, io::Json& config) {
+    config.set("attention_bias", file.tensors().contains("blk.0.attn_q.bias"));
+    config.set("mlp_bias", file.tensors().contains("blk.0.ffn_up.bias"));
+}
+
 }  // namespace
 
-extern constinit const Family kLlamaFamily = {
-    .name = "llama", .architectures = kArchitectures, .read_config = read_config};
+extern constinit const Family kLlamaFamily = {.name = "llama",
+                                              .architectures = kArchitectures,
+                                              .read_config = read_config,
+                                              .gguf = {.architecture = "llama",
+                                                       .holds = has_no_window,
+                                                       .add_fields = add_biases,
+                                                       .rows_in_pairs = true}};
 
 }  // namespace quarot::folder

@@ -1,6 +1,7 @@
 // Mistral: never a bias, and a window in all layers or in none.
 #include "folder/families/config_fields.h"
 #include "folder/families/family.h"
+#include "folder/families/gguf_fields.h"
 
 namespace quarot::folder {
 
@@ -17,9 +18,19 @@ model::ModelConfig read_config(const io::Json& config) {
     return model;
 }
 
+// GGUF files call it Llama, too.
+bool has_window(const io::GgufMetadata& metadata) {
+    return metadata.contains(gguf_key(metadata, "attention.sliding_window"));
+}
+
 }  // namespace
 
-extern constinit const Family kMistralFamily = {
-    .name = "mistral", .architectures = kArchitectures, .read_config = read_config};
+extern constinit const Family kMistralFamily = {.name = "mistral",
+                                                .architectures = kArchitectures,
+                                                .read_config = read_config,
+                                                .gguf = {.architecture = "llama",
+                                                         .holds = has_window,
+                                                         .add_fields = add_gguf_window,
+                                                         .rows_in_pairs = true}};
 
 }  // namespace quarot::folder

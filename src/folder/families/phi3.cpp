@@ -4,6 +4,7 @@
 
 #include "folder/families/config_fields.h"
 #include "folder/families/family.h"
+#include "folder/families/gguf_fields.h"
 
 namespace quarot::folder {
 
@@ -46,9 +47,21 @@ TensorSlice linear(const model::LinearId& id, const model::ModelConfig& config) 
     return whole_tensor(id, config);
 }
 
+constexpr std::array<GgufName, 2> kGgufNames = {
+    {{"attn_qkv", "self_attn.qkv_proj"}, {"ffn_up", "mlp.gate_up_proj"}}};
+
+void add_gguf_fields(const io::GgufFile& file, io::Json& config) {
+    add_gguf_window(file, config);
+    add_gguf_longrope(file, config);
+}
+
 }  // namespace
 
 extern constinit const Family kPhi3Family = {
-    .name = "phi3", .architectures = kArchitectures, .read_config = read_config, .linear = linear};
+    .name = "phi3",
+    .architectures = kArchitectures,
+    .read_config = read_config,
+    .linear = linear,
+    .gguf = {.architecture = "phi3", .add_fields = add_gguf_fields, .names = kGgufNames}};
 
 }  // namespace quarot::folder

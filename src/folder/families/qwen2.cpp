@@ -18,7 +18,9 @@ model::ModelConfig read_config(const io::Json& config) {
 
 }  // namespace
 
-extern constinit const Family kQwen2Family = {
-    .name = "qwen2", .architectures = kArchitectures, .read_config = read_config};
+extern constinit const Family kQwen2Family = {.name = "qwen2",
+                                              .architectures = kArchitectures,
+                                              .read_config = read_config,
+                                              .gguf = {.architecture = "qwen2"}};
 
 }  // namespace quarot::folder

@@ -21,7 +21,9 @@ model::ModelConfig read_config(const io::Json& config) {
 
 }  // namespace
 
-extern constinit const Family kQwen3Family = {
-    .name = "qwen3", .architectures = kArchitectures, .read_config = read_config};
+extern constinit const Family kQwen3Family = {.name = "qwen3",
+                                              .architectures = kArchitectures,
+                                              .read_config = read_config,
+                                              .gguf = {.architecture = "qwen3"}};
 
 }  // namespace quarot::folder

@@ -35,16 +35,17 @@ std::string digest_of(const TokenWindows& windows) {
 }  // namespace
 
 InputDigests digest_inputs(const folder::SourceModel& source, ThreadPool& pool) {
-    const std::vector<std::string> names = input_files(source);
-    std::vector<std::string> digests(names.size());
-    pool.parallel_for(std::ssize(names), [&](int64_t i, int) {
+    const std::vector<std::string> paths = input_files(source);
+    std::vector<std::string> digests(paths.size());
+    pool.parallel_for(std::ssize(paths), [&](int64_t i, int) {
         throw_if_interrupted();
         const auto at = static_cast<size_t>(i);
-        digests[at] =
-            io::sha256_of_file((std::filesystem::path(source.folder()) / names[at]).string());
+        digests[at] = io::sha256_of_file(paths[at]);
     });
     InputDigests by_name;
-    for (size_t i = 0; i < names.size(); ++i) by_name.emplace(names[i], digests[i]);
+    for (size_t i = 0; i < paths.size(); ++i) {
+        by_name.emplace(std::filesystem::path(paths[i]).filename().string(), digests[i]);
+    }
     return by_name;
 }
 

@@ -1,0 +1,260 @@
+#include "folder/families/gguf_fields.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <optional>
+#include <vector>
+
+#include "core/error.h"
+#include "folder/limits.h"
+#include "io/text.h"
+#include "model/rope.h"
+
+namespace quarot::folder {
+
+namespace {
+
+constexpr int64_t kMostInt = std::numeric_limits<int32_t>::max();
+constexpr double kFactorError = 1e-5;  // they are stored as fp32
+constexpr std::string_view kFrequencyFactors = "rope_freqs.weight";
+constexpr std::string_view kLongFactors = "rope_factors_long.weight";
+constexpr std::string_view kShortFactors = "rope_factors_short.weight";
+constexpr std::string_view kTokenKinds = "tokenizer.ggml.token_type";
+
+// Reads the numbers of one file; most keys begin with the architecture's name.
+class Fields {
+  public:
+    explicit Fields(const io::GgufFile& file) : file_(file), metadata_(file.metadata()) {}
+
+    int64_t integer(std::string_view name) const {
+        return metadata_.integer(key(name), 0, kMostInt);
+    }
+    std::optional<int64_t> find_integer(std::string_view name) const {
+        return metadata_.find_integer(key(name), 0, kMostInt);
+    }
+    double real(std::string_view name) const { return metadata_.real(key(name)); }
+    std::optional<double> find_real(std::string_view name) const {
+        return metadata_.find_real(key(name));
+    }
+    std::string key(std::string_view name) const { return gguf_key(metadata_, name); }
+    std::string place(std::string_view name) const { return metadata_.place(key(name)); }
+    const io::GgufFile& file() const { return file_; }
+
+    bool holds(std::string_view tensor) const {
+        return file_.tensors().contains(std::string(tensor));
+    }
+    const io::GgufTensor& tensor(std::string_view name) const {
+        const auto found = file_.tensors().find(std::string(name));
+        if (found != file_.tensors().end()) return found->second;
+        fail(ErrorCode::Corrupt, "{} has no tensor {}, which its model needs", file_.path(), name);
+    }
+    // Of a vector of F32.
+    std::vector<float> floats(std::string_view name) const {
+        const io::GgufTensor& found = tensor(name);
+        const bool fits = found.shape.size() == 1 && found.shape[0] <= limits::kHeadDim &&
+                          found.type->name == "F32";
+        if (!fits) {
+            fail(ErrorCode::Corrupt, "{}: tensor {} is not a vector of F32, at most {} long",
+                 file_.path(), name, limits::kHeadDim);
+        }
+        std::vector<float> values(static_cast<size_t>(found.shape[0]));
+        file_.read_rows(found, 0, found.shape[0], std::as_writable_bytes(std::span(values)));
+        return values;
+    }
+
+  private:
+    const io::GgufFile& file_;
+    const io::GgufMetadata& metadata_;
+};
+
+void refuse_experts(const Fields& fields) {
+    const int64_t n = fields.find_integer("expert_count").value_or(0);
+    if (n == 0) return;
+    fail(ErrorCode::Unsupported,
+         "{} is {}, and mixtures of experts are not read from GGUF files; take the model's folder "
+         "with its safetensors",
+         fields.place("expert_count"), n);
+}
+
+int64_t head_dim_of(const Fields& fields, int64_t hidden, int64_t n_heads) {
+    const auto keys = fields.find_integer("attention.key_length");
+    const auto values = fields.find_integer("attention.value_length");
+    if (keys && values && *keys != *values) {
+        fail(ErrorCode::Unsupported,
+             "{} is {} and {} is {}, and this version has one width for both",
+             fields.place("attention.key_length"), *keys, fields.place("attention.value_length"),
+             *values);
+    }
+    if (keys) return *keys;
+    return n_heads == 0 ? 0 : hidden / n_heads;  // which read_common_fields refuses
+}
+
+// Those of the type llama3 with these parameters, as divisors of the plain frequencies.
+bool are_llama3_factors(const std::vector<float>& factors, const model::RopeConfig& rope) {
+    const int64_t head_dim = 2 * std::ssize(factors);
+    const std::vector<double> plain = model::rope_frequencies({.theta = rope.theta}, head_dim);
+    const std::vector<double> scaled = model::rope_frequencies(rope, head_dim);
+    for (size_t i = 0; i < factors.size(); ++i) {
+        const double factor = static_cast<double>(factors[i]);
+        const double error = std::abs(scaled[i] * factor / plain[i] - 1.0);
+        if (!(error <= kFactorError)) return false;  // nor NaN
+    }
+    return true;
+}
+
+// Files keep the factors that llama3 leads to and not what it was told. All models have the same
+// borders between high and low frequencies, and contexts that are powers of two.
+io::Json llama3_scaling(const Fields& fields, int64_t head_dim, double theta) {
+    const std::vector<float> factors = fields.floats(kFrequencyFactors);
+    if (2 * std::ssize(factors) != head_dim) {
+        fail(ErrorCode::Corrupt, "{}: tensor {} has {} factors, expected one for two of {} values",
+             fields.file().path(), kFrequencyFactors, factors.size(), head_dim);
+    }
+    model::RopeConfig rope{
+        .type = model::RopeType::Llama3,
+        .theta = theta,
+        .factor = static_cast<double>(*std::max_element(factors.begin(), factors.end())),
+        .low_freq_factor = 1.0,
+        .high_freq_factor = 4.0};
+    for (int64_t context = 256; context <= limits::kPositions; context *= 2) {
+        rope.original_max_positions = context;
+        if (!are_llama3_factors(factors, rope)) continue;
+        return io::Json::Object{{"rope_type", "llama3"},
+                                {"factor", rope.factor},
+                                {"low_freq_factor", rope.low_freq_factor},
+                                {"high_freq_factor", rope.high_freq_factor},
+                                {"original_max_position_embeddings", context}};
+    }
+    fail(ErrorCode::Unsupported,
+         "{}: tensor {} holds factors of RoPE's frequencies that are not those of the type llama3",
+         fields.file().path(), kFrequencyFactors);
+}
+
+// null for plain RoPE.
+io::Json rope_scaling(const Fields& fields, int64_t head_dim, double theta) {
+    if (fields.holds(kFrequencyFactors)) return llama3_scaling(fields, head_dim, theta);
+    const std::string* type = fields.file().metadata().find_text(fields.key("rope.scaling.type"));
+    if (type == nullptr) {
+        const double factor = fields.find_real("rope.scale_linear").value_or(1.0);  // older files
+        if (factor == 1.0) return {};
+        return io::Json::Object{{"rope_type", "linear"}, {"factor", factor}};
+    }
+    if (*type == "none") return {};
+    io::Json scaling = io::Json::Object{{"rope_type", *type}};
+    if (const auto factor = fields.find_real("rope.scaling.factor")) scaling.set("factor", *factor);
+    if (const auto context = fields.find_integer("rope.scaling.original_context_length")) {
+        scaling.set("original_max_position_embeddings", *context);
+    }
+    return scaling;
+}
+
+void add_rope(const Fields& fields, int64_t head_dim, io::Json& config) {
+    const double theta = fields.find_real("rope.freq_base").value_or(10000.0);
+    config.set("rope_theta", theta);
+    config.set("rope_scaling", rope_scaling(fields, head_dim, theta));
+    const int64_t rotated = fields.find_integer("rope.dimension_count").value_or(head_dim);
+    if (rotated == head_dim || head_dim == 0) return;
+    config.set("partial_rotary_factor",
+               static_cast<double>(rotated) / static_cast<double>(head_dim));
+}
+
+// Files name one end of texts, and often not the one that ends a turn of a chat: that is known by
+// its text.
+constexpr std::array<std::string_view, 5> kEndTexts = {"<|eot_id|>", "<|im_end|>", "<|end|>",
+                                                       "<end_of_turn>", "<|endoftext|>"};
+constexpr std::array<std::string_view, 3> kEndKeys = {"eos_token_id", "eot_token_id",
+                                                      "eom_token_id"};
+constexpr int64_t kNormalToken = 1;
+
+std::vector<int64_t> end_tokens(const io::GgufMetadata& metadata) {
+    std::vector<int64_t> ids;
+    const auto add = [&](int64_t id) {
+        if (std::find(ids.begin(), ids.end(), id) == ids.end()) ids.push_back(id);
+    };
+    for (const std::string_view name : kEndKeys) {
+        const std::string key = fmt::format("tokenizer.ggml.{}", name);
+        if (const auto id = metadata.find_integer(key, -1, UINT32_MAX)) {
+            if (*id >= 0 && *id <= kMostInt) add(*id);
+        }
+    }
+    const std::vector<int64_t>* kinds = metadata.find_integers(kTokenKinds);
+    if (kinds == nullptr || !metadata.contains("tokenizer.ggml.tokens")) return ids;
+    const std::vector<std::string>& tokens = metadata.texts("tokenizer.ggml.tokens");
+    for (size_t id = 0; id < std::min(tokens.size(), kinds->size()); ++id) {
+        const bool ends =
+            (*kinds)[id] != kNormalToken &&
+            std::find(kEndTexts.begin(), kEndTexts.end(), tokens[id]) != kEndTexts.end();
+        if (ends) add(static_cast<int64_t>(id));
+    }
+    return ids;
+}
+
+void add_tokens(const io::GgufMetadata& metadata, io::Json& config) {
+    const auto bos = metadata.find_integer("tokenizer.ggml.bos_token_id", -1, UINT32_MAX);
+    if (bos && *bos >= 0 && *bos <= kMostInt) config.set("bos_token_id", *bos);
+    const std::vector<int64_t> ends = end_tokens(metadata);
+    if (!ends.empty()) config.set("eos_token_id", io::Json::Array(ends.begin(), ends.end()));
+}
+
+}  // namespace
+
+std::string gguf_key(const io::GgufMetadata& metadata, std::string_view name) {
+    return fmt::format("{}.{}", metadata.text("general.architecture"), name);
+}
+
+io::Json common_gguf_fields(const io::GgufFile& file) {
+    const Fields fields(file);
+    refuse_experts(fields);
+    const int64_t hidden = fields.integer("embedding_length");
+    const int64_t n_heads = fields.integer("attention.head_count");
+    const int64_t head_dim = head_dim_of(fields, hidden, n_heads);
+    io::Json config;
+    config.set("hidden_size", hidden);
+    config.set("intermediate_size", fields.integer("feed_forward_length"));
+    config.set("num_hidden_layers", fields.integer("block_count"));
+    config.set("num_attention_heads", n_heads);
+    config.set("num_key_value_heads",
+               fields.find_integer("attention.head_count_kv").value_or(n_heads));
+    config.set("head_dim", head_dim);
+    config.set("hidden_act", "silu");
+    config.set("vocab_size", fields.tensor("token_embd.weight").shape.front());
+    config.set("max_position_embeddings", fields.integer("context_length"));
+    config.set("rms_norm_eps", fields.real("attention.layer_norm_rms_epsilon"));
+    config.set("tie_word_embeddings", !fields.holds("output.weight"));
+    add_rope(fields, head_dim, config);
+    add_tokens(file.metadata(), config);
+    return config;
+}
+
+void add_gguf_window(const io::GgufFile& file, io::Json& config) {
+    if (const auto window = Fields(file).find_integer("attention.sliding_window")) {
+        config.set("sliding_window", *window);
+    }
+}
+
+void add_gguf_longrope(const io::GgufFile& file, io::Json& config) {
+    const Fields fields(file);
+    if (!fields.holds(kLongFactors) && !fields.holds(kShortFactors)) return;
+    const auto list = [&](std::string_view name) {
+        io::Json::Array numbers;
+        for (const float factor : fields.floats(name)) {
+            numbers.emplace_back(std::stod(fmt::format("{}", factor)));
+        }
+        return numbers;
+    };
+    io::Json scaling = io::Json::Object{{"rope_type", "longrope"},
+                                        {"long_factor", list(kLongFactors)},
+                                        {"short_factor", list(kShortFactors)}};
+    if (const auto factor = fields.find_real("rope.scaling.attn_factor")) {
+        scaling.set("attention_factor", *factor);
+    }
+    config.set("rope_scaling", std::move(scaling));
+    config.set("original_max_position_embeddings",
+               fields.integer("rope.scaling.original_context_length"));
+}
+
+}  // namespace quarot::folder
