@@ -9,9 +9,9 @@ namespace quarot::fuzz {
 
 std::span<const Target* const> targets() {
     static constexpr std::array kTargets = {
-        &kSafetensorsTarget, &kGgufTarget,   &kJsonTarget,    &kIndexTarget,
-        &kConfigTarget,      &kRecipeTarget, &kJournalTarget, &kTokenizerTarget,
-        &kTextTarget,        &kStopTarget,   &kCommandTarget, &kTemplateTarget};
+        &kSafetensorsTarget, &kGgufTarget,    &kGgufModelTarget, &kJsonTarget,      &kIndexTarget,
+        &kConfigTarget,      &kRecipeTarget,  &kJournalTarget,   &kTokenizerTarget, &kTextTarget,
+        &kStopTarget,        &kCommandTarget, &kTemplateTarget};
     return kTargets;
 }
 

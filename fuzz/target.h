@@ -41,6 +41,7 @@ std::string join_segments(const std::vector<std::string>& segments);
 
 extern const Target kSafetensorsTarget;
 extern const Target kGgufTarget;
+extern const Target kGgufModelTarget;
 extern const Target kJsonTarget;
 extern const Target kIndexTarget;
 extern const Target kConfigTarget;
