@@ -17,6 +17,7 @@
 #include "bench/speed_test.h"
 #include "core/check.h"
 #include "core/host_memory.h"
+#include "core/process.h"
 #include "model/shard.h"
 
 namespace quarot::apps {
@@ -114,6 +115,18 @@ io::Json to_json(const Row& row, const BenchFlags& flags, const runtime::ModelGr
     return json;
 }
 
+// Of a rank: what its cache takes, weights of a shape, and what the whole process took at its peak.
+io::Json memory_to_json(const BenchFlags& flags, const bench::CacheSize& cache,
+                        const runtime::ModelGroup& model) {
+    const model::Weights& weights = model.weights();
+    const MemoryNeed need =
+        bench::memory_need(weights.config, weights.recipe, cache, model.backend());
+    io::Json json =
+        io::Json::Object{{"kv_cache_bytes", need.kv_cache}, {"peak_rss_bytes", peak_rss_bytes()}};
+    if (!flags.runs_folder()) json.set("weights_bytes", need.weights);
+    return json;
+}
+
 void measure_speed(const BenchFlags& flags) {
     const std::vector<bench::SpeedTest> tests = flags.tests();
     const bench::CacheSize cache = bench::cache_size(tests);
@@ -129,6 +142,7 @@ void measure_speed(const BenchFlags& flags) {
     io::Json::Array list;
     for (const Row& row : rows) list.push_back(to_json(row, flags, model));
     json.set("rows", std::move(list));
+    json.set("memory", memory_to_json(flags, cache, model));
     print_document(json);
 }
 
