@@ -96,8 +96,9 @@ int64_t head_dim_of(const Fields& fields, int64_t hidden, int64_t n_heads) {
 // Those of the type llama3 with these parameters, as divisors of the plain frequencies.
 bool are_llama3_factors(const std::vector<float>& factors, const model::RopeConfig& rope) {
     const int64_t head_dim = 2 * std::ssize(factors);
-    const std::vector<double> plain = model::rope_frequencies({.theta = rope.theta}, head_dim);
-    const std::vector<double> scaled = model::rope_frequencies(rope, head_dim);
+    const std::vector<double> plain =
+        model::rope_frequencies({.theta = rope.theta}, head_dim, limits::kPositions);
+    const std::vector<double> scaled = model::rope_frequencies(rope, head_dim, limits::kPositions);
     for (size_t i = 0; i < factors.size(); ++i) {
         const double factor = static_cast<double>(factors[i]);
         const double error = std::abs(scaled[i] * factor / plain[i] - 1.0);
