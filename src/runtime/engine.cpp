@@ -42,7 +42,8 @@ Engine::Engine(std::vector<RankModel> ranks, const EngineLimits& limits)
                   .page_tokens = weights().kv_descriptor().page_tokens,
                   .sequences = limits_.sequences,
                   .step_tokens = executor_.size().tokens,
-                  .window = weights().config.longest_window()}) {}
+                  .window = weights().config.longest_window(),
+                  .admission = limits_.admission}) {}
 
 RequestId Engine::add(Request request, Look look) {
     require_in_vocabulary(request.tokens, weights().config.vocab);
@@ -88,15 +89,39 @@ void Engine::wait(RequestId id, const std::function<void()>& between_steps) {
         if (in_step_) {
             changed_.wait(lock, [&] { return !in_step_; });
         } else if (waits()) {  // still: another thread's step may have served it meanwhile
-            run_step(lock);
+            if (!run_step(lock)) wait_for_others(lock);
         }
     }
     if (client.failure != nullptr) std::rethrow_exception(client.failure);
 }
 
-void Engine::run_step(std::unique_lock<std::mutex>& lock) {
+bool Engine::step() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return !in_step_; });
+    return run_step(lock);
+}
+
+Engine::State Engine::state(RequestId id) {
+    const std::lock_guard lock(mutex_);
+    const bool has_ended = !scheduler_.has(id);
+    return {clients_.at(id).failure, has_ended ? 0 : scheduler_.length(id)};
+}
+
+EngineLoad Engine::load() {
+    const std::lock_guard lock(mutex_);
+    const int64_t cached = scheduler_.prefixes().evictable();
+    return {.n_running = std::ssize(scheduler_.running()),
+            .n_waiting = std::ssize(scheduler_.queue()),
+            .n_pages = scheduler_.pool().size(),
+            .n_pages_used = scheduler_.pool().size() - scheduler_.pool().free() - cached,
+            .n_pages_cached = cached,
+            .n_put_back = scheduler_.n_put_back()};
+}
+
+// False if there is nothing to run.
+bool Engine::run_step(std::unique_lock<std::mutex>& lock) {
     const StepPlan plan = scheduler_.next();
-    if (plan.work.empty()) return wait_for_others(lock);
+    if (plan.work.empty()) return false;
     std::vector<const Look*> looks;
     for (const Work& work : plan.work) looks.push_back(&clients_.at(work.request).look);
     in_step_ = true;
@@ -121,6 +146,7 @@ void Engine::run_step(std::unique_lock<std::mutex>& lock) {
         clients_.at(plan.work[i].request).failure = failures[i];
     }
     scheduler_.commit(plan, failed);
+    return true;
 }
 
 std::vector<std::exception_ptr> Engine::run(const StepPlan& plan,

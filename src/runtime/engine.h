@@ -26,6 +26,17 @@ struct EngineLimits {
     int64_t sequences = 1;    // that run at once
     int64_t n_pages = 0;      // of the cache; 0: enough for `sequences` full contexts
     int64_t step_tokens = 0;  // of a step, at least `sequences`; 0: the backend's choice
+    Admission admission = Admission::AllTokens;
+};
+
+// What an engine is doing between two steps.
+struct EngineLoad {
+    int64_t n_running = 0;
+    int64_t n_waiting = 0;
+    int64_t n_pages = 0;
+    int64_t n_pages_used = 0;    // by requests that run
+    int64_t n_pages_cached = 0;  // of earlier ones, given up when they are needed
+    int64_t n_put_back = 0;      // requests that gave their pages back to others, so far
 };
 
 // What a step computed for one request, while it is in memory.
@@ -84,6 +95,16 @@ class Engine {
     void wait(RequestId id, const std::function<void()>& between_steps);
     void wait(RequestId id);
 
+    // One step with the work of all; false if there is nothing to run. For a caller who waits for
+    // none of its requests. Throws if the step broke, which moves nobody.
+    bool step();
+    struct State {
+        std::exception_ptr failure;  // what ended it, as wait() would throw it; or null
+        int64_t n_run = 0;           // tokens in the cache
+    };
+    State state(RequestId id);
+    EngineLoad load();
+
     const model::Weights& weights() const { return executor_.weights(); }
     const EngineLimits& limits() const { return limits_; }
     int64_t cache_bytes() const { return executor_.cache_bytes(); }
@@ -96,7 +117,7 @@ class Engine {
         std::exception_ptr failure;
     };
 
-    void run_step(std::unique_lock<std::mutex>& lock);
+    bool run_step(std::unique_lock<std::mutex>& lock);
     // What ended each request of the plan, or null.
     std::vector<std::exception_ptr> run(const StepPlan& plan,
                                         const std::vector<const Look*>& looks);

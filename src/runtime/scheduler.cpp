@@ -20,17 +20,18 @@ int64_t Scheduler::pages_for(int64_t n_tokens) const {
 }
 
 // That it holds at once: of a window, of a step behind it, and what both begin and end in.
-int64_t Scheduler::most_pages(const Request& request) const {
-    const int64_t all = pages_for(request.max_tokens);
-    if (limits_.window == 0 || limits_.window >= request.max_tokens) return all;
+int64_t Scheduler::most_pages(int64_t n_tokens) const {
+    const int64_t all = pages_for(n_tokens);
+    if (limits_.window == 0 || limits_.window >= n_tokens) return all;
     return std::min(all, pages_for(limits_.window) + pages_for(limits_.step_tokens) + 1);
 }
 
-// How many more pages it may come to hold.
+// How many more pages it may come to hold for the tokens whose pages it has to itself.
 int64_t Scheduler::still_needed(const State& state) const {
+    const int64_t tokens = own_tokens(state);
     const int64_t held = std::ssize(state.pages) - state.n_behind;
-    const int64_t to_come = pages_for(state.request.max_tokens) - std::ssize(state.pages);
-    return std::max<int64_t>(std::min(to_come, most_pages(state.request) - held), 0);
+    const int64_t to_come = pages_for(tokens) - std::ssize(state.pages);
+    return std::max<int64_t>(std::min(to_come, most_pages(tokens) - held), 0);
 }
 
 RequestId Scheduler::add(Request request) {
@@ -38,14 +39,28 @@ RequestId Scheduler::add(Request request) {
     QUAROT_CHECK(n > 0 && request.max_tokens >= n, "{} {}", n, request.max_tokens);
     QUAROT_CHECK(request.first_logits >= 0 && request.first_logits < n, "{} {}",
                  request.first_logits, n);
-    if (most_pages(request) > limits_.n_pages) {
+    if (most_pages(request.max_tokens) > limits_.n_pages) {
         fail(ErrorCode::OutOfMemory, "{} tokens need {} pages of {} of the KV cache, which has {}",
-             request.max_tokens, most_pages(request), limits_.page_tokens, limits_.n_pages);
+             request.max_tokens, most_pages(request.max_tokens), limits_.page_tokens,
+             limits_.n_pages);
     }
+    QUAROT_CHECK(request.priority >= 0 && request.priority <= kMaxPriority, "{}", request.priority);
     const RequestId id = next_id_++;
-    requests_[id].request = std::move(request);
-    queue_.push_back(id);
+    State& state = requests_[id];
+    state.place = id - request.priority * kHeadStart;
+    state.request = std::move(request);
+    insert(queue_, id);
     return id;
+}
+
+// Behind those of an equal place, which came earlier.
+template <typename List>
+void Scheduler::insert(List& list, RequestId id) {
+    const auto order = [this](RequestId a, RequestId b) {
+        const int64_t of_a = requests_.at(a).place, of_b = requests_.at(b).place;
+        return of_a != of_b ? of_a < of_b : a < b;
+    };
+    list.insert(std::upper_bound(list.begin(), list.end(), id, order), id);
 }
 
 void Scheduler::give(RequestId id, std::span<const int32_t> tokens) {
@@ -76,13 +91,15 @@ StepPlan Scheduler::next() {
     int64_t budget = limits_.step_tokens;
     for (const RequestId id : running_) budget -= requests_.at(id).n_pending() > 0 ? 1 : 0;
     StepPlan plan;
-    for (const RequestId id : running_) {
+    // A copy: taking pages may put requests back that come later.
+    for (const RequestId id : std::vector(running_)) {
         State& state = requests_.at(id);
+        const bool is_running = std::ranges::count(running_, id) > 0;
         const int64_t pending = state.n_pending();
-        if (pending == 0) continue;
+        if (!is_running || pending == 0) continue;
         const int64_t more = std::min(pending - 1, budget);
+        if (!take_pages(id, state.length + 1 + more)) continue;
         budget -= more;
-        take_pages(state, state.length + 1 + more);
         state.in_step = true;
         plan.work.push_back(work_of(id, state, 1 + more));
     }
@@ -153,11 +170,20 @@ void Scheduler::leave_step(const StepPlan& plan) {
     for (const Work& work : plan.work) requests_.at(work.request).in_step = false;
 }
 
-// Pages that running requests may still take.
+// Tokens whose pages a request has to itself.
+int64_t Scheduler::own_tokens(const State& state) const {
+    return limits_.admission == Admission::AllTokens ? state.request.max_tokens
+                                                     : std::ssize(state.request.tokens);
+}
+
+// Pages that running requests may still take for such tokens; where they may grow beyond these, one
+// more each, so that a newcomer is not put back at once.
 int64_t Scheduler::promised() const {
     int64_t n = 0;
     for (const RequestId id : running_) {
-        n += still_needed(requests_.at(id));
+        const State& state = requests_.at(id);
+        const bool may_grow = pages_for(own_tokens(state)) < pages_for(state.request.max_tokens);
+        n += still_needed(state) + (may_grow ? 1 : 0);
     }
     return n;
 }
@@ -167,19 +193,13 @@ void Scheduler::admit() {
         const RequestId id = queue_.front();
         if (!admit(requests_.at(id))) return;
         queue_.pop_front();
-        running_.push_back(id);
+        insert(running_, id);
     }
 }
 
 // False: too few pages are left.
 bool Scheduler::admit(State& state) {
-    if (state.request.shares_prefix) {
-        // Tokens whose logits are wanted have to run, and the last one in any case.
-        const std::span<const int32_t> tokens = state.request.tokens;
-        const int64_t most = state.request.logits == LogitsWanted::All ? state.request.first_logits
-                                                                       : std::ssize(tokens) - 1;
-        state.pages = prefixes_.longest(tokens.first(static_cast<size_t>(most)));
-    }
+    if (state.request.shares_prefix) share_prefix(state);
     state.length = std::ssize(state.pages) * limits_.page_tokens;
     give_back_behind(state);
     const int64_t need = still_needed(state);
@@ -190,11 +210,49 @@ bool Scheduler::admit(State& state) {
     return false;
 }
 
-void Scheduler::take_pages(State& state, int64_t n_tokens) {
+// Tokens whose logits are wanted have to run, and the last one in any case.
+void Scheduler::share_prefix(State& state) {
+    const std::span<const int32_t> tokens = state.request.tokens;
+    const int64_t most = state.request.logits == LogitsWanted::All ? state.request.first_logits
+                                                                   : std::ssize(tokens) - 1;
+    state.pages = prefixes_.longest(tokens.first(static_cast<size_t>(most)));
+}
+
+// False: the request itself was the one to put back.
+bool Scheduler::take_pages(RequestId id, int64_t n_tokens) {
+    State& state = requests_.at(id);
     while (std::ssize(state.pages) < pages_for(n_tokens)) {
+        if (pool_.free() == 0 && prefixes_.evictable() == 0) {
+            const auto last = last_to_put_back();
+            QUAROT_CHECK(last, "no page is left for request {}", id);
+            put_back(*last);
+            if (*last == id) return false;
+            continue;
+        }
         if (pool_.free() == 0) prefixes_.evict();
         state.pages.push_back(pool_.take());
     }
+    return true;
+}
+
+std::optional<RequestId> Scheduler::last_to_put_back() const {
+    for (auto id = running_.rbegin(); id != running_.rend(); ++id) {
+        const State& state = requests_.at(*id);
+        if (!state.in_step && state.n_pending() > 0) return *id;
+    }
+    return std::nullopt;
+}
+
+void Scheduler::put_back(RequestId id) {
+    State& state = requests_.at(id);
+    Request& request = state.request;
+    if (request.logits == LogitsWanted::All) {
+        request.first_logits = std::max(request.first_logits, state.length);
+    }
+    release_pages(state);
+    std::erase(running_, id);
+    insert(queue_, id);
+    ++n_put_back_;
 }
 
 void Scheduler::release_pages(State& state) {

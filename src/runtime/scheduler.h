@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -26,6 +27,17 @@ struct Request {
     // May begin with cached pages of other requests, and leaves its own to them. Cached tokens have
     // no logits, so that with All only those before first_logits may be.
     bool shares_prefix = true;
+    // 0 to kMaxPriority: waits and runs as one that came priority * kHeadStart requests earlier.
+    int priority = 0;
+};
+
+inline constexpr int kMaxPriority = 8;
+inline constexpr int64_t kHeadStart = 32;
+
+// Which pages a request has to itself when it is admitted.
+enum class Admission {
+    AllTokens,   // for all of its max_tokens: it never runs out of pages
+    TokensSoFar  // for those it has: it may be put back, if the cache is full when it grows
 };
 
 struct SchedulerLimits {
@@ -34,6 +46,7 @@ struct SchedulerLimits {
     int64_t sequences = 1;    // running at once
     int64_t step_tokens = 1;  // of one step, at least `sequences`
     int64_t window = 0;       // positions that a token sees in any layer; 0: all before it
+    Admission admission = Admission::AllTokens;
 };
 
 // Tokens that one request runs in a step. Valid until the step is committed or abandoned.
@@ -52,13 +65,25 @@ struct StepPlan {
     std::vector<Work> work;
 };
 
-// Requests wait in order of arrival. One is admitted when pages for all of its max_tokens are free
-// or promised to nobody, so that none ever runs out of pages and none is put back. Each step gives
-// every running request that has tokens at least one of them, and the rest of its budget to those
-// admitted first. With a window, pages that all of a request's tokens to come leave behind are
-// given back after a step, and it is promised no more than it can hold at once. Hence the head of
-// the queue is admitted, at the latest, once all that run have ended: within as many steps as the
-// largest max_tokens among them, if their tokens are given between steps. Used by one thread.
+// Requests wait and run in order of arrival, which priority moves by so many places, so that no one
+// is overtaken without end. One is admitted when pages for its tokens, as Admission says, are free
+// or promised to nobody. Each step gives every running request that has tokens at least one of
+// them, and the rest of its budget to the first in order.
+//
+// AllTokens: none ever runs out of pages and none is put back. Hence the head of the queue is
+// admitted, at the latest, once all that run have ended: within as many steps as the largest
+// max_tokens among them, if their tokens are given between steps.
+//
+// TokensSoFar: where no page is left for one that grows, the last in order gives its pages back and
+// waits again at its place, to run all its tokens once more (whole pages that the index still has
+// excepted); logits that were wanted and seen are not wanted again. The first in order is never put
+// back, so that it ends within as many steps as its max_tokens, and then the next is the first.
+// A request whose tokens have all run is not put back before more are given.
+//
+// With a window, pages that all of a request's tokens to come leave behind are given back after a
+// step, and it is promised no more than it can hold at once.
+//
+// Used by one thread.
 class Scheduler {
   public:
     explicit Scheduler(const SchedulerLimits& limits);
@@ -90,6 +115,7 @@ class Scheduler {
     const std::vector<RequestId>& running() const { return running_; }
     const PagePool& pool() const { return pool_; }
     const PrefixIndex& prefixes() const { return prefixes_; }
+    int64_t n_put_back() const { return n_put_back_; }  // how often a request was, so far
 
   private:
     struct State {
@@ -99,18 +125,25 @@ class Scheduler {
         int64_t n_behind = 0;  // the first pages, given back
         bool in_step = false;
         bool cancelled = false;
+        int64_t place = 0;  // lower ones come first
         int64_t n_pending() const { return std::ssize(request.tokens) - length; }
     };
 
     int64_t pages_for(int64_t n_tokens) const;
-    int64_t most_pages(const Request& request) const;
+    int64_t most_pages(int64_t n_tokens) const;
+    int64_t own_tokens(const State& state) const;
     int64_t still_needed(const State& state) const;
-    void give_back_behind(State& state);
-    void release_pages(State& state);
     int64_t promised() const;
+    template <typename List>
+    void insert(List& list, RequestId id);
     void admit();
     bool admit(State& state);
-    void take_pages(State& state, int64_t n_tokens);
+    void share_prefix(State& state);
+    bool take_pages(RequestId id, int64_t n_tokens);
+    std::optional<RequestId> last_to_put_back() const;
+    void put_back(RequestId id);
+    void give_back_behind(State& state);
+    void release_pages(State& state);
     Work work_of(RequestId id, const State& state, int64_t n_tokens) const;
     void end(RequestId id);
     void leave_step(const StepPlan& plan);
@@ -120,8 +153,9 @@ class Scheduler {
     PrefixIndex prefixes_;
     std::map<RequestId, State> requests_;
     std::deque<RequestId> queue_;
-    std::vector<RequestId> running_;  // in order of admission
+    std::vector<RequestId> running_;  // in order, as the queue
     RequestId next_id_ = 0;
+    int64_t n_put_back_ = 0;
     bool in_step_ = false;
 };
 
