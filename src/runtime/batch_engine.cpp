@@ -1,0 +1,230 @@
+#include "runtime/batch_engine.h"
+
+#include <algorithm>
+#include <random>
+#include <utility>
+
+#include "core/check.h"
+#include "core/error.h"
+
+namespace quarot::runtime {
+
+// An order on its way. Its members are used by the engine's thread alone.
+class BatchEngine::Running {
+  public:
+    Running(Order order, std::shared_ptr<OrderClient> of, const Engine& engine)
+        : client(std::move(of)),
+          order_(std::move(order)),
+          random_(order_.options.seed),
+          history_(order_.prompt),
+          vocab_(engine.weights().config.vocab) {
+        const int64_t room =
+            std::max(engine.limits().context - std::ssize(order_.prompt), int64_t{0});
+        limit_ = std::clamp(order_.options.max_new_tokens, int64_t{0}, room);
+    }
+
+    Request request() const {
+        return {.tokens = order_.prompt,
+                .max_tokens = std::ssize(order_.prompt) + limit_,
+                .logits = order_.scores_prompt ? LogitsWanted::All : LogitsWanted::Last,
+                .shares_prefix = order_.shares_prefix,
+                .priority = order_.priority};
+    }
+
+    void look(const StepRows& rows) {
+        for (int64_t row = 0; row < rows.size(); ++row) {
+            const int64_t next = rows.first_position() + row + 1;
+            if (next < std::ssize(order_.prompt)) {
+                score_prompt(rows, row, next);
+            } else {
+                QUAROT_CHECK(next == std::ssize(history_), "{} {}", next, history_.size());
+                choose(rows, row);
+            }
+        }
+    }
+
+    // What the step chose, handed to the client: the token to run next, or how it ended.
+    std::optional<int32_t> next() const { return chosen_; }
+    std::optional<FinishReason> take() {
+        const auto n_made = [&] { return std::ssize(history_) - std::ssize(order_.prompt); };
+        const FinishReason full =
+            limit_ < order_.options.max_new_tokens ? FinishReason::Context : FinishReason::Length;
+        if (n_made() == limit_) return full;
+        if (std::ranges::count(order_.options.end_tokens, *chosen_) > 0) {
+            client->end_token(*chosen_, score_);
+            return FinishReason::Eos;
+        }
+        history_.push_back(*chosen_);
+        if (!client->token(*chosen_, score_)) return FinishReason::Stop;
+        if (n_made() == limit_) return full;
+        return std::nullopt;
+    }
+    void clear() { chosen_.reset(); }
+
+    const std::shared_ptr<OrderClient> client;
+    bool has_begun = false;
+
+  private:
+    std::span<const int32_t> made() const {
+        return std::span(history_).subspan(order_.prompt.size());
+    }
+    // Without a penalty or a temperature the likeliest token is all that is asked of the logits.
+    bool takes_best() const {
+        const SamplingOptions& sampling = order_.options.sampling;
+        return sampling.temperature == 0.0f && sampling.repetition_penalty == 1.0f &&
+               order_.changes.empty() && !order_.n_top;
+    }
+    std::span<float> download(const StepRows& rows, int64_t row) {
+        logits_.resize(static_cast<size_t>(vocab_));
+        rows.logits(row, 1, logits_);
+        return logits_;
+    }
+
+    void score_prompt(const StepRows& rows, int64_t row, int64_t next) {
+        const int32_t id = order_.prompt[static_cast<size_t>(next)];
+        client->prompt_scored(score_token(download(rows, row), id, order_.n_top.value_or(0)));
+    }
+
+    void choose(const StepRows& rows, int64_t row) {
+        if (takes_best()) {
+            chosen_ = rows.best(row);
+            return;
+        }
+        std::span<float> logits = download(rows, row);
+        std::vector<float> own;
+        if (!order_.changes.empty()) {
+            own.assign(logits.begin(), logits.end());
+            apply(order_.changes, made(), own);
+        }
+        chosen_ = sample(own.empty() ? std::span<const float>(logits) : own, history_,
+                         order_.options.sampling, random_);
+        if (order_.n_top) score_ = score_token(logits, *chosen_, *order_.n_top);
+    }
+
+    const Order order_;
+    std::mt19937_64 random_;
+    std::vector<int32_t> history_;  // the prompt and what followed
+    int64_t vocab_;
+    int64_t limit_ = 0;  // new tokens
+    std::vector<float> logits_;
+    std::optional<int32_t> chosen_;  // by the last step
+    std::optional<TokenScore> score_;
+};
+
+BatchEngine::BatchEngine(const model::Weights& weights, kernels::Backend& backend,
+                         const EngineLimits& limits, std::function<void(int64_t)> on_step)
+    : engine_(weights, backend, limits), on_step_(std::move(on_step)), thread_([this] { run(); }) {}
+
+BatchEngine::~BatchEngine() {
+    {
+        const std::lock_guard lock(mutex_);
+        stops_ = true;
+    }
+    changed_.notify_all();
+    thread_.join();
+}
+
+OrderId BatchEngine::submit(Order order, std::shared_ptr<OrderClient> client) {
+    if (order.prompt.empty()) {
+        fail(ErrorCode::Usage, "the prompt is empty; give at least one token");
+    }
+    check_sampling(order.options.sampling);
+    auto running = std::make_shared<Running>(std::move(order), std::move(client), engine_);
+    // Locked, so that the thread does not look for it before it is there.
+    const std::lock_guard lock(mutex_);
+    const OrderId id =
+        engine_.add(running->request(), [running](const StepRows& rows) { running->look(rows); });
+    orders_[id] = std::move(running);
+    changed_.notify_all();
+    return id;
+}
+
+void BatchEngine::cancel(OrderId id) {
+    const std::lock_guard lock(mutex_);
+    cancelled_.push_back(id);
+    changed_.notify_all();
+}
+
+void BatchEngine::run() {
+    const auto has_work = [this] { return stops_ || !orders_.empty() || !cancelled_.empty(); };
+    while (true) {
+        {
+            std::unique_lock lock(mutex_);
+            changed_.wait(lock, has_work);
+            if (stops_) break;
+        }
+        end_cancelled();
+        const int64_t n_before = engine_.n_tokens_run();
+        try {
+            if (!engine_.step()) continue;
+        } catch (...) {
+            end_all(std::current_exception());
+            continue;
+        }
+        if (on_step_) on_step_(engine_.n_tokens_run() - n_before);
+        move_on();
+    }
+    end_all(nullptr);
+}
+
+void BatchEngine::end_cancelled() {
+    std::vector<OrderId> ids;
+    {
+        const std::lock_guard lock(mutex_);
+        std::erase_if(cancelled_, [this](OrderId id) { return !orders_.contains(id); });
+        ids.swap(cancelled_);
+    }
+    std::ranges::sort(ids);
+    ids.erase(std::ranges::unique(ids).begin(), ids.end());
+    for (const OrderId id : ids) end(id, {.reason = FinishReason::Interrupted, .failure = nullptr});
+}
+
+void BatchEngine::move_on() {
+    std::vector<std::pair<OrderId, std::shared_ptr<Running>>> orders;
+    {
+        const std::lock_guard lock(mutex_);
+        orders.assign(orders_.begin(), orders_.end());
+    }
+    for (const auto& [id, running] : orders) {
+        const Engine::State state = engine_.state(id);
+        if (state.failure != nullptr) {
+            end(id, {.failure = state.failure});
+            continue;
+        }
+        if (state.n_run > 0 && !running->has_begun) {
+            running->has_begun = true;
+            running->client->begun();
+        }
+        if (!running->next()) continue;
+        if (const auto reason = running->take()) {
+            end(id, {.reason = *reason, .failure = nullptr});
+        } else {
+            engine_.give(id, std::vector<int32_t>{*running->next()});
+            running->clear();
+        }
+    }
+}
+
+void BatchEngine::end_all(const std::exception_ptr& failure) {
+    std::vector<OrderId> ids;
+    {
+        const std::lock_guard lock(mutex_);
+        for (const auto& [id, running] : orders_) ids.push_back(id);
+    }
+    for (const OrderId id : ids) {
+        end(id, {.reason = FinishReason::Interrupted, .failure = failure});
+    }
+}
+
+void BatchEngine::end(OrderId id, const Ending& ending) {
+    engine_.cancel(id);
+    std::shared_ptr<Running> running;
+    {
+        const std::lock_guard lock(mutex_);
+        running = std::move(orders_.at(id));
+        orders_.erase(id);
+    }
+    running->client->ended(ending);
+}
+
+}  // namespace quarot::runtime
