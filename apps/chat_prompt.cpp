@@ -1,19 +1,14 @@
 // A template is a program from a stranger's folder: it sees the date, and a clock ends it.
 #include "apps/chat_prompt.h"
 
-#include "chat/chat_template.h"
 #include "core/error.h"
 #include "core/process.h"
 
 namespace quarot::apps {
 
 std::vector<int32_t> encode_chat(const std::string& folder, const tokenizer::Tokenizer& tokenizer,
-                                 const std::optional<std::string>& system,
-                                 const std::string& user) {
+                                 std::span<const chat::Message> messages) {
     const auto chat_template = chat::ChatTemplate::load(folder);
-    std::vector<chat::Message> messages;
-    if (system) messages.push_back({"system", *system});
-    messages.push_back({"user", user});
     chat::RenderOptions options;
     options.now = local_time();
     options.clock_ms = thread_cpu_milliseconds;

@@ -25,6 +25,7 @@ struct Command {
 std::span<const Command> commands();
 
 Work bench_command(Args& args);
+Work chat_command(Args& args);
 Work completion_command(Args& args);
 Work eval_command(Args& args);
 Work generate_command(Args& args);

@@ -18,13 +18,13 @@
 #include "apps/report.h"
 #include "apps/running_model.h"
 #include "apps/sampling_flags.h"
+#include "apps/shown_text.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "folder/generation_config.h"
 #include "folder/load_weights.h"
 #include "generation/prompt.h"
 #include "generation/stop_filter.h"
-#include "generation/text_stream.h"
 
 namespace quarot::apps {
 
@@ -96,7 +96,12 @@ void check(const GenerateFlags& flags) {
 
 std::vector<int32_t> prompt_ids(const GenerateFlags& flags, const tokenizer::Tokenizer& tokenizer,
                                 const std::string& text) {
-    if (flags.chat) return encode_chat(flags.model, tokenizer, flags.system, text);
+    if (flags.chat) {
+        std::vector<chat::Message> messages;
+        if (flags.system) messages.push_back({"system", *flags.system});
+        messages.push_back({"user", text});
+        return encode_chat(flags.model, tokenizer, messages);
+    }
     return generation::encode_prompt(tokenizer, text, flags.bos);
 }
 
@@ -126,57 +131,6 @@ int64_t fitting_context(const folder::SourceModel& source, const GenerateFlags& 
     log_info("a context of {} tokens of {}, which is what memory has room for", taken, context);
     return taken;
 }
-
-// What config.json and generation_config.json name and, in a chat, tokenizer_config.json: many
-// models name the end of a turn there alone.
-std::vector<int32_t> end_tokens(const GenerateFlags& flags, const folder::SourceModel& source,
-                                const tokenizer::Tokenizer& tokenizer) {
-    std::vector<int32_t> tokens = source.config().eos;
-    if (flags.chat && tokenizer.eos()) tokens.push_back(*tokenizer.eos());
-    return tokens;
-}
-
-// Takes tokens as they are made, shows their text unless told not to, and says when to stop.
-class Listener {
-  public:
-    Listener(const tokenizer::Tokenizer& tokenizer, std::span<const int32_t> prompt,
-             std::vector<std::string> stops, bool show)
-        : stream_(tokenizer, prompt, std::move(stops)), show_(show) {}
-
-    Listener(const Listener&) = delete;
-    Listener& operator=(const Listener&) = delete;
-    // A text that an error breaks off ends its line, so that the error begins one.
-    ~Listener() {
-        if (!in_line_) return;
-        std::fputc('\n', stdout);
-        std::fflush(stdout);
-    }
-
-    bool take(int32_t id) {
-        add(stream_.put(id));
-        return !stream_.stopped();
-    }
-    void finish() {
-        add(stream_.finish());
-        in_line_ = false;
-        if (show_) print_result("\n");
-    }
-    const std::string& text() const { return text_; }
-    bool stopped() const { return stream_.stopped(); }
-
-  private:
-    void add(const std::string& piece) {
-        text_ += piece;
-        if (!show_ || piece.empty()) return;
-        print_result(piece);
-        in_line_ = true;
-    }
-
-    generation::TextStream stream_;
-    bool show_;
-    bool in_line_ = false;  // something is shown, and its line not ended
-    std::string text_;
-};
 
 const char* name_of(runtime::FinishReason reason) {
     switch (reason) {
@@ -280,8 +234,10 @@ void work(const GenerateFlags& flags) {
     options.max_new_tokens = flags.n_tokens.value_or(context);
     options.sampling = sampling.options;
     options.seed = flags.sampling.seed;
-    if (!flags.ignore_eos) options.end_tokens = end_tokens(flags, source, tokenizer);
-    Listener listener(tokenizer, prompt, flags.stops, !flags.output.json);
+    if (!flags.ignore_eos) {
+        options.end_tokens = flags.chat ? chat_end_tokens(source, tokenizer) : source.config().eos;
+    }
+    ShownText listener(tokenizer, prompt, flags.stops, !flags.output.json);
     runtime::GenerateResult result =
         runtime::generate(engine, prompt, options, [&](int32_t id) { return listener.take(id); });
     listener.finish();

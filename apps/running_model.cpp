@@ -130,6 +130,26 @@ void require_vocabulary(const folder::SourceModel& source, std::span<const int32
     }
 }
 
+std::vector<int32_t> chat_end_tokens(const folder::SourceModel& source,
+                                     const tokenizer::Tokenizer& tokenizer) {
+    std::vector<int32_t> tokens = source.config().eos;
+    if (tokenizer.eos()) tokens.push_back(*tokenizer.eos());
+    return tokens;
+}
+
+int64_t context_that_fits(const folder::SourceModel& source, std::optional<int64_t> asked,
+                          const SettingChanges& changes, const kernels::Backend& backend) {
+    const int64_t most = source.config().max_positions;
+    if (asked) {
+        require_positions(source, "--ctx", *asked);
+        return *asked;
+    }
+    const int64_t fitting = folder::fitting_positions(source, changes, most, backend);
+    if (fitting >= most || fitting == 0) return most;
+    log_info("a context of {} tokens of {}, which is what memory has room for", fitting, most);
+    return fitting;
+}
+
 void require_positions(const folder::SourceModel& source, const std::string& what,
                        int64_t n_positions) {
     if (n_positions <= source.config().max_positions) return;

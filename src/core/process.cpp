@@ -89,6 +89,10 @@ void end_process(int exit_code) {
     std::_Exit(exit_code);
 }
 
+void forget_interruption() {
+    if (pending_signal == SIGINT) pending_signal = 0;
+}
+
 void throw_if_interrupted() {
     ask_watch();
     if (pending_signal == 0) return;

@@ -28,6 +28,10 @@ void install_interrupt_handlers();
 // OpenBLAS waits in its one for threads that may never have got memory to begin with.
 [[noreturn]] void end_process(int exit_code);
 
+// After an interruption that only ended a part of the work: the next signal counts as the first.
+// SIGTERM is not forgotten.
+void forget_interruption();
+
 // Throws Error{Interrupted or Terminated} if a signal came or the thread's Watch says so; long
 // loops call it between steps.
 void throw_if_interrupted();
