@@ -12,6 +12,7 @@ constexpr Command kCommands[] = {
     {"eval", "measure how well a model answers questions, by zero-shot tasks", eval_command},
     {"generate", "continue a prompt", generate_command},
     {"chat", "hold a conversation in the terminal", chat_command},
+    {"serve", "answer clients of OpenAI's interface over HTTP", serve_command},
     {"bench", "measure how fast a model runs, or a shape without any file", bench_command},
     {"reproduce", "measure every row of the paper's tables on one model", reproduce_command},
     {"stats", "tell how values are spread before and after rotation", stats_command},

@@ -37,6 +37,7 @@ Work plan_command(Args& args);
 Work plot_command(Args& args);
 Work quantize_command(Args& args);
 Work reproduce_command(Args& args);
+Work serve_command(Args& args);
 Work stats_command(Args& args);
 Work tokenize_command(Args& args);
 Work verify_command(Args& args);

@@ -5,7 +5,7 @@ set -euo pipefail
 
 packages=(g++ cmake ninja-build pkg-config make ccache
     nlohmann-json3-dev libcli11-dev libfmt-dev libspdlog-dev
-    libopenblas-dev liblapacke-dev libxxhash-dev libssl-dev libpcre2-dev libutf8proc-dev
+    libopenblas-dev liblapacke-dev libxxhash-dev libssl-dev libpcre2-dev libutf8proc-dev libboost1.81-dev
     libgtest-dev)
 for option in "$@"; do
     case $option in

@@ -46,9 +46,9 @@ Words flags_of(const std::string& command) {
     return flags;
 }
 
-const Words kCommands = {"quantize", "plan",      "perplexity", "eval",      "generate",
-                         "bench",    "reproduce", "stats",      "inspect",   "verify",
-                         "tokenize", "logits",    "version",    "completion"};
+const Words kCommands = {"serve",    "quantize", "plan",      "perplexity", "eval",
+                         "generate", "bench",    "reproduce", "stats",      "inspect",
+                         "verify",   "tokenize", "logits",    "version",    "completion"};
 
 class Completion : public testing::Test {
   protected:

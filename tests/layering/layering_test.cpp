@@ -135,6 +135,9 @@ const std::vector<Home> kHomes = {{"nlohmann/", {"io/"}},
                                   {"immintrin", {"kernels/cpu/"}},
                                   {"cuda", {"kernels/cuda/"}},
                                   {"cublas", {"kernels/cuda/"}},
+                                  {"boost/", {"serve/http_reader.cpp", "serve/http_server.cpp"}},
+                                  {"arpa/", {"serve/http_server_test.cpp"}},
+                                  {"netinet/", {"serve/http_server_test.cpp"}},
                                   {"fmt/", {""}},
                                   {"gtest/", {""}}};
 

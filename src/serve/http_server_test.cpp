@@ -1,0 +1,246 @@
+// Real sockets: answers, clients that leave, many at once, and the end.
+#include "serve/http_server.h"
+
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <thread>
+
+#include "core/error.h"
+#include "serve/service_for_tests.h"
+
+namespace quarot::serve {
+namespace {
+
+// A connection that is closed with its scope.
+class Client {
+  public:
+    explicit Client(int port) : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+        sockaddr_in address{};
+        address.sin_family = AF_INET;
+        address.sin_port = htons(static_cast<uint16_t>(port));
+        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        const timeval longest = {60, 0};
+        setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &longest, sizeof longest);
+        EXPECT_EQ(connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    }
+    ~Client() { close(fd_); }
+    Client(const Client&) = delete;
+    Client& operator=(const Client&) = delete;
+
+    void send(const std::string& bytes) { ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL); }
+    void post(const std::string& path, const std::string& body) {
+        send("POST " + path + " HTTP/1.1\r\nHost: localhost\r\nContent-Length: " +
+             std::to_string(body.size()) + "\r\n\r\n" + body);
+    }
+    void get(const std::string& path, const std::string& more = "") {
+        send("GET " + path + " HTTP/1.1\r\nHost: localhost\r\n" + more + "\r\n");
+    }
+    // Reads until `end` is there, or the connection ends.
+    std::string read_to(const std::string& end) {
+        while (bytes_.find(end) == std::string::npos && read_some()) {
+        }
+        const size_t at = bytes_.find(end);
+        const size_t n = at == std::string::npos ? bytes_.size() : at + end.size();
+        std::string text = bytes_.substr(0, n);
+        bytes_.erase(0, n);
+        return text;
+    }
+    std::string read_all() {
+        while (read_some()) {
+        }
+        return std::move(bytes_);
+    }
+
+  private:
+    bool read_some() {
+        char buffer[4096];
+        const ssize_t n = recv(fd_, buffer, sizeof buffer, 0);
+        if (n > 0) bytes_.append(buffer, static_cast<size_t>(n));
+        return n > 0;
+    }
+    int fd_;
+    std::string bytes_;
+};
+
+class HttpServerTest : public testing::Test {
+  protected:
+    HttpServerTest() {
+        ServerOptions options;
+        options.port = 0;
+        options.drain_time = std::chrono::seconds(20);
+        options.stops = [this] { return stops_.load(); };
+        options.log_line = [this](const std::string& line) {
+            const std::lock_guard lock(mutex_);
+            log_ += line + "\n";
+        };
+        server_ = std::make_unique<HttpServer>(tiny_.service(), std::move(options));
+        const std::string address = server_->address();
+        port_ = std::stoi(address.substr(address.rfind(':') + 1));
+        thread_ = std::thread([this] { server_->run(); });
+    }
+    ~HttpServerTest() override { stop(); }
+    void stop() {
+        stops_ = true;
+        if (thread_.joinable()) thread_.join();
+    }
+
+    TinyService tiny_;
+    std::unique_ptr<HttpServer> server_;
+    int port_ = 0;
+    std::atomic<bool> stops_ = false;
+    std::mutex mutex_;  // guards the log
+    std::string log_;
+    std::thread thread_;
+};
+
+TEST_F(HttpServerTest, AnswersSeveralRequestsOfOneConnection) {
+    Client client(port_);
+    for (int i = 0; i < 3; ++i) {
+        client.get("/health");
+        const std::string answer = client.read_to("}");
+        EXPECT_TRUE(answer.starts_with("HTTP/1.1 200 OK\r\n")) << answer;
+        EXPECT_NE(answer.find("\r\nConnection: keep-alive\r\n"), std::string::npos);
+    }
+    client.get("/health");
+    client.get("/version");  // before the first is answered
+    EXPECT_NE(client.read_to("}").find("status"), std::string::npos);
+    EXPECT_NE(client.read_to("}").find("version"), std::string::npos);
+    client.get("/health", "Connection: close\r\n");
+    EXPECT_NE(client.read_all().find("\r\nConnection: close\r\n"), std::string::npos);
+}
+
+TEST_F(HttpServerTest, AHeadHasNoBody) {
+    Client client(port_);
+    client.send("HEAD /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    client.get("/health");
+    const std::string first = client.read_to("\r\n\r\n");
+    EXPECT_TRUE(first.starts_with("HTTP/1.1 405")) << first;
+    EXPECT_TRUE(client.read_to("}").starts_with("HTTP/1.1 200"));
+}
+
+TEST_F(HttpServerTest, StreamsInChunksAndKeepsTheConnection) {
+    Client client(port_);
+    client.post("/v1/completions", R"({"prompt":"a","max_tokens":5,"stream":true})");
+    const std::string head = client.read_to("\r\n\r\n");
+    EXPECT_NE(head.find("Transfer-Encoding: chunked\r\n"), std::string::npos) << head;
+    EXPECT_NE(head.find("Content-Type: text/event-stream\r\n"), std::string::npos);
+    const std::string body = client.read_to("\r\n0\r\n\r\n");
+    EXPECT_NE(body.find("data: [DONE]\n\n"), std::string::npos) << body;
+    client.get("/health");
+    EXPECT_TRUE(client.read_to("}").starts_with("HTTP/1.1 200"));
+}
+
+TEST_F(HttpServerTest, AsksForABodyThatWaits) {
+    Client client(port_);
+    client.send(
+        "POST /tokenize HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
+        "Content-Length: 14\r\n\r\n");
+    EXPECT_EQ(client.read_to("\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
+    client.send(R"({"prompt":"a"})");
+    EXPECT_TRUE(client.read_to("}").starts_with("HTTP/1.1 200"));
+}
+
+TEST_F(HttpServerTest, WhatIsNoRequestIsAnsweredAndEnds) {
+    for (const char* bytes : {"nonsense\r\n\r\n", "GET / HTTP/1.0\r\n\r\n",
+                              "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 9999999999\r\n\r\n"}) {
+        Client client(port_);
+        client.send(bytes);
+        const std::string answer = client.read_all();
+        EXPECT_TRUE(answer.starts_with("HTTP/1.1 4") || answer.starts_with("HTTP/1.1 5")) << answer;
+        EXPECT_NE(answer.find("{\"error\":"), std::string::npos) << answer;
+        EXPECT_NE(answer.find("\r\nConnection: close\r\n"), std::string::npos);
+    }
+}
+
+TEST_F(HttpServerTest, ClientsThatLeaveInAnyStateFreeWhatTheyHeld) {
+    const std::string stream = R"({"prompt":"a","max_tokens":150,"stream":true,"ignore_eos":true})";
+    for (int i = 0; i < 40; ++i) {
+        Client client(port_);
+        if (i % 5 == 0) continue;
+        if (i % 5 == 1) client.send("POST /v1/comp");
+        if (i % 5 == 2)
+            client.send("POST /tokenize HTTP/1.1\r\nHost: a\r\nContent-Length: 99\r\n\r\n");
+        if (i % 5 >= 3) client.post("/v1/completions", stream);
+        if (i % 5 == 4) client.read_to("data: ");
+    }
+    tiny_.expect_nothing_runs();
+    Client client(port_);
+    client.get("/health");
+    EXPECT_TRUE(client.read_to("}").starts_with("HTTP/1.1 200"));
+}
+
+TEST_F(HttpServerTest, ManyClientsAtOnceEachGetTheirOwnAnswer) {
+    const auto body = [](int i) {
+        return R"({"prompt":")" + std::string(1, static_cast<char>('a' + i % 26)) +
+               R"(","max_tokens":12,"temperature":1,"seed":1,"ignore_eos":true,"echo":true})";
+    };
+    const auto text_of = [](const std::string& answer) {
+        const io::Json json = io::Json::parse(answer.substr(answer.find("\r\n\r\n") + 4), "answer");
+        return json.at("choices").as_array().at(0).at("text").as_string();
+    };
+    std::vector<std::string> expected;
+    for (int i = 0; i < 26; ++i) {
+        expected.push_back(text_of("\r\n\r\n" + tiny_.post("/v1/completions", body(i)).body));
+    }
+    std::vector<std::thread> threads;
+    std::atomic<int> n_right = 0;
+    for (int t = 0; t < 8; ++t) {
+        threads.emplace_back([&, t] {
+            for (int i = t; i < 104; i += 8) {
+                Client client(port_);
+                client.send(
+                    "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nConnection: "
+                    "close\r\nContent-Length: " +
+                    std::to_string(body(i).size()) + "\r\n\r\n" + body(i));
+                const std::string answer = client.read_all();
+                if (!answer.starts_with("HTTP/1.1 200")) continue;
+                n_right += text_of(answer) == expected[static_cast<size_t>(i % 26)] ? 1 : 0;
+            }
+        });
+    }
+    for (std::thread& thread : threads) thread.join();
+    EXPECT_EQ(n_right, 104);
+}
+
+TEST_F(HttpServerTest, TheEndWaitsForWhatRunsAndTheLogHasALineAnAnswer) {
+    Client idle(port_);
+    Client client(port_);
+    client.post("/v1/completions",
+                R"({"prompt":"a","max_tokens":150,"ignore_eos":true,"stream":true})");
+    client.read_to("data: ");
+    stops_ = true;
+    const std::string rest = client.read_all();
+    EXPECT_NE(rest.find("data: [DONE]\n\n"), std::string::npos) << "cut: " << rest;
+    EXPECT_EQ(idle.read_all(), "");
+    thread_.join();
+    const std::lock_guard lock(mutex_);
+    const io::Json line = io::Json::parse(log_.substr(0, log_.find('\n')), "log");
+    EXPECT_EQ(line.at("path").as_string(), "/v1/completions");
+    EXPECT_EQ(line.at("status").as_int(), 200);
+    EXPECT_EQ(line.at("new_tokens").as_int(), 150);
+}
+
+TEST(HttpServer, SaysWhereItCannotListen) {
+    TinyService tiny;
+    ServerOptions options;
+    options.port = 0;
+    const HttpServer first(tiny.service(), options);
+    const std::string address = first.address();
+    options.port = std::stoi(address.substr(address.rfind(':') + 1));
+    try {
+        const HttpServer second(tiny.service(), options);
+        FAIL() << "two listen at one port";
+    } catch (const Error& error) {
+        EXPECT_EQ(error.code(), ErrorCode::Io);
+    }
+    options.host = "no.such.host.invalid";
+    EXPECT_THROW(HttpServer(tiny.service(), options), Error);
+}
+
+}  // namespace
+}  // namespace quarot::serve
