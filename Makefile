@@ -1,7 +1,7 @@
 # One-word entry points. CMake presets do the building; nothing here is needed to use CMake alone.
 JOBS ?= $(shell nproc)
 
-.PHONY: build demo test test-slow test-cuda bench-cuda test-asan test-tsan package test-package python test-python fuzz clang models oracles format tidy check layout style warnings sanitized clean dependencies
+.PHONY: build demo test test-slow test-cuda bench-cuda test-asan test-tsan package test-package python test-python fuzz clang models oracles clients format tidy check layout style warnings sanitized clean dependencies
 
 build:
 	cmake --preset release
@@ -46,7 +46,7 @@ test-asan: dependencies
 	ctest --preset asan -j $(JOBS) -L 'unit|oracle'
 
 # The tests that use threads, with the thread sanitizer.
-TSAN_TESTS = core_test kernels_test backend_test runtime_test eval_test quantize_test facade_test \
+TSAN_TESTS = core_test kernels_test backend_test runtime_test eval_test quantize_test serve_test facade_test \
 	same_bits_test e2e_commands_test
 test-tsan: dependencies
 	cmake --preset tsan
@@ -96,6 +96,11 @@ models:
 oracles:
 	tools/install_dependencies.sh --models
 	tools/make_oracles.sh
+
+# The Python packages that are clients of the server; likewise.
+clients:
+	tools/install_dependencies.sh --models
+	tools/make_oracles.sh clients
 
 dependencies:
 	tools/install_dependencies.sh

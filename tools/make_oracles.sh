@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Makes build/oracles, a Python environment with the packages that tests compare with. Tests that
-# want it skip themselves where it is not there.
+# make_oracles.sh [NAME]: makes build/NAME (oracles), a Python environment with the packages of
+# tools/requirements-NAME.txt, which tests compare with. Tests that want it skip themselves where it is
+# not there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-folder=build/oracles
-wanted=tools/requirements-oracles.txt
+name=${1:-oracles}
+folder=build/$name
+wanted=tools/requirements-$name.txt
 
 if cmp -s "$wanted" "$folder/requirements.txt"; then
     echo "make_oracles: $folder is there"
