@@ -11,7 +11,7 @@ std::span<const Target* const> targets() {
     static constexpr std::array kTargets = {
         &kSafetensorsTarget, &kGgufTarget,    &kGgufModelTarget, &kJsonTarget,      &kIndexTarget,
         &kConfigTarget,      &kRecipeTarget,  &kJournalTarget,   &kTokenizerTarget, &kTextTarget,
-        &kStopTarget,        &kCommandTarget, &kTemplateTarget};
+        &kStopTarget,        &kCommandTarget, &kTemplateTarget,  &kHttpTarget};
     return kTargets;
 }
 

@@ -52,5 +52,6 @@ extern const Target kTextTarget;
 extern const Target kStopTarget;
 extern const Target kCommandTarget;
 extern const Target kTemplateTarget;
+extern const Target kHttpTarget;
 
 }  // namespace quarot::fuzz
