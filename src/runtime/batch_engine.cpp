@@ -186,23 +186,29 @@ void BatchEngine::move_on() {
         orders.assign(orders_.begin(), orders_.end());
     }
     for (const auto& [id, running] : orders) {
-        const Engine::State state = engine_.state(id);
-        if (state.failure != nullptr) {
-            end(id, {.failure = state.failure});
-            continue;
+        std::optional<Ending> ending;
+        try {
+            ending = move_on(id, *running);
+        } catch (...) {  // memory is short
+            ending = {.failure = std::current_exception()};
         }
-        if (state.n_run > 0 && !running->has_begun) {
-            running->has_begun = true;
-            running->client->begun();
-        }
-        if (!running->next()) continue;
-        if (const auto reason = running->take()) {
-            end(id, {.reason = *reason, .failure = nullptr});
-        } else {
-            engine_.give(id, std::vector<int32_t>{*running->next()});
-            running->clear();
-        }
+        if (ending) end(id, *ending);
     }
+}
+
+// How the order ended, if it did.
+std::optional<Ending> BatchEngine::move_on(OrderId id, Running& running) {
+    const Engine::State state = engine_.state(id);
+    if (state.failure != nullptr) return Ending{.failure = state.failure};
+    if (state.n_run > 0 && !running.has_begun) {
+        running.has_begun = true;
+        running.client->begun();
+    }
+    if (!running.next()) return std::nullopt;
+    if (const auto reason = running.take()) return Ending{.reason = *reason, .failure = nullptr};
+    engine_.give(id, std::vector<int32_t>{*running.next()});
+    running.clear();
+    return std::nullopt;
 }
 
 void BatchEngine::end_all(const std::exception_ptr& failure) {

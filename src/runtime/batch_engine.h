@@ -36,8 +36,9 @@ struct Ending {
     std::exception_ptr failure;                  // or null; then the reason says nothing
 };
 
-// Who is told what becomes of an order. Called on the engine's thread, between two steps; must not
-// throw, and must not call the engine but for submit, cancel and load.
+// Who is told what becomes of an order. Called on the engine's thread; must not call the engine but
+// for submit, cancel and load. What it throws ends the order as its failure; ended() must not
+// throw.
 class OrderClient {
   public:
     virtual ~OrderClient() = default;
@@ -83,6 +84,7 @@ class BatchEngine {
     void run();
     void end_cancelled();
     void move_on();
+    std::optional<Ending> move_on(OrderId id, Running& running);
     void end_all(const std::exception_ptr& failure);
     void end(OrderId id, const Ending& ending);
 

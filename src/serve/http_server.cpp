@@ -553,8 +553,13 @@ void HttpServer::run() {
     };
     asio::co_spawn(state_->hub.io, state_->accept(), rethrow);
     asio::co_spawn(state_->hub.io, state_->tick(), rethrow);
-    state_->hub.io.run();
     Hub& hub = state_->hub;
+    std::exception_ptr failure;
+    try {
+        hub.io.run();
+    } catch (...) {
+        failure = std::current_exception();
+    }
     hub.workers.join();
     // What a worker had let in while the others were ended.
     hub.service.abort_all(ApiError(503, "the server is going down"));
@@ -562,6 +567,7 @@ void HttpServer::run() {
     hub.log.join();
     hub.io.restart();
     hub.io.poll();  // what was handed over last
+    if (failure != nullptr) std::rethrow_exception(failure);
 }
 
 }  // namespace quarot::serve
