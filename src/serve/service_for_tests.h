@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 
 #include "io/json.h"
 #include "kernels/backend.h"
@@ -145,9 +146,14 @@ class TinyService {
     // All pages that no finished sequence left for others are free.
     void expect_nothing_runs() {
         const auto end = Clock::now() + std::chrono::seconds(30);
-        while (service_->load().n_running + service_->load().n_waiting > 0 && Clock::now() < end) {
+        const auto runs = [&] {
+            return !service_->is_idle() ||
+                   service_->load().n_running + service_->load().n_waiting > 0;
+        };
+        while (runs() && Clock::now() < end) {
             std::this_thread::sleep_for(std::chrono::milliseconds(1));
         }
+        EXPECT_TRUE(service_->is_idle());
         EXPECT_EQ(service_->load().n_running, 0);
         EXPECT_EQ(service_->load().n_waiting, 0);
         EXPECT_EQ(service_->load().n_pages_used, 0);

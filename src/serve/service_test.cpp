@@ -456,6 +456,7 @@ TEST(Service, AFullQueueAnswersAtOnceAndEmptiesAgain) {
     for (const auto& exchange : fitting) EXPECT_EQ(exchange->wait().status, 200);
     tiny.expect_nothing_runs();
     EXPECT_EQ(tiny.post(kCompletions, body).status, 200);
+    tiny.expect_nothing_runs();
     // More than the queue holds, but alone.
     EXPECT_EQ(tiny.post(kCompletions, R"({"prompt":"a","max_tokens":1,"n":8})").status, 200);
 }
