@@ -10,7 +10,7 @@ build=build/fuzz
 tests=(src/core/core_test src/tensor/tensor_test src/io/io_test src/linalg/linalg_test
     src/tokenizer/tokenizer_test src/jinja/jinja_test src/chat/chat_test
     src/generation/generation_test src/kernels/kernels_test src/recipe/recipe_test src/model/model_test
-    src/folder/folder_test src/rotate/rotate_test src/runtime/runtime_test src/verify/verify_test
+    src/folder/folder_test src/rotate/rotate_test src/runtime/runtime_test src/verify/verify_test src/serve/serve_test
     apps/apps_test)
 
 cmake --preset fuzz

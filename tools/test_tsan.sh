@@ -20,6 +20,7 @@ run tests/backend/backend_test \
 run src/runtime/runtime_test
 run src/eval/eval_test
 run src/quantize/quantize_test
+run src/serve/serve_test
 run src/facade/facade_test
 run tests/golden/same_bits_test --gtest_filter='*Threads/small:*Threads/awkward'
 run tests/e2e/e2e_commands_test --gtest_filter='*Quantize*:*Generate*'

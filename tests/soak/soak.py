@@ -25,7 +25,7 @@ class Server:
     def __init__(self, program, model):
         self.process = subprocess.Popen(
             [program, "serve", model, "--port", "0", "--max-batch", "8", "--max-queue", "100000",
-             "--kv-mem", "300K", "--access-log", "off"], stderr=subprocess.PIPE, text=True)
+             "--kv-mem", "400K", "--access-log", "off"], stderr=subprocess.PIPE, text=True)
         self.said = ""
         for line in self.process.stderr:
             self.said += line
