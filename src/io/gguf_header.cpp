@@ -339,6 +339,7 @@ struct DataPlace {
 void check_gguf_layout(const GgufHeader& header, const DataPlace& data) {
     using Named = std::map<std::string, GgufTensor>::value_type;
     std::vector<const Named*> order;
+    order.reserve(header.tensors.size());
     for (const Named& tensor : header.tensors) order.push_back(&tensor);
     std::sort(order.begin(), order.end(),
               [](const Named* a, const Named* b) { return a->second.offset < b->second.offset; });

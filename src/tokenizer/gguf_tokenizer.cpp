@@ -196,10 +196,26 @@ Json scored_bpe(const io::GgufMetadata& metadata) {
                       {"merges", std::move(merges)}}}};
 }
 
+void name_tokens(const GgufVocabulary& vocabulary, Json& config) {
+    constexpr std::array<std::pair<const char*, const char*>, 4> kNamed = {
+        {{"bos_token", "bos"},
+         {"eos_token", "eos"},
+         {"unk_token", "unknown"},
+         {"pad_token", "padding"}}};
+    for (const auto& [key, name] : kNamed) {
+        const std::optional<size_t> id = vocabulary.named(name);
+        if (id) config.set(key, vocabulary.tokens()[*id]);
+    }
+}
+
 }  // namespace
 
+bool has_vocabulary(const io::GgufMetadata& metadata) {
+    return metadata.contains(kModel);
+}
+
 std::string gguf_tokenizer_json(const io::GgufMetadata& metadata) {
-    if (!metadata.contains(kModel)) {
+    if (!has_vocabulary(metadata)) {
         fail(ErrorCode::NotFound, "{} has no vocabulary ({})", metadata.source(), kModel);
     }
     const std::string& model = metadata.text(kModel);
@@ -212,18 +228,9 @@ std::string gguf_tokenizer_json(const io::GgufMetadata& metadata) {
 }
 
 std::string gguf_tokenizer_config(const io::GgufMetadata& metadata) {
-    const GgufVocabulary vocabulary(metadata);
     Json config = Json::Object{{"tokenizer_class", "PreTrainedTokenizerFast"},
                                {"clean_up_tokenization_spaces", false}};
-    constexpr std::array<std::pair<const char*, const char*>, 4> kNamed = {
-        {{"bos_token", "bos"},
-         {"eos_token", "eos"},
-         {"unk_token", "unknown"},
-         {"pad_token", "padding"}}};
-    for (const auto& [key, name] : kNamed) {
-        const std::optional<size_t> id = vocabulary.named(name);
-        if (id) config.set(key, vocabulary.tokens()[*id]);
-    }
+    if (has_vocabulary(metadata)) name_tokens(GgufVocabulary(metadata), config);
     if (const std::string* text = metadata.find_text("tokenizer.chat_template")) {
         config.set("chat_template", *text);
     }

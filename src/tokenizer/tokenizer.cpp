@@ -53,12 +53,15 @@ std::optional<io::Json> read_if_listed(const std::string& path) {
     return io::Json::parse_file(path);
 }
 
+// The texts alone outlive the metadata, which takes as much memory again.
 Tokenizer load_gguf(const std::string& path) {
-    const io::GgufMetadata metadata = io::read_gguf_metadata(path);
-    const io::Json json =
-        io::Json::parse(gguf_tokenizer_json(metadata), path + " as tokenizer.json", kLimits);
-    const io::Json config =
-        io::Json::parse(gguf_tokenizer_config(metadata), path + " as tokenizer_config.json");
+    const auto [tokenizer_text, config_text] = [&] {
+        const io::GgufMetadata metadata = io::read_gguf_metadata(path);
+        std::string tokenizer = gguf_tokenizer_json(metadata);
+        return std::pair(std::move(tokenizer), gguf_tokenizer_config(metadata));
+    }();
+    const io::Json json = io::Json::parse(tokenizer_text, path + " as tokenizer.json", kLimits);
+    const io::Json config = io::Json::parse(config_text, path + " as tokenizer_config.json");
     return Tokenizer::from_json(json, {.config = &config});
 }
 
@@ -86,8 +89,8 @@ Tokenizer Tokenizer::load(const std::string& model) {
 }
 
 bool Tokenizer::is_there(const std::string& model) {
-    return io::is_gguf_file(model) ||
-           io::is_listed((std::filesystem::path(model) / "tokenizer.json").string());
+    if (io::is_gguf_file(model)) return has_vocabulary(io::read_gguf_metadata(model));
+    return io::is_listed((std::filesystem::path(model) / "tokenizer.json").string());
 }
 
 Tokenizer Tokenizer::from_json(const io::Json& tokenizer, const FilesBeside& beside) {

@@ -28,7 +28,7 @@ class Tokenizer {
     // special tokens, and added tokens that it lacks; or the vocabulary of a GGUF file.
     // Error{NotFound}, Error{Corrupt}, or Error{Unsupported} naming the construct.
     static Tokenizer load(const std::string& model);
-    // Whether there is a tokenizer.json or a GGUF file to read.
+    // Whether there is a tokenizer.json, or a GGUF file with a vocabulary; errors of such a file.
     static bool is_there(const std::string& model);
     // Of what the files hold.
     static Tokenizer from_json(const io::Json& tokenizer, const FilesBeside& beside = {});

@@ -281,6 +281,7 @@ class Verifier {
     }
 
     void check_tokenizer() {
+        if (is_gguf_ && !checkpoint_) return;
         if (!tokenizer::Tokenizer::is_there(model_) && !io::is_listed(path_of("tokenizer.model"))) {
             findings_.notes.emplace_back("there is no tokenizer, so the model runs on ids alone");
             return;
@@ -295,6 +296,7 @@ class Verifier {
 
     // A template that asks for what only other programs have is their template still.
     void check_chat_template() {
+        if (is_gguf_ && !checkpoint_) return;
         try_to([&] {
             if (!chat::ChatTemplate::folder_has_template(model_)) return;
             try {

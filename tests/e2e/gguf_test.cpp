@@ -134,6 +134,8 @@ TEST_F(Gguf, WithoutAVocabularyItIsAModelOfIds) {
     const std::string out = quantized(file_, "out", {"--recipe", "quarot-rtn"});
     EXPECT_FALSE(std::filesystem::exists(out + "/tokenizer.json"));
     expect_failure(run_program({"tokenize", file_, "-p", "a"}), kNotFound, {"no vocabulary"});
+    const io::Json verified = run({"verify", file_, "--json"}).json();
+    EXPECT_EQ(verified.at("notes").as_array().size(), 1u);  // that it runs on ids
 }
 
 TEST_F(Gguf, ABrokenFileIsRefusedByEveryCommand) {
