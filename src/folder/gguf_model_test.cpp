@@ -193,6 +193,12 @@ TEST_F(GgufModelTest, WhatWouldBeAnotherFunctionIsRefused) {
     refused("llama.expert_count", gguf_u32(8), unsupported, {"llama.expert_count", "8", "experts"});
     refused("split.count", gguf_u32(3), unsupported, {"split.count", "3", "llama-gguf-split"});
     refused("llama.rope.scaling.type", gguf_text("somehow"), unsupported, {"somehow"});
+    for (const char* key : {"attn_factor", "yarn_ext_factor", "yarn_log_multiplier"}) {
+        gguf_ = good;
+        gguf_.set("llama.rope.scaling.type", gguf_text("yarn"));
+        gguf_.set("llama.rope.scaling." + std::string(key), gguf_f32(0.5f));
+        expect_refused(unsupported, {key, "0.5"});
+    }
     refused("llama.rope.dimension_count", gguf_u32(4), unsupported, {"partial_rotary_factor"});
     refused("llama.attention.sliding_window", gguf_u32(16), unsupported, {"sliding_window", "16"});
     refused("llama.attention.value_length", gguf_u32(4), unsupported, {"value_length", "4"});

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <limits>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "core/error.h"
@@ -135,6 +136,25 @@ io::Json llama3_scaling(const Fields& fields, int64_t head_dim, double theta) {
          fields.file().path(), kFrequencyFactors);
 }
 
+// Files have more of yarn than folders; what has no place there must not change anything.
+void add_yarn(const Fields& fields, io::Json& scaling) {
+    constexpr std::array<std::pair<const char*, double>, 4> kNeutral = {
+        {{"rope.scaling.attn_factor", 1.0},
+         {"rope.scaling.yarn_ext_factor", 1.0},
+         {"rope.scaling.yarn_attn_factor", 1.0},
+         {"rope.scaling.yarn_log_multiplier", 0.0}}};
+    for (const auto& [name, neutral] : kNeutral) {
+        const double value = fields.find_real(name).value_or(neutral);
+        if (value == neutral) continue;
+        fail(ErrorCode::Unsupported, "{} is {}, and {} is read only", fields.place(name), value,
+             neutral);
+    }
+    for (const char* name : {"beta_fast", "beta_slow"}) {
+        const auto value = fields.find_real(fmt::format("rope.scaling.yarn_{}", name));
+        if (value) scaling.set(name, *value);
+    }
+}
+
 // null for plain RoPE.
 io::Json rope_scaling(const Fields& fields, int64_t head_dim, double theta) {
     if (fields.holds(kFrequencyFactors)) return llama3_scaling(fields, head_dim, theta);
@@ -150,6 +170,7 @@ io::Json rope_scaling(const Fields& fields, int64_t head_dim, double theta) {
     if (const auto context = fields.find_integer("rope.scaling.original_context_length")) {
         scaling.set("original_max_position_embeddings", *context);
     }
+    if (*type == "yarn") add_yarn(fields, scaling);
     return scaling;
 }
 
