@@ -31,13 +31,20 @@ void expect_equal_configs(const model::ModelConfig& a, const model::ModelConfig&
     EXPECT_EQ(a.head_dim, b.head_dim);
     EXPECT_EQ(a.vocab, b.vocab);
     EXPECT_EQ(a.max_positions, b.max_positions);
-    EXPECT_EQ(a.rms_eps, b.rms_eps);
-    EXPECT_EQ(a.rope.type, b.rope.type);
-    EXPECT_EQ(a.rope.theta, b.rope.theta);
-    EXPECT_EQ(a.rope.factor, b.rope.factor);
-    EXPECT_EQ(a.rope.low_freq_factor, b.rope.low_freq_factor);
-    EXPECT_EQ(a.rope.high_freq_factor, b.rope.high_freq_factor);
-    EXPECT_EQ(a.rope.original_max_positions, b.rope.original_max_positions);
+    EXPECT_EQ(a.norm_eps, b.norm_eps);
+    ASSERT_EQ(a.ropes.size(), b.ropes.size());
+    for (size_t i = 0; i < a.ropes.size(); ++i) {
+        const model::RopeConfig &x = a.ropes[i], &y = b.ropes[i];
+        EXPECT_EQ(x.type, y.type);
+        EXPECT_EQ(x.theta, y.theta);
+        EXPECT_EQ(x.factor, y.factor);
+        EXPECT_EQ(x.low_freq_factor, y.low_freq_factor);
+        EXPECT_EQ(x.high_freq_factor, y.high_freq_factor);
+        EXPECT_EQ(x.original_max_positions, y.original_max_positions);
+    }
+    for (int64_t layer = 0; layer < a.n_layers; ++layer) {
+        EXPECT_EQ(a.layer(layer).window, b.layer(layer).window) << layer;
+    }
     EXPECT_EQ(a.tied_embeddings, b.tied_embeddings);
     EXPECT_EQ(a.qk_norm, b.qk_norm);
     EXPECT_EQ(a.bos, b.bos);
