@@ -10,8 +10,7 @@ namespace quarot::apps {
 // nothing.
 std::string meant_flag(const std::string& word, const std::vector<std::string>& known);
 
-// How to do here what other programs' command does, as "generate --chat"; else the nearest of
-// `known`, or nothing.
+// What other programs call that command here; else the nearest of `known`, or nothing.
 std::string meant_command(const std::string& word, const std::vector<std::string>& known);
 
 }  // namespace quarot::apps
