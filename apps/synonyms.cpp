@@ -53,7 +53,6 @@ constexpr auto kFlagSynonyms = std::to_array<Synonym>({
 });
 
 constexpr auto kCommandSynonyms = std::to_array<Synonym>({
-    {"chat", "generate --chat"},
     {"run", "generate"},
     {"infer", "generate"},
     {"complete", "generate"},

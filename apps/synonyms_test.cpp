@@ -17,7 +17,6 @@ TEST(Synonyms, OtherProgramsFlagsAreUnderstoodWhereWeHaveThem) {
 
 TEST(Synonyms, OtherProgramsCommandsToo) {
     const std::vector<std::string> known = {"generate", "perplexity", "eval"};
-    EXPECT_EQ(meant_command("chat", known), "generate --chat");
     EXPECT_EQ(meant_command("genrate", known), "generate");
     EXPECT_EQ(meant_command("ppl", known), "perplexity");
     EXPECT_EQ(meant_command("eva", known), "eval");

@@ -5,7 +5,7 @@ set -euo pipefail
 
 packages=(g++ cmake ninja-build pkg-config make ccache
     nlohmann-json3-dev libcli11-dev libfmt-dev libspdlog-dev
-    libopenblas-dev liblapacke-dev libxxhash-dev libssl-dev libpcre2-dev libutf8proc-dev libboost1.81-dev
+    libopenblas-dev liblapacke-dev libxxhash-dev libssl-dev libpcre2-dev libutf8proc-dev
     libgtest-dev)
 for option in "$@"; do
     case $option in
@@ -21,6 +21,9 @@ for option in "$@"; do
             ;;
     esac
 done
+
+# Beast and Asio of either version, which exclude each other.
+[[ -e /usr/include/boost/beast/version.hpp ]] || packages+=(libboost1.81-dev)
 
 missing=()
 for package in "${packages[@]}"; do

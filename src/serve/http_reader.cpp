@@ -25,6 +25,12 @@ std::string lower(std::string_view text) {
     return result;
 }
 
+// Beast's views of text are its own in older versions.
+template <typename Text>
+std::string_view view(const Text& text) {
+    return {text.data(), text.size()};
+}
+
 std::string_view trimmed(std::string_view text) {
     while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
     while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
@@ -59,11 +65,12 @@ void check_framing(const Parser::value_type& message) {
     const auto n_lengths = message.count(http::field::content_length);
     const auto n_encodings = message.count(http::field::transfer_encoding);
     if (n_lengths + n_encodings > 1) refuse("the body's length is given more than once");
-    const std::string length(message[http::field::content_length]);
-    if (length.find_first_not_of("0123456789") != std::string::npos) {
+    const std::string_view length = view(message[http::field::content_length]);
+    if (length.find_first_not_of("0123456789") != length.npos) {
         refuse("the body's length is no number");
     }
-    if (n_encodings == 1 && lower(trimmed(message[http::field::transfer_encoding])) != "chunked") {
+    if (n_encodings == 1 &&
+        lower(trimmed(view(message[http::field::transfer_encoding]))) != "chunked") {
         refuse("the only transfer encoding is chunked");
     }
     if (message.count(http::field::host) != 1) refuse("there must be one Host header");
@@ -75,13 +82,14 @@ void check_framing(const Parser::value_type& message) {
 
 HttpRequest as_request(Parser::value_type message, bool keep_alive) {
     HttpRequest request;
-    request.method = std::string(message.method_string());
-    const std::string target(message.target());
+    request.method = std::string(view(message.method_string()));
+    const std::string target(view(message.target()));
     const size_t mark = target.find('?');
     request.path = target.substr(0, mark);
     if (mark != std::string::npos) request.query = target.substr(mark + 1);
     for (const auto& field : message) {
-        request.headers.emplace_back(lower(field.name_string()), std::string(field.value()));
+        request.headers.emplace_back(lower(view(field.name_string())),
+                                     std::string(view(field.value())));
     }
     request.body = std::move(message.body());
     request.keep_alive = keep_alive;
@@ -134,7 +142,7 @@ struct HttpReader::State {
         if (!parser->is_header_done()) refuse("the headers are not complete");
         bytes = std::move(rest);
         check_framing(parser->get());
-        expects = lower(parser->get()[http::field::expect]) == "100-continue";
+        expects = lower(view(parser->get()[http::field::expect])) == "100-continue";
         return true;
     }
 };

@@ -301,7 +301,7 @@ std::vector<CommandLine> screen_lines() {
         {"HelpBeatsMissingArguments", {"quantize", "--help"}, 0, {"usage: quarot quantize IN OUT"}},
         {"NothingAtAll", {}, 2, {}, {"no command is given; see quarot --help"}},
         {"CommandMistyped", {"genrate"}, 2, {}, {"did you mean generate?"}},
-        {"CommandOfAnotherProgram", {"chat"}, 2, {}, {"did you mean generate --chat?"}},
+        {"ChatWithoutAModel", {"chat"}, 2, {}, {"no model is given"}},
         {"FlagOfAnotherProgram", generate({"--temperature", "1"}), 2, {}, {"did you mean --temp?"}},
         {"FlagWithUnderscores", generate({"--top_k", "1"}), 2, {}, {"did you mean --top-k?"}},
         {"ModelOnAHub",
