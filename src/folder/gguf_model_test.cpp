@@ -61,7 +61,7 @@ void expect_equal_weights(const SourceModel& a, const SourceModel& b) {
     linears.push_back({model::LinearRole::Embedding});
     linears.push_back({model::LinearRole::LmHead});
     for (const model::LinearId& id : linears) {
-        const std::string what = fmt::format("{} {}", rule_of(id.role).name, id.layer);
+        const std::string what = fmt::format("{} {}", rule_of(id.role, a.config()).name, id.layer);
         EXPECT_TRUE(same_bytes(a.dense(id), b.dense(id))) << what;
         EXPECT_TRUE(same_bytes(a.dense_rows(id, 3, 4), b.dense_rows(id, 3, 4))) << what;
         EXPECT_EQ(a.bias(id), b.bias(id)) << what;
@@ -167,9 +167,9 @@ TEST_F(GgufModelTest, OlderFilesSayLess) {
     gguf_.set("llama.rope.scale_linear", gguf_f32(2.0f));
     const model::ModelConfig config = open().config();
     EXPECT_EQ(config.head_dim, 8);
-    EXPECT_EQ(config.rope.theta, 10000.0);
-    EXPECT_EQ(config.rope.type, model::RopeType::Linear);
-    EXPECT_EQ(config.rope.factor, 2.0);
+    EXPECT_EQ(config.ropes.front().theta, 10000.0);
+    EXPECT_EQ(config.ropes.front().type, model::RopeType::Linear);
+    EXPECT_EQ(config.ropes.front().factor, 2.0);
 }
 
 TEST_F(GgufModelTest, EndsOfTurnsAreKnownByTheirText) {

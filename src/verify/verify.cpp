@@ -143,7 +143,9 @@ class Verifier {
             folder::GgufModel gguf = folder::open_gguf_model(model_);
             config_ = folder::read_folder_config(gguf.config);
             checkpoint_ = std::move(gguf.checkpoint);
-            folder::settle_tied_head(*checkpoint_, config_->model);
+            folder::settle_names(*checkpoint_, *config_->family, config_->recipe);
+            folder::settle_tied_head(*checkpoint_, *config_->family, config_->recipe,
+                                     config_->model);
         });
     }
 
