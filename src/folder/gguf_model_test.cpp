@@ -206,8 +206,7 @@ TEST_F(GgufModelTest, WhatWouldBeAnotherFunctionIsRefused) {
         gguf_.set("llama.rope.scaling." + std::string(key), gguf_f32(0.5f));
         expect_refused(unsupported, {key, "0.5"});
     }
-    refused("llama.rope.dimension_count", gguf_u32(4), unsupported, {"partial_rotary_factor"});
-    refused("llama.attention.sliding_window", gguf_u32(16), unsupported, {"sliding_window", "16"});
+    refused("llama.rope.dimension_count", gguf_u32(3), unsupported, {"partial_rotary_factor"});
     refused("llama.attention.value_length", gguf_u32(4), unsupported, {"value_length", "4"});
     refused("llama.attention.head_count", io::gguf_i32s({4, 4}), ErrorCode::Corrupt,
             {"llama.attention.head_count", "list"});

@@ -59,7 +59,6 @@ const std::vector<BrokenLine> kOfAnyCommand = {
     {"NoCommand", {}, kUsage, {"--help"}},
     {"UnknownCommand", {"dance"}, kUsage, {"dance"}},
     {"MistypedCommand", {"quantise"}, kUsage, {"quantise", "did you mean quantize"}},
-    {"CommandOfALaterVersion", {"serve"}, kUsage, {"serve"}},
     {"FlagBeforeTheCommand", {"--json", "version"}, kUsage, {"--json"}},
     {"UnknownFlag", {"version", "--loud"}, kUsage, {"--loud"}},
     {"MistypedFlag", perplexity({"--window", "2"}), kUsage, {"--window", "did you mean --windows"}},
