@@ -111,7 +111,7 @@ class LayerSteps {
     SplitInputs apart_;
     MixtureSteps mixtures_;
     kernels::Operand mixed_;  // what down_proj reads of a mixture, after gate_and_up
-    bool shares_rows_;  // of the residual, with other ranks
+    bool shares_rows_;        // of the residual, with other ranks
 };
 
 }  // namespace quarot::model

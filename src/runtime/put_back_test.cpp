@@ -224,6 +224,37 @@ class Simulation {
     int64_t sum_of_max_tokens_ = 0;
 };
 
+// Requests with common prefixes and windows, none of which is ever put back.
+TEST(PutBack, NobodyIsWhereAllTokensHaveTheirPages) {
+    for (uint32_t seed = 0; seed < 20; ++seed) {
+        SCOPED_TRACE(fmt::format("seed {}", seed));
+        Simulation simulation(seed, {.n_pages = 6 + seed,
+                                     .page_tokens = 1 + seed % 5,
+                                     .sequences = 2 + seed % 5,
+                                     .step_tokens = 8 + seed % 3,
+                                     .window = seed % 4 == 0 ? 0 : 1 + seed % 7});
+        EXPECT_EQ(simulation.run(300).n_put_back, 0);
+        ASSERT_FALSE(testing::Test::HasFatalFailure());
+    }
+}
+
+// Windows give pages back while others are put back.
+TEST(PutBack, AllEndWithWindows) {
+    int64_t n_put_back = 0;
+    for (uint32_t seed = 0; seed < 20; ++seed) {
+        SCOPED_TRACE(fmt::format("seed {}", seed));
+        Simulation simulation(seed, {.n_pages = 4 + seed,
+                                     .page_tokens = 1 + seed % 5,
+                                     .sequences = 2 + seed % 5,
+                                     .step_tokens = 8 + seed,
+                                     .window = 1 + seed % 17,
+                                     .admission = Admission::TokensSoFar});
+        n_put_back += simulation.run(300).n_put_back;
+        ASSERT_FALSE(testing::Test::HasFatalFailure());
+    }
+    EXPECT_GT(n_put_back, 0) << "the cache was never full";
+}
+
 TEST(PutBack, AllEndWithinAsManyStepsAsTheyHaveTokensAndDecodeInEveryStep) {
     int64_t n_put_back = 0;
     for (uint32_t seed = 0; seed < 20; ++seed) {

@@ -19,7 +19,8 @@ int64_t Scheduler::pages_for(int64_t n_tokens) const {
     return ceil_div(n_tokens, limits_.page_tokens);
 }
 
-// That it holds at once: of a window, of a step behind it, and what both begin and end in.
+// That it holds at once: pages of a window, of a step, and one more, since neither begins at a
+// page.
 int64_t Scheduler::most_pages(int64_t n_tokens) const {
     const int64_t all = pages_for(n_tokens);
     if (limits_.window == 0 || limits_.window >= n_tokens) return all;
@@ -29,7 +30,8 @@ int64_t Scheduler::most_pages(int64_t n_tokens) const {
 // How many more pages it may come to hold for the tokens whose pages it has to itself.
 int64_t Scheduler::still_needed(const State& state) const {
     const int64_t tokens = own_tokens(state);
-    const int64_t held = std::ssize(state.pages) - state.n_behind;
+    // Shared pages may stay with others when it gives them back.
+    const int64_t held = std::ssize(state.pages) - std::max(state.n_behind, state.n_shared);
     const int64_t to_come = pages_for(tokens) - std::ssize(state.pages);
     return std::max<int64_t>(std::min(to_come, most_pages(tokens) - held), 0);
 }
@@ -197,9 +199,17 @@ void Scheduler::admit() {
     }
 }
 
-// False: too few pages are left.
+// False: too few pages are left. With a window shared pages may hold up more than they save.
 bool Scheduler::admit(State& state) {
-    if (state.request.shares_prefix) share_prefix(state);
+    if (state.request.shares_prefix) {
+        share_prefix(state);
+        if (state.n_shared > 0 && begin(state)) return true;
+    }
+    return begin(state);
+}
+
+// With the pages that it has; without any if they are too few.
+bool Scheduler::begin(State& state) {
     state.length = std::ssize(state.pages) * limits_.page_tokens;
     give_back_behind(state);
     const int64_t need = still_needed(state);
@@ -216,6 +226,7 @@ void Scheduler::share_prefix(State& state) {
     const int64_t most = state.request.logits == LogitsWanted::All ? state.request.first_logits
                                                                    : std::ssize(tokens) - 1;
     state.pages = prefixes_.longest(tokens.first(static_cast<size_t>(most)));
+    state.n_shared = std::ssize(state.pages);
 }
 
 // False: the request itself was the one to put back.
@@ -260,7 +271,7 @@ void Scheduler::release_pages(State& state) {
         pool_.release(state.pages[static_cast<size_t>(page)]);
     }
     state.pages.clear();
-    state.n_behind = state.length = 0;
+    state.n_behind = state.n_shared = state.length = 0;
 }
 
 void Scheduler::end(RequestId id) {

@@ -123,6 +123,7 @@ class Scheduler {
         int64_t length = 0;  // tokens in the cache
         std::vector<PageId> pages;
         int64_t n_behind = 0;  // the first pages, given back
+        int64_t n_shared = 0;  // the first pages, of earlier requests
         bool in_step = false;
         bool cancelled = false;
         int64_t place = 0;  // lower ones come first
@@ -138,6 +139,7 @@ class Scheduler {
     void insert(List& list, RequestId id);
     void admit();
     bool admit(State& state);
+    bool begin(State& state);
     void share_prefix(State& state);
     bool take_pages(RequestId id, int64_t n_tokens);
     std::optional<RequestId> last_to_put_back() const;
