@@ -48,7 +48,12 @@ std::string type_name(const io::Json& rope) {
              io::printable(before->as_string()));
     }
     if (now != nullptr) return now->as_string();
-    return before != nullptr ? before->as_string() : "default";
+    if (before != nullptr) return before->as_string();
+    if (rope.contains("factor")) {
+        fail(ErrorCode::Corrupt, "{} has a factor and no rope_type, expected one beside it",
+             rope.place());
+    }
+    return "default";
 }
 
 RopeType read_type(const io::Json& rope) {

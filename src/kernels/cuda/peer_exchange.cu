@@ -21,21 +21,21 @@ __device__ bool nobody_waits(const PeerView& peers, unsigned n_tries) {
     return *static_cast<const volatile uint32_t*>(peers.abandoned) != 0;
 }
 
+// Value and stamp cross as one word, which comes whole or not at all.
 __device__ void send(StampedValue* to, float value, uint32_t turn) {
-    asm volatile("st.relaxed.sys.global.v2.b32 [%0], {%1, %2};" ::"l"(to),
-                 "r"(__float_as_uint(value)), "r"(turn)
-                 : "memory");
+    const uint64_t word = (static_cast<uint64_t>(turn) << 32) | __float_as_uint(value);
+    asm volatile("st.relaxed.sys.global.b64 [%0], %1;" ::"l"(to), "l"(word) : "memory");
 }
 
 // Waits for the value of `turn`; anything where the group is abandoned.
 __device__ float receive(const PeerView& peers, const StampedValue* from, uint32_t turn) {
-    uint32_t value = 0, stamp = 0;
     for (unsigned n = 1;; ++n) {
-        asm volatile("ld.relaxed.sys.global.v2.b32 {%0, %1}, [%2];"
-                     : "=r"(value), "=r"(stamp)
-                     : "l"(from)
-                     : "memory");
-        if (stamp == turn || nobody_waits(peers, n)) return __uint_as_float(value);
+        uint64_t word = 0;
+        asm volatile("ld.relaxed.sys.global.b64 %0, [%1];" : "=l"(word) : "l"(from) : "memory");
+        const bool has_come = static_cast<uint32_t>(word >> 32) == turn;
+        if (has_come || nobody_waits(peers, n)) {
+            return __uint_as_float(static_cast<uint32_t>(word));
+        }
     }
 }
 

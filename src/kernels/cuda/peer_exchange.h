@@ -11,12 +11,9 @@ namespace quarot::kernels::cuda {
 
 inline constexpr int kMostRanks = 8;
 
-// A value that crosses with the number of the exchange it belongs to: whoever reads that number has
-// the value.
-struct alignas(8) StampedValue {
-    float value;
-    uint32_t turn;
-};
+// A value in the lower half of a word, and in the upper one the number of the exchange it belongs
+// to: whoever reads that number has the value.
+using StampedValue = uint64_t;
 
 // Values of one rank that cross stamped, at most; more are read where they lie.
 inline constexpr int64_t kMostStamped = int64_t{128} << 10;
