@@ -5,6 +5,7 @@
 #include <string_view>
 #include <tuple>
 #include <unordered_map>
+#include <utility>
 
 #include "core/error.h"
 #include "io/utf8.h"
@@ -41,6 +42,34 @@ struct ScoredMerge {
     }
 };
 
+// The merges of one vocabulary: it may ask for one at every character, each as long as its token.
+class MergeList {
+  public:
+    explicit MergeList(const io::GgufMetadata& metadata) : metadata_(metadata) {}
+
+    // text: of the joint token, as long as its two parts.
+    void add(const ScoredMerge& merge, std::string_view text) {
+        bytes_ += static_cast<int64_t>(sizeof(ScoredMerge) + text.size());
+        if (bytes_ > limits::kTokenizerBytes) {
+            fail(
+                ErrorCode::Corrupt,
+                "{} holds tokens that others make in too many ways: their merges take more than {} "
+                "bytes",
+                metadata_.place("tokenizer.ggml.tokens"), limits::kTokenizerBytes);
+        }
+        merges_.push_back(merge);
+    }
+    std::vector<ScoredMerge> sorted() && {
+        std::sort(merges_.begin(), merges_.end());
+        return std::move(merges_);
+    }
+
+  private:
+    const io::GgufMetadata& metadata_;
+    std::vector<ScoredMerge> merges_;
+    int64_t bytes_ = 0;
+};
+
 }  // namespace
 
 std::vector<std::pair<std::string, std::string>> scored_merges(const GgufVocabulary& vocabulary,
@@ -51,17 +80,18 @@ std::vector<std::pair<std::string, std::string>> scored_merges(const GgufVocabul
     for (size_t id = 0; id < tokens.size(); ++id) {
         if (vocabulary.kind(id) == TokenKind::Normal) ids.emplace(tokens[id], id);
     }
-    std::vector<ScoredMerge> merges;
+    MergeList found(metadata);
     for (const auto& [token, id] : ids) {
         for (size_t at = 0; at < token.size();) {
             at = io::character_at(token, at).end;
             const auto left = ids.find(token.substr(0, at));
             if (left == ids.end() || at == token.size()) continue;
             const auto right = ids.find(token.substr(at));
-            if (right != ids.end()) merges.push_back({scores[id], id, left->second, right->second});
+            if (right == ids.end()) continue;
+            found.add({scores[id], id, left->second, right->second}, token);
         }
     }
-    std::sort(merges.begin(), merges.end());
+    const std::vector<ScoredMerge> merges = std::move(found).sorted();
     std::vector<std::pair<std::string, std::string>> texts;
     texts.reserve(merges.size());
     for (const ScoredMerge& merge : merges)

@@ -211,5 +211,18 @@ TEST(GgufTokenizer, ListsThatDoNotFitEachOtherAreRefused) {
     expect_error(ErrorCode::Corrupt, {"m.gguf", "merge"}, [&] { loaded(file); });
 }
 
+// Every cut of such a token is a merge: 358 MB of them in a file of 0.5 MB.
+TEST(GgufTokenizer, MergesBeyondAllMeasureAreRefused) {
+    std::vector<std::string> tokens = {"<unk>", "<s>", "</s>"};
+    for (size_t n = 1; n <= 1024; ++n) tokens.emplace_back(n, 'c');
+    std::vector<int32_t> kinds(tokens.size(), kNormal);
+    HandmadeGguf file = scored_file();
+    file.set("tokenizer.ggml.tokens", gguf_texts(tokens));
+    file.set("tokenizer.ggml.scores", gguf_f32s(std::vector<float>(tokens.size())));
+    file.set("tokenizer.ggml.token_type", gguf_i32s(kinds));
+    expect_error(ErrorCode::Corrupt, {"m.gguf", "tokenizer.ggml.tokens", "merges"},
+                 [&] { loaded(file); });
+}
+
 }  // namespace
 }  // namespace quarot::tokenizer
