@@ -80,7 +80,7 @@ Operation linears(SampleStep& step, const std::string& name, InputSite site) {
     const bool is_partial = site == InputSite::Output || site == InputSite::Down;
     int64_t out = 0, in = 0;
     double weights = 0.0;
-    for (const LinearRole role : model::rule_of(site).roles) {
+    for (const LinearRole role : roles_at(site, config)) {
         out += out_features(role, config);
         in = in_features(role, config);
         weights += traffic.weights(role);
@@ -132,10 +132,12 @@ Operation mix_heads(SampleStep& step) {
 
 Operation activate(SampleStep& step) {
     const Traffic traffic(step);
+    const bool gated = step.weights().config.gated;
     const int64_t cols = step.weights().config.ffn;
-    return {.cost = {.name = "SwiGLU",
+    return {.cost = {.name = gated ? "SwiGLU" : "activation",
                      .shape = of_columns(cols),
-                     .bytes = 2.0 * traffic.work(cols) + traffic.operand(InputSite::Down)},
+                     .bytes = (gated ? 2.0 : 1.0) * traffic.work(cols) +
+                              traffic.operand(InputSite::Down)},
             .enqueue = [&step](int64_t) { step.activate(); }};
 }
 
@@ -171,7 +173,8 @@ std::vector<Operation> operations_of(SampleStep& step) {
                                   append(step), attention(step)};
     if (!does_nothing(step)) all.push_back(mix_heads(step));
     all.push_back(linears(step, "o", InputSite::Output));
-    all.push_back(linears(step, "gate, up", InputSite::Mlp));
+    const bool gated = step.weights().config.gated;
+    all.push_back(linears(step, gated ? "gate, up" : "up", InputSite::Mlp));
     all.push_back(activate(step));
     all.push_back(linears(step, "down", InputSite::Down));
     all.push_back(head(step));

@@ -15,9 +15,9 @@ namespace {
 class Operations : public testing::Test {
   protected:
     // Of 2 sequences with 3 tokens each behind 5.
-    std::vector<OperationCost> costs(const Recipe& recipe) {
-        const model::Weights weights =
-            random_weights(small_model(16), recipe, 8, "small", 1, *backend_);
+    std::vector<OperationCost> costs(const Recipe& recipe,
+                                     const model::ModelConfig& config = small_model(16)) {
+        const model::Weights weights = random_weights(config, recipe, 8, "small", 1, *backend_);
         SampleStep step(weights, {.sequences = 2, .tokens = 3, .depth = 5}, *backend_);
         std::vector<OperationCost> all;
         for (const Operation& operation : operations_of(step)) {
@@ -53,6 +53,12 @@ TEST_F(Operations, LeaveOutWhatIsNotDoneIn16Bits) {
     for (const OperationCost& cost : costs(full_precision_recipe())) {
         EXPECT_NE(cost.name, "head mix");
     }
+}
+
+TEST_F(Operations, HaveNoGateWhereTheModelHasNone) {
+    const auto all = costs(full_precision_recipe(), small_opt(16));
+    EXPECT_EQ(named(all, "up").shape, "96 x 64");
+    EXPECT_EQ(named(all, "activation").bytes, 4.0 * 6 * (96 + 96));
 }
 
 TEST_F(Operations, CountWhatIsComputed) {

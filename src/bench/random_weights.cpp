@@ -38,13 +38,23 @@ int64_t layers_bytes(const ModelConfig& config, const Recipe& recipe) {
     return bytes;
 }
 
-int64_t embedding_and_head_bytes(const ModelConfig& config, const Recipe& recipe,
-                                 const kernels::BackendTraits& traits) {
+// What quantizing makes of the model: the means of LayerNorm and its biases are in the weights.
+ModelConfig as_made(const ModelConfig& source, const Recipe& recipe) {
+    ModelConfig made = folded_config(source, recipe);
+    made.tied_embeddings = stays_tied(recipe, source);
+    return made;
+}
+
+int64_t tables_and_head_bytes(const ModelConfig& config, const Recipe& recipe,
+                              const kernels::BackendTraits& traits) {
     const bool embeds_codes = recipe.embedding_bits == 16 || traits.embeds_codes;
     const int64_t embedding = embeds_codes ? linear_bytes(LinearRole::Embedding, config, recipe)
                                            : config.vocab * config.hidden * size_of(DType::F32);
     const bool is_shared = embeds_codes && stays_tied(recipe, config);
-    return embedding + (is_shared ? 0 : linear_bytes(LinearRole::LmHead, config, recipe));
+    const int64_t positions =
+        config.learned_positions == 0 ? 0 : linear_bytes(LinearRole::Positions, config, recipe);
+    return embedding + positions +
+           (is_shared ? 0 : linear_bytes(LinearRole::LmHead, config, recipe));
 }
 
 // Sign and fraction bits are random, the exponent is that of 2^-6.
@@ -76,6 +86,9 @@ class Maker {
         : config_(config), recipe_(recipe), random_(seed), shard_(shard), backend_(backend) {}
 
     void make_embedding_and_head(model::Weights& weights) {
+        if (config_.learned_positions > 0) {
+            weights.positions = backend_.prepare_embedding(linear(LinearRole::Positions).matrix);
+        }
         const bool has_all = cut_of(LinearRole::LmHead, config_, shard_) == model::Cut::None;
         if (stays_tied(recipe_, config_) && has_all) {
             kernels::TiedMatrix tied = backend_.prepare_tied(linear(LinearRole::Embedding));
@@ -90,19 +103,21 @@ class Maker {
     void make_layer(int64_t layer, model::Weights& weights) {
         model::LayerWeights& made = weights.layers.emplace_back();
         for (const model::NormRole role : norms_of(config_, layer)) {
-            made.norms[static_cast<size_t>(role)] = gain(role);
+            made.norms[static_cast<size_t>(role)] = norm(role);
         }
         for (const model::LinearId& id : linears_of(config_, layer)) {
             weights.set_linear(id, linear(id), backend_);
         }
     }
 
-    // None where it is folded; else one that a backend has to multiply by.
-    model::NormWeights gain(model::NormRole role) {
+    // No gain where it is folded; else one that a backend has to multiply by.
+    model::NormWeights norm(model::NormRole role) {
         const bool folded = folds(recipe_, config_, role);
         const std::vector<float> values(static_cast<size_t>(width_of(role, config_)),
                                         folded ? 1.0f : 0.5f);
-        return model::upload_norm(values, {}, backend_);
+        std::vector<float> bias;
+        if (has_bias(role, config_)) bias.assign(values.size(), 0.125f);
+        return model::upload_norm(values, bias, backend_);
     }
 
   private:
@@ -174,15 +189,17 @@ int64_t linear_bytes(const model::LinearId& id, const ModelConfig& config, const
     return model::codes_bytes(out, in, format);
 }
 
-MemoryNeed memory_need(const ModelConfig& config, const Recipe& recipe, const CacheSize& cache,
+MemoryNeed memory_need(const ModelConfig& source, const Recipe& recipe, const CacheSize& cache,
                        const kernels::Backend& backend) {
+    const ModelConfig config = as_made(source, recipe);
     model::Weights frame;
     frame.config = config;
     frame.recipe = recipe;
     const kernels::KvDescriptor kv = frame.kv_descriptor();
-    const int64_t rope_table = cache.n_positions * config.head_dim / 2 * size_of(DType::F32);
-    return {.weights = embedding_and_head_bytes(config, recipe, backend.traits()) +
-                       layers_bytes(config, recipe) + 2 * rope_table,  // cosines and sines
+    const int64_t rope_tables =
+        std::ssize(config.ropes) * cache.n_positions * config.head_dim / 2 * size_of(DType::F32);
+    return {.weights = tables_and_head_bytes(config, recipe, backend.traits()) +
+                       layers_bytes(config, recipe) + 2 * rope_tables,  // cosines and sines
             .kv_cache = backend.kv_bytes(kv, cache.n_tokens / kv.page_tokens)
                             .value_or(std::numeric_limits<int64_t>::max())};
 }
@@ -208,7 +225,7 @@ model::Weights random_weights(const ModelConfig& whole, const Recipe& recipe, in
     }
     model::check_groups(recipe, whole);
     check_shard(recipe, whole, shard, name);
-    const ModelConfig config = local_config(whole, shard);
+    const ModelConfig config = as_made(local_config(whole, shard), recipe);
     model::Weights weights = weights_frame(config, recipe, name, n_positions, backend);
     weights.shard = shard;
     Maker maker(config, recipe, seed + static_cast<uint64_t>(shard.rank), shard, backend);
@@ -224,7 +241,7 @@ model::Weights random_weights(const ModelConfig& whole, const Recipe& recipe, in
         maker.make_layer(layer, weights);
         step();
     }
-    weights.final_norm = maker.gain(model::NormRole::Final);
+    weights.final_norm = maker.norm(model::NormRole::Final);
     return weights;
 }
 

@@ -15,9 +15,9 @@
 
 namespace quarot::bench {
 
-// Bytes that random_weights() will hold, RoPE's tables counted, and those of the backend's cache. A
-// size beyond int64 is its largest value. config: local_config of the rank.
-MemoryNeed memory_need(const model::ModelConfig& config, const Recipe& recipe,
+// Bytes that random_weights() will hold, tables of positions counted, and those of the backend's
+// cache. A size beyond int64 is its largest value. source: local_config of the rank.
+MemoryNeed memory_need(const model::ModelConfig& source, const Recipe& recipe,
                        const CacheSize& cache, const kernels::Backend& backend);
 
 // Bytes of one linear of random_weights() as backends hold it.
@@ -31,9 +31,9 @@ int64_t fitting_layers(model::ModelConfig config, const Recipe& recipe, const Ca
 // What load_weights() makes of a folder of this recipe, filled by the generator mt19937_64(seed):
 // quantized weights are random codes, float tensors random values of magnitude [2^-6, 2^-5) in the
 // recipe's dtype, or BF16 where the recipe keeps the source's. A head stays tied where quantizing
-// would leave it so. `name` is for messages. Error{Usage} for groups that do not divide a width,
-// Error{Unsupported} for recipes that keep columns apart, or were not made for so many ranks. Stops
-// between layers on a signal.
+// would leave it so, and LayerNorm becomes RMSNorm where it would. `name` is for messages.
+// Error{Usage} for groups that do not divide a width, Error{Unsupported} for recipes that keep
+// columns apart, or were not made for so many ranks. Stops between layers on a signal.
 model::Weights random_weights(const model::ModelConfig& config, const Recipe& recipe,
                               int64_t n_positions, const std::string& name, uint64_t seed,
                               kernels::Backend& backend, const model::Shard& shard = {});

@@ -131,6 +131,25 @@ TEST_F(RandomWeights, HaveTheBiasesOfTheShape) {
     EXPECT_NE(biased.key_bias(1).basis, nullptr);  // which the cache leaves out
 }
 
+TEST_F(RandomWeights, HavePositionsAndBiasesOfNorms) {
+    const model::Weights whole = make(full_precision_recipe(), 1, small_opt(kPositions));
+    EXPECT_NE(whole.positions, nullptr);
+    EXPECT_NE(whole.final_norm.bias(), nullptr);
+    EXPECT_NE(whole.layers[1].norm(model::NormRole::MlpIn).bias(), nullptr);
+    for (const float logit : logits(whole)) ASSERT_TRUE(std::isfinite(logit));
+}
+
+TEST_F(RandomWeights, HaveTheNormsThatQuantizingLeaves) {
+    ModelConfig config = small_opt(kPositions);
+    config.tied_embeddings = true;
+    const model::Weights made = make(named_recipe("quarot-rtn"), 1, config);
+    EXPECT_EQ(made.config.norm, model::NormKind::Rms);
+    EXPECT_FALSE(made.config.tied_embeddings);
+    EXPECT_EQ(made.final_norm.bias(), nullptr);
+    EXPECT_TRUE(made.config.bias.contains(LinearRole::Up)) << "of the norm before it";
+    for (const float logit : logits(made)) ASSERT_TRUE(std::isfinite(logit));
+}
+
 TEST_F(RandomWeights, ARankHasItsShareAndRunsBesideTheOther) {
     const ModelConfig config = small_config();
     const Recipe recipe = with_column_blocks(named_recipe("quarot-rtn"), config, 2);
@@ -176,8 +195,9 @@ constexpr int64_t kRopeTables = 7 * 8 * 4 * 2;  // 8 angles a position
 
 class MemoryNeeds : public RandomWeights {
   protected:
-    MemoryNeed need_of(const Recipe& recipe, const CacheSize& cache = kCache) const {
-        return memory_need(small_config(), recipe, cache, *backend_);
+    MemoryNeed need_of(const Recipe& recipe, const CacheSize& cache = kCache,
+                       const ModelConfig& config = small_config()) const {
+        return memory_need(config, recipe, cache, *backend_);
     }
 };
 
@@ -196,6 +216,17 @@ TEST_F(MemoryNeeds, CountOneTableWhereTheHeadStaysTiedAndBytesAboveFourBits) {
     recipe.weights.group_size = 16;
     EXPECT_EQ(need_of(recipe).weights,
               2 * (kCodes + 4 * kCodes / 16) + 2 * kTableEntries + kRopeTables);
+}
+
+TEST_F(MemoryNeeds, CountEveryTableOfPositions) {
+    const Recipe recipe = named_recipe("quarot-rtn");
+    const int64_t one = need_of(recipe).weights;
+    ModelConfig config = small_config();
+    config.ropes.resize(2);
+    EXPECT_EQ(need_of(recipe, kCache, config).weights, one + kRopeTables);
+    config.ropes.clear();
+    config.learned_positions = 40;
+    EXPECT_EQ(need_of(recipe, kCache, config).weights, one - kRopeTables + 40 * 64 * 2);
 }
 
 TEST_F(MemoryNeeds, OfHugeCachesDoNotWrapAround) {

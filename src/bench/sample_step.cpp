@@ -1,6 +1,7 @@
 #include "bench/sample_step.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "core/check.h"
 #include "core/checked_math.h"
@@ -12,7 +13,6 @@ namespace quarot::bench {
 using kernels::Rows;
 using model::InputSite;
 using model::LinearRole;
-using model::NormRole;
 
 namespace {
 
@@ -164,14 +164,17 @@ Rows SampleStep::values(InputSite site) const {
 }
 
 void SampleStep::norm(int64_t layer, InputSite site) {
-    const NormRole role = site == InputSite::Mlp ? NormRole::MlpIn : NormRole::AttentionIn;
-    const model::LayerWeights& weights = weights_.layers[static_cast<size_t>(layer)];
+    const model::ModelConfig& config = weights_.config;
+    const model::NormWeights& norm =
+        weights_.layers[static_cast<size_t>(layer)].norm(norm_at(site, config));
     const bool is_rotated = weights_.residual != nullptr;
     const kernels::Operand out = is_rotated ? kernels::Operand{values(site)} : operand(site);
     backend_.add_norm_quantize({.residual = of_step(memory_.residual),
                                 .partial = of_step(memory_.partial),
-                                .gain = weights.norm(role).gain(),
-                                .eps = static_cast<float>(weights_.config.norm_eps),
+                                .kind = config.norm,
+                                .gain = norm.gain(),
+                                .bias = norm.bias(),
+                                .eps = static_cast<float>(config.norm_eps),
                                 .out = values(site)},
                                out, {});
     if (is_rotated) {
@@ -187,11 +190,12 @@ void SampleStep::linears(int64_t layer, InputSite site) {
     };
     const auto group = [&](std::span<const Rows> outs) {
         std::vector<const kernels::Linear*> matrices;
-        for (const LinearRole role : model::rule_of(site).roles) {
+        for (const LinearRole role : roles_at(site, weights_.config)) {
             matrices.push_back(&weights.linear(role));
         }
         backend_.linear_group({.in = operand(site), .weights = matrices, .outs = outs});
     };
+    const std::array gate_and_up = {of_step(memory_.gate), of_step(memory_.up)};
     switch (site) {
         case InputSite::Attention:
             return group(
@@ -199,7 +203,7 @@ void SampleStep::linears(int64_t layer, InputSite site) {
         case InputSite::Output:
             return one(LinearRole::O);
         case InputSite::Mlp:
-            return group(std::array{of_step(memory_.gate), of_step(memory_.up)});
+            return group(std::span(gate_and_up).last(weights_.config.gated ? 2 : 1));
         case InputSite::Down:
             return one(LinearRole::Down);
     }
@@ -241,9 +245,11 @@ void SampleStep::mix_heads(Rotated rotated) {
 }
 
 void SampleStep::activate() {
+    const bool gated = weights_.config.gated;
+    const Rows up = of_step(memory_.up);
     backend_.activate_transform_quantize({.activation = weights_.config.activation,
-                                          .gate = of_step(memory_.gate),
-                                          .up = of_step(memory_.up),
+                                          .gate = gated ? of_step(memory_.gate) : up,
+                                          .up = gated ? std::optional(up) : std::nullopt,
                                           .out = of_step(activated_)},
                                          weights_.ffn.get(), operand(InputSite::Down), {});
 }
@@ -260,7 +266,7 @@ void SampleStep::layer(int64_t layer) {
     attention(layer);
     mix_heads();
     linears(layer, InputSite::Output);
-    norm(layer, InputSite::Mlp);
+    if (!weights_.config.shares_norm()) norm(layer, InputSite::Mlp);
     linears(layer, InputSite::Mlp);
     activate();
     linears(layer, InputSite::Down);

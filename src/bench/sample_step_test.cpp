@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <numeric>
 
 #include "bench/random_weights.h"
 #include "bench/small_model_for_tests.h"
@@ -77,6 +78,28 @@ TEST_F(SampleSteps, QuantizeOtherCodesWithoutTheRotation) {
     const std::vector<float> plain = scales(step, InputSite::Down);
     step.quantize_ffn(Rotated::Yes);
     EXPECT_NE(scales(step, InputSite::Down), plain);
+}
+
+TEST_F(SampleSteps, RunWithoutAGate) {
+    for (const Recipe& recipe : {full_precision_recipe(), named_recipe("quarot-rtn")}) {
+        const model::Weights model =
+            random_weights(small_opt(100), recipe, 100, "small", 1, *backend_);
+        SampleStep step(model, {.sequences = 2, .tokens = 3, .depth = 7}, *backend_);
+        for (const int64_t layer : {0, 1}) step.layer(layer);
+        step.head();
+        backend_->synchronize();
+    }
+}
+
+TEST_F(SampleSteps, NormAsTheModelDoes) {
+    const model::Weights model =
+        random_weights(small_opt(100), full_precision_recipe(), 100, "small", 1, *backend_);
+    SampleStep step(model, {.sequences = 1, .tokens = 2, .depth = 0}, *backend_);
+    step.norm(0, InputSite::Mlp);
+    backend_->synchronize();
+    const auto& normed = std::get<kernels::Rows>(step.operand(InputSite::Mlp).rows);
+    const float* row = normed.f32(1);
+    EXPECT_NEAR(std::accumulate(row, row + 64, 0.0) / 64, 0.125, 1e-6) << "the bias";
 }
 
 }  // namespace

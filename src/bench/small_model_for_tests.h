@@ -18,4 +18,18 @@ inline model::ModelConfig small_model(int64_t max_positions) {
             .max_positions = max_positions};
 }
 
+// As OPT: LayerNorm with biases, no gate, and a table of positions instead of RoPE.
+inline model::ModelConfig small_opt(int64_t max_positions) {
+    model::ModelConfig config = small_model(max_positions);
+    config.norm = model::NormKind::Layer;
+    config.norm_bias = true;
+    config.gated = false;
+    config.activation = model::Activation::Relu;
+    config.ropes.clear();
+    config.layers.assign(static_cast<size_t>(config.n_layers), {.rope = -1});
+    config.learned_positions = max_positions + 2;
+    config.position_offset = 2;
+    return config;
+}
+
 }  // namespace quarot::bench
