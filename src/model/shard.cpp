@@ -24,6 +24,13 @@ bool groups_fit(const Recipe& recipe, int64_t width) {
            (of_activations == 0 || width % of_activations == 0);
 }
 
+void check_norms_of_heads(const ModelConfig& config, int64_t n_ranks) {
+    if (n_ranks == 1 || config.qk_norm != QkNormSpan::Width) return;
+    fail(ErrorCode::Unsupported,
+         "{} norms q and k over all heads, of which {} ranks have a part each, expected one rank",
+         config.architecture, n_ranks);
+}
+
 }  // namespace
 
 Cut cut_of(LinearRole role, const ModelConfig& config, const Shard& shard) {
@@ -38,12 +45,7 @@ Cut cut_of(LinearRole role, const ModelConfig& config, const Shard& shard) {
 }
 
 ModelConfig local_config(const ModelConfig& config, const Shard& shard) {
-    if (shard.size > 1 && config.qk_norm == QkNormSpan::Width) {
-        fail(ErrorCode::Unsupported,
-             "{} norms q and k over all heads, of which {} ranks have a part each, expected one "
-             "rank",
-             config.architecture, shard.size);
-    }
+    check_norms_of_heads(config, shard.size);
     ModelConfig local = config;
     local.n_heads = share_of("heads", config.n_heads, shard);
     local.n_kv_heads = share_of("KV heads", config.n_kv_heads, shard);
@@ -74,6 +76,7 @@ Recipe with_column_blocks(Recipe recipe, const ModelConfig& config, int64_t tp_m
              tp_max);
     }
     if (tp_max > 1) {
+        check_norms_of_heads(config, tp_max);
         recipe.rotation.heads_block = config.n_heads / tp_max;
         recipe.rotation.ffn_block = config.ffn / tp_max;
     }

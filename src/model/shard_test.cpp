@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "core/error.h"
+#include "core/expect_error.h"
 
 namespace quarot::model {
 
@@ -45,6 +46,17 @@ TEST(ColumnBlocks, AreRefusedWhereTheyDoNotDivideTheNetwork) {
     grouped.weights.group_size = 32;
     EXPECT_THROW(with_column_blocks(grouped, network(), 4), Error) << "blocks of 48";
     EXPECT_THROW(with_column_blocks(named_recipe("quik-4b"), network(), 2), Error);
+}
+
+TEST(ColumnBlocks, AreRefusedWhereNormsSpanAllHeads) {
+    ModelConfig config = network();
+    config.architecture = "Olmo2ForCausalLM";
+    config.qk_norm = QkNormSpan::Width;
+    EXPECT_EQ(with_column_blocks(named_recipe("quarot-rtn"), config, 1).tp_max, 1);
+    expect_error(ErrorCode::Unsupported, {"Olmo2ForCausalLM", "2 ranks"},
+                 [&] { with_column_blocks(named_recipe("quarot-rtn"), config, 2); });
+    config.qk_norm = QkNormSpan::Head;
+    EXPECT_EQ(with_column_blocks(named_recipe("quarot-rtn"), config, 2).tp_max, 2);
 }
 
 TEST(ColumnBlocks, OfAnotherSizeThanTheRotationsDoNotFit) {
