@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string_view>
 #include <system_error>
@@ -35,11 +36,15 @@ using model::LinearRole;
 
 constexpr int64_t kRunContext = 4096;  // tokens
 
-// Of all tensors; the layers of a model are alike.
+// Of all tensors. Layers differ: dense ones may stand between mixtures.
 struct Bytes {
     int64_t output = 0;
-    int64_t layer = 0;
+    int64_t layers = 0;
+    int64_t largest_layer = 0;
     int64_t largest_file = 0;
+
+    // Of the files of layers, the last of which is written beside itself for a while.
+    int64_t work() const { return layers + largest_layer; }
 };
 
 double gigabytes(int64_t bytes) {
@@ -55,24 +60,30 @@ std::string parent_of(const std::string& path) {
     return parent.empty() ? "." : parent.string();
 }
 
-bool is_outside_layers(const std::string& name) {
-    return !name.starts_with("model.layers.");
+// "model.layers.7" of a layer's tensor; empty: it is of none.
+std::string_view layer_of(std::string_view name) {
+    constexpr std::string_view kLayers = "model.layers.";
+    return name.starts_with(kLayers) ? name.substr(0, name.find('.', kLayers.size()))
+                                     : std::string_view();
 }
 
-Bytes bytes_of(const OutputPlan& plan, int64_t n_layers) {
+Bytes bytes_of(const OutputPlan& plan) {
     Bytes bytes{.output = plan.total_bytes};
-    int64_t outside = 0;
+    std::map<std::string_view, int64_t> layers;
     for (const ShardPlan& shard : plan.shards) {
         int64_t file = 0;
         for (const io::PlannedTensor& tensor : shard.tensors) {
             const int64_t size = element_count(tensor.shape) * size_of(tensor.dtype);
             file += size;
-            if (is_outside_layers(tensor.name)) outside += size;
+            if (const auto layer = layer_of(tensor.name); !layer.empty()) layers[layer] += size;
         }
         bytes.largest_file = std::max(bytes.largest_file, file);
     }
-    bytes.layer = (plan.total_bytes - outside) / n_layers;
-    bytes.largest_file = std::max(bytes.largest_file, bytes.layer);
+    for (const auto& [name, size] : layers) {
+        bytes.layers += size;
+        bytes.largest_layer = std::max(bytes.largest_layer, size);
+    }
+    bytes.largest_file = std::max(bytes.largest_file, bytes.largest_layer);
     return bytes;
 }
 
@@ -199,8 +210,8 @@ std::optional<dev_t> device_of(const std::string& path) {
 }
 
 void check_free_disk(const std::string& out, const std::string& work, const Bytes& bytes,
-                     int64_t n_layers, Problems& problems) {
-    const int64_t layers = bytes.layer * (n_layers + 1) - bytes_in(work);
+                     Problems& problems) {
+    const int64_t layers = bytes.work() - bytes_in(work);
     std::vector<Place> places = {{parent_of(out), with_margin(bytes.output)},
                                  {parent_of(work), with_margin(std::max(layers, int64_t{0}))}};
     if (device_of(places[0].path) == device_of(places[1].path)) {
@@ -292,14 +303,13 @@ JobShape shape_of(const PreparedJob& job) {
 void estimate(PreparedJob& job, Problems& problems) {
     QUAROT_CHECK(job.plan.has_value());
     const folder::SourceModel& source = job.source;
-    const int64_t n_layers = source.config().n_layers;
-    const Bytes bytes = bytes_of(*job.plan, n_layers);
+    const Bytes bytes = bytes_of(*job.plan);
     const JobShape shape = shape_of(job);
     problems.attempt([&] { check_windows(shape, source); });
     problems.attempt([&] { check_ids(job.options.calibration, source); });
     JobNeeds& needs = job.needs;
     needs.ram_bytes = job_ram_bytes(shape);
-    needs.disk_bytes = with_margin(bytes.output + bytes.layer * (n_layers + 1));
+    needs.disk_bytes = with_margin(bytes.output + bytes.work());
     needs.output_bytes = bytes.output;
     needs.run_context = std::min(source.config().max_positions, kRunContext);
     needs.run_ram_bytes =
@@ -310,7 +320,7 @@ void estimate(PreparedJob& job, Problems& problems) {
         check_device_memory(job, problems);
     }
     if (job.out.empty()) return;
-    check_free_disk(job.out, work_folder_of(job.out, job.options), bytes, n_layers, problems);
+    check_free_disk(job.out, work_folder_of(job.out, job.options), bytes, problems);
     check_limits(job.out, bytes, problems);
 }
 

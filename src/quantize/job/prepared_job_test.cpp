@@ -1,5 +1,6 @@
 #include "quantize/job/prepared_job.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
@@ -72,6 +73,51 @@ TEST_F(PrepareJobTest, DiskHoldsTheOutputAndTheLayersBesideIt) {
     const int64_t output = bytes_of_folder(out);
     EXPECT_GT(found.needs.disk_bytes, output * 9 / 10);
     EXPECT_LT(found.needs.disk_bytes, 3 * output);
+}
+
+// A dense layer, and one with eight experts that are each as wide.
+test::TinyModel dense_and_mixed() {
+    constexpr int kExperts = 8;
+    test::TinyModel model = test::make_tiny_model({.architecture = "Qwen3MoeForCausalLM"});
+    model.config.set("num_experts", kExperts);
+    model.config.set("num_experts_per_tok", 2);
+    model.config.set("moe_intermediate_size", 48);
+    model.config.set("mlp_only_layers", io::Json::Array{0});
+    const auto ones = [](Shape shape) {
+        const std::vector<float> values(static_cast<size_t>(element_count(shape)), 1.0f);
+        return test::make_stored_tensor(DType::F32, shape, values);
+    };
+    for (const std::string layer : {"model.layers.0.", "model.layers.1."}) {
+        model.tensors[layer + "self_attn.q_norm.weight"] = ones({8});
+        model.tensors[layer + "self_attn.k_norm.weight"] = ones({8});
+    }
+    const std::string mlp = "model.layers.1.mlp.";
+    model.tensors[mlp + "gate.weight"] = ones({kExperts, 32});
+    for (const std::string name : {"gate_proj.weight", "up_proj.weight", "down_proj.weight"}) {
+        const test::StoredTensor tensor = model.tensors.extract(mlp + name).mapped();
+        for (int expert = 0; expert < kExperts; ++expert) {
+            model.tensors[fmt::format("{}experts.{}.{}", mlp, expert, name)] = tensor;
+        }
+    }
+    return model;
+}
+
+TEST_F(PrepareJobTest, DiskHoldsTheLargestLayerTwice) {
+    test::write_model(dense_and_mixed(), in);
+    const QuantizeOptions options = with_recipe("quarot-rtn");
+    const int64_t planned = plan(options).needs.disk_bytes;
+    quantize_model(in, out, options);
+    const auto written = io::Checkpoint::open(out);
+    int64_t all = 0, dense = 0, mixed = 0;
+    for (const std::string& name : written.names()) {
+        const int64_t bytes = written.info(name).bytes;
+        all += bytes;
+        if (name.starts_with("model.layers.0.")) dense += bytes;
+        if (name.starts_with("model.layers.1.")) mixed += bytes;
+    }
+    ASSERT_GT(mixed, 3 * dense);
+    const int64_t held = all + dense + 2 * mixed;
+    EXPECT_EQ(planned, held + held / 20);
 }
 
 TEST_F(PrepareJobTest, MemoryGrowsWithTokensAndWidthButNotWithDepth) {
