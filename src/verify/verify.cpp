@@ -284,7 +284,8 @@ class Verifier {
 
     void check_tokenizer() {
         if (is_gguf_ && !checkpoint_) return;
-        if (!tokenizer::Tokenizer::is_there(model_) && !io::is_listed(path_of("tokenizer.model"))) {
+        const bool has_pieces = !is_gguf_ && io::is_listed(path_of("tokenizer.model"));
+        if (!tokenizer::Tokenizer::is_there(model_) && !has_pieces) {
             findings_.notes.emplace_back("there is no tokenizer, so the model runs on ids alone");
             return;
         }

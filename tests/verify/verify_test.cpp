@@ -13,6 +13,7 @@
 #include "core/error.h"
 #include "io/seal.h"
 #include "quantize/quantize_model.h"
+#include "support/gguf_of_folder.h"
 #include "support/temp_dir.h"
 #include "support/tiny_model.h"
 #include "verify/recorded_files.h"
@@ -158,6 +159,16 @@ TEST_F(VerifyTest, TellsWhatIsWrongWithAChatTemplate) {
         EXPECT_EQ(findings.problems.size(), 1u) << bad.substr(0, 40);
         EXPECT_TRUE(mentions(findings.problems, "chat_template.jinja")) << bad.substr(0, 40);
     }
+}
+
+TEST_F(VerifyTest, TakesNoTokenizerThatLiesBesideAGgufFile) {
+    const std::string path = dir_ / "alone.gguf";
+    test::write_tiny_model(dir_ / "mute", {.vocab = 100});
+    test::write_gguf(test::gguf_of_folder(dir_ / "mute", "llama"), path);
+    write(dir_ / "tokenizer.model", "of another model");
+    const Findings findings = verify_model(path);
+    EXPECT_EQ(findings.problems, std::vector<std::string>());
+    EXPECT_TRUE(mentions(findings.notes, "no tokenizer"));
 }
 
 TEST_F(VerifyTest, NotesATemplateThatOtherProgramsCanUse) {
