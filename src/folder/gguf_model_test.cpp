@@ -124,6 +124,20 @@ TEST(GgufModel, ALlamaWithAWindowIsMistral) {
     expect_same_model(dir / "m", "llama", dir / "m.gguf");
 }
 
+// As fractions, which truncate back to what the file says: 58 / 100 * 100 is less than 58.
+TEST(GgufModel, AnyEvenPartOfAHeadTurns) {
+    const TempDir dir;
+    test::write_tiny_model(dir / "m",
+                           {.hidden = 100, .n_heads = 1, .n_kv_heads = 1, .head_dim = 100});
+    for (int64_t part = 2; part <= 100; part += 2) {
+        io::HandmadeGguf gguf = test::gguf_of_folder(dir / "m", "llama");
+        gguf.set("llama.rope.dimension_count", gguf_u32(static_cast<uint32_t>(part)));
+        test::write_gguf(gguf, dir / "m.gguf");
+        const SourceModel source = SourceModel::open(dir / "m.gguf");
+        EXPECT_EQ(source.config().ropes.front().rotary_dim, part);
+    }
+}
+
 class GgufModelTest : public testing::Test {
   protected:
     void SetUp() override {

@@ -174,14 +174,20 @@ io::Json rope_scaling(const Fields& fields, int64_t head_dim, double theta) {
     return scaling;
 }
 
+// The quotient, or the number after it, whose product with `whole` truncates to `part`.
+double part_of(int64_t part, int64_t whole) {
+    const double n = static_cast<double>(whole);
+    const double quotient = static_cast<double>(part) / n;
+    return static_cast<int64_t>(n * quotient) < part ? std::nextafter(quotient, 1.0) : quotient;
+}
+
 void add_rope(const Fields& fields, int64_t head_dim, io::Json& config) {
     const double theta = fields.find_real("rope.freq_base").value_or(10000.0);
     config.set("rope_theta", theta);
     config.set("rope_scaling", rope_scaling(fields, head_dim, theta));
     const int64_t rotated = fields.find_integer("rope.dimension_count").value_or(head_dim);
     if (rotated == head_dim || head_dim == 0) return;
-    config.set("partial_rotary_factor",
-               static_cast<double>(rotated) / static_cast<double>(head_dim));
+    config.set("partial_rotary_factor", part_of(rotated, head_dim));
 }
 
 // Files name one end of texts, and often not the one that ends a turn of a chat: that is known by
