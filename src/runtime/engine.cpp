@@ -122,27 +122,28 @@ EngineLoad Engine::load() {
 bool Engine::run_step(std::unique_lock<std::mutex>& lock) {
     const StepPlan plan = scheduler_.next();
     if (plan.work.empty()) return false;
-    std::vector<const Look*> looks;
-    for (const Work& work : plan.work) looks.push_back(&clients_.at(work.request).look);
-    in_step_ = true;
-    lock.unlock();
     std::vector<std::exception_ptr> failures;
+    std::vector<bool> failed;
     std::exception_ptr broken;
     try {
+        std::vector<const Look*> looks;
+        for (const Work& work : plan.work) looks.push_back(&clients_.at(work.request).look);
+        failed.resize(plan.work.size());
+        in_step_ = true;
+        lock.unlock();
         failures = run(plan, looks);
     } catch (...) {
         broken = std::current_exception();
     }
-    lock.lock();
+    if (!lock.owns_lock()) lock.lock();
     in_step_ = false;
     changed_.notify_all();
     if (broken != nullptr) {
         scheduler_.abandon(plan);
         std::rethrow_exception(broken);
     }
-    std::vector<bool> failed;
     for (size_t i = 0; i < failures.size(); ++i) {
-        failed.push_back(failures[i] != nullptr);
+        failed[i] = failures[i] != nullptr;
         clients_.at(plan.work[i].request).failure = failures[i];
     }
     scheduler_.commit(plan, failed);

@@ -90,9 +90,20 @@ int64_t Scheduler::n_pending(RequestId id) const {
 StepPlan Scheduler::next() {
     QUAROT_CHECK(!in_step_);
     admit();
+    StepPlan plan;
+    try {
+        fill(plan);
+    } catch (...) {
+        for (const Work& work : plan.work) requests_.at(work.request).in_step = false;
+        throw;
+    }
+    in_step_ = !plan.work.empty();
+    return plan;
+}
+
+void Scheduler::fill(StepPlan& plan) {
     int64_t budget = limits_.step_tokens;
     for (const RequestId id : running_) budget -= requests_.at(id).n_pending() > 0 ? 1 : 0;
-    StepPlan plan;
     // A copy: taking pages may put requests back that come later.
     for (const RequestId id : std::vector(running_)) {
         State& state = requests_.at(id);
@@ -102,11 +113,9 @@ StepPlan Scheduler::next() {
         const int64_t more = std::min(pending - 1, budget);
         if (!take_pages(id, state.length + 1 + more)) continue;
         budget -= more;
-        state.in_step = true;
         plan.work.push_back(work_of(id, state, 1 + more));
+        state.in_step = true;
     }
-    in_step_ = !plan.work.empty();
-    return plan;
 }
 
 Work Scheduler::work_of(RequestId id, const State& state, int64_t n_tokens) const {

@@ -96,7 +96,7 @@ class Scheduler {
     void cancel(RequestId id);
 
     // The next step, empty if nothing can run. Takes pages, changes no length. commit or abandon
-    // follows.
+    // follows, unless it throws: then no step is on its way.
     StepPlan next();
     // failed: one for each work; failed requests end.
     void commit(const StepPlan& plan, const std::vector<bool>& failed);
@@ -146,6 +146,7 @@ class Scheduler {
     void put_back(RequestId id);
     void give_back_behind(State& state);
     void release_pages(State& state);
+    void fill(StepPlan& plan);
     Work work_of(RequestId id, const State& state, int64_t n_tokens) const;
     void end(RequestId id);
     void leave_step(const StepPlan& plan);
