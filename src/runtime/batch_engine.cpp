@@ -6,6 +6,7 @@
 
 #include "core/check.h"
 #include "core/error.h"
+#include "core/log.h"
 
 namespace quarot::runtime {
 
@@ -119,6 +120,7 @@ BatchEngine::~BatchEngine() {
     {
         const std::lock_guard lock(mutex_);
         stops_ = true;
+        ++n_changes_;
     }
     changed_.notify_all();
     thread_.join();
@@ -135,6 +137,7 @@ OrderId BatchEngine::submit(Order order, std::shared_ptr<OrderClient> client) {
     const OrderId id =
         engine_.add(running->request(), [running](const StepRows& rows) { running->look(rows); });
     orders_[id] = std::move(running);
+    ++n_changes_;
     changed_.notify_all();
     return id;
 }
@@ -142,29 +145,40 @@ OrderId BatchEngine::submit(Order order, std::shared_ptr<OrderClient> client) {
 void BatchEngine::cancel(OrderId id) {
     const std::lock_guard lock(mutex_);
     cancelled_.push_back(id);
+    ++n_changes_;
     changed_.notify_all();
 }
 
 void BatchEngine::run() {
     const auto has_work = [this] { return stops_ || !orders_.empty() || !cancelled_.empty(); };
     while (true) {
+        int64_t n_seen = 0;
         {
             std::unique_lock lock(mutex_);
             changed_.wait(lock, has_work);
             if (stops_) break;
+            n_seen = n_changes_;
         }
-        end_cancelled();
-        const int64_t n_before = engine_.n_tokens_run();
         try {
-            if (!engine_.step()) continue;
+            end_cancelled();
+            if (!step()) {
+                std::unique_lock lock(mutex_);
+                changed_.wait(lock, [&] { return n_changes_ != n_seen; });
+            }
         } catch (...) {
             end_all(std::current_exception());
-            continue;
         }
-        if (on_step_) on_step_(engine_.n_tokens_run() - n_before);
-        move_on();
     }
     end_all(nullptr);
+}
+
+// False if nothing can run.
+bool BatchEngine::step() {
+    const int64_t n_before = engine_.n_tokens_run();
+    if (!engine_.step()) return false;
+    if (on_step_) on_step_(engine_.n_tokens_run() - n_before);
+    move_on();
+    return true;
 }
 
 void BatchEngine::end_cancelled() {
@@ -230,7 +244,13 @@ void BatchEngine::end(OrderId id, const Ending& ending) {
         running = std::move(orders_.at(id));
         orders_.erase(id);
     }
-    running->client->ended(ending);
+    try {
+        running->client->ended(ending);
+    } catch (const std::exception& error) {
+        log_warning("a client failed at the end of its order: {}", error.what());
+    } catch (...) {
+        log_warning("a client failed at the end of its order");
+    }
 }
 
 }  // namespace quarot::runtime

@@ -37,8 +37,8 @@ struct Ending {
 };
 
 // Who is told what becomes of an order. Called on the engine's thread; must not call the engine but
-// for submit, cancel and load. What it throws ends the order as its failure; ended() must not
-// throw.
+// for submit, cancel and load. What it throws ends the order as its failure; what ended()
+// throws goes to the log alone.
 class OrderClient {
   public:
     virtual ~OrderClient() = default;
@@ -61,7 +61,8 @@ using OrderId = RequestId;
 // members may be called from any thread.
 class BatchEngine {
   public:
-    // on_step: told of each step's tokens, on the engine's thread.
+    // on_step: told of each step's tokens, on the engine's thread. What it throws ends all orders,
+    // as a step that breaks does.
     BatchEngine(const model::Weights& weights, kernels::Backend& backend,
                 const EngineLimits& limits, std::function<void(int64_t n_tokens)> on_step = {});
     // Cancels what has not ended.
@@ -82,6 +83,7 @@ class BatchEngine {
     class Running;
 
     void run();
+    bool step();
     void end_cancelled();
     void move_on();
     std::optional<Ending> move_on(OrderId id, Running& running);
@@ -95,6 +97,7 @@ class BatchEngine {
     std::condition_variable changed_;
     std::map<OrderId, std::shared_ptr<Running>> orders_;
     std::vector<OrderId> cancelled_;
+    int64_t n_changes_ = 0;  // orders, cancellations and the stop, so far
     bool stops_ = false;
 
     std::thread thread_;  // the last member: it uses the others

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cmath>
 #include <future>
+#include <new>
 #include <string>
 #include <thread>
 
@@ -270,6 +271,43 @@ TEST_F(BatchEngineTest, AStepThatBreaksEndsWhatIsThereAndTheNextOrderIsServed) {
     ASSERT_NE(ending.failure, nullptr);
     EXPECT_THROW(std::rethrow_exception(ending.failure), Error);
     backend_.n_linears_left = -1;
+    auto next = std::make_shared<Recorder>();
+    engine.submit(order(0, 10), next);
+    EXPECT_EQ(next->wait().failure, nullptr);
+    EXPECT_EQ(next->ids, alone(order(0, 10)));
+}
+
+TEST_F(BatchEngineTest, WhatAClientThrowsAtItsEndConcernsNobodyElse) {
+    class Thrower : public Recorder {
+      public:
+        void ended(const Ending& ending) override {
+            Recorder::ended(ending);
+            throw std::bad_alloc();
+        }
+    };
+    BatchEngine engine(weights_, backend_, {.context = kPositions, .sequences = 2});
+    auto thrower = std::make_shared<Thrower>();
+    auto other = std::make_shared<Recorder>();
+    engine.submit(order(1, 2), thrower);
+    engine.submit(order(0, 10), other);
+    EXPECT_EQ(thrower->wait().failure, nullptr);
+    EXPECT_EQ(other->wait().failure, nullptr);
+    EXPECT_EQ(other->ids, alone(order(0, 10)));
+    EXPECT_EQ(thrower->n_ended, 1);
+    EXPECT_EQ(engine.load().n_pages_used, 0);
+}
+
+TEST_F(BatchEngineTest, WhatIsThrownWhenAStepIsCountedEndsItsOrdersAlone) {
+    std::atomic<bool> throws = true;
+    BatchEngine engine(weights_, backend_, {.context = kPositions}, [&](int64_t) {
+        if (throws) throw std::bad_alloc();
+    });
+    auto client = std::make_shared<Recorder>();
+    engine.submit(order(0, 10), client);
+    const Ending ending = client->wait();
+    ASSERT_NE(ending.failure, nullptr);
+    EXPECT_THROW(std::rethrow_exception(ending.failure), std::bad_alloc);
+    throws = false;
     auto next = std::make_shared<Recorder>();
     engine.submit(order(0, 10), next);
     EXPECT_EQ(next->wait().failure, nullptr);
