@@ -55,8 +55,8 @@ class Exchange {
     virtual size_t backlog() const = 0;
     // Cuts the connection.
     virtual void drop() = 0;
-    // Called once, on the server's thread, if the client leaves before the answer is complete; at
-    // once if it has left.
+    // Called once, on the server's thread, if the client leaves before the answer is complete; soon
+    // if it has left, but not before on_gone() returns.
     virtual void on_gone(std::function<void()> callback) = 0;
     // For the access log.
     virtual void account(int64_t prompt_tokens, int64_t new_tokens) = 0;

@@ -88,14 +88,15 @@ class Job::Choice : public runtime::OrderClient {
 
     void ended(const runtime::Ending& ending) override {
         const std::lock_guard lock(job_->mutex_);
+        runtime::Ending last = ending;
         const bool is_over =
             ending.failure == nullptr && ending.reason != runtime::FinishReason::Interrupted;
-        if (is_over) {
-            text += stream_.finish();
-            finish_reason = name_of(ending.reason);
-            send_piece(finish_reason);
+        try {
+            if (is_over) say_last(ending.reason);
+        } catch (...) {
+            last.failure = std::current_exception();
         }
-        job_->end_choice(*this, ending);
+        job_->end_choice(*this, last);
     }
 
     Piece piece(const char* reason) const {
@@ -127,6 +128,11 @@ class Job::Choice : public runtime::OrderClient {
         if (!job_->request_.n_top) return;
         tokens.push_back({.id = id, .score = score, .offset = n_shown_});
         n_shown_ += n_characters(places_->put(id));
+    }
+    void say_last(runtime::FinishReason reason) {
+        text += stream_.finish();
+        finish_reason = name_of(reason);
+        send_piece(finish_reason);
     }
     void tell_time() {
         const Clock::time_point now = Clock::now();
@@ -170,35 +176,37 @@ Job::Job(const JobPlace& place, GenerationRequest request, std::string id,
 Job::~Job() = default;
 
 void Job::start(runtime::BatchEngine& engine) {
-    const auto self = shared_from_this();
-    {
-        const std::lock_guard lock(mutex_);
-        engine_ = &engine;
-        n_open_ = static_cast<size_t>(n_sequences_);
-        place_.metrics.count_tokens(usage_of_prompts_, 0);
-        const uint64_t seed = request_.seed.value_or(random_seed());
-        for (int64_t index = 0; index < n_sequences_; ++index) {
-            const Prompt& prompt = request_.prompts[static_cast<size_t>(index / request_.n)];
-            runtime::Order order = request_.order;
-            order.prompt = prompt.ids;
-            order.options.seed = seed + static_cast<uint64_t>(index % request_.n);
-            choices_.push_back(std::make_shared<Choice>(self, index, prompt));
-            try {
-                orders_.push_back(engine.submit(std::move(order), choices_.back()));
-            } catch (...) {
-                // Those that are in end by themselves.
-                n_open_ -= static_cast<size_t>(n_sequences_ - index);
-                cancel_all();
-                close(as_api_error(std::current_exception()));
-                if (n_open_ == 0) end();
-                return;
-            }
-        }
+    const std::lock_guard lock(mutex_);  // no choice is told anything before all are in
+    if (is_closed_) return end();        // aborted
+    engine_ = &engine;
+    try {
+        submit_all();
+        n_open_ = orders_.size();
         if (request_.stream) begin_stream();
+        exchange_->on_gone([weak = weak_from_this()] {
+            if (const auto job = weak.lock()) job->gone();
+        });
+    } catch (...) {
+        // Those that are in end by themselves.
+        n_open_ = orders_.size();
+        if (n_open_ == 0) end();
+        cancel_all();
+        close(as_api_error(std::current_exception()));
     }
-    exchange_->on_gone([weak = weak_from_this()] {
-        if (const auto job = weak.lock()) job->gone();
-    });
+}
+
+void Job::submit_all() {
+    place_.metrics.count_tokens(usage_of_prompts_, 0);
+    const uint64_t seed = request_.seed.value_or(random_seed());
+    orders_.reserve(static_cast<size_t>(n_sequences_));
+    for (int64_t index = 0; index < n_sequences_; ++index) {
+        const Prompt& prompt = request_.prompts[static_cast<size_t>(index / request_.n)];
+        runtime::Order order = request_.order;
+        order.prompt = prompt.ids;
+        order.options.seed = seed + static_cast<uint64_t>(index % request_.n);
+        choices_.push_back(std::make_shared<Choice>(shared_from_this(), index, prompt));
+        orders_.push_back(engine_->submit(std::move(order), choices_.back()));
+    }
 }
 
 void Job::begin_stream() {
@@ -265,7 +273,11 @@ void Job::end_choice(Choice& choice, const runtime::Ending& ending) {
     if (n_open_ > 0) return;
     place_.metrics.observe_request(seconds_between(since_, Clock::now()), usage_of_prompts_,
                                    n_new_);
-    finish();
+    try {
+        finish();
+    } catch (...) {  // the answer is too large for the memory
+        close(as_api_error(std::current_exception()));
+    }
     end();
 }
 
@@ -276,11 +288,11 @@ void Job::end() {
 
 void Job::finish() {
     if (is_closed_) return;
-    is_closed_ = true;
     const Usage usage = {.prompt_tokens = usage_of_prompts_, .new_tokens = n_new_};
-    exchange_->account(usage.prompt_tokens, usage.new_tokens);
     if (request_.stream) {
         if (request_.include_usage) exchange_->send(usage_event(frame_, usage));
+        is_closed_ = true;
+        exchange_->account(usage.prompt_tokens, usage.new_tokens);
         exchange_->send(kDoneEvent);
         exchange_->end_stream();
         return;
@@ -292,6 +304,8 @@ void Job::finish() {
     if (!request_.ignored.empty()) {
         response.headers.emplace_back("X-Quarot-Ignored", request_.ignored);
     }
+    is_closed_ = true;
+    exchange_->account(usage.prompt_tokens, usage.new_tokens);
     exchange_->respond(std::move(response));
 }
 

@@ -36,7 +36,7 @@ class Job : public std::enable_shared_from_this<Job> {
     ~Job();
 
     // Hands all choices to the engine; an answer follows in any case, at the latest when they have
-    // ended. Called once.
+    // ended, and then is_done(). Nothing is handed over after abort(). Called once.
     void start(runtime::BatchEngine& engine);
     // Cancels what runs and answers with the error: as the whole answer, or as the last event.
     void abort(const ApiError& error);
@@ -52,6 +52,7 @@ class Job : public std::enable_shared_from_this<Job> {
   private:
     class Choice;
 
+    void submit_all();
     void gone();
     void cancel_all();
     void send(std::string events);

@@ -123,6 +123,9 @@ class TinyService {
 
     Service& service() { return *service_; }
     const ServedModel& model() const { return *model_; }
+    // For another engine, while the service's runs nothing.
+    const model::Weights& weights() const { return weights_; }
+    kernels::Backend& backend() { return *backend_; }
 
     std::shared_ptr<KeptExchange> ask(const std::string& method, const std::string& path,
                                       const std::string& body = "", const std::string& key = "",

@@ -523,6 +523,56 @@ TEST(Service, WhatIsAbortedEndsWithAnErrorOnce) {
     for (const auto& exchange : {first, whole, stream}) EXPECT_EQ(exchange->n_ends, 1);
 }
 
+TEST(Service, AJobThatIsAbortedBeforeItStartsIsDoneAndRunsNothing) {
+    TinyService tiny;
+    runtime::BatchEngine engine(tiny.weights(), tiny.backend(),
+                                {.context = TinyService::kPositions});
+    Metrics metrics;
+    const auto exchange = std::make_shared<KeptExchange>();
+    const auto job = std::make_shared<Job>(
+        JobPlace{tiny.model(), metrics},
+        read_completion(R"({"prompt":"a","max_tokens":150,"stream":true})", tiny.model()), "id",
+        exchange);
+    job->abort(ApiError(503, "going down"));
+    job->start(engine);
+    EXPECT_TRUE(job->is_done());
+    EXPECT_EQ(exchange->wait().status, 503);
+    EXPECT_EQ(exchange->n_ends, 1);
+    EXPECT_EQ(engine.load().n_running + engine.load().n_waiting, 0);
+}
+
+TEST(Service, WhatCannotBeginIsAnsweredOnceAndCancelled) {
+    class Broken : public KeptExchange {
+      public:
+        void begin_stream(HttpResponse /*head*/) override { throw std::bad_alloc(); }
+    };
+    TinyService tiny;
+    const auto exchange = std::make_shared<Broken>();
+    tiny.ask("POST", kCompletions,
+             R"({"prompt":["a","b"],"max_tokens":150,"ignore_eos":true,"stream":true})", "",
+             exchange);
+    EXPECT_EQ(exchange->wait().status, 507);
+    tiny.expect_nothing_runs();
+    EXPECT_EQ(exchange->n_ends, 1);
+}
+
+TEST(Service, AnAnswerThatCannotBeSentEndsItsJob) {
+    class Broken : public KeptExchange {
+      public:
+        void end_stream() override {
+            if (++n_tries == 1) throw std::bad_alloc();
+            KeptExchange::end_stream();
+        }
+        std::atomic<int> n_tries = 0;
+    };
+    TinyService tiny;
+    const auto exchange = std::make_shared<Broken>();
+    tiny.ask("POST", kCompletions, R"({"prompt":"a","max_tokens":3,"stream":true})", "", exchange);
+    tiny.expect_nothing_runs();
+    EXPECT_EQ(exchange->n_tries, 1);
+    EXPECT_EQ(tiny.post(kCompletions, R"({"prompt":"a","max_tokens":3})").status, 200);
+}
+
 TEST(Service, TimeIsUpForWhatTakesTooLongOrNeverBegins) {
     const ServiceOptions options = {.queue_time = std::chrono::seconds(50),
                                     .request_time = std::chrono::seconds(100)};
