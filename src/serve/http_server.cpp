@@ -515,10 +515,10 @@ struct HttpServer::State {
     }
     // The last answers are written before the sockets close.
     asio::awaitable<void> end_all() {
-        hub.service.abort_all(ApiError(503, "the server is going down"));
         const Clock::time_point latest = Clock::now() + std::chrono::seconds(2);
         Timer timer(hub.io);
         while (!hub.service.is_idle() || (hub.n_answering > 0 && Clock::now() < latest)) {
+            hub.service.abort_all(ApiError(503, "the server is going down"));
             timer.expires_after(std::chrono::milliseconds(5));
             NetError ignored;
             co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
@@ -561,7 +561,7 @@ void HttpServer::run() {
         failure = std::current_exception();
     }
     hub.workers.join();
-    // What a worker had let in while the others were ended.
+    // After a failure some may still run.
     hub.service.abort_all(ApiError(503, "the server is going down"));
     while (!hub.service.is_idle()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     hub.log.join();

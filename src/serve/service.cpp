@@ -152,10 +152,6 @@ void Service::handle(const HttpRequest& request, const std::shared_ptr<Exchange>
 
 void Service::generate(const HttpRequest& request, bool is_chat,
                        const std::shared_ptr<Exchange>& exchange) {
-    if (is_draining_) {
-        metrics_.count_rejected("draining");
-        throw ApiError(503, "the server is going down");
-    }
     GenerationRequest wanted =
         is_chat ? read_chat(request.body, model_) : read_completion(request.body, model_);
     // Cached beginnings tell by their speed what others asked: shared among the users of one key.
@@ -172,8 +168,12 @@ void Service::generate(const HttpRequest& request, bool is_chat,
     job->start(engine_);
 }
 
-// Under the mutex.
+// Under the mutex, so that abort_all() behind drain() finds all that were let in.
 void Service::admit(const GenerationRequest& request) {
+    if (is_draining_) {
+        metrics_.count_rejected("draining");
+        throw ApiError(503, "the server is going down");
+    }
     std::erase_if(jobs_, [](const auto& job) { return job->is_done(); });
     int64_t n_sequences = std::ssize(request.prompts) * request.n;
     int64_t n_tokens = request.n_prompt_tokens();
