@@ -80,7 +80,8 @@ void check_framing(const Parser::value_type& message) {
     if (message.version() != 11) refuse("the version must be HTTP/1.1", 505);
 }
 
-HttpRequest as_request(Parser::value_type message, bool keep_alive) {
+// Without its body.
+HttpRequest request_of(const Parser::value_type& message, bool keep_alive) {
     HttpRequest request;
     request.method = std::string(view(message.method_string()));
     const std::string target(view(message.target()));
@@ -91,7 +92,6 @@ HttpRequest as_request(Parser::value_type message, bool keep_alive) {
         request.headers.emplace_back(lower(view(field.name_string())),
                                      std::string(view(field.value())));
     }
-    request.body = std::move(message.body());
     request.keep_alive = keep_alive;
     return request;
 }
@@ -101,6 +101,7 @@ HttpRequest as_request(Parser::value_type message, bool keep_alive) {
 struct HttpReader::State {
     std::string bytes;  // not parsed yet
     size_t n_searched = 0;
+    size_t n_of_request = 0;         // bytes, parsed or not
     std::unique_ptr<Parser> parser;  // from the end of the headers on
     bool expects = false;
 
@@ -119,6 +120,9 @@ struct HttpReader::State {
             if (n_taken == 0) break;
         }
         bytes.erase(0, n_done);
+        // A chunk's header or a trailer whose end is not there yet.
+        const bool waits = !is_head && !parser->is_done();
+        if (waits && bytes.size() > limits::kHeaderBytes) refuse("a chunk's header is too long");
     }
 
     // True once all headers are there.
@@ -154,13 +158,19 @@ HttpReader::HttpReader(HttpReader&&) noexcept = default;
 std::optional<HttpRequest> HttpReader::put(std::string_view bytes) {
     State& state = *state_;
     state.bytes.append(bytes);
+    state.n_of_request += bytes.size();
     if (state.parser == nullptr && !state.read_head()) return std::nullopt;
     if (!state.parser->is_done()) state.feed(false, state.bytes.size());
-    if (!state.parser->is_done()) return std::nullopt;
-    const bool keep_alive = state.parser->keep_alive();
-    HttpRequest request = as_request(state.parser->release(), keep_alive);
+    if (!state.parser->is_done()) {
+        constexpr size_t kMost = limits::kHeaderBytes + limits::kBodyBytes + limits::kFramingBytes;
+        if (state.n_of_request > kMost) refuse("the chunks take more bytes than a body may", 413);
+        return std::nullopt;
+    }
+    HttpRequest request = request_of(state.parser->get(), state.parser->keep_alive());
+    request.body = std::move(state.parser->get().body());
     state.parser.reset();
     state.n_searched = 0;
+    state.n_of_request = state.bytes.size();
     state.expects = false;
     return request;
 }

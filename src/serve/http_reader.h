@@ -11,10 +11,10 @@
 namespace quarot::serve {
 
 // Takes what a socket gives, in any pieces. Refuses, with an ApiError: headers over the limits
-// (431), bodies over them (413), HTTP/1.0 (505), and as 400 whatever two
-// readers could take for different requests: lines that are folded or end in a bare LF, a body with
-// both a length and chunks or two lengths, targets that are not paths, no Host or several. After an
-// error the connection is lost.
+// (431), bodies or the framing of their chunks over them (413), HTTP/1.0 (505), and as 400 whatever
+// two readers could take for different requests: lines that are folded or end in a bare LF, a body
+// with both a length and chunks or two lengths, targets that are not paths, no Host or several.
+// After an error the connection is lost.
 class HttpReader {
   public:
     HttpReader();

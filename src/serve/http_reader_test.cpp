@@ -144,6 +144,34 @@ TEST(HttpReader, HoldsItsLimits) {
                          std::string(limits::kBodyBytes + 1, 'a')),
               413);
     EXPECT_EQ(refusal_of(get("Transfer-Encoding: chunked\r\n") + "ffffffffffffffffff\r\n"), 400);
+    EXPECT_EQ(refusal_of(get("Transfer-Encoding: chunked\r\n") + "1;x=" + long_value), 400);
+}
+
+TEST(HttpReader, ABodysChunksHoldNoMoreThanABodyAndALittleMore) {
+    const std::string chunk = "1;x=" + std::string(limits::kHeaderBytes / 2, 'a') + "\r\nb\r\n";
+    const auto refusal_after = [&](size_t most) {
+        HttpReader reader;
+        reader.put(get("Transfer-Encoding: chunked\r\n"));
+        try {
+            for (size_t n = 0; n < most; n += chunk.size()) reader.put(chunk);
+            return 0;
+        } catch (const ApiError& error) {
+            return error.status();
+        }
+    };
+    EXPECT_EQ(refusal_after(limits::kBodyBytes), 0);
+    const size_t most = limits::kHeaderBytes + limits::kBodyBytes + limits::kFramingBytes;
+    EXPECT_EQ(refusal_after(most + chunk.size()), 413);
+}
+
+TEST(HttpReader, CountsTheBytesOfEachRequestAnew) {
+    HttpReader reader;
+    const std::string body(limits::kBodyBytes, 'a');
+    for (int i = 0; i < 2; ++i) {
+        reader.put(get("Content-Length: " + std::to_string(body.size()) + "\r\n"));
+        EXPECT_FALSE(reader.put(body.substr(1)));
+        EXPECT_TRUE(reader.put("a"));
+    }
 }
 
 }  // namespace

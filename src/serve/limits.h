@@ -11,6 +11,7 @@ namespace quarot::limits {
 inline constexpr size_t kHeaderBytes = size_t{16} << 10;  // request line and headers
 inline constexpr size_t kHeaderFields = 100;
 inline constexpr size_t kBodyBytes = size_t{8} << 20;
+inline constexpr size_t kFramingBytes = size_t{1} << 20;  // of a body in chunks: what is no body
 inline constexpr int kBodyDepth = 64;
 inline constexpr int64_t kConnections = 1024;
 inline constexpr int64_t kRequestsOfConnection = 1000;
