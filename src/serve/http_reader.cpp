@@ -183,6 +183,11 @@ bool HttpReader::has_headers() const {
     return state_->parser != nullptr;
 }
 
+std::optional<HttpRequest> HttpReader::head() const {
+    if (state_->parser == nullptr || !state_->parser->is_header_done()) return std::nullopt;
+    return request_of(state_->parser->get(), state_->parser->keep_alive());
+}
+
 bool HttpReader::take_expectation() {
     return std::exchange(state_->expects, false);
 }

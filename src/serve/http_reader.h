@@ -26,6 +26,8 @@ class HttpReader {
 
     bool has_begun() const;    // some of a request is there
     bool has_headers() const;  // and all of its headers
+    // The request without its body, once its headers are there.
+    std::optional<HttpRequest> head() const;
     // Once for each request whose client waits for "100 Continue" before it sends a body.
     bool take_expectation();
 

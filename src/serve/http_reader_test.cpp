@@ -174,5 +174,19 @@ TEST(HttpReader, CountsTheBytesOfEachRequestAnew) {
     }
 }
 
+TEST(HttpReader, HasTheHeadBeforeTheBody) {
+    HttpReader reader;
+    EXPECT_FALSE(reader.head());
+    reader.put("POST /x HTTP/1.1\r\nHost: a\r\n");
+    EXPECT_FALSE(reader.head());
+    reader.put("Content-Length: 2\r\n\r\nh");
+    ASSERT_TRUE(reader.head());
+    EXPECT_EQ(reader.head()->path, "/x");
+    EXPECT_EQ(reader.head()->header("host"), "a");
+    EXPECT_EQ(reader.head()->body, "");
+    EXPECT_EQ(reader.put("i")->body, "hi") << "head() takes nothing away";
+    EXPECT_FALSE(reader.head());
+}
+
 }  // namespace
 }  // namespace quarot::serve

@@ -40,7 +40,8 @@ namespace {
 
 class Connection;
 
-// What all connections share. Used by the server's thread but for `workers` and `log`.
+// What all connections share. Used by the server's thread but for what is atomic, `workers` and
+// `log`.
 struct Hub {
     Hub(Service& of, ServerOptions with) : service(of), options(std::move(with)) {}
 
@@ -49,7 +50,7 @@ struct Hub {
     std::atomic<int64_t> n_lines_waiting = 0;
     std::set<Connection*> connections;
     int64_t most_connections = limits::kConnections;
-    int64_t bytes_in_flight = 0;
+    std::atomic<int64_t> bytes_in_flight = 0;  // of requests that are read or wait for a worker
     int64_t n_answering = 0;
     int64_t next_request = 1;
     bool is_draining = false;
@@ -201,6 +202,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
         for (int64_t n = 1; n <= limits::kRequestsOfConnection; ++n) {
             std::optional<ApiError> refusal;
             std::optional<HttpRequest> request;
+            is_checked_ = false;
             try {
                 request = co_await read();
             } catch (const ApiError& error) {
@@ -213,8 +215,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
             if (!request) break;
             const bool is_last = n == limits::kRequestsOfConnection || hub_.is_draining;
             request->keep_alive = request->keep_alive && !is_last;
-            request->peer = peer_;
-            request->from_loopback = is_loopback_;
+            name_client(*request);
             if (!co_await answer(std::move(*request))) break;
         }
         close();
@@ -265,13 +266,26 @@ class Connection : public std::enable_shared_from_this<Connection> {
                 throw ApiError(503, "too many bytes of requests are being read; come again");
             }
             request = reader_.put(std::string_view(buffer.data(), n));
+            if (!request) check_head();
             if (!request && reader_.take_expectation()) {
                 co_await write("HTTP/1.1 100 Continue\r\n\r\n", nullptr);
             }
         }
         deadline_.cancel();
-        hub_.bytes_in_flight -= std::exchange(n_reading_, 0);
         co_return request;
+    }
+
+    // Nobody has a body read who may not have it looked at.
+    void check_head() {
+        if (is_checked_ || !reader_.has_headers()) return;
+        is_checked_ = true;
+        HttpRequest head = reader_.head().value();
+        name_client(head);
+        hub_.service.check(head);
+    }
+    void name_client(HttpRequest& request) const {
+        request.peer = peer_;
+        request.from_loopback = is_loopback_;
     }
 
     // False: the client has gone or takes nothing.
@@ -293,8 +307,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
     // What could not be read: the answer, then the end, once the client has seen it.
     asio::awaitable<void> refuse(const ApiError& error) {
         const HttpResponse response = error.response();
-        hub_.service.count({}, error.status());
-        tell_log({}, error.status(), Clock::now(), nullptr);
+        const HttpRequest head = reader_.head().value_or(HttpRequest{});
+        hub_.service.count(head, error.status());
+        tell_log(head, error.status(), Clock::now(), nullptr);
+        if (error.status() == 401) co_await hold_if_guessing();
         co_await write(head_of(response, std::ssize(response.body), false) + response.body,
                        nullptr);
         NetError ignored;
@@ -311,21 +327,29 @@ class Connection : public std::enable_shared_from_this<Connection> {
         }
     }
 
+    // Behind a wrong key.
+    asio::awaitable<void> hold_if_guessing() {
+        if (!hub_.is_guessing(peer_)) co_return;
+        Timer timer(hub_.io, limits::kFailedKeyTime);
+        NetError ignored;
+        co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+    }
+
     // False: the connection must end.
-    asio::awaitable<bool> answer(HttpRequest of) {
+    asio::awaitable<bool> answer(HttpRequest request) {
         const Clock::time_point since = Clock::now();
-        const auto request = std::make_shared<const HttpRequest>(std::move(of));
+        std::string body = std::exchange(request.body, "");
         auto wake = [weak = weak_from_this()] {
             if (const auto self = weak.lock()) self->wake_.cancel();
         };
         const auto exchange = std::make_shared<SocketExchange>(
-            hub_, std::move(wake), request->keep_alive, request->method == "HEAD",
+            hub_, std::move(wake), request.keep_alive, request.method == "HEAD",
             fmt::format("{:x}", hub_.next_request++));
         ++hub_.n_answering;
         is_gone_ = false;
-        dispatch(request, exchange);
+        dispatch(request, std::move(body), exchange);
         if (!reader_.has_begun()) watch(exchange);
-        co_await send_output(*request, *exchange);
+        co_await send_output(*exchange);
         --hub_.n_answering;
         const bool is_whole = exchange->is_complete && !is_gone_ && !exchange->is_cut;
         if (is_whole) {
@@ -335,30 +359,35 @@ class Connection : public std::enable_shared_from_this<Connection> {
         }
         constexpr int kClientGone = 499;
         const int status = is_whole ? exchange->status : kClientGone;
-        hub_.service.count(*request, status);
-        tell_log(*request, status, since, exchange.get());
+        hub_.service.count(request, status);
+        tell_log(request, status, since, exchange.get());
         watched_.reset();
-        co_return is_whole && request->keep_alive;
+        const bool stays = is_whole && request.keep_alive;
+        co_return stays;
     }
 
-    void dispatch(const std::shared_ptr<const HttpRequest>& request,
+    // The body is gone once it was looked at, and counted until then.
+    void dispatch(HttpRequest request, std::string body,
                   const std::shared_ptr<SocketExchange>& exchange) {
-        if (!Service::is_heavy(*request)) return hub_.service.handle(*request, exchange);
-        asio::post(hub_.workers, [&service = hub_.service, request, exchange] {
-            service.handle(*request, exchange);
-        });
+        const bool is_heavy = Service::is_heavy(request);
+        request.body = std::move(body);
+        const int64_t n_held = std::exchange(n_reading_, 0);
+        auto handle = [&hub = hub_, request = std::move(request), n_held, exchange]() mutable {
+            hub.service.handle(request, exchange);
+            request = {};
+            hub.bytes_in_flight -= n_held;
+        };
+        if (!is_heavy) return handle();
+        asio::post(hub_.workers, std::move(handle));
     }
 
-    asio::awaitable<void> send_output(const HttpRequest& request, SocketExchange& exchange) {
-        bool is_held = false;  // for giving too many wrong keys
+    asio::awaitable<void> send_output(SocketExchange& exchange) {
+        bool is_held = false;  // if it gave too many wrong keys
         while (!is_gone_ && !exchange.is_cut) {
             std::string output = exchange.take_output();
             if (!output.empty()) {
-                if (exchange.status == 401 && !is_held && hub_.is_guessing(request.peer)) {
-                    is_held = true;
-                    Timer timer(hub_.io, limits::kFailedKeyTime);
-                    NetError ignored;
-                    co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+                if (exchange.status == 401 && !std::exchange(is_held, true)) {
+                    co_await hold_if_guessing();
                 }
                 if (!co_await write(std::move(output), &exchange)) is_gone_ = true;
             } else if (exchange.is_complete) {
@@ -422,7 +451,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
     std::string peer_;
     bool is_loopback_ = false;
     bool is_gone_ = false;
-    int64_t n_reading_ = 0;  // bytes taken of a request that is not complete
+    bool is_checked_ = false;  // the head of the request that is being read
+    int64_t n_reading_ = 0;    // bytes taken of a request that nobody handles yet
     std::weak_ptr<SocketExchange> watched_;
 };
 

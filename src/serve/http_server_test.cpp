@@ -8,9 +8,11 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <fstream>
 #include <thread>
 
 #include "core/error.h"
+#include "serve/limits.h"
 #include "serve/service_for_tests.h"
 
 namespace quarot::serve {
@@ -69,7 +71,7 @@ class Client {
 
 class HttpServerTest : public testing::Test {
   protected:
-    HttpServerTest() {
+    explicit HttpServerTest(ServiceOptions service = {}) : tiny_(std::move(service)) {
         ServerOptions options;
         options.port = 0;
         options.drain_time = std::chrono::seconds(20);
@@ -143,6 +145,57 @@ TEST_F(HttpServerTest, AsksForABodyThatWaits) {
     EXPECT_EQ(client.read_to("\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
     client.send(R"({"prompt":"a"})");
     EXPECT_TRUE(client.read_to("}").starts_with("HTTP/1.1 200"));
+}
+
+const std::string kKey = "a-key-of-20-letters-";
+
+class HttpServerWithKeyTest : public HttpServerTest {
+  protected:
+    HttpServerWithKeyTest() : HttpServerTest({.keys = keys()}) {}
+    static ApiKeys keys() {
+        const test::TempDir dir;
+        std::ofstream(dir / "keys") << kKey << "\n";
+        return ApiKeys::of_file(dir / "keys");
+    }
+    static std::string head(const std::string& path, const std::string& key) {
+        return "POST " + path + " HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n" +
+               "Authorization: Bearer " + key + "\r\nContent-Length: 14\r\n\r\n";
+    }
+};
+
+TEST_F(HttpServerWithKeyTest, ReadsNoBodyOfAClientThatMayNotSendIt) {
+    const std::pair<std::string, int> cases[] = {{head("/tokenize", "wrong"), 401},
+                                                 {head("/none", "wrong"), 401},
+                                                 {head("/none", kKey), 404},
+                                                 {head("/version", kKey), 405}};
+    for (const auto& [bytes, status] : cases) {
+        Client client(port_);
+        client.send(bytes);
+        const std::string answer = client.read_to("\r\n\r\n");
+        EXPECT_TRUE(answer.starts_with("HTTP/1.1 " + std::to_string(status))) << answer;
+        EXPECT_NE(answer.find("\r\nConnection: close\r\n"), std::string::npos) << answer;
+    }
+    Client client(port_);
+    client.send(head("/tokenize", kKey));
+    EXPECT_EQ(client.read_to("\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
+    client.send(R"({"prompt":"a"})");
+    EXPECT_TRUE(client.read_to("}").starts_with("HTTP/1.1 200"));
+}
+
+// More bodies, one behind the other, than may be held at once.
+TEST_F(HttpServerTest, CountsABodyNoLongerThanItIsLookedAt) {
+    const std::string padding(limits::kBodyBytes - 200, ' ');
+    const auto body = [&](const std::string& fields) { return "{" + fields + padding + "}"; };
+    std::vector<std::unique_ptr<Client>> clients;
+    const size_t n_bodies = static_cast<size_t>(limits::kBytesInFlight) / limits::kBodyBytes + 2;
+    for (size_t i = 0; i < n_bodies; ++i) {
+        clients.push_back(std::make_unique<Client>(port_));
+        clients.back()->post(
+            "/v1/completions",
+            body(R"("prompt":"a","max_tokens":150,"ignore_eos":true,"stream":true)"));
+        const std::string head = clients.back()->read_to("\r\n\r\n");
+        EXPECT_TRUE(head.starts_with("HTTP/1.1 200")) << head;
+    }
 }
 
 TEST_F(HttpServerTest, WhatIsNoRequestIsAnsweredAndEnds) {

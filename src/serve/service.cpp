@@ -126,22 +126,23 @@ void Service::authorize(const HttpRequest& request, Access access) const {
                    "invalid_api_key");
 }
 
+const Service::Entry& Service::permitted(const HttpRequest& request) const {
+    check_host(request);
+    const Entry* entry = find(request);
+    // Unknown paths, too, tell nothing without a key.
+    authorize(request, entry != nullptr ? entry->route.access : Access::Key);
+    if (entry != nullptr) return *entry;
+    const bool known = std::ranges::any_of(
+        entries(), [&](const Entry& other) { return matches(other.route.path, request.path); });
+    if (known) throw ApiError(405, "this path has another method");
+    throw ApiError(404, fmt::format("there is no {}", io::printable(request.path, 80)));
+}
+
 void Service::handle(const HttpRequest& request, const std::shared_ptr<Exchange>& exchange) {
     try {
-        check_host(request);
-        const Entry* entry = find(request);
-        if (entry == nullptr) {
-            // Unknown paths, too, tell nothing without a key.
-            authorize(request, Access::Key);
-            const bool known = std::ranges::any_of(entries(), [&](const Entry& other) {
-                return matches(other.route.path, request.path);
-            });
-            if (known) throw ApiError(405, "this path has another method");
-            throw ApiError(404, fmt::format("there is no {}", io::printable(request.path, 80)));
-        }
-        authorize(request, entry->route.access);
-        if (entry->handler != nullptr) {
-            exchange->respond((this->*entry->handler)(request));
+        const Entry& entry = permitted(request);
+        if (entry.handler != nullptr) {
+            exchange->respond((this->*entry.handler)(request));
         } else {
             generate(request, request.path == "/v1/chat/completions", exchange);
         }

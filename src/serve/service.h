@@ -50,6 +50,9 @@ class Service {
     // Whether handle() may take long.
     static bool is_heavy(const HttpRequest& request);
 
+    // Of a request without its body: throws what handle() would answer to host, path, method and
+    // key. Any thread.
+    void check(const HttpRequest& head) const { permitted(head); }
     // Answers by the exchange, at once or later. Any thread.
     void handle(const HttpRequest& request, const std::shared_ptr<Exchange>& exchange);
     // Of an answer, whoever gave it.
@@ -71,6 +74,7 @@ class Service {
     static const Entry* find(const HttpRequest& request);
     static std::string_view route_of(const HttpRequest& request);
 
+    const Entry& permitted(const HttpRequest& request) const;
     void authorize(const HttpRequest& request, Access access) const;
     void check_host(const HttpRequest& request) const;
     void generate(const HttpRequest& request, bool is_chat,
