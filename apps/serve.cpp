@@ -17,6 +17,7 @@
 #include "build_info.h"
 #include "core/checked_math.h"
 #include "core/error.h"
+#include "core/host_memory.h"
 #include "core/log.h"
 #include "core/process.h"
 #include "folder/generation_config.h"
@@ -120,6 +121,11 @@ runtime::EngineLimits limits_of(const model::Weights& weights, const kernels::Ba
     } else if (available) {
         n_pages = std::clamp(*available / 2 / ceil_div(bytes, pages), pages, n_pages);
     }
+    constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+    // Not as a cache, whose error names --ctx alone.
+    require_host_bytes({.weights = backend.kv_bytes(descriptor, n_pages).value_or(kMost)},
+                       available,
+                       flags.cache_bytes ? "the cache of --kv-mem" : "the cache of --ctx");
     return {.context = weights.n_positions,
             .sequences = flags.sequences,
             .n_pages = n_pages,

@@ -330,6 +330,13 @@ TEST_F(Commands, AFlagBeatsTheEnvironmentWhichBeatsTheConfigFile) {
     EXPECT_NE(outcome.err.find("1 thread,"), std::string::npos);
 }
 
+TEST_F(Commands, ServeRefusesACacheThatIsLargerThanTheMemory) {
+    for (const char* bytes : {"1000T", "8000000T"}) {
+        const Outcome outcome = run_program({"serve", model_, "--port", "0", "--kv-mem", bytes});
+        expect_failure(outcome, 6, {"the cache of --kv-mem needs", "are available"});
+    }
+}
+
 TEST_F(Commands, HelpComesInTwoSizes) {
     const Outcome overview = run_program({"--help"});
     expect_success(overview);
