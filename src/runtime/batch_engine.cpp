@@ -33,14 +33,13 @@ class BatchEngine::Running {
     }
 
     void look(const StepRows& rows) {
-        for (int64_t row = 0; row < rows.size(); ++row) {
+        const int64_t n_of_prompt = std::clamp(
+            std::ssize(order_.prompt) - 1 - rows.first_position(), int64_t{0}, rows.size());
+        score_prompt(rows, n_of_prompt);
+        for (int64_t row = n_of_prompt; row < rows.size(); ++row) {
             const int64_t next = rows.first_position() + row + 1;
-            if (next < std::ssize(order_.prompt)) {
-                score_prompt(rows, row, next);
-            } else {
-                QUAROT_CHECK(next == std::ssize(history_), "{} {}", next, history_.size());
-                choose(rows, row);
-            }
+            QUAROT_CHECK(next == std::ssize(history_), "{} {}", next, history_.size());
+            choose(rows, row);
         }
     }
 
@@ -81,9 +80,21 @@ class BatchEngine::Running {
         return logits_;
     }
 
-    void score_prompt(const StepRows& rows, int64_t row, int64_t next) {
-        const int32_t id = order_.prompt[static_cast<size_t>(next)];
-        client->prompt_scored(score_token(download(rows, row), id, order_.n_top.value_or(0)));
+    // The tokens behind the first n rows.
+    void score_prompt(const StepRows& rows, int64_t n) {
+        std::vector<float> logits;  // of some rows: too large to keep
+        for (int64_t first = 0; first < n; first += kLogitRows) {
+            const int64_t some = std::min(kLogitRows, n - first);
+            logits.resize(static_cast<size_t>(some * vocab_));
+            rows.logits(first, some, logits);
+            for (int64_t i = 0; i < some; ++i) {
+                const auto row = std::span(logits).subspan(static_cast<size_t>(i * vocab_),
+                                                           static_cast<size_t>(vocab_));
+                const int64_t next = rows.first_position() + first + i + 1;
+                const int32_t id = order_.prompt[static_cast<size_t>(next)];
+                client->prompt_scored(score_token(row, id, order_.n_top.value_or(0)));
+            }
+        }
     }
 
     void choose(const StepRows& rows, int64_t row) {

@@ -176,6 +176,22 @@ TEST_F(BatchEngineTest, ScoresOfAPromptAreThoseOfItsTokensInWhateverSteps) {
     }
 }
 
+TEST_F(BatchEngineTest, ScoresOfAPromptAreFetchedTogether) {
+    Order wanted = order(4, 1);
+    const auto n_waits = [&] {
+        BatchEngine engine(weights_, backend_, {.context = kPositions});
+        const int64_t before = backend_.n_synchronized;
+        auto client = std::make_shared<Recorder>();
+        engine.submit(wanted, client);
+        EXPECT_EQ(client->wait().reason, FinishReason::Length);
+        return backend_.n_synchronized - before;
+    };
+    const int64_t without = n_waits();
+    EXPECT_GT(without, 0);
+    wanted.scores_prompt = true;
+    EXPECT_LE(n_waits(), without + 2) << "for " << wanted.prompt.size() << " tokens";
+}
+
 TEST_F(BatchEngineTest, NoNewTokensIsAPromptThatIsRead) {
     BatchEngine engine(weights_, backend_, {.context = kPositions});
     Order wanted = order(2, 0);

@@ -19,6 +19,7 @@ class WatchedBackend : public kernels::Backend {
     bool records = false;             // what traits say; recordings are replayed by calling again
     int64_t n_linears_left = -1;      // the linear after so many throws; -1: none does
     int64_t n_recordings = 0;         // made so far
+    int64_t n_synchronized = 0;       // calls so far
 
     kernels::BackendInfo info() const override { return inner_->info(); }
     kernels::BackendTraits traits() const override {
@@ -40,7 +41,10 @@ class WatchedBackend : public kernels::Backend {
     void download(void* host, const void* from, int64_t bytes) override {
         inner_->download(host, from, bytes);
     }
-    void synchronize() override { inner_->synchronize(); }
+    void synchronize() override {
+        ++n_synchronized;
+        inner_->synchronize();
+    }
     void reserve(const kernels::StepLimits& limits) override {
         require_allocation();
         inner_->reserve(limits);
