@@ -133,7 +133,7 @@ style:
 warnings:
 	tools/install_dependencies.sh --clang
 	cmake --preset clang
-	cmake --build --preset clang -j $(JOBS) --target quarot_precompiled quarot_test_base
+	cmake --build --preset clang -j $(JOBS) --target quarot_precompiled quarot_test_base quarot_serve_texts
 	tools/check_warnings.py build/clang $(JOBS) build/fuzz
 
 sanitized:
