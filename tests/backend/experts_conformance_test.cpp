@@ -38,8 +38,9 @@ struct Routed {
 std::vector<int32_t> best_experts(const float* logits, int64_t n, int64_t top_k) {
     std::vector<int32_t> order(static_cast<size_t>(n));
     std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(),
-                     [&](int32_t a, int32_t b) { return logits[a] > logits[b]; });
+    std::sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
+        return logits[a] != logits[b] ? logits[a] > logits[b] : a < b;
+    });
     order.resize(static_cast<size_t>(top_k));
     std::sort(order.begin(), order.end());
     return order;
