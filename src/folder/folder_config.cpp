@@ -142,7 +142,9 @@ void check_recipe_fits(const Recipe& recipe, const model::ModelConfig& config,
     const std::string& place = json.at("quantization_config").place();
     check_block("residual_block", recipe.rotation.residual_block, config.hidden, place);
     check_block("heads_block", recipe.rotation.heads_block, config.n_heads, place);
-    check_block("ffn_block", recipe.rotation.ffn_block, config.ffn, place);
+    if (config.has_dense_mlp()) {
+        check_block("ffn_block", recipe.rotation.ffn_block, config.ffn, place);
+    }
     if (config.has_mixtures()) {
         check_block("ffn_block", recipe.rotation.ffn_block, config.mixture.ffn, place);
         if (recipe.outliers.enabled()) {

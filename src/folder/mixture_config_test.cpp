@@ -4,6 +4,7 @@
 #include "core/error.h"
 #include "folder/folder_config.h"
 #include "io/json.h"
+#include "model/online_transforms.h"
 #include "model/roles.h"
 
 namespace quarot::folder {
@@ -68,6 +69,27 @@ TEST(MixtureConfig, ValuesOutOfRangeAndAtOddsAreRefused) {
     expect_corrupt("decoder_sparse_step", 0, "decoder_sparse_step is 0");
     expect_corrupt("mlp_only_layers", io::Json::Array{6}, "6");
     expect_corrupt("mlp_only_layers", 3, "mlp_only_layers");
+}
+
+// Some files have an intermediate_size that no layer has.
+TEST(MixtureConfig, BlocksOfR4DivideTheWidthsThatLayersHave) {
+    Recipe recipe = named_recipe("quarot-rtn");
+    recipe.rotation.ffn_block = 48;
+    io::Json json = io::Json::parse(kQwen3Moe, "config.json");
+    json.set("intermediate_size", 90);
+    json.set("decoder_sparse_step", 1);
+    const auto check = [&] {
+        const model::ModelConfig config = read_folder_config(json).model;
+        io::Json made = json;
+        made.set("quantization_config", io::Json::Object{});
+        check_recipe_fits(recipe, config, io::Json::parse(made.dump(-1), "config.json"));
+        return model::make_online_transforms(recipe.rotation, config);
+    };
+    EXPECT_THROW(check(), Error) << "the fourth layer is dense";
+    json.set("mlp_only_layers", io::Json::Array{});
+    EXPECT_EQ(check().ffn->n, 48);
+    recipe.rotation.ffn_block = 0;
+    EXPECT_EQ(check().ffn->n, 48);
 }
 
 // Names of all tensors are made before any file is looked at.

@@ -107,6 +107,11 @@ struct ModelConfig {
     bool has_mixtures() const {
         return std::any_of(layers.begin(), layers.end(), [](const auto& l) { return l.mixture; });
     }
+    // Has a layer the MLP that `ffn` is the width of?
+    bool has_dense_mlp() const {
+        return layers.empty() ||
+               std::any_of(layers.begin(), layers.end(), [](const auto& l) { return !l.mixture; });
+    }
     // Positions that a token sees in one layer or another; 0: all.
     int64_t longest_window() const {
         int64_t longest = 0;

@@ -32,7 +32,10 @@ OnlineTransforms make_online_transforms(const RotationSpec& spec, const ModelCon
         const int64_t order = order_of("the heads", spec.heads_block, config.n_heads);
         online.head_mix = linalg::make_hadamard_or_identity(order);
     }
-    if (spec.ffn) online.ffn = linalg::make_mixer(order_of("the FFN", spec.ffn_block, config.ffn));
+    if (spec.ffn) {
+        const int64_t width = config.has_dense_mlp() ? config.ffn : config.mixture.ffn;
+        online.ffn = linalg::make_mixer(order_of("the FFN", spec.ffn_block, width));
+    }
     if (spec.ffn && config.has_mixtures()) {
         online.expert_ffn =
             linalg::make_mixer(order_of("the experts", spec.ffn_block, config.mixture.ffn));

@@ -15,7 +15,7 @@ struct OnlineTransforms {
     std::optional<linalg::Mixer> residual;    // R1 at inputs, where norms of outputs keep it out
     std::optional<linalg::Mixer> query_key;   // R3, order head_dim
     std::optional<linalg::Mixer> head_mix;    // order n_heads (or the block), inner head_dim
-    std::optional<linalg::Mixer> ffn;         // R4, order ffn (or the block)
+    std::optional<linalg::Mixer> ffn;         // R4, order ffn (or the block), or expert_ffn's
     std::optional<linalg::Mixer> expert_ffn;  // R4 of a mixture's experts, of their width
 };
 

@@ -43,14 +43,20 @@ void fill(int32_t* to, const std::vector<int32_t>& values, int64_t n, int32_t pa
     std::fill(std::copy(values.begin(), values.end(), to), to + n, padding);
 }
 
+// Of MLPs outside mixtures; 0: there is none.
+int64_t dense_ffn(const ModelConfig& config) {
+    return config.has_dense_mlp() ? config.ffn : 0;
+}
+
 kernels::StepLimits limits_of(const ModelConfig& config, const StepSize& size) {
+    const int64_t ffn = std::max(dense_ffn(config), config.mixture.ffn);
     return {.tokens = size.tokens,
             .sequences = size.sequences,
             .pages = size.pages,
             .logit_rows = size.logit_rows,
             .n_heads = config.n_heads,
             .head_dim = config.head_dim,
-            .columns = std::max({config.hidden, config.ffn, config.q_dim()}),
+            .columns = std::max({config.hidden, ffn, config.q_dim()}),
             .vocab = config.vocab};
 }
 
@@ -85,8 +91,8 @@ void StepMemory::take_activations(const Weights& weights) {
     attended = rows(n, config.q_dim(), traits.work);
     key = rows(n, config.kv_dim(), traits.work);
     value = rows(n, config.kv_dim(), traits.work);
-    gate = rows(n, config.ffn, traits.work);
-    up = rows(n, config.ffn, traits.work);
+    gate = rows(n, dense_ffn(config), traits.work);
+    up = rows(n, dense_ffn(config), traits.work);
     wanted = rows(n, config.hidden, traits.residual);
     wanted_partial = rows(n, config.hidden, DType::F32);
     hidden = rows(n, config.hidden, traits.work);
