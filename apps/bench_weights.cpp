@@ -17,9 +17,9 @@ namespace {
 
 void require_memory(const model::ModelConfig& config, const Recipe& recipe,
                     const bench::CacheSize& cache, const kernels::Backend& backend,
-                    const std::string& name) {
+                    const std::string& name, int n_ranks) {
     const MemoryNeed need = bench::memory_need(config, recipe, cache, backend);
-    const std::optional<int64_t> available = backend.available_bytes();
+    const std::optional<int64_t> available = backend.available_to_each(n_ranks);
     const int64_t bytes =
         checked_add(need.weights, need.kv_cache).value_or(std::numeric_limits<int64_t>::max());
     if (!available || bytes <= *available) return;
@@ -49,7 +49,7 @@ model::ModelConfig cut_shape(model::ModelConfig config, std::optional<int64_t> n
 model::Weights make_random_weights(const model::ModelConfig& config, const Recipe& recipe,
                                    const bench::CacheSize& cache, const std::string& name,
                                    kernels::Backend& backend) {
-    require_memory(config, recipe, cache, backend, name);
+    require_memory(config, recipe, cache, backend, name, 1);
     log_run(backend, recipe, shape_note(name));
     return bench::random_weights(config, recipe, cache.n_positions, name, recipe.rotation.seed,
                                  backend);
@@ -59,7 +59,8 @@ runtime::ModelGroup make_random_group(const model::ModelConfig& config, const Re
                                       const bench::CacheSize& cache, const std::string& name,
                                       std::vector<kernels::Rank> group) {
     const model::Shard first = {.rank = 0, .size = static_cast<int>(group.size())};
-    require_memory(local_config(config, first), recipe, cache, *group.front().backend, name);
+    require_memory(local_config(config, first), recipe, cache, *group.front().backend, name,
+                   first.size);
     log_run(group, recipe, shape_note(name));
     return {std::move(group), [&](const model::Shard& shard, kernels::Backend& backend) {
                 return bench::random_weights(config, recipe, cache.n_positions, name,

@@ -114,6 +114,11 @@ void log_run(const std::vector<kernels::Rank>& group, const Recipe& recipe,
 
 runtime::ModelGroup load_group(std::vector<kernels::Rank> group, const folder::SourceModel& source,
                                const SettingChanges& changes, int64_t n_positions) {
+    const int n_ranks = static_cast<int>(group.size());
+    if (n_ranks > 1) {
+        folder::require_memory_for_ranks(source, changes, n_positions, *group.front().backend,
+                                         n_ranks);
+    }
     return {std::move(group), [&](const model::Shard& shard, kernels::Backend& backend) {
                 return folder::load_weights(source, changes, n_positions, backend, shard);
             }};

@@ -1,6 +1,8 @@
 // Every tensor is read once, checked and handed over.
 #include "folder/load_weights.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <string_view>
 #include <utility>
@@ -243,9 +245,19 @@ model::Weights load_weights(const SourceModel& source, const SettingChanges& cha
     return weights;
 }
 
+void require_memory_for_ranks(const SourceModel& source, const SettingChanges& changes,
+                              int64_t n_positions, const Backend& backend, int n_ranks) {
+    const Recipe recipe = as_it_runs(source, changes);
+    const model::Shard shard = {.rank = 0, .size = n_ranks};
+    check_shard(recipe, source.config(), shard, source.folder());
+    const MemoryNeed need = memory_need(source, recipe, n_positions, shard, backend);
+    require_host_bytes(need, backend.available_to_each(n_ranks),
+                       fmt::format("each of {} ranks of {}", n_ranks, source.folder()));
+}
+
 int64_t fitting_positions(const SourceModel& source, const SettingChanges& changes, int64_t wanted,
                           const Backend& backend, const model::Shard& shard) {
-    const std::optional<int64_t> available = backend.available_bytes();
+    const std::optional<int64_t> available = backend.available_to_each(shard.size);
     if (!available) return wanted;
     const Recipe recipe = as_it_runs(source, changes);
     const auto fit = [&](int64_t n_positions) {

@@ -9,6 +9,7 @@
 
 #include "core/error.h"
 #include "core/host_memory.h"
+#include "folder/memory_need.h"
 #include "folder/quarot_folder_for_tests.h"
 #include "model/rope.h"
 #include "model/shard.h"
@@ -69,6 +70,8 @@ class RememberingBackend final : public kernels::Backend {
                                                     int64_t) override {
         return nullptr;
     }
+    bool own_memory = true;
+    kernels::BackendTraits traits() const override { return {.own_memory = own_memory}; }
     std::optional<int64_t> available = available_host_bytes();
     std::optional<int64_t> available_bytes() const override { return available; }
     mutable int64_t n_kv_heads = 0;  // of the cache that was last asked for
@@ -378,9 +381,33 @@ TEST_F(LoadWeightsTest, ARankNeedsTheMemoryOfItsPart) {
 TEST_F(LoadWeightsTest, MorePositionsFitWhereRanksShareTheWeights) {
     test::write_model(make_tiny_model({.max_positions = 1 << 20}), directory_ / "long");
     const SourceModel source = SourceModel::open(directory_ / "long");
-    backend_.available = 150000;
+    backend_.available = 10000000;
     const int64_t alone = fitting_positions(source, {}, 1000000, backend_);
-    EXPECT_GT(fitting_positions(source, {}, 1000000, backend_, {.rank = 1, .size = 2}), alone);
+    const auto of_two = [&] {
+        return fitting_positions(source, {}, 1000000, backend_, {.rank = 1, .size = 2});
+    };
+    EXPECT_GT(of_two(), alone);
+    backend_.own_memory = false;
+    const int64_t in_one_memory = of_two();
+    EXPECT_LT(in_one_memory, alone) << "each has an embedding";
+    backend_.own_memory = true;
+    *backend_.available /= 2;
+    EXPECT_EQ(of_two(), in_one_memory);
+}
+
+TEST_F(LoadWeightsTest, RanksThatShareMemoryNeedItTogether) {
+    test::write_model(make_tiny_model({}), directory_ / "shared");
+    const SourceModel source = SourceModel::open(directory_ / "shared");
+    const MemoryNeed need = memory_need(source, source.recipe(), 16, {.size = 2}, backend_);
+    const auto require = [&] { require_memory_for_ranks(source, {}, 16, backend_, 2); };
+    backend_.own_memory = false;
+    backend_.available = 2 * (need.weights + need.kv_cache);
+    EXPECT_NO_THROW(require());
+    *backend_.available -= 1;
+    const std::string message = message_of(ErrorCode::OutOfMemory, require);
+    EXPECT_NE(message.find("each of 2 ranks"), std::string::npos) << message;
+    backend_.own_memory = true;
+    EXPECT_NO_THROW(require());
 }
 
 }  // namespace quarot::folder

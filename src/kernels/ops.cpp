@@ -156,6 +156,12 @@ std::optional<int64_t> Backend::available_bytes() const {
     return available_host_bytes();
 }
 
+std::optional<int64_t> Backend::available_to_each(int n_ranks) const {
+    const std::optional<int64_t> available = available_bytes();
+    if (!available || traits().own_memory) return available;
+    return *available / n_ranks;
+}
+
 HostCodes Backend::read_codes(const QuantizedRows& in) {
     synchronize();
     const int64_t n = in.rows * in.n_groups();

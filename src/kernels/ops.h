@@ -479,6 +479,7 @@ struct BackendTraits {
     bool records = false;         // replaying a recording is cheaper than enqueueing again
     bool embeds_codes = false;    // embeddings in codes stay so, with a tied head as one; else F32
     bool mixtures = false;        // runs mixtures of experts
+    bool own_memory = false;      // the device's, which is not the host's and no other device's
     int64_t step_tokens = 512;    // that keep it busy: longer steps only take more memory
 };
 
@@ -540,6 +541,8 @@ class Backend {
     // What weights and cache may still take: of the host's memory, unless the device has its own;
     // nothing if the system does not say.
     virtual std::optional<int64_t> available_bytes() const;
+    // The same for each of n ranks with such a backend, which share the host's memory.
+    std::optional<int64_t> available_to_each(int n_ranks) const;
 
     // Memory for the quantized form of rows x cols, and the operand standing in it.
     virtual int64_t quantized_bytes(int64_t rows, int64_t cols,

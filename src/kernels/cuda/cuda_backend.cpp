@@ -186,6 +186,7 @@ class CudaBackend final : public Backend, public ColumnSolverMaker, public Fp8Pr
                 .cache16 = cache_dtype(),
                 .records = true,
                 .embeds_codes = true,
+                .own_memory = true,
                 .step_tokens = 2048};
     }
 
