@@ -1,7 +1,7 @@
 #include "kernels/group.h"
 
-#include <exception>
-#include <thread>
+#include <algorithm>
+#include <span>
 #include <utility>
 
 #include "comm/thread_comm.h"
@@ -42,29 +42,64 @@ std::exception_ptr first_of(const std::vector<std::exception_ptr>& failures) {
 
 }  // namespace
 
-void run_ranks(std::span<const std::shared_ptr<comm::Comm>> comms,
-               const std::function<void(size_t)>& work) {
-    std::vector<std::exception_ptr> failures(comms.size());
-    const auto run = [&](size_t rank) {
-        try {
-            work(rank);
-        } catch (...) {
-            failures[rank] = std::current_exception();
-            comms[rank]->leave();
-        }
-    };
-    std::vector<std::thread> others;
-    others.reserve(comms.size() - 1);
-    for (size_t rank = 1; rank < comms.size(); ++rank) others.emplace_back(run, rank);
-    run(0);
-    for (std::thread& thread : others) thread.join();
-    if (const auto failure = first_of(failures)) std::rethrow_exception(failure);
+RankThreads::RankThreads(std::vector<std::shared_ptr<comm::Comm>> comms)
+    : comms_(std::move(comms)), failures_(comms_.size()) {
+    for (size_t rank = 1; rank < comms_.size(); ++rank) {
+        threads_.emplace_back([this, rank] { serve(rank); });
+    }
+}
+
+RankThreads::~RankThreads() {
+    {
+        const std::lock_guard lock(mutex_);
+        stops_ = true;
+    }
+    changed_.notify_all();
+    for (std::thread& thread : threads_) thread.join();
+}
+
+void RankThreads::run(const std::function<void(size_t)>& work) {
+    std::fill(failures_.begin(), failures_.end(), nullptr);
+    {
+        const std::lock_guard lock(mutex_);
+        work_ = &work;
+        n_working_ = threads_.size();
+        ++n_calls_;
+    }
+    changed_.notify_all();
+    work_as(0);
+    {
+        std::unique_lock lock(mutex_);
+        changed_.wait(lock, [this] { return n_working_ == 0; });
+    }
+    if (const auto failure = first_of(failures_)) std::rethrow_exception(failure);
+}
+
+void RankThreads::serve(size_t rank) {
+    std::unique_lock lock(mutex_);
+    for (int64_t n_done = 0;; ++n_done) {
+        changed_.wait(lock, [&] { return n_calls_ > n_done || stops_; });
+        if (stops_) return;
+        lock.unlock();
+        work_as(rank);
+        lock.lock();
+        if (--n_working_ == 0) changed_.notify_all();
+    }
+}
+
+void RankThreads::work_as(size_t rank) {
+    try {
+        (*work_)(rank);
+    } catch (...) {
+        failures_[rank] = std::current_exception();
+        comms_[rank]->leave();
+    }
 }
 
 void run_ranks(std::vector<Rank>& group, const std::function<void(Rank&)>& work) {
     std::vector<std::shared_ptr<comm::Comm>> comms;
     for (const Rank& rank : group) comms.push_back(rank.comm);
-    run_ranks(comms, [&](size_t rank) { work(group[rank]); });
+    RankThreads(std::move(comms)).run([&](size_t rank) { work(group[rank]); });
 }
 
 }  // namespace quarot::kernels

@@ -14,18 +14,20 @@ using kernels::Rows;
 using kernels::Site;
 
 Executor::Executor(std::vector<RankModel> ranks, const model::StepSize& size, int64_t n_pages) {
+    std::vector<std::shared_ptr<comm::Comm>> comms;
     for (RankModel& rank : ranks) {
-        comms_.push_back(rank.comm);
+        comms.push_back(rank.comm);
         ranks_.push_back(std::make_unique<RankStep>(std::move(rank), size, n_pages));
     }
-    QUAROT_CHECK(std::ssize(ranks_) == comms_.front()->size(), "{} ranks", ranks_.size());
+    QUAROT_CHECK(std::ssize(ranks_) == comms.front()->size(), "{} ranks", ranks_.size());
+    threads_ = std::make_unique<kernels::RankThreads>(std::move(comms));
 }
 
 void Executor::each(const std::function<void(RankStep&)>& work) {
     if (ranks_.size() == 1) return work(lead());
     if (group_failed_) fail(ErrorCode::Device, "a rank of the group has failed in an earlier step");
     group_failed_ = true;
-    kernels::run_ranks(comms_, [&](size_t rank) { work(*ranks_[rank]); });
+    threads_->run([&](size_t rank) { work(*ranks_[rank]); });
     group_failed_ = false;
 }
 

@@ -7,7 +7,7 @@
 #include <span>
 #include <vector>
 
-#include "comm/comm.h"
+#include "kernels/group.h"
 #include "model/layer_steps.h"
 #include "runtime/rank_step.h"
 #include "runtime/scheduler.h"
@@ -67,7 +67,7 @@ class Executor {
     model::StepNotes wait_for_logits(int64_t first, int64_t n);
 
     std::vector<std::unique_ptr<RankStep>> ranks_;
-    std::vector<std::shared_ptr<comm::Comm>> comms_;  // of the ranks
+    std::unique_ptr<kernels::RankThreads> threads_;  // of the ranks
     bool group_failed_ = false;
     model::Batch batch_;
     std::vector<int64_t> first_row_ = {0};
