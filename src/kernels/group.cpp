@@ -98,6 +98,7 @@ void RankThreads::work_as(size_t rank) {
 
 void run_ranks(std::vector<Rank>& group, const std::function<void(Rank&)>& work) {
     std::vector<std::shared_ptr<comm::Comm>> comms;
+    comms.reserve(group.size());
     for (const Rank& rank : group) comms.push_back(rank.comm);
     RankThreads(std::move(comms)).run([&](size_t rank) { work(group[rank]); });
 }
