@@ -500,12 +500,12 @@ void CudaBackend::add_norm_quantize(const AddNormArgs& args, const Operand& out,
     if (const auto* quantized = std::get_if<QuantizedRows>(&out.rows)) {
         const QuantizedRows part = rows_of(*quantized, first, count);
         add_norm_rows(own, Operand{part}, note);
-        peers.spread(quantized->codes, ranges_of(part));
+        peers.spread(quantized->codes, ranges_of(part), false);
     } else {
         add_norm_rows(own, Operand{own.out}, note);
         const PeerComm::Range rows = {own.out.data,
                                       count * own.out.stride * size_of(own.out.dtype)};
-        peers.spread(args.out.data, {&rows, 1});
+        peers.spread(args.out.data, {&rows, 1}, false);
     }
 }
 

@@ -158,7 +158,7 @@ bool PeerComm::shares_rows(int64_t rows) const {
 void PeerComm::gather_rows(Rows rows) {
     const comm::RowShare share = comm::row_share(rows.rows, rank_, size());
     const Range own = {rows.f32(share.first), share.count * rows.stride * size_of(DType::F32)};
-    spread(rows.data, {&own, 1});
+    spread(rows.data, {&own, 1}, true);
 }
 
 void PeerComm::maximum(float* values, int64_t n) {
@@ -166,9 +166,8 @@ void PeerComm::maximum(float* values, int64_t n) {
 }
 
 void PeerComm::broadcast(void* data, int64_t bytes) {
-    PeerBytes all = {.bytes = bytes};
-    std::ranges::copy(group_->meet(rank_, static_cast<std::byte*>(data)), all.at);
-    cuda::broadcast(view(), all, stream());
+    const Range whole = {data, bytes};
+    spread(data, {&whole, rank_ == 0 ? size_t{1} : size_t{0}}, true);
 }
 
 void PeerComm::leave() {
@@ -180,8 +179,8 @@ void PeerComm::sum_share(Rows rows) {
     cuda::sum_share(view(), meet(rows), {share.first, share.count}, stream());
 }
 
-void PeerComm::spread(void* base, std::span<const Range> ranges) {
-    PeerRanges all;
+void PeerComm::spread(void* base, std::span<const Range> ranges, bool meets_first) {
+    PeerRanges all = {.meets_first = meets_first};
     std::ranges::copy(group_->meet(rank_, static_cast<std::byte*>(base)), all.base);
     QUAROT_CHECK(ranges.size() <= std::size(all.ranges), "{}", ranges.size());
     for (const Range& range : ranges) {

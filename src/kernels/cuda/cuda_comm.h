@@ -38,11 +38,12 @@ class PeerComm final : public comm::Comm {
     // `rows` until the next call that spreads.
     void sum_share(Rows rows);
     // Bytes that lie equally far behind `base` on all ranks go from this one to all others.
+    // meets_first may be false behind sum_share, where nobody uses that memory any more.
     struct Range {
         const void* first = nullptr;
         int64_t bytes = 0;
     };
-    void spread(void* base, std::span<const Range> ranges);
+    void spread(void* base, std::span<const Range> ranges, bool meets_first);
 
   private:
     const PeerView& view() const;

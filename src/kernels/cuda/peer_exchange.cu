@@ -27,8 +27,11 @@ __device__ void send(StampedValue* to, float value, uint32_t turn) {
     asm volatile("st.relaxed.sys.global.b64 [%0], %1;" ::"l"(to), "l"(word) : "memory");
 }
 
-// Waits for the value of `turn`; anything where the group is abandoned.
+// Waits for the value of `turn`; anything where the group is abandoned. The pauses leave the memory
+// to the values that are on their way: without them exchanges took a hundred times as long now and
+// then (docs/cuda.md).
 __device__ float receive(const PeerView& peers, const StampedValue* from, uint32_t turn) {
+    constexpr unsigned kPause = 100;  // ns
     for (unsigned n = 1;; ++n) {
         uint64_t word = 0;
         asm volatile("ld.relaxed.sys.global.b64 %0, [%1];" : "=l"(word) : "l"(from) : "memory");
@@ -36,6 +39,7 @@ __device__ float receive(const PeerView& peers, const StampedValue* from, uint32
         if (has_come || nobody_waits(peers, n)) {
             return __uint_as_float(static_cast<uint32_t>(word));
         }
+        __nanosleep(kPause);
     }
 }
 
@@ -240,18 +244,6 @@ __global__ void __launch_bounds__(kThreads)
     meet(peers);
 }
 
-__global__ void __launch_bounds__(kThreads)
-    spread_bytes(const __grid_constant__ PeerView peers, const __grid_constant__ PeerBytes data) {
-    wait_for_predecessor();
-    meet(peers);
-    const int64_t step = static_cast<int64_t>(kPeerCtas) * kThreads;
-    const volatile std::byte* from = data.at[0];
-    for (int64_t i = blockIdx.x * kThreads + threadIdx.x; i < data.bytes; i += step) {
-        if (peers.rank != 0) data.at[peers.rank][i] = from[i];
-    }
-    meet(peers);
-}
-
 template <typename Unit>
 __device__ void spread_range(const PeerView& peers, const PeerRanges& all,
                              const PeerRanges::Range& range) {
@@ -269,13 +261,18 @@ __device__ void spread_range(const PeerView& peers, const PeerRanges& all,
 __global__ void __launch_bounds__(kThreads)
     spread_ranges(const __grid_constant__ PeerView peers, const __grid_constant__ PeerRanges all) {
     wait_for_predecessor();
+    if (all.meets_first) meet(peers);
     for (int i = 0; i < all.n; ++i) {
         const PeerRanges::Range& range = all.ranges[i];
-        const bool in_sixteens =
-            (reinterpret_cast<uint64_t>(all.base[peers.rank]) | range.offset | range.bytes) % 16 ==
-            0;
-        in_sixteens ? spread_range<uint4>(peers, all, range)
-                    : spread_range<uint32_t>(peers, all, range);
+        const uint64_t places =
+            reinterpret_cast<uint64_t>(all.base[peers.rank]) | range.offset | range.bytes;
+        if (places % sizeof(uint4) == 0) {
+            spread_range<uint4>(peers, all, range);
+        } else if (places % sizeof(uint32_t) == 0) {
+            spread_range<uint32_t>(peers, all, range);
+        } else {
+            spread_range<std::byte>(peers, all, range);
+        }
     }
     meet(peers);
 }
@@ -372,10 +369,6 @@ void gather_columns(const PeerView& peers, const RowsView& part, const PeerRows&
     in_fours(part.data, part.cols, part.stride) && in_fours(whole, peers.size)
         ? spread.template operator()<float4>()
         : spread.template operator()<float>();
-}
-
-void broadcast(const PeerView& peers, const PeerBytes& data, Stream stream) {
-    launch("spread_bytes", spread_bytes, kPeerShape, stream, peers, data);
 }
 
 }  // namespace quarot::kernels::cuda

@@ -53,20 +53,15 @@ void gather_columns(const PeerView& peers, const RowsView& part, const PeerRows&
                     Stream stream);
 // In place; n <= kMostStamped.
 void maximum(const PeerView& peers, float* values, int64_t n, Stream stream);
-// data.at[0] goes to everybody.
-struct PeerBytes {
-    std::byte* at[kMostRanks] = {};
-    int64_t bytes = 0;
-};
-void broadcast(const PeerView& peers, const PeerBytes& data, Stream stream);
-// Runs of bytes, multiples of 4, that lie equally far behind everybody's base; each rank has runs
-// of its own. Nobody goes on before all have spread theirs.
+// Runs of bytes that lie equally far behind everybody's base; each rank has runs of its own, or
+// none. Nobody goes on before all have spread theirs.
 struct PeerRanges {
     std::byte* base[kMostRanks] = {};
     struct Range {
         int64_t offset = 0, bytes = 0;
     } ranges[4];
     int n = 0;
+    bool meets_first = true;  // false: all have met since the others' memory was last used
 };
 void spread(const PeerView& peers, const PeerRanges& ranges, Stream stream);
 
