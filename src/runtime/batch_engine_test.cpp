@@ -14,6 +14,7 @@
 
 #include "core/error.h"
 #include "kernels/backend.h"
+#include "runtime/tokens_for_tests.h"
 #include "support/model_weights.h"
 #include "support/temp_dir.h"
 #include "support/tiny_model.h"
@@ -24,12 +25,6 @@ namespace quarot::runtime {
 namespace {
 
 constexpr int64_t kPositions = 160;
-
-std::vector<int32_t> prompt_of(int32_t seed, int64_t n) {
-    std::vector<int32_t> tokens;
-    for (int32_t i = 0; i < n; ++i) tokens.push_back((i * i * 31 + i * 7 + seed) % 256);
-    return tokens;
-}
 
 // Keeps what it is told; may be waited for.
 class Recorder : public OrderClient {
@@ -82,7 +77,7 @@ class BatchEngineTest : public testing::Test {
     }
     static Order order(int32_t client, int64_t n_new) {
         Order order;
-        order.prompt = prompt_of(client, 5 + 11 * (client % 8));
+        order.prompt = tokens_of(client, 5 + 11 * (client % 8));
         order.options.max_new_tokens = n_new;
         order.options.sampling.temperature = client % 2 == 0 ? 0.0f : 1.0f;
         order.options.seed = static_cast<uint64_t>(client);
@@ -339,7 +334,7 @@ TEST_F(BatchEngineTest, RefusesWhatCannotBeServedAndKeepsServing) {
     };
     refused({});
     refused({.prompt = {1, 100000}, .options = {.max_new_tokens = 1}});
-    refused({.prompt = prompt_of(1, kPositions + 1), .options = {.max_new_tokens = 1}});
+    refused({.prompt = tokens_of(1, kPositions + 1), .options = {.max_new_tokens = 1}});
     Order hot = order(1, 1);
     hot.options.sampling.temperature = -1.0f;
     refused(hot);

@@ -14,6 +14,7 @@
 #include "core/error.h"
 #include "kernels/backend.h"
 #include "runtime/generate.h"
+#include "runtime/tokens_for_tests.h"
 #include "support/model_weights.h"
 #include "support/temp_dir.h"
 #include "support/tiny_model.h"
@@ -24,12 +25,6 @@ namespace quarot::runtime {
 namespace {
 
 constexpr int64_t kContext = 160;
-
-std::vector<int32_t> tokens_of(int32_t seed, int64_t n) {
-    std::vector<int32_t> tokens;
-    for (int32_t i = 0; i < n; ++i) tokens.push_back((i * i * 31 + i * 7 + seed) % 256);
-    return tokens;
-}
 
 // The tiny model with 4-bit activations and cache, so that the same tokens give the same bits in
 // any company.

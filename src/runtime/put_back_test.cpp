@@ -8,6 +8,7 @@
 
 #include "core/checked_math.h"
 #include "runtime/scheduler.h"
+#include "runtime/tokens_for_tests.h"
 
 namespace quarot::runtime {
 
@@ -18,12 +19,6 @@ constexpr SchedulerLimits kSmall = {.n_pages = 4,
                                     .sequences = 4,
                                     .step_tokens = 8,
                                     .admission = Admission::TokensSoFar};
-
-std::vector<int32_t> tokens_from(int32_t first, int64_t n) {
-    std::vector<int32_t> tokens;
-    for (int32_t i = 0; i < n; ++i) tokens.push_back(first + i);
-    return tokens;
-}
 
 // Commits a step and gives every request that has run all its tokens one more.
 StepPlan step(Scheduler& scheduler) {
@@ -38,9 +33,9 @@ StepPlan step(Scheduler& scheduler) {
 
 TEST(PutBack, TheLastGivesItsPagesToTheFirstAndRunsAllItsTokensAgain) {
     Scheduler scheduler(kSmall);
-    const RequestId a = scheduler.add({.tokens = tokens_from(0, 5), .max_tokens = 16});
+    const RequestId a = scheduler.add({.tokens = counting(0, 5), .max_tokens = 16});
     const RequestId b =
-        scheduler.add({.tokens = tokens_from(50, 3), .max_tokens = 16, .shares_prefix = false});
+        scheduler.add({.tokens = counting(50, 3), .max_tokens = 16, .shares_prefix = false});
     int n_steps = 0;
     while (scheduler.n_put_back() == 0 && n_steps < 20) {
         step(scheduler);
@@ -61,8 +56,8 @@ TEST(PutBack, TheLastGivesItsPagesToTheFirstAndRunsAllItsTokensAgain) {
 
 TEST(PutBack, LogitsThatWereSeenAreNotWantedAgain) {
     Scheduler scheduler(kSmall);
-    const RequestId a = scheduler.add({.tokens = tokens_from(0, 3), .max_tokens = 16});
-    const RequestId b = scheduler.add({.tokens = tokens_from(50, 3),
+    const RequestId a = scheduler.add({.tokens = counting(0, 3), .max_tokens = 16});
+    const RequestId b = scheduler.add({.tokens = counting(50, 3),
                                        .max_tokens = 16,
                                        .logits = LogitsWanted::All,
                                        .shares_prefix = false});
@@ -92,9 +87,9 @@ TEST(PutBack, LogitsThatWereSeenAreNotWantedAgain) {
 
 TEST(PutBack, ANewcomerFindsAPageForTheGrowthOfThoseThatRun) {
     Scheduler scheduler(kSmall);
-    scheduler.add({.tokens = tokens_from(0, 8), .max_tokens = 16});
+    scheduler.add({.tokens = counting(0, 8), .max_tokens = 16});
     step(scheduler);  // two pages of four are in use, one is for growth
-    scheduler.add({.tokens = tokens_from(50, 5), .max_tokens = 8});
+    scheduler.add({.tokens = counting(50, 5), .max_tokens = 8});
     EXPECT_EQ(step(scheduler).work.size(), 1u);
     EXPECT_EQ(scheduler.queue().size(), 1u);
 }
@@ -165,7 +160,7 @@ class Simulation {
     void add() {
         const int64_t most = limits_.n_pages * limits_.page_tokens;
         const int64_t n = 1 + below(most / 2);
-        Request request = {.tokens = tokens_from(100 * static_cast<int32_t>(below(3)), n),
+        Request request = {.tokens = counting(100 * static_cast<int32_t>(below(3)), n),
                            .max_tokens = n + below(most - n + 1),
                            .shares_prefix = below(3) > 0,
                            .priority = static_cast<int>(below(3))};

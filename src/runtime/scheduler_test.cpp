@@ -11,16 +11,11 @@
 
 #include "core/checked_math.h"
 #include "core/error.h"
+#include "runtime/tokens_for_tests.h"
 
 namespace quarot::runtime {
 
 namespace {
-
-std::vector<int32_t> counting(int32_t first, int32_t n) {
-    std::vector<int32_t> tokens;
-    for (int32_t i = 0; i < n; ++i) tokens.push_back(first + i);
-    return tokens;
-}
 
 // Runs the next step and commits it; the number of works.
 size_t run(Scheduler& scheduler) {
