@@ -16,6 +16,7 @@
 #include "apps/running_model.h"
 #include "apps/sampling_flags.h"
 #include "apps/shown_text.h"
+#include "chat/turn_end.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "core/process.h"
@@ -113,7 +114,7 @@ class Talker {
         options_.sampling = sampling.options;
         options_.seed = flags.sampling.seed;
         options_.max_new_tokens = flags.n_tokens.value_or(context);
-        options_.end_tokens = chat_end_tokens(source, tokenizer_);
+        options_.end_tokens = chat::turn_ends(source.config().eos, tokenizer_);
     }
 
     struct Answer {

@@ -19,6 +19,7 @@
 #include "apps/running_model.h"
 #include "apps/sampling_flags.h"
 #include "apps/shown_text.h"
+#include "chat/turn_end.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "folder/generation_config.h"
@@ -132,6 +133,7 @@ int64_t fitting_context(const folder::SourceModel& source, const GenerateFlags& 
     return taken;
 }
 
+// As the documents of --json name it; the server has OpenAI's fewer words instead (serve/job.cpp).
 const char* name_of(runtime::FinishReason reason) {
     switch (reason) {
         case runtime::FinishReason::Length:
@@ -235,7 +237,8 @@ void work(const GenerateFlags& flags) {
     options.sampling = sampling.options;
     options.seed = flags.sampling.seed;
     if (!flags.ignore_eos) {
-        options.end_tokens = flags.chat ? chat_end_tokens(source, tokenizer) : source.config().eos;
+        const std::vector<int32_t>& ends = source.config().eos;
+        options.end_tokens = flags.chat ? chat::turn_ends(ends, tokenizer) : ends;
     }
     ShownText listener(tokenizer, prompt, flags.stops, !flags.output.json);
     runtime::GenerateResult result =

@@ -135,13 +135,6 @@ void require_vocabulary(const folder::SourceModel& source, std::span<const int32
     }
 }
 
-std::vector<int32_t> chat_end_tokens(const folder::SourceModel& source,
-                                     const tokenizer::Tokenizer& tokenizer) {
-    std::vector<int32_t> tokens = source.config().eos;
-    if (tokenizer.eos()) tokens.push_back(*tokenizer.eos());
-    return tokens;
-}
-
 int64_t context_that_fits(const folder::SourceModel& source, std::optional<int64_t> asked,
                           const SettingChanges& changes, const kernels::Backend& backend) {
     const int64_t most = source.config().max_positions;

@@ -13,7 +13,6 @@
 #include "kernels/group.h"
 #include "recipe/settings.h"
 #include "runtime/model_group.h"
-#include "tokenizer/tokenizer.h"
 
 namespace quarot::apps {
 
@@ -38,11 +37,6 @@ void log_run(const std::vector<kernels::Rank>& group, const Recipe& recipe,
 // The folder on all ranks, as folder::load_weights does it on one.
 runtime::ModelGroup load_group(std::vector<kernels::Rank> group, const folder::SourceModel& source,
                                const SettingChanges& changes, int64_t n_positions);
-
-// What config.json and generation_config.json name and tokenizer_config.json: many models name the
-// end of a turn there alone.
-std::vector<int32_t> chat_end_tokens(const folder::SourceModel& source,
-                                     const tokenizer::Tokenizer& tokenizer);
 
 // As many positions as --ctx asks for, else as the model has and memory has room for, which is said
 // if it is less.

@@ -27,6 +27,8 @@ uint64_t random_seed() {
     return (uint64_t{device()} << 32) | device();
 }
 
+// In OpenAI's words, which clients compare; the command line's own documents tell more ends apart
+// (apps/generate.cpp).
 const char* name_of(runtime::FinishReason reason) {
     switch (reason) {
         case runtime::FinishReason::Length:

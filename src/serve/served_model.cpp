@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "chat/template_source.h"
+#include "chat/turn_end.h"
 #include "io/text.h"
 #include "serve/api_error.h"
 
@@ -36,9 +37,7 @@ void ServedModel::require_name(const std::string& name) const {
 }
 
 std::vector<int32_t> ServedModel::end_tokens(bool in_chat) const {
-    std::vector<int32_t> ends = facts_.end_tokens;
-    if (in_chat && tokenizer_.eos()) ends.push_back(*tokenizer_.eos());
-    return ends;
+    return in_chat ? chat::turn_ends(facts_.end_tokens, tokenizer_) : facts_.end_tokens;
 }
 
 }  // namespace quarot::serve

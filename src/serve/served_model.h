@@ -43,8 +43,7 @@ class ServedModel {
 
     // ApiError 404 for any name but its own, its folder, "default" or none.
     void require_name(const std::string& name) const;
-    // End tokens of texts, or those of conversations: many models name the end of a turn in
-    // tokenizer_config.json alone.
+    // End tokens of texts, or those of a conversation's turns.
     std::vector<int32_t> end_tokens(bool in_chat) const;
 
   private:
