@@ -1,4 +1,5 @@
-// For tests: a service of the tiny model, and an exchange that keeps what it is given.
+// For tests: a service of the tiny model, an exchange that keeps what it is given, and what such
+// answers hold.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -10,6 +11,7 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "io/json.h"
 #include "kernels/backend.h"
@@ -169,5 +171,32 @@ class TinyService {
     std::unique_ptr<ServedModel> model_;
     std::unique_ptr<Service> service_;
 };
+
+inline const std::string kCompletions = "/v1/completions", kChat = "/v1/chat/completions";
+
+inline const io::Json& first_choice(const io::Json& answer) {
+    return answer.at("choices").as_array().at(0);
+}
+
+// The objects of a stream; it must end with [DONE] unless it ends with an error.
+inline std::vector<io::Json> events_of(const std::string& body) {
+    std::vector<io::Json> events;
+    for (size_t at = 0; at < body.size();) {
+        const size_t end = body.find("\n\n", at);
+        EXPECT_NE(end, std::string::npos) << "an event is not complete";
+        if (end == std::string::npos) break;
+        const std::string event = body.substr(at, end - at);
+        at = end + 2;
+        if (event.starts_with(": ")) continue;
+        EXPECT_TRUE(event.starts_with("data: ")) << event;
+        if (event == "data: [DONE]") {
+            EXPECT_EQ(at, body.size()) << "[DONE] is not last";
+            return events;
+        }
+        events.push_back(io::Json::parse(event.substr(6), "event"));
+    }
+    EXPECT_TRUE(!events.empty() && events.back().contains("error")) << "no [DONE]";
+    return events;
+}
 
 }  // namespace quarot::serve
