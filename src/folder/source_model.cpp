@@ -8,10 +8,10 @@
 #include "core/error.h"
 #include "folder/folder_config.h"
 #include "folder/gguf_model.h"
+#include "folder/settle_checkpoint.h"
 #include "folder/stored_linear.h"
 #include "folder/stored_names.h"
 #include "folder/tensor_plan.h"
-#include "folder/tied_head.h"
 #include "folder/value_checks.h"
 #include "io/file_listing.h"
 #include "io/gguf_metadata.h"
@@ -72,8 +72,7 @@ SourceModel SourceModel::open_gguf(const std::string& path, const io::Json* rope
 }
 
 void SourceModel::settle() {
-    settle_names(checkpoint_, *family_, recipe_);
-    settle_tied_head(checkpoint_, *family_, recipe_, config_);
+    settle_checkpoint(checkpoint_, *family_, recipe_, config_);
     check_recipe_fits(recipe_, config_, config_json_);
     check_tensors(plan_tensors(*family_, config_, recipe_), checkpoint_);
 }

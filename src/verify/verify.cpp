@@ -16,9 +16,9 @@
 #include "core/progress.h"
 #include "core/setting.h"
 #include "folder/gguf_model.h"
+#include "folder/settle_checkpoint.h"
 #include "folder/source_model.h"
 #include "folder/tensor_plan.h"
-#include "folder/tied_head.h"
 #include "folder/value_checks.h"
 #include "io/checkpoint.h"
 #include "io/file_listing.h"
@@ -143,10 +143,12 @@ class Verifier {
             folder::GgufModel gguf = folder::open_gguf_model(model_);
             config_ = folder::read_folder_config(gguf.config);
             checkpoint_ = std::move(gguf.checkpoint);
-            folder::settle_names(*checkpoint_, *config_->family, config_->recipe);
-            folder::settle_tied_head(*checkpoint_, *config_->family, config_->recipe,
-                                     config_->model);
+            settle_checkpoint();
         });
+    }
+
+    void settle_checkpoint() {
+        folder::settle_checkpoint(*checkpoint_, *config_->family, config_->recipe, config_->model);
     }
 
     void read_record() {
@@ -214,9 +216,7 @@ class Verifier {
         try_to([&] {
             checkpoint_ = io::Checkpoint::open(folder_);
             if (!config_) return;
-            folder::settle_names(*checkpoint_, *config_->family, config_->recipe);
-            folder::settle_tied_head(*checkpoint_, *config_->family, config_->recipe,
-                                     config_->model);
+            settle_checkpoint();
         });
     }
 

@@ -1,4 +1,4 @@
-#include "folder/tied_head.h"
+#include "folder/settle_checkpoint.h"
 
 #include <algorithm>
 #include <cstring>
@@ -29,8 +29,6 @@ bool holds_equal(const io::Checkpoint& checkpoint, const std::string& a, const s
     }
     return true;
 }
-
-}  // namespace
 
 void settle_names(io::Checkpoint& checkpoint, const Family& family, const Recipe& recipe) {
     if (recipe.name != "none") return;
@@ -63,6 +61,14 @@ void settle_tied_head(io::Checkpoint& checkpoint, const Family& family, const Re
         "untied",
         checkpoint.folder(), head);
     config.tied_embeddings = false;
+}
+
+}  // namespace
+
+void settle_checkpoint(io::Checkpoint& checkpoint, const Family& family, const Recipe& recipe,
+                       model::ModelConfig& config) {
+    settle_names(checkpoint, family, recipe);
+    settle_tied_head(checkpoint, family, recipe, config);
 }
 
 }  // namespace quarot::folder
