@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <cstdlib>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -20,6 +19,7 @@
 #include "apps/sampling_flags.h"
 #include "apps/shown_text.h"
 #include "chat/turn_end.h"
+#include "core/decimal.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "folder/generation_config.h"
@@ -171,11 +171,6 @@ Speeds speeds(const runtime::GenerateResult& result, size_t n_prompt) {
 // " at 12.3/s"; nothing where nothing was measured.
 std::string at_speed(double tokens_per_second) {
     return std::isfinite(tokens_per_second) ? fmt::format(" at {:.1f}/s", tokens_per_second) : "";
-}
-
-// The shortest number that is this float: 0.8, not 0.800000011920929.
-double as_written(float value) {
-    return std::strtod(fmt::format("{}", value).c_str(), nullptr);
 }
 
 io::Json to_json(const runtime::GenerateOptions& options) {

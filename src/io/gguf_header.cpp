@@ -6,14 +6,13 @@
 
 #include <algorithm>
 #include <bit>
-#include <cmath>
-#include <cstdlib>
 #include <limits>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "core/checked_math.h"
+#include "core/decimal.h"
 #include "core/error.h"
 #include "io/limits.h"
 #include "io/text.h"
@@ -131,11 +130,6 @@ class Reader {
     int64_t piece_start_ = 0;
 };
 
-double shortest_decimal(float value) {
-    return std::isfinite(value) ? std::strtod(fmt::format("{}", value).c_str(), nullptr)
-                                : static_cast<double>(value);
-}
-
 Kind read_kind(Reader& in, const std::string& key) {
     const auto kind = in.number<uint32_t>(key);
     if (kind < kKinds) return static_cast<Kind>(kind);
@@ -219,7 +213,7 @@ GgufValue read_value(Reader& in, ArrayReader& arrays, const std::string& key) {
         case Kind::Bool:
             return read_flag(in, key);
         case Kind::F32:
-            return shortest_decimal(in.number<float>(key));
+            return as_written(in.number<float>(key));
         case Kind::F64:
             return in.number<double>(key);
         case Kind::Text:

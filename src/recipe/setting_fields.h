@@ -5,25 +5,17 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <optional>
 #include <string>
 #include <type_traits>
 #include <utility>
 
+#include "core/decimal.h"
 #include "recipe/settings.h"
 
 namespace quarot::setting_fields {
 
 constexpr int64_t kMaxGroup = int64_t{1} << 20;
-
-// The shortest decimal number that reads back as this float: 0.9, not 0.89999998.
-inline double shortest(float value) {
-    const std::string text = fmt::format("{}", value);
-    double result = 0.0;
-    std::from_chars(text.data(), text.data() + text.size(), result);
-    return result;
-}
 
 // The type of SettingValue that has the values of T.
 template <typename T>
@@ -42,7 +34,7 @@ SettingValue get(const Recipe& recipe) {
     const auto& value = member<path...>(recipe);
     using T = std::remove_cvref_t<decltype(value)>;
     if constexpr (std::is_same_v<T, float>) {
-        return shortest(value);
+        return as_written(value);
     } else {
         return ValueOf<T>{value};
     }

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "core/decimal.h"
+
 namespace quarot::stats {
 namespace {
 
@@ -17,14 +19,9 @@ double with_digits(float value, int digits) {
     return std::strtod(fmt::format("{:.{}g}", value, digits).c_str(), nullptr);
 }
 
-// As few digits as read back as the same fp32 number.
-double as_printed(float value) {
-    return std::strtod(fmt::format("{}", value).c_str(), nullptr);
-}
-
 Json exact(const std::vector<float>& values) {
     Json::Array list;
-    for (const float value : values) list.emplace_back(as_printed(value));
+    for (const float value : values) list.emplace_back(as_written(value));
     return list;
 }
 

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/decimal.h"
 #include "core/error.h"
 #include "folder/limits.h"
 #include "io/text.h"
@@ -269,9 +270,7 @@ void add_gguf_longrope(const io::GgufFile& file, io::Json& config) {
     if (!fields.holds(kLongFactors) && !fields.holds(kShortFactors)) return;
     const auto list = [&](std::string_view name) {
         io::Json::Array numbers;
-        for (const float factor : fields.floats(name)) {
-            numbers.emplace_back(std::stod(fmt::format("{}", factor)));
-        }
+        for (const float factor : fields.floats(name)) numbers.emplace_back(as_written(factor));
         return numbers;
     };
     io::Json scaling = io::Json::Object{{"rope_type", "longrope"},
