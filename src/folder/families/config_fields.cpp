@@ -146,6 +146,11 @@ void set_windows(model::ModelConfig& model, int64_t window, const std::vector<bo
     }
 }
 
+void read_window_of_all_layers(const io::Json& config, int64_t absent, model::ModelConfig& model) {
+    set_windows(model, read_window(config, absent, model),
+                std::vector<bool>(static_cast<size_t>(model.n_layers), true));
+}
+
 void read_windows_of_late_layers(const io::Json& config, model::ModelConfig& model) {
     constexpr int64_t kAbsentWindow = 4096, kAbsentFirst = 28;
     if (!bool_or(config, "use_sliding_window", false)) return;

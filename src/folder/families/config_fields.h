@@ -38,6 +38,8 @@ int64_t read_window(const io::Json& config, int64_t absent, const model::ModelCo
 std::vector<bool> read_sliding_layers(const io::Json& config, std::vector<bool> otherwise);
 // Gives the window to the layers that slide.
 void set_windows(model::ModelConfig& model, int64_t window, const std::vector<bool>& slides);
+// "sliding_window" for all layers alike; absent: `absent`.
+void read_window_of_all_layers(const io::Json& config, int64_t absent, model::ModelConfig& model);
 // As Qwen 2 and 3 spell it: only if "use_sliding_window", from layer "max_window_layers" on.
 void read_windows_of_late_layers(const io::Json& config, model::ModelConfig& model);
 

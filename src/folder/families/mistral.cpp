@@ -13,8 +13,7 @@ constexpr int64_t kDefaultWindow = 4096;  // of a config.json that has no such k
 model::ModelConfig read_config(const io::Json& config) {
     model::ModelConfig model = read_common_fields(config);
     model.family = "mistral";
-    set_windows(model, read_window(config, kDefaultWindow, model),
-                std::vector<bool>(static_cast<size_t>(model.n_layers), true));
+    read_window_of_all_layers(config, kDefaultWindow, model);
     return model;
 }
 

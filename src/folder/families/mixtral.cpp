@@ -20,8 +20,7 @@ model::ModelConfig read_config(const io::Json& config) {
     model.layers.resize(static_cast<size_t>(model.n_layers));
     for (model::LayerConfig& layer : model.layers) layer.mixture = true;
     check_expert_count(config, model);
-    set_windows(model, read_window(config, 0, model),
-                std::vector<bool>(static_cast<size_t>(model.n_layers), true));
+    read_window_of_all_layers(config, 0, model);
     return model;
 }
 

@@ -17,8 +17,7 @@ constexpr std::array<std::string_view, 1> kArchitectures = {"Phi3ForCausalLM"};
 model::ModelConfig read_config(const io::Json& config) {
     model::ModelConfig model = read_common_fields(config);
     model.family = "phi3";
-    set_windows(model, read_window(config, 0, model),
-                std::vector<bool>(static_cast<size_t>(model.n_layers), true));
+    read_window_of_all_layers(config, 0, model);
     return model;
 }
 

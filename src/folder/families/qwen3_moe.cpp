@@ -36,8 +36,7 @@ model::ModelConfig read_config(const io::Json& config) {
     place_mixtures(config, model);
     check_expert_count(config, model);
     if (bool_or(config, "use_sliding_window", false)) {
-        set_windows(model, read_window(config, kDefaultWindow, model),
-                    std::vector<bool>(static_cast<size_t>(model.n_layers), true));
+        read_window_of_all_layers(config, kDefaultWindow, model);
     }
     return model;
 }

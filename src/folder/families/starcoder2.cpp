@@ -2,8 +2,6 @@
 // none.
 #include <fmt/format.h>
 
-#include <vector>
-
 #include "folder/families/config_fields.h"
 #include "folder/families/family.h"
 
@@ -28,8 +26,7 @@ model::ModelConfig read_config(const io::Json& config) {
     if (bool_or(config, "use_bias", true)) {
         model.bias = kAttentionLinears | model::RoleSet{LinearRole::Up, LinearRole::Down};
     }
-    set_windows(model, read_window(config, 0, model),
-                std::vector<bool>(static_cast<size_t>(model.n_layers), true));
+    read_window_of_all_layers(config, 0, model);
     return model;
 }
 
