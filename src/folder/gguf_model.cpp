@@ -33,9 +33,6 @@ constexpr std::array<GgufName, 11> kLayerNames = {{{"attn_norm", "input_layernor
                                                    {"ffn_gate", "mlp.gate_proj"},
                                                    {"ffn_up", "mlp.up_proj"},
                                                    {"ffn_down", "mlp.down_proj"}}};
-// What the config says already.
-constexpr std::array<std::string_view, 3> kFrequencies = {
-    "rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"};
 
 std::optional<std::string_view> find_name(std::span<const GgufName> names, std::string_view name) {
     for (const GgufName& known : names) {
@@ -81,9 +78,7 @@ class GgufTensors final : public io::TensorFile {
     GgufTensors(io::GgufFile file, const GgufFamily& family, const io::Json& config)
         : file_(std::move(file)) {
         for (const auto& [stored, tensor] : file_.tensors()) {
-            const bool is_told =
-                std::find(kFrequencies.begin(), kFrequencies.end(), stored) != kFrequencies.end();
-            if (!is_told) add(stored, tensor, family, config);
+            if (!is_gguf_field(stored)) add(stored, tensor, family, config);
         }
         file_.drop_metadata();
     }

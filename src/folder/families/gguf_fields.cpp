@@ -7,6 +7,8 @@
 #include <cmath>
 #include <limits>
 #include <optional>
+#include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -26,6 +28,12 @@ constexpr std::string_view kFrequencyFactors = "rope_freqs.weight";
 constexpr std::string_view kLongFactors = "rope_factors_long.weight";
 constexpr std::string_view kShortFactors = "rope_factors_short.weight";
 constexpr std::string_view kTokenKinds = "tokenizer.ggml.token_type";
+constexpr std::string_view kWindowKey = "attention.sliding_window";
+
+// "llama.block_count": a key of the file's own architecture.
+std::string gguf_key(const io::GgufMetadata& metadata, std::string_view name) {
+    return fmt::format("{}.{}", metadata.text("general.architecture"), name);
+}
 
 // Reads the numbers of one file; most keys begin with the architecture's name.
 class Fields {
@@ -231,10 +239,6 @@ void add_tokens(const io::GgufMetadata& metadata, io::Json& config) {
 
 }  // namespace
 
-std::string gguf_key(const io::GgufMetadata& metadata, std::string_view name) {
-    return fmt::format("{}.{}", metadata.text("general.architecture"), name);
-}
-
 io::Json common_gguf_fields(const io::GgufFile& file) {
     const Fields fields(file);
     refuse_experts(fields);
@@ -259,8 +263,12 @@ io::Json common_gguf_fields(const io::GgufFile& file) {
     return config;
 }
 
+bool has_gguf_window(const io::GgufMetadata& metadata) {
+    return metadata.contains(gguf_key(metadata, kWindowKey));
+}
+
 void add_gguf_window(const io::GgufFile& file, io::Json& config) {
-    if (const auto window = Fields(file).find_integer("attention.sliding_window")) {
+    if (const auto window = Fields(file).find_integer(kWindowKey)) {
         config.set("sliding_window", *window);
     }
 }
@@ -282,6 +290,10 @@ void add_gguf_longrope(const io::GgufFile& file, io::Json& config) {
     config.set("rope_scaling", std::move(scaling));
     config.set("original_max_position_embeddings",
                fields.integer("rope.scaling.original_context_length"));
+}
+
+bool is_gguf_field(std::string_view tensor) {
+    return tensor == kFrequencyFactors || tensor == kLongFactors || tensor == kShortFactors;
 }
 
 }  // namespace quarot::folder

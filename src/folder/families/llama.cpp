@@ -18,7 +18,7 @@ model::ModelConfig read_config(const io::Json& config) {
 }
 
 bool has_no_window(const io::GgufMetadata& metadata) {
-    return !metadata.contains(gguf_key(metadata, "attention.sliding_window"));
+    return !has_gguf_window(metadata);
 }
 
 void add_biases(const io::GgufFile& file, io::Json& config) {

@@ -17,18 +17,13 @@ model::ModelConfig read_config(const io::Json& config) {
     return model;
 }
 
-// GGUF files call it Llama, too.
-bool has_window(const io::GgufMetadata& metadata) {
-    return metadata.contains(gguf_key(metadata, "attention.sliding_window"));
-}
-
 }  // namespace
 
 extern constinit const Family kMistralFamily = {.name = "mistral",
                                                 .architectures = kArchitectures,
                                                 .read_config = read_config,
                                                 .gguf = {.architecture = "llama",
-                                                         .holds = has_window,
+                                                         .holds = has_gguf_window,
                                                          .add_fields = add_gguf_window,
                                                          .rows_in_pairs = true}};
 
