@@ -163,6 +163,13 @@ void read_windows_of_late_layers(const io::Json& config, model::ModelConfig& mod
                 read_sliding_layers(config, std::move(slides)));
 }
 
+model::RoleSet read_biases(const io::Json& config) {
+    model::RoleSet biases;
+    if (bool_or(config, "attention_bias", false)) biases = biases | kAttentionLinears;
+    if (bool_or(config, "mlp_bias", false)) biases = biases | kMlpLinears;
+    return biases;
+}
+
 double factor_or(const io::Json& config, std::string_view key, double absent) {
     if (!config.contains(key)) return absent;
     const io::Json* value = config.find(key);

@@ -56,6 +56,8 @@ inline constexpr model::RoleSet kAttentionLinears = {model::LinearRole::Q, model
                                                      model::LinearRole::V, model::LinearRole::O};
 inline constexpr model::RoleSet kMlpLinears = {model::LinearRole::Gate, model::LinearRole::Up,
                                                model::LinearRole::Down};
+// The linears that have a bias, as Llama says it: by both keys, absent: none.
+model::RoleSet read_biases(const io::Json& config);
 
 // What families name differently, and what holds where their files are silent.
 struct CommonFields {

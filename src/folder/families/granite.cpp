@@ -17,8 +17,7 @@ double factor(const io::Json& config, std::string_view key) {
 model::ModelConfig read_config(const io::Json& config) {
     model::ModelConfig model = read_common_fields(config);
     model.family = "granite";
-    if (bool_or(config, "attention_bias", false)) model.bias = model.bias | kAttentionLinears;
-    if (bool_or(config, "mlp_bias", false)) model.bias = model.bias | kMlpLinears;
+    model.bias = read_biases(config);
     model.embed_scale = factor(config, "embedding_multiplier");
     model.score_scale = factor(config, "attention_multiplier");
     model.residual_scale = factor(config, "residual_multiplier");

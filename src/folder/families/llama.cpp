@@ -12,8 +12,7 @@ constexpr std::array<std::string_view, 1> kArchitectures = {"LlamaForCausalLM"};
 model::ModelConfig read_config(const io::Json& config) {
     model::ModelConfig model = read_common_fields(config);
     model.family = "llama";
-    if (bool_or(config, "attention_bias", false)) model.bias = model.bias | kAttentionLinears;
-    if (bool_or(config, "mlp_bias", false)) model.bias = model.bias | kMlpLinears;
+    model.bias = read_biases(config);
     return model;
 }
 

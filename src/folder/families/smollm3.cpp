@@ -38,8 +38,7 @@ model::ModelConfig read_config(const io::Json& config) {
     if (config.find("rope_parameters") == nullptr) whole = completed(whole, {{"rope_theta", 2e6}});
     model::ModelConfig model = read_common_fields(whole);
     model.family = "smollm3";
-    if (bool_or(config, "attention_bias", false)) model.bias = model.bias | kAttentionLinears;
-    if (bool_or(config, "mlp_bias", false)) model.bias = model.bias | kMlpLinears;
+    model.bias = read_biases(config);
     const std::vector<bool> has_rope = read_rope_layers(config, model.n_layers);
     model.layers.resize(has_rope.size());
     for (size_t layer = 0; layer < has_rope.size(); ++layer) {
