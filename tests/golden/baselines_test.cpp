@@ -42,10 +42,6 @@ std::vector<float> logits_of(const std::string& folder, LoadOptions options = {}
     return logits_of(model);
 }
 
-double relative_difference(const std::vector<float>& a, const std::vector<float>& b) {
-    return max_abs_difference(a, b) / max_abs(a);
-}
-
 Recipe unquantized(Recipe recipe) {
     recipe.weights.bits = recipe.activations.bits = recipe.k.bits = recipe.v.bits = 16;
     return recipe;

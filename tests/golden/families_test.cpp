@@ -73,14 +73,6 @@ size_t likeliest(std::span<const float> logits) {
     return static_cast<size_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
 }
 
-Recipe rotated_recipe() {
-    Recipe recipe = named_recipe("quarot-rtn");
-    recipe.name = "rotated";
-    recipe.storage = DType::F32;
-    recipe.weights.bits = recipe.activations.bits = recipe.k.bits = recipe.v.bits = 16;
-    return recipe;
-}
-
 std::string quantized(const std::string& family, const std::string& out, const Recipe& recipe) {
     quantize::quantize_model(folder_of(family), out, {.recipe = recipe, .n_threads = 2});
     return out;

@@ -7,6 +7,8 @@
 #include <utility>
 
 #include "folder/load_weights.h"
+#include "io/checkpoint.h"
+#include "io/safetensors.h"
 #include "support/checkout.h"
 
 namespace quarot::test {
@@ -93,6 +95,32 @@ runtime::Look copy_rows(std::vector<float>& logits, size_t vocab) {
     };
 }
 
+Recipe rotated_recipe() {
+    Recipe recipe = named_recipe("quarot-rtn");
+    recipe.name = "rotated";
+    recipe.storage = DType::F32;
+    recipe.weights.bits = recipe.activations.bits = recipe.k.bits = recipe.v.bits = 16;
+    return recipe;
+}
+
+void replace_tensor(const std::string& from, const std::string& to, const std::string& name,
+                    const std::vector<float>& values) {
+    std::filesystem::create_directory(to);
+    std::filesystem::copy_file(from + "/config.json", to + "/config.json");
+    const auto checkpoint = io::Checkpoint::open(from);
+    std::vector<io::PlannedTensor> plan;
+    for (const auto& tensor : checkpoint.names()) {
+        plan.push_back({tensor, checkpoint.info(tensor).dtype, checkpoint.info(tensor).shape});
+    }
+    io::SafetensorsWriter writer(to + "/model.safetensors", plan);
+    for (const auto& tensor : checkpoint.names()) {
+        const Tensor data = checkpoint.read(tensor);
+        const std::span<const std::byte> stored = {data.data(), static_cast<size_t>(data.bytes())};
+        writer.write(tensor, 0, tensor == name ? std::as_bytes(std::span(values)) : stored);
+    }
+    writer.finish();
+}
+
 double max_abs_difference(const std::vector<float>& a, const std::vector<float>& b) {
     EXPECT_EQ(a.size(), b.size());
     double worst = 0.0;
@@ -104,6 +132,10 @@ double max_abs_difference(const std::vector<float>& a, const std::vector<float>&
 
 double max_abs(const std::vector<float>& a) {
     return max_abs_difference(a, std::vector<float>(a.size(), 0.0f));
+}
+
+double relative_difference(const std::vector<float>& a, const std::vector<float>& b) {
+    return max_abs_difference(a, b) / max_abs(a);
 }
 
 std::vector<int32_t> int_list(const io::Json& array) {

@@ -59,8 +59,17 @@ std::vector<float> all_logits(LoadedModel& model, const std::vector<int32_t>& id
 runtime::Request all_of(std::span<const int32_t> ids, size_t max_tokens);
 runtime::Look copy_rows(std::vector<float>& logits, size_t vocab);
 
+// Rotated as quarot-rtn, nothing quantized, stored in fp32: it computes what the original does.
+Recipe rotated_recipe();
+
+// `from`, a folder of one file, again as `to`, with one fp32 tensor replaced.
+void replace_tensor(const std::string& from, const std::string& to, const std::string& name,
+                    const std::vector<float>& values);
+
 double max_abs_difference(const std::vector<float>& a, const std::vector<float>& b);
 double max_abs(const std::vector<float>& a);
+// The largest difference, of the largest value of a.
+double relative_difference(const std::vector<float>& a, const std::vector<float>& b);
 
 std::vector<int32_t> int_list(const io::Json& array);
 

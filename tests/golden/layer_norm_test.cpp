@@ -7,8 +7,6 @@
 
 #include "folder/source_model.h"
 #include "golden/golden_support.h"
-#include "io/checkpoint.h"
-#include "io/safetensors.h"
 #include "model/key_bias.h"
 #include "quantize/quantize_model.h"
 #include "rotate/rotation.h"
@@ -41,37 +39,6 @@ std::vector<float> logits_of(const std::string& folder,
     LoadedModel model = load(folder, {.context = 64});
     if (mistake) mistake(*model.weights);
     return all_logits(model, test_ids());
-}
-
-double relative_difference(const std::vector<float>& a, const std::vector<float>& b) {
-    return max_abs_difference(a, b) / max_abs(a);
-}
-
-Recipe rotated_recipe() {
-    Recipe recipe = named_recipe("quarot-rtn");
-    recipe.name = "rotated";
-    recipe.storage = DType::F32;
-    recipe.weights.bits = recipe.activations.bits = recipe.k.bits = recipe.v.bits = 16;
-    return recipe;
-}
-
-// The folder again with one fp32 tensor replaced.
-void replace_tensor(const std::string& from, const std::string& to, const std::string& name,
-                    const std::vector<float>& values) {
-    std::filesystem::create_directory(to);
-    std::filesystem::copy_file(from + "/config.json", to + "/config.json");
-    const auto checkpoint = io::Checkpoint::open(from);
-    std::vector<io::PlannedTensor> plan;
-    for (const auto& tensor : checkpoint.names()) {
-        plan.push_back({tensor, checkpoint.info(tensor).dtype, checkpoint.info(tensor).shape});
-    }
-    io::SafetensorsWriter writer(to + "/model.safetensors", plan);
-    for (const auto& tensor : checkpoint.names()) {
-        const Tensor data = checkpoint.read(tensor);
-        const std::span<const std::byte> stored = {data.data(), static_cast<size_t>(data.bytes())};
-        writer.write(tensor, 0, tensor == name ? std::as_bytes(std::span(values)) : stored);
-    }
-    writer.finish();
 }
 
 // A rotated model, the original's logits, and the difference that another tensor makes.

@@ -48,11 +48,8 @@ std::vector<std::vector<int32_t>> random_windows(size_t n) {
 class MixtureTeeth : public testing::TestWithParam<std::string> {
   protected:
     MixtureTeeth() : ids_(random_windows(1).front()) {
-        Recipe recipe = named_recipe("quarot-rtn");
-        recipe.name = "rotated";
-        recipe.storage = DType::F32;
-        recipe.weights.bits = recipe.activations.bits = recipe.k.bits = recipe.v.bits = 16;
-        quantize::quantize_model(in_, dir_ / "rotated", {.recipe = recipe, .n_threads = 2});
+        quantize::quantize_model(in_, dir_ / "rotated",
+                                 {.recipe = rotated_recipe(), .n_threads = 2});
         LoadedModel model = load(in_, {.context = 64});
         original_ = all_logits(model, ids_);
     }

@@ -114,14 +114,6 @@ class Positions : public testing::TestWithParam<Case> {
 
 INSTANTIATE_TEST_SUITE_P(All, Positions, testing::ValuesIn(cases()), name_of_case);
 
-Recipe rotated_recipe() {
-    Recipe recipe = named_recipe("quarot-rtn");
-    recipe.name = "rotated";
-    recipe.storage = DType::F32;
-    recipe.weights.bits = recipe.activations.bits = recipe.k.bits = recipe.v.bits = 16;
-    return recipe;
-}
-
 }  // namespace
 
 TEST(RopeTables, AreThoseOfTransformers) {

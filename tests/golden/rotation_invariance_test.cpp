@@ -22,18 +22,15 @@ namespace {
 constexpr double kRelativeLimit = 2e-5;  // of the largest logit
 constexpr double kBroken = 1e-3;         // a planted mistake must show at least this
 
-Recipe rotated_recipe(ResidualRotation residual) {
-    Recipe recipe = named_recipe("quarot-rtn");
-    recipe.name = "rotated";
-    recipe.weights.bits = recipe.activations.bits = recipe.k.bits = recipe.v.bits = 16;
+Recipe rotated_by(ResidualRotation residual) {
+    Recipe recipe = rotated_recipe();
     recipe.rotation.residual = residual;
-    recipe.storage = DType::F32;
     return recipe;
 }
 
 // A tied head stays tied.
 Recipe tied_recipe() {
-    Recipe recipe = rotated_recipe(ResidualRotation::Hadamard);
+    Recipe recipe = rotated_by(ResidualRotation::Hadamard);
     recipe.tied_rotation = true;
     return recipe;
 }
@@ -55,17 +52,13 @@ std::vector<float> logits_of(const std::string& folder) {
     return logits_of(model);
 }
 
-double relative_difference(const std::vector<float>& a, const std::vector<float>& b) {
-    return max_abs_difference(a, b) / max_abs(a);
-}
-
 std::string rotate(const std::string& in, const std::string& out, const Recipe& recipe) {
     quantize::quantize_model(in, out, {.recipe = recipe, .n_threads = 2});
     return out;
 }
 
 std::string rotate(const std::string& in, const std::string& out, ResidualRotation residual) {
-    return rotate(in, out, rotated_recipe(residual));
+    return rotate(in, out, rotated_by(residual));
 }
 
 struct Shape {
@@ -147,7 +140,7 @@ std::string parts_of(unsigned bits) {
 }
 
 Recipe partly_rotated_recipe(const std::string& parts) {
-    Recipe recipe = rotated_recipe(ResidualRotation::Hadamard);
+    Recipe recipe = rotated_by(ResidualRotation::Hadamard);
     set_rotation(recipe, parts);
     return recipe;
 }
@@ -186,25 +179,6 @@ class RotationTeeth : public testing::Test {
     TempDir dir_;
     std::vector<float> original_;
 };
-
-// Writes `folder` again with one tensor replaced.
-void replace_tensor(const std::string& from, const std::string& to, const std::string& name,
-                    const std::vector<float>& values) {
-    std::filesystem::create_directory(to);
-    std::filesystem::copy_file(from + "/config.json", to + "/config.json");
-    const auto checkpoint = io::Checkpoint::open(from);
-    std::vector<io::PlannedTensor> plan;
-    for (const auto& tensor : checkpoint.names()) {
-        plan.push_back({tensor, checkpoint.info(tensor).dtype, checkpoint.info(tensor).shape});
-    }
-    io::SafetensorsWriter writer(to + "/model.safetensors", plan);
-    for (const auto& tensor : checkpoint.names()) {
-        const Tensor data = checkpoint.read(tensor);
-        const std::span<const std::byte> stored = {data.data(), static_cast<size_t>(data.bytes())};
-        writer.write(tensor, 0, tensor == name ? std::as_bytes(std::span(values)) : stored);
-    }
-    writer.finish();
-}
 
 }  // namespace
 
@@ -250,7 +224,7 @@ TEST(PartsOfARotation, AForgottenPartShows) {
 // An R1 from a file.
 
 Recipe recipe_with_file() {
-    Recipe recipe = rotated_recipe(ResidualRotation::File);
+    Recipe recipe = rotated_by(ResidualRotation::File);
     recipe.rotation.residual_sha256 = std::string(64, '0');
     return recipe;
 }
@@ -258,7 +232,7 @@ Recipe recipe_with_file() {
 TEST(ResidualFromAFile, IsTheRotationThatTheSameMatrixIsOtherwise) {
     const TempDir dir;
     write_tiny_model(dir / "in", unsymmetric_shape());
-    Recipe random = rotated_recipe(ResidualRotation::Random);
+    Recipe random = rotated_by(ResidualRotation::Random);
     random.rotation.seed = 5;
     rotate(dir / "in", dir / "random", random);
     quantize::quantize_model(
@@ -330,8 +304,7 @@ TEST_F(RotationTeeth, ATransposedUnsymmetricHadamardShows) {
 TEST_F(RotationTeeth, SwappingTheSideOfQShows) {
     const auto source = folder::SourceModel::open(dir_ / "in");
     const auto& config = source.config();
-    auto rotation =
-        rotate::make_rotation(rotated_recipe(ResidualRotation::Hadamard).rotation, config);
+    auto rotation = rotate::make_rotation(rotated_by(ResidualRotation::Hadamard).rotation, config);
     const Tensor rows = source.dense_rows({model::LinearRole::Embedding}, 0, config.vocab);
     std::vector<double> table(rows.as<float>(), rows.as<float>() + config.vocab * config.hidden);
     // E Q^T instead of E Q: the signs after the transposed Hadamard, not before it.
