@@ -16,8 +16,9 @@ enum class TokenKind { Normal = 1, Unknown, Control, UserDefined, Unused, Byte }
 
 class GgufVocabulary {
   public:
-    // Error{Corrupt} unless there is a kind for every token, each text is valid UTF-8 and of a
-    // length that tokens have, and no id is out of range.
+    // Reads `metadata`, which must outlive it. Error{Corrupt} unless each text is valid UTF-8 and
+    // of a length that tokens have, and has a kind that is known; without a list of kinds all are
+    // Normal.
     explicit GgufVocabulary(const io::GgufMetadata& metadata);
 
     const std::vector<std::string>& tokens() const { return *tokens_; }
@@ -25,6 +26,7 @@ class GgufVocabulary {
     // Found in a text as a whole, before it is cut into pieces.
     bool is_added(size_t id) const;
     // The token that tokenizer.ggml.<name>_token_id names; empty if there is none.
+    // Error{Corrupt} if that is no id of a token.
     std::optional<size_t> named(std::string_view name) const;
     // Whether tokenizer.ggml.add_<name>_token is true; `otherwise` where the file does not say.
     bool adds(std::string_view name, bool otherwise) const;
