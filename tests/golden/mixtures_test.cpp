@@ -7,7 +7,7 @@
 #include <numeric>
 #include <random>
 
-#include "core/error.h"
+#include "core/expect_error.h"
 #include "core/watch.h"
 #include "folder/source_model.h"
 #include "golden/golden_support.h"
@@ -363,13 +363,7 @@ TEST(Mixtures, RoutersStay16BitsAndExpertsHaveNamesOfTheirOwn) {
 namespace {
 
 void expect_unsupported(const std::string& words, const std::function<void()>& run) {
-    try {
-        run();
-        ADD_FAILURE() << "not refused: " << words;
-    } catch (const Error& error) {
-        EXPECT_EQ(error.code(), ErrorCode::Unsupported) << error.what();
-        EXPECT_NE(std::string(error.what()).find(words), std::string::npos) << error.what();
-    }
+    expect_error(ErrorCode::Unsupported, {words}, run);
 }
 
 // As a GPU's in this version.
