@@ -43,19 +43,19 @@ class BatchEngine::Running {
         }
     }
 
-    // What the step chose, handed to the client: the token to run next, or how it ended.
-    std::optional<int32_t> next() const { return chosen_; }
-    std::optional<FinishReason> take() {
+    std::optional<int32_t> chosen() const { return chosen_; }  // by the step
+    // Hands the chosen token to the client: it runs next, or how the order ended.
+    std::optional<FinishReason> take(int32_t id) {
         const auto n_made = [&] { return std::ssize(history_) - std::ssize(order_.prompt); };
         const FinishReason full =
             limit_ < order_.options.max_new_tokens ? FinishReason::Context : FinishReason::Length;
         if (n_made() == limit_) return full;
-        if (std::ranges::count(order_.options.end_tokens, *chosen_) > 0) {
-            client->end_token(*chosen_, score_);
+        if (std::ranges::count(order_.options.end_tokens, id) > 0) {
+            client->end_token(id, score_);
             return FinishReason::Eos;
         }
-        history_.push_back(*chosen_);
-        if (!client->token(*chosen_, score_)) return FinishReason::Stop;
+        history_.push_back(id);
+        if (!client->token(id, score_)) return FinishReason::Stop;
         if (n_made() == limit_) return full;
         return std::nullopt;
     }
@@ -229,9 +229,12 @@ std::optional<Ending> BatchEngine::move_on(OrderId id, Running& running) {
         running.has_begun = true;
         running.client->begun();
     }
-    if (!running.next()) return std::nullopt;
-    if (const auto reason = running.take()) return Ending{.reason = *reason, .failure = nullptr};
-    engine_.give(id, std::vector<int32_t>{*running.next()});
+    const std::optional<int32_t> chosen = running.chosen();
+    if (!chosen) return std::nullopt;
+    if (const auto reason = running.take(*chosen)) {
+        return Ending{.reason = *reason, .failure = nullptr};
+    }
+    engine_.give(id, std::vector<int32_t>{*chosen});
     running.clear();
     return std::nullopt;
 }

@@ -45,7 +45,7 @@ class OrderClient {
     // Its first tokens have run: it waits no longer.
     virtual void begun() {}
     // Of the prompt's second token and those behind it, in order, before any new token.
-    virtual void prompt_scored(TokenScore /*score*/) {}
+    virtual void prompt_scored(TokenScore&& /*score*/) {}
     // A new token; false ends the order behind it with FinishReason::Stop.
     virtual bool token(int32_t id, const std::optional<TokenScore>& score) = 0;
     // The end token before which the order ends.

@@ -32,7 +32,7 @@ class Recorder : public OrderClient {
     explicit Recorder(int64_t most = 1000) : most_(most) {}
 
     void begun() override { ++n_begun; }
-    void prompt_scored(TokenScore score) override { prompt_scores.push_back(std::move(score)); }
+    void prompt_scored(TokenScore&& score) override { prompt_scores.push_back(std::move(score)); }
     bool token(int32_t id, const std::optional<TokenScore>& score) override {
         ids.push_back(id);
         if (score) scores.push_back(*score);

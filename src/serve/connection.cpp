@@ -105,11 +105,12 @@ asio::awaitable<std::optional<HttpRequest>> Connection::read() {
 }
 
 void Connection::check_head() {
-    if (is_checked_ || !reader_.has_headers()) return;
+    if (is_checked_) return;
+    std::optional<HttpRequest> head = reader_.head();
+    if (!head) return;
     is_checked_ = true;
-    HttpRequest head = reader_.head().value();
-    name_client(head);
-    hub_.service.check(head);
+    name_client(*head);
+    hub_.service.check(*head);
 }
 
 void Connection::name_client(HttpRequest& request) const {

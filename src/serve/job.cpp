@@ -66,7 +66,7 @@ class Job::Choice : public runtime::OrderClient {
         job_->has_begun_ = true;
     }
 
-    void prompt_scored(runtime::TokenScore score) override {
+    void prompt_scored(runtime::TokenScore&& score) override {
         const std::lock_guard lock(job_->mutex_);
         tokens.at(n_scored_++).score = std::move(score);
     }
