@@ -42,6 +42,14 @@ Place place_of(InputSite site) {
     return kPlaceOfSite[static_cast<size_t>(site)];
 }
 
+// Can each rank add and normalise its share of the rows alone? Not where more than the next norm
+// reads a sum.
+bool only_norms_read_sums(const Weights& weights) {
+    const ModelConfig& config = weights.config;
+    return config.norms.contains(NormRole::AttentionIn) && config.norms.contains(NormRole::MlpIn) &&
+           !config.parallel && !config.shapes_outputs() && weights.residual == nullptr;
+}
+
 }  // namespace
 
 Site router_site(int64_t layer) {
@@ -53,18 +61,6 @@ std::string describe(Site site, int64_t first_layer) {
     return fmt::format("in layer {} at {}", first_layer + site / kPlaces,
                        kPlaceNames[static_cast<size_t>(site % kPlaces)]);
 }
-
-namespace {
-
-// Can each rank add and normalise its share of the rows alone? Not where more than the next norm
-// reads a sum.
-bool only_norms_read_sums(const Weights& weights) {
-    const ModelConfig& config = weights.config;
-    return config.norms.contains(NormRole::AttentionIn) && config.norms.contains(NormRole::MlpIn) &&
-           !config.parallel && !config.shapes_outputs() && weights.residual == nullptr;
-}
-
-}  // namespace
 
 LayerSteps::LayerSteps(const Weights& weights, const kernels::BatchView& batch,
                        kernels::KvStore& kv, kernels::Backend& backend, comm::Comm& comm,
@@ -258,10 +254,8 @@ void LayerSteps::settle(Residual& residual) {
 }
 
 void LayerSteps::final_norm(Residual& residual) {
-    if (shares_rows_) {
-        comm_.sum(*residual.partial);
-        comm_.gather_rows(residual.values);
-    }
+    if (residual.partial && residual.is_part) comm_.sum(*residual.partial);
+    if (shares_rows_) comm_.gather_rows(residual.values);
     const int64_t n = batch_.n_logit_rows;
     Residual wanted = {memory_.wanted.slice(0, n), {}};
     backend_.gather_rows(residual.values, batch_.logit_rows, wanted.values);

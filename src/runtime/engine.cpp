@@ -127,6 +127,7 @@ bool Engine::run_step(std::unique_lock<std::mutex>& lock) {
     std::exception_ptr broken;
     try {
         std::vector<const Look*> looks;
+        looks.reserve(plan.work.size());
         for (const Work& work : plan.work) looks.push_back(&clients_.at(work.request).look);
         failed.resize(plan.work.size());
         in_step_ = true;

@@ -127,7 +127,7 @@ class Job::Choice : public runtime::OrderClient {
         }
     }
     void note(int32_t id, const std::optional<runtime::TokenScore>& score) {
-        if (!job_->request_.n_top) return;
+        if (!places_) return;  // nobody wants scores
         tokens.push_back({.id = id, .score = score, .offset = n_shown_});
         n_shown_ += n_characters(places_->put(id));
     }
@@ -300,6 +300,7 @@ void Job::finish() {
         return;
     }
     std::vector<Piece> pieces;
+    pieces.reserve(choices_.size());
     for (const auto& choice : choices_) pieces.push_back(choice->piece(choice->finish_reason));
     HttpResponse response =
         json_response(whole_answer(frame_, pieces, usage, place_.model.token_texts()));

@@ -215,6 +215,7 @@ std::vector<std::unique_ptr<comm::Comm>> peer_comms(std::span<const RankDevice> 
     require_own_gpus(devices);
     const auto group = std::make_shared<PeerGroup>(devices);
     std::vector<std::unique_ptr<comm::Comm>> comms;
+    comms.reserve(n);
     for (size_t rank = 0; rank < devices.size(); ++rank) {
         comms.push_back(std::make_unique<PeerComm>(group, static_cast<int>(rank), devices[rank]));
     }
