@@ -51,6 +51,7 @@ std::string ApiError::body() const {
 
 HttpResponse ApiError::response() const {
     HttpResponse response = json_response(body(), status_);
+    response.headers = headers_;
     if (status_ == 429 || status_ == 503) response.headers.emplace_back("Retry-After", "1");
     if (status_ == 401) response.headers.emplace_back("WWW-Authenticate", "Bearer");
     return response;

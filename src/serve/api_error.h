@@ -4,6 +4,7 @@
 #include <exception>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include "serve/http.h"
 
@@ -18,6 +19,10 @@ class ApiError : public std::runtime_error {
           param_(std::move(param)),
           code_(std::move(code)) {}
     int status() const { return status_; }
+    // Of the answer; within a stream it has none.
+    void add_header(std::string name, std::string value) {
+        headers_.emplace_back(std::move(name), std::move(value));
+    }
 
     // {"error": {"message", "type", "param", "code"}}; 429 and 503 say when to come again.
     std::string body() const;
@@ -26,6 +31,7 @@ class ApiError : public std::runtime_error {
   private:
     int status_;
     std::string param_, code_;
+    Headers headers_;
 };
 
 // What an exception of the library means to a client: a setting or text that cannot be is 400,

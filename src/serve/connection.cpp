@@ -139,7 +139,9 @@ asio::awaitable<void> Connection::refuse(const ApiError& error) {
     hub_.service.count(head, error.status());
     tell_log(head, error.status(), Clock::now(), nullptr);
     if (error.status() == 401) co_await hold_if_guessing();
-    co_await write(head_of(response, std::ssize(response.body), false) + response.body, nullptr);
+    std::string answer = head_of(response, std::ssize(response.body), false);
+    if (head.method != "HEAD") answer += response.body;
+    co_await write(std::move(answer), nullptr);
     NetError ignored;
     socket_.shutdown(tcp::socket::shutdown_send, ignored);
     // A close with unread bytes would take the answer back.

@@ -29,6 +29,13 @@ HttpResponse to_response(const Json& json) {
     return json_response(json.dump(-1));
 }
 
+ApiError method_error(const std::string& method, const std::string& allowed) {
+    ApiError error(405, fmt::format("this path is asked by {}, not {}", allowed,
+                                    io::printable(method, 20)));
+    error.add_header("Allow", allowed);
+    return error;
+}
+
 }  // namespace
 
 struct Service::Entry {
@@ -87,11 +94,11 @@ bool matches(std::string_view pattern, std::string_view path) {
 
 }  // namespace
 
+// HEAD is answered as GET, whose body the exchange leaves out.
 const Service::Entry* Service::find(const HttpRequest& request) {
+    const std::string_view method = request.method == "HEAD" ? "GET" : request.method;
     for (const Entry& entry : entries()) {
-        if (matches(entry.route.path, request.path) && request.method == entry.route.method) {
-            return &entry;
-        }
+        if (matches(entry.route.path, request.path) && method == entry.route.method) return &entry;
     }
     return nullptr;
 }
@@ -132,9 +139,11 @@ const Service::Entry& Service::permitted(const HttpRequest& request) const {
     // Unknown paths, too, tell nothing without a key.
     authorize(request, entry != nullptr ? entry->route.access : Access::Key);
     if (entry != nullptr) return *entry;
-    const bool known = std::ranges::any_of(
-        entries(), [&](const Entry& other) { return matches(other.route.path, request.path); });
-    if (known) throw ApiError(405, "this path has another method");
+    for (const Entry& other : entries()) {
+        if (!matches(other.route.path, request.path)) continue;
+        const bool is_get = std::string_view(other.route.method) == "GET";
+        throw method_error(request.method, is_get ? "GET, HEAD" : other.route.method);
+    }
     throw ApiError(404, fmt::format("there is no {}", io::printable(request.path, 80)));
 }
 

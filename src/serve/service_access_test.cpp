@@ -74,7 +74,11 @@ TEST(ServiceAccess, OtherHostsAndMethodsAreRefused) {
                              "127.0.0.1.evil.example", "[::1", "[::2]:1"}) {
         EXPECT_EQ(status_of(host), 403) << host;
     }
-    EXPECT_EQ(tiny.ask("POST", "/health")->wait().status, 405);
+    const HttpResponse wrong = tiny.ask("POST", "/health")->wait();
+    EXPECT_EQ(wrong.status, 405);
+    EXPECT_EQ(wrong.headers, (Headers{{"Allow", "GET, HEAD"}}));
+    EXPECT_EQ(tiny.ask("HEAD", kCompletions)->wait().headers, (Headers{{"Allow", "POST"}}));
+    EXPECT_EQ(tiny.ask("HEAD", "/v1/models/tiny")->wait().status, 200);
     EXPECT_EQ(tiny.ask("GET", kCompletions)->wait().status, 405);
     EXPECT_EQ(tiny.ask("DELETE", "/v1/models/tiny")->wait().status, 405);
     EXPECT_EQ(tiny.get("/../etc/passwd").status, 404);
