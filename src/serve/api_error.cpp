@@ -10,17 +10,27 @@ namespace quarot::serve {
 
 namespace {
 
+// OpenAI's words. Of a limit the type says what there were too many of.
 const char* type_of(int status) {
     switch (status) {
-        case 401:
         case 403:
-            return "authentication_error";
-        case 404:
-            return "not_found_error";
+            return "request_forbidden";
         case 429:
-            return "rate_limit_error";
+            return "requests";
         default:
             return status < 500 ? "invalid_request_error" : "server_error";
+    }
+}
+
+// Where whoever refused gave none. A status is no code: clients expect a word or null.
+io::Json code_of(int status) {
+    switch (status) {
+        case 405:
+            return "method_not_supported";
+        case 429:
+            return "rate_limit_exceeded";
+        default:
+            return {};
     }
 }
 
@@ -45,7 +55,7 @@ int status_of(ErrorCode code) {
 std::string ApiError::body() const {
     io::Json error = io::Json::Object{{"message", what()}, {"type", type_of(status_)}};
     error.set("param", param_.empty() ? io::Json() : io::Json(param_));
-    error.set("code", code_.empty() ? io::Json(status_) : io::Json(code_));
+    error.set("code", code_.empty() ? code_of(status_) : io::Json(code_));
     return io::Json(io::Json::Object{{"error", std::move(error)}}).dump(-1);
 }
 
