@@ -120,7 +120,7 @@ void check_tools(const io::Json& tools) {
          shown(tools));
 }
 
-void check_extra(const std::string& name, const io::Json& value) {
+void check_variable(const std::string& name, const io::Json& value) {
     if (is_one_of(kTokenNames, name) || is_one_of(kReservedNames, name) ||
         is_one_of(kFunctionNames, name)) {
         fail(ErrorCode::Usage,
@@ -136,6 +136,16 @@ void check_extra(const std::string& name, const io::Json& value) {
 }
 
 void add_extras(std::vector<Variable>& variables, const io::Json& extra) {
+    check_extra(extra);
+    if (extra.is_null()) return;
+    for (const auto& [name, value] : extra.as_object()) {
+        variables.push_back({name, value, UserText::Yes});
+    }
+}
+
+}  // namespace
+
+void check_extra(const io::Json& extra) {
     if (extra.is_null()) return;
     if (!extra.is_object()) {
         fail(ErrorCode::Usage, "the template variables are {}, expected an object", shown(extra));
@@ -144,13 +154,8 @@ void add_extras(std::vector<Variable>& variables, const io::Json& extra) {
         fail(ErrorCode::Usage, "{} template variables are given, {} are allowed",
              extra.as_object().size(), kExtras);
     }
-    for (const auto& [name, value] : extra.as_object()) {
-        check_extra(name, value);
-        variables.push_back({name, value, UserText::Yes});
-    }
+    for (const auto& [name, value] : extra.as_object()) check_variable(name, value);
 }
-
-}  // namespace
 
 struct ChatTemplate::Impl {
     jinja::Template source;

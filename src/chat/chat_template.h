@@ -40,6 +40,10 @@ struct RenderedChat {
         user;  // sorted: what came from messages, tools and extra, not from the template
 };
 
+// RenderOptions::extra as it must be. Error{Usage}: more than 16, no scalar, or a name that
+// templates rely on.
+void check_extra(const io::Json& extra);
+
 class ChatTemplate {
   public:
     // chat_template.jinja wins over chat_template of tokenizer_config.json; `name` picks one of

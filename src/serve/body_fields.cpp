@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "chat/word.h"
 #include "core/error.h"
@@ -53,7 +54,10 @@ int64_t BodyFields::integer(const std::string& name, int64_t absent, int64_t min
     const io::Json* value = find(name);
     if (value == nullptr) return absent;
     if (!value->is_int() || value->as_int() < min || value->as_int() > max) {
-        refuse_field(name, *value, fmt::format("a whole number from {} to {}", min, max));
+        const bool has_end = max < std::numeric_limits<int64_t>::max();
+        refuse_field(name, *value,
+                     has_end ? fmt::format("a whole number from {} to {}", min, max)
+                             : fmt::format("a whole number, at least {}", min));
     }
     return value->as_int();
 }

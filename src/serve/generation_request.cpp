@@ -134,9 +134,35 @@ void read_common(BodyFields& fields, const ServedModel& model, GenerationRequest
     fields.text("user", "");
 }
 
-// asked: or what there is room for.
-void bound_tokens(GenerationRequest& to, const ServedModel& model, const std::string& name,
-                  std::optional<int64_t> asked, int64_t otherwise) {
+// The name under which new tokens are bounded, and by how many.
+struct TokenBound {
+    std::string name = "max_tokens";
+    std::optional<int64_t> most;
+};
+
+TokenBound read_token_bound(BodyFields& fields, const std::string& name, int64_t fewest) {
+    TokenBound bound = {.name = name, .most = {}};
+    if (fields.find(name) != nullptr) bound.most = fields.integer(name, 0, fewest, kAnyCount);
+    return bound;
+}
+
+// Of a chat, which has an old and a new name for it.
+TokenBound read_token_bound_of_chat(BodyFields& fields) {
+    TokenBound old = read_token_bound(fields, "max_tokens", 1);
+    TokenBound bound = read_token_bound(fields, "max_completion_tokens", 1);
+    if (!bound.most) return old;
+    if (!old.most || *old.most == *bound.most) return bound;
+    throw ApiError(400,
+                   fmt::format("max_tokens is {} and max_completion_tokens is {}, expected one of "
+                               "them",
+                               *old.most, *bound.most),
+                   bound.name);
+}
+
+// otherwise: where the request does not say, or what there is room for.
+void bound_tokens(GenerationRequest& to, const ServedModel& model, const TokenBound& bound,
+                  int64_t otherwise) {
+    const std::optional<int64_t>& asked = bound.most;
     int64_t longest = 0;
     for (const Prompt& prompt : to.prompts) longest = std::max(longest, std::ssize(prompt.ids));
     const int64_t context = model.facts().context;
@@ -151,8 +177,8 @@ void bound_tokens(GenerationRequest& to, const ServedModel& model, const std::st
         throw ApiError(400,
                        fmt::format("the prompt has {} tokens and {} is {}, but the context ends at "
                                    "{}",
-                                   longest, name, *asked, context),
-                       name, "context_length_exceeded");
+                                   longest, bound.name, *asked, context),
+                       bound.name, "context_length_exceeded");
     }
     to.order.options.max_new_tokens = asked.value_or(std::min(otherwise, context - longest));
     const int64_t n_sequences = std::ssize(to.prompts) * to.n;
@@ -261,6 +287,17 @@ io::Json read_tools(BodyFields& fields) {
     return none || tools->as_array().empty() ? io::Json() : *tools;
 }
 
+io::Json read_template_variables(BodyFields& fields) {
+    const io::Json* variables = fields.find("chat_template_kwargs");
+    if (variables == nullptr) return {};
+    try {
+        chat::check_extra(*variables);
+    } catch (const Error& error) {
+        throw ApiError(400, error.what(), "chat_template_kwargs");
+    }
+    return *variables;
+}
+
 }  // namespace
 
 int64_t GenerationRequest::n_prompt_tokens() const {
@@ -305,7 +342,7 @@ chat::RenderedChat render_messages(BodyFields& fields, const ServedModel& model)
     chat::RenderOptions options;
     options.tools = read_tools(fields);
     options.add_generation_prompt = fields.boolean("add_generation_prompt", true);
-    if (const io::Json* extra = fields.find("chat_template_kwargs")) options.extra = *extra;
+    options.extra = read_template_variables(fields);
     for (const char* name : {"chat_template", "documents", "continue_final_message"}) {
         fields.refuse(name);
     }
@@ -331,11 +368,8 @@ GenerationRequest read_completion(std::string_view body, const ServedModel& mode
         request.n_top = fields.integer("logprobs", 0, 0, limits::kTopLogprobs);
     }
     request.prompts = read_prompts(fields, model);
-    std::optional<int64_t> asked;
-    if (fields.find("max_tokens") != nullptr) {
-        asked = fields.integer("max_tokens", 0, request.echo ? 0 : 1, kAnyCount);
-    }
-    bound_tokens(request, model, "max_tokens", asked, limits::kMaxTokensOfCompletion);
+    const TokenBound bound = read_token_bound(fields, "max_tokens", request.echo ? 0 : 1);
+    bound_tokens(request, model, bound, limits::kMaxTokensOfCompletion);
     request.order.n_top = request.n_top;
     request.order.scores_prompt = request.echo && request.n_top;
     request.ignored = fields.unknown();
@@ -362,11 +396,7 @@ GenerationRequest read_chat(std::string_view body, const ServedModel& model) {
     if (request.prompts.front().ids.empty()) {
         throw ApiError(400, "the chat template gives an empty prompt", "messages");
     }
-    std::optional<int64_t> asked;
-    for (const char* name : {"max_tokens", "max_completion_tokens"}) {
-        if (fields.find(name) != nullptr) asked = fields.integer(name, 0, 1, kAnyCount);
-    }
-    bound_tokens(request, model, "max_tokens", asked, kAnyCount);
+    bound_tokens(request, model, read_token_bound_of_chat(fields), kAnyCount);
     request.order.n_top = request.n_top;
     request.ignored = fields.unknown();
     return request;
