@@ -6,6 +6,7 @@
 #include <ctime>
 #include <utility>
 
+#include "core/decimal.h"
 #include "core/error.h"
 #include "io/text.h"
 #include "serve/assets.h"
@@ -279,11 +280,12 @@ HttpResponse Service::props(const HttpRequest& /*request*/) {
                      {"cache_pages", engine_.limits().n_pages},
                      {"has_chat_template", model_.chat_template() != nullptr},
                      {"default_sampling",
-                      Json::Object{{"temperature", double{sampling.temperature}},
-                                   {"top_k", sampling.top_k},
-                                   {"top_p", double{sampling.top_p}},
-                                   {"min_p", double{sampling.min_p}},
-                                   {"repetition_penalty", double{sampling.repetition_penalty}}}}});
+                      Json::Object{
+                          {"temperature", as_written(sampling.temperature)},
+                          {"top_k", sampling.top_k},
+                          {"top_p", as_written(sampling.top_p)},
+                          {"min_p", as_written(sampling.min_p)},
+                          {"repetition_penalty", as_written(sampling.repetition_penalty)}}}});
 }
 
 Json Service::model_json() const {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "serve/service.h"
@@ -136,6 +137,21 @@ TEST(ServiceAnswers, AChatIsWrittenByItsTemplateAndStreamsItsRoleFirst) {
         if (piece != nullptr) joined += piece->as_string();
     }
     EXPECT_EQ(joined, first_choice(whole).at("message").at("content").as_string());
+}
+
+TEST(ServiceAnswers, PropsHaveNumbersAsPeopleWroteThem) {
+    TinyService tiny;
+    ModelFacts facts = tiny.model().facts();
+    facts.sampling = {
+        .temperature = 0.7f, .top_k = 40, .top_p = 0.95f, .min_p = 0.1f, .repetition_penalty = 1.1f};
+    const ServedModel model(std::move(facts));
+    Service service(model, tiny.weights(), tiny.backend(), {.context = TinyService::kPositions}, {});
+    const auto exchange = std::make_shared<KeptExchange>();
+    service.handle({.method = "GET", .path = "/props"}, exchange);
+    const Json props = Json::parse(exchange->wait().body, "props");
+    EXPECT_EQ(
+        props.at("default_sampling").dump(-1),
+        R"({"temperature":0.7,"top_k":40,"top_p":0.95,"min_p":0.1,"repetition_penalty":1.1})");
 }
 
 TEST(ServiceAnswers, TokensGoThereAndBack) {
