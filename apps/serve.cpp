@@ -8,6 +8,7 @@
 #include <limits>
 #include <memory>
 #include <optional>
+#include <string_view>
 
 #include "apps/arg_values.h"
 #include "apps/commands.h"
@@ -22,6 +23,7 @@
 #include "core/process.h"
 #include "folder/generation_config.h"
 #include "folder/load_weights.h"
+#include "io/text.h"
 #include "serve/http_server.h"
 
 namespace quarot::apps {
@@ -38,6 +40,7 @@ struct ServeFlags {
     std::string host = "127.0.0.1";
     int64_t port = 8080;
     std::string key_file;
+    std::string model_name;
     int64_t sequences = 16;
     std::optional<int64_t> context;
     std::optional<int64_t> cache_bytes;
@@ -51,6 +54,21 @@ struct ServeFlags {
     MachineFlags machine;
     OutputFlags output;
 };
+
+// It stands in URLs, too.
+std::string as_model_name(const Given& given) {
+    constexpr size_t kLongest = 128;
+    const std::string& name = given.value;
+    const auto is_plain = [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+               std::string_view("-._:/").find(c) != std::string_view::npos;
+    };
+    if (name.empty() || name.size() > kLongest || !std::ranges::all_of(name, is_plain)) {
+        fail(ErrorCode::Usage, "{} is '{}', expected 1 to {} of A-Z, a-z, 0-9 and -._:/",
+             given.source, io::printable(name, 80), kLongest);
+    }
+    return name;
+}
 
 void declare_limits(Args& args, ServeFlags& flags) {
     const auto add = [&args](const char* name, const char* help, int64_t& to, int64_t most) {
@@ -84,6 +102,8 @@ void declare(Args& args, ServeFlags& flags) {
               Shown::First});
     args.add({"--api-key-file", "FILE", "serve those alone who know one of its keys, one a line",
               [&flags](const Given& g) { flags.key_file = g.value; }, Shown::First});
+    args.add({"--model-name", "NAME", "what clients call the model [its folder's name]",
+              [&flags](const Given& g) { flags.model_name = as_model_name(g); }});
     declare_limits(args, flags);
     args.add({"--metrics", "", "answer /metrics without a key from everywhere [this machine alone]",
               [&flags](const Given& g) { flags.metrics_are_public = as_switch(g); }});
@@ -142,7 +162,7 @@ serve::ModelFacts facts_of(const folder::SourceModel& source, const model::Weigh
                            const ServeFlags& flags) {
     serve::ModelFacts facts;
     facts.folder = source.folder();
-    facts.name = name_of(flags.model);
+    facts.name = flags.model_name.empty() ? name_of(flags.model) : flags.model_name;
     const Recipe recipe = with_changes(source.recipe(), flags.activations.changes);
     facts.recipe = io::Json::Object{{"recipe", describe(recipe)},
                                     {"bits_per_weight", source.bits_per_weight()},

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
+
 namespace quarot::serve {
 
 namespace {
@@ -54,6 +56,22 @@ std::string_view HttpRequest::header(std::string_view name) const {
 
 HttpResponse json_response(std::string body, int status) {
     return {.status = status, .body = std::move(body)};
+}
+
+std::string unescaped(std::string_view path) {
+    std::string text;
+    for (size_t at = 0; at < path.size(); ++at) {
+        unsigned char byte = 0;
+        const char* digits = path.data() + at + 1;
+        const bool has_digits = path[at] == '%' && path.size() - at > 2;
+        if (has_digits && std::from_chars(digits, digits + 2, byte, 16).ptr == digits + 2) {
+            text += static_cast<char>(byte);
+            at += 2;
+        } else {
+            text += path[at];
+        }
+    }
+    return text;
 }
 
 std::string head_of(const HttpResponse& response, int64_t content_bytes, bool keep_alive) {

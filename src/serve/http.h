@@ -36,6 +36,9 @@ struct HttpResponse {
 
 HttpResponse json_response(std::string body, int status = 200);
 
+// "a%2Fb" as "a/b"; what is no escape stays.
+std::string unescaped(std::string_view path);
+
 // Status line and headers, up to and with the empty line. content_bytes < 0: chunks follow.
 std::string head_of(const HttpResponse& response, int64_t content_bytes, bool keep_alive);
 std::string chunk_of(std::string_view bytes);  // not empty

@@ -302,7 +302,8 @@ HttpResponse Service::models(const HttpRequest& /*request*/) {
 }
 
 HttpResponse Service::model(const HttpRequest& request) {
-    model_.require_name(request.path.substr(std::string_view("/v1/models/").size()));
+    const size_t begin = std::string_view("/v1/models/").size();
+    model_.require_name(unescaped(std::string_view(request.path).substr(begin)));
     return to_response(model_json());
 }
 

@@ -78,12 +78,14 @@ TEST(ServiceAccess, OtherHostsAndMethodsAreRefused) {
     EXPECT_EQ(wrong.status, 405);
     EXPECT_EQ(wrong.headers, (Headers{{"Allow", "GET, HEAD"}}));
     EXPECT_EQ(tiny.ask("HEAD", kCompletions)->wait().headers, (Headers{{"Allow", "POST"}}));
-    EXPECT_EQ(tiny.ask("HEAD", "/v1/models/tiny")->wait().status, 200);
+    EXPECT_EQ(tiny.ask("HEAD", "/v1/models/makers/tiny")->wait().status, 200);
     EXPECT_EQ(tiny.ask("GET", kCompletions)->wait().status, 405);
     EXPECT_EQ(tiny.ask("DELETE", "/v1/models/tiny")->wait().status, 405);
     EXPECT_EQ(tiny.get("/../etc/passwd").status, 404);
-    EXPECT_EQ(tiny.get("/v1/models/tiny").status, 200);
-    EXPECT_EQ(tiny.get("/v1/models/other").status, 404);
+    EXPECT_EQ(tiny.get("/v1/models/makers/tiny").status, 200);
+    EXPECT_EQ(tiny.get("/v1/models/makers%2Ftiny").status, 200) << "as clients write the slash";
+    EXPECT_EQ(tiny.get("/v1/models/makers%2").status, 404);
+    EXPECT_EQ(tiny.get("/v1/models/tiny").status, 404);
     EXPECT_EQ(tiny.get("/v1/models/").status, 404);
 }
 

@@ -109,7 +109,7 @@ class TinyService {
         weights_ = test::load_model(dir_ / "tiny", kPositions, *backend_);
         weights_.recipe.activations.bits = weights_.recipe.k.bits = weights_.recipe.v.bits = 4;
         ModelFacts facts = {.folder = dir_ / "tiny",
-                            .name = "tiny",
+                            .name = "makers/tiny",
                             .recipe = io::Json::Object{},
                             .context = kPositions,
                             .vocabulary = weights_.config.vocab};
