@@ -7,6 +7,8 @@
 #include <limits>
 #include <memory>
 #include <optional>
+#include <utility>
+#include <vector>
 
 #include "apps/arg_values.h"
 #include "apps/chat_prompt.h"
@@ -21,7 +23,6 @@
 #include "core/log.h"
 #include "core/process.h"
 #include "folder/generation_config.h"
-#include "folder/load_weights.h"
 #include "io/input_text.h"
 #include "runtime/generate.h"
 
@@ -40,6 +41,7 @@ struct ChatFlags {
     std::optional<int64_t> context;
     SamplingFlags sampling;
     ActivationFlags activations;
+    RopeFlag rope;
     MachineFlags machine;
     OutputFlags output;
 };
@@ -59,7 +61,9 @@ void declare(Args& args, ChatFlags& flags) {
               [&flags](const Given& g) { flags.context = as_integer(g, 1, kAnyCount); }});
     flags.sampling.declare(args);
     flags.activations.declare(args);
+    flags.rope.declare(args);
     flags.machine.declare(args);
+    flags.machine.declare_ranks(args);
     flags.output.declare(args);
     args.example("quarot chat build/models/smollm2-135m --system \"Be brief.\"",
                  "a conversation; /reset begins anew, /system TEXT changes how it answers");
@@ -100,17 +104,15 @@ std::optional<std::string> read_line() {
 class Talker {
   public:
     Talker(const ChatFlags& flags, const folder::SourceModel& source, const Sampling& sampling)
-        : flags_(flags),
-          tokenizer_(tokenizer::Tokenizer::load(flags.model)),
-          backend_(flags.machine.make_backend()) {
+        : flags_(flags), tokenizer_(tokenizer::Tokenizer::load(flags.model)) {
+        std::vector<kernels::Rank> group = flags.machine.make_group();
         const SettingChanges& changes = flags.activations.changes;
-        const int64_t context = context_that_fits(source, flags.context, changes, *backend_);
+        const int64_t context = context_that_fits(source, flags.context, changes, group);
         const std::string& proposed = sampling.from_folder;
-        log_run(*backend_, with_changes(source.recipe(), changes),
+        log_run(group, with_changes(source.recipe(), changes),
                 proposed.empty() ? "" : proposed + " from generation_config.json");
-        weights_ = folder::load_weights(source, changes, context, *backend_);
-        engine_ = std::make_unique<runtime::Engine>(weights_, *backend_,
-                                                    runtime::EngineLimits{.context = context});
+        model_.emplace(load_group(std::move(group), source, changes, context));
+        engine_.emplace(model_->ranks(), runtime::EngineLimits{.context = context});
         options_.sampling = sampling.options;
         options_.seed = flags.sampling.seed;
         options_.max_new_tokens = flags.n_tokens.value_or(context);
@@ -143,9 +145,8 @@ class Talker {
   private:
     const ChatFlags& flags_;
     tokenizer::Tokenizer tokenizer_;
-    std::unique_ptr<kernels::Backend> backend_;
-    model::Weights weights_;
-    std::unique_ptr<runtime::Engine> engine_;
+    std::optional<runtime::ModelGroup> model_;
+    std::optional<runtime::Engine> engine_;
     runtime::GenerateOptions options_;
 };
 
@@ -235,7 +236,7 @@ void work(const ChatFlags& flags) {
     std::vector<chat::Message> messages;
     if (has_file) messages = read_messages(flags.messages_file);
     const Sampling sampling = flags.sampling.resolve(folder::generation_defaults_of(flags.model));
-    const folder::SourceModel source = folder::SourceModel::open(flags.model);
+    const folder::SourceModel source = flags.rope.open(flags.model);
     // Before the weights are read, so that what is missing is said at once.
     chat::ChatTemplate::load(flags.model);
     Talker talker(flags, source, sampling);

@@ -136,13 +136,16 @@ void require_vocabulary(const folder::SourceModel& source, std::span<const int32
 }
 
 int64_t context_that_fits(const folder::SourceModel& source, std::optional<int64_t> asked,
-                          const SettingChanges& changes, const kernels::Backend& backend) {
+                          const SettingChanges& changes,
+                          const std::vector<kernels::Rank>& group) {
     const int64_t most = source.config().max_positions;
     if (asked) {
         require_positions(source, "--ctx", *asked);
         return *asked;
     }
-    const int64_t fitting = folder::fitting_positions(source, changes, most, backend);
+    const int64_t fitting =
+        folder::fitting_positions(source, changes, most, *group.front().backend,
+                                  {.rank = 0, .size = static_cast<int>(group.size())});
     if (fitting >= most || fitting == 0) return most;
     log_info("a context of {} tokens of {}, which is what memory has room for", fitting, most);
     return fitting;

@@ -9,6 +9,8 @@
 #include <memory>
 #include <optional>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "apps/arg_values.h"
 #include "apps/commands.h"
@@ -22,7 +24,6 @@
 #include "core/log.h"
 #include "core/process.h"
 #include "folder/generation_config.h"
-#include "folder/load_weights.h"
 #include "io/text.h"
 #include "serve/http_server.h"
 
@@ -51,6 +52,7 @@ struct ServeFlags {
     bool metrics_are_public = false;
     bool logs_access = true;
     ActivationFlags activations;
+    RopeFlag rope;
     MachineFlags machine;
     OutputFlags output;
 };
@@ -111,7 +113,9 @@ void declare(Args& args, ServeFlags& flags) {
               [&flags](const Given& g) { flags.logs_access = g.value == "on"; }})
         .choices = {"on", "off"};
     flags.activations.declare(args);
+    flags.rope.declare(args);
     flags.machine.declare(args);
+    flags.machine.declare_ranks(args);
     flags.output.declare(args);
     args.example("quarot serve tiny-w4", "at http://127.0.0.1:8080, a page to chat with included");
     args.example("quarot serve tiny-w4 --host 0.0.0.0 --api-key-file keys.txt",
@@ -122,12 +126,13 @@ void declare(Args& args, ServeFlags& flags) {
 }
 
 // Full contexts for all sequences, or as many pages as the memory holds.
-runtime::EngineLimits limits_of(const model::Weights& weights, const kernels::Backend& backend,
-                                const ServeFlags& flags) {
+runtime::EngineLimits limits_of(const runtime::ModelGroup& model, const ServeFlags& flags) {
+    const model::Weights& weights = model.weights();
+    const kernels::Backend& backend = model.backend();
     const kernels::KvDescriptor descriptor = weights.kv_descriptor();
     const int64_t pages = ceil_div(weights.n_positions, descriptor.page_tokens);
     const int64_t bytes = std::max<int64_t>(backend.kv_bytes(descriptor, pages).value_or(1), 1);
-    const auto available = backend.available_bytes();
+    const auto available = backend.available_to_each(flags.machine.n_ranks);
     int64_t n_pages = pages * flags.sequences;
     if (flags.cache_bytes) {
         n_pages = *flags.cache_bytes / ceil_div(bytes, pages);
@@ -225,23 +230,24 @@ void work(const ServeFlags& flags) {
     require_model(flags.model);
     serve::ServiceOptions options = service_options(flags);
     const bool has_keys = !options.keys.empty();
-    const folder::SourceModel source = folder::SourceModel::open(flags.model);
-    const auto backend = flags.machine.make_backend();
+    const folder::SourceModel source = flags.rope.open(flags.model);
+    std::vector<kernels::Rank> group = flags.machine.make_group();
     const SettingChanges& changes = flags.activations.changes;
-    const int64_t context = context_that_fits(source, flags.context, changes, *backend);
-    log_run(*backend, with_changes(source.recipe(), changes));
-    const model::Weights weights = folder::load_weights(source, changes, context, *backend);
-    const serve::ServedModel model(facts_of(source, weights, flags));
-    const runtime::EngineLimits limits = limits_of(weights, *backend, flags);
+    const int64_t context = context_that_fits(source, flags.context, changes, group);
+    log_run(group, with_changes(source.recipe(), changes));
+    const runtime::ModelGroup loaded = load_group(std::move(group), source, changes, context);
+    const serve::ServedModel model(facts_of(source, loaded.weights(), flags));
+    const runtime::EngineLimits limits = limits_of(loaded, flags);
 
-    serve::Service service(model, weights, *backend, limits, std::move(options));
+    serve::Service service(model, loaded.ranks(), limits, std::move(options));
     serve::HttpServer server(service, server_options(flags));
     if (!server.is_loopback() && !has_keys) {
         log_warning("everybody who reaches {} may use this model; give --api-key-file",
                     server.address());
     }
     log_info("a cache of {} tokens for up to {} sequences of {}",
-             limits.n_pages * weights.kv_descriptor().page_tokens, limits.sequences, context);
+             limits.n_pages * loaded.weights().kv_descriptor().page_tokens, limits.sequences,
+             context);
     log_info("serving {} at http://{}", flags.model, server.address());
     server.run();
     log_info("all that ran has ended");

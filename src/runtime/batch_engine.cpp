@@ -123,9 +123,9 @@ class BatchEngine::Running {
     std::optional<TokenScore> score_;
 };
 
-BatchEngine::BatchEngine(const model::Weights& weights, kernels::Backend& backend,
-                         const EngineLimits& limits, std::function<void(int64_t)> on_step)
-    : engine_(weights, backend, limits), on_step_(std::move(on_step)), thread_([this] { run(); }) {}
+BatchEngine::BatchEngine(std::vector<RankModel> ranks, const EngineLimits& limits,
+                         std::function<void(int64_t)> on_step)
+    : engine_(std::move(ranks), limits), on_step_(std::move(on_step)), thread_([this] { run(); }) {}
 
 BatchEngine::~BatchEngine() {
     {

@@ -11,6 +11,7 @@
 #include <optional>
 #include <span>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "runtime/engine.h"
@@ -61,10 +62,13 @@ using OrderId = RequestId;
 // members may be called from any thread.
 class BatchEngine {
   public:
-    // on_step: told of each step's tokens, on the engine's thread. What it throws ends all orders,
-    // as a step that breaks does.
+    // `ranks` as Engine's. on_step: told of each step's tokens, on the engine's thread. What it
+    // throws ends all orders, as a step that breaks does.
+    BatchEngine(std::vector<RankModel> ranks, const EngineLimits& limits,
+                std::function<void(int64_t n_tokens)> on_step = {});
     BatchEngine(const model::Weights& weights, kernels::Backend& backend,
-                const EngineLimits& limits, std::function<void(int64_t n_tokens)> on_step = {});
+                const EngineLimits& limits, std::function<void(int64_t n_tokens)> on_step = {})
+        : BatchEngine(one_rank(weights, backend), limits, std::move(on_step)) {}
     // Cancels what has not ended.
     ~BatchEngine();
     BatchEngine(const BatchEngine&) = delete;

@@ -74,12 +74,12 @@ std::span<const Route> Service::routes() {
     return list;
 }
 
-Service::Service(const ServedModel& model, const model::Weights& weights, kernels::Backend& backend,
+Service::Service(const ServedModel& model, std::vector<runtime::RankModel> ranks,
                  const runtime::EngineLimits& limits, ServiceOptions options)
     : model_(model),
       options_(std::move(options)),
       started_(static_cast<int64_t>(std::time(nullptr))),
-      engine_(weights, backend, limits, [this](int64_t n) { metrics_.count_step(n); }) {}
+      engine_(std::move(ranks), limits, [this](int64_t n) { metrics_.count_step(n); }) {}
 
 Service::~Service() {
     abort_all(ApiError(503, "the server is going down"));

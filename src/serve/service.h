@@ -40,8 +40,8 @@ struct Route {
 
 class Service {
   public:
-    // model, weights and backend must outlive it.
-    Service(const ServedModel& model, const model::Weights& weights, kernels::Backend& backend,
+    // model, weights and backends must outlive it. `ranks` as runtime::Engine's.
+    Service(const ServedModel& model, std::vector<runtime::RankModel> ranks,
             const runtime::EngineLimits& limits, ServiceOptions options);
     // Ends what runs with an error to its client.
     ~Service();

@@ -145,7 +145,8 @@ TEST(ServiceAnswers, PropsHaveNumbersAsPeopleWroteThem) {
     facts.sampling = {
         .temperature = 0.7f, .top_k = 40, .top_p = 0.95f, .min_p = 0.1f, .repetition_penalty = 1.1f};
     const ServedModel model(std::move(facts));
-    Service service(model, tiny.weights(), tiny.backend(), {.context = TinyService::kPositions}, {});
+    Service service(model, runtime::one_rank(tiny.weights(), tiny.backend()),
+                    {.context = TinyService::kPositions}, {});
     const auto exchange = std::make_shared<KeptExchange>();
     service.handle({.method = "GET", .path = "/props"}, exchange);
     const Json props = Json::parse(exchange->wait().body, "props");

@@ -118,8 +118,8 @@ class TinyService {
         if (limits.sequences == 1) limits.sequences = 4;
         limits.admission = runtime::Admission::TokensSoFar;
         options.version = "0";
-        service_ =
-            std::make_unique<Service>(*model_, weights_, *backend_, limits, std::move(options));
+        service_ = std::make_unique<Service>(*model_, runtime::one_rank(weights_, *backend_), limits,
+                                             std::move(options));
     }
     static constexpr int64_t kPositions = 160;
 

@@ -44,6 +44,28 @@ class ConversationTest : public testing::Test {
     const std::string model_ = dir_ / "model";
 };
 
+TEST_F(ConversationTest, RanksGiveTheSameAnswer) {
+    const std::string quantized = dir_ / "quantized";
+    expect_success(
+        run_program({"quantize", model_, quantized, "--recipe", "quarot-rtn", "--tp-max", "2"}));
+    write_bytes(dir_ / "messages.json", R"([{"role":"user","content":"one"}])");
+    const auto talk = [&](const std::string& ranks) {
+        return run_program({"chat", quantized, "--messages", dir_ / "messages.json", "-n", "20",
+                            "--seed", "3", "--temp", "1", "--tp", ranks});
+    };
+    const Outcome one = talk("1"), two = talk("2");
+    expect_success(one);
+    expect_success(two);
+    EXPECT_EQ(two.out, one.out);
+    EXPECT_NE(two.err.find("2 ranks"), std::string::npos) << two.err;
+}
+
+TEST_F(ConversationTest, StretchedPositionsReachFurther) {
+    EXPECT_EQ(chat("one\n", {"-n", "2", "--ctx", "8192"}).exit_code, 2);
+    expect_success(chat("one\n", {"-n", "2", "--ctx", "8192", "--rope-scaling",
+                                  R"({"type": "yarn", "factor": 4.0})"}));
+}
+
 TEST_F(ConversationTest, EachTurnIsAnsweredWithAllBeforeIt) {
     const std::string first = answer_to(R"([{"role":"user","content":"one"}])");
     const Outcome generated =
