@@ -249,7 +249,10 @@ void work(const ServeFlags& flags) {
              limits.n_pages * loaded.weights().kv_descriptor().page_tokens, limits.sequences,
              context);
     log_info("serving {} at http://{}", flags.model, server.address());
-    server.run();
+    if (!server.run()) {
+        log_info("the drain time is over; the step that runs is left where it is");
+        end_process(0);
+    }
     log_info("all that ran has ended");
 }
 

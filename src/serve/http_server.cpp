@@ -107,11 +107,11 @@ struct HttpServer::State {
         }
         co_await end_all();
     }
-    // The last answers are written before the sockets close.
+    // The last answers are written before the sockets close; a step may take longer than that.
     asio::awaitable<void> end_all() {
         const Clock::time_point latest = Clock::now() + std::chrono::seconds(2);
         Timer timer(hub.io);
-        while (!hub.service.is_idle() || (hub.n_answering > 0 && Clock::now() < latest)) {
+        while ((!hub.service.is_idle() || hub.n_answering > 0) && Clock::now() < latest) {
             hub.service.abort_all(ApiError(503, "the server is going down"));
             timer.expires_after(std::chrono::milliseconds(5));
             NetError ignored;
@@ -141,7 +141,7 @@ bool HttpServer::is_loopback() const {
     return state_->acceptor.local_endpoint().address().is_loopback();
 }
 
-void HttpServer::run() {
+bool HttpServer::run() {
     const auto rethrow = [](const std::exception_ptr& failure) {
         if (failure != nullptr) std::rethrow_exception(failure);
     };
@@ -157,11 +157,14 @@ void HttpServer::run() {
     hub.workers.join();
     // After a failure some may still run.
     hub.service.abort_all(ApiError(503, "the server is going down"));
-    while (!hub.service.is_idle()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    while (failure != nullptr && !hub.service.is_idle()) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
     hub.log.join();
     hub.io.restart();
     hub.io.poll();  // what was handed over last
     if (failure != nullptr) std::rethrow_exception(failure);
+    return hub.service.is_idle();
 }
 
 }  // namespace quarot::serve

@@ -29,8 +29,9 @@ class HttpServer {
     bool is_loopback() const;
 
     // Serves until stops() is true. Then new work is refused, what runs may end within drain_time,
-    // the rest ends with an error to its client. Afterwards nobody uses the service.
-    void run();
+    // the rest ends with an error to its client. False: a step of the engine is still on its way,
+    // which nothing ends but the process. True: nobody uses the service any more.
+    bool run();
 
   private:
     struct State;

@@ -9,7 +9,9 @@
 
 #include <atomic>
 #include <fstream>
+#include <future>
 #include <thread>
+#include <utility>
 
 #include "core/error.h"
 #include "serve/limits.h"
@@ -83,7 +85,7 @@ class HttpServerTest : public testing::Test {
         server_ = std::make_unique<HttpServer>(tiny_.service(), std::move(options));
         const std::string address = server_->address();
         port_ = std::stoi(address.substr(address.rfind(':') + 1));
-        thread_ = std::thread([this] { server_->run(); });
+        thread_ = std::thread([this] { EXPECT_TRUE(server_->run()); });
     }
     ~HttpServerTest() override { stop(); }
     void stop() {
@@ -284,6 +286,32 @@ TEST_F(HttpServerTest, TheEndWaitsForWhatRunsAndTheLogHasALineAnAnswer) {
     EXPECT_EQ(line.at("path").as_string(), "/v1/completions");
     EXPECT_EQ(line.at("status").as_int(), 200);
     EXPECT_EQ(line.at("new_tokens").as_int(), 150);
+}
+
+TEST(HttpServer, TheEndWaitsForNoLongStep) {
+    TinyService tiny;
+    std::promise<void> begun, lets_go;
+    tiny.backend().on_linear = [&, go = lets_go.get_future().share(), is_first = true]() mutable {
+        if (std::exchange(is_first, false)) begun.set_value();
+        go.wait();
+    };
+    std::atomic<bool> stops = false;
+    ServerOptions options;
+    options.port = 0;
+    options.drain_time = std::chrono::seconds(0);
+    options.stops = [&] { return stops.load(); };
+    HttpServer server(tiny.service(), std::move(options));
+    bool has_ended = true;
+    std::thread thread([&] { has_ended = server.run(); });
+    Client client(std::stoi(server.address().substr(server.address().rfind(':') + 1)));
+    client.post("/v1/completions", R"({"prompt":"a","max_tokens":9})");
+    begun.get_future().wait();
+    stops = true;
+    EXPECT_TRUE(client.read_all().starts_with("HTTP/1.1 503"));
+    thread.join();
+    EXPECT_FALSE(has_ended);
+    lets_go.set_value();
+    tiny.expect_nothing_runs();
 }
 
 TEST(HttpServer, SaysWhereItCannotListen) {

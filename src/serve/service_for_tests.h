@@ -19,6 +19,7 @@
 #include "support/model_weights.h"
 #include "support/temp_dir.h"
 #include "support/tiny_model.h"
+#include "support/watched_backend.h"
 
 namespace quarot::serve {
 
@@ -106,7 +107,7 @@ class TinyService {
             << "{% for m in messages %}<s>{{ m.role }}: {{ m.content }}\n{% endfor %}"
                "{% if tools %}tools {{ tools | tojson }}\n{% endif %}"
                "{% if add_generation_prompt %}<s>assistant: {% endif %}";
-        weights_ = test::load_model(dir_ / "tiny", kPositions, *backend_);
+        weights_ = test::load_model(dir_ / "tiny", kPositions, backend_);
         weights_.recipe.activations.bits = weights_.recipe.k.bits = weights_.recipe.v.bits = 4;
         ModelFacts facts = {.folder = dir_ / "tiny",
                             .name = "makers/tiny",
@@ -118,7 +119,7 @@ class TinyService {
         if (limits.sequences == 1) limits.sequences = 4;
         limits.admission = runtime::Admission::TokensSoFar;
         options.version = "0";
-        service_ = std::make_unique<Service>(*model_, runtime::one_rank(weights_, *backend_), limits,
+        service_ = std::make_unique<Service>(*model_, runtime::one_rank(weights_, backend_), limits,
                                              std::move(options));
     }
     static constexpr int64_t kPositions = 160;
@@ -127,7 +128,7 @@ class TinyService {
     const ServedModel& model() const { return *model_; }
     // For another engine, while the service's runs nothing.
     const model::Weights& weights() const { return weights_; }
-    kernels::Backend& backend() { return *backend_; }
+    test::WatchedBackend& backend() { return backend_; }
 
     std::shared_ptr<KeptExchange> ask(const std::string& method, const std::string& path,
                                       const std::string& body = "", const std::string& key = "",
@@ -166,7 +167,7 @@ class TinyService {
 
   private:
     test::TempDir dir_;
-    std::unique_ptr<kernels::Backend> backend_;
+    test::WatchedBackend backend_;
     model::Weights weights_;
     std::unique_ptr<ServedModel> model_;
     std::unique_ptr<Service> service_;

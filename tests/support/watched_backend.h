@@ -2,6 +2,7 @@
 // or to say that it records.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -18,6 +19,7 @@ class WatchedBackend : public kernels::Backend {
     bool refuses_allocation = false;  // then allocate and make_kv_store throw
     bool records = false;             // what traits say; recordings are replayed by calling again
     int64_t n_linears_left = -1;      // the linear after so many throws; -1: none does
+    std::function<void()> on_linear;  // called before each
     int64_t n_recordings = 0;         // made so far
     int64_t n_synchronized = 0;       // calls so far
 
@@ -105,6 +107,7 @@ class WatchedBackend : public kernels::Backend {
     void linear(const kernels::LinearArgs& args) override {
         if (n_linears_left == 0) fail(ErrorCode::Device, "the device fell off its bus");
         if (n_linears_left > 0) --n_linears_left;
+        if (on_linear) on_linear();
         inner_->linear(args);
     }
     void rope(const kernels::RopeArgs& args) override { inner_->rope(args); }
