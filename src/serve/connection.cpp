@@ -182,14 +182,15 @@ asio::awaitable<bool> Connection::answer(HttpRequest request) {
     if (!reader_.has_begun()) watch(exchange);
     co_await send_output(*exchange);
     --hub_.n_answering;
-    const bool is_whole = exchange->is_complete && !is_gone_ && !exchange->is_cut;
+    const AnswerState state = exchange->state();
+    const bool is_whole = state.is_complete && !is_gone_ && !exchange->is_cut;
     if (is_whole) {
         exchange->end();
     } else {
         exchange->leave();
     }
     constexpr int kClientGone = 499;
-    const int status = is_whole ? exchange->status : kClientGone;
+    const int status = is_whole ? state.status : kClientGone;
     hub_.service.count(request, status);
     tell_log(request, status, since, exchange.get());
     watched_.reset();
@@ -214,19 +215,20 @@ void Connection::dispatch(HttpRequest request, std::string body,
 asio::awaitable<void> Connection::send_output(SocketExchange& exchange) {
     bool is_held = false;  // if it gave too many wrong keys
     while (!is_gone_ && !exchange.is_cut) {
-        std::string output = exchange.take_output();
-        if (!output.empty()) {
-            if (exchange.status == 401 && !std::exchange(is_held, true)) {
+        SocketExchange::Output output = exchange.take_output();
+        Clock::time_point next = Clock::time_point::max();
+        if (!output.bytes.empty()) {
+            if (exchange.state().status == 401 && !std::exchange(is_held, true)) {
                 co_await hold_if_guessing();
             }
-            if (!co_await write(std::move(output), &exchange)) is_gone_ = true;
-        } else if (exchange.is_complete) {
-            break;
-        } else {
-            wake_.expires_at(Clock::time_point::max());
-            NetError ignored;
-            co_await wake_.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+            next = Clock::now() + limits::kWriteTime;
+            if (!co_await write(std::move(output.bytes), &exchange)) is_gone_ = true;
         }
+        if (output.is_last || is_gone_) break;
+        if (exchange.state().is_complete) continue;  // meanwhile
+        wake_.expires_at(next);
+        NetError ignored;
+        co_await wake_.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
     }
 }
 
@@ -265,9 +267,10 @@ void Connection::tell_log(const HttpRequest& request, int status, Clock::time_po
     if (exchange != nullptr) {
         line.set("id", exchange->id());
         line.set("bytes", exchange->n_bytes);
-        if (exchange->prompt_tokens >= 0) {
-            line.set("prompt_tokens", exchange->prompt_tokens);
-            line.set("new_tokens", exchange->new_tokens);
+        const AnswerState state = exchange->state();
+        if (state.prompt_tokens >= 0) {
+            line.set("prompt_tokens", state.prompt_tokens);
+            line.set("new_tokens", state.new_tokens);
         }
     }
     write_log(line.dump(-1));

@@ -6,7 +6,7 @@ void SocketExchange::respond(HttpResponse response) {
     response.headers.emplace_back("X-Request-Id", options_.id);
     std::string bytes = head_of(response, std::ssize(response.body), options_.keep_alive);
     if (!options_.head_only) bytes += response.body;
-    hand_over(std::move(bytes), response.status, true);
+    hand_over(bytes, response.status, true);
 }
 
 void SocketExchange::begin_stream(HttpResponse head) {
@@ -31,16 +31,31 @@ void SocketExchange::drop() {
 
 void SocketExchange::on_gone(std::function<void()> callback) {
     options_.post([self = shared_from_this(), callback = std::move(callback)]() mutable {
-        if (self->has_left_) return callback();
-        if (!self->is_complete) self->gone_ = std::move(callback);
+        if (self->has_left()) return callback();
+        if (!self->state().is_complete) self->gone_ = std::move(callback);
     });
 }
 
 void SocketExchange::account(int64_t n_prompt, int64_t n_new) {
-    options_.post([self = shared_from_this(), n_prompt, n_new] {
-        self->prompt_tokens = n_prompt;
-        self->new_tokens = n_new;
-    });
+    const std::lock_guard lock(mutex_);
+    state_.prompt_tokens = n_prompt;
+    state_.new_tokens = n_new;
+}
+
+SocketExchange::Output SocketExchange::take_output() {
+    const std::lock_guard lock(mutex_);
+    is_awaited_ = output_.empty();
+    return {.bytes = std::exchange(output_, ""), .is_last = state_.is_complete};
+}
+
+AnswerState SocketExchange::state() const {
+    const std::lock_guard lock(mutex_);
+    return state_;
+}
+
+bool SocketExchange::has_left() const {
+    const std::lock_guard lock(mutex_);
+    return has_left_;
 }
 
 void SocketExchange::written(size_t n) {
@@ -49,29 +64,33 @@ void SocketExchange::written(size_t n) {
 }
 
 void SocketExchange::leave() {
-    has_left_ = true;
-    options_.wake = nullptr;
+    end_of_reading();
     if (auto callback = std::exchange(gone_, nullptr)) callback();
 }
 
 void SocketExchange::end() {
+    end_of_reading();
+    gone_ = nullptr;
+}
+
+void SocketExchange::end_of_reading() {
+    options_.wake = nullptr;
+    const std::lock_guard lock(mutex_);
     has_left_ = true;
-    options_.wake = gone_ = nullptr;
 }
 
-std::string SocketExchange::take_output() {
-    return std::exchange(output_, "");
-}
-
-void SocketExchange::hand_over(std::string bytes, int of_status, bool completes) {
-    backlog_ += bytes.size();
-    options_.post([self = shared_from_this(), bytes = std::move(bytes), of_status, completes] {
-        if (self->has_left_) return;
-        self->output_ += bytes;
-        if (of_status != 0) self->status = of_status;
-        self->is_complete = self->is_complete || completes;
-        self->call_wake();
-    });
+void SocketExchange::hand_over(const std::string& bytes, int of_status, bool completes) {
+    {
+        const std::lock_guard lock(mutex_);
+        if (has_left_) return;
+        backlog_ += bytes.size();
+        output_ += bytes;
+        if (of_status != 0) state_.status = of_status;
+        state_.is_complete = state_.is_complete || completes;
+        const bool wakes = std::exchange(is_awaited_, false) || completes;
+        if (!wakes) return;
+    }
+    options_.post([self = shared_from_this()] { self->call_wake(); });
 }
 
 void SocketExchange::call_wake() {
