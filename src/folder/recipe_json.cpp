@@ -15,9 +15,7 @@ namespace quarot::folder {
 namespace {
 
 constexpr int64_t kFormatVersion = 3;
-constexpr std::string_view kHeadGroups = "head_group_size";
 constexpr std::string_view kHeadMix = "rotation.head_mix";
-constexpr std::string_view kResidualDigest = "rotation.residual_sha256";
 
 io::Json to_json(const SettingValue& value) {
     return std::visit([](const auto& v) { return io::Json(v); }, value);
@@ -62,23 +60,26 @@ int64_t version_of(const Recipe& recipe) {
 }
 
 // Does a folder with this recipe say what the setting is?
-bool is_stored(std::string_view key, const Recipe& recipe) {
+bool is_stored(const RecipeSetting& setting, const Recipe& recipe) {
+    const std::string_view key = setting.key;
+    if (setting.optional) return setting.field.get(recipe) != setting.field.get({});
     if (key.starts_with("smoothing.")) return recipe.smoothing.enabled;
-    if (key == kHeadGroups) return recipe.head_group_size != 0;
     if (key == kHeadMix) return version_of(recipe) >= 3;
-    if (key == kResidualDigest) return !recipe.rotation.residual_sha256.empty();
     if (!key.starts_with("outliers.")) return true;
     return recipe.outliers.enabled() && (key != "outliers.by_hidden" || recipe.outliers.by_hidden);
 }
 
-// Neither smoothing, outliers nor groups of the head need be there; nor, in versions 1 and 2, what
+// Neither smoothing, outliers nor optional settings need be there; nor, in versions 1 and 2, what
 // they had no word for.
-bool is_absent(const io::Json& json, std::string_view key) {
+bool is_absent(const io::Json& json, const RecipeSetting& setting) {
+    const std::string_view key = setting.key;
     const std::set<std::string_view> of_version_2 = {"embedding_bits", "tied_rotation", "tp_max",
                                                      "k_bias"};
-    if (key == kHeadGroups) return json.find(kHeadGroups) == nullptr;
-    if (key == kResidualDigest) return !json.at("rotation").contains("residual_sha256");
     const auto [section, name] = section_and_name(key);
+    if (setting.optional) {
+        const io::Json& object = section.empty() ? json : json.at(section);
+        return object.find(name) == nullptr;
+    }
     if (section == "smoothing" || section == "outliers") {
         const io::Json* found = json.find(section);
         return found == nullptr || (name == "by_hidden" && found->find(name) == nullptr);
@@ -141,7 +142,7 @@ io::Json to_json(const Recipe& recipe) {
                                      {"format_version", version_of(recipe)},
                                      {"recipe", recipe.name}};
     for (const RecipeSetting& setting : recipe_settings()) {
-        if (!is_stored(setting.key, recipe)) continue;
+        if (!is_stored(setting, recipe)) continue;
         const auto [section, name] = section_and_name(setting.key);
         if (section.empty()) {
             json.set(name, to_json(setting.field.get(recipe)));
@@ -184,12 +185,13 @@ Recipe recipe_from_json(const io::Json& json) {
     recipe.name = read_name(json.at("recipe"));
     recipe.k_bias = KeyBiasUse::Keep;  // what version 1 did
     for (const RecipeSetting& setting : recipe_settings()) {
-        if (is_absent(json, setting.key)) continue;
+        if (is_absent(json, setting)) continue;
         const auto [section, name] = section_and_name(setting.key);
         const io::Json& object = section.empty() ? json : json.at(section);
         setting.field.set(recipe, read_value(object.at(name), setting.field));
     }
-    if (is_absent(json, kHeadMix)) recipe.rotation.head_mix = recipe.rotation.value_heads;
+    if (is_absent(json, recipe_setting(kHeadMix)))
+        recipe.rotation.head_mix = recipe.rotation.value_heads;
     refuse_what_cannot_run(recipe, json);
     return recipe;
 }

@@ -43,6 +43,7 @@ void expect_equal(const Recipe& a, const Recipe& b) {
     EXPECT_EQ(a.weights.damp, b.weights.damp);
     EXPECT_EQ(a.weights.act_order, b.weights.act_order);
     EXPECT_EQ(a.weights.group_scales, b.weights.group_scales);
+    EXPECT_EQ(a.weights.scale_search, b.weights.scale_search);
     EXPECT_EQ(a.calibration.n_samples, b.calibration.n_samples);
     EXPECT_EQ(a.calibration.seqlen, b.calibration.seqlen);
     EXPECT_EQ(a.calibration.windows, b.calibration.windows);
@@ -89,7 +90,8 @@ Recipe unlike_any_default() {
                       .clip_search = false,
                       .damp = 0.125,
                       .act_order = true,
-                      .group_scales = GroupScales::BlockStart};
+                      .group_scales = GroupScales::BlockStart,
+                      .scale_search = ScaleSearch::Hessian};
     recipe.activations = {.bits = 5,
                           .group_size = 32,
                           .symmetric = false,
@@ -168,6 +170,16 @@ TEST(RecipeJson, LeavesOutWhatARecipeDoesNotUse) {
     EXPECT_TRUE(to_json(named_recipe("smoothquant")).contains("smoothing"));
 }
 
+TEST(RecipeJson, NamesOptionalSettingsOnlyWhereTheyAreNotTheDefault) {
+    Recipe recipe = named_recipe("quarot");
+    EXPECT_FALSE(to_json(recipe).at("weights").contains("scale_search"));
+    EXPECT_FALSE(to_json(recipe).contains("head_group_size"));
+    recipe.weights.scale_search = ScaleSearch::Hessian;
+    recipe.head_group_size = 64;
+    EXPECT_EQ(to_json(recipe).at("weights").at("scale_search").as_string(), "hessian");
+    EXPECT_EQ(to_json(recipe).at("head_group_size").as_int(), 64);
+}
+
 TEST(RecipeJson, TellsTheHeadMixFromR2WhereOneIsThereAlone) {
     for (const char* parts : {"r2", "heads", "r1,r3,r4,heads", "none"}) {
         SCOPED_TRACE(parts);
@@ -240,6 +252,7 @@ TEST(RecipeJson, RangeChecksEveryValue) {
     expect_corrupt(with("weights", "group_size", 42), kCorrupt, "weights.group_size is 42");
     expect_corrupt(with("weights", "damp", 1.5), kCorrupt, "weights.damp is 1.5");
     expect_corrupt(with("weights", "group_scales", "old"), kCorrupt, "group_scales is \"old\"");
+    expect_corrupt(with("weights", "scale_search", "mse"), kCorrupt, "scale_search is \"mse\"");
     expect_corrupt(with("activations", "zero_point", "real"), kCorrupt, "symmetric codes");
     expect_corrupt(with("rotation", "online_dtype", "bf16"), kCorrupt, "online_dtype is \"bf16\"");
     expect_corrupt(with("calibration", "nsamples", 0), kCorrupt, "calibration.nsamples");

@@ -89,6 +89,20 @@ void check_activations(const kernels::ActivationFormat& format) {
          Setting{"activations.zero_point"}, Setting{"activations.symmetric"});
 }
 
+void check_weights(const WeightFormat& weights) {
+    if (weights.scale_search == ScaleSearch::Power) return;
+    constexpr Setting kScaleSearch{"weights.scale_search"};
+    if (weights.method != "gptq") {
+        fail(ErrorCode::Usage,
+             "{} hessian weighs errors by inputs that GPTQ looks at, and {} is {}, expected gptq",
+             kScaleSearch, Setting{"weights.method"}, weights.method);
+    }
+    if (!weights.clip_search) {
+        fail(ErrorCode::Usage, "{} is hessian, and nothing is searched without {}", kScaleSearch,
+             Setting{"weights.clip_search"});
+    }
+}
+
 void check_smoothing(const Recipe& recipe) {
     if (!recipe.smoothing.enabled || !recipe.rotation.fold_norms) return;
     fail(ErrorCode::Usage,
@@ -148,6 +162,7 @@ WeightFormat outlier_weight_format(const Recipe& recipe) {
 void check_recipe(const Recipe& recipe) {
     check_ranges(recipe);
     check_rotation(recipe.rotation);
+    check_weights(recipe.weights);
     check_activations(recipe.activations);
     check_smoothing(recipe);
     check_outliers(recipe);

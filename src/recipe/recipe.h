@@ -43,6 +43,10 @@ struct RotationSpec {
 // or, as the original program does, without those of the group's own block of 128 columns.
 enum class GroupScales { Updated, BlockStart };
 
+// By which error the clip search compares grids: sum |w_hat - w|^2.4, as the original program does,
+// or sum H_jj (w_hat - w)^2, what a rounding changes in the outputs if inputs were not correlated.
+enum class ScaleSearch { Power, Hessian };
+
 struct WeightFormat {
     std::string method = "rtn";
     int bits = 16;
@@ -53,6 +57,7 @@ struct WeightFormat {
     double damp = 0.01;      // of the Hessian's mean diagonal, added to its diagonal
     bool act_order = false;  // columns by falling diagonal; groups keep their place
     GroupScales group_scales = GroupScales::Updated;
+    ScaleSearch scale_search = ScaleSearch::Power;
     bool operator==(const WeightFormat&) const = default;
 };
 

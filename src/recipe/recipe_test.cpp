@@ -94,6 +94,17 @@ TEST(CheckRecipe, RefusesSettingsOutOfRange) {
     refuse([](Recipe& r) { r.calibration.seqlen = 1; }, "`calibration.seqlen` is 1");
 }
 
+TEST(CheckRecipe, WeighsErrorsByInputsWhereGptqSearchesClips) {
+    Recipe recipe = named_recipe("quarot");
+    recipe.weights.scale_search = ScaleSearch::Hessian;
+    check_recipe(recipe);
+    recipe.weights.clip_search = false;
+    expect_refused(recipe, ErrorCode::Usage, "nothing is searched without `weights.clip_search`");
+    recipe.weights.clip_search = true;
+    recipe.weights.method = "rtn";
+    expect_refused(recipe, ErrorCode::Usage, "`weights.method` is rtn, expected gptq");
+}
+
 TEST(SetRotation, TakesPartsOneByOne) {
     Recipe recipe = named_recipe("quarot-random");
     set_rotation(recipe, "r4,r2");

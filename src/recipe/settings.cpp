@@ -30,6 +30,8 @@ constexpr Spelling<DType> kOnlineTypes[] = {
     {DType::F32, "f32"}, {DType::F16, "f16"}, {DType::F32, "fp32"}, {DType::F16, "fp16"}};
 constexpr Spelling<GroupScales> kGroupScales[] = {{GroupScales::Updated, "updated"},
                                                   {GroupScales::BlockStart, "block-start"}};
+constexpr Spelling<ScaleSearch> kScaleSearches[] = {{ScaleSearch::Power, "power"},
+                                                    {ScaleSearch::Hessian, "hessian"}};
 constexpr Spelling<kernels::ZeroPoint> kZeroPoints[] = {{kernels::ZeroPoint::Integer, "integer"},
                                                         {kernels::ZeroPoint::Real, "real"}};
 constexpr Spelling<kernels::KvAxis> kAxes[] = {{kernels::KvAxis::Token, "token"}};
@@ -107,11 +109,16 @@ constexpr RecipeSetting at_run_time(RecipeSetting setting) {
     return setting;
 }
 
+constexpr RecipeSetting optional(RecipeSetting setting) {
+    setting.optional = true;
+    return setting;
+}
+
 constexpr RecipeSetting kSettings[] = {
     {"rotation.residual", one_of<kResiduals, &Recipe::rotation, &RotationSpec::residual>()},
     {"rotation.residual_block",
      whole<0, kMaxSize, &Recipe::rotation, &RotationSpec::residual_block>()},
-    {"rotation.residual_sha256", digest()},
+    optional({"rotation.residual_sha256", digest()}),
     {"rotation.seed", whole<0, kMaxSeed, &Recipe::rotation, &RotationSpec::seed>(),
      word("seed", "N", "of the rotation's random numbers [0]")},
     {"rotation.value_heads", on<&Recipe::rotation, &RotationSpec::value_heads>()},
@@ -143,6 +150,11 @@ constexpr RecipeSetting kSettings[] = {
      word("group-scales", "WHEN",
           "gptq: from updated weights, or as the original from block-start "
           "[updated]")},
+    optional({"weights.scale_search",
+              one_of<kScaleSearches, &Recipe::weights, &WeightFormat::scale_search>(),
+              word("scale-search", "NORM",
+                   "gptq: clip ratios by the power 2.4 of weight errors, or by hessian: their "
+                   "squares weighted by the inputs' [power]")}),
 
     at_run_time({"activations.bits",
                  width<&Recipe::activations, &kernels::ActivationFormat::bits>(),
@@ -188,9 +200,10 @@ constexpr RecipeSetting kSettings[] = {
      word("down-bits", "N", "bits of down_proj's weights and input, if others")},
     {"head_bits", width<&Recipe::head_bits>(),
      word("head-bits", "N", "bits of lm_head's weights [16]")},
-    {"head_group_size", group<&Recipe::head_group_size>(),
-     word("head-group-size", "N",
-          "columns of lm_head and of the embedding that share a scale; 0: as other weights [0]")},
+    optional({"head_group_size", group<&Recipe::head_group_size>(),
+              word("head-group-size", "N",
+                   "columns of lm_head and of the embedding that share a scale; 0: as other "
+                   "weights [0]")}),
     {"storage", one_of<kStorages, &Recipe::storage>(),
      word("dtype", "TYPE", "of rotated tensors not quantized: keep, f32, f16, bf16 [keep]")},
     {"calibration.nsamples",

@@ -40,6 +40,7 @@ struct RecipeSetting {
     SettingField field;
     SettingHelp help = {};     // empty: named recipes alone decide
     bool at_run_time = false;  // a folder may run with another value than it was made with
+    bool optional = false;     // in quantization_config only where it is not the default
 };
 
 // In the order of quantization_config; settings of one object are neighbours.

@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "quantize/rounding/power_error.h"
+#include "quantize/rounding/weighted_error.h"
 #include "tensor/affine.h"
 #include "tensor/float_convert.h"
 
@@ -71,21 +72,29 @@ float unit_of(Range range) {
 
 }  // namespace
 
-Grid choose_grid(std::span<const float> w, const GridFormat& format) {
+Grid choose_grid(std::span<const float> w, const GridFormat& format,
+                 std::span<const double> importance) {
     const auto make = format.symmetric ? symmetric_grid : asymmetric_grid;
+    const bool weighted = !importance.empty();
     const Range range = range_of(w);
     Grid best = make(range, 1.0f, format);
     if (!format.clip_search) return best;
     const float unit = unit_of(range);
-    double smallest = power_error(w, best, unit);
-    for (int i = 1; i < kCandidates; ++i) {
+    double smallest = std::numeric_limits<double>::infinity();
+    const auto consider = [&](const Grid& grid) {
+        const double error = weighted ? weighted_error(w, importance, grid, smallest)
+                                      : power_error(w, grid, unit, smallest);
+        if (!(error < smallest)) return;
+        smallest = error;
+        best = grid;
+    };
+    for (int i = 0; i < kCandidates; ++i) {
         const auto share = static_cast<float>(1.0 - static_cast<double>(i) / kSteps);
         const Grid grid = make(range, share, format);
-        const double error = power_error(w, grid, unit, smallest);
-        if (error < smallest) {
-            smallest = error;
-            best = grid;
-        }
+        consider(grid);
+        if (!weighted || format.symmetric) continue;
+        if (grid.low < 0.0f) consider({grid.scale, grid.low + 1.0f, grid.high + 1.0f});
+        if (grid.high > 0.0f) consider({grid.scale, grid.low - 1.0f, grid.high - 1.0f});
     }
     return best;
 }

@@ -57,6 +57,7 @@ std::unique_ptr<PreparedQuantizer> prepare_gptq(const WeightInputs& inputs,
         .n_codes = inputs.n_codes,
         .format = format,
         .factor = std::move(*factor),
+        .importance = importance_of(inputs, format),
     };
     if (solver != nullptr) return solve_with(std::move(solver), std::move(problem), pool);
     return std::make_unique<GptqQuantizer>(std::move(problem));

@@ -125,6 +125,13 @@ std::vector<double> factor_on_device(const kernels::HessianSums& hessian,
 
 }  // namespace
 
+std::vector<double> importance_of(const WeightInputs& inputs, const WeightFormat& format) {
+    if (format.scale_search == ScaleSearch::Power) return {};
+    std::vector<double> importance = diagonal_of(inputs);
+    importance.resize(inputs.n_codes);
+    return importance;
+}
+
 std::optional<GptqFactor> factor_hessian(const WeightInputs& inputs, double damp, bool act_order,
                                          ThreadPool& pool, kernels::ColumnSolver* solver) {
     const int64_t n = inputs.n_cols;

@@ -19,6 +19,9 @@ struct GptqFactor {
                                  // a solver keeps it
 };
 
+// [n_codes] h_ii by column, where the format's clip search weighs by it; else empty.
+std::vector<double> importance_of(const WeightInputs& inputs, const WeightFormat& format);
+
 // Damps the Hessian by damp * mean(diagonal), columns that no input reaches left out, more if that
 // does not make it positive definite (with a warning). Empty if nothing helps or every input is 0.
 // Error{Numeric} for NaN and Inf. solver: factors a device's Hessian and keeps U; null for one on

@@ -75,10 +75,12 @@ class DeviceSolve {
     void choose_grids(int64_t group, std::span<const float> values, int64_t stride, int64_t first) {
         const GridFormat wanted = grid_format(piece_.codes, problem_.format);
         const auto width = static_cast<size_t>(schedule_.group_width);
+        const auto importance =
+            problem_.importance_of(group * schedule_.group_width, schedule_.group_width);
         std::vector<kernels::RowGrid> grids(static_cast<size_t>(n_rows_));
         for_rows([&](int64_t row) {
             const auto at = static_cast<size_t>(row * stride + first);
-            const Grid grid = choose_grid(values.subspan(at, width), wanted);
+            const Grid grid = choose_grid(values.subspan(at, width), wanted, importance);
             store_grid(piece_.codes, row, group, grid);
             grids[static_cast<size_t>(row)] = {grid.scale, grid.low};
         });

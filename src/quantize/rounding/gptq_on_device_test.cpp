@@ -132,7 +132,8 @@ std::unique_ptr<PreparedQuantizer> with_solver(const Site& site, const WeightFor
                         .n_cols = site.n,
                         .n_codes = site.n_codes,
                         .format = format,
-                        .factor = std::move(*factor)};
+                        .factor = std::move(*factor),
+                        .importance = importance_of(inputs, format)};
     return solve_with(std::move(solver), std::move(problem), pool);
 }
 
@@ -183,7 +184,12 @@ TEST(GptqOnDevice, GivesTheCodesOfTheHostInEveryFormat) {
     WeightFormat format = grouped_format(20, false);
     format.group_scales = GroupScales::BlockStart;
     expect_as_on_host(site, format);
-    format.clip_search = false;
+    format.scale_search = ScaleSearch::Hessian;
+    expect_as_on_host(site, format);
+    format.act_order = true;
+    expect_as_on_host(site, format);
+    format.scale_search = ScaleSearch::Power;
+    format.act_order = format.clip_search = false;
     format.bits = 3;
     expect_as_on_host(site, format);
 }

@@ -97,6 +97,7 @@ class ReferenceGptq {
         Matrix h(n_, std::vector<double>(n_));
         for (int64_t i = 0; i < n_; ++i) {
             for (int64_t j = 0; j < n_; ++j) h[i][j] = inputs.hessian[i * n_ + j];
+            diagonal_.push_back(h[i][i]);
             dead_[i] = h[i][i] == 0.0;
             if (dead_[i]) h[i][i] = 1.0;
         }
@@ -152,8 +153,13 @@ class ReferenceGptq {
                                 .scale = format.group_size == 0 ? DType::F32 : DType::F16};
         const int64_t width = format.group_size == 0 ? n_codes_ : format.group_size;
         std::vector<Grid> grids;
+        const auto weighted = [&](int64_t column) -> std::span<const double> {
+            if (format.scale_search == ScaleSearch::Power) return {};
+            return {diagonal_.data() + column, static_cast<size_t>(width)};
+        };
         for (int64_t g = 0; g < n_codes_; g += width) {
-            grids.push_back(choose_grid({row.data() + g, static_cast<size_t>(width)}, wanted));
+            const std::span group(row.data() + g, static_cast<size_t>(width));
+            grids.push_back(choose_grid(group, wanted, weighted(g)));
         }
         std::vector<double> w(n_);
         for (int64_t i = 0; i < n_; ++i) {
@@ -169,7 +175,7 @@ class ReferenceGptq {
             if (follow && i % width == 0) {
                 const std::vector<double>& source = block_start ? at_block_start : w;
                 const std::vector<float> group(source.begin() + i, source.begin() + i + width);
-                grids[i / width] = choose_grid(group, wanted);
+                grids[i / width] = choose_grid(group, wanted, weighted(i));
             }
             const int64_t column = order_[i];
             const Grid& grid = grids[column / width];
@@ -188,6 +194,7 @@ class ReferenceGptq {
     int64_t n_, n_codes_;
     double damp_;
     std::vector<bool> dead_;
+    std::vector<double> diagonal_;  // of H by column
     std::vector<int64_t> order_;
     Matrix moves_;
 };

@@ -162,6 +162,15 @@ TEST(Gptq, AgreesWithEliminationInActivationOrder) {
     expect_as_reference_in_every_format(case_of_width(256), {0, 32, 128}, format);
 }
 
+TEST(Gptq, AgreesWithEliminationWhenInputsWeighTheClipSearch) {
+    WeightFormat format = format_of(4);
+    format.scale_search = ScaleSearch::Hessian;
+    for (const bool act_order : {false, true}) {
+        format.act_order = act_order;
+        expect_as_reference_in_every_format(case_of_width(256), {0, 32, 128}, format);
+    }
+}
+
 TEST(Gptq, AgreesWithEliminationWithDeadColumns) {
     Case c = make_case(160, 4, 9);
     for (const int64_t dead : {0, 17, 18, 130, 159}) {
@@ -239,6 +248,28 @@ TEST(Gptq, HasASmallerWeightedErrorThanRoundingToNearest) {
             const double nearest = weighted_error(
                 c.matrix(), values_of({quantize_rtn(c.matrix(), format), {}}), c.hessian);
             EXPECT_LT(solved, 0.8 * nearest) << n << " columns, " << bits << " bits";
+        }
+    }
+}
+
+// Where inputs are not correlated the weights of the search are exact.
+TEST(Gptq, WeighingByInputsGivesASmallerErrorThanThePower) {
+    const int64_t n = 256;
+    std::vector<double> hessian(n * n, 0.0);
+    for (int64_t i = 0; i < n; ++i)
+        hessian[i * (n + 1)] = std::pow(10.0, -0.01 * static_cast<double>(i * 37 % n));
+    const std::vector<float> weights = random_weights(8 * n, 4);
+    const WeightMatrix rows{weights, 8, n};
+    for (const int64_t group : {0, 32}) {
+        for (const bool symmetric : {true, false}) {
+            WeightFormat format = format_of(3, symmetric, group);
+            const WeightInputs inputs = {"diagonal", n, n, hessian};
+            const double by_power =
+                weighted_error(rows, values_of(gptq(inputs, format, rows)), hessian);
+            format.scale_search = ScaleSearch::Hessian;
+            const double by_inputs =
+                weighted_error(rows, values_of(gptq(inputs, format, rows)), hessian);
+            EXPECT_LT(by_inputs, 0.97 * by_power) << group << ' ' << symmetric;
         }
     }
 }

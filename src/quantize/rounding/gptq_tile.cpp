@@ -50,9 +50,9 @@ void GptqTile::choose_all_grids(const WeightMatrix& rows) {
     const GridFormat wanted = grid_format(piece_.codes, problem_.format);
     for (int64_t r = 0; r < n_rows_; ++r) {
         for (int64_t group = 0; group < std::ssize(grids_); ++group) {
-            const int64_t first = r * problem_.n_cols + group * schedule_.group_width;
-            set_grid(r, group,
-                     choose_grid(rows.values.subspan(first, schedule_.group_width), wanted));
+            const int64_t width = schedule_.group_width, first = group * width;
+            const auto w = rows.values.subspan(r * problem_.n_cols + first, width);
+            set_grid(r, group, choose_grid(w, wanted, problem_.importance_of(first, width)));
         }
     }
 }
@@ -61,12 +61,13 @@ void GptqTile::choose_all_grids(const WeightMatrix& rows) {
 void GptqTile::choose_group_grids(int64_t first_column) {
     const GridFormat wanted = grid_format(piece_.codes, problem_.format);
     std::vector<float> group(schedule_.group_width);
+    const auto importance = problem_.importance_of(first_column, schedule_.group_width);
     for (int64_t r = 0; r < n_rows_; ++r) {
         for (int64_t i = 0; i < schedule_.group_width; ++i) {
             group[i] = static_cast<float>(weights(first_column + i)[r]);
             if (!std::isfinite(group[i])) fail_not_finite(problem_);
         }
-        set_grid(r, first_column / schedule_.group_width, choose_grid(group, wanted));
+        set_grid(r, first_column / schedule_.group_width, choose_grid(group, wanted, importance));
     }
 }
 

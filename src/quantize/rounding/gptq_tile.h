@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,13 @@ struct GptqProblem {
     int64_t n_codes = 0;
     WeightFormat format;
     GptqFactor factor;
+    std::vector<double> importance;  // [n_codes] of columns, for their grids; may be empty
+
+    // Of the columns that share a grid with `first`.
+    std::span<const double> importance_of(int64_t first, int64_t width) const {
+        if (importance.empty()) return {};
+        return std::span(importance).subspan(first, width);
+    }
 };
 
 // Error{Numeric} of a solve whose weights grow beyond what their type holds.

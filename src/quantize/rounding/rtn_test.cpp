@@ -13,6 +13,7 @@
 #include "core/expect_error.h"
 #include "quantize/rounding/clip_search.h"
 #include "quantize/rounding/power_error.h"
+#include "quantize/rounding/weighted_error.h"
 #include "tensor/float_convert.h"
 
 namespace quarot::quantize {
@@ -123,6 +124,38 @@ std::vector<SlowChoice> slow_candidates(const std::vector<float>& row, int bits,
     return all;
 }
 
+std::vector<double> random_importance(size_t n, uint32_t seed) {
+    std::mt19937 engine(seed);
+    std::normal_distribution<double> normal;
+    std::vector<double> importance(n);
+    for (double& h : importance) h = std::exp(2.0 * normal(engine));
+    return importance;
+}
+
+// From the narrow end to the wide one, so that among equals the wide range stays.
+SlowChoice slow_weighted_choice(const std::vector<float>& row, const std::vector<double>& h,
+                                int bits, bool symmetric) {
+    const int top = (1 << bits) - 1, bottom = symmetric ? -(1 << (bits - 1)) : 0;
+    SlowChoice best{.error = std::numeric_limits<double>::infinity()};
+    for (SlowChoice choice : slow_candidates(row, bits, symmetric)) {
+        const int middle = choice.zero;
+        for (int zero = middle - 1; zero <= middle + 1; ++zero) {
+            if (symmetric ? zero != 0 : zero < 0 || zero > top) continue;
+            choice.zero = zero;
+            choice.error = 0.0;
+            for (size_t i = 0; i < row.size(); ++i) {
+                const int q = std::clamp(static_cast<int>(std::rint(row[i] / choice.scale)) + zero,
+                                         bottom, bottom + top);
+                choice.error += h[i] * std::pow((q - zero) * static_cast<double>(choice.scale) -
+                                                    static_cast<double>(row[i]),
+                                                2.0);
+            }
+            if (choice.error < best.error) best = choice;
+        }
+    }
+    return best;
+}
+
 class EveryWidth : public testing::TestWithParam<std::tuple<int, bool>> {};
 
 TEST_P(EveryWidth, SearchAgreesWithASlowOne) {
@@ -165,6 +198,21 @@ TEST_P(EveryWidth, SearchNeverLosesAgainstTheWholeRange) {
               power_error(row, choose_grid(row, whole), 64.0f));
 }
 
+// A search written differently: every zero point of every share, in fp64.
+TEST_P(EveryWidth, WeightedSearchAgreesWithASlowOne) {
+    const auto [bits, symmetric] = GetParam();
+    const GridFormat format{.bits = bits, .symmetric = symmetric};
+    for (uint32_t seed = 0; seed < 12; ++seed) {
+        const std::vector<float> row = random_row(100 + 37 * seed, seed);
+        const std::vector<double> importance = random_importance(row.size(), seed);
+        const Grid chosen = choose_grid(row, format, importance);
+        const SlowChoice best = slow_weighted_choice(row, importance, bits, symmetric);
+        EXPECT_EQ(chosen.scale, best.scale) << "seed " << seed;
+        if (symmetric) continue;
+        EXPECT_EQ(-chosen.low, static_cast<float>(best.zero)) << "seed " << seed;
+    }
+}
+
 std::string width_name(const testing::TestParamInfo<std::tuple<int, bool>>& test) {
     const auto [bits, symmetric] = test.param;
     return fmt::format("W{}{}", bits, symmetric ? "symmetric" : "asymmetric");
@@ -186,6 +234,54 @@ void expect_finite(const QuantizedMatrix& q, const std::string& what) {
     std::vector<float> values(q.cols);
     q.dequantize_row(0, values);
     for (const float value : values) EXPECT_TRUE(std::isfinite(value)) << what;
+}
+
+TEST(WeightedSearch, LooksAtNoWeightThatNothingReaches) {
+    std::vector<float> row = random_row(200, 21);
+    std::vector<double> importance(row.size(), 1.0);
+    row[50] = 3.0f * *std::max_element(row.begin(), row.end());
+    importance[50] = 0.0;
+    std::vector<float> others = row;
+    others[50] = 0.0f;
+    const GridFormat format{.bits = 4};
+    const Grid found = choose_grid(row, format, importance);
+    EXPECT_LT(weighted_error(row, importance, found),
+              1.2 * weighted_error(others, importance, choose_grid(others, format, importance)));
+}
+
+TEST(WeightedSearch, EveryVariantGivesTheSameBits) {
+    const std::vector<float> row = random_row(127, 11);
+    const std::vector<double> importance = random_importance(row.size(), 12);
+    for (const Grid& grid : {Grid{0.01f, -8.0f, 7.0f}, Grid{0.003f, -5.0f, 10.0f}}) {
+        std::vector<double> plain(row.size());
+        weighted_variants().front().run(row, importance.data(), grid, plain.data());
+        for (size_t i = 0; i < row.size(); ++i) {
+            const double e = grid.scale * static_cast<double>(grid.round(row[i])) - row[i];
+            EXPECT_DOUBLE_EQ(plain[i], importance[i] * e * e);
+        }
+        for (const WeightedVariant& variant : weighted_variants()) {
+            std::vector<double> errors(row.size());
+            variant.run(row, importance.data(), grid, errors.data());
+            EXPECT_EQ(errors, plain) << variant.name;
+        }
+    }
+}
+
+TEST(WeightedSearch, StopsEarlyOnlyAboveTheLimit) {
+    const std::vector<float> row = random_row(2000, 13);
+    const std::vector<double> importance = random_importance(row.size(), 14);
+    const Grid grid{0.01f, -8.0f, 7.0f};
+    const double whole = weighted_error(row, importance, grid);
+    double sum = 0.0;
+    for (size_t i = 0; i < row.size(); ++i) {
+        sum += importance[i] *
+               std::pow(grid.scale * static_cast<double>(grid.round(row[i])) - row[i], 2);
+    }
+    EXPECT_NEAR(whole, sum, 1e-12 * sum);
+    EXPECT_EQ(weighted_error(row, importance, grid, whole), whole);
+    const double stopped = weighted_error(row, importance, grid, 0.3 * whole);
+    EXPECT_GT(stopped, 0.3 * whole);
+    EXPECT_LT(stopped, whole);
 }
 
 TEST(RtnExtremes, ZerosGiveTheFloorOrAUnitRange) {
