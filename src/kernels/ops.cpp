@@ -109,6 +109,11 @@ Buffer Backend::allocate_host(int64_t bytes) {
 
 void Backend::reserve(const StepLimits&) {}
 
+void Backend::accumulate_cross_gram(Rows, Rows, double*) {
+    fail(ErrorCode::Unsupported, "products of two streams of inputs are not available on {}",
+         info().name);
+}
+
 void Backend::route(const RouteArgs&) {
     refuse_mixtures(*this);
 }

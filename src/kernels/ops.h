@@ -479,6 +479,7 @@ struct BackendTraits {
     bool records = false;         // replaying a recording is cheaper than enqueueing again
     bool embeds_codes = false;    // embeddings in codes stay so, with a tied head as one; else F32
     bool mixtures = false;        // runs mixtures of experts
+    bool cross_grams = false;     // has accumulate_cross_gram
     bool own_memory = false;      // the device's, which is not the host's and no other device's
     int64_t step_tokens = 512;    // that keep it busy: longer steps only take more memory
 };
@@ -575,6 +576,9 @@ class Backend {
     // after, bit for bit. Sums may be fp32 over at most 256 rows, counted from the first row of the
     // call; the sums of such runs are added in order.
     virtual void accumulate_gram(Rows in, double* gram) = 0;
+    // gram += a^T b of as many rows: [a.cols, b.cols] fp64, row-major in backend memory. Sums as in
+    // accumulate_gram. The default is for backends whose traits lack it: Error{Unsupported}.
+    virtual void accumulate_cross_gram(Rows a, Rows b, double* gram);
 
     // Mixtures of experts. The defaults are for backends whose traits have none:
     // Error{Unsupported}.

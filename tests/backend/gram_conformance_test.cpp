@@ -33,13 +33,32 @@ Gram gram_of(Backend& backend, const std::vector<Matrix>& calls, int64_t padding
     return gram;
 }
 
-// The sum of |x_i x_j| over the rows of all calls.
-Gram norms_of(const std::vector<Matrix>& calls) {
-    std::vector<Matrix> positive = calls;
-    for (Matrix& matrix : positive) {
+// The same of a^T b; both sides have as many calls.
+Gram cross_gram_of(Backend& backend, const std::vector<Matrix>& a, const std::vector<Matrix>& b,
+                   int64_t padding = 0) {
+    Bench bench(backend);
+    Gram gram(static_cast<size_t>(a[0].cols * b[0].cols), 0.0);
+    const Buffer memory = backend.allocate(std::ssize(gram) * 8);
+    backend.upload(memory.data(), gram.data(), memory.bytes());
+    for (size_t i = 0; i < a.size(); ++i) {
+        backend.accumulate_cross_gram(bench.upload(a[i], padding), bench.upload(b[i]),
+                                      static_cast<double*>(memory.data()));
+    }
+    backend.synchronize();
+    backend.download(gram.data(), memory.data(), memory.bytes());
+    return gram;
+}
+
+std::vector<Matrix> magnitudes(std::vector<Matrix> calls) {
+    for (Matrix& matrix : calls) {
         for (float& value : matrix.values) value = std::fabs(value);
     }
-    return gram_of(*make_reference(), positive);
+    return calls;
+}
+
+// The sum of |x_i x_j| over the rows of all calls.
+Gram norms_of(const std::vector<Matrix>& calls) {
+    return gram_of(*make_reference(), magnitudes(calls));
 }
 
 // A chain of at most 256 fp32 additions, and what may vanish below the smallest number; fp64
@@ -121,6 +140,24 @@ TEST_P(GramConformance, RunsAreAddedInDoublePrecision) {
     }
 }
 
+TEST_P(GramConformance, SumOfProductsOfTwoMatrices) {
+    if (!subject_->traits().cross_grams) GTEST_SKIP() << "has no such operation";
+    for (const auto& [a_cols, b_cols] :
+         {std::pair<int64_t, int64_t>{1, 1}, {1, 172}, {172, 8}, {90, 90}, {130, 300}}) {
+        for (const int64_t rows : {1, 256, 700}) {
+            SCOPED_TRACE(fmt::format("seed 7, {} rows, {} by {}", rows, a_cols, b_cols));
+            Rng rng(7);
+            const std::vector<Matrix> a{make_matrix(Temper::Outliers, rows, a_cols, rng),
+                                        normal_matrix(33, a_cols, rng)};
+            const std::vector<Matrix> b{normal_matrix(rows, b_cols, rng),
+                                        make_matrix(Temper::Outliers, 33, b_cols, rng)};
+            const Gram norms = cross_gram_of(*make_reference(), magnitudes(a), magnitudes(b));
+            ASSERT_TRUE(gram_near(cross_gram_of(*reference_, a, b),
+                                  cross_gram_of(*subject_, a, b, 5), norms, kRun));
+        }
+    }
+}
+
 class GramRepeatability : public AnyBackend {};
 
 TEST_P(GramRepeatability, SameBitsForAnyNumberOfThreads) {
@@ -133,6 +170,28 @@ TEST_P(GramRepeatability, SameBitsForAnyNumberOfThreads) {
         ASSERT_TRUE(same_bits(expected, gram_of(*two, in)));
         ASSERT_TRUE(same_bits(expected, gram_of(*three, in)));
     }
+}
+
+TEST_P(GramRepeatability, ProductsOfTwoMatricesAreTheSameBitsForAnyNumberOfThreads) {
+    if (!make(GetParam())->traits().cross_grams) GTEST_SKIP() << "has no such operation";
+    Rng rng(8);
+    const std::vector<Matrix> a{normal_matrix(600, 300, rng)}, b{normal_matrix(600, 172, rng)};
+    const Gram expected = cross_gram_of(*make(GetParam(), 1), a, b);
+    ASSERT_TRUE(same_bits(expected, cross_gram_of(*make(GetParam(), 3), a, b)));
+    const auto cut = [](const std::vector<Matrix>& all) {
+        return std::vector<Matrix>{all[0].slice(0, 512), all[0].slice(512, 88)};
+    };
+    ASSERT_TRUE(same_bits(expected, cross_gram_of(*make(GetParam(), 2), cut(a), cut(b))))
+        << "calls of whole runs are one call";
+}
+
+// Of a matrix with itself it is what the other operation sums.
+TEST_P(GramRepeatability, ProductsOfAMatrixWithItselfAreItsGram) {
+    const auto backend = make(GetParam());
+    if (!backend->traits().cross_grams) GTEST_SKIP() << "has no such operation";
+    Rng rng(9);
+    const std::vector<Matrix> in{normal_matrix(300, 172, rng)};
+    ASSERT_TRUE(same_bits(gram_of(*backend, in), cross_gram_of(*backend, in, in)));
 }
 
 // What a call adds is a sum over its own rows in runs of 256: calls of whole runs are one call.
@@ -158,6 +217,14 @@ TEST(ReferenceGram, IsTheOneByHand) {
     Matrix in(2, 2);
     in.values = {1.0f, 2.0f, 3.0f, -4.0f};
     EXPECT_EQ(gram_of(*make_reference(), {in}), (Gram{10.0, -10.0, -10.0, 20.0}));
+}
+
+// (1, 3)^T [1 2; 3 -4] = [10, -10].
+TEST(ReferenceGram, OfTwoMatricesIsTheOneByHand) {
+    Matrix a(2, 1), b(2, 2);
+    a.values = {1.0f, 3.0f};
+    b.values = {1.0f, 2.0f, 3.0f, -4.0f};
+    EXPECT_EQ(cross_gram_of(*make_reference(), {a}, {b}), (Gram{10.0, -10.0}));
 }
 
 // 16777215^2 + 1 needs 48 bits.

@@ -129,6 +129,9 @@ class WatchedBackend : public kernels::Backend {
     void accumulate_gram(kernels::Rows in, double* gram) override {
         inner_->accumulate_gram(in, gram);
     }
+    void accumulate_cross_gram(kernels::Rows a, kernels::Rows b, double* gram) override {
+        inner_->accumulate_cross_gram(a, b, gram);
+    }
     void route(const kernels::RouteArgs& args) override { inner_->route(args); }
     void gather_codes(const kernels::QuantizedRows& in, const int32_t* rows,
                       const kernels::QuantizedRows& out) override {

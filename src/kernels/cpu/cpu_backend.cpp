@@ -71,7 +71,9 @@ class CpuBackend final : public Backend {
         : context_(choose_kernels(options.isa), options.n_threads) {}
 
     BackendInfo info() const override { return {"cpu", isa().name, context_.pool.size()}; }
-    BackendTraits traits() const override { return {.embeds_codes = true, .mixtures = true}; }
+    BackendTraits traits() const override {
+        return {.embeds_codes = true, .mixtures = true, .cross_grams = true};
+    }
 
     Buffer allocate(int64_t bytes) override {
         QUAROT_CHECK(bytes >= 0, "{}", bytes);
@@ -208,6 +210,9 @@ class CpuBackend final : public Backend {
     }
 
     void accumulate_gram(Rows in, double* gram) override { add_gram(context_, in, gram); }
+    void accumulate_cross_gram(Rows a, Rows b, double* gram) override {
+        add_cross_gram(context_, a, b, gram);
+    }
 
     void route(const RouteArgs& args) override {
         check_route(args);

@@ -46,6 +46,10 @@ void pack(CpuContext& context, const Rows& in, const PackedRows& packed) {
     });
 }
 
+int64_t packed_bytes(const Rows& in) {
+    return round_up(in.cols, kGramPanel) * std::min(kChunkRows, in.rows) * size_of(DType::F32);
+}
+
 // The place of a task in the list (0,0) (1,0) (1,1) (2,0) ...
 std::pair<int64_t, int64_t> lower_triangle_place(int64_t task) {
     int64_t row = 0;
@@ -53,22 +57,29 @@ std::pair<int64_t, int64_t> lower_triangle_place(int64_t task) {
     return {row, task};
 }
 
-// The panels [first_a, ...) and [first_b, ...) of one task, at or below the diagonal.
-void add_tile(const IsaKernels& isa, const PackedRows& in, int64_t first_a, int64_t first_b,
+// Both sides of a sum of products; the same rows of one matrix where it is symmetric, and then only
+// what stands at or below the diagonal is summed.
+struct PackedSides {
+    PackedRows a, b;
+    bool symmetric = false;
+};
+
+// The panels [first_a, ...) and [first_b, ...) of one task.
+void add_tile(const IsaKernels& isa, const PackedSides& in, int64_t first_a, int64_t first_b,
               double* gram) {
-    const int64_t end_a = std::min(first_a + kTaskPanels, in.n_panels());
-    const int64_t end_b = std::min(first_b + kTaskPanels, in.n_panels());
-    for (int64_t row = 0; row < in.n_rows; row += kRun) {
+    const int64_t end_a = std::min(first_a + kTaskPanels, in.a.n_panels());
+    const int64_t end_b = std::min(first_b + kTaskPanels, in.b.n_panels());
+    for (int64_t row = 0; row < in.a.n_rows; row += kRun) {
         for (int64_t b = first_b; b < end_b; ++b) {
-            for (int64_t a = std::max(first_a, b); a < end_a; ++a) {
-                isa.gram_tile({.a = in.at(a, row),
-                               .b = in.at(b, row),
-                               .depth = std::min(kRun, in.n_rows - row),
-                               .n_rows = in.columns_of(a),
-                               .n_columns = in.columns_of(b),
-                               .lower_only = a == b,
-                               .gram = gram + (a * in.n_columns + b) * kGramPanel,
-                               .stride = in.n_columns});
+            for (int64_t a = in.symmetric ? std::max(first_a, b) : first_a; a < end_a; ++a) {
+                isa.gram_tile({.a = in.a.at(a, row),
+                               .b = in.b.at(b, row),
+                               .depth = std::min(kRun, in.a.n_rows - row),
+                               .n_rows = in.a.columns_of(a),
+                               .n_columns = in.b.columns_of(b),
+                               .lower_only = in.symmetric && a == b,
+                               .gram = gram + (a * in.b.n_columns + b) * kGramPanel,
+                               .stride = in.b.n_columns});
             }
         }
     }
@@ -97,8 +108,7 @@ void mirror_tile(double* gram, int64_t n, int64_t first_row, int64_t first_colum
 void add_gram(CpuContext& context, const Rows& in, double* gram) {
     QUAROT_CHECK(in.dtype == DType::F32 && in.cols >= 1, "{} columns", in.cols);
     const int64_t n = in.cols;
-    const int64_t panels_bytes = round_up(n, kGramPanel) * std::min(kChunkRows, in.rows) * 4;
-    auto* panels = reinterpret_cast<float*>(context.shared.get(panels_bytes));
+    auto* panels = reinterpret_cast<float*>(context.shared.get(packed_bytes(in)));
     const int64_t n_strips = ceil_div(n, kTaskColumns);
     for (int64_t row = 0; row < in.rows; row += kChunkRows) {
         const Rows chunk = in.slice(row, std::min(kChunkRows, in.rows - row));
@@ -106,8 +116,29 @@ void add_gram(CpuContext& context, const Rows& in, double* gram) {
         pack(context, chunk, packed);
         context.parallel(n_strips * (n_strips + 1) / 2, [&](int64_t task, int) {
             const auto [a, b] = lower_triangle_place(task);
-            add_tile(context.isa, packed, a * kTaskPanels, b * kTaskPanels, gram);
+            add_tile(context.isa, {packed, packed, true}, a * kTaskPanels, b * kTaskPanels, gram);
             mirror_tile(gram, n, a * kTaskColumns, b * kTaskColumns);
+        });
+    }
+}
+
+void add_cross_gram(CpuContext& context, const Rows& a, const Rows& b, double* gram) {
+    QUAROT_CHECK(a.dtype == DType::F32 && a.cols >= 1, "{} columns", a.cols);
+    QUAROT_CHECK(b.dtype == DType::F32 && b.cols >= 1, "{} columns", b.cols);
+    QUAROT_CHECK(a.rows == b.rows, "{} {}", a.rows, b.rows);
+    const int64_t a_bytes = packed_bytes(a);
+    std::byte* memory = context.shared.get(a_bytes + packed_bytes(b));
+    auto* a_panels = reinterpret_cast<float*>(memory);
+    auto* b_panels = reinterpret_cast<float*>(memory + a_bytes);
+    const int64_t b_strips = ceil_div(b.cols, kTaskColumns);
+    for (int64_t row = 0; row < a.rows; row += kChunkRows) {
+        const int64_t count = std::min(kChunkRows, a.rows - row);
+        const PackedSides packed{{a_panels, count, a.cols}, {b_panels, count, b.cols}, false};
+        pack(context, a.slice(row, count), packed.a);
+        pack(context, b.slice(row, count), packed.b);
+        context.parallel(ceil_div(a.cols, kTaskColumns) * b_strips, [&](int64_t task, int) {
+            add_tile(context.isa, packed, task / b_strips * kTaskPanels,
+                     task % b_strips * kTaskPanels, gram);
         });
     }
 }

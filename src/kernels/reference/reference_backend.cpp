@@ -42,7 +42,7 @@ class ReferenceBackend final : public Backend {
     explicit ReferenceBackend(int n_threads) : pool_(n_threads) {}
 
     BackendInfo info() const override { return {"reference", "scalar", pool_.size()}; }
-    BackendTraits traits() const override { return {.mixtures = true}; }
+    BackendTraits traits() const override { return {.mixtures = true, .cross_grams = true}; }
 
     Buffer allocate(int64_t bytes) override {
         QUAROT_CHECK(bytes >= 0, "{} bytes", bytes);
@@ -104,6 +104,9 @@ class ReferenceBackend final : public Backend {
     void attention(const AttentionArgs& args) override { reference_attention(pool_, args); }
     void activate(const ActivateArgs& args) override { reference_activate(pool_, args); }
     void accumulate_gram(Rows in, double* gram) override { reference_gram(pool_, in, gram); }
+    void accumulate_cross_gram(Rows a, Rows b, double* gram) override {
+        reference_cross_gram(pool_, a, b, gram);
+    }
     void route(const RouteArgs& args) override {
         check_route(args);
         pool_.parallel_for(args.logits.rows, [&](int64_t row, int) { route_token(args, row); });

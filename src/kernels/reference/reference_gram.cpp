@@ -19,4 +19,17 @@ void reference_gram(ThreadPool& pool, const Rows& in, double* gram) {
     });
 }
 
+void reference_cross_gram(ThreadPool& pool, const Rows& a, const Rows& b, double* gram) {
+    QUAROT_CHECK(a.dtype == DType::F32 && b.dtype == DType::F32 && a.rows == b.rows, "{} {}",
+                 a.rows, b.rows);
+    pool.parallel_for(a.cols, [&](int64_t i, int) {
+        double* sums = gram + i * b.cols;
+        for (int64_t row = 0; row < a.rows; ++row) {
+            const double x = a.f32(row)[i];
+            const float* y = b.f32(row);
+            for (int64_t j = 0; j < b.cols; ++j) sums[j] += x * y[j];
+        }
+    });
+}
+
 }  // namespace quarot::kernels

@@ -7,5 +7,6 @@
 namespace quarot::kernels {
 
 void reference_gram(ThreadPool& pool, const Rows& in, double* gram);
+void reference_cross_gram(ThreadPool& pool, const Rows& a, const Rows& b, double* gram);
 
 }  // namespace quarot::kernels
