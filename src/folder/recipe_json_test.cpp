@@ -44,6 +44,8 @@ void expect_equal(const Recipe& a, const Recipe& b) {
     EXPECT_EQ(a.weights.act_order, b.weights.act_order);
     EXPECT_EQ(a.weights.group_scales, b.weights.group_scales);
     EXPECT_EQ(a.weights.scale_search, b.weights.scale_search);
+    EXPECT_EQ(a.weights.target, b.weights.target);
+    EXPECT_EQ(a.weights.refit_share, b.weights.refit_share);
     EXPECT_EQ(a.calibration.n_samples, b.calibration.n_samples);
     EXPECT_EQ(a.calibration.seqlen, b.calibration.seqlen);
     EXPECT_EQ(a.calibration.windows, b.calibration.windows);
@@ -91,7 +93,9 @@ Recipe unlike_any_default() {
                       .damp = 0.125,
                       .act_order = true,
                       .group_scales = GroupScales::BlockStart,
-                      .scale_search = ScaleSearch::Hessian};
+                      .scale_search = ScaleSearch::Hessian,
+                      .target = WeightTarget::Refit,
+                      .refit_share = 0.5};
     recipe.activations = {.bits = 5,
                           .group_size = 32,
                           .symmetric = false,
@@ -253,6 +257,7 @@ TEST(RecipeJson, RangeChecksEveryValue) {
     expect_corrupt(with("weights", "damp", 1.5), kCorrupt, "weights.damp is 1.5");
     expect_corrupt(with("weights", "group_scales", "old"), kCorrupt, "group_scales is \"old\"");
     expect_corrupt(with("weights", "scale_search", "mse"), kCorrupt, "scale_search is \"mse\"");
+    expect_corrupt(with("weights", "target", "best"), kCorrupt, "weights.target is \"best\"");
     expect_corrupt(with("activations", "zero_point", "real"), kCorrupt, "symmetric codes");
     expect_corrupt(with("rotation", "online_dtype", "bf16"), kCorrupt, "online_dtype is \"bf16\"");
     expect_corrupt(with("calibration", "nsamples", 0), kCorrupt, "calibration.nsamples");

@@ -44,4 +44,10 @@ void subtract_product(const SubtractProduct& p) {
                 leading(p.n));
 }
 
+void multiply_by_upper(bool transpose, int64_t m, int64_t n, const double* u, double* b) {
+    use_single_threaded_blas();
+    cblas_dtrmm(CblasRowMajor, CblasRight, CblasUpper, transpose ? CblasTrans : CblasNoTrans,
+                CblasNonUnit, to_blasint(m), to_blasint(n), 1.0, u, leading(n), b, leading(n));
+}
+
 }  // namespace quarot::linalg

@@ -27,4 +27,8 @@ struct SubtractProduct {
 // Calls may run at the same time.
 void subtract_product(const SubtractProduct& product);
 
+// b = b op(u), row-major and dense: u [n, n] is upper triangular, op its transpose or nothing, b is
+// [m, n]. Calls may run at the same time.
+void multiply_by_upper(bool transpose, int64_t m, int64_t n, const double* u, double* b);
+
 }  // namespace quarot::linalg

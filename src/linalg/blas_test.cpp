@@ -40,6 +40,28 @@ TEST(Blas, MultiplyIsTheRowMajorProductForEachTransposition) {
     }
 }
 
+TEST(Blas, MultiplyByUpperReadsNothingBelowTheDiagonal) {
+    const int64_t m = 3;
+    const int64_t n = 5;
+    const auto u = random_integers(n * n, 6);
+    const auto before = random_integers(m * n, 7);
+    for (const bool transpose : {false, true}) {
+        std::vector<double> b = before;
+        multiply_by_upper(transpose, m, n, u.data(), b.data());
+        for (int64_t i = 0; i < m; ++i) {
+            for (int64_t j = 0; j < n; ++j) {
+                double expected = 0.0;
+                for (int64_t k = 0; k < n; ++k) {
+                    const double factor =
+                        transpose ? (k >= j ? u[j * n + k] : 0.0) : (k <= j ? u[k * n + j] : 0.0);
+                    expected += before[i * n + k] * factor;
+                }
+                EXPECT_EQ(b[i * n + j], expected) << transpose << i << j;
+            }
+        }
+    }
+}
+
 TEST(Blas, SubtractProductReadsRowsAtTheirStride) {
     const int64_t m = 5;
     const int64_t n = 7;

@@ -117,7 +117,8 @@ void check_mixtures(const Recipe& recipe, const ModelConfig& config) {
     const char* const what = recipe.outliers.enabled()  ? "keeps columns apart"
                              : recipe.smoothing.enabled ? "smooths activations"
                              : recipe.tp_max > 1        ? "is made for several ranks"
-                                                        : nullptr;
+                             : recipe.weights.target == WeightTarget::Refit ? "refits weights"
+                                                                            : nullptr;
     if (what == nullptr) return;
     fail(ErrorCode::Unsupported,
          "recipe {} {}, which models with mixtures of experts do not have in this version",

@@ -47,7 +47,7 @@ int64_t n_outliers(const Recipe& recipe, LinearRole role, const ModelConfig& con
 // scales as F32 and zero points as bytes.
 int64_t codes_bytes(int64_t rows, int64_t cols, const WeightFormat& format);
 // Error{Unsupported} for what mixtures of experts do not have in this version: columns kept apart,
-// smoothing, column blocks.
+// smoothing, column blocks, refitted weights.
 void check_mixtures(const Recipe& recipe, const ModelConfig& config);
 // Error{Usage} for a group size that does not divide every width it is used on, naming those that
 // do.

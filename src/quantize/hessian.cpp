@@ -1,5 +1,7 @@
 #include "quantize/hessian.h"
 
+#include <algorithm>
+#include <cstddef>
 #include <utility>
 
 namespace quarot::quantize {
@@ -14,6 +16,17 @@ std::vector<double> download(const kernels::Buffer& sums, int64_t n, kernels::Ba
 
 }  // namespace
 
+kernels::Buffer zero_sums(int64_t n, kernels::Backend& backend) {
+    const int64_t bytes = n * n * static_cast<int64_t>(sizeof(double));
+    const std::vector<std::byte> piece(static_cast<size_t>(std::min(bytes, int64_t{8} << 20)));
+    kernels::Buffer memory = backend.allocate(bytes);
+    for (int64_t at = 0; at < bytes; at += std::ssize(piece)) {
+        backend.upload(static_cast<std::byte*>(memory.data()) + at, piece.data(),
+                       std::min(std::ssize(piece), bytes - at));
+    }
+    return memory;
+}
+
 Hessian::Hessian(kernels::Buffer sums, int64_t n, int64_t n_tokens, kernels::Backend& backend)
     : n_tokens_(static_cast<double>(n_tokens)) {
     if (auto* maker = kernels::column_solver_maker(backend)) {
@@ -22,7 +35,11 @@ Hessian::Hessian(kernels::Buffer sums, int64_t n, int64_t n_tokens, kernels::Bac
         diagonal_ = maker->diagonal({static_cast<const double*>(sums_.data()), n, n_tokens_});
         return;
     }
-    values_ = download(sums, n, backend);
+    *this = Hessian(download(sums, n, backend), n, n_tokens);
+}
+
+Hessian::Hessian(std::vector<double> sums, int64_t n, int64_t n_tokens)
+    : values_(std::move(sums)), n_tokens_(static_cast<double>(n_tokens)) {
     for (double& value : values_) value /= n_tokens_;
     for (int64_t i = 0; i < n; ++i) diagonal_.push_back(values_[static_cast<size_t>(i * (n + 1))]);
 }

@@ -19,12 +19,17 @@ struct DeviceHessian {
     std::span<const double> diagonal;  // [n] of the mean, on the host
 };
 
+// [n, n] fp64 in the backend's memory.
+kernels::Buffer zero_sums(int64_t n, kernels::Backend& backend);
+
 class Hessian {
   public:
     Hessian() = default;  // of no columns: nothing was gathered
     // sums: [n, n] fp64 of n_tokens tokens, row-major in the backend's memory, symmetric. Waits.
     // The backend must outlive it.
     Hessian(kernels::Buffer sums, int64_t n, int64_t n_tokens, kernels::Backend& backend);
+    // sums: of n_tokens tokens, on the host.
+    Hessian(std::vector<double> sums, int64_t n, int64_t n_tokens);
 
     std::span<const double> diagonal() const { return diagonal_; }  // [n]
     // [n, n] row-major; empty where it is on a device.

@@ -14,6 +14,7 @@
 #include "model/role_formats.h"
 #include "quantize/calibration/column_maxima.h"
 #include "quantize/finished_layer.h"
+#include "quantize/options.h"
 #include "quantize/outer_matrices.h"
 #include "quantize/quantized_tensors.h"
 #include "quantize/rounding/quantizer.h"
@@ -36,6 +37,19 @@ Tensor tensor_of(const std::vector<int32_t>& columns) {
 std::string describe(const model::SiteRule& site, int64_t layer) {
     if (site.expert < 0) return fmt::format("layer {}, {}", layer, site.name);
     return fmt::format("layer {}, expert {}, {}", layer, site.expert, site.name);
+}
+
+void tell_of_refused_refits(int64_t layer, const std::vector<QuantizedLayerReport>& reports) {
+    std::string names;
+    for (const QuantizedLayerReport& report : reports) {
+        if (report.refit != 0.0) continue;
+        names.append(names.empty() ? "" : ", ").append(report.name);
+    }
+    if (names.empty()) return;
+    log_info(
+        "layer {}: on the windows held out refitted weights are worse than the stored ones of {}; "
+        "these are rounded as they are",
+        layer, names);
 }
 
 void warn_of_rare_experts(int64_t layer, const std::vector<QuantizedLayerReport>& reports) {
@@ -134,13 +148,21 @@ LayerQuantizer::LayerQuantizer(const QuantizeContext& context, TokenWindows wind
     if (backend == nullptr) return;
     const folder::SourceModel& source = context.source;
     const int64_t n_tokens = windows.empty() ? 0 : std::ssize(windows.front());
+    if (refits_weights(context.recipe)) {
+        Recipe exact = context.recipe;
+        exact.calibration.activations = CalibrationActivations::Full;
+        exact_.emplace(context.plan.config, exact, source.folder(), windows, *backend);
+        exact_->embed(context.rotated({LinearRole::Embedding}), [](std::span<float>) {});
+    }
     calibration_.emplace(context.plan.config, context.recipe, source.folder(), std::move(windows),
                          *backend);
     calibration_->embed(context.rotated({LinearRole::Embedding}), [&](std::span<float> rows) {
         round_as_stored(context, LinearRole::Embedding, rows);
     });
     if (source.config().learned_positions > 0) {
-        calibration_->add_positions(context.position_rows(n_tokens));
+        const std::vector<float> rows = context.position_rows(n_tokens);
+        calibration_->add_positions(rows);
+        if (exact_) exact_->add_positions(rows);
     }
 }
 
@@ -155,6 +177,8 @@ std::vector<QuantizedLayerReport> LayerQuantizer::quantize(int64_t layer, const 
         leave_site(site);
     }
     if (calibration_) calibration_->finish_layer();
+    if (exact_) exact_->finish_layer();
+    tell_of_refused_refits(layer, reports);
     warn_of_rare_experts(layer, reports);
     return reports;
 }
@@ -167,6 +191,7 @@ void LayerQuantizer::pass(int64_t layer, const FinishedLayer& finished) {
         leave_site(site);
     }
     calibration_->finish_layer();
+    if (exact_) exact_->finish_layer();
 }
 
 void LayerQuantizer::pass_site(const model::SiteRule& site, int64_t layer,
@@ -177,6 +202,7 @@ void LayerQuantizer::pass_site(const model::SiteRule& site, int64_t layer,
         const LinearId id = site.linear(role, layer);
         const std::string name = folder::linear_name(id);
         const WeightFormat format = weight_format(recipe, role);
+        if (exact_) set_exact(id);
         if (format.bits == 16) {
             set_dense(id);
             continue;
@@ -215,12 +241,20 @@ std::vector<QuantizedLayerReport> LayerQuantizer::quantize_site(const model::Sit
     if (format.bits == 16) {
         for (const LinearRole role : site.roles) {
             set_dense(site.linear(role, layer));
+            if (exact_) set_exact(site.linear(role, layer));
             progress.advance();
         }
         return {};
     }
     const int64_t cols = in_features(site.first(layer), context_.source.config());
-    ExpertHessian gathered = hessian_of(site);
+    std::optional<TargetRefit> refit;
+    if (exact_) {
+        refit.emplace(describe(site, layer),
+                      moments_of(*calibration_, *exact_, site.site, *backend_), format.damp,
+                      context_.pool);
+    }
+    ExpertHessian gathered =
+        refit ? ExpertHessian{.hessian = refit->take_hessian()} : hessian_of(site);
     Hessian hessian = std::move(gathered.hessian);
     const ColumnOrder columns = column_order(site, hessian.diagonal());
     if (!columns.empty()) {
@@ -242,8 +276,11 @@ std::vector<QuantizedLayerReport> LayerQuantizer::quantize_site(const model::Sit
     for (const LinearRole role : site.roles) {
         const LinearId id = site.linear(role, layer);
         const std::string name = folder::linear_name(id);
-        QuantizedLinear linear = quantize_linear(name, context_.rotated(id), *prepared, format,
-                                                 columns, error ? &*error : nullptr, context_.pool);
+        HessianError* const weighing = error ? &*error : nullptr;
+        QuantizedLinear linear =
+            refit ? quantize_refitted(id, *refit, *prepared, format, weighing)
+                  : quantize_linear(name, rows_of(context_.rotated(id)), *prepared, format, columns,
+                                    weighing, context_.pool);
         if (calibration_) set_quantized(id, copy_of(linear.matrix));
         std::vector<NamedTensor> tensors;
         append_tensors(name, std::move(linear.matrix), tensors);
@@ -264,6 +301,27 @@ std::vector<QuantizedLayerReport> LayerQuantizer::quantize_site(const model::Sit
         progress.advance();
     }
     return reports;
+}
+
+QuantizedLinear LayerQuantizer::quantize_refitted(const LinearId& id, const TargetRefit& refit,
+                                                  const PreparedQuantizer& prepared,
+                                                  const WeightFormat& format, HessianError* error) {
+    const std::shared_ptr<const Tensor> exact = set_exact(id);
+    const int64_t cols = exact->cols();
+    const auto rows_from = [&](int64_t first, int64_t n) -> WeightMatrix {
+        return {{exact->as<float>() + first * cols, static_cast<size_t>(n * cols)}, n, cols};
+    };
+    const double share = std::min(refit.share_for(rows_from(0, exact->rows())), format.refit_share);
+    const int64_t block_rows = std::max(kBlockElements / cols, int64_t{1});
+    const WeightRows targets = {exact->rows(), cols, block_rows, [&](int64_t index) {
+                                    const int64_t first = index * block_rows;
+                                    const int64_t n = std::min(block_rows, exact->rows() - first);
+                                    return refit.rows(rows_from(first, n), share);
+                                }};
+    QuantizedLinear linear = quantize_linear(folder::linear_name(id), targets, prepared, format, {},
+                                             error, context_.pool);
+    linear.report.refit = share;
+    return linear;
 }
 
 ColumnOrder LayerQuantizer::column_order(const model::SiteRule& site,
@@ -291,8 +349,10 @@ ColumnOrder LayerQuantizer::column_order(const model::SiteRule& site,
 void LayerQuantizer::begin_layer(int64_t layer) {
     if (!calibration_) return;
     for (const NormRole role : norms_of(context_.source.config(), layer)) {
-        calibration_->set_norm(role, context_.norm_gain(role, layer),
-                               context_.norm_bias(role, layer));
+        const std::vector<float> gain = context_.norm_gain(role, layer);
+        const std::vector<float> bias = context_.norm_bias(role, layer);
+        calibration_->set_norm(role, gain, bias);
+        if (exact_) exact_->set_norm(role, gain, bias);
     }
 }
 
@@ -318,6 +378,19 @@ void LayerQuantizer::set_dense(const LinearId& id) {
     }
     calibration_->set_linear(id,
                              {std::shared_ptr<const Tensor>(std::move(stored)), context_.bias(id)});
+}
+
+std::shared_ptr<const Tensor> LayerQuantizer::set_exact(const LinearId& id) {
+    const RotatedWeight weight = context_.rotated(id);
+    auto exact = std::make_shared<Tensor>(DType::F32, Shape{weight.rows(), weight.cols()});
+    context_.pool.parallel_for(weight.n_blocks(), [&](int64_t block, int) {
+        const std::vector<float> rows = weight.block(block);
+        std::copy(rows.begin(), rows.end(),
+                  exact->as<float>() + block * weight.block_rows() * weight.cols());
+    });
+    const std::shared_ptr<const Tensor> shared = std::move(exact);
+    exact_->set_linear(id, {shared, context_.bias(id)});
+    return shared;
 }
 
 }  // namespace quarot::quantize

@@ -15,6 +15,7 @@
 #include "quantize/job/layer_file.h"
 #include "quantize/output_plan.h"
 #include "quantize/quantized_linear.h"
+#include "quantize/rounding/target_refit.h"
 #include "rotate/rotation.h"
 
 namespace quarot::quantize {
@@ -68,6 +69,10 @@ class LayerQuantizer {
                                                     const TensorSink& put, Progress& progress);
     // What the linears of a site read on the text; of no columns without one.
     ExpertHessian hessian_of(const model::SiteRule& site);
+    // Quantizes what the refit makes of a weight, which becomes that of the exact stream.
+    QuantizedLinear quantize_refitted(const model::LinearId& id, const TargetRefit& refit,
+                                      const PreparedQuantizer& prepared, const WeightFormat& format,
+                                      HessianError* error);
     void pass_site(const model::SiteRule& site, int64_t layer, const FinishedLayer& finished);
     // When all linears of a site are set.
     void leave_site(const model::SiteRule& site);
@@ -76,11 +81,14 @@ class LayerQuantizer {
     // Puts a finished matrix into the calibration's layer.
     void set_quantized(const model::LinearId& id, QuantizedMatrix matrix);
     void set_dense(const model::LinearId& id);
+    // Its rows in fp32, set in the exact stream.
+    std::shared_ptr<const Tensor> set_exact(const model::LinearId& id);
     void begin_layer(int64_t layer);
 
     const QuantizeContext& context_;
     kernels::Backend* backend_;
     std::optional<Calibration> calibration_;
+    std::optional<Calibration> exact_;  // at full precision, of recipes that refit weights
 };
 
 }  // namespace quarot::quantize

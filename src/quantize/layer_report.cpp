@@ -21,6 +21,7 @@ io::Json to_json(const QuantizedLayerReport& report) {
     if (report.nearest_weighted_error) {
         json.set("nearest_weighted_error", *report.nearest_weighted_error);
     }
+    if (report.refit) json.set("refit", *report.refit);
     json.set("weights", report.weights);
     json.set("bytes", report.bytes);
     if (report.outliers > 0) json.set("outliers", report.outliers);
@@ -45,6 +46,7 @@ QuantizedLayerReport layer_report_from_json(const io::Json& json) {
         report.weighted_error = json.at("weighted_error").as_double();
         report.nearest_weighted_error = json.at("nearest_weighted_error").as_double();
     }
+    if (const io::Json* refit = json.find("refit")) report.refit = refit->as_double();
     report.weights = json.at("weights").as_int(0, kMax);
     if (const io::Json* outliers = json.find("outliers")) {
         report.outliers = outliers->as_int(0, kMax);

@@ -18,6 +18,9 @@ struct QuantizedLayerReport {
     double relative_error = 0.0;  // ||W - W_q|| / ||W||
     // tr(E H E^T) of the codes, and of the nearest codes on the same grids; with calibration only.
     std::optional<double> weighted_error, nearest_weighted_error;
+    // How much of the refit was taken, of recipes with one; the errors are then those of its
+    // weights.
+    std::optional<double> refit;
     int64_t weights = 0;   // 0 if not quantized
     int64_t bytes = 0;     // codes, scales, zero points and what outliers add
     int64_t outliers = 0;  // columns that are kept apart

@@ -21,6 +21,16 @@ bool needs_calibration(const Recipe& recipe) {
     return recipe.smoothing.enabled || calibrates_layers(recipe);
 }
 
+bool refits_weights(const Recipe& recipe) {
+    return calibrates_layers(recipe) && recipe.weights.target == WeightTarget::Refit;
+}
+
+void check_backend(const Recipe& recipe, const kernels::Backend& backend) {
+    if (!refits_weights(recipe) || backend.traits().cross_grams) return;
+    fail(ErrorCode::Unsupported, "{} refit is not available on {}, expected {} cpu",
+         Setting{"weights.target"}, backend.info().name, Setting{"device"});
+}
+
 void fail_without_text(const Recipe& recipe) {
     std::string what =
         fmt::format("chooses codes with {}, by how weights act on a text", recipe.weights.method);

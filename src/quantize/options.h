@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/setting.h"
+#include "kernels/ops.h"
 #include "quantize/calibration/smoothing.h"
 #include "recipe/recipe.h"
 
@@ -38,6 +39,10 @@ bool quantizes_layers(const Recipe& recipe);
 bool needs_calibration(const Recipe& recipe);
 // Does it choose codes or columns by what the layers read there, so that Hessians are gathered?
 bool calibrates_layers(const Recipe& recipe);
+// Does the text also run at full precision beside, for weights to be fitted to it?
+bool refits_weights(const Recipe& recipe);
+// Error{Unsupported} for what the text cannot do there.
+void check_backend(const Recipe& recipe, const kernels::Backend& backend);
 // Error{Usage} for a recipe that needs a text and has none: what for, and what to do about it.
 [[noreturn]] void fail_without_text(const Recipe& recipe);
 

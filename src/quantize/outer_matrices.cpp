@@ -36,7 +36,7 @@ Rounding rounding_of(const QuantizeContext& context, LinearRole role) {
 
 QuantizedLinear quantize_outer(const QuantizeContext& context, LinearRole role) {
     const Rounding rounding = rounding_of(context, role);
-    return quantize_linear(folder::linear_name({role}), context.rotated({role}),
+    return quantize_linear(folder::linear_name({role}), rows_of(context.rotated({role})),
                            *rounding.quantizer, rounding.format, {}, nullptr, context.pool);
 }
 

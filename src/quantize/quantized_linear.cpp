@@ -106,7 +106,7 @@ Block finish_block(const std::string& name, const WeightMatrix& rows, QuantizedP
 }
 
 // The rows of a block as the quantizer sees them.
-std::vector<float> rows_for_quantizer(const RotatedWeight& weight, int64_t block,
+std::vector<float> rows_for_quantizer(const WeightRows& weight, int64_t block,
                                       const ColumnOrder& columns) {
     std::vector<float> values = weight.block(block);
     return columns.empty() ? values : columns.of_rows(values);
@@ -127,39 +127,39 @@ struct WholeWeight {
     }
 };
 
-WholeWeight quantize_whole(const RotatedWeight& weight, const PreparedQuantizer& quantizer,
+WholeWeight quantize_whole(const WeightRows& weight, const PreparedQuantizer& quantizer,
                            const ColumnOrder& columns, ThreadPool& pool) {
-    const auto n_values = static_cast<size_t>(weight.rows() * weight.cols());
+    const auto n_values = static_cast<size_t>(weight.rows * weight.cols);
     WholeWeight whole{std::make_unique_for_overwrite<float[]>(n_values), {}};
     pool.parallel_for(weight.n_blocks(), [&](int64_t index, int) {
         const std::vector<float> values = rows_for_quantizer(weight, index, columns);
         std::copy(values.begin(), values.end(),
-                  whole.values.get() + index * weight.block_rows() * weight.cols());
+                  whole.values.get() + index * weight.block_rows * weight.cols);
     });
-    whole.piece = quantizer.quantize(
-        {whole.rows(0, weight.rows(), weight.cols()), weight.rows(), weight.cols()});
+    whole.piece =
+        quantizer.quantize({whole.rows(0, weight.rows, weight.cols), weight.rows, weight.cols});
     return whole;
 }
 
 // Finished blocks of one weight; threads may make different ones at the same time.
 struct BlockMaker {
     const std::string& name;
-    const RotatedWeight& weight;
+    const WeightRows& weight;
     const PreparedQuantizer& quantizer;
     const ColumnOrder& columns;
     bool with_differences = false;
     std::optional<WholeWeight> whole;  // of a quantizer that takes all rows
 
     Block make(int64_t index) const {
-        const int64_t first = index * weight.block_rows();
-        const int64_t count = std::min(weight.block_rows(), weight.rows() - first);
+        const int64_t first = index * weight.block_rows;
+        const int64_t count = std::min(weight.block_rows, weight.rows - first);
         if (whole) {
-            const WeightMatrix rows{whole->rows(first, count, weight.cols()), count, weight.cols()};
+            const WeightMatrix rows{whole->rows(first, count, weight.cols), count, weight.cols};
             return finish_block(name, rows, whole->piece_of(first, count), columns,
                                 with_differences);
         }
         const std::vector<float> values = rows_for_quantizer(weight, index, columns);
-        const WeightMatrix rows{values, count, weight.cols()};
+        const WeightMatrix rows{values, count, weight.cols};
         return finish_block(name, rows, quantizer.quantize(rows), columns, with_differences);
     }
 };
@@ -176,7 +176,12 @@ void add_weighted(const std::vector<Block>& blocks, std::vector<float> Block::*d
 
 }  // namespace
 
-QuantizedLinear quantize_linear(const std::string& name, const RotatedWeight& weight,
+WeightRows rows_of(const RotatedWeight& weight) {
+    return {weight.rows(), weight.cols(), weight.block_rows(),
+            [&weight](int64_t index) { return weight.block(index); }};
+}
+
+QuantizedLinear quantize_linear(const std::string& name, const WeightRows& weight,
                                 const PreparedQuantizer& quantizer, const WeightFormat& format,
                                 const ColumnOrder& columns, HessianError* hessian,
                                 ThreadPool& pool) {
@@ -184,10 +189,10 @@ QuantizedLinear quantize_linear(const std::string& name, const RotatedWeight& we
     BlockMaker maker{name, weight, quantizer, columns, hessian != nullptr, {}};
     if (quantizer.takes_all_rows()) maker.whole = quantize_whole(weight, quantizer, columns, pool);
     QuantizedLinear linear;
-    linear.matrix = make_quantized_matrix(weight.rows(), weight.cols() - columns.n_outliers,
+    linear.matrix = make_quantized_matrix(weight.rows, weight.cols - columns.n_outliers,
                                           format.bits, format.group_size, format.symmetric);
     if (columns.n_outliers > 0) {
-        linear.outliers = make_outlier_weights(weight.rows(), columns.n_outliers, columns.outliers);
+        linear.outliers = make_outlier_weights(weight.rows, columns.n_outliers, columns.outliers);
     }
     SquaredError error;
     double weighted_error = 0.0, nearest_error = 0.0;
@@ -200,7 +205,7 @@ QuantizedLinear quantize_linear(const std::string& name, const RotatedWeight& we
         });
         for (int64_t i = 0; i < std::ssize(blocks); ++i) {
             const Block& block = blocks[static_cast<size_t>(i)];
-            const int64_t first_row = (first + i) * weight.block_rows();
+            const int64_t first_row = (first + i) * weight.block_rows;
             put_rows(block.matrix, first_row, linear.matrix);
             if (linear.outliers) {
                 QUAROT_CHECK(block.outliers.has_value());
@@ -217,7 +222,7 @@ QuantizedLinear quantize_linear(const std::string& name, const RotatedWeight& we
                      .group_size = format.group_size,
                      .method = format.method,
                      .relative_error = error.relative(),
-                     .weights = weight.rows() * weight.cols(),
+                     .weights = weight.rows * weight.cols,
                      .bytes = linear.matrix.bytes(),
                      .outliers = columns.n_outliers};
     linear.report.bytes += std::ssize(columns.columns) * size_of(DType::I32);

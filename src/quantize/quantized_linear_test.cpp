@@ -48,7 +48,7 @@ class QuantizedLinearTest : public testing::Test {
         const WeightInputs inputs{
             .site = "site", .n_cols = kCols, .n_codes = kCols - columns.n_outliers};
         const Nearest nearest(prepare_rtn(inputs, format_, pool_), whole);
-        return quantize_linear("w", weight, nearest, format_, columns, hessian, pool_);
+        return quantize_linear("w", rows_of(weight), nearest, format_, columns, hessian, pool_);
     }
     static void expect_equal(const Tensor& a, const Tensor& b) {
         ASSERT_EQ(a.bytes(), b.bytes());

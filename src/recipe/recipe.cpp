@@ -89,17 +89,27 @@ void check_activations(const kernels::ActivationFormat& format) {
          Setting{"activations.zero_point"}, Setting{"activations.symmetric"});
 }
 
-void check_weights(const WeightFormat& weights) {
-    if (weights.scale_search == ScaleSearch::Power) return;
-    constexpr Setting kScaleSearch{"weights.scale_search"};
-    if (weights.method != "gptq") {
-        fail(ErrorCode::Usage,
-             "{} hessian weighs errors by inputs that GPTQ looks at, and {} is {}, expected gptq",
-             kScaleSearch, Setting{"weights.method"}, weights.method);
+// Settings of the weights that only GPTQ reads, beyond those of the paper.
+void check_gptq(const Recipe& recipe) {
+    const WeightFormat& weights = recipe.weights;
+    const bool searches_by_inputs = weights.scale_search == ScaleSearch::Hessian;
+    const bool refits = weights.target == WeightTarget::Refit;
+    const std::pair<bool, Setting> wanted[] = {{searches_by_inputs, {"weights.scale_search"}},
+                                               {refits, {"weights.target"}}};
+    for (const auto& [is_wanted, setting] : wanted) {
+        if (!is_wanted || weights.method == "gptq") continue;
+        fail(ErrorCode::Usage, "{} is of GPTQ, which looks at a text, and {} is {}, expected gptq",
+             setting, Setting{"weights.method"}, weights.method);
     }
-    if (!weights.clip_search) {
-        fail(ErrorCode::Usage, "{} is hessian, and nothing is searched without {}", kScaleSearch,
-             Setting{"weights.clip_search"});
+    if (searches_by_inputs && !weights.clip_search) {
+        fail(ErrorCode::Usage, "{} is hessian, and nothing is searched without {}",
+             Setting{"weights.scale_search"}, Setting{"weights.clip_search"});
+    }
+    if (refits && recipe.calibration.activations != CalibrationActivations::Quantized) {
+        fail(ErrorCode::Usage,
+             "{} refit fits weights to inputs of the quantized model, and {} is full, expected "
+             "quantized",
+             Setting{"weights.target"}, Setting{"calibration.activations"});
     }
 }
 
@@ -162,7 +172,7 @@ WeightFormat outlier_weight_format(const Recipe& recipe) {
 void check_recipe(const Recipe& recipe) {
     check_ranges(recipe);
     check_rotation(recipe.rotation);
-    check_weights(recipe.weights);
+    check_gptq(recipe);
     check_activations(recipe.activations);
     check_smoothing(recipe);
     check_outliers(recipe);

@@ -47,6 +47,10 @@ enum class GroupScales { Updated, BlockStart };
 // or sum H_jj (w_hat - w)^2, what a rounding changes in the outputs if inputs were not correlated.
 enum class ScaleSearch { Power, Hessian };
 
+// What GPTQ's codes are to stand for: the stored weights W, or W* that give on inputs of the
+// quantized model what W gives on those of the full-precision one.
+enum class WeightTarget { Stored, Refit };
+
 struct WeightFormat {
     std::string method = "rtn";
     int bits = 16;
@@ -58,6 +62,8 @@ struct WeightFormat {
     bool act_order = false;  // columns by falling diagonal; groups keep their place
     GroupScales group_scales = GroupScales::Updated;
     ScaleSearch scale_search = ScaleSearch::Power;
+    WeightTarget target = WeightTarget::Stored;
+    double refit_share = 0.25;  // of the way from W to W*, at most
     bool operator==(const WeightFormat&) const = default;
 };
 

@@ -102,7 +102,21 @@ TEST(CheckRecipe, WeighsErrorsByInputsWhereGptqSearchesClips) {
     expect_refused(recipe, ErrorCode::Usage, "nothing is searched without `weights.clip_search`");
     recipe.weights.clip_search = true;
     recipe.weights.method = "rtn";
-    expect_refused(recipe, ErrorCode::Usage, "`weights.method` is rtn, expected gptq");
+    expect_refused(recipe, ErrorCode::Usage,
+                   "`weights.scale_search` is of GPTQ, which looks at a text, and `weights.method` "
+                   "is rtn, expected gptq");
+}
+
+TEST(CheckRecipe, RefitsWeightsOfGptqToQuantizedInputs) {
+    Recipe recipe = named_recipe("quarot");
+    recipe.weights.target = WeightTarget::Refit;
+    expect_refused(recipe, ErrorCode::Usage,
+                   "`weights.target` refit fits weights to inputs of the quantized model, and "
+                   "`calibration.activations` is full");
+    recipe.calibration.activations = CalibrationActivations::Quantized;
+    check_recipe(recipe);
+    recipe.weights.method = "rtn";
+    expect_refused(recipe, ErrorCode::Usage, "`weights.target` is of GPTQ");
 }
 
 TEST(SetRotation, TakesPartsOneByOne) {

@@ -32,6 +32,8 @@ constexpr Spelling<GroupScales> kGroupScales[] = {{GroupScales::Updated, "update
                                                   {GroupScales::BlockStart, "block-start"}};
 constexpr Spelling<ScaleSearch> kScaleSearches[] = {{ScaleSearch::Power, "power"},
                                                     {ScaleSearch::Hessian, "hessian"}};
+constexpr Spelling<WeightTarget> kTargets[] = {{WeightTarget::Stored, "stored"},
+                                               {WeightTarget::Refit, "refit"}};
 constexpr Spelling<kernels::ZeroPoint> kZeroPoints[] = {{kernels::ZeroPoint::Integer, "integer"},
                                                         {kernels::ZeroPoint::Real, "real"}};
 constexpr Spelling<kernels::KvAxis> kAxes[] = {{kernels::KvAxis::Token, "token"}};
@@ -155,6 +157,13 @@ constexpr RecipeSetting kSettings[] = {
               word("scale-search", "NORM",
                    "gptq: clip ratios by the power 2.4 of weight errors, or by hessian: their "
                    "squares weighted by the inputs' [power]")}),
+    optional({"weights.target", one_of<kTargets, &Recipe::weights, &WeightFormat::target>(),
+              word("target", "WHAT",
+                   "gptq: codes stand for the stored weights, or for a refit of them to the "
+                   "quantized model's inputs [stored]")}),
+    optional({"weights.refit_share", share<100, &Recipe::weights, &WeightFormat::refit_share>(),
+              word("refit-share", "R",
+                   "gptq: how far a refit goes from the stored weights, at most [0.25]")}),
 
     at_run_time({"activations.bits",
                  width<&Recipe::activations, &kernels::ActivationFormat::bits>(),

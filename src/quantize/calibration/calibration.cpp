@@ -71,16 +71,6 @@ Rows place_rows(kernels::Buffer& memory, int64_t n, int64_t cols, DType dtype,
     return {memory.data(), dtype, n, cols, stride};
 }
 
-kernels::Buffer zeros(int64_t bytes, kernels::Backend& backend) {
-    const std::vector<std::byte> piece(static_cast<size_t>(std::min(bytes, int64_t{8} << 20)));
-    kernels::Buffer memory = backend.allocate(bytes);
-    for (int64_t at = 0; at < bytes; at += std::ssize(piece)) {
-        backend.upload(static_cast<std::byte*>(memory.data()) + at, piece.data(),
-                       std::min(std::ssize(piece), bytes - at));
-    }
-    return memory;
-}
-
 // Which tokens of the calibration text have each id: positions sorted by id.
 std::vector<std::pair<int32_t, int64_t>> tokens_by_id(const TokenWindows& windows) {
     std::vector<std::pair<int32_t, int64_t>> tokens;
@@ -196,25 +186,44 @@ void Calibration::set_outliers(LinearRole role, kernels::LinearWeights weights) 
 }
 
 void Calibration::for_inputs(InputSite site, const std::function<void(const Rows&)>& visit) {
+    reach(site);
+    for_windows([&](int64_t index) { visit(inputs(site, index)); });
+}
+
+void Calibration::for_inputs_beside(Calibration& other, InputSite site, const VisitBoth& visit) {
+    QUAROT_CHECK(&other.backend_ == &backend_ && other.n_windows() == n_windows());
+    reach(site);
+    other.reach(site);
+    for_windows([&](int64_t index) {
+        visit(index, inputs(site, index), other.inputs(site, index));
+        other.check_finite();
+    });
+}
+
+void Calibration::reach(InputSite site) {
     if (site != InputSite::Attention) attend();
     if (site == InputSite::Mlp || site == InputSite::Down) add_output();
-    for_windows([&](int64_t index) {
-        model::Residual residual = {window(residual_, index), {}};
-        Rows inputs = window(attended_, index);  // of o_proj
-        if (site == InputSite::Attention)
-            inputs = floats(steps_->attention_input(kLayer, residual).main);
-        if (site == InputSite::Mlp) inputs = floats(steps_->mlp_input(kLayer, residual).main);
-        if (site == InputSite::Down) {
-            steps_->gate_and_up(kLayer, steps_->mlp_input(kLayer, residual));
-            inputs = floats(steps_->down_input(kLayer).main);
-        }
-        visit(inputs);
-    });
+}
+
+Rows Calibration::inputs(InputSite site, int64_t index) {
+    model::Residual residual = {window(residual_, index), {}};
+    switch (site) {
+        case InputSite::Attention:
+            return floats(steps_->attention_input(kLayer, residual).main);
+        case InputSite::Output:
+            return window(attended_, index);
+        case InputSite::Mlp:
+            return floats(steps_->mlp_input(kLayer, residual).main);
+        case InputSite::Down:
+            break;
+    }
+    steps_->gate_and_up(kLayer, steps_->mlp_input(kLayer, residual));
+    return floats(steps_->down_input(kLayer).main);
 }
 
 Hessian Calibration::hessian(InputSite site) {
     const int64_t cols = in_features(model::rule_of(site).roles.front(), weights_.config);
-    kernels::Buffer sums = zeros(cols * cols * static_cast<int64_t>(sizeof(double)), backend_);
+    kernels::Buffer sums = zero_sums(cols, backend_);
     for_inputs(site, [&](const Rows& inputs) {
         backend_.accumulate_gram(inputs, static_cast<double*>(sums.data()));
     });
@@ -229,7 +238,7 @@ ExpertHessian Calibration::hessian_of(int64_t expert, InputSite site) {
     result.n_routed = of_layer.n_tokens(expert, ExpertTokens::Routed);
     result.of_all_tokens = result.n_routed < cols;
     const ExpertTokens which = result.of_all_tokens ? ExpertTokens::All : ExpertTokens::Routed;
-    kernels::Buffer sums = zeros(cols * cols * static_cast<int64_t>(sizeof(double)), backend_);
+    kernels::Buffer sums = zero_sums(cols, backend_);
     of_layer.for_inputs(site, expert, which, [&](const Operand& inputs) {
         backend_.accumulate_gram(floats(inputs), static_cast<double*>(sums.data()));
     });

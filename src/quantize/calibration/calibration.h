@@ -65,6 +65,11 @@ class Calibration {
     // Calls visit with what the site's linears read, window after window, [n_tokens of a window, n]
     // each, valid until it returns; Error{Numeric} naming layer and site if a NaN or Inf arises.
     void for_inputs(model::InputSite site, const std::function<void(const kernels::Rows&)>& visit);
+    // The same with what they read in another stream of the same windows on the same backend, whose
+    // layer stands at the same site.
+    using VisitBoth =
+        std::function<void(int64_t window, const kernels::Rows& own, const kernels::Rows& other)>;
+    void for_inputs_beside(Calibration& other, model::InputSite site, const VisitBoth& visit);
     // Mean of x x^T over all tokens.
     Hessian hessian(model::InputSite site);
     ExpertHessian hessian_of(int64_t expert, model::InputSite site);
@@ -79,6 +84,10 @@ class Calibration {
     // Where all windows stand in the layer.
     enum class Stand { Start, Attended, Added };
 
+    // Brings all windows to where a site's linears read.
+    void reach(model::InputSite site);
+    // What they read in one window; valid until the next call.
+    kernels::Rows inputs(model::InputSite site, int64_t index);
     kernels::Rows window(const kernels::Rows& all, int64_t index) const;
     // What a linear reads, quantized values as floats; valid until the next call.
     kernels::Rows floats(const kernels::Operand& in);

@@ -70,26 +70,30 @@ int64_t expert_bytes(const JobShape& shape) {
 }
 
 // The residual stream and the inputs of o_proj of all tokens, as ids and as fp32; one window's
-// activations between the linears, and its K and V.
+// activations between the linears, and its K and V. All but the ids for each of two streams, where
+// weights are refitted.
 int64_t calibration_bytes(const JobShape& shape) {
     if (!shape.calibrated) return 0;
     const model::ModelConfig& config = shape.config;
     constexpr int64_t kIds = 4 + 16;  // in order, and sorted with their places
     if (shape.on_gpu) return shape.n_tokens * kIds;
-    const int64_t token = 4 * (config.hidden + config.q_dim()) + kIds;
+    const int64_t n_streams = shape.refits ? 2 : 1;
+    const int64_t token = 4 * (config.hidden + config.q_dim());
     const int64_t between =
         2 * config.hidden + 2 * config.q_dim() + 2 * config.kv_dim() + 3 * config.ffn;
-    return shape.n_tokens * token + shape.seqlen * 4 * (between + 2 * config.kv_dim()) +
-           expert_bytes(shape);
+    const int64_t stream =
+        shape.n_tokens * token + shape.seqlen * 4 * (between + 2 * config.kv_dim());
+    return n_streams * stream + shape.n_tokens * kIds + expert_bytes(shape);
 }
 
 // Of a linear that calibration runs its windows through: codes as the backend packs them, at most a
-// byte each; floats where only smoothing looks.
+// byte each; floats where only smoothing looks, and beside the codes where weights are refitted.
 int64_t held_bytes(const LinearId& id, const JobShape& shape) {
     if (!shape.calibrated || shape.on_gpu) return 0;
     const int64_t n = elements(id, shape.config);
     const int bits = weight_bits(shape.recipe, id.role);
-    return bits == 16 || !shape.hessians ? 4 * n : bits > 4 ? n : n / 2;
+    const int64_t exact = shape.refits ? 4 * n : 0;
+    return exact + (bits == 16 || !shape.hessians ? 4 * n : bits > 4 ? n : n / 2);
 }
 
 // The tensors of the linear at hand, and what calibration holds of the layer: of the experts of a
@@ -104,13 +108,24 @@ int64_t layer_bytes(int64_t layer, const JobShape& shape) {
     return at_hand + held;
 }
 
-// Of the largest weight that a GPU solves as a whole: rows and codes.
-int64_t solved_bytes(const model::SiteRule& site, int64_t layer, const JobShape& shape) {
+int64_t largest_elements(const model::SiteRule& site, int64_t layer, const JobShape& shape) {
     int64_t most = 0;
     for (const LinearRole role : site.roles) {
         most = std::max(most, elements(site.linear(role, layer), shape.config));
     }
-    return (4 + 1) * most;
+    return most;
+}
+
+// Of the largest weight that a GPU solves as a whole: rows and codes.
+int64_t solved_bytes(const model::SiteRule& site, int64_t layer, const JobShape& shape) {
+    return (4 + 1) * largest_elements(site, layer, shape);
+}
+
+// A weight in fp32, and tiles of products of it.
+int64_t refit_bytes(const model::SiteRule& site, int64_t layer, const JobShape& shape) {
+    if (!shape.refits) return 0;
+    const int64_t n = in_features(site.first(layer), shape.config);
+    return 4 * largest_elements(site, layer, shape) + shape.n_threads * 4 * 8 * kGptqTileRows * n;
 }
 
 // n^2 Hessian in fp64 with its factor in fp64 and its fp32 copy; then the Hessian goes and the
@@ -127,7 +142,9 @@ int64_t site_bytes(const model::SiteRule& site, int64_t layer, const JobShape& s
         const bool ordered = has_column_order(shape.recipe, site.roles.front());
         return std::max(ordered ? (8 + 8) * n * n : 0, weight + solved_bytes(site, layer, shape));
     }
-    return std::max((8 + 8 + 4) * n * n, (8 + 4) * n * n + weight);
+    const int64_t kept = shape.refits ? 3 * 8 * n * n : 0;  // a refit's map and moments
+    return kept + std::max((8 + 8 + 4) * n * n,
+                           (8 + 4) * n * n + weight + refit_bytes(site, layer, shape));
 }
 
 int64_t quantizing_bytes(const JobShape& shape) {

@@ -16,6 +16,7 @@ struct JobShape {
     const rotate::Rotation& rotation;
     bool calibrated = false;  // a text runs through the layers
     bool hessians = false;    // and what they read is gathered
+    bool refits = false;      // and the text runs at full precision beside
     bool on_gpu = false;      // both in the memory of a GPU
     int64_t n_tokens = 0;     // of the calibration text; 0 without one
     int64_t seqlen = 0;       // of one window

@@ -157,6 +157,14 @@ void check_ids(const TokenWindows& windows, const folder::SourceModel& source) {
     }
 }
 
+// A refit is judged on windows that it has not seen.
+void check_held_out(const JobShape& shape) {
+    if (!shape.refits || shape.n_tokens > shape.seqlen) return;
+    fail(ErrorCode::Usage,
+         "{} refit holds windows out to judge it, and {} is 1, expected 2 at least",
+         Setting{"weights.target"}, Setting{"calibration.nsamples"});
+}
+
 // Scales of inputs stand in the gains of the norms before them.
 void check_smoothing(const Recipe& recipe, const model::ModelConfig& config) {
     const bool has_norms = config.norms.contains(model::NormRole::AttentionIn) &&
@@ -289,6 +297,7 @@ JobShape shape_of(const PreparedJob& job) {
                    .rotation = *job.rotation,
                    .calibrated = needs_calibration(options.recipe),
                    .hessians = calibrates_layers(options.recipe),
+                   .refits = refits_weights(options.recipe),
                    .on_gpu = runs_on_gpu(job),
                    .n_threads = options.n_threads};
     if (shape.calibrated) {
@@ -306,6 +315,7 @@ void estimate(PreparedJob& job, Problems& problems) {
     const Bytes bytes = bytes_of(*job.plan);
     const JobShape shape = shape_of(job);
     problems.attempt([&] { check_windows(shape, source); });
+    problems.attempt([&] { check_held_out(shape); });
     problems.attempt([&] { check_ids(job.options.calibration, source); });
     JobNeeds& needs = job.needs;
     needs.ram_bytes = job_ram_bytes(shape);
@@ -368,7 +378,10 @@ PreparedJob prepare_job(folder::SourceModel source, QuantizeOptions options, std
         check_smoothing(recipe, config);
     });
     if (can_be_meant) {
-        problems.attempt([&] { job.backend = open_device(job.options); });
+        problems.attempt([&] {
+            job.backend = open_device(job.options);
+            if (job.backend != nullptr) check_backend(recipe, *job.backend);
+        });
         problems.attempt([&] {
             rotate::Rotation rotation =
                 rotate::make_rotation(recipe.rotation, config, std::move(job.options.residual));

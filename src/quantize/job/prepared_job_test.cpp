@@ -15,6 +15,7 @@
 #include "quantize/job/work_folder.h"
 #include "quantize/quantize_model.h"
 #include "quarot/progress.h"
+#include "support/watched_backend.h"
 
 namespace quarot::quantize {
 namespace {
@@ -133,6 +134,54 @@ TEST_F(PrepareJobTest, MemoryGrowsWithTokensAndWidthButNotWithDepth) {
     fs::remove_all(in);
     write({.hidden = 512, .ffn = 1024, .n_heads = 8, .head_dim = 64});
     EXPECT_GT(plan(gptq_options()).needs.ram_bytes, base);
+}
+
+QuantizeOptions refit_options(int64_t n_windows = 2) {
+    QuantizeOptions options = gptq_options(n_windows);
+    options.recipe.calibration.activations = CalibrationActivations::Quantized;
+    options.recipe.weights.target = WeightTarget::Refit;
+    return options;
+}
+
+TEST_F(PrepareJobTest, RefittingCountsTwoStreamsAndTheirMoments) {
+    constexpr int64_t kFfn = 2048;
+    write({.hidden = 256, .ffn = kFfn, .n_heads = 4, .head_dim = 64});
+    const auto ram = [&](const QuantizeOptions& options) { return plan(options).needs.ram_bytes; };
+    const int64_t per_window = ram(gptq_options(40)) - ram(gptq_options(39));
+    EXPECT_GT(ram(refit_options(40)) - ram(refit_options(39)), 19 * per_window / 10);
+    EXPECT_GT(ram(refit_options()), ram(gptq_options()) + 3 * 8 * kFfn * kFfn);
+    const auto seconds = [&](const QuantizeOptions& options) {
+        return estimate_seconds(plan(options)).value();
+    };
+    EXPECT_GT(seconds(refit_options()), 1.2 * seconds(gptq_options()));
+}
+
+class OneStreamBackend final : public test::WatchedBackend {
+  public:
+    using WatchedBackend::WatchedBackend;
+    kernels::BackendTraits traits() const override { return {}; }
+};
+
+TEST(CheckBackend, RefusesARefitWhereTwoStreamsCannotBeMultiplied) {
+    const auto cpu = kernels::make_backend("cpu", {});
+    const OneStreamBackend other(kernels::make_backend("cpu", {}));
+    check_backend(gptq_options().recipe, other);
+    check_backend(refit_options().recipe, *cpu);
+    expect_error(ErrorCode::Unsupported,
+                 {"`weights.target` refit is not available on cpu, expected `device` cpu"},
+                 [&] { check_backend(refit_options().recipe, other); });
+}
+
+TEST_F(PrepareJobTest, ARefitNeedsAWindowToHoldOut) {
+    write({});
+    EXPECT_TRUE(plan(refit_options(2)).problems.empty());
+    expect_problem(refit_options(1), ErrorCode::Usage,
+                   {"`weights.target` refit", "`calibration.nsamples` is 1"});
+    QuantizeOptions unknown = refit_options(2);
+    unknown.calibration.clear();
+    unknown.recipe.calibration.n_samples = 1;
+    unknown.recipe.calibration.seqlen = 32;
+    expect_problem(unknown, ErrorCode::Usage, {"`calibration.nsamples` is 1"});
 }
 
 TEST_F(PrepareJobTest, SmoothingAloneHoldsNoHessians) {
