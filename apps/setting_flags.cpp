@@ -29,6 +29,7 @@ constexpr SettingFlag kFlags[] = {
     {"text_format", "--text-format"},
     {"overwrite", "--overwrite"},
     {"resume", "--resume"},
+    {"tp_max", "--tp-max"},
     {"work_folder", "--work-dir"},
     {"shard_bytes", "--shard-size"},
     {"out", "--out"},

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "core/error.h"
+#include "core/setting.h"
 #include "model/role_formats.h"
 
 namespace quarot::model {
@@ -22,6 +23,16 @@ bool groups_fit(const Recipe& recipe, int64_t width) {
     const int64_t of_activations = recipe.activations.group_size;
     return (of_weights == 0 || width % of_weights == 0) &&
            (of_activations == 0 || width % of_activations == 0);
+}
+
+// Ranks cut head mix and R4 at their own borders.
+void check_own_blocks(const RotationSpec& rotation, int64_t tp_max) {
+    if (rotation.heads_block == 0 && rotation.ffn_block == 0) return;
+    fail(ErrorCode::Usage,
+         "head mix and R4 have blocks of {} heads and {} inputs, and those for {} ranks follow "
+         "from the ranks; choose one of {}, {} and {}",
+         rotation.heads_block, rotation.ffn_block, tp_max, Setting{"rotation.heads_block"},
+         Setting{"rotation.ffn_block"}, Setting{"tp_max"});
 }
 
 void check_norms_of_heads(const ModelConfig& config, int64_t n_ranks) {
@@ -77,6 +88,7 @@ Recipe with_column_blocks(Recipe recipe, const ModelConfig& config, int64_t tp_m
     }
     if (tp_max > 1) {
         check_norms_of_heads(config, tp_max);
+        check_own_blocks(recipe.rotation, tp_max);
         recipe.rotation.heads_block = config.n_heads / tp_max;
         recipe.rotation.ffn_block = config.ffn / tp_max;
     }

@@ -27,7 +27,7 @@ ModelConfig local_config(const ModelConfig& config, const Shard& shard);
 
 // The recipe for 1, 2, 4 ... tp_max ranks with the same results on each: head mix and R4 in tp_max
 // blocks, a token's scale before o_proj and down_proj one in each block. Error{Usage} if its blocks
-// do not fit.
+// do not fit, or the recipe has blocks of its own.
 Recipe with_column_blocks(Recipe recipe, const ModelConfig& config, int64_t tp_max);
 
 // Is tp_max 1, or a power of two that divides heads, KV heads and the FFN's width, with rotations

@@ -48,6 +48,17 @@ TEST(ColumnBlocks, AreRefusedWhereTheyDoNotDivideTheNetwork) {
     EXPECT_THROW(with_column_blocks(named_recipe("quik-4b"), network(), 2), Error);
 }
 
+TEST(ColumnBlocks, AreRefusedBesideBlocksThatARecipeHas) {
+    Recipe recipe = named_recipe("quarot-rtn");
+    recipe.rotation.ffn_block = 32;
+    EXPECT_EQ(with_column_blocks(recipe, network(), 1), recipe) << "one rank has them as they are";
+    expect_error(ErrorCode::Usage, {"blocks of 0 heads and 32 inputs", "4 ranks", "tp_max"},
+                 [&] { with_column_blocks(recipe, network(), 4); });
+    recipe.rotation.ffn_block = 0;
+    recipe.rotation.heads_block = 2;
+    EXPECT_THROW(with_column_blocks(recipe, network(), 4), Error);
+}
+
 TEST(ColumnBlocks, AreRefusedWhereNormsSpanAllHeads) {
     ModelConfig config = network();
     config.architecture = "Olmo2ForCausalLM";

@@ -326,6 +326,22 @@ TEST_F(RotationTeeth, AGainThatIsNotFoldedShows) {
     EXPECT_GE(relative_difference(original_, logits_of(dir_ / "lost_gain_rotated")), kBroken);
 }
 
+// ---- in blocks
+
+TEST(RotationInBlocks, KeepsTheFunctionAndAnotherBlockShows) {
+    const TempDir dir;
+    write_tiny_model(dir / "in", with_biases(unsymmetric_shape()));
+    Recipe recipe = rotated_by(ResidualRotation::Hadamard);
+    recipe.rotation.ffn_block = 12;
+    recipe.rotation.heads_block = 4;
+    rotate(dir / "in", dir / "out", recipe);
+    const std::vector<float> original = logits_of(dir / "in");
+    EXPECT_LE(relative_difference(original, logits_of(dir / "out")), kRelativeLimit);
+    LoadedModel model = load(dir / "out", {.context = 128});
+    model.weights->ffn = model.backend->prepare_transform(linalg::make_mixer(48), 1);
+    EXPECT_GE(relative_difference(original, logits_of(model)), kBroken) << "R4 over all";
+}
+
 // ---- one matrix for embedding and head
 
 // Unsymmetric matrices of both orders, and R1 in blocks.

@@ -14,6 +14,7 @@ namespace {
 struct Source {
     std::string name;
     TinyModelOptions shape;  // unused for tiny-novels
+    int64_t heads_block = 0, ffn_block = 0;
 };
 
 class SameBits : public testing::TestWithParam<std::tuple<Source, std::string>> {
@@ -32,6 +33,8 @@ class SameBits : public testing::TestWithParam<std::tuple<Source, std::string>> 
             recipe.tied_rotation = true;
             recipe.head_bits = recipe.embedding_bits = 8;
         }
+        recipe.rotation.heads_block = source.heads_block;
+        recipe.rotation.ffn_block = source.ffn_block;
         quantize::quantize_model(in, folder_, {.recipe = recipe});
     }
 
@@ -141,7 +144,7 @@ INSTANTIATE_TEST_SUITE_P(
     Models, SameBits,
     testing::Combine(testing::Values(Source{"tiny_novels", {}}, Source{"small", {}},
                                      Source{"awkward", awkward_shape()},
-                                     Source{"tied", tied_shape()}),
+                                     Source{"tied", tied_shape()}, Source{"blocks", {}, 2, 16}),
                      testing::ValuesIn(fast_devices())),
     [](const auto& test) { return std::get<0>(test.param).name + "_" + std::get<1>(test.param); });
 
