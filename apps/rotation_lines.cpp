@@ -25,6 +25,9 @@ RotationLine dense_line(const RotationSpec& spec, int64_t order) {
     if (spec.residual == ResidualRotation::Random) {
         return {"R1", "random", order, fmt::format("random orthogonal {}", order)};
     }
+    if (spec.residual == ResidualRotation::Aligned) {
+        return {"R1", "aligned", order, fmt::format("orthogonal {}, found on a text", order)};
+    }
     return {"R1", "file", order,
             fmt::format("orthogonal {} from a file, SHA-256 {}...", order,
                         spec.residual_sha256.substr(0, kDigitsShown))};

@@ -34,6 +34,10 @@ std::vector<std::string> rotate_like(const Recipe& recipe, Recipe& named) {
         set_rotation(named, parts);
         flags.push_back("--rotate " + parts);
     }
+    if (recipe.rotation.residual == ResidualRotation::Aligned) {
+        named.rotation.residual = ResidualRotation::Aligned;
+        flags.assign({"--rotate aligned"});
+    }
     if (recipe.rotation.residual == ResidualRotation::File) {
         named.rotation.residual = ResidualRotation::File;
         named.rotation.residual_sha256 = recipe.rotation.residual_sha256;

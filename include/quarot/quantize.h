@@ -27,7 +27,7 @@ struct QuantizeOptions {
     std::optional<int64_t> activation_group_size;
     std::optional<float> activation_clip;  // share of the largest value that codes reach, (0, 1]
     std::optional<float> kv_clip;
-    // "hadamard", "random" (R1 alone), "none", or some of "r1,r2,r3,r4,heads".
+    // "hadamard", "random" and "aligned" (R1 alone), "none", or some of "r1,r2,r3,r4,heads".
     std::optional<std::string> rotation;
     std::string r1_file;  // a safetensors file with an orthogonal R1, h' = h R1; empty: a Hadamard
     // Of tensors that are rotated and not quantized: "keep" (the source's), "f32", "f16", "bf16".

@@ -51,11 +51,12 @@ std::pair<std::string, std::string> section_and_name(std::string_view key) {
 }
 
 // The first version that has a word for all of it: version 2 knew the head mix and R2 as one, and
-// no R1 from a file.
+// no R1 from a file or from a text.
 int64_t version_of(const Recipe& recipe) {
     const RotationSpec& rotation = recipe.rotation;
-    const bool is_of_version_2 =
-        rotation.head_mix == rotation.value_heads && rotation.residual != ResidualRotation::File;
+    const bool is_of_version_2 = rotation.head_mix == rotation.value_heads &&
+                                 rotation.residual != ResidualRotation::File &&
+                                 rotation.residual != ResidualRotation::Aligned;
     return is_of_version_2 ? 2 : 3;
 }
 

@@ -184,6 +184,15 @@ TEST(RecipeJson, NamesOptionalSettingsOnlyWhereTheyAreNotTheDefault) {
     EXPECT_EQ(to_json(recipe).at("head_group_size").as_int(), 64);
 }
 
+TEST(RecipeJson, TellsAnAlignedR1) {
+    Recipe recipe = named_recipe("quarot-rtn");
+    recipe.activations.group_size = 64;
+    set_rotation(recipe, "aligned");
+    expect_equal(through_json(recipe), recipe);
+    EXPECT_EQ(to_json(recipe).at("rotation").at("residual").as_string(), "aligned");
+    EXPECT_EQ(to_json(recipe).at("format_version").as_int(), 3);
+}
+
 TEST(RecipeJson, TellsTheHeadMixFromR2WhereOneIsThereAlone) {
     for (const char* parts : {"r2", "heads", "r1,r3,r4,heads", "none"}) {
         SCOPED_TRACE(parts);

@@ -65,8 +65,12 @@ std::string sha256_of_file(const std::string& path) {
 }
 
 std::string sha256_of_text(const std::string& text) {
+    return sha256_of_bytes(std::as_bytes(std::span(text)));
+}
+
+std::string sha256_of_bytes(std::span<const std::byte> data) {
     Sha256 sha;
-    sha.add(std::as_bytes(std::span(text)));
+    sha.add(data);
     return sha.hex();
 }
 

@@ -10,6 +10,7 @@ namespace quarot::io {
 
 std::string sha256_of_file(const std::string& path);  // lower-case hex
 std::string sha256_of_text(const std::string& text);
+std::string sha256_of_bytes(std::span<const std::byte> data);
 std::string xxh3_128(std::span<const std::byte> data);  // lower-case hex, high half first
 
 // xxh3_128 of data that comes in pieces. Move-only.

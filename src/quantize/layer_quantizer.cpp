@@ -194,6 +194,18 @@ void LayerQuantizer::pass(int64_t layer, const FinishedLayer& finished) {
     if (exact_) exact_->finish_layer();
 }
 
+void LayerQuantizer::walk(int64_t layer,
+                          const std::function<void(const model::SiteRule&, Calibration&)>& visit) {
+    QUAROT_CHECK(calibration_.has_value());
+    begin_layer(layer);
+    for (const model::SiteRule& site : sites_of(context_.source.config(), layer)) {
+        visit(site, *calibration_);
+        for (const LinearRole role : site.roles) set_dense(site.linear(role, layer));
+        leave_site(site);
+    }
+    calibration_->finish_layer();
+}
+
 void LayerQuantizer::pass_site(const model::SiteRule& site, int64_t layer,
                                const FinishedLayer& finished) {
     const model::ModelConfig& config = context_.source.config();

@@ -63,6 +63,11 @@ class LayerQuantizer {
     // For a layer that was quantized before: brings the calibration text behind it.
     void pass(int64_t layer, const FinishedLayer& finished);
 
+    // Brings the calibration text behind a layer of which nothing is quantized. visit is called at
+    // each site before its linears are there.
+    void walk(int64_t layer,
+              const std::function<void(const model::SiteRule&, Calibration&)>& visit);
+
   private:
     // Reports of the linears of a site that is quantized.
     std::vector<QuantizedLayerReport> quantize_site(const model::SiteRule& site, int64_t layer,

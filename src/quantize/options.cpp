@@ -18,7 +18,7 @@ bool calibrates_layers(const Recipe& recipe) {
 }
 
 bool needs_calibration(const Recipe& recipe) {
-    return recipe.smoothing.enabled || calibrates_layers(recipe);
+    return recipe.smoothing.enabled || recipe.rotation.looks_at_text() || calibrates_layers(recipe);
 }
 
 bool refits_weights(const Recipe& recipe) {
@@ -35,7 +35,10 @@ void fail_without_text(const Recipe& recipe) {
     std::string what =
         fmt::format("chooses codes with {}, by how weights act on a text", recipe.weights.method);
     std::string instead = fmt::format("{} rtn", Setting{"weights.method"});
-    if (recipe.smoothing.enabled || recipe.outliers.enabled()) {
+    if (recipe.rotation.looks_at_text()) {
+        what = "finds rotations by what linears read on a text";
+        instead = fmt::format("{} hadamard", Setting{"rotation.residual"});
+    } else if (recipe.smoothing.enabled || recipe.outliers.enabled()) {
         what = recipe.smoothing.enabled ? "smooths activations by how large they get on a text"
                                         : "keeps apart the columns that get largest on a text";
         instead = fmt::format("{} rtn", Setting{"recipe"});

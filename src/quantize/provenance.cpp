@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -77,11 +78,18 @@ io::Json describe_mixer(const std::optional<linalg::Mixer>& mixer) {
     return json;
 }
 
+std::string matrix_digest(std::span<const double> matrix) {
+    return io::sha256_of_bytes(std::as_bytes(matrix));
+}
+
 io::Json describe_residual(const rotate::Rotation& rotation) {
     if (rotation.residual_dense.empty()) return describe_mixer(rotation.residual);
     io::Json json;
-    json.set("kind", rotation.residual_kind == ResidualRotation::File ? "file" : "random");
+    const bool aligned = rotation.residual_kind == ResidualRotation::Aligned;
+    const bool from_file = rotation.residual_kind == ResidualRotation::File;
+    json.set("kind", aligned ? "aligned" : from_file ? "file" : "random");
     json.set("order", rotation.residual_order);
+    if (aligned) json.set("sha256", matrix_digest(rotation.residual_dense));
     return json;
 }
 
@@ -116,6 +124,10 @@ void copy_companions(const folder::SourceModel& source, io::OutputFolder& folder
     for (const std::string& name : companions_of(source.folder())) {
         folder.copy_file((fs::path(source.folder()) / name).string(), name);
     }
+}
+
+std::string rotation_digest(const rotate::Rotation& rotation) {
+    return matrix_digest(rotation.residual_dense);
 }
 
 io::Json describe(const rotate::Rotation& rotation) {

@@ -29,6 +29,9 @@ io::Json output_config(const folder::SourceModel& source, const Recipe& recipe,
 // file says in their place.
 void copy_companions(const folder::SourceModel& source, io::OutputFolder& folder);
 
+// SHA-256 of the matrices that a text gave a rotation, fp64 in little-endian order.
+std::string rotation_digest(const rotate::Rotation& rotation);
+
 // What was used for R1 to R4 and the head mix: kind, order, decomposition.
 io::Json describe(const rotate::Rotation& rotation);
 

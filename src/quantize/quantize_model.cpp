@@ -16,6 +16,7 @@
 #include "io/file_names.h"
 #include "io/output_folder.h"
 #include "model/role_formats.h"
+#include "quantize/calibration/text_rotation.h"
 #include "quantize/finished_layer.h"
 #include "quantize/job/job_identity.h"
 #include "quantize/job/work_folder.h"
@@ -66,6 +67,16 @@ Smoothing smoothing_of(const PreparedJob& job, ThreadPool& pool) {
     if (!options.recipe.smoothing.enabled) return {};
     if (options.smoothing) return *options.smoothing;
     return find_smoothing(job.source, options.recipe, options.calibration, pool, *job.backend);
+}
+
+// Found anew when a job is resumed, which the work folder compares with what finished layers have.
+rotate::Rotation rotation_of(const PreparedJob& job, WorkFolder* work, ThreadPool& pool) {
+    rotate::Rotation rotation = *job.rotation;
+    if (!job.options.recipe.rotation.looks_at_text()) return rotation;
+    find_rotation(job.source, job.options.recipe, job.options.calibration, pool, *job.backend,
+                  rotation);
+    if (work != nullptr) work->record_rotation(rotation_digest(rotation));
+    return rotation;
 }
 
 // Brings the work folder to all layers.
@@ -187,10 +198,10 @@ QuantizeReport run_job(const PreparedJob& job) {
     std::vector<QuantizedLayerReport> reports;
     try {
         const Smoothing smoothing = smoothing_of(job, pool);
+        const rotate::Rotation rotation = rotation_of(job, work ? &*work : nullptr, pool);
         Recipe written = options.recipe;
         written.smoothing.alpha = smoothing.alpha;  // as it was found
-        const QuantizeContext context = {source,    written, *job.rotation,
-                                         *job.plan, pool,    smoothing};
+        const QuantizeContext context = {source, written, rotation, *job.plan, pool, smoothing};
         if (work) quantize_layers(context, job, *work);
         io::OutputFolder folder(job.out, overwrite, {source.folder()});
         reports = assemble(context, folder, inputs, work ? &*work : nullptr);

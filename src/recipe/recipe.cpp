@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 
 #include "core/error.h"
 #include "core/setting.h"
@@ -26,8 +27,8 @@ std::vector<std::string_view> parts_of(const std::string& list) {
         if (std::find(kParts.begin(), kParts.end(), part) == kParts.end() ||
             std::find(parts.begin(), parts.end(), part) != parts.end()) {
             fail(ErrorCode::Usage,
-                 "{} is {}, expected hadamard, random, none, or some of r1,r2,r3,r4,heads, each "
-                 "once",
+                 "{} is {}, expected hadamard, random, aligned, none, or some of "
+                 "r1,r2,r3,r4,heads, each once",
                  kRotation, list);
         }
         parts.push_back(part);
@@ -62,6 +63,30 @@ void check_file(const RotationSpec& rotation) {
              "the rotation has blocks of {} in an R1 from a file, expected a whole matrix",
              rotation.residual_block);
     }
+}
+
+// Directions are turned into levels of whole groups.
+void check_aligned(const Recipe& recipe) {
+    if (recipe.rotation.residual != ResidualRotation::Aligned) return;
+    constexpr Setting kGroup{"activations.group_size"};
+    const int64_t group = recipe.activations.group_size;
+    if (group == 0) {
+        fail(ErrorCode::Usage,
+             "{} aligned gathers what is large in some groups of activations, so that the scales "
+             "of the others get finer, and with {} 0 a token has one scale, which would only get "
+             "coarser; set {} or use hadamard",
+             kRotation, kGroup, kGroup);
+    }
+    if (!std::has_single_bit(static_cast<uint64_t>(group))) {
+        fail(ErrorCode::Usage,
+             "{} aligned has a Hadamard in each group, and {} is {}, expected a "
+             "power of two",
+             kRotation, kGroup, group);
+    }
+    if (recipe.rotation.residual_block == 0) return;
+    fail(ErrorCode::Usage,
+         "the rotation has blocks of {} in an aligned R1, expected a whole matrix",
+         recipe.rotation.residual_block);
 }
 
 void check_rotation(const RotationSpec& rotation) {
@@ -140,10 +165,11 @@ void check_outliers(const Recipe& recipe) {
 
 void set_rotation(Recipe& recipe, const std::string& how) {
     RotationSpec& spec = recipe.rotation;
-    const bool random = how == "random";
-    if (random || how == "hadamard") {
+    const bool random = how == "random", aligned = how == "aligned";
+    if (random || aligned || how == "hadamard") {
         set_parts(spec, {kParts.begin(), kParts.end()});
         if (random) spec.residual = ResidualRotation::Random;
+        if (aligned) spec.residual = ResidualRotation::Aligned;
         return;
     }
     set_parts(spec, how == "none" ? std::vector<std::string_view>() : parts_of(how));
@@ -173,6 +199,7 @@ void check_recipe(const Recipe& recipe) {
     check_ranges(recipe);
     check_rotation(recipe.rotation);
     check_gptq(recipe);
+    check_aligned(recipe);
     check_activations(recipe.activations);
     check_smoothing(recipe);
     check_outliers(recipe);

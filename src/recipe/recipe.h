@@ -11,8 +11,9 @@
 
 namespace quarot {
 
-// R1. Random: a random orthogonal matrix; File: one that somebody else found.
-enum class ResidualRotation { None, Hadamard, Random, File };
+// R1. Random: a random orthogonal matrix; File: one that somebody else found; Aligned: one found
+// from what linears read on the calibration text.
+enum class ResidualRotation { None, Hadamard, Random, File, Aligned };
 
 // Block sizes of 0 mean the whole width; smaller blocks let a transform be cut at tensor-parallel
 // borders.
@@ -34,8 +35,11 @@ struct RotationSpec {
 
     // Is R1 a matrix that has no fast transform, so that it is folded or not there at all?
     bool has_dense_residual() const {
-        return residual == ResidualRotation::Random || residual == ResidualRotation::File;
+        return residual == ResidualRotation::Random || residual == ResidualRotation::File ||
+               residual == ResidualRotation::Aligned;
     }
+    // Is some of it found from the calibration text?
+    bool looks_at_text() const { return residual == ResidualRotation::Aligned; }
     bool operator==(const RotationSpec&) const = default;
 };
 
@@ -156,9 +160,9 @@ bool rounds_without_text(const std::string& name);
 // these settings, else "custom".
 std::string name_by_settings(const Recipe& recipe);
 
-// The rotation in words: "hadamard", all of it; "random", all of it with a random R1; "none"; or
-// some of "r1", "r2", "r3", "r4" and "heads" (the head mix) with commas, R1 being a Hadamard. Norm
-// gains are folded if R1 is there. Error{Usage} for anything else.
+// The rotation in words: "hadamard", all of it; "random" and "aligned", all of it with such an R1;
+// "none"; or some of "r1", "r2", "r3", "r4" and "heads" (the head mix) with commas, R1 being a
+// Hadamard. Norm gains are folded if R1 is there. Error{Usage} for anything else.
 void set_rotation(Recipe& recipe, const std::string& how);
 // The parts that are there: "r1,r2,r3,r4,heads", "r4", "none". Whatever kind R1 is.
 std::string rotation_parts(const RotationSpec& rotation);

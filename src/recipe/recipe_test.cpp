@@ -133,6 +133,28 @@ TEST(SetRotation, TakesPartsOneByOne) {
     EXPECT_EQ(recipe.rotation, named_recipe("quarot").rotation);
 }
 
+TEST(SetRotation, AlignedIsAllOfItWithAnAlignedR1) {
+    Recipe recipe = named_recipe("quarot-rtn");
+    EXPECT_FALSE(recipe.rotation.looks_at_text());
+    RotationSpec expected = recipe.rotation;
+    expected.residual = ResidualRotation::Aligned;
+    set_rotation(recipe, "aligned");
+    EXPECT_EQ(recipe.rotation, expected);
+    EXPECT_TRUE(recipe.rotation.looks_at_text() && recipe.rotation.has_dense_residual());
+}
+
+TEST(CheckRecipe, AlignsR1ToGroupsThatAHadamardFills) {
+    Recipe recipe = named_recipe("quarot-rtn");
+    set_rotation(recipe, "aligned");
+    expect_refused(recipe, ErrorCode::Usage, "a token has one scale");
+    recipe.activations.group_size = 48;
+    expect_refused(recipe, ErrorCode::Usage, "power of two");
+    recipe.activations.group_size = 64;
+    EXPECT_NO_THROW(check_recipe(recipe));
+    recipe.rotation.residual_block = 64;
+    expect_refused(recipe, ErrorCode::Usage, "blocks of 64");
+}
+
 TEST(CheckRecipe, WantsTheDigestOfAnR1FromAFileAndAWholeMatrix) {
     Recipe recipe = named_recipe("quarot-rtn");
     recipe.rotation.residual = ResidualRotation::File;

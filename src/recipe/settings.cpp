@@ -25,7 +25,8 @@ constexpr size_t kNameBytes = 64;
 constexpr Spelling<ResidualRotation> kResiduals[] = {{ResidualRotation::None, "none"},
                                                      {ResidualRotation::Hadamard, "hadamard"},
                                                      {ResidualRotation::Random, "random"},
-                                                     {ResidualRotation::File, "file"}};
+                                                     {ResidualRotation::File, "file"},
+                                                     {ResidualRotation::Aligned, "aligned"}};
 constexpr Spelling<DType> kOnlineTypes[] = {
     {DType::F32, "f32"}, {DType::F16, "f16"}, {DType::F32, "fp32"}, {DType::F16, "fp16"}};
 constexpr Spelling<GroupScales> kGroupScales[] = {{GroupScales::Updated, "updated"},

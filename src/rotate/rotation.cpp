@@ -95,6 +95,9 @@ void apply_structured(const Rotation& rotation, Basis basis, const ModelConfig& 
 }
 
 bool is_dense(const Rotation& rotation, Basis basis) {
+    const bool found =
+        rotation.residual_kind != ResidualRotation::Aligned || !rotation.residual_dense.empty();
+    QUAROT_CHECK(found || basis != Basis::Residual, "R1 is found on a text before it is applied");
     return basis == Basis::Residual && !rotation.residual_dense.empty();
 }
 
@@ -112,6 +115,7 @@ std::vector<double> dense_residual(const RotationSpec& spec, int64_t order,
     if (spec.residual == ResidualRotation::Random) {
         return linalg::random_orthogonal(order, spec.seed);
     }
+    if (spec.residual == ResidualRotation::Aligned && residual.empty()) return residual;
     if (std::ssize(residual) != order * order) {
         fail(ErrorCode::Usage,
              "residual rotation: R1 is a matrix from a file, of which {} elements are given, "
@@ -161,12 +165,18 @@ Rotation make_rotation(const RotationSpec& spec, const ModelConfig& config,
         rotation.signs = linalg::random_signs(config.hidden, spec.seed);
         rotation.residual = model::residual_mixer(spec, config);
     } else if (spec.has_dense_residual()) {
-        rotation.residual_dense = dense_residual(spec, order, std::move(residual));
-        transpose(rotation.residual_dense, order);
+        set_residual(rotation, dense_residual(spec, order, std::move(residual)));
     }
     if (spec.value_heads) rotation.head_dim = linalg::make_mixer(config.head_dim);
     rotation.online = model::make_online_transforms(spec, config);
     return rotation;
+}
+
+void set_residual(Rotation& rotation, std::vector<double> q) {
+    rotation.residual_dense = std::move(q);
+    if (!rotation.residual_dense.empty()) {
+        transpose(rotation.residual_dense, rotation.residual_order);
+    }
 }
 
 bool changes(const Rotation& rotation, Basis basis) {

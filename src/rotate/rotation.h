@@ -19,7 +19,7 @@ struct Rotation {
     int64_t residual_order = 0;             // hidden or the block
     std::vector<double> signs;              // [hidden]; Hadamard only, none where R1 is online
     std::optional<linalg::Mixer> residual;  // Hadamard only
-    std::vector<double> residual_dense;     // Random, File: Q^T, [residual_order, residual_order]
+    std::vector<double> residual_dense;     // others: Q^T, [residual_order, residual_order]
     std::optional<linalg::Mixer> head_dim;  // R2: applied to each head of V
     model::OnlineTransforms online;         // what the forward pass applies
 };
@@ -27,9 +27,13 @@ struct Rotation {
 // Error{Usage} if a block size does not divide its width, or if R1 is asked for without folding the
 // norm gains (a rotated residual stream has no basis in which gains could be applied), or if R1 is
 // from a file and `residual`, its Q [hidden, hidden], is not of that size. Error{Unsupported} if R1
-// is a whole matrix and the model norms what its linears give (model/roles.h).
+// is a whole matrix and the model norms what its linears give (model/roles.h). An aligned R1 whose
+// Q is not given yet can be planned with, and nothing else.
 Rotation make_rotation(const RotationSpec& spec, const model::ModelConfig& config,
                        std::vector<double> residual = {});
+
+// Gives an aligned R1 its Q, [hidden, hidden].
+void set_residual(Rotation& rotation, std::vector<double> q);
 
 // Rows that a piece of a weight should hold a multiple of.
 inline constexpr int64_t kRotationRows = 64;

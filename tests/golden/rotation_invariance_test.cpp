@@ -19,6 +19,8 @@ namespace quarot::test {
 
 namespace {
 
+using quantize::TokenWindows;
+
 constexpr double kRelativeLimit = 2e-5;  // of the largest logit
 constexpr double kBroken = 1e-3;         // a planted mistake must show at least this
 
@@ -324,6 +326,81 @@ TEST_F(RotationTeeth, AGainThatIsNotFoldedShows) {
     replace_tensor(dir_ / "in", dir_ / "lost_gain", norm, std::vector<float>(24, 1.0f));
     rotate(dir_ / "lost_gain", dir_ / "lost_gain_rotated", ResidualRotation::Hadamard);
     EXPECT_GE(relative_difference(original_, logits_of(dir_ / "lost_gain_rotated")), kBroken);
+}
+
+// ---- found on a text
+
+TokenWindows text_for(int64_t vocab, int64_t step = 7) {
+    TokenWindows windows(2);
+    for (int64_t i = 0; i < 128; ++i) {
+        windows[static_cast<size_t>(i / 64)].push_back(
+            static_cast<int32_t>((i * i * step + 3 * i) % vocab));
+    }
+    return windows;
+}
+
+Recipe aligned_recipe() {
+    Recipe recipe = rotated_by(ResidualRotation::Aligned);
+    recipe.activations.group_size = 16;
+    return recipe;
+}
+
+std::string rotate_by_text(const std::string& in, const std::string& out, const Recipe& recipe,
+                           int64_t step = 7) {
+    const int64_t vocab = folder::SourceModel::open(in).config().vocab;
+    quantize::quantize_model(
+        in, out, {.recipe = recipe, .calibration = text_for(vocab, step), .n_threads = 2});
+    return out;
+}
+
+class FoundOnText : public testing::TestWithParam<Shape> {
+  protected:
+    void SetUp() override {
+        in_ = dir_ / "in";
+        if (GetParam().folder.empty()) {
+            write_tiny_model(in_, GetParam().options);
+        } else {
+            in_ = model_folder(GetParam().folder);
+            QUAROT_NEED(in_, GetParam().folder);
+        }
+    }
+
+    void expect_same_function(const Recipe& recipe) {
+        const std::string out = rotate_by_text(in_, dir_ / "out", recipe);
+        const double difference = relative_difference(logits_of(in_), logits_of(out));
+        std::printf("%s: %.1e of the largest logit\n", GetParam().name.c_str(), difference);
+        EXPECT_LE(difference, kRelativeLimit);
+    }
+
+    TempDir dir_;
+    std::string in_;
+};
+
+TEST_P(FoundOnText, AnAlignedR1KeepsTheFunction) {
+    expect_same_function(aligned_recipe());
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, FoundOnText,
+                         testing::Values(Shape{"tiny_novels", {}, "tiny-novels"},
+                                         Shape{"smollm2_135m", {}, "smollm2-135m"},
+                                         Shape{"biases", with_biases(shape(48, 80, 6, 3, 8)), ""},
+                                         Shape{"heads_of_12", with_biases(shape(64, 96, 12, 4, 12)),
+                                               ""},
+                                         Shape{"tied_head", tied(shape(64, 112, 4, 1, 16)), ""}),
+                         [](const auto& test) { return test.param.name; });
+
+// A matrix of one text among those of another.
+TEST(FoundOnTextTeeth, AnR1OfAnotherTextShows) {
+    const TempDir dir;
+    write_tiny_model(dir / "in", with_biases(shape(64, 96, 4, 2, 16)));
+    rotate_by_text(dir / "in", dir / "one", aligned_recipe());
+    rotate_by_text(dir / "in", dir / "two", aligned_recipe(), 11);
+    const std::string name = "model.layers.1.self_attn.o_proj.weight";
+    const Tensor other = io::Checkpoint::open(dir / "two").read(name);
+    replace_tensor(dir / "one", dir / "mixed", name,
+                   {other.as<float>(), other.as<float>() + other.bytes() / 4});
+    EXPECT_LE(relative_difference(logits_of(dir / "in"), logits_of(dir / "one")), kRelativeLimit);
+    EXPECT_GE(relative_difference(logits_of(dir / "in"), logits_of(dir / "mixed")), kBroken);
 }
 
 // ---- in blocks

@@ -147,6 +147,31 @@ int64_t site_bytes(const model::SiteRule& site, int64_t layer, const JobShape& s
                            (8 + 4) * n * n + weight + refit_bytes(site, layer, shape));
 }
 
+// Of a rotation that is found on the text: a whole layer in fp32 between the windows, and second
+// moments in fp64; then the eigenvectors of one, its copy and its work space.
+int64_t finding_bytes(const JobShape& shape) {
+    if (!shape.recipe.rotation.looks_at_text()) return 0;
+    const model::ModelConfig& config = shape.config;
+    int64_t most = 0;
+    for (int64_t layer = 0; layer < config.n_layers; ++layer) {
+        int64_t of_layer = 0, largest = 0;
+        for (const LinearId& id : linears_of(config, layer)) {
+            if (id.expert > 0) break;  // all are alike
+            of_layer += 4 * elements(id, config);
+            largest = std::max(largest, 4 * elements(id, config));
+        }
+        most = std::max(most, of_layer + largest);
+    }
+    const int64_t moment = 8 * config.hidden * config.hidden;
+    return std::max(calibration_bytes(shape) + most + 2 * moment, 4 * moment);
+}
+
+// R1 as a whole matrix, if it is one.
+int64_t dense_bytes(const JobShape& shape) {
+    const bool dense = shape.recipe.rotation.has_dense_residual();
+    return dense ? 8 * shape.rotation.residual_order * shape.rotation.residual_order : 0;
+}
+
 int64_t quantizing_bytes(const JobShape& shape) {
     int64_t bytes = 0;
     for (int64_t layer = 0; layer < shape.config.n_layers; ++layer) {
@@ -190,9 +215,9 @@ int64_t writing_bytes(const JobShape& shape) {
 }  // namespace
 
 int64_t job_ram_bytes(const JobShape& shape) {
-    const auto dense_r1 = static_cast<int64_t>(8 * shape.rotation.residual_dense.size());
-    const int64_t bytes = kQuantizerBytes + shape.n_threads * kThreadBytes + dense_r1 +
-                          std::max(quantizing_bytes(shape), writing_bytes(shape));
+    const int64_t bytes =
+        kQuantizerBytes + shape.n_threads * kThreadBytes + dense_bytes(shape) +
+        std::max({finding_bytes(shape), quantizing_bytes(shape), writing_bytes(shape)});
     return bytes + bytes / 16;  // what the allocator does not give back
 }
 

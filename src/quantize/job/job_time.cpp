@@ -61,6 +61,19 @@ class WorkTime {
                (attention + exact) / speeds_.float_linear_flops;
     }
 
+    // Of a rotation: all tokens through a layer of floats, and the second moment of what both norms
+    // give.
+    double finding_of(int64_t layer) const {
+        double n = 0.0;
+        for (const LinearId& id : linears_of(config_, layer)) {
+            n += weights(id) * share_of(id.expert);
+        }
+        const double hidden = as_double(config_.hidden);
+        const double attention = 2.0 * n_tokens_ * seqlen_ * as_double(config_.q_dim());
+        return (2.0 * n_tokens_ * n + attention) / speeds_.float_linear_flops +
+               2.0 * 2.0 * hidden * hidden * n_tokens_ / speeds_.gram_flops;
+    }
+
     // n^2 tokens multiply-adds for the Hessian; 2/3 n^3 for its factor; n^2 for each row of the
     // weights in the solve, and 2 n^2 for each of the two errors that are weighted with it. A
     // refit has the other moment, which is not symmetric, a factor with two triangular products,
@@ -134,7 +147,10 @@ std::optional<double> estimate_seconds(const PreparedJob& job) {
     const WorkTime time(source, options, speeds);
     double layers = 0.0;
     for (int64_t layer = 0; layer < source.config().n_layers; ++layer) {
-        if (calibrated) layers += time.calibration_of(layer);
+        if (recipe.rotation.looks_at_text()) layers += time.finding_of(layer);
+        if (recipe.smoothing.enabled || calibrates_layers(recipe)) {
+            layers += time.calibration_of(layer);
+        }
         if (layer < job.needs.finished_layers) continue;
         layers += time.weights_of(layer) + kSyncSeconds;
         if (calibrates_layers(recipe)) layers += time.solving_of(layer);

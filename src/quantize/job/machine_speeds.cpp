@@ -106,8 +106,11 @@ double fp64_flops(ThreadPool& pool) {
     return 2.0 * kWidth * kRows * kBlock * pool.size() * runs;
 }
 
-double rotated_weights(const rotate::Rotation& rotation, const model::ModelConfig& config,
+double rotated_weights(rotate::Rotation rotation, const model::ModelConfig& config,
                        ThreadPool& pool) {
+    if (rotation.residual_kind == ResidualRotation::Aligned) {  // any matrix takes as long
+        rotate::set_residual(rotation, made_up<double>(config.hidden * config.hidden));
+    }
     const int64_t n = rotate::kRotationRows * config.hidden;
     std::vector<std::vector<double>> pieces(static_cast<size_t>(pool.size()), made_up<double>(n));
     const double runs = per_second([&] {

@@ -347,7 +347,9 @@ void say_what_parts_it(const Recipe& recipe, const model::ModelConfig& config) {
         log_info(
             "the one matrix of embedding and lm_head becomes two, since R1 is "
             "{}",
-            recipe.rotation.residual == ResidualRotation::File ? "from a file" : "random");
+            recipe.rotation.residual == ResidualRotation::File      ? "from a file"
+            : recipe.rotation.residual == ResidualRotation::Aligned ? "aligned"
+                                                                    : "random");
         return;
     }
     log_info("the one matrix of embedding and lm_head becomes two, since they have {} and {} bits",

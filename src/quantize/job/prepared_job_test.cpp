@@ -184,6 +184,18 @@ TEST_F(PrepareJobTest, ARefitNeedsAWindowToHoldOut) {
     expect_problem(unknown, ErrorCode::Usage, {"`calibration.nsamples` is 1"});
 }
 
+// An R1 that has to be found, too, is a matrix in memory, and its eigenvectors are more.
+TEST_F(PrepareJobTest, ARotationFoundOnTheTextHoldsSecondMoments) {
+    constexpr int64_t kHidden = 4096;
+    write({.hidden = kHidden, .ffn = 64});
+    QuantizeOptions options = gptq_options();
+    options.recipe = named_recipe("quarot-rtn");
+    options.recipe.activations.group_size = 16;
+    const JobNeeds hadamard = plan(options).needs;
+    set_rotation(options.recipe, "aligned");
+    EXPECT_GT(plan(options).needs.ram_bytes, hadamard.ram_bytes + 4 * 8 * kHidden * kHidden);
+}
+
 TEST_F(PrepareJobTest, SmoothingAloneHoldsNoHessians) {
     constexpr int64_t kFfn = 4096;
     write({.ffn = kFfn});

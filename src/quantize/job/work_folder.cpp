@@ -32,6 +32,7 @@ constexpr const char* kJobFile = "job.json";
 constexpr int64_t kJobBytes = int64_t{1} << 20;
 constexpr const char* kJournalFile = "journal.jsonl";
 constexpr const char* kResultFile = "result.sha256";  // of the result's provenance file
+constexpr const char* kRotationFile = "rotation.sha256";
 constexpr const char* kSchema = "quarot.job/1";
 constexpr Setting kResume{"resume"};
 constexpr std::string_view kPart = ".part";  // ends the name of a file that is being written
@@ -61,7 +62,8 @@ bool is_layer_name(std::string_view name) {
 
 bool is_our_name(std::string_view name) {
     if (name.ends_with(kPart)) name.remove_suffix(kPart.size());
-    return name == kJobFile || name == kJournalFile || name == kResultFile || is_layer_name(name);
+    return name == kJobFile || name == kJournalFile || name == kResultFile ||
+           name == kRotationFile || is_layer_name(name);
 }
 
 std::vector<std::string> names_in(const std::string& folder) {
@@ -328,6 +330,19 @@ io::SafetensorsFile WorkFolder::open_layer(int64_t layer) const {
 const io::Json& WorkFolder::report(int64_t layer) const {
     QUAROT_CHECK(layer >= 0 && layer < finished_layers());
     return journal_->records()[static_cast<size_t>(layer)].report;
+}
+
+void WorkFolder::record_rotation(const std::string& digest) {
+    QUAROT_CHECK(!removed_);
+    if (finished_layers() == 0) return write_whole(kRotationFile, digest);
+    std::error_code ignored;
+    const std::string file = file_of(kRotationFile);
+    if (fs::exists(file, ignored) && io::read_text(file, kJobBytes) == digest) return;
+    fail(ErrorCode::Usage,
+         "the rotation that the text gives here is another than that of the finished layers in {}, "
+         "as it may be on another kind of processor; go on where they were made, or remove the "
+         "folder",
+         path_);
 }
 
 void WorkFolder::record_result(const std::string& provenance_file) {

@@ -14,7 +14,8 @@
 
 namespace quarot::quantize {
 
-// Holds job.json, layer-NNNNN.safetensors and journal.jsonl, at the end result.sha256. A layer
+// Holds job.json, layer-NNNNN.safetensors and journal.jsonl, rotation.sha256 where a text said what
+// the rotation is, at the end result.sha256. A layer
 // counts once its record stands in the journal and for as long as its file has the recorded digest.
 // Locked against other processes while the object lives. Used by one thread.
 class WorkFolder {
@@ -42,6 +43,9 @@ class WorkFolder {
     // Error{Io} if the file changed since it was written.
     io::SafetensorsFile open_layer(int64_t layer) const;
     const io::Json& report(int64_t layer) const;
+    // The digest of what a text said of the rotation, before the first layer. Error{Usage} if the
+    // finished layers have another.
+    void record_rotation(const std::string& digest);
     // Before OUT appears: from now on made() knows it, by what its provenance file holds. Durable
     // when it returns; Error{Io}.
     void record_result(const std::string& provenance_file);

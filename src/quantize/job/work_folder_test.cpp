@@ -122,6 +122,25 @@ void flip(const std::string& path, size_t at) {
     file.seekp(static_cast<std::streamoff>(at)).put(changed);
 }
 
+TEST_F(WorkFolderTest, GoesOnWithTheRotationOfItsFinishedLayersAlone) {
+    {
+        WorkFolder work(path, a_job(), true);
+        work.record_rotation("another");
+        work.record_rotation("one");  // no layer has the other
+        finish_layer(work, tensors_of(0), report_of(0));
+    }
+    {
+        WorkFolder work(path, a_job(), true);
+        work.record_rotation("one");
+        expect_error(ErrorCode::Usage, {"another", path}, [&] { work.record_rotation("another"); });
+    }
+    fs::remove(path + "/rotation.sha256");
+    WorkFolder work(path, a_job(), true);
+    EXPECT_THROW(work.record_rotation("one"), Error) << "nobody knows what the layers have";
+    work.remove();
+    EXPECT_FALSE(fs::exists(path));
+}
+
 TEST_F(WorkFolderTest, KeepsFinishedLayersAcrossRuns) {
     finish(3);
     EXPECT_EQ(names(), (Names{"job.json", "journal.jsonl", "layer-00000.safetensors",

@@ -1,0 +1,20 @@
+// What of a rotation the calibration text says: the directions in which inputs are largest.
+#pragma once
+
+#include "core/thread_pool.h"
+#include "folder/source_model.h"
+#include "kernels/ops.h"
+#include "quantize/calibration/calibration_windows.h"
+#include "rotate/rotation.h"
+
+namespace quarot::quantize {
+
+// Gives `rotation`, made for this recipe, what it lacks, by one pass of the windows through the
+// model in full precision. R1 aligned (docs/quarot.md 2): from the second moment of what q, k, v
+// and gate, up read, norm gains left out, summed over all layers, with as many directions as a
+// vector has groups. The same bits for any number of threads.
+void find_rotation(const folder::SourceModel& source, const Recipe& recipe,
+                   const TokenWindows& windows, ThreadPool& pool, kernels::Backend& backend,
+                   rotate::Rotation& rotation);
+
+}  // namespace quarot::quantize

@@ -1,0 +1,94 @@
+// What a rotation found on a text does to a folder, and to a job that is stopped.
+#include "quantize/calibration/text_rotation.h"
+
+#include <gtest/gtest.h>
+
+#include "core/expect_error.h"
+#include "kernels/backend.h"
+#include "quantize/folder_fixture_for_tests.h"
+#include "quantize/provenance.h"
+
+namespace quarot::quantize {
+namespace {
+
+using FoundOnText = FolderTest;
+
+// Different seeds, different texts.
+TokenWindows windows(int seed = 0) {
+    TokenWindows all;
+    for (int w = 0; w < 3; ++w) {
+        auto& window = all.emplace_back();
+        for (int i = 0; i < 40; ++i) window.push_back((w * 91 + i * i * (7 + seed) + 3 * i) % 250);
+    }
+    return all;
+}
+
+QuantizeOptions aligned(int n_threads = 1, int seed = 0) {
+    QuantizeOptions options = with_recipe("quarot-rtn", n_threads);
+    set_rotation(options.recipe, "aligned");
+    options.recipe.activations.group_size = 16;
+    options.calibration = windows(seed);
+    return options;
+}
+
+rotate::Rotation found(const std::string& folder, const QuantizeOptions& options) {
+    const auto source = folder::SourceModel::open(folder);
+    ThreadPool pool(options.n_threads);
+    const auto backend = kernels::make_backend("cpu", {.n_threads = options.n_threads});
+    auto rotation = rotate::make_rotation(options.recipe.rotation, source.config());
+    find_rotation(source, options.recipe, options.calibration, pool, *backend, rotation);
+    return rotation;
+}
+
+TEST_F(FoundOnText, IsTheSameBitsForAnyNumberOfThreads) {
+    write({.attention_bias = true});
+    quantize_model(in, out, aligned(1));
+    quantize_model(in, dir / "three", aligned(3));
+    EXPECT_TRUE(files_of(out) == files_of(dir / "three"));
+    quantize_model(in, dir / "other", aligned(1, 2));
+    EXPECT_FALSE(files_of(out).at("model.safetensors") ==
+                 files_of(dir / "other").at("model.safetensors"))
+        << "another text, another rotation";
+}
+
+// Every embedding row is nearly the same, and attention adds nothing to it.
+TEST_F(FoundOnText, PutsWhatAllTokensShareIntoTheFirstGroup) {
+    auto model = test::make_tiny_model({.hidden = 64, .n_layers = 1});
+    auto& table = model.tensors.at("model.embed_tokens.weight");
+    std::vector<float> rows = test::values_of(table);
+    for (size_t i = 0; i < rows.size(); ++i)
+        rows[i] = 0.05f * rows[i] + (i % 64 == 5 ? 1.0f : 0.0f);
+    table = test::make_stored_tensor(DType::F32, table.shape, rows);
+    auto& o_proj = model.tensors.at("model.layers.0.self_attn.o_proj.weight");
+    o_proj = test::make_stored_tensor(DType::F32, o_proj.shape, std::vector<float>(64 * 32));
+    test::write_model(model, in);
+    const rotate::Rotation rotation = found(in, aligned());
+    double first_group = 0.0;
+    for (size_t row = 0; row < 16; ++row) {
+        const double of_five = rotation.residual_dense[row * 64 + 5];
+        first_group += of_five * of_five;
+    }
+    EXPECT_GT(first_group, 0.9) << "the share of coordinate 5 there";
+}
+
+TEST_F(FoundOnText, StandsInTheProvenanceByItsDigest) {
+    write({});
+    quantize_model(in, out, aligned());
+    const io::Json told = io::Json::parse(files_of(out).at("quarot.json"), "quarot.json");
+    const io::Json& r1 = told.at("rotation").at("R1");
+    EXPECT_EQ(r1.at("kind").as_string(), "aligned");
+    const rotate::Rotation rotation = found(in, aligned());
+    EXPECT_EQ(r1.at("sha256").as_string(), rotation_digest(rotation));
+    EXPECT_EQ(folder::SourceModel::open(out).recipe().rotation.residual, ResidualRotation::Aligned);
+}
+
+TEST_F(FoundOnText, NeedsATextAndSaysSo) {
+    write({});
+    QuantizeOptions options = aligned();
+    options.calibration.clear();
+    expect_error(ErrorCode::Usage, {"finds rotations", "calibration_text"},
+                 [&] { quantize_model(in, out, options); });
+}
+
+}  // namespace
+}  // namespace quarot::quantize
