@@ -27,17 +27,24 @@ struct ActivationFormat {
     bool operator==(const ActivationFormat&) const = default;
 };
 
-enum class KvAxis { Token };  // one scale per token, head and group
+enum class KvAxis {
+    Token,   // one scale per token, head and group
+    Channel  // one scale and offset per channel of a head and block of positions; K alone
+};
 
-// How K or V is kept. Asymmetric: value = scale * (q - zero), q in [0, 2^b - 1].
+// How K or V is kept. Asymmetric: value = scale * (q - zero), q in [0, 2^b - 1]; by channel
+// value = scale * q + offset, both F16.
 struct KvFormat {
     int bits = 16;  // 2..8; 16: fp32 on reference and cpu
     KvAxis axis = KvAxis::Token;
+    int64_t block = 64;      // by channel: positions that share a scale, a divisor of a page's
     int64_t group_size = 0;  // along head_dim; 0: the whole head
     float clip = 1.0f;
     int64_t exempt_positions = 0;  // first positions of a sequence that stay unquantized
     // K's range always includes 0, V's does not (docs/quarot.md).
     bool range_includes_zero = true;
+
+    bool by_channel() const { return bits < 16 && axis == KvAxis::Channel; }
     bool operator==(const KvFormat&) const = default;
 };
 

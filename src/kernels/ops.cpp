@@ -18,6 +18,7 @@ constexpr int64_t kAlignment = 64;  // of rows of codes, and of what follows the
 // Bits of one K or V vector in the cache.
 int64_t kv_vector_bits(const KvFormat& format, int64_t head_dim) {
     if (format.bits == 16) return head_dim * 32;
+    if (format.by_channel()) return head_dim * format.bits + head_dim * (16 + 16) / format.block;
     const int64_t n_groups = format.group_size == 0 ? 1 : head_dim / format.group_size;
     return head_dim * format.bits + n_groups * (32 + 16);
 }
@@ -27,6 +28,11 @@ int64_t kv_vector_bits(const KvFormat& format, int64_t head_dim) {
 int64_t kv_bytes_per_token(const KvDescriptor& d) {
     const int64_t bits = kv_vector_bits(d.k, d.head_dim) + kv_vector_bits(d.v, d.head_dim);
     return ceil_div(d.n_layers * d.n_kv_heads * bits, 8);
+}
+
+int64_t newest_block_bytes(const KvDescriptor& d) {
+    if (!d.k.by_channel()) return 0;
+    return (d.n_layers + 1) * d.n_kv_heads * d.k.block * d.head_dim * size_of(DType::F32);
 }
 
 namespace {

@@ -197,6 +197,9 @@ struct BatchView {
     const int32_t* context_lengths = nullptr;  // [n_sequences], this batch's tokens included
     const int32_t* pages = nullptr;            // pages of all sequences, those of s in order from
     const int32_t* first_page = nullptr;       // [n_sequences + 1]: first_page[s]
+    // [n_sequences], where keys by channel have a sequence's newest block: below
+    // KvDescriptor::sequences, the same from its first token to its last, and no other's.
+    const int32_t* seats = nullptr;
     int64_t n_logit_rows = 0;
     const int32_t* logit_rows = nullptr;  // [n_logit_rows]: tokens whose logits are wanted
     Site* bad_sites = nullptr;            // [n_tokens]: for the notes of operations on tokens
@@ -223,11 +226,16 @@ struct KvDescriptor {
     KvFormat k;
     KvFormat v;
     bool k_bias_apart = false;  // keys come without their linear's bias (KeyBias)
+    int64_t sequences = 1;      // at once, of which keys by channel have a newest block
 };
 
 // Bytes of K and V of one token over all layers, scales and zero points counted, as `inspect`
-// prints them: codes b bits, scale F32, zero I16; 16 bits: fp32.
+// prints them: codes b bits, scale F32, zero I16, by channel both F16 and shared by a block;
+// 16 bits: fp32.
 int64_t kv_bytes_per_token(const KvDescriptor& descriptor);
+// Bytes of what one sequence has beside its pages: its newest keys of every layer in fp32, and as
+// many of one layer as the step found them. 0 unless keys are by channel.
+int64_t newest_block_bytes(const KvDescriptor& descriptor);
 
 enum class KvKind { Key, Value };
 
@@ -242,11 +250,13 @@ class KvStore {
     int64_t n_pages() const { return n_pages_; }
     virtual int64_t bytes() const = 0;
 
-    // One stored vector as codes, scale and zero (16 bits: as values); for tests.
+    // One stored vector as codes, scale and zero (16 bits: as values); for tests. By channel: of
+    // a block that was completed since its page was taken.
     struct Entry {
         std::vector<int32_t> codes;  // [head_dim]; empty at 16 bits
-        std::vector<float> scales;   // [n_groups]
-        std::vector<int32_t> zeros;  // [n_groups]
+        std::vector<float> scales;   // [n_groups], by channel [head_dim]
+        std::vector<int32_t> zeros;  // [n_groups], by channel empty
+        std::vector<float> offsets;  // [head_dim] by channel, else empty
         std::vector<float> values;   // [head_dim], dequantized
     };
     virtual Entry read(KvKind kind, int64_t layer, int64_t page, int64_t slot,
@@ -326,6 +336,10 @@ struct RopeArgs {
     const BatchView& batch;
 };
 
+// Writes K and V of the batch's tokens into their pages. Keys by channel become codes when their
+// block is full, in the step that fills it: lo and hi of a channel over the block, drawn towards
+// their middle by the clip ratio, give scale and offset (half_affine), and these the codes. A
+// token's row is noted for a NaN or Inf in it, and where it fills a block that F16 cannot scale.
 struct AppendKvArgs {
     Rows k;  // [n_tokens, n_kv_heads * head_dim], rotated already
     Rows v;
@@ -342,8 +356,10 @@ struct RopeTransformAppendArgs {
 };
 
 // Causal: the token at position p attends to positions 0..p of its own sequence, or to the last
-// `window` of them, all read back from the cache (dequantized codes), its own included. Pages that
-// no token of the batch sees are not read. A score is scale * (q . k), and with a cap
+// `window` of them, all read back from the cache (dequantized codes), its own included. Of keys by
+// channel a position of the token's own block counts with the key as it came, in fp32, and one of
+// an earlier block with its codes, so that it is the same however the tokens were split into steps.
+// Pages that no token of the batch sees are not read. A score is scale * (q . k), and with a cap
 // cap * tanh(scale * (q . k) / cap).
 struct AttentionArgs {
     Rows q;  // [n_tokens, n_heads * head_dim]
@@ -353,6 +369,7 @@ struct AttentionArgs {
     const BatchView& batch;
     const KvStore& kv;
     Rows out;                // [n_tokens, n_heads * head_dim], not q
+    Rows k;                  // of keys by channel those that this batch appended; else not read
     KeyBias key_bias;        // with a basis if and only if the cache's descriptor says k_bias_apart
     float score_cap = 0.0f;  // 0: none
     int64_t window = 0;      // positions a token sees, its own included; 0: all

@@ -9,6 +9,8 @@
 #include <cstdint>
 #include <limits>
 
+#include "tensor/float_convert.h"
+
 namespace quarot {
 
 // value = scale * (q - zero)
@@ -61,6 +63,14 @@ struct RealAffine {
     // What is added where codes are q - 2^(b-1): value = scale * code + base.
     float base(int bits) const { return lo + scale * static_cast<float>(1 << (bits - 1)); }
 };
+
+// As F16 holds both numbers, for a range that need not reach 0; a scale below the smallest normal
+// number of F16 becomes that one. A range that F16 cannot hold gives Inf.
+inline RealAffine half_affine(float lo, float hi, int bits) {
+    constexpr float kSmallest = 0x1p-14f;
+    const float scale = std::max((hi - lo) / static_cast<float>(asymmetric_max(bits)), kSmallest);
+    return {f16_to_f32(f32_to_f16(scale)), f16_to_f32(f32_to_f16(lo))};
+}
 
 // Asymmetric with the offset kept as a real number. lo = hi and both 0 as in asymmetric_affine; no
 // zero point has to fit 16 bits, so a narrow range far from 0 keeps its scale.

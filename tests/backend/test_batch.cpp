@@ -8,7 +8,7 @@ using namespace kernels;
 
 TestBatch::TestBatch(Bench& bench, const std::vector<Piece>& runs, int64_t page_tokens,
                      int64_t max_pages, int64_t n_padding) {
-    std::vector<int32_t> ids, positions, sequences, lengths, pages, first{0}, first_page{0};
+    std::vector<int32_t> ids, positions, sequences, lengths, pages, first{0}, first_page{0}, seats;
     for (size_t s = 0; s < runs.size(); ++s) {
         const int64_t length = runs[s].n_past + runs[s].n_new;
         for (int64_t p = runs[s].n_past; p < length; ++p) {
@@ -18,6 +18,8 @@ TestBatch::TestBatch(Bench& bench, const std::vector<Piece>& runs, int64_t page_
         }
         first.push_back(static_cast<int32_t>(positions.size()));
         lengths.push_back(static_cast<int32_t>(length));
+        seats.push_back(
+            static_cast<int32_t>(runs[s].seat < 0 ? static_cast<int64_t>(s) : runs[s].seat));
         for (int64_t i = 0; i < ceil_div(length, page_tokens); ++i) {
             pages.push_back(static_cast<int32_t>(page_of(static_cast<int64_t>(s), i, max_pages)));
         }
@@ -37,6 +39,7 @@ TestBatch::TestBatch(Bench& bench, const std::vector<Piece>& runs, int64_t page_
     view_.context_lengths = bench.upload(lengths);
     view_.pages = bench.upload(pages);
     view_.first_page = bench.upload(first_page);
+    view_.seats = bench.upload(seats);
     view_.bad_sites = bench.note(0, view_.n_tokens).lowest;
 }
 

@@ -12,6 +12,7 @@ namespace quarot::backend_test {
 struct Piece {
     int64_t n_past = 0;
     int64_t n_new = 0;
+    int64_t seat = -1;  // -1: its place among the sequences
 };
 
 // Page p of sequence s is always the same page of the store, so batches that continue each other

@@ -15,6 +15,12 @@ void check_supported(const KvFormat& format, int64_t head_dim, const char* name)
         fail(ErrorCode::Unsupported, "{} has {} bits, expected 2 to 8 or 16", name, format.bits);
     }
     if (format.bits == 16) return;
+    if (format.by_channel()) {
+        fail(ErrorCode::Unsupported,
+             "{} by channel is not available on the cpu backend, expected by token; use the "
+             "reference backend",
+             name);
+    }
     if (format.group_size != 0 && format.group_size != head_dim) {
         fail(ErrorCode::Unsupported,
              "{} groups of {} inside a head of {} are not available on the cpu backend, expected "

@@ -27,6 +27,12 @@ void check_supported(const KvFormat& format, int64_t head_dim, const char* name)
              format.clip);
     }
     if (format.bits == 16) return;
+    if (format.by_channel()) {
+        fail(ErrorCode::Unsupported,
+             "{} by channel is not available on the cuda backend, expected by token; use the cpu "
+             "or the reference backend",
+             name);
+    }
     if (format.group_size != 0 && format.group_size != head_dim) {
         fail(ErrorCode::Unsupported,
              "{} groups of {} inside a head of {} are not available on the cuda backend, expected "

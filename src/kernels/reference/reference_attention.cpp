@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/check.h"
+#include "kernels/reference/reference_channel_keys.h"
 #include "kernels/reference/reference_kv_store.h"
 
 namespace quarot::kernels {
@@ -13,16 +14,6 @@ namespace quarot::kernels {
 namespace {
 
 constexpr int64_t kTokensPerTask = 64;
-
-KvPlace place_of(const KvStore& kv, const BatchView& batch, int64_t sequence, int64_t position) {
-    const int64_t page_tokens = kv.descriptor().page_tokens;
-    const int64_t index = position / page_tokens;
-    const int64_t first = batch.first_page[sequence], end = batch.first_page[sequence + 1];
-    QUAROT_CHECK(position >= 0 && index < end - first, "position {}", position);
-    const int64_t page = batch.pages[first + index];
-    QUAROT_CHECK(page >= 0 && page < kv.n_pages(), "page {}", page);
-    return {.page = page, .slot = position % page_tokens};
-}
 
 // Some tokens of one sequence against one KV head.
 struct Task {
@@ -48,6 +39,11 @@ struct Context {
     std::vector<double> v;  // [n, head_dim]
     int64_t first = 0;      // position
     int64_t n = 0;
+    // Of keys by channel those as they came, [head_dim, n - first_exact]: a token sees k before its
+    // own block and these from there on.
+    std::vector<double> exact_k;
+    int64_t first_exact = 0;  // counted from `first`, and at a border of blocks, if not 0
+    int64_t block = 0;        // 0: all of k counts
 };
 
 // key += what the cache leaves out of the key at `position`.
@@ -66,6 +62,49 @@ void add_key_bias(const KeyBias& bias, int64_t kv_head, int64_t position, std::s
     }
 }
 
+// The keys of positions [first, first + n), transposed.
+template <typename Get>
+std::vector<double> read_keys(const AttentionArgs& args, int64_t kv_head, int64_t first, int64_t n,
+                              const Get& get) {
+    const int64_t dim = args.kv.descriptor().head_dim;
+    std::vector<double> keys(static_cast<size_t>(n * dim));
+    std::vector<float> values(static_cast<size_t>(dim));
+    std::vector<double> key(values.size());
+    for (int64_t p = 0; p < n; ++p) {
+        get(first + p, values);
+        key.assign(values.begin(), values.end());
+        add_key_bias(args.key_bias, kv_head, first + p, key);
+        for (int64_t i = 0; i < dim; ++i) {
+            keys[static_cast<size_t>(i * n + p)] = key[static_cast<size_t>(i)];
+        }
+    }
+    return keys;
+}
+
+// Of keys by channel: codes before the block of the last query, the others as they came.
+void read_channel_keys(const AttentionArgs& args, const Task& task, const ChannelKeys& keys,
+                       Context& context) {
+    const ChannelRun run = channel_run(args.kv.descriptor(), args.batch, task.sequence);
+    const int64_t end = context.first + context.n;
+    const int64_t first_query = args.batch.positions[task.first_token];
+    const int64_t first_exact = std::max(first_query - first_query % run.block, context.first);
+    context.block = run.block;
+    context.first_exact = first_exact - context.first;
+    const auto from_codes = [&](int64_t position, std::span<float> values) {
+        if (position / run.block == (end - 1) / run.block) return;  // no query sees them
+        KvPlace place = place_of(args.kv, args.batch, task.sequence, position);
+        place.layer = args.layer;
+        place.head = task.kv_head;
+        keys.get(place, values);
+    };
+    const auto as_they_came = [&](int64_t position, std::span<float> values) {
+        const float* key = keys.exact(run, args.k, args.layer, task.kv_head, position);
+        std::copy_n(key, values.size(), values.begin());
+    };
+    context.k = read_keys(args, task.kv_head, context.first, context.n, from_codes);
+    context.exact_k = read_keys(args, task.kv_head, first_exact, end - first_exact, as_they_came);
+}
+
 // Of positions [first, first + n).
 Context read_context(const AttentionArgs& args, const Task& task, int64_t first, int64_t n) {
     const auto& store = static_cast<const ReferenceKvStore&>(args.kv);
@@ -73,23 +112,25 @@ Context read_context(const AttentionArgs& args, const Task& task, int64_t first,
     Context context;
     context.first = first;
     context.n = n;
-    context.k.resize(static_cast<size_t>(n * dim));
     context.v.resize(static_cast<size_t>(n * dim));
-    std::vector<float> values(static_cast<size_t>(dim));
-    std::vector<double> key(values.size());
-    for (int64_t p = 0; p < n; ++p) {
-        KvPlace place = place_of(args.kv, args.batch, task.sequence, first + p);
+    const auto read = [&](KvKind kind, int64_t position, std::span<float> values) {
+        KvPlace place = place_of(args.kv, args.batch, task.sequence, position);
         place.layer = args.layer;
         place.head = task.kv_head;
-        store.vectors(KvKind::Key).get(place, values);
-        key.assign(values.begin(), values.end());
-        add_key_bias(args.key_bias, task.kv_head, first + p, key);
-        for (int64_t i = 0; i < dim; ++i) {
-            context.k[static_cast<size_t>(i * n + p)] = key[static_cast<size_t>(i)];
-        }
-        store.vectors(KvKind::Value).get(place, values);
+        store.vectors(kind).get(place, values);
+    };
+    std::vector<float> values(static_cast<size_t>(dim));
+    for (int64_t p = 0; p < n; ++p) {
+        read(KvKind::Value, first + p, values);
         std::copy(values.begin(), values.end(), context.v.begin() + p * dim);
     }
+    if (store.channel_keys() != nullptr) {
+        read_channel_keys(args, task, *store.channel_keys(), context);
+        return context;
+    }
+    context.k = read_keys(
+        args, task.kv_head, first, n,
+        [&](int64_t position, std::span<float> key) { read(KvKind::Key, position, key); });
     return context;
 }
 
@@ -98,15 +139,31 @@ struct Visible {
     int64_t first, n;
 };
 
+// sums[n] = q . k of positions from `first` on; keys [head_dim, stride].
+void add_products(const float* q, int64_t dim, const std::vector<double>& keys, int64_t stride,
+                  int64_t first, std::span<double> sums) {
+    for (int64_t i = 0; i < dim; ++i) {
+        const double qi = q[i];
+        const double* k = keys.data() + i * stride + first;
+        for (size_t p = 0; p < sums.size(); ++p) sums[p] += qi * k[p];
+    }
+}
+
 // weights[n] = exp(score - max) of visible positions; returns their sum.
 double softmax_weights(const float* q, const AttentionArgs& args, const Context& context,
                        int64_t first, std::span<double> weights) {
     std::fill(weights.begin(), weights.end(), 0.0);
-    for (int64_t i = 0; i < args.kv.descriptor().head_dim; ++i) {
-        const double qi = q[i];
-        const double* k = context.k.data() + i * context.n + first;
-        for (size_t p = 0; p < weights.size(); ++p) weights[p] += qi * k[p];
+    const int64_t dim = args.kv.descriptor().head_dim;
+    const int64_t n = std::ssize(weights);
+    int64_t n_codes = n;
+    if (context.block > 0) {
+        const int64_t last = context.first + first + n - 1;
+        n_codes = std::clamp<int64_t>(n - 1 - last % context.block, 0, n);
+        add_products(q, dim, context.exact_k, context.n - context.first_exact,
+                     first + n_codes - context.first_exact,
+                     weights.subspan(static_cast<size_t>(n_codes)));
     }
+    add_products(q, dim, context.k, context.n, first, weights.first(static_cast<size_t>(n_codes)));
     for (double& weight : weights) {
         weight *= args.scale;
         if (args.score_cap != 0.0f) weight = args.score_cap * std::tanh(weight / args.score_cap);
@@ -164,6 +221,12 @@ void reference_append_kv(ThreadPool& pool, const AppendKvArgs& args) {
     QUAROT_CHECK(args.layer >= 0 && args.layer < d.n_layers, "layer {}", args.layer);
     auto& store = static_cast<ReferenceKvStore&>(args.kv);
     const auto dim = static_cast<size_t>(d.head_dim);
+    ChannelKeys* const channel_keys = store.channel_keys();
+    if (channel_keys != nullptr) {
+        pool.parallel_for(args.batch.n_sequences * d.n_kv_heads, [&](int64_t task, int) {
+            channel_keys->append(args, task / d.n_kv_heads, task % d.n_kv_heads);
+        });
+    }
     pool.parallel_for(args.batch.n_tokens, [&](int64_t token, int) {
         const int64_t position = args.batch.positions[token];
         if (position < 0) return;
@@ -174,8 +237,10 @@ void reference_append_kv(ThreadPool& pool, const AppendKvArgs& args) {
             const int64_t column = place.head * d.head_dim;
             const std::span k(args.k.f32(token) + column, dim);
             const std::span v(args.v.f32(token) + column, dim);
-            bool finite = store.vectors(KvKind::Key).put(place, position, k);
-            finite &= store.vectors(KvKind::Value).put(place, position, v);
+            bool finite = store.vectors(KvKind::Value).put(place, position, v);
+            if (channel_keys == nullptr) {
+                finite &= store.vectors(KvKind::Key).put(place, position, k);
+            }
             if (!finite) note_row(args.note, token);
         }
     });

@@ -3,13 +3,11 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <initializer_list>
-#include <limits>
-#include <new>
 
 #include "core/check.h"
 #include "core/checked_math.h"
 #include "core/error.h"
+#include "kernels/reference/reference_channel_keys.h"
 #include "tensor/affine.h"
 
 namespace quarot::kernels {
@@ -19,6 +17,10 @@ namespace {
 void check_supported(const KvDescriptor& d, const KvFormat& format) {
     if (format.bits != 16 && (format.bits < 2 || format.bits > 8)) {
         fail(ErrorCode::Unsupported, "KV cache bits are {}, expected 2 to 8 or 16", format.bits);
+    }
+    if (format.by_channel()) {
+        fail(ErrorCode::Unsupported,
+             "V is quantized by channel, expected by token; K alone can be");
     }
     if (format.group_size < 0 || (format.group_size > 0 && d.head_dim % format.group_size != 0)) {
         fail(ErrorCode::Unsupported,
@@ -46,18 +48,17 @@ int64_t block_bytes(const KvDescriptor& d, const KvFormat& format) {
     return values + d.page_tokens * (d.head_dim + n_groups * (4 + 2) + 1);
 }
 
-template <typename T>
-void allocate(ZeroArray<T>& to, std::initializer_list<int64_t> dims) {
-    const auto count = checked_product(std::span(dims.begin(), dims.size()));
-    try {
-        if (!count || *count > std::numeric_limits<int64_t>::max() / 8) throw std::bad_alloc();
-        to.resize(static_cast<size_t>(*count));
-    } catch (const std::bad_alloc&) {
-        fail(ErrorCode::OutOfMemory, "the KV cache does not fit into host memory; lower its size");
-    }
-}
-
 }  // namespace
+
+KvPlace place_of(const KvStore& kv, const BatchView& batch, int64_t sequence, int64_t position) {
+    const int64_t page_tokens = kv.descriptor().page_tokens;
+    const int64_t index = position / page_tokens;
+    const int64_t first = batch.first_page[sequence], end = batch.first_page[sequence + 1];
+    QUAROT_CHECK(position >= 0 && index < end - first, "position {}", position);
+    const int64_t page = batch.pages[first + index];
+    QUAROT_CHECK(page >= 0 && page < kv.n_pages(), "page {}", page);
+    return {.page = page, .slot = position % page_tokens};
+}
 
 KvVectors::KvVectors(const KvDescriptor& d, const KvFormat& format, int64_t n_pages)
     : format_(format),
@@ -67,12 +68,12 @@ KvVectors::KvVectors(const KvDescriptor& d, const KvFormat& format, int64_t n_pa
       head_dim_(d.head_dim),
       float_slots_(float_slots(d, format)) {
     check_supported(d, format);
-    allocate(values_, {d.n_layers, n_pages, float_slots_, n_heads_, head_dim_});
+    allocate_zeros(values_, {d.n_layers, n_pages, float_slots_, n_heads_, head_dim_});
     if (format.bits == 16) return;
-    allocate(codes_, {d.n_layers, n_pages, page_tokens_, n_heads_, head_dim_});
-    allocate(scales_, {d.n_layers, n_pages, page_tokens_, n_heads_, n_groups()});
-    allocate(zeros_, {d.n_layers, n_pages, page_tokens_, n_heads_, n_groups()});
-    allocate(is_float_, {d.n_layers, n_pages, page_tokens_, n_heads_});
+    allocate_zeros(codes_, {d.n_layers, n_pages, page_tokens_, n_heads_, head_dim_});
+    allocate_zeros(scales_, {d.n_layers, n_pages, page_tokens_, n_heads_, n_groups()});
+    allocate_zeros(zeros_, {d.n_layers, n_pages, page_tokens_, n_heads_, n_groups()});
+    allocate_zeros(is_float_, {d.n_layers, n_pages, page_tokens_, n_heads_});
 }
 
 int64_t KvVectors::vector_index(const KvPlace& p) const {
@@ -165,13 +166,27 @@ int64_t KvVectors::bytes() const {
 }
 
 std::optional<int64_t> reference_kv_bytes(const KvDescriptor& d, int64_t n_pages) {
-    const std::array dims{d.n_layers, n_pages, d.n_kv_heads,
-                          block_bytes(d, d.k) + block_bytes(d, d.v)};
-    return checked_product(dims);
+    const int64_t k = d.k.by_channel() ? channel_keys_page_bytes(d) : block_bytes(d, d.k);
+    const auto pages =
+        checked_product(std::array{d.n_layers, n_pages, d.n_kv_heads, k + block_bytes(d, d.v)});
+    const auto newest = checked_mul(d.sequences, newest_block_bytes(d));
+    return pages && newest ? checked_add(*pages, *newest) : std::nullopt;
 }
 
 ReferenceKvStore::ReferenceKvStore(const KvDescriptor& d, int64_t n_pages)
-    : KvStore(d, n_pages), k_(d, d.k, n_pages), v_(d, d.v, n_pages) {}
+    : KvStore(d, n_pages), v_(d, d.v, n_pages) {
+    if (d.k.by_channel()) {
+        channel_keys_ = std::make_unique<ChannelKeys>(d, n_pages);
+    } else {
+        k_.emplace(d, d.k, n_pages);
+    }
+}
+
+ReferenceKvStore::~ReferenceKvStore() = default;
+
+int64_t ReferenceKvStore::bytes() const {
+    return (channel_keys_ ? channel_keys_->bytes() : k_->bytes()) + v_.bytes();
+}
 
 KvStore::Entry ReferenceKvStore::read(KvKind kind, int64_t layer, int64_t page, int64_t slot,
                                       int64_t head) const {
@@ -179,7 +194,9 @@ KvStore::Entry ReferenceKvStore::read(KvKind kind, int64_t layer, int64_t page, 
     QUAROT_CHECK(layer >= 0 && layer < d.n_layers && page >= 0 && page < n_pages() && slot >= 0 &&
                      slot < d.page_tokens && head >= 0 && head < d.n_kv_heads,
                  "layer {} page {} slot {} head {}", layer, page, slot, head);
-    return vectors(kind).entry({layer, page, slot, head});
+    const KvPlace place = {layer, page, slot, head};
+    if (kind == KvKind::Key && channel_keys_) return channel_keys_->entry(place);
+    return vectors(kind).entry(place);
 }
 
 }  // namespace quarot::kernels

@@ -5,11 +5,16 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <initializer_list>
+#include <limits>
+#include <memory>
 #include <new>
 #include <optional>
 #include <span>
 #include <vector>
 
+#include "core/checked_math.h"
+#include "core/error.h"
 #include "kernels/ops.h"
 
 namespace quarot::kernels {
@@ -34,6 +39,18 @@ struct UntouchedZeros {
 template <typename T>
 using ZeroArray = std::vector<T, UntouchedZeros<T>>;
 
+// As many as the product of dims; Error{OutOfMemory} where they do not fit.
+template <typename T>
+void allocate_zeros(ZeroArray<T>& to, std::initializer_list<int64_t> dims) {
+    const auto count = checked_product(std::span(dims.begin(), dims.size()));
+    try {
+        if (!count || *count > std::numeric_limits<int64_t>::max() / 8) throw std::bad_alloc();
+        to.resize(static_cast<size_t>(*count));
+    } catch (const std::bad_alloc&) {
+        fail(ErrorCode::OutOfMemory, "the KV cache does not fit into host memory; lower its size");
+    }
+}
+
 // Which vector of the cache.
 struct KvPlace {
     int64_t layer = 0;
@@ -41,6 +58,9 @@ struct KvPlace {
     int64_t slot = 0;
     int64_t head = 0;
 };
+
+// That of a sequence's position in any layer and head.
+KvPlace place_of(const KvStore& kv, const BatchView& batch, int64_t sequence, int64_t position);
 
 // All K vectors or all V vectors. Slots of different places may be written by different threads.
 class KvVectors {
@@ -76,16 +96,23 @@ class KvVectors {
 // As Backend::kv_bytes.
 std::optional<int64_t> reference_kv_bytes(const KvDescriptor& descriptor, int64_t n_pages);
 
+class ChannelKeys;
+
 class ReferenceKvStore final : public KvStore {
   public:
     ReferenceKvStore(const KvDescriptor& descriptor, int64_t n_pages);
-    int64_t bytes() const override { return k_.bytes() + v_.bytes(); }
+    ~ReferenceKvStore() override;
+    int64_t bytes() const override;
     Entry read(KvKind kind, int64_t layer, int64_t page, int64_t slot, int64_t head) const override;
-    KvVectors& vectors(KvKind kind) { return kind == KvKind::Key ? k_ : v_; }
-    const KvVectors& vectors(KvKind kind) const { return kind == KvKind::Key ? k_ : v_; }
+    // Keys by channel; null: they are vectors.
+    ChannelKeys* channel_keys() const { return channel_keys_.get(); }
+    KvVectors& vectors(KvKind kind) { return kind == KvKind::Key ? *k_ : v_; }
+    const KvVectors& vectors(KvKind kind) const { return kind == KvKind::Key ? *k_ : v_; }
 
   private:
-    KvVectors k_, v_;
+    std::unique_ptr<ChannelKeys> channel_keys_;
+    std::optional<KvVectors> k_;
+    KvVectors v_;
 };
 
 }  // namespace quarot::kernels
