@@ -129,13 +129,15 @@ void declare(Args& args, ServeFlags& flags) {
 runtime::EngineLimits limits_of(const runtime::ModelGroup& model, const ServeFlags& flags) {
     const model::Weights& weights = model.weights();
     const kernels::Backend& backend = model.backend();
-    const kernels::KvDescriptor descriptor = weights.kv_descriptor();
+    const kernels::KvDescriptor descriptor = weights.kv_descriptor(flags.sequences);
     const int64_t pages = ceil_div(weights.n_positions, descriptor.page_tokens);
-    const int64_t bytes = std::max<int64_t>(backend.kv_bytes(descriptor, pages).value_or(1), 1);
+    const int64_t seats = backend.kv_bytes(descriptor, 0).value_or(0);
+    const int64_t bytes =
+        std::max<int64_t>(backend.kv_bytes(descriptor, pages).value_or(1) - seats, 1);
     const auto available = backend.available_to_each(flags.machine.n_ranks);
     int64_t n_pages = pages * flags.sequences;
     if (flags.cache_bytes) {
-        n_pages = *flags.cache_bytes / ceil_div(bytes, pages);
+        n_pages = std::max<int64_t>(*flags.cache_bytes - seats, 0) / ceil_div(bytes, pages);
         if (n_pages < pages) {
             fail(ErrorCode::Usage,
                  "--kv-mem {} holds {} tokens, but the context has {}; give more, or a smaller "
@@ -144,7 +146,7 @@ runtime::EngineLimits limits_of(const runtime::ModelGroup& model, const ServeFla
                  weights.n_positions);
         }
     } else if (available) {
-        n_pages = std::clamp(*available / 2 / ceil_div(bytes, pages), pages, n_pages);
+        n_pages = std::clamp((*available / 2 - seats) / ceil_div(bytes, pages), pages, n_pages);
     }
     constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
     // Not as a cache, whose error names --ctx alone.

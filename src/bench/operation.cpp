@@ -44,7 +44,8 @@ class Traffic {
     // K and V of one position in one layer.
     double cached() const {
         const kernels::KvDescriptor kv = step_.weights().kv_descriptor();
-        const int64_t bytes = step_.backend().kv_bytes(kv, 1).value_or(0);
+        const int64_t bytes = step_.backend().kv_bytes(kv, 1).value_or(0) -
+                              step_.backend().kv_bytes(kv, 0).value_or(0);
         return static_cast<double>(bytes) / static_cast<double>(kv.page_tokens * kv.n_layers);
     }
 

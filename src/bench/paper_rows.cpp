@@ -154,7 +154,7 @@ class Measurer {
                                 step.weights().config.n_layers, n_samples_, backend_, clock_);
     }
     double gigabytes(const Weights& weights, int64_t batch, int64_t depth) const {
-        kernels::KvDescriptor kv = weights.kv_descriptor();
+        kernels::KvDescriptor kv = weights.kv_descriptor(batch);
         kv.n_layers = 1;
         const int64_t pages = batch * ceil_div(depth, kv.page_tokens);
         int64_t bytes = backend_.kv_bytes(kv, pages).value_or(0);

@@ -195,7 +195,7 @@ MemoryNeed memory_need(const ModelConfig& source, const Recipe& recipe, const Ca
     model::Weights frame;
     frame.config = config;
     frame.recipe = recipe;
-    const kernels::KvDescriptor kv = frame.kv_descriptor();
+    const kernels::KvDescriptor kv = frame.kv_descriptor(cache.n_sequences);
     const int64_t rope_tables =
         std::ssize(config.ropes) * cache.n_positions * config.head_dim / 2 * size_of(DType::F32);
     return {.weights = tables_and_head_bytes(config, recipe, backend.traits()) +

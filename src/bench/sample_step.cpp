@@ -57,6 +57,7 @@ CacheSize cache_size(std::span<const StepShape> steps) {
             step.sequences * pages_of(step) * kernels::KvDescriptor().page_tokens;
         size.n_positions = std::max(size.n_positions, step.context());
         size.n_tokens = std::max(size.n_tokens, tokens);
+        size.n_sequences = std::max(size.n_sequences, step.sequences);
     }
     return size;
 }
@@ -67,7 +68,8 @@ SampleStep::SampleStep(const model::Weights& weights, const StepShape& shape,
       shape_(shape),
       backend_(backend),
       memory_(weights, step_size(shape), backend),
-      kv_(backend.make_kv_store(weights.kv_descriptor(), shape.sequences * pages_of(shape))) {
+      kv_(backend.make_kv_store(weights.kv_descriptor(shape.sequences),
+                                shape.sequences * pages_of(shape))) {
     QUAROT_CHECK(shape.context() <= weights.n_positions, "{}", shape.context());
     if (weights.config.has_mixtures()) {
         fail(ErrorCode::Unsupported,
@@ -234,6 +236,7 @@ void SampleStep::attention(int64_t layer) {
                         .batch = batch_,
                         .kv = *kv_,
                         .out = of_step(memory_.attended),
+                        .k = of_step(memory_.key),
                         .key_bias = weights_.key_bias(layer),
                         .score_cap = static_cast<float>(weights_.config.score_cap),
                         .window = weights_.config.layer(layer).window});

@@ -42,6 +42,7 @@ CacheSize cache_size(std::span<const SpeedTest> tests) {
         size.n_positions = std::max(size.n_positions, test.positions());
         size.n_tokens =
             std::max(size.n_tokens, round_up(test.positions(), page_tokens) * test.batch);
+        size.n_sequences = std::max(size.n_sequences, test.batch);
     }
     return size;
 }

@@ -35,6 +35,7 @@ std::vector<SpeedTest> speed_tests(std::span<const int64_t> prompt_tokens,
 struct CacheSize {
     int64_t n_positions = 0;
     int64_t n_tokens = 0;
+    int64_t n_sequences = 1;
 };
 
 CacheSize cache_size(std::span<const SpeedTest> tests);

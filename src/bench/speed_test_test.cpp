@@ -83,6 +83,7 @@ TEST(CacheSizes, AreThoseOfTheLargestTestsInWholePages) {
         {Phase::Prompt, 200, 0, 1}, {Phase::Decode, 1, 64, 3}, {Phase::Decode, 1, 63, 5}};
     EXPECT_EQ(cache_size(tests).n_positions, 200);
     EXPECT_EQ(cache_size(tests).n_tokens, 3 * 128);
+    EXPECT_EQ(cache_size(tests).n_sequences, 5);
 }
 
 }  // namespace

@@ -146,7 +146,7 @@ runtime::EngineLimits scoring_limits(std::span<const TokenPair> pairs,
     const auto n_pages = [&] { return 2 * sequences * pages(mean) + pages(context); };
     const auto available = backend.available_bytes();
     const auto fits = [&] {
-        const auto bytes = backend.kv_bytes(descriptor, n_pages());
+        const auto bytes = backend.kv_bytes(weights.kv_descriptor(sequences), n_pages());
         return !available || (bytes && *bytes <= *available / 2);
     };
     while (sequences > 1 && !fits()) sequences /= 2;

@@ -51,7 +51,8 @@ runtime::EngineLimits engine_limits(const model::Weights& weights, const kernels
     const kernels::KvDescriptor descriptor = weights.kv_descriptor();
     const int64_t pages = ceil_div(weights.n_positions, descriptor.page_tokens);
     const int64_t bytes = backend.kv_bytes(descriptor, pages).value_or(0);
-    const int64_t room = backend.available_bytes().value_or(0) / 2;
+    const int64_t seats = backend.kv_bytes(weights.kv_descriptor(sequences), 0).value_or(0);
+    const int64_t room = backend.available_bytes().value_or(0) / 2 - seats;
     const int64_t contexts = bytes == 0 ? 1 : std::clamp<int64_t>(room / bytes, 1, sequences);
     return {.context = weights.n_positions, .sequences = sequences, .n_pages = contexts * pages};
 }

@@ -128,6 +128,7 @@ void LayerSteps::attention(int64_t layer, const SiteInput& in, Rows out) {
                         .batch = batch_,
                         .kv = kv_,
                         .out = out,
+                        .k = k,
                         .key_bias = weights_.key_bias(layer),
                         .score_cap = static_cast<float>(config.score_cap),
                         .window = config.layer(layer).window});

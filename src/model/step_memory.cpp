@@ -1,6 +1,7 @@
 #include "model/step_memory.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "core/check.h"
 #include "core/checked_math.h"
@@ -30,6 +31,7 @@ StepArrays arrays_at(int32_t* base, const StepSize& size, int64_t& used) {
             .first_token = next(size.sequences + 1),
             .context_lengths = next(size.sequences),
             .first_page = next(size.sequences + 1),
+            .seats = next(size.sequences),
             .logit_rows = next(size.tokens),
             .targets = next(size.logit_rows),
             .bad_sites = next(size.tokens),
@@ -189,6 +191,11 @@ BatchView StepMemory::upload(const Batch& batch, const StepCounts& counts) {
     fill(host_.first_token, batch.first_token, counts.sequences + 1, batch.first_token.back());
     fill(host_.context_lengths, batch.context_lengths, counts.sequences, 0);
     fill(host_.first_page, batch.first_page, counts.sequences + 1, batch.first_page.back());
+    if (batch.seats.empty()) {
+        std::iota(host_.seats, host_.seats + counts.sequences, 0);
+    } else {
+        fill(host_.seats, batch.seats, counts.sequences, 0);
+    }
     fill(host_.logit_rows, batch.logit_rows, counts.logit_rows, 0);
     std::fill_n(host_.bad_sites, counts.tokens, kernels::kNoSite);
     std::fill_n(host_.bad_logits, counts.logit_rows, kernels::kNoSite);
@@ -205,6 +212,7 @@ BatchView StepMemory::upload(const Batch& batch, const StepCounts& counts) {
             .context_lengths = device.context_lengths,
             .pages = device.pages,
             .first_page = device.first_page,
+            .seats = device.seats,
             .n_logit_rows = counts.logit_rows,
             .logit_rows = device.logit_rows,
             .bad_sites = device.bad_sites};

@@ -36,6 +36,7 @@ struct StepArrays {
     int32_t* first_token;
     int32_t* context_lengths;
     int32_t* first_page;
+    int32_t* seats;
     int32_t* logit_rows;
     int32_t* targets;  // of the logits in memory, where log-probabilities are wanted
     // Reset by the host, written by the step: notes of tokens and of logit rows.

@@ -39,14 +39,15 @@ kernels::ActivationFormat Weights::activation_format(LinearRole role) const {
     return format;
 }
 
-kernels::KvDescriptor Weights::kv_descriptor() const {
+kernels::KvDescriptor Weights::kv_descriptor(int64_t sequences) const {
     return {.n_layers = config.n_layers,
             .n_kv_heads = config.n_kv_heads,
             .head_dim = config.head_dim,
             .page_tokens = 64,
             .k = recipe.k,
             .v = recipe.v,
-            .k_bias_apart = keeps_k_bias_apart(recipe, config)};
+            .k_bias_apart = keeps_k_bias_apart(recipe, config),
+            .sequences = sequences};
 }
 
 void Weights::set_linear(const LinearId& id, kernels::LinearWeights linear, Backend& backend) {

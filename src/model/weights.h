@@ -103,7 +103,8 @@ struct Weights {
     // What down_proj's and the other linears' inputs are quantized to. Where a recipe has column
     // blocks, tokens have a scale in each.
     kernels::ActivationFormat activation_format(LinearRole role) const;
-    kernels::KvDescriptor kv_descriptor() const;
+    // Of a cache for so many sequences at once.
+    kernels::KvDescriptor kv_descriptor(int64_t sequences = 1) const;
 };
 
 // bias: empty for none.

@@ -43,7 +43,8 @@ Engine::Engine(std::vector<RankModel> ranks, const EngineLimits& limits)
                   .sequences = limits_.sequences,
                   .step_tokens = executor_.size().tokens,
                   .window = weights().config.longest_window(),
-                  .admission = limits_.admission}) {}
+                  .admission = limits_.admission,
+                  .restarts_abandoned = weights().kv_descriptor().k.by_channel()}) {}
 
 RequestId Engine::add(Request request, Look look) {
     require_in_vocabulary(request.tokens, weights().config.vocab);

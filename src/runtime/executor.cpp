@@ -69,6 +69,7 @@ void Executor::make_batch(const StepPlan& plan) {
         batch_.context_lengths.push_back(position + n);
         batch_.pages.insert(batch_.pages.end(), work.pages.begin(), work.pages.end());
         batch_.first_page.push_back(static_cast<int32_t>(batch_.pages.size()));
+        batch_.seats.push_back(static_cast<int32_t>(work.seat));
         const int32_t n_wanted = work.logits == LogitsWanted::All
                                      ? n - static_cast<int32_t>(work.n_without_logits)
                                  : work.logits == LogitsWanted::Last ? 1

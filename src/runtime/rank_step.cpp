@@ -27,7 +27,7 @@ std::vector<RankModel> one_rank(const model::Weights& weights, kernels::Backend&
 
 RankStep::RankStep(RankModel model, const model::StepSize& size, int64_t n_pages)
     : model_(std::move(model)),
-      kv_(backend().make_kv_store(weights().kv_descriptor(), n_pages)),
+      kv_(backend().make_kv_store(weights().kv_descriptor(size.sequences), n_pages)),
       memory_(weights(), size, backend()) {
     QUAROT_CHECK(weights().shard.size == model_.comm->size(), "{} ranks", weights().shard.size);
     QUAROT_CHECK(weights().shard.rank == model_.comm->rank(), "rank {}", weights().shard.rank);

@@ -127,7 +127,8 @@ Work Scheduler::work_of(RequestId id, const State& state, int64_t n_tokens) cons
         // An abandoned step may have taken more.
         .pages =
             std::span(state.pages).first(static_cast<size_t>(pages_for(state.length + n_tokens))),
-        .logits = state.request.logits};
+        .logits = state.request.logits,
+        .seat = state.seat};
     if (work.logits == LogitsWanted::All) {
         work.n_without_logits =
             std::clamp(state.request.first_logits - state.length, int64_t{0}, n_tokens);
@@ -171,7 +172,11 @@ void Scheduler::give_back_behind(State& state) {
 void Scheduler::abandon(const StepPlan& plan) {
     leave_step(plan);
     for (const Work& work : plan.work) {
-        if (requests_.at(work.request).cancelled) end(work.request);
+        if (requests_.at(work.request).cancelled) {
+            end(work.request);
+        } else if (limits_.restarts_abandoned) {
+            put_back(work.request);
+        }
     }
 }
 
@@ -202,10 +207,20 @@ int64_t Scheduler::promised() const {
 void Scheduler::admit() {
     while (!queue_.empty() && std::ssize(running_) < limits_.sequences) {
         const RequestId id = queue_.front();
-        if (!admit(requests_.at(id))) return;
+        State& state = requests_.at(id);
+        if (!admit(state)) return;
+        state.seat = free_seat();
         queue_.pop_front();
         insert(running_, id);
     }
+}
+
+// The lowest one: fewer than `sequences` requests run.
+int64_t Scheduler::free_seat() const {
+    int64_t seat = 0;
+    const auto is_taken = [&](RequestId id) { return requests_.at(id).seat == seat; };
+    while (std::ranges::any_of(running_, is_taken)) ++seat;
+    return seat;
 }
 
 // False: too few pages are left. With a window shared pages may hold up more than they save.

@@ -47,6 +47,9 @@ struct SchedulerLimits {
     int64_t step_tokens = 1;  // of one step, at least `sequences`
     int64_t window = 0;       // positions that a token sees in any layer; 0: all before it
     Admission admission = Admission::AllTokens;
+    // A step may write over what its requests need beside their pages (keys by channel): those of
+    // one that is abandoned begin anew.
+    bool restarts_abandoned = false;
 };
 
 // Tokens that one request runs in a step. Valid until the step is committed or abandoned.
@@ -59,6 +62,7 @@ struct Work {
     std::span<const PageId> pages;
     LogitsWanted logits = LogitsWanted::None;
     int64_t n_without_logits = 0;  // All: the first of these tokens, whose logits nobody wants
+    int64_t seat = 0;  // below SchedulerLimits::sequences, its own for as long as it runs
 };
 
 struct StepPlan {
@@ -127,6 +131,7 @@ class Scheduler {
         bool in_step = false;
         bool cancelled = false;
         int64_t place = 0;  // lower ones come first
+        int64_t seat = 0;   // while it runs
         int64_t n_pending() const { return std::ssize(request.tokens) - length; }
     };
 
@@ -139,6 +144,7 @@ class Scheduler {
     void insert(List& list, RequestId id);
     void admit();
     bool admit(State& state);
+    int64_t free_seat() const;
     bool begin(State& state);
     void share_prefix(State& state);
     bool take_pages(RequestId id, int64_t n_tokens);

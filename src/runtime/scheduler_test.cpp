@@ -85,6 +85,23 @@ TEST(Scheduler, AnAbandonedStepIsPlannedAgain) {
     EXPECT_EQ(plan.work[0].tokens.size(), 6u);
 }
 
+TEST(Scheduler, AnAbandonedStepBeginsAnewWhereItLeavesTraces) {
+    Scheduler scheduler({.n_pages = 4,
+                         .page_tokens = 4,
+                         .sequences = 2,
+                         .step_tokens = 8,
+                         .restarts_abandoned = true});
+    const RequestId id =
+        scheduler.add({.tokens = counting(0, 6), .max_tokens = 8, .shares_prefix = false});
+    scheduler.commit(scheduler.next(), {false});
+    scheduler.give(id, std::vector<int32_t>{7});
+    scheduler.abandon(scheduler.next());
+    EXPECT_EQ(scheduler.length(id), 0);
+    const StepPlan plan = scheduler.next();
+    EXPECT_EQ(plan.work.at(0).first_position, 0);
+    EXPECT_EQ(plan.work.at(0).tokens.size(), 7u);
+}
+
 TEST(Scheduler, AFailedRequestEndsAndTheOthersGoOn) {
     Scheduler scheduler({.n_pages = 4, .page_tokens = 4, .sequences = 2, .step_tokens = 8});
     const RequestId a = scheduler.add({.tokens = counting(0, 2), .max_tokens = 8});
@@ -277,6 +294,14 @@ class RandomClients {
                 ASSERT_TRUE(written.insert(page).second) << "two write page " << page;
                 ASSERT_EQ(scheduler_.pool().holders(page), 1) << "page " << page << " is shared";
             }
+            ASSERT_LT(work.seat, limits_.sequences);
+            for (const RequestId id : scheduler_.running()) {
+                const auto other = seats_.find(id);
+                if (other == seats_.end()) continue;
+                ASSERT_EQ(other->second == work.seat, id == work.request)
+                    << "seat " << work.seat << " of " << work.request << " and " << id;
+            }
+            seats_[work.request] = work.seat;
             const bool is_new = seen_.insert(work.request).second;
             if (is_new && work.first_position > 0) ++n_shared_;
         }
@@ -334,9 +359,10 @@ class RandomClients {
     Scheduler scheduler_;
     std::vector<RequestId> ids_;
     std::map<RequestId, int64_t> max_tokens_;
-    std::set<RequestId> seen_;          // that have been in a plan
-    std::optional<RequestId> waiting_;  // the head of the queue, if a step left it there
-    int64_t n_waited_ = 0, bound_ = 0;  // steps it has waited, and may wait
+    std::set<RequestId> seen_;            // that have been in a plan
+    std::map<RequestId, int64_t> seats_;  // of those that have been in a plan
+    std::optional<RequestId> waiting_;    // the head of the queue, if a step left it there
+    int64_t n_waited_ = 0, bound_ = 0;    // steps it has waited, and may wait
     int64_t n_steps_ = 0, n_waits_ = 0, n_shared_ = 0;
 };
 

@@ -258,7 +258,8 @@ int64_t run_ram_bytes(int64_t output_bytes, const Recipe& recipe, const folder::
                                          .head_dim = config.head_dim,
                                          .k = recipe.k,
                                          .v = recipe.v};
-    return with_margin(output_bytes + n_positions * kernels::kv_bytes_per_token(cache)) +
+    return with_margin(output_bytes + n_positions * kernels::kv_bytes_per_token(cache) +
+                       newest_block_bytes(cache)) +
            kProgramBytes;
 }
 
