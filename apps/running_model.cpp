@@ -76,6 +76,10 @@ std::string describe(const Recipe& recipe) {
     const int64_t w_group = recipe.weights.group_size, a_group = recipe.activations.group_size;
     if (w_group != 0) text += fmt::format(" weight groups {}", w_group);
     if (a_group != 0) text += fmt::format(" activation groups {}", a_group);
+    if (recipe.activations.first_positions != 0) {
+        text += fmt::format(" first {} A{}", recipe.activations.first_positions,
+                            recipe.activations.widest_bits());
+    }
     if (recipe.down_bits != 0) text += fmt::format(" down {}", recipe.down_bits);
     if (recipe.head_bits != 16) text += fmt::format(" head {}", recipe.head_bits);
     if (recipe.embedding_bits != 16) text += fmt::format(" embedding {}", recipe.embedding_bits);

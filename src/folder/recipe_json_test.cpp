@@ -55,6 +55,7 @@ void expect_equal(const Recipe& a, const Recipe& b) {
     EXPECT_EQ(a.activations.symmetric, b.activations.symmetric);
     EXPECT_EQ(a.activations.clip, b.activations.clip);
     EXPECT_EQ(a.activations.zero, b.activations.zero);
+    EXPECT_EQ(a.activations.first_positions, b.activations.first_positions);
     expect_equal(a.k, b.k);
     expect_equal(a.v, b.v);
     EXPECT_EQ(a.down_bits, b.down_bits);
@@ -100,7 +101,8 @@ Recipe unlike_any_default() {
                           .group_size = 32,
                           .symmetric = false,
                           .clip = 0.7f,
-                          .zero = kernels::ZeroPoint::Real};
+                          .zero = kernels::ZeroPoint::Real,
+                          .first_positions = 4};
     recipe.calibration = {.n_samples = 7,
                           .seqlen = 100,
                           .windows = CalibrationWindows::First,

@@ -1,12 +1,17 @@
 // The formats that activations and the KV cache are quantized to.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 namespace quarot::kernels {
 
 // Of asymmetric activations: an integer code that stands for 0, or the real value of code 0.
 enum class ZeroPoint { Integer, Real };
+
+// Bits of the first positions of a sequence, unless their rows have more anyway: attention sinks
+// stand there, whose values are the hardest to quantize and the few that all other tokens read.
+inline constexpr int kFirstPositionBits = 8;
 
 // How activations are quantized; bits = 16: not at all.
 struct ActivationFormat {
@@ -15,12 +20,25 @@ struct ActivationFormat {
     bool symmetric = true;
     float clip = 1.0f;
     ZeroPoint zero = ZeroPoint::Integer;
+    int64_t first_positions = 0;  // of a sequence, in kFirstPositionBits and not clipped
 
     // The same for rows of so many columns, which a group as wide as they are leaves whole.
     ActivationFormat of_rows(int64_t cols) const {
         ActivationFormat format = *this;
         if (group_size == cols) format.group_size = 0;
         return format;
+    }
+    // The same for the token at a position of its sequence.
+    ActivationFormat at(int64_t position) const {
+        ActivationFormat format = *this;
+        if (position < 0 || position >= first_positions) return format;
+        format.bits = widest_bits();
+        format.clip = 1.0f;
+        return format;
+    }
+    // Of any row.
+    int widest_bits() const {
+        return first_positions > 0 ? std::max(bits, kFirstPositionBits) : bits;
     }
     bool has_offsets() const { return !symmetric && zero == ZeroPoint::Integer; }
     bool has_bases() const { return !symmetric && zero == ZeroPoint::Real; }

@@ -56,7 +56,8 @@ using quarot::Rows;
 //   symmetric:  code = q in [-2^(b-1), 2^(b-1)-1], offsets null (all 0)
 //   asymmetric: code = q - 2^(b-1) with q in [0, 2^b-1], offset = zero - 2^(b-1)
 //   real zero:  code as asymmetric, offsets null, value = scale * code + base
-// The range of a whole row includes 0, that of a group need not (tensor/affine.h).
+// The range of a whole row includes 0, that of a group need not (tensor/affine.h). b are the bits
+// of the row (format_of).
 // How codes, scales and the rest lie in memory is the backend's own; Backend::read_codes brings
 // them to the host in one order. Shapes here are those of Backend::place_quantized's default, which
 // reference and cpu use: codes int8 row-major, `stride` bytes a row, columns cols..stride-1 zero.
@@ -70,7 +71,16 @@ struct QuantizedRows {
     int64_t cols = 0;
     int64_t stride = 0;
     ActivationFormat format;
+    // Where the tokens of rows stand in their sequences, for formats that tell the first ones from
+    // others; null: nowhere.
+    const int32_t* positions = nullptr;
+    const int32_t* token_of = nullptr;  // rows grouped by expert: of position (Routing); else null
 
+    // What row r is quantized to: bits and clip may differ from row to row.
+    ActivationFormat format_of(int64_t row) const {
+        if (positions == nullptr) return format;
+        return format.at(positions[token_of == nullptr ? row : token_of[row]]);
+    }
     int64_t n_groups() const { return format.group_size == 0 ? 1 : cols / format.group_size; }
     // Of the default layout only.
     int8_t* row_codes(int64_t row) const { return static_cast<int8_t*>(codes) + row * stride; }

@@ -44,8 +44,9 @@ Operand MixtureSteps::down_input(int64_t layer, const Operand& in, SiteNote note
          .routing = routing_,
          .weights = std::array{w.experts_of(LinearRole::Gate), w.experts_of(LinearRole::Up)},
          .outs = std::array{gate, up}});
-    const Operand out =
+    Operand out =
         memory_.operand(gate, weights_.activation_format(LinearRole::Down), memory_.expert_codes);
+    if (auto* codes = std::get_if<QuantizedRows>(&out.rows)) codes->token_of = routing_.token_of;
     note.token_of = routing_.token_of;
     backend_.activate_transform_quantize(
         {.activation = weights_.config.activation, .gate = gate, .up = up, .out = gate},

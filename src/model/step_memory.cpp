@@ -164,7 +164,10 @@ void StepMemory::take_columns_kept_apart(const Weights& weights) {
 kernels::Operand StepMemory::operand(const kernels::Rows& values,
                                      const kernels::ActivationFormat& format, void* room) const {
     if (format.bits == 16) return {values};
-    return {backend_.place_quantized(room, values.rows, values.cols, format.of_rows(values.cols))};
+    kernels::QuantizedRows rows =
+        backend_.place_quantized(room, values.rows, values.cols, format.of_rows(values.cols));
+    rows.positions = device.positions;
+    return {rows};
 }
 
 BatchView StepMemory::upload(const Batch& batch, const StepCounts& counts) {

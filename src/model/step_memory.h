@@ -69,8 +69,8 @@ class StepMemory {
     kernels::BatchView upload(const Batch& batch, const StepCounts& counts);
     kernels::BatchView upload(const Batch& batch) { return upload(batch, counts_of(batch)); }
 
-    // `values` themselves where the format has 16 bits, else their quantized form, still to be
-    // made, in `room`: one of those below.
+    // `values` of the step's tokens themselves where the format has 16 bits, else their quantized
+    // form, still to be made, in `room`: one of those below.
     kernels::Operand operand(const kernels::Rows& values, const kernels::ActivationFormat& format,
                              void* room) const;
 

@@ -181,6 +181,10 @@ constexpr RecipeSetting kSettings[] = {
     {"activations.zero_point",
      one_of<kZeroPoints, &Recipe::activations, &kernels::ActivationFormat::zero>(),
      word("a-zero", "KIND", "zero points of activations: integer or real [integer]")},
+    optional(at_run_time(
+        {"activations.first_positions",
+         whole<0, kMaxSize, &Recipe::activations, &kernels::ActivationFormat::first_positions>(),
+         word("a-first", "N", "first positions of a sequence whose activations have 8 bits [0]")})),
     at_run_time({"k.bits", width<&Recipe::k, &kernels::KvFormat::bits>(),
                  word("k-bits", "N", "bits of K in the cache")}),
     {"k.axis", one_of<kAxes, &Recipe::k, &kernels::KvFormat::axis>()},

@@ -117,6 +117,29 @@ TEST_P(LinearConformance, SumsOfWholeRowsBeyond32Bits) {
     }
 }
 
+// Codes of 8 bits among those of 4, as large as they get, wherever sums of few bits are taken.
+TEST_P(LinearConformance, FirstPositionsAmongOthers) {
+    if (GetParam().backend == "cuda") GTEST_SKIP() << "refuses them";
+    for (const int64_t rows : {1, 40}) {
+        for (const int64_t group : {0, 512}) {
+            for (const int w : {4, 8, 16}) {
+                for (const bool symmetric : {true, false}) {
+                    if (!check(
+                            {.shape = {rows, 4096, 5},
+                             .weights = {.bits = w, .symmetric = symmetric, .all_extreme = w != 16},
+                             .activations = {.bits = 4,
+                                             .group_size = group,
+                                             .symmetric = symmetric,
+                                             .first_positions = 2},
+                             .temper = w == 16 ? Temper::Normal : Temper::Constant})) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
 TEST_P(LinearConformance, DenseWeightsOfEveryDtype) {
     for (const LinearShape& shape : kLinearShapes) {
         for (const DType dtype : {DType::F32, DType::F16, DType::BF16}) {

@@ -111,6 +111,21 @@ TEST_P(QuantizeConformance, GroupsOfEverySize) {
     }
 }
 
+TEST_P(QuantizeConformance, FirstPositions) {
+    if (GetParam().backend == "cuda") GTEST_SKIP() << "refuses them";
+    for (const int64_t group_size : {0, 64}) {
+        for (const Way& way : kWays) {
+            check(Temper::Outliers, 7, 576,
+                  {.bits = 4,
+                   .group_size = group_size,
+                   .symmetric = way.symmetric,
+                   .clip = 0.9f,
+                   .zero = way.zero,
+                   .first_positions = 3});
+        }
+    }
+}
+
 TEST_P(QuantizeConformance, TheLowestSiteOfEachRowIsNoted) {
     Bench bench(*subject_);
     Rng rng(3);

@@ -172,6 +172,39 @@ TEST_F(ReferenceQuantize, RealZeroPointsAgreeWithDoubles) {
     }
 }
 
+// Padding stands at position -1 and is never first.
+TEST_F(ReferenceQuantize, FirstPositionsHaveEightBitsAndNoClip) {
+    const ActivationFormat format{.bits = 4, .clip = 0.9f, .first_positions = 2};
+    const Codes first = quantize(published_row(), {.bits = 8});
+    const Codes other = quantize(published_row(), {.bits = 4, .clip = 0.9f});
+    Matrix x(3, 8);
+    for (int64_t r = 0; r < x.rows; ++r) std::ranges::copy(published_row().values, x.row(r));
+    const auto expect_rows = [&](const QuantizedRows& out, std::vector<bool> is_first) {
+        backend_->quantize(bench_.upload(x), out, {});
+        const Codes found = bench_.download(out);
+        for (size_t r = 0; r < is_first.size(); ++r) {
+            const Codes& expected = is_first[r] ? first : other;
+            const auto codes = found.codes.begin() + static_cast<std::ptrdiff_t>(8 * r);
+            EXPECT_EQ(std::vector<int8_t>(codes, codes + 8), expected.codes) << r;
+            EXPECT_EQ(found.scales[r], expected.scales[0]) << r;
+            EXPECT_EQ(found.row_sums[r], expected.row_sums[0]) << r;
+        }
+    };
+    QuantizedRows out = bench_.blank_codes(3, 8, format);
+    out.positions = bench_.upload(std::vector<int32_t>{2, 1, -1});
+    expect_rows(out, {false, true, false});
+    out.token_of = bench_.upload(std::vector<int32_t>{1, 0, 1});
+    expect_rows(out, {true, false, true});
+    out.positions = nullptr;
+    expect_rows(out, {false, false, false});
+}
+
+TEST_F(ReferenceQuantize, FirstPositionsNeverHaveFewerBits) {
+    const ActivationFormat format{.bits = 8, .first_positions = 1};
+    EXPECT_EQ(format.at(0).bits, 8);
+    EXPECT_EQ((ActivationFormat{.bits = 16, .first_positions = 1}.at(0).bits), 16);
+}
+
 TEST_F(ReferenceQuantize, EveryGroupHasItsOwnScale) {
     const Codes out = quantize(row_of({7.0f, -1.0f, 70.0f, 20.0f}), {.bits = 4, .group_size = 2});
     EXPECT_EQ(out.scales, (std::vector<float>{1.0f, 10.0f}));

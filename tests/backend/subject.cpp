@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <limits>
+#include <numeric>
 
 #include "core/error.h"
 
@@ -66,7 +67,12 @@ Rows Bench::blank(int64_t rows, int64_t cols, int64_t padding) {
 QuantizedRows Bench::blank_codes(int64_t rows, int64_t cols, const ActivationFormat& format) {
     const int64_t bytes = backend.quantized_bytes(rows, cols, format);
     const std::vector<uint8_t> filler(static_cast<size_t>(bytes), 0xab);
-    return backend.place_quantized(place(filler.data(), bytes), rows, cols, format);
+    QuantizedRows out = backend.place_quantized(place(filler.data(), bytes), rows, cols, format);
+    if (format.first_positions == 0) return out;
+    std::vector<int32_t> positions(static_cast<size_t>(rows));
+    std::iota(positions.begin(), positions.end(), 0);
+    out.positions = upload(positions);
+    return out;
 }
 
 QuantizedRows Bench::quantize(const Matrix& matrix, const ActivationFormat& format) {

@@ -50,6 +50,7 @@ class Bench {
     }
     // Filled with NaN: an operation that leaves an element out, or reads it, is seen.
     kernels::Rows blank(int64_t rows, int64_t cols, int64_t padding = 0);
+    // Row r is at position r.
     kernels::QuantizedRows blank_codes(int64_t rows, int64_t cols,
                                        const kernels::ActivationFormat& format);
     kernels::QuantizedRows quantize(const Matrix& matrix, const kernels::ActivationFormat& format);

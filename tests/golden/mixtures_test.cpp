@@ -379,6 +379,16 @@ class WithoutMixtures final : public WatchedBackend {
 
 }  // namespace
 
+TEST(Mixtures, RowsOfExpertsStandWhereTheirTokensStand) {
+    Recipe recipe = named_recipe("quarot-rtn");
+    recipe.activations.first_positions = 3;
+    const TempDir dir;
+    quantize::quantize_model(mixture_folder("mixtral"), dir / "out", {.recipe = recipe});
+    LoadedModel model = load(dir / "out", {.context = 64});
+    const std::vector<int32_t> ids = random_windows(1).front();
+    EXPECT_EQ(all_logits(model, ids, 1), all_logits(model, ids));
+}
+
 TEST(Mixtures, ABackendWithoutThemIsRefusedByName) {
     WithoutMixtures backend(kernels::make_backend("cpu", {.n_threads = 1}));
     expect_unsupported("which the cpu backend does not run", [&] {

@@ -15,6 +15,7 @@ struct Source {
     std::string name;
     TinyModelOptions shape;  // unused for tiny-novels
     int64_t heads_block = 0, ffn_block = 0;
+    int64_t first_positions = 0;  // in more bits
 };
 
 class SameBits : public testing::TestWithParam<std::tuple<Source, std::string>> {
@@ -29,6 +30,7 @@ class SameBits : public testing::TestWithParam<std::tuple<Source, std::string>> 
         QUAROT_NEED(in, "tiny-novels");
         folder_ = dir_ / "quantized";
         Recipe recipe = named_recipe("quarot-rtn");
+        recipe.activations.first_positions = source.first_positions;
         if (source.shape.tied) {
             recipe.tied_rotation = true;
             recipe.head_bits = recipe.embedding_bits = 8;
@@ -140,12 +142,24 @@ TEST_P(SameBits, DecodeStepsMixedWithAPrefill) {
     EXPECT_EQ(b, second_alone) << "both ran in one step";
 }
 
+std::string name_of_case(const testing::TestParamInfo<SameBits::ParamType>& test) {
+    return std::get<0>(test.param).name + "_" + std::get<1>(test.param);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    FirstPositions, SameBits,
+    testing::Combine(testing::Values(Source{.name = "first_positions",
+                                            .shape = awkward_shape(),
+                                            .first_positions = 3}),
+                     testing::Values("cpu")),
+    name_of_case);
+
 INSTANTIATE_TEST_SUITE_P(
     Models, SameBits,
     testing::Combine(testing::Values(Source{"tiny_novels", {}}, Source{"small", {}},
                                      Source{"awkward", awkward_shape()},
                                      Source{"tied", tied_shape()}, Source{"blocks", {}, 2, 16}),
                      testing::ValuesIn(fast_devices())),
-    [](const auto& test) { return std::get<0>(test.param).name + "_" + std::get<1>(test.param); });
+    name_of_case);
 
 }  // namespace quarot::test

@@ -263,7 +263,7 @@ TokenTile tokens_from(const QuantizedRows& in, const int8_t* codes, const int32_
             .n_tokens = n_tokens,
             .bases = in.bases == nullptr ? nullptr : in.bases + row,
             .n_inputs = in.cols,
-            .largest_code = symmetric_max(in.format.bits) + 1};
+            .largest_code = symmetric_max(in.format.widest_bits()) + 1};
 }
 
 // Some rows at a time: packed into tiles in shared scratch, then all panels over them.

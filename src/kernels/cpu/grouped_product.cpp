@@ -76,8 +76,9 @@ PackedTokens tile_of(const Plan& plan, std::byte* tile) {
 int64_t largest_integer(const ActivationFormat& format) {
     // The zero point of a group may lie this far outside the codes (tensor/affine.h).
     constexpr int64_t kLargestZero = 32'000;
-    if (!format.has_offsets()) return symmetric_max(format.bits) + 1;
-    return asymmetric_max(format.bits) + (format.group_size == 0 ? 0 : kLargestZero);
+    const int bits = format.widest_bits();
+    if (!format.has_offsets()) return symmetric_max(bits) + 1;
+    return asymmetric_max(bits) + (format.group_size == 0 ? 0 : kLargestZero);
 }
 
 int64_t activation_group_of(const QuantizedRows& in) {
@@ -147,7 +148,7 @@ void describe_tokens(const Plan& plan, int64_t first_row, int64_t n_rows, int64_
                               .n_tokens = n_rows,
                               .bases = in.bases == nullptr ? nullptr : f.bases,
                               .n_inputs = length,
-                              .largest_code = symmetric_max(in.format.bits) + 1,
+                              .largest_code = symmetric_max(in.format.widest_bits()) + 1,
                               .n_steps = s.n_steps};
     }
 }

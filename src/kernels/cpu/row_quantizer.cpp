@@ -52,7 +52,7 @@ GroupCodes asymmetric_group(RowRange range, const ActivationFormat& format) {
 
 bool quantize_activation_row(const IsaKernels& isa, const float* x, const QuantizedRows& out,
                              int64_t row) {
-    const ActivationFormat& format = out.format;
+    const ActivationFormat format = out.format_of(row);
     int8_t* codes = out.row_codes(row);
     const int64_t n_groups = out.n_groups(), size = out.cols / n_groups;
     bool finite = true;

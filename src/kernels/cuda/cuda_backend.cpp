@@ -384,6 +384,11 @@ void CudaBackend::reserve(const StepLimits& limits) {
 
 int64_t CudaBackend::quantized_bytes(int64_t rows, int64_t cols,
                                      const ActivationFormat& format) const {
+    if (format.first_positions > 0) {
+        fail(ErrorCode::Unsupported,
+             "the first {} positions have activations of {} bits, which is not available on cuda",
+             format.first_positions, kFirstPositionBits);
+    }
     return quantized_rows_bytes(rows, cols, format, kActivationAlignment);
 }
 

@@ -80,7 +80,7 @@ int32_t write_codes(std::span<const float> values, const GroupAffine& affine,
 }
 
 bool quantize_row(const float* in, const QuantizedRows& out, int64_t row) {
-    const ActivationFormat& format = out.format;
+    const ActivationFormat format = out.format_of(row);
     const int64_t n_groups = out.n_groups(), size = out.cols / n_groups;
     int8_t* codes = out.row_codes(row);
     bool finite = true;

@@ -21,11 +21,14 @@ int64_t piece_tokens(const model::Weights& weights) {
     return weights.n_positions;
 }
 
-// Tokens without attention: their positions mean nothing.
-model::Batch batch_of(int64_t n_tokens) {
+// Tokens of windows without attention, each as the sequence that a window of so many tokens is.
+model::Batch batch_of(std::span<const int32_t> tokens, int64_t window_tokens) {
+    const int64_t n_tokens = std::ssize(tokens);
     model::Batch batch;
     batch.token_ids.assign(static_cast<size_t>(n_tokens), 0);
-    batch.positions.assign(static_cast<size_t>(n_tokens), 0);
+    for (const int32_t token : tokens) {
+        batch.positions.push_back(static_cast<int32_t>(token % window_tokens));
+    }
     batch.first_token.push_back(static_cast<int32_t>(n_tokens));
     batch.context_lengths.push_back(static_cast<int32_t>(n_tokens));
     batch.first_page.push_back(0);
@@ -181,7 +184,7 @@ void ExpertCalibration::for_pieces(std::span<const int32_t> tokens, const Run& r
         throw_if_interrupted();
         const auto piece = tokens.subspan(first, std::min(most, tokens.size() - first));
         const int64_t n = std::ssize(piece);
-        const kernels::BatchView batch = memory_.upload(batch_of(n));
+        const kernels::BatchView batch = memory_.upload(batch_of(piece, weights_.n_positions));
         backend_.upload(indices_.data(), piece.data(), n * int64_t{sizeof(int32_t)});
         model::Residual residual = {memory_.residual.slice(0, n), {}};
         backend_.gather_rows(residual_, static_cast<const int32_t*>(indices_.data()),

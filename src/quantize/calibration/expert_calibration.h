@@ -24,7 +24,8 @@ enum class ExpertTokens { Routed, All };
 class ExpertCalibration {
   public:
     // weights: of one layer with a dense MLP as wide as an expert. Tokens pass in pieces of
-    // weights.n_positions. kv is not used; it, the backend and comm must outlive this.
+    // weights.n_positions, which are also the tokens of a window. kv is not used; it, the backend
+    // and comm must outlive this.
     ExpertCalibration(model::Weights weights, const model::Mixture& mixture, kernels::KvStore& kv,
                       kernels::Backend& backend, comm::Comm& comm);
 
