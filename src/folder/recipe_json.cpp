@@ -123,6 +123,13 @@ void refuse_what_cannot_run(const Recipe& recipe, const io::Json& json) {
     if (recipe.activations.zero == kernels::ZeroPoint::Real && recipe.activations.symmetric) {
         fail(ErrorCode::Corrupt, "{} has a real zero point and symmetric codes", json.place());
     }
+    if (recipe.activations.scales == kernels::ActivationScales::TwoLevel &&
+        (recipe.activations.group_size == 0 || recipe.activations.has_offsets())) {
+        fail(ErrorCode::Corrupt,
+             "{} has two-level scales with {}, expected groups without integer zero points",
+             json.place(),
+             recipe.activations.group_size == 0 ? "whole rows" : "integer zero points");
+    }
     const RotationSpec& rotation = recipe.rotation;
     if ((rotation.residual == ResidualRotation::File) == rotation.residual_sha256.empty()) {
         fail(ErrorCode::Corrupt,

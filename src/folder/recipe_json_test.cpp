@@ -55,6 +55,7 @@ void expect_equal(const Recipe& a, const Recipe& b) {
     EXPECT_EQ(a.activations.symmetric, b.activations.symmetric);
     EXPECT_EQ(a.activations.clip, b.activations.clip);
     EXPECT_EQ(a.activations.zero, b.activations.zero);
+    EXPECT_EQ(a.activations.scales, b.activations.scales);
     EXPECT_EQ(a.activations.first_positions, b.activations.first_positions);
     expect_equal(a.k, b.k);
     expect_equal(a.v, b.v);
@@ -102,6 +103,7 @@ Recipe unlike_any_default() {
                           .symmetric = false,
                           .clip = 0.7f,
                           .zero = kernels::ZeroPoint::Real,
+                          .scales = kernels::ActivationScales::TwoLevel,
                           .first_positions = 4};
     recipe.calibration = {.n_samples = 7,
                           .seqlen = 100,
@@ -278,6 +280,7 @@ TEST(RecipeJson, RangeChecksEveryValue) {
     expect_corrupt(with("activations", "clip", 0), kCorrupt, "activations.clip is 0");
     expect_corrupt(with("activations", "clip", 1e-60), kCorrupt, "activations.clip");
     expect_corrupt(with("activations", "clip", 1.01), kCorrupt, "activations.clip is 1.01");
+    expect_corrupt(with("activations", "scales", "two-level"), kCorrupt, "whole rows");
     expect_corrupt(with("activations", "zero_point", "odd"), kCorrupt, "zero_point is \"odd\"");
     expect_corrupt(with("k", "bits", 0), kCorrupt, "k.bits is 0");
     expect_corrupt(with("v", "clip", -0.5), kCorrupt, "v.clip is -0.5");

@@ -9,6 +9,10 @@ namespace quarot::kernels {
 // Of asymmetric activations: an integer code that stands for 0, or the real value of code 0.
 enum class ZeroPoint { Integer, Real };
 
+// Of groups of activations: a float each, or a whole number of 8 bits that counts in the row's
+// unit, zero points too.
+enum class ActivationScales { Group, TwoLevel };
+
 // Bits of the first positions of a sequence, unless their rows have more anyway: attention sinks
 // stand there, whose values are the hardest to quantize and the few that all other tokens read.
 inline constexpr int kFirstPositionBits = 8;
@@ -20,6 +24,7 @@ struct ActivationFormat {
     bool symmetric = true;
     float clip = 1.0f;
     ZeroPoint zero = ZeroPoint::Integer;
+    ActivationScales scales = ActivationScales::Group;  // TwoLevel: symmetric or with bases
     int64_t first_positions = 0;  // of a sequence, in kFirstPositionBits and not clipped
 
     // The same for rows of so many columns, which a group as wide as they are leaves whole.
@@ -41,6 +46,10 @@ struct ActivationFormat {
         return first_positions > 0 ? std::max(bits, kFirstPositionBits) : bits;
     }
     bool has_offsets() const { return !symmetric && zero == ZeroPoint::Integer; }
+    // Otherwise ranges of groups are their plain minimum and maximum.
+    bool range_includes_zero() const {
+        return group_size == 0 || scales == ActivationScales::TwoLevel;
+    }
     bool has_bases() const { return !symmetric && zero == ZeroPoint::Real; }
     bool operator==(const ActivationFormat&) const = default;
 };

@@ -109,9 +109,21 @@ void check_kv(char which, const kernels::KvFormat& format) {
 }
 
 void check_activations(const kernels::ActivationFormat& format) {
-    if (format.zero != kernels::ZeroPoint::Real || !format.symmetric) return;
-    fail(ErrorCode::Usage, "{} real needs codes with a zero point ({}): symmetric ones have none",
-         Setting{"activations.zero_point"}, Setting{"activations.symmetric"});
+    if (format.zero == kernels::ZeroPoint::Real && format.symmetric) {
+        fail(ErrorCode::Usage,
+             "{} real needs codes with a zero point ({}): symmetric ones have none",
+             Setting{"activations.zero_point"}, Setting{"activations.symmetric"});
+    }
+    if (format.scales == kernels::ActivationScales::Group) return;
+    constexpr Setting kScales{"activations.scales"};
+    if (format.group_size == 0) {
+        fail(ErrorCode::Usage, "{} two-level needs groups ({}): whole rows have one scale each",
+             kScales, Setting{"activations.group_size"});
+    }
+    if (format.has_offsets()) {
+        fail(ErrorCode::Usage, "{} two-level has no integer zero points, expected {} real", kScales,
+             Setting{"activations.zero_point"});
+    }
 }
 
 // Settings of the weights that only GPTQ reads, beyond those of the paper.

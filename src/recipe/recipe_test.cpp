@@ -94,6 +94,18 @@ TEST(CheckRecipe, RefusesSettingsOutOfRange) {
     refuse([](Recipe& r) { r.calibration.seqlen = 1; }, "`calibration.seqlen` is 1");
 }
 
+TEST(CheckRecipe, TwoLevelScalesNeedGroupsAndNoIntegerZeroPoints) {
+    Recipe recipe = named_recipe("quarot-64g");
+    recipe.activations.scales = kernels::ActivationScales::TwoLevel;
+    check_recipe(recipe);
+    recipe.activations.symmetric = false;
+    expect_refused(recipe, ErrorCode::Usage, "expected `activations.zero_point` real");
+    recipe.activations.zero = kernels::ZeroPoint::Real;
+    check_recipe(recipe);
+    recipe.activations.group_size = 0;
+    expect_refused(recipe, ErrorCode::Usage, "needs groups (`activations.group_size`)");
+}
+
 TEST(CheckRecipe, WeighsErrorsByInputsWhereGptqSearchesClips) {
     Recipe recipe = named_recipe("quarot");
     recipe.weights.scale_search = ScaleSearch::Hessian;

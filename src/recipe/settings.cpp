@@ -37,6 +37,9 @@ constexpr Spelling<WeightTarget> kTargets[] = {{WeightTarget::Stored, "stored"},
                                                {WeightTarget::Refit, "refit"}};
 constexpr Spelling<kernels::ZeroPoint> kZeroPoints[] = {{kernels::ZeroPoint::Integer, "integer"},
                                                         {kernels::ZeroPoint::Real, "real"}};
+constexpr Spelling<kernels::ActivationScales> kActivationScales[] = {
+    {kernels::ActivationScales::Group, "group"},
+    {kernels::ActivationScales::TwoLevel, "two-level"}};
 constexpr Spelling<kernels::KvAxis> kAxes[] = {{kernels::KvAxis::Token, "token"}};
 constexpr Spelling<KeyBiasUse> kKeyBiasUses[] = {{KeyBiasUse::Keep, "keep"},
                                                  {KeyBiasUse::Subtract, "subtract"}};
@@ -181,6 +184,12 @@ constexpr RecipeSetting kSettings[] = {
     {"activations.zero_point",
      one_of<kZeroPoints, &Recipe::activations, &kernels::ActivationFormat::zero>(),
      word("a-zero", "KIND", "zero points of activations: integer or real [integer]")},
+    optional(
+        {"activations.scales",
+         one_of<kActivationScales, &Recipe::activations, &kernels::ActivationFormat::scales>(),
+         word("a-scales", "KIND",
+              "of groups of activations: a number each (group), or 8 bits each that count in the "
+              "token's unit (two-level) [group]")}),
     optional(at_run_time(
         {"activations.first_positions",
          whole<0, kMaxSize, &Recipe::activations, &kernels::ActivationFormat::first_positions>(),

@@ -16,11 +16,16 @@ using model::LinearRole;
 constexpr std::array<LinearRole, 4> kInputs = {LinearRole::Q, LinearRole::O, LinearRole::Gate,
                                                LinearRole::Down};
 constexpr int64_t kScaleBits = 32;
+constexpr int64_t kTwoLevelBits = 8;  // of a number of units
 
 int64_t row_bits(const kernels::ActivationFormat& format, int64_t width) {
     if (format.bits == 16) return 16 * width;
     const int64_t n_groups = format.group_size == 0 ? 1 : width / format.group_size;
-    return width * format.bits + n_groups * kScaleBits * (format.symmetric ? 1 : 2);
+    const int64_t n_numbers = n_groups * (format.symmetric ? 1 : 2);
+    if (format.scales == kernels::ActivationScales::TwoLevel) {
+        return width * format.bits + kScaleBits + n_numbers * kTwoLevelBits;
+    }
+    return width * format.bits + n_numbers * kScaleBits;
 }
 
 double side_bits(const kernels::KvFormat& format, const model::ModelConfig& config) {

@@ -198,6 +198,9 @@ TEST(BitsPerValue, CountScalesAndZeroPoints) {
     EXPECT_DOUBLE_EQ(bits_per_activation(recipe, config), 5.0);
     recipe.activations.symmetric = false;
     EXPECT_DOUBLE_EQ(bits_per_activation(recipe, config), 6.0);
+    recipe.activations.zero = kernels::ZeroPoint::Real;
+    recipe.activations.scales = kernels::ActivationScales::TwoLevel;
+    EXPECT_DOUBLE_EQ(bits_per_activation(recipe, config), 4.5 + 4 * 32.0 / 480);
     // A scale of 32 and a zero point of 16 bits for 48 values.
     EXPECT_DOUBLE_EQ(bits_per_kv(recipe, config), 5.0);
     recipe.k.bits = 16;

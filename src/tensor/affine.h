@@ -86,6 +86,29 @@ inline RealAffine real_affine(float lo, float hi, int bits) {
     return {at_least_smallest_normal((hi - lo) / static_cast<float>(asymmetric_max(bits))), lo};
 }
 
+// Scales of two levels: the step of every group of a row is a whole number of the row's unit, 1 to
+// kUnits of them.
+inline constexpr float kUnits = 255.0f;
+
+// largest_step: of the row's groups, 0 if all values are.
+inline float unit_of_steps(float largest_step) {
+    return largest_step == 0.0f ? 1.0f : at_least_smallest_normal(largest_step / kUnits);
+}
+
+// The nearest step that there is. Rounding up instead would clip nothing, and cost more than that
+// gives (docs/quarot.md).
+inline float step_in_units(float step, float unit) {
+    return std::clamp(std::nearbyint(step / unit), 1.0f, kUnits) * unit;
+}
+
+// The same with a real zero point, for lo <= 0 <= hi, step = (hi - lo) / (2^b - 1): lo is a whole
+// number of 2^b units, 0 to -kUnits, which is as low as the largest step reaches.
+inline RealAffine real_affine_in_units(float lo, float step, float unit, int bits) {
+    const float lo_unit = unit * static_cast<float>(1 << bits);
+    const float n = std::clamp(std::nearbyint(-lo / lo_unit), 0.0f, kUnits);
+    return {step_in_units(step, unit), -(n * lo_unit)};
+}
+
 // round(x / scale), clamped to [q_min, q_max]; division, not multiplication by a reciprocal.
 inline int32_t quantize_symmetric(float x, float scale, int bits) {
     const float q = std::nearbyint(x / scale);

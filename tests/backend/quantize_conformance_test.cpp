@@ -126,6 +126,27 @@ TEST_P(QuantizeConformance, FirstPositions) {
     }
 }
 
+TEST_P(QuantizeConformance, TwoLevelScales) {
+    if (GetParam().backend == "cuda") GTEST_SKIP() << "refuses them";
+    for (const Temper temper : kTempers) {
+        for (const auto& [cols, group_size] : {std::pair{90, 15}, {576, 32}, {768, 64}, {64, 64}}) {
+            for (const int bits : {3, 4, 8}) {
+                for (const bool symmetric : {true, false}) {
+                    check(temper, 7, cols,
+                          {.bits = bits,
+                           .group_size = group_size,
+                           .symmetric = symmetric,
+                           .clip = 0.95f,
+                           .zero = symmetric ? ZeroPoint::Integer : ZeroPoint::Real,
+                           .scales = ActivationScales::TwoLevel,
+                           .first_positions = 2});
+                    if (HasFailure()) return;
+                }
+            }
+        }
+    }
+}
+
 TEST_P(QuantizeConformance, TheLowestSiteOfEachRowIsNoted) {
     Bench bench(*subject_);
     Rng rng(3);

@@ -216,6 +216,66 @@ TEST_F(ReferenceQuantize, EveryGroupHasItsOwnScale) {
     EXPECT_EQ(k.codes, (std::vector<int32_t>{15, 0, 15, 1}));
 }
 
+// The largest step is 255 units, the others are whole numbers of them from 1 on.
+TEST_F(ReferenceQuantize, StepsOfTwoLevelsAreWholeUnitsOfTheirRow) {
+    const ActivationFormat format{.bits = 4, .group_size = 2, .scales = ActivationScales::TwoLevel};
+    const Codes out = quantize(
+        row_of({1785.0f, -7.0f, 73.0f, 14.0f, 9.4f, 0.0f, 0.2f, 0.0f, 0.0f, 0.0f}), format);
+    EXPECT_EQ(out.scales, (std::vector<float>{255.0f, 10.0f, 1.0f, 1.0f, 1.0f}));
+    EXPECT_EQ(out.codes, (std::vector<int8_t>{7, 0, 7, 1, 7, 0, 0, 0, 0, 0}));
+    const Codes zeros = quantize(row_of({0.0f, 0.0f}), format);
+    EXPECT_EQ(zeros.scales, (std::vector<float>{1.0f}));
+    EXPECT_EQ(zeros.codes, (std::vector<int8_t>{0, 0}));
+}
+
+// Lowest values are whole numbers of 16 units; the range of every group includes 0.
+TEST_F(ReferenceQuantize, RealZeroPointsOfTwoLevels) {
+    const ActivationFormat format{.bits = 4,
+                                  .group_size = 2,
+                                  .symmetric = false,
+                                  .zero = ZeroPoint::Real,
+                                  .scales = ActivationScales::TwoLevel};
+    const Codes out =
+        quantize(row_of({0.0f, 3825.0f, -40.0f, 35.0f, -3825.0f, -3000.0f, 30.0f, 60.0f}), format);
+    EXPECT_EQ(out.scales, (std::vector<float>{255.0f, 5.0f, 255.0f, 4.0f}));
+    // 0, -32 (2.5 times 16 rounds to 2), -3824 and 0, each 8 steps below the code 0
+    EXPECT_EQ(out.bases, (std::vector<float>{2040.0f, 8.0f, -1784.0f, 32.0f}));
+    EXPECT_EQ(out.codes, (std::vector<int8_t>{-8, 7, -8, 5, -8, -5, 0, 7}));
+}
+
+TEST_F(ReferenceQuantize, AnUnusableGroupLeavesTheUnitToTheOthers) {
+    const ActivationFormat format{.bits = 4, .group_size = 2, .scales = ActivationScales::TwoLevel};
+    const float inf = std::numeric_limits<float>::infinity();
+    const Codes out = quantize(row_of({inf, 1.0f, 1785.0f, 0.0f}), format);
+    EXPECT_EQ(out.scales, (std::vector<float>{1.0f, 255.0f}));
+    EXPECT_EQ(out.codes, (std::vector<int8_t>{0, 0, 7, 0}));
+    EXPECT_EQ(site_, 1);
+}
+
+// A hundredth of the error of a number for each scale and zero point, and no more.
+TEST_F(ReferenceQuantize, TwoLevelsCostNextToNothing) {
+    Rng rng(7);
+    const Matrix x = normal_matrix(64, 576, rng);
+    const auto error = [&](bool symmetric, ActivationScales scales) {
+        const Codes out = quantize(x, {.bits = 4,
+                                       .group_size = 32,
+                                       .symmetric = symmetric,
+                                       .zero = symmetric ? ZeroPoint::Integer : ZeroPoint::Real,
+                                       .scales = scales});
+        double sum = 0.0;
+        for (size_t i = 0; i < x.values.size(); ++i) {
+            const size_t g = i / 32;
+            const double base = symmetric ? 0.0 : out.bases[g];
+            sum += std::pow(1.0 * out.scales[g] * out.codes[i] + base - x.values[i], 2.0);
+        }
+        return sum;
+    };
+    for (const bool symmetric : {true, false}) {
+        EXPECT_LT(error(symmetric, ActivationScales::TwoLevel),
+                  1.01 * error(symmetric, ActivationScales::Group));
+    }
+}
+
 TEST_F(ReferenceQuantize, RoundsHalfToEven) {
     const Codes out =
         quantize(row_of({7.0f, 0.5f, 1.5f, 2.5f, -0.5f, -1.5f, 3.5f, 4.5f}), {.bits = 4});

@@ -318,6 +318,7 @@ class CpuBackend final : public Backend {
                      "[{}, {}] [{}, {}]", in.rows, in.cols, out.rows, out.cols);
         QUAROT_CHECK(out.format.has_offsets() == (out.offsets != nullptr) &&
                      out.format.has_bases() == (out.bases != nullptr));
+        QUAROT_CHECK(out.format.scales == ActivationScales::Group || !out.format.has_offsets());
     }
 
     // The quantized rows that `in` goes to, or null.

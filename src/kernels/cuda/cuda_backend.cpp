@@ -389,6 +389,9 @@ int64_t CudaBackend::quantized_bytes(int64_t rows, int64_t cols,
              "the first {} positions have activations of {} bits, which is not available on cuda",
              format.first_positions, kFirstPositionBits);
     }
+    if (format.scales == ActivationScales::TwoLevel) {
+        fail(ErrorCode::Unsupported, "activations with two-level scales are not available on cuda");
+    }
     return quantized_rows_bytes(rows, cols, format, kActivationAlignment);
 }
 
