@@ -76,6 +76,12 @@ std::string describe(const Recipe& recipe) {
     const int64_t w_group = recipe.weights.group_size, a_group = recipe.activations.group_size;
     if (w_group != 0) text += fmt::format(" weight groups {}", w_group);
     if (a_group != 0) text += fmt::format(" activation groups {}", a_group);
+    for (const auto& [name, bits] : {std::pair{"attn_in", recipe.site_bits.attn_in},
+                                     {"o_in", recipe.site_bits.o_in},
+                                     {"mlp_in", recipe.site_bits.mlp_in},
+                                     {"down_in", recipe.site_bits.down_in}}) {
+        if (bits != 0) text += fmt::format(" {} {}", name, bits);
+    }
     if (recipe.activations.scales == kernels::ActivationScales::TwoLevel) text += " two-level";
     if (recipe.activations.first_positions != 0) {
         text += fmt::format(" first {} A{}", recipe.activations.first_positions,

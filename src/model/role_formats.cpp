@@ -80,12 +80,31 @@ WeightFormat weight_format(const Recipe& recipe, LinearRole role) {
     return format;
 }
 
+namespace {
+
+// Of what a linear of a layer reads; 0: none of its own.
+int own_bits(const SiteBits& bits, LinearRole role) {
+    switch (role) {
+        case LinearRole::O:
+            return bits.o_in;
+        case LinearRole::Gate:
+        case LinearRole::Up:
+            return bits.mlp_in;
+        case LinearRole::Down:
+            return bits.down_in;
+        default:
+            return bits.attn_in;
+    }
+}
+
+}  // namespace
+
 kernels::ActivationFormat activation_format(const Recipe& recipe, LinearRole role) {
     if (!is_of_layers(role) || role == LinearRole::Router) return {};
     kernels::ActivationFormat format = recipe.activations;
-    if (role == LinearRole::Down && recipe.down_bits != 0 && format.bits < 16) {
-        format.bits = recipe.down_bits;
-    }
+    if (format.bits == 16) return format;
+    if (role == LinearRole::Down && recipe.down_bits != 0) format.bits = recipe.down_bits;
+    if (const int own = own_bits(recipe.site_bits, role); own != 0) format.bits = own;
     return format;
 }
 

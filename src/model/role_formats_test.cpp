@@ -24,6 +24,29 @@ TEST(RecipeWidths, DownAndHeadHaveTheirOwn) {
     EXPECT_EQ(activation_format(recipe, LinearRole::Down).bits, 16);
 }
 
+TEST(RecipeWidths, InputsHaveTheirOwn) {
+    const auto bits_of = [](const Recipe& recipe) {
+        std::vector<int> bits;
+        for (const LinearRole role : {LinearRole::Q, LinearRole::K, LinearRole::V, LinearRole::O,
+                                      LinearRole::Gate, LinearRole::Up, LinearRole::Down}) {
+            bits.push_back(activation_format(recipe, role).bits);
+        }
+        return bits;
+    };
+    Recipe recipe = named_recipe("quarot-rtn");
+    recipe.site_bits = {.attn_in = 5, .o_in = 6, .mlp_in = 8, .down_in = 16};
+    EXPECT_EQ(bits_of(recipe), (std::vector<int>{5, 5, 5, 6, 8, 8, 16}));
+    EXPECT_EQ(weight_bits(recipe, LinearRole::Up), 4);
+    recipe.site_bits = {.mlp_in = 8};
+    recipe.down_bits = 7;
+    EXPECT_EQ(bits_of(recipe), (std::vector<int>{4, 4, 4, 4, 8, 8, 7}));
+    recipe.site_bits.down_in = 5;
+    EXPECT_EQ(bits_of(recipe).back(), 5);
+    EXPECT_EQ(weight_bits(recipe, LinearRole::Down), 7);
+    recipe.activations.bits = 16;
+    EXPECT_EQ(bits_of(recipe), (std::vector<int>(7, 16)));
+}
+
 TEST(RecipeWidths, HeadAndEmbeddingMayHaveGroupsOfTheirOwn) {
     Recipe recipe = named_recipe("quarot-128g");
     recipe.head_bits = 4;

@@ -55,6 +55,13 @@ enum class ScaleSearch { Power, Hessian };
 // quantized model what W gives on those of the full-precision one.
 enum class WeightTarget { Stored, Refit };
 
+// Bits of what linears read, by its place in the layer; 0: as the others. They count where
+// activations are quantized at all.
+struct SiteBits {
+    int attn_in = 0, o_in = 0, mlp_in = 0, down_in = 0;
+    bool operator==(const SiteBits&) const = default;
+};
+
 struct WeightFormat {
     std::string method = "rtn";
     int bits = 16;
@@ -120,6 +127,7 @@ struct Recipe {
     RotationSpec rotation;
     WeightFormat weights;
     kernels::ActivationFormat activations;
+    SiteBits site_bits;  // of activations; down_in before down_bits
     kernels::KvFormat k;
     kernels::KvFormat v;
     KeyBiasUse k_bias = KeyBiasUse::Subtract;

@@ -76,8 +76,9 @@ constexpr SettingField digest() {
             [] { return std::string("the 64 hexadecimal digits of a SHA-256"); }};
 }
 
-constexpr SettingField down_width() {
-    SettingField field = width<&Recipe::down_bits>();
+template <auto... path>
+constexpr SettingField own_width() {
+    SettingField field = width<path...>();
     field.fits = [](const SettingValue& v) {
         return std::get<int64_t>(v) == 0 || is_width(std::get<int64_t>(v));
     };
@@ -118,6 +119,10 @@ constexpr RecipeSetting at_run_time(RecipeSetting setting) {
 constexpr RecipeSetting optional(RecipeSetting setting) {
     setting.optional = true;
     return setting;
+}
+
+constexpr RecipeSetting site_bits(std::string_view key, SettingField field, SettingHelp help) {
+    return optional(at_run_time({key, field, help}));
 }
 
 constexpr RecipeSetting kSettings[] = {
@@ -194,6 +199,14 @@ constexpr RecipeSetting kSettings[] = {
         {"activations.first_positions",
          whole<0, kMaxSize, &Recipe::activations, &kernels::ActivationFormat::first_positions>(),
          word("a-first", "N", "first positions of a sequence whose activations have 8 bits [0]")})),
+    site_bits("activations.attn_in_bits", own_width<&Recipe::site_bits, &SiteBits::attn_in>(),
+              word("a-bits-attn", "N", "bits of the inputs of q, k and v, if others")),
+    site_bits("activations.o_in_bits", own_width<&Recipe::site_bits, &SiteBits::o_in>(),
+              word("a-bits-o", "N", "bits of the input of o_proj, if others")),
+    site_bits("activations.mlp_in_bits", own_width<&Recipe::site_bits, &SiteBits::mlp_in>(),
+              word("a-bits-mlp", "N", "bits of the inputs of gate and up, if others")),
+    site_bits("activations.down_in_bits", own_width<&Recipe::site_bits, &SiteBits::down_in>(),
+              word("a-bits-down", "N", "bits of the input of down_proj, if others")),
     at_run_time({"k.bits", width<&Recipe::k, &kernels::KvFormat::bits>(),
                  word("k-bits", "N", "bits of K in the cache")}),
     {"k.axis", one_of<kAxes, &Recipe::k, &kernels::KvFormat::axis>()},
@@ -221,7 +234,7 @@ constexpr RecipeSetting kSettings[] = {
                  word("k-bias", "HOW",
                       "where keys have a bias: keep caches them with it, subtract without "
                       "(it is added when they are read) [subtract]")}),
-    {"down_bits", down_width(),
+    {"down_bits", own_width<&Recipe::down_bits>(),
      word("down-bits", "N", "bits of down_proj's weights and input, if others")},
     {"head_bits", width<&Recipe::head_bits>(),
      word("head-bits", "N", "bits of lm_head's weights [16]")},

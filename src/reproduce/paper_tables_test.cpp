@@ -201,6 +201,8 @@ TEST(BitsPerValue, CountScalesAndZeroPoints) {
     recipe.activations.zero = kernels::ZeroPoint::Real;
     recipe.activations.scales = kernels::ActivationScales::TwoLevel;
     EXPECT_DOUBLE_EQ(bits_per_activation(recipe, config), 4.5 + 4 * 32.0 / 480);
+    recipe.site_bits.mlp_in = 8;
+    EXPECT_DOUBLE_EQ(bits_per_activation(recipe, config), 4.5 + (4 * 32.0 + 4 * 96) / 480);
     // A scale of 32 and a zero point of 16 bits for 48 values.
     EXPECT_DOUBLE_EQ(bits_per_kv(recipe, config), 5.0);
     recipe.k.bits = 16;

@@ -44,6 +44,7 @@ void forget_run_time_choices(Recipe& recipe) {
         format.clip = 1.0f;
     };
     forget(recipe.activations);
+    recipe.site_bits = {};
     recipe.activations.first_positions = 0;
     forget(recipe.k);
     forget(recipe.v);
