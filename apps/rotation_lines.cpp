@@ -33,6 +33,11 @@ RotationLine dense_line(const RotationSpec& spec, int64_t order) {
                         spec.residual_sha256.substr(0, kDigitsShown))};
 }
 
+RotationLine aligned_values(const model::ModelConfig& config) {
+    return {"R2", "aligned", config.head_dim,
+            fmt::format("orthogonal {} for each KV head, found on a text", config.head_dim)};
+}
+
 }  // namespace
 
 std::vector<RotationLine> rotation_lines(const RotationSpec& spec,
@@ -44,8 +49,9 @@ std::vector<RotationLine> rotation_lines(const RotationSpec& spec,
     const int64_t order = spec.residual_block == 0 ? config.hidden : spec.residual_block;
     std::vector<RotationLine> lines = {
         dense ? dense_line(spec, order) : line_of("R1", rotation.residual),
-        line_of("R2", rotation.head_dim), line_of("R3", rotation.online.query_key),
-        line_of("R4", rotation.online.ffn), line_of("head_mix", rotation.online.head_mix)};
+        spec.aligned_values ? aligned_values(config) : line_of("R2", rotation.head_dim),
+        line_of("R3", rotation.online.query_key), line_of("R4", rotation.online.ffn),
+        line_of("head_mix", rotation.online.head_mix)};
     if (config.has_mixtures()) {
         lines.push_back(line_of(kExpertsLine, rotation.online.expert_ffn));
     }

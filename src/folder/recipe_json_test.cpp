@@ -34,6 +34,7 @@ void expect_equal(const Recipe& a, const Recipe& b) {
     EXPECT_EQ(a.rotation.residual_block, b.rotation.residual_block);
     EXPECT_EQ(a.rotation.heads_block, b.rotation.heads_block);
     EXPECT_EQ(a.rotation.ffn_block, b.rotation.ffn_block);
+    EXPECT_EQ(a.rotation.aligned_values, b.rotation.aligned_values);
     EXPECT_EQ(a.rotation.online_dtype, b.rotation.online_dtype);
     EXPECT_EQ(a.weights.method, b.weights.method);
     EXPECT_EQ(a.weights.bits, b.weights.bits);
@@ -87,7 +88,8 @@ Recipe unlike_any_default() {
                        .seed = 4294967295u,
                        .residual_block = 64,
                        .heads_block = 4,
-                       .ffn_block = 128};
+                       .ffn_block = 128,
+                       .aligned_values = true};
     recipe.weights = {.method = "gptq",
                       .bits = 3,
                       .group_size = 96,

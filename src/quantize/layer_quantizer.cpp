@@ -102,7 +102,8 @@ std::vector<float> QuantizeContext::bias(const LinearId& id) const {
         add_norm_bias(id, bias);
         if (model::writes_residual(id.role)) rotate::centre_columns(bias, 1);
     }
-    rotate::rotate_output(rotation, rule_of(id, source.config()).output, source.config(), bias, 1);
+    rotate::rotate_output(rotation, {rule_of(id, source.config()).output, id.layer},
+                          source.config(), bias, 1);
     return {bias.begin(), bias.end()};
 }
 

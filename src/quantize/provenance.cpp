@@ -78,8 +78,12 @@ io::Json describe_mixer(const std::optional<linalg::Mixer>& mixer) {
     return json;
 }
 
-std::string matrix_digest(std::span<const double> matrix) {
-    return io::sha256_of_bytes(std::as_bytes(matrix));
+std::string digest_of(const std::vector<std::vector<double>>& by_layer) {
+    std::vector<double> all;
+    for (const std::vector<double>& layer : by_layer) {
+        all.insert(all.end(), layer.begin(), layer.end());
+    }
+    return io::sha256_of_bytes(std::as_bytes(std::span(all)));
 }
 
 io::Json describe_residual(const rotate::Rotation& rotation) {
@@ -89,7 +93,15 @@ io::Json describe_residual(const rotate::Rotation& rotation) {
     const bool from_file = rotation.residual_kind == ResidualRotation::File;
     json.set("kind", aligned ? "aligned" : from_file ? "file" : "random");
     json.set("order", rotation.residual_order);
-    if (aligned) json.set("sha256", matrix_digest(rotation.residual_dense));
+    if (aligned) json.set("sha256", digest_of({rotation.residual_dense}));
+    return json;
+}
+
+io::Json describe_values(const rotate::Rotation& rotation) {
+    if (!rotation.aligned_values) return describe_mixer(rotation.head_dim);
+    io::Json json;
+    json.set("kind", "aligned");
+    json.set("sha256", digest_of(rotation.value_heads));
     return json;
 }
 
@@ -126,14 +138,10 @@ void copy_companions(const folder::SourceModel& source, io::OutputFolder& folder
     }
 }
 
-std::string rotation_digest(const rotate::Rotation& rotation) {
-    return matrix_digest(rotation.residual_dense);
-}
-
 io::Json describe(const rotate::Rotation& rotation) {
     io::Json json;
     json.set("R1", describe_residual(rotation));
-    json.set("R2", describe_mixer(rotation.head_dim));
+    json.set("R2", describe_values(rotation));
     json.set("R3", describe_mixer(rotation.online.query_key));
     json.set("R4", describe_mixer(rotation.online.ffn));
     if (rotation.online.expert_ffn) {
@@ -141,6 +149,10 @@ io::Json describe(const rotate::Rotation& rotation) {
     }
     json.set("head_mix", describe_mixer(rotation.online.head_mix));
     return json;
+}
+
+std::string rotation_digest(const rotate::Rotation& rotation) {
+    return io::sha256_of_text(describe(rotation).dump());
 }
 
 void write_provenance(const Provenance& provenance, io::OutputFolder& folder, ThreadPool& pool) {

@@ -29,10 +29,11 @@ io::Json output_config(const folder::SourceModel& source, const Recipe& recipe,
 // file says in their place.
 void copy_companions(const folder::SourceModel& source, io::OutputFolder& folder);
 
-// SHA-256 of the matrices that a text gave a rotation, fp64 in little-endian order.
+// SHA-256 of all that a text gave a rotation.
 std::string rotation_digest(const rotate::Rotation& rotation);
 
-// What was used for R1 to R4 and the head mix: kind, order, decomposition.
+// What was used for R1 to R4 and the head mix: kind, order, decomposition; of what was found on a
+// text the SHA-256 of its fp64 numbers, layer after layer, as row-major T or scales.
 io::Json describe(const rotate::Rotation& rotation);
 
 // Everything quarot.json says but times and paths, so that the same work gives the same bytes.

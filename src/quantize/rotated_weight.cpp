@@ -27,8 +27,8 @@ WeightSource linear_source(const folder::SourceModel& source, const model::Linea
     weight.name = folder::linear_name(id) + ".weight";
     weight.rows = out_features(id, config);
     weight.cols = in_features(id, config);
-    weight.input = rule.input;
-    weight.output = rule.output;
+    weight.input = {rule.input, id.layer};
+    weight.output = {rule.output, id.layer};
     if (folds(recipe, config, rule.folded_norm)) {
         const std::vector<float> gain = source.norm_gain(rule.folded_norm, id.layer);
         weight.gain.assign(gain.begin(), gain.end());
@@ -53,7 +53,7 @@ RotatedWeight::RotatedWeight(WeightSource source, const rotate::Rotation& rotati
       rotation_(rotation),
       config_(config),
       block_rows_(rows_of_a_block(source_.cols)) {
-    if (!rotate::changes(rotation_, source_.output) && !source_.centre_outputs) return;
+    if (!rotate::changes(rotation_, source_.output.basis) && !source_.centre_outputs) return;
     whole_.resize(rows() * cols());
     pool.parallel_for(n_blocks(), [&](int64_t index, int) {
         const int64_t first = index * block_rows_;

@@ -21,8 +21,8 @@ struct WeightSource {
     std::string name;  // of the tensor, for messages
     int64_t rows = 0;
     int64_t cols = 0;
-    model::Basis input = model::Basis::Plain;
-    model::Basis output = model::Basis::Plain;
+    rotate::Space input = model::Basis::Plain;
+    rotate::Space output = model::Basis::Plain;
     std::vector<double> gain;     // [cols], folded; empty: ones
     bool centre_inputs = false;   // rows are vectors whose mean is taken out
     bool centre_outputs = false;  // columns are, before `output`

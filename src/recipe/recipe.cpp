@@ -45,6 +45,7 @@ void set_parts(RotationSpec& spec, const std::vector<std::string_view>& parts) {
     spec.residual = has("r1") ? ResidualRotation::Hadamard : ResidualRotation::None;
     spec.fold_norms = has("r1");
     spec.value_heads = has("r2");
+    spec.aligned_values = spec.aligned_values && spec.value_heads;
     spec.query_key = has("r3");
     spec.ffn = has("r4");
     spec.head_mix = has("heads");
@@ -91,6 +92,10 @@ void check_aligned(const Recipe& recipe) {
 
 void check_rotation(const RotationSpec& rotation) {
     check_file(rotation);
+    if (rotation.aligned_values && !rotation.value_heads) {
+        fail(ErrorCode::Usage, "{} says what R2 is, and there is none; let {} have r2",
+             Setting{"rotation.aligned_values"}, kRotation);
+    }
     if (rotation.residual == ResidualRotation::None || rotation.fold_norms) return;
     fail(ErrorCode::Usage, "{} turns the residual stream, which needs folded norm gains",
          kRotation);

@@ -32,6 +32,7 @@ struct RotationSpec {
     int64_t residual_block = 0;
     int64_t heads_block = 0;  // in heads
     int64_t ffn_block = 0;
+    bool aligned_values = false;  // R2 of each KV head found on the text, else one Hadamard
 
     // Is R1 a matrix that has no fast transform, so that it is folded or not there at all?
     bool has_dense_residual() const {
@@ -39,7 +40,7 @@ struct RotationSpec {
                residual == ResidualRotation::Aligned;
     }
     // Is some of it found from the calibration text?
-    bool looks_at_text() const { return residual == ResidualRotation::Aligned; }
+    bool looks_at_text() const { return residual == ResidualRotation::Aligned || aligned_values; }
     bool operator==(const RotationSpec&) const = default;
 };
 

@@ -167,6 +167,19 @@ TEST(CheckRecipe, AlignsR1ToGroupsThatAHadamardFills) {
     expect_refused(recipe, ErrorCode::Usage, "blocks of 64");
 }
 
+TEST(CheckRecipe, AlignsValuesWhereR2Is) {
+    Recipe recipe = named_recipe("quarot-rtn");
+    recipe.rotation.aligned_values = true;
+    EXPECT_NO_THROW(check_recipe(recipe));
+    EXPECT_TRUE(recipe.rotation.looks_at_text());
+    recipe.rotation.value_heads = false;
+    expect_refused(recipe, ErrorCode::Usage, "there is none");
+    recipe.rotation.value_heads = true;
+    set_rotation(recipe, "r1,r4");
+    EXPECT_NO_THROW(check_recipe(recipe)) << "gone with R2";
+    EXPECT_FALSE(recipe.rotation.looks_at_text());
+}
+
 TEST(CheckRecipe, WantsTheDigestOfAnR1FromAFileAndAWholeMatrix) {
     Recipe recipe = named_recipe("quarot-rtn");
     recipe.rotation.residual = ResidualRotation::File;

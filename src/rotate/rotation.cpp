@@ -1,6 +1,7 @@
 #include "rotate/rotation.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <utility>
 
@@ -68,10 +69,30 @@ void multiply_dense_by_columns(const Rotation& rotation, std::span<double> w, in
     }
 }
 
+// x <- (T (x) I_inner) x of each head of V, or of the query heads that read it.
+void apply_to_heads(const Rotation& rotation, int64_t layer, const ModelConfig& config,
+                    std::span<double> x, int64_t inner) {
+    if (!rotation.aligned_values) return apply_to_runs(rotation.head_dim, x, inner);
+    const auto at = static_cast<size_t>(layer);
+    QUAROT_CHECK(at < rotation.value_heads.size(), "R2 is found on a text before it is applied");
+    const std::vector<double>& matrices = rotation.value_heads[at];
+    const int64_t d = config.head_dim, run = d * inner;
+    const int64_t n_heads = std::ssize(x) / run;
+    QUAROT_CHECK(n_heads == config.n_heads || n_heads == config.n_kv_heads, "{} heads", n_heads);
+    const int64_t n_sharing = n_heads / config.n_kv_heads;
+    std::vector<double> out(static_cast<size_t>(run));
+    for (int64_t head = 0; head < n_heads; ++head) {
+        double* values = x.data() + head * run;
+        linalg::multiply(false, false, d, inner, d, &matrices[head / n_sharing * d * d], values,
+                         out.data());
+        std::copy(out.begin(), out.end(), values);
+    }
+}
+
 // x <- (T (x) I_inner) x, T the basis change of one vector; a dense R1 stands apart.
-void apply_structured(const Rotation& rotation, Basis basis, const ModelConfig& config,
+void apply_structured(const Rotation& rotation, Space space, const ModelConfig& config,
                       std::span<double> x, int64_t inner) {
-    switch (basis) {
+    switch (space.basis) {
         case Basis::Plain:
             return;
         case Basis::Residual:
@@ -79,10 +100,10 @@ void apply_structured(const Rotation& rotation, Basis basis, const ModelConfig& 
             apply_to_runs(rotation.residual, x, inner);
             return;
         case Basis::ValueHeads:
-            apply_to_runs(rotation.head_dim, x, inner);
+            apply_to_heads(rotation, space.layer, config, x, inner);
             return;
         case Basis::MixedHeads:
-            apply_to_runs(rotation.head_dim, x, inner);
+            apply_to_heads(rotation, space.layer, config, x, inner);
             apply_to_runs(rotation.online.head_mix, x, config.head_dim * inner);
             return;
         case Basis::Ffn:
@@ -167,7 +188,10 @@ Rotation make_rotation(const RotationSpec& spec, const ModelConfig& config,
     } else if (spec.has_dense_residual()) {
         set_residual(rotation, dense_residual(spec, order, std::move(residual)));
     }
-    if (spec.value_heads) rotation.head_dim = linalg::make_mixer(config.head_dim);
+    rotation.aligned_values = spec.aligned_values;
+    if (spec.value_heads && !spec.aligned_values) {
+        rotation.head_dim = linalg::make_mixer(config.head_dim);
+    }
     rotation.online = model::make_online_transforms(spec, config);
     return rotation;
 }
@@ -179,6 +203,14 @@ void set_residual(Rotation& rotation, std::vector<double> q) {
     }
 }
 
+void add_value_heads(Rotation& rotation, std::vector<std::vector<double>> q) {
+    std::vector<double>& all = rotation.value_heads.emplace_back();
+    for (std::vector<double>& head : q) {
+        transpose(head, std::llround(std::sqrt(static_cast<double>(head.size()))));
+        all.insert(all.end(), head.begin(), head.end());
+    }
+}
+
 bool changes(const Rotation& rotation, Basis basis) {
     switch (basis) {
         case Basis::Plain:
@@ -186,9 +218,10 @@ bool changes(const Rotation& rotation, Basis basis) {
         case Basis::Residual:
             return rotation.residual_kind != ResidualRotation::None;
         case Basis::ValueHeads:
-            return mixes(rotation.head_dim);
+            return rotation.aligned_values || mixes(rotation.head_dim);
         case Basis::MixedHeads:
-            return mixes(rotation.head_dim) || mixes(rotation.online.head_mix);
+            return rotation.aligned_values || mixes(rotation.head_dim) ||
+                   mixes(rotation.online.head_mix);
         case Basis::Ffn:
             return mixes(rotation.online.ffn);
         case Basis::ExpertFfn:
@@ -197,7 +230,7 @@ bool changes(const Rotation& rotation, Basis basis) {
     return false;
 }
 
-void rotate_input(const Rotation& rotation, Basis basis, const ModelConfig& config,
+void rotate_input(const Rotation& rotation, Space space, const ModelConfig& config,
                   std::span<const double> gain, std::span<double> w, int64_t n_rows) {
     if (n_rows == 0) return;
     QUAROT_CHECK(w.size() % n_rows == 0, "{} elements, {} rows", w.size(), n_rows);
@@ -206,10 +239,10 @@ void rotate_input(const Rotation& rotation, Basis basis, const ModelConfig& conf
     for (size_t start = 0; start < w.size() && !gain.empty(); start += cols) {
         for (size_t c = 0; c < cols; ++c) w[start + c] *= gain[c];
     }
-    if (!changes(rotation, basis)) return;
-    if (is_dense(rotation, basis)) return multiply_rows_by_dense(rotation, w);
+    if (!changes(rotation, space.basis)) return;
+    if (is_dense(rotation, space.basis)) return multiply_rows_by_dense(rotation, w);
     for (size_t start = 0; start < w.size(); start += cols) {
-        apply_structured(rotation, basis, config, w.subspan(start, cols), 1);
+        apply_structured(rotation, space, config, w.subspan(start, cols), 1);
     }
 }
 
@@ -236,12 +269,12 @@ void centre_columns(std::span<double> w, int64_t n_cols) {
     for (size_t i = 0; i < w.size(); ++i) w[i] -= means[i % cols];
 }
 
-void rotate_output(const Rotation& rotation, Basis basis, const ModelConfig& config,
+void rotate_output(const Rotation& rotation, Space space, const ModelConfig& config,
                    std::span<double> w, int64_t n_cols) {
-    if (n_cols == 0 || !changes(rotation, basis)) return;
+    if (n_cols == 0 || !changes(rotation, space.basis)) return;
     QUAROT_CHECK(w.size() % n_cols == 0, "{} elements, {} columns", w.size(), n_cols);
-    if (is_dense(rotation, basis)) return multiply_dense_by_columns(rotation, w, n_cols);
-    apply_structured(rotation, basis, config, w, n_cols);
+    if (is_dense(rotation, space.basis)) return multiply_dense_by_columns(rotation, w, n_cols);
+    apply_structured(rotation, space, config, w, n_cols);
 }
 
 }  // namespace quarot::rotate

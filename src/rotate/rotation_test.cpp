@@ -362,5 +362,26 @@ TEST(Means, WhatIsCentredNeedsNoMeanSubtracted) {
     EXPECT_EQ(bias, (std::vector<double>{-1.0, 1.0}));
 }
 
+// Query heads go by the KV head that they share, and layers by their own matrices.
+TEST(AlignedValues, ChangeEachHeadByTheMatrixOfItsKvHeadAndLayer) {
+    const ModelConfig config = config_with(8, 16, 4, 2, 2);
+    RotationSpec spec{.value_heads = true, .aligned_values = true};
+    Rotation rotation = make_rotation(spec, config);
+    EXPECT_FALSE(rotation.head_dim);
+    EXPECT_TRUE(changes(rotation, Basis::ValueHeads) && changes(rotation, Basis::MixedHeads));
+    // Rows of Q are where the coordinates go: (a, b) becomes (b, a), stays, or loses signs.
+    const std::vector<double> swapped = {0, 1, 1, 0}, same = {1, 0, 0, 1}, turned = {0, 1, -1, 0};
+    add_value_heads(rotation, {same, same});
+    add_value_heads(rotation, {swapped, turned});
+    std::vector<double> values = {1, 2, 3, 4};
+    rotate_output(rotation, {Basis::ValueHeads, 1}, config, values, 1);
+    EXPECT_EQ(values, (std::vector<double>{2, 1, -4, 3}));
+    std::vector<double> heads = {1, 2, 3, 4, 5, 6, 7, 8};
+    rotate_input(rotation, {Basis::MixedHeads, 1}, config, {}, heads, 1);
+    EXPECT_EQ(heads, (std::vector<double>{2, 1, 4, 3, -6, 5, -8, 7}));
+    rotate_input(rotation, {Basis::MixedHeads, 0}, config, {}, heads, 1);
+    EXPECT_EQ(heads, (std::vector<double>{2, 1, 4, 3, -6, 5, -8, 7})) << "layer 0 is as it was";
+}
+
 }  // namespace
 }  // namespace quarot::rotate

@@ -141,13 +141,14 @@ class Measurement {
 
 std::optional<rotate::Rotation> rotation_of(const folder::SourceModel& source, const Recipe& recipe,
                                             std::vector<double> r1) {
-    if (source.is_quantized() || !rotates(recipe.rotation)) return std::nullopt;
+    if (source.is_quantized()) return std::nullopt;
     if (recipe.rotation.looks_at_text()) {
         fail(ErrorCode::Unsupported,
              "recipe {} finds its rotation on a calibration text, expected one that needs none; "
              "quantize {} and look at what that gives",
              recipe.name, source.folder());
     }
+    if (!rotates(recipe.rotation)) return std::nullopt;
     return rotate::make_rotation(recipe.rotation, source.config(), std::move(r1));
 }
 

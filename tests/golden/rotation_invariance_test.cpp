@@ -380,6 +380,19 @@ TEST_P(FoundOnText, AnAlignedR1KeepsTheFunction) {
     expect_same_function(aligned_recipe());
 }
 
+TEST_P(FoundOnText, AnAlignedR2KeepsTheFunction) {
+    Recipe recipe = rotated_by(ResidualRotation::Hadamard);
+    recipe.rotation.aligned_values = true;
+    expect_same_function(recipe);
+}
+
+TEST_P(FoundOnText, AllOfItKeepsTheFunction) {
+    Recipe recipe = aligned_recipe();
+    recipe.rotation.aligned_values = true;
+    recipe.rotation.ffn_block = 16;
+    expect_same_function(recipe);
+}
+
 INSTANTIATE_TEST_SUITE_P(Shapes, FoundOnText,
                          testing::Values(Shape{"tiny_novels", {}, "tiny-novels"},
                                          Shape{"smollm2_135m", {}, "smollm2-135m"},
@@ -389,18 +402,32 @@ INSTANTIATE_TEST_SUITE_P(Shapes, FoundOnText,
                                          Shape{"tied_head", tied(shape(64, 112, 4, 1, 16)), ""}),
                          [](const auto& test) { return test.param.name; });
 
-// A matrix of one text among those of another.
-TEST(FoundOnTextTeeth, AnR1OfAnotherTextShows) {
+// A tensor as one text has it among those of another.
+void expect_mixed_texts_show(const Recipe& recipe, const std::string& tensor) {
     const TempDir dir;
+    const std::string name = "model.layers.1." + tensor;
+    SCOPED_TRACE(name);
     write_tiny_model(dir / "in", with_biases(shape(64, 96, 4, 2, 16)));
-    rotate_by_text(dir / "in", dir / "one", aligned_recipe());
-    rotate_by_text(dir / "in", dir / "two", aligned_recipe(), 11);
-    const std::string name = "model.layers.1.self_attn.o_proj.weight";
+    rotate_by_text(dir / "in", dir / "one", recipe);
+    rotate_by_text(dir / "in", dir / "two", recipe, 11);
     const Tensor other = io::Checkpoint::open(dir / "two").read(name);
     replace_tensor(dir / "one", dir / "mixed", name,
                    {other.as<float>(), other.as<float>() + other.bytes() / 4});
-    EXPECT_LE(relative_difference(logits_of(dir / "in"), logits_of(dir / "one")), kRelativeLimit);
-    EXPECT_GE(relative_difference(logits_of(dir / "in"), logits_of(dir / "mixed")), kBroken);
+    const std::vector<float> original = logits_of(dir / "in");
+    EXPECT_LE(relative_difference(original, logits_of(dir / "one")), kRelativeLimit);
+    EXPECT_GE(relative_difference(original, logits_of(dir / "mixed")), kBroken);
+}
+
+TEST(FoundOnTextTeeth, AnR1OfAnotherTextShows) {
+    expect_mixed_texts_show(aligned_recipe(), "self_attn.o_proj.weight");
+}
+
+TEST(FoundOnTextTeeth, AnR2OfAnotherTextShows) {
+    Recipe recipe = rotated_by(ResidualRotation::None);
+    recipe.rotation.aligned_values = true;
+    for (const char* tensor : {"v_proj.weight", "v_proj.bias", "o_proj.weight"}) {
+        expect_mixed_texts_show(recipe, std::string("self_attn.") + tensor);
+    }
 }
 
 // ---- in blocks

@@ -1,4 +1,4 @@
-// What of a rotation the calibration text says: the directions in which inputs are largest.
+// What of a rotation the calibration text says, by how large inputs are in which directions.
 #pragma once
 
 #include "core/thread_pool.h"
@@ -10,9 +10,10 @@
 namespace quarot::quantize {
 
 // Gives `rotation`, made for this recipe, what it lacks, by one pass of the windows through the
-// model in full precision. R1 aligned (docs/quarot.md 2): from the second moment of what q, k, v
+// model in full precision (docs/quarot.md 2). R1 aligned: from the second moment of what q, k, v
 // and gate, up read, norm gains left out, summed over all layers, with as many directions as a
-// vector has groups. The same bits for any number of threads.
+// vector has groups. R2 aligned: of each layer and KV head, from the second moment of what
+// attention gives in its query heads, with one direction. The same bits for any number of threads.
 void find_rotation(const folder::SourceModel& source, const Recipe& recipe,
                    const TokenWindows& windows, ThreadPool& pool, kernels::Backend& backend,
                    rotate::Rotation& rotation);

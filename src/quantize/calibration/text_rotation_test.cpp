@@ -3,7 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <span>
+
 #include "core/expect_error.h"
+#include "io/hash.h"
 #include "kernels/backend.h"
 #include "quantize/folder_fixture_for_tests.h"
 #include "quantize/provenance.h"
@@ -14,7 +18,7 @@ namespace {
 using FoundOnText = FolderTest;
 
 // Different seeds, different texts.
-TokenWindows windows(int seed = 0) {
+TokenWindows text_windows(int seed = 0) {
     TokenWindows all;
     for (int w = 0; w < 3; ++w) {
         auto& window = all.emplace_back();
@@ -27,7 +31,8 @@ QuantizeOptions aligned(int n_threads = 1, int seed = 0) {
     QuantizeOptions options = with_recipe("quarot-rtn", n_threads);
     set_rotation(options.recipe, "aligned");
     options.recipe.activations.group_size = 16;
-    options.calibration = windows(seed);
+    options.recipe.rotation.aligned_values = true;
+    options.calibration = text_windows(seed);
     return options;
 }
 
@@ -78,8 +83,33 @@ TEST_F(FoundOnText, StandsInTheProvenanceByItsDigest) {
     const io::Json& r1 = told.at("rotation").at("R1");
     EXPECT_EQ(r1.at("kind").as_string(), "aligned");
     const rotate::Rotation rotation = found(in, aligned());
-    EXPECT_EQ(r1.at("sha256").as_string(), rotation_digest(rotation));
+    EXPECT_EQ(r1.at("sha256").as_string(),
+              io::sha256_of_bytes(std::as_bytes(std::span(rotation.residual_dense))));
     EXPECT_EQ(folder::SourceModel::open(out).recipe().rotation.residual, ResidualRotation::Aligned);
+}
+
+QuantizeOptions aligned_values() {
+    QuantizeOptions options = with_recipe(rotated_only());
+    set_rotation(options.recipe, "r2");
+    options.recipe.rotation.aligned_values = true;
+    options.calibration = text_windows();
+    return options;
+}
+
+// One direction a KV head, by a bias far larger than what tokens add: each query head reads it.
+TEST_F(FoundOnText, TurnsTheDirectionOfAKvHeadIntoALevel) {
+    auto model = test::make_tiny_model({.n_layers = 1, .attention_bias = true});
+    auto& bias = model.tensors.at("model.layers.0.self_attn.v_proj.bias");
+    std::vector<float> values(16);
+    values[3] = values[8 + 5] = 100.0f;
+    bias = test::make_stored_tensor(DType::F32, bias.shape, values);
+    test::write_model(model, in);
+    const rotate::Rotation rotation = found(in, aligned_values());
+    ASSERT_EQ(rotation.value_heads.size(), 1U);
+    for (size_t i = 0; i < 8; ++i) {
+        EXPECT_NEAR(std::fabs(rotation.value_heads[0][i * 8 + 3]), 1 / std::sqrt(8), 0.03) << i;
+        EXPECT_NEAR(std::fabs(rotation.value_heads[0][64 + i * 8 + 5]), 1 / std::sqrt(8), 0.03);
+    }
 }
 
 TEST_F(FoundOnText, NeedsATextAndSaysSo) {

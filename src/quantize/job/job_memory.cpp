@@ -162,14 +162,19 @@ int64_t finding_bytes(const JobShape& shape) {
         }
         most = std::max(most, of_layer + largest);
     }
-    const int64_t moment = 8 * config.hidden * config.hidden;
+    const bool aligned = shape.recipe.rotation.residual == ResidualRotation::Aligned;
+    const int64_t moment = aligned ? 8 * config.hidden * config.hidden : 0;
     return std::max(calibration_bytes(shape) + most + 2 * moment, 4 * moment);
 }
 
-// R1 as a whole matrix, if it is one.
+// R1 as a whole matrix and R2 of every KV head, where there are such.
 int64_t dense_bytes(const JobShape& shape) {
-    const bool dense = shape.recipe.rotation.has_dense_residual();
-    return dense ? 8 * shape.rotation.residual_order * shape.rotation.residual_order : 0;
+    const RotationSpec& spec = shape.recipe.rotation;
+    const model::ModelConfig& config = shape.config;
+    const int64_t order = shape.rotation.residual_order;
+    int64_t n = spec.has_dense_residual() ? order * order : 0;
+    if (spec.aligned_values) n += config.n_layers * config.kv_dim() * config.head_dim;
+    return 8 * n;
 }
 
 int64_t quantizing_bytes(const JobShape& shape) {
