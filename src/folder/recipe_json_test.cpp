@@ -35,6 +35,7 @@ void expect_equal(const Recipe& a, const Recipe& b) {
     EXPECT_EQ(a.rotation.heads_block, b.rotation.heads_block);
     EXPECT_EQ(a.rotation.ffn_block, b.rotation.ffn_block);
     EXPECT_EQ(a.rotation.aligned_values, b.rotation.aligned_values);
+    EXPECT_EQ(a.rotation.up_balance, b.rotation.up_balance);
     EXPECT_EQ(a.rotation.online_dtype, b.rotation.online_dtype);
     EXPECT_EQ(a.weights.method, b.weights.method);
     EXPECT_EQ(a.weights.bits, b.weights.bits);
@@ -89,7 +90,8 @@ Recipe unlike_any_default() {
                        .residual_block = 64,
                        .heads_block = 4,
                        .ffn_block = 128,
-                       .aligned_values = true};
+                       .aligned_values = true,
+                       .up_balance = 0.5};
     recipe.weights = {.method = "gptq",
                       .bits = 3,
                       .group_size = 96,

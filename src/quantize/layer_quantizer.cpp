@@ -102,6 +102,10 @@ std::vector<float> QuantizeContext::bias(const LinearId& id) const {
         add_norm_bias(id, bias);
         if (model::writes_residual(id.role)) rotate::centre_columns(bias, 1);
     }
+    if (rotation.balances_up && id.role == LinearRole::Up) {
+        const std::vector<double>& scales = rotation.up_scales.at(static_cast<size_t>(id.layer));
+        for (size_t i = 0; i < bias.size(); ++i) bias[i] *= scales[i];
+    }
     rotate::rotate_output(rotation, {rule_of(id, source.config()).output, id.layer},
                           source.config(), bias, 1);
     return {bias.begin(), bias.end()};

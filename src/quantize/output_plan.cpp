@@ -74,8 +74,9 @@ class Planner {
         Unit unit =
             quantized ? folder::stored_tensors(name, id, config_, recipe_) : dense_weight(id, name);
         if (has_bias(id.role, written_)) {
+            const bool scaled = rotation_.balances_up && id.role == LinearRole::Up;
             const bool changed = rotate::changes(rotation_, rule_of(id, config_).output) ||
-                                 folds_means(recipe_, config_);
+                                 scaled || folds_means(recipe_, config_);
             const DType stored =
                 has_bias(id.role, config_) ? source_.bias_dtype(id) : source_.dense_dtype(id);
             unit.push_back({name + ".bias", storage(changed, stored), {out_features(id, config_)}});
@@ -89,7 +90,10 @@ class Planner {
         if (id.role == LinearRole::Embedding && rotates_embedding_online(recipe_, config_)) {
             return false;
         }
-        return rotate::changes(rotation_, rule.input) || rotate::changes(rotation_, rule.output);
+        const bool scaled =
+            rotation_.balances_up && (id.role == LinearRole::Up || id.role == LinearRole::Down);
+        return scaled || rotate::changes(rotation_, rule.input) ||
+               rotate::changes(rotation_, rule.output);
     }
 
     Unit dense_weight(const LinearId& id, const std::string& name) const {

@@ -148,6 +148,7 @@ io::Json describe(const rotate::Rotation& rotation) {
         json.set("R4_experts", describe_mixer(rotation.online.expert_ffn));
     }
     json.set("head_mix", describe_mixer(rotation.online.head_mix));
+    if (rotation.balances_up) json.set("up_scales_sha256", digest_of(rotation.up_scales));
     return json;
 }
 

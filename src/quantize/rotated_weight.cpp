@@ -37,6 +37,14 @@ WeightSource linear_source(const folder::SourceModel& source, const model::Linea
         weight.input = model::Basis::Plain;
         weight.gain = rotation.signs;
     }
+    if (rotation.balances_up && id.role == model::LinearRole::Up) {
+        weight.rise = rotation.up_scales.at(static_cast<size_t>(id.layer));
+    }
+    if (rotation.balances_up && id.role == model::LinearRole::Down) {
+        for (const double scale : rotation.up_scales.at(static_cast<size_t>(id.layer))) {
+            weight.gain.push_back(1.0 / scale);
+        }
+    }
     if (folds_means(recipe, config) && model::writes_residual(id.role)) {
         weight.centre_outputs = model::is_of_layers(id.role);
         weight.centre_inputs = !weight.centre_outputs;
@@ -72,6 +80,9 @@ std::vector<double> RotatedWeight::input_rotated(int64_t first, int64_t n) const
     std::vector<double> block(stored.as<float>(), stored.as<float>() + n * cols());
     if (source_.centre_inputs) rotate::centre_rows(block, n);
     rotate::rotate_input(rotation_, source_.input, config_, source_.gain, block, n);
+    for (int64_t i = 0; i < std::ssize(block) && !source_.rise.empty(); ++i) {
+        block[i] *= source_.rise[first + i / cols()];
+    }
     return block;
 }
 

@@ -23,9 +23,10 @@ struct WeightSource {
     int64_t cols = 0;
     rotate::Space input = model::Basis::Plain;
     rotate::Space output = model::Basis::Plain;
-    std::vector<double> gain;     // [cols], folded; empty: ones
-    bool centre_inputs = false;   // rows are vectors whose mean is taken out
-    bool centre_outputs = false;  // columns are, before `output`
+    std::vector<double> gain;      // [cols], folded; empty: ones
+    std::span<const double> rise;  // [rows], multiplies them; empty: ones; the rotation's
+    bool centre_inputs = false;    // rows are vectors whose mean is taken out
+    bool centre_outputs = false;   // columns are, before `output`
     std::function<Tensor(int64_t first, int64_t n)> read;  // fp32 rows; threads may call it
 };
 

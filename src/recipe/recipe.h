@@ -33,6 +33,7 @@ struct RotationSpec {
     int64_t heads_block = 0;  // in heads
     int64_t ffn_block = 0;
     bool aligned_values = false;  // R2 of each KV head found on the text, else one Hadamard
+    double up_balance = 0.0;      // how far up's scales even out what down reads, to 1; 0: none
 
     // Is R1 a matrix that has no fast transform, so that it is folded or not there at all?
     bool has_dense_residual() const {
@@ -40,7 +41,9 @@ struct RotationSpec {
                residual == ResidualRotation::Aligned;
     }
     // Is some of it found from the calibration text?
-    bool looks_at_text() const { return residual == ResidualRotation::Aligned || aligned_values; }
+    bool looks_at_text() const {
+        return residual == ResidualRotation::Aligned || aligned_values || up_balance > 0.0;
+    }
     bool operator==(const RotationSpec&) const = default;
 };
 

@@ -178,6 +178,8 @@ TEST(CheckRecipe, AlignsValuesWhereR2Is) {
     set_rotation(recipe, "r1,r4");
     EXPECT_NO_THROW(check_recipe(recipe)) << "gone with R2";
     EXPECT_FALSE(recipe.rotation.looks_at_text());
+    recipe.rotation.up_balance = 0.5;
+    EXPECT_TRUE(recipe.rotation.looks_at_text());
 }
 
 TEST(CheckRecipe, WantsTheDigestOfAnR1FromAFileAndAWholeMatrix) {

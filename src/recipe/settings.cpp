@@ -143,6 +143,10 @@ constexpr RecipeSetting kSettings[] = {
     optional({"rotation.aligned_values", on<&Recipe::rotation, &RotationSpec::aligned_values>(),
               switch_word("align-values", "no-align-values",
                           "R2 of each KV head found on the calibration text, or a Hadamard")}),
+    optional({"rotation.up_balance", share<100, &Recipe::rotation, &RotationSpec::up_balance>(),
+              word("balance-up", "R",
+                   "even out what down_proj reads by scales of up_proj, found on the calibration "
+                   "text; 1: as far as weights allow [0]")}),
     {"rotation.fold_norms", on<&Recipe::rotation, &RotationSpec::fold_norms>()},
     {"rotation.online_dtype",
      one_of<kOnlineTypes, &Recipe::rotation, &RotationSpec::online_dtype>(),

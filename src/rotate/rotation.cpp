@@ -7,6 +7,7 @@
 
 #include "core/check.h"
 #include "core/error.h"
+#include "core/setting.h"
 #include "linalg/blas.h"
 #include "linalg/orthogonal.h"
 
@@ -166,6 +167,15 @@ void refuse_dense_online(const RotationSpec& spec, const ModelConfig& config) {
          config.architecture);
 }
 
+// A scale of up passes through a product with a gate, and through nothing else.
+void refuse_balance(const RotationSpec& spec, const ModelConfig& config) {
+    if (spec.up_balance == 0.0 || (config.gated && !config.has_mixtures())) return;
+    fail(ErrorCode::Unsupported,
+         "{} {} scales what up gives before a gate multiplies it, and {} has {}",
+         Setting{"rotation.up_balance"}, spec.up_balance, config.architecture,
+         config.gated ? "mixtures of experts" : "no gate");
+}
+
 }  // namespace
 
 Rotation make_rotation(const RotationSpec& spec, const ModelConfig& config,
@@ -176,6 +186,7 @@ Rotation make_rotation(const RotationSpec& spec, const ModelConfig& config,
              "weights before the residual stream is rotated");
     }
     refuse_dense_online(spec, config);
+    refuse_balance(spec, config);
     Rotation rotation;
     rotation.residual_kind = spec.residual;
     rotation.residual_order = residual_order(spec, config);
@@ -189,6 +200,7 @@ Rotation make_rotation(const RotationSpec& spec, const ModelConfig& config,
         set_residual(rotation, dense_residual(spec, order, std::move(residual)));
     }
     rotation.aligned_values = spec.aligned_values;
+    rotation.balances_up = spec.up_balance > 0.0;
     if (spec.value_heads && !spec.aligned_values) {
         rotation.head_dim = linalg::make_mixer(config.head_dim);
     }

@@ -24,14 +24,17 @@ struct Rotation {
     bool aligned_values = false;            // R2 is a matrix of its own for each KV head
     // By layer: T of each KV head, [n_kv_heads, head_dim, head_dim].
     std::vector<std::vector<double>> value_heads;
-    model::OnlineTransforms online;  // what the forward pass applies
+    bool balances_up = false;  // rows of up are scaled, columns of down divided by that
+    std::vector<std::vector<double>> up_scales;  // by layer: [ffn]
+    model::OnlineTransforms online;              // what the forward pass applies
 };
 
 // Error{Usage} if a block size does not divide its width, or if R1 is asked for without folding the
 // norm gains (a rotated residual stream has no basis in which gains could be applied), or if R1 is
 // from a file and `residual`, its Q [hidden, hidden], is not of that size. Error{Unsupported} if R1
-// is a whole matrix and the model norms what its linears give (model/roles.h). What a text has to
-// say is not there yet: such a rotation can be planned with, and nothing else.
+// is a whole matrix and the model norms what its linears give (model/roles.h), or if up is to be
+// balanced in one whose FFN is not the product of up and a gate. What a text has to say is not
+// there yet: such a rotation can be planned with, and nothing else.
 Rotation make_rotation(const RotationSpec& spec, const model::ModelConfig& config,
                        std::vector<double> residual = {});
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/expect_error.h"
 
 namespace quarot::rotate {
 namespace {
@@ -381,6 +382,17 @@ TEST(AlignedValues, ChangeEachHeadByTheMatrixOfItsKvHeadAndLayer) {
     EXPECT_EQ(heads, (std::vector<double>{2, 1, 4, 3, -6, 5, -8, 7}));
     rotate_input(rotation, {Basis::MixedHeads, 0}, config, {}, heads, 1);
     EXPECT_EQ(heads, (std::vector<double>{2, 1, 4, 3, -6, 5, -8, 7})) << "layer 0 is as it was";
+}
+
+TEST(MakeRotation, BalancesUpWhereAGateMultipliesItAlone) {
+    ModelConfig config = config_with(8, 16, 4, 2, 2);
+    const RotationSpec spec{.up_balance = 1.0};
+    EXPECT_TRUE(make_rotation(spec, config).balances_up);
+    EXPECT_FALSE(make_rotation({}, config).balances_up);
+    config.gated = false;
+    config.architecture = "OPTForCausalLM";
+    expect_error(ErrorCode::Unsupported, {"rotation.up_balance", "OPTForCausalLM", "no gate"},
+                 [&] { make_rotation(spec, config); });
 }
 
 }  // namespace

@@ -192,6 +192,7 @@ const std::vector<BrokenLine> kQuantize = {
      quantize({"--r4-block", "16", "--tp-max", "2"}),
      kUsage,
      {"--r4-block", "--tp-max"}},
+    {"BalanceBeyondOne", gptq({"--balance-up", "1.5"}), kUsage, {"--balance-up"}},
     {"CalibrationWindowsUnknown", gptq({"--calib-windows", "last"}), kUsage, {"--calib-windows"}},
     {"CalibrationActivationsUnknown",
      gptq({"--calib-activations", "half"}),

@@ -386,9 +386,16 @@ TEST_P(FoundOnText, AnAlignedR2KeepsTheFunction) {
     expect_same_function(recipe);
 }
 
+TEST_P(FoundOnText, ABalancedUpKeepsTheFunction) {
+    Recipe recipe = rotated_by(ResidualRotation::None);
+    recipe.rotation.up_balance = 1.0;
+    expect_same_function(recipe);
+}
+
 TEST_P(FoundOnText, AllOfItKeepsTheFunction) {
     Recipe recipe = aligned_recipe();
     recipe.rotation.aligned_values = true;
+    recipe.rotation.up_balance = 0.7;
     recipe.rotation.ffn_block = 16;
     expect_same_function(recipe);
 }
@@ -427,6 +434,14 @@ TEST(FoundOnTextTeeth, AnR2OfAnotherTextShows) {
     recipe.rotation.aligned_values = true;
     for (const char* tensor : {"v_proj.weight", "v_proj.bias", "o_proj.weight"}) {
         expect_mixed_texts_show(recipe, std::string("self_attn.") + tensor);
+    }
+}
+
+TEST(FoundOnTextTeeth, ScalesOfAnotherTextShow) {
+    Recipe recipe = rotated_by(ResidualRotation::None);
+    recipe.rotation.up_balance = 1.0;
+    for (const char* tensor : {"up_proj.weight", "down_proj.weight"}) {
+        expect_mixed_texts_show(recipe, std::string("mlp.") + tensor);
     }
 }
 

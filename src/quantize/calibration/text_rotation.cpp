@@ -4,13 +4,16 @@
 #include <vector>
 
 #include "core/progress.h"
+#include "quantize/calibration/download_row.h"
 #include "quantize/layer_quantizer.h"
 #include "rotate/aligned.h"
+#include "rotate/balance.h"
 
 namespace quarot::quantize {
 namespace {
 
 using model::InputSite;
+using model::LinearRole;
 
 // The model as it is, but for norm gains and means that rotations want folded.
 Recipe full_precision(const Recipe& recipe) {
@@ -61,6 +64,26 @@ kernels::Rows columns_of(const kernels::Rows& rows, int64_t first, int64_t n) {
     return some;
 }
 
+void add_squares(const kernels::Rows& rows, kernels::Backend& backend, std::vector<double>& sums) {
+    std::vector<float> row(sums.size());
+    for (int64_t r = 0; r < rows.rows; ++r) {
+        download_row(rows, r, backend, row);
+        for (size_t c = 0; c < row.size(); ++c) sums[c] += static_cast<double>(row[c]) * row[c];
+    }
+}
+
+// Sums of squares of the columns of a whole weight.
+std::vector<double> column_squares(const RotatedWeight& weight) {
+    std::vector<double> sums(static_cast<size_t>(weight.cols()));
+    for (int64_t block = 0; block < weight.n_blocks(); ++block) {
+        const std::vector<float> values = weight.block(block);
+        for (size_t i = 0; i < values.size(); ++i) {
+            sums[i % sums.size()] += static_cast<double>(values[i]) * values[i];
+        }
+    }
+    return sums;
+}
+
 // One pass of the text, from the first layer to the last.
 class RotationFinder {
   public:
@@ -68,6 +91,7 @@ class RotationFinder {
                    const TokenWindows& windows, ThreadPool& pool, kernels::Backend& backend)
         : config_(source.config()),
           recipe_(recipe),
+          n_tokens_(static_cast<double>(windows.size() * windows.front().size())),
           pool_(pool),
           backend_(backend),
           plain_(full_precision(recipe)),
@@ -84,6 +108,9 @@ class RotationFinder {
                 if (aligned && reads_residual(site)) look_at_residual(site, text);
                 if (rotation.aligned_values && site.site == InputSite::Output) {
                     rotate::add_value_heads(rotation, value_heads(text));
+                }
+                if (rotation.balances_up && site.site == InputSite::Down) {
+                    rotation.up_scales.push_back(up_scales(layer, text));
                 }
             });
             progress.advance();
@@ -121,8 +148,18 @@ class RotationFinder {
         return heads;
     }
 
+    std::vector<double> up_scales(int64_t layer, Calibration& text) {
+        std::vector<double> squares(static_cast<size_t>(config_.ffn));
+        text.for_inputs(InputSite::Down,
+                        [&](const kernels::Rows& rows) { add_squares(rows, backend_, squares); });
+        for (double& square : squares) square /= n_tokens_;
+        return rotate::balancing_scales(column_squares(context_.rotated({LinearRole::Down, layer})),
+                                        squares, recipe_.rotation.up_balance);
+    }
+
     const model::ModelConfig& config_;
     const Recipe& recipe_;
+    const double n_tokens_;
     ThreadPool& pool_;
     kernels::Backend& backend_;
     const Recipe plain_;

@@ -13,7 +13,8 @@ namespace quarot::quantize {
 // model in full precision (docs/quarot.md 2). R1 aligned: from the second moment of what q, k, v
 // and gate, up read, norm gains left out, summed over all layers, with as many directions as a
 // vector has groups. R2 aligned: of each layer and KV head, from the second moment of what
-// attention gives in its query heads, with one direction. The same bits for any number of threads.
+// attention gives in its query heads, with one direction. Scales of up: from the mean squares of
+// what down reads. The same bits for any number of threads.
 void find_rotation(const folder::SourceModel& source, const Recipe& recipe,
                    const TokenWindows& windows, ThreadPool& pool, kernels::Backend& backend,
                    rotate::Rotation& rotation);

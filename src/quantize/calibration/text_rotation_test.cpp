@@ -32,6 +32,7 @@ QuantizeOptions aligned(int n_threads = 1, int seed = 0) {
     set_rotation(options.recipe, "aligned");
     options.recipe.activations.group_size = 16;
     options.recipe.rotation.aligned_values = true;
+    options.recipe.rotation.up_balance = 1.0;
     options.calibration = text_windows(seed);
     return options;
 }
@@ -88,10 +89,11 @@ TEST_F(FoundOnText, StandsInTheProvenanceByItsDigest) {
     EXPECT_EQ(folder::SourceModel::open(out).recipe().rotation.residual, ResidualRotation::Aligned);
 }
 
-QuantizeOptions aligned_values() {
+QuantizeOptions found_parts(bool values, double balance) {
     QuantizeOptions options = with_recipe(rotated_only());
-    set_rotation(options.recipe, "r2");
-    options.recipe.rotation.aligned_values = true;
+    set_rotation(options.recipe, values ? "r2" : "none");
+    options.recipe.rotation.aligned_values = values;
+    options.recipe.rotation.up_balance = balance;
     options.calibration = text_windows();
     return options;
 }
@@ -104,12 +106,56 @@ TEST_F(FoundOnText, TurnsTheDirectionOfAKvHeadIntoALevel) {
     values[3] = values[8 + 5] = 100.0f;
     bias = test::make_stored_tensor(DType::F32, bias.shape, values);
     test::write_model(model, in);
-    const rotate::Rotation rotation = found(in, aligned_values());
+    const rotate::Rotation rotation = found(in, found_parts(true, 0.0));
     ASSERT_EQ(rotation.value_heads.size(), 1U);
     for (size_t i = 0; i < 8; ++i) {
         EXPECT_NEAR(std::fabs(rotation.value_heads[0][i * 8 + 3]), 1 / std::sqrt(8), 0.03) << i;
         EXPECT_NEAR(std::fabs(rotation.value_heads[0][64 + i * 8 + 5]), 1 / std::sqrt(8), 0.03);
     }
+}
+
+// Of hidden unit 0 of the last layer: down's column times 16, and up's row, too.
+TEST_F(FoundOnText, ScalesUpByTheFourthRootOfWhatDownHasAndReads) {
+    const auto scales_with = [&](float of_column, float of_row) {
+        auto model = test::make_tiny_model({});
+        const std::string mlp = "model.layers.1.mlp.";
+        const auto times = [&](const std::string& name, float factor, auto counts) {
+            auto& tensor = model.tensors.at(mlp + name);
+            std::vector<float> values = test::values_of(tensor);
+            for (size_t i = 0; i < values.size(); ++i) values[i] *= counts(i) ? factor : 1.0f;
+            tensor = test::make_stored_tensor(DType::F32, tensor.shape, values);
+        };
+        times("down_proj.weight", of_column, [](size_t i) { return i % 48 == 0; });
+        times("up_proj.weight", of_row, [](size_t i) { return i < 32; });
+        const std::string folder = dir / fmt::format("{}-{}", of_column, of_row);
+        test::write_model(model, folder);
+        const auto scales = found(folder, found_parts(false, 1.0)).up_scales;
+        EXPECT_EQ(scales.size(), 2U);
+        return scales.at(1)[0] / scales.at(1)[1];
+    };
+    const double as_it_is = scales_with(1.0f, 1.0f);
+    EXPECT_NEAR(scales_with(16.0f, 1.0f) / as_it_is, 4.0, 1e-6);
+    EXPECT_NEAR(scales_with(1.0f, 16.0f) / as_it_is, 0.25, 1e-6);
+}
+
+TEST_F(FoundOnText, DividesDownsColumnsByWhatMultipliesUpsRowsAndBias) {
+    write({.mlp_bias = true});
+    const QuantizeOptions options = found_parts(false, 1.0);
+    const rotate::Rotation rotation = found(in, options);
+    quantize_model(in, out, options);
+    const std::string mlp = "model.layers.1.mlp.";
+    const auto ratio = [&](const std::string& name, size_t i) {
+        return tensor_of(out, mlp + name)[i] / tensor_of(in, mlp + name)[i];
+    };
+    for (size_t unit = 0; unit < 48; ++unit) {
+        const double scale = rotation.up_scales.at(1)[unit];
+        EXPECT_NEAR(ratio("up_proj.weight", unit * 32 + 7), scale, 1e-6 * scale);
+        EXPECT_NEAR(ratio("up_proj.bias", unit), scale, 1e-6 * scale);
+        EXPECT_NEAR(ratio("down_proj.weight", 48 * 5 + unit), 1.0 / scale, 1e-6 / scale);
+    }
+    EXPECT_EQ(tensor_of(in, mlp + "gate_proj.weight"), tensor_of(out, mlp + "gate_proj.weight"));
+    const io::Json told = io::Json::parse(files_of(out).at("quarot.json"), "quarot.json");
+    EXPECT_EQ(told.at("rotation").at("up_scales_sha256").as_string().size(), 64U);
 }
 
 TEST_F(FoundOnText, NeedsATextAndSaysSo) {

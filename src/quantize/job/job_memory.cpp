@@ -167,13 +167,14 @@ int64_t finding_bytes(const JobShape& shape) {
     return std::max(calibration_bytes(shape) + most + 2 * moment, 4 * moment);
 }
 
-// R1 as a whole matrix and R2 of every KV head, where there are such.
+// R1 as a whole matrix, R2 of every KV head and scales of up, where there are such.
 int64_t dense_bytes(const JobShape& shape) {
     const RotationSpec& spec = shape.recipe.rotation;
     const model::ModelConfig& config = shape.config;
     const int64_t order = shape.rotation.residual_order;
     int64_t n = spec.has_dense_residual() ? order * order : 0;
     if (spec.aligned_values) n += config.n_layers * config.kv_dim() * config.head_dim;
+    if (spec.up_balance > 0.0) n += config.n_layers * config.ffn;
     return 8 * n;
 }
 
