@@ -1,7 +1,8 @@
 // Attention over one page: codes of keys and values become floats in registers, tile by tile, and
 // their scales stay outside the sums; a softmax carries its maximum from page to page.
 //
-//   score[s] = scale_k[s] (sum_d q[d] code_k[s][d] - zero_k[s] sum_d q[d])
+//   score[s] = scale_k[s] (sum_d q[d] code_k[s][d] - zero_k[s] sum_d q[d]), or of keys by channel
+//              sum_d (q[d] scale_k[d]) code_k[s][d] + sum_d q[d] offset_k[d]
 //   out[d]   = sum_s softmax weight[s] scale_v[s] (code_v[s][d] - zero_v[s])
 //
 // V's zero points stay inside: outside, a head of zeros would not give zeros.
@@ -105,7 +106,11 @@ static void score_tile(const AttentionRows& rows, const KvSource& k, const KvBlo
     dot_codes<S, C, R, N>(rows, k, block.head_dim, slot, acc);
     unroll<N>([&](auto n) QUAROT_INLINE {
         const int64_t at = slot + 16 * n;
-        if (block.bits != 16) {
+        if (block.channel_scales != nullptr) {
+            unroll<R>([&](auto r) QUAROT_INLINE {
+                acc[r][n] = S::add(acc[r][n], S::set1(rows.q_sums[r]));
+            });
+        } else if (block.bits != 16) {
             const auto scale = S::load(block.scales + at), zero = S::load_i16(block.zeros + at);
             unroll<R>([&](auto r) QUAROT_INLINE {
                 acc[r][n] = S::mul(scale, S::fnma(zero, S::set1(rows.q_sums[r]), acc[r][n]));
@@ -374,11 +379,43 @@ static inline KvCodes codes_of(const KvBlock& block) {
     return block.bits == 16 ? KvCodes::Floats : block.bits > 4 ? KvCodes::Bytes : KvCodes::Nibbles;
 }
 
+// What keys by channel have in common goes into the queries once.
 template <class S>
-static void attend_page(const AttentionRows& rows, const AttentionPage& page,
+static AttentionRows fold_channels(const AttentionRows& rows, const AttentionPage& page) {
+    const KvBlock& k = page.k;
+    for (int64_t r = 0; r < rows.n_rows; ++r) {
+        const float* q = rows.q + r * rows.head_dim;
+        float* to = page.folded + r * rows.head_dim;
+        auto sum = S::zero();
+        int64_t d = 0;
+        for (; d + 16 <= k.head_dim; d += 16) {
+            const auto x = S::load(q + d);
+            S::store(to + d, S::mul(x, S::load_f16(k.channel_scales + d)));
+            sum = S::fma(x, S::load_f16(k.channel_offsets + d), sum);
+        }
+        if (const int64_t n = k.head_dim - d; n > 0) {
+            const auto x = S::load_n(q + d, n);
+            const auto scale = load_float_n<S>(k.channel_scales, FloatFormat::F16, d, n);
+            const auto offset = load_float_n<S>(k.channel_offsets, FloatFormat::F16, d, n);
+            S::store_n(to + d, S::mul(x, scale), n);
+            sum = S::fma(x, offset, sum);
+        }
+        for (d = k.head_dim; d < rows.head_dim; ++d) to[d] = q[d];
+        page.folded_sums[r] = S::reduce_add(sum);
+    }
+    AttentionRows folded = rows;
+    folded.q = page.folded;
+    folded.q_sums = page.folded_sums;
+    return folded;
+}
+
+template <class S>
+static void attend_page(const AttentionRows& all, const AttentionPage& page,
                         const int32_t* limits) {
+    const bool by_channel = page.k.channel_scales != nullptr;
+    const AttentionRows rows = by_channel ? fold_channels<S>(all, page) : all;
     const KvCodes v_kind = codes_of(page.v);
-    KvSource k{page.k.codes, codes_of(page.k), page.k.slots, nullptr};
+    KvSource k{page.k.codes, codes_of(page.k), page.k.stride, nullptr};
     KvSource v{page.v.codes, v_kind, v_kind == KvCodes::Nibbles ? rows.dims / 2 : rows.dims,
                page.zeros};
     if (v_kind != KvCodes::Floats) {

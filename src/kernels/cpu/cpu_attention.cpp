@@ -14,6 +14,7 @@ constexpr int64_t kRowsPerTask = 192;
 
 struct TaskMemory {
     float *q, *q_sums, *out, *sums, *zeros, *maxima, *below_keys, *keys, *values, *scores;
+    float *folded, *folded_sums;
     int32_t *limits, *starts;
 };
 
@@ -33,6 +34,10 @@ TaskMemory carve(Carver& carver, int64_t rows, int64_t depth, const KvLayout& k,
     m.q_sums = carver.take<float>(rows);
     m.q = carver.take<float>(rows * depth);
     m.out = carver.take<float>(rows * v.dims);
+    if (k.block > 0) {
+        m.folded = carver.take<float>(rows * depth);
+        m.folded_sums = carver.take<float>(rows);
+    }
     return m;
 }
 
@@ -84,6 +89,39 @@ void extend_keys(const RopeTable& table, int64_t first, int64_t head_dim, int64_
     }
 }
 
+// Rows [first, first + n).
+AttentionRows some_of(AttentionRows rows, int64_t first, int64_t n) {
+    rows.q += first * rows.head_dim;
+    rows.q_sums += first;
+    rows.maxima += first;
+    rows.sums += 16 * first;
+    rows.out += first * rows.dims;
+    rows.n_rows = n;
+    return rows;
+}
+
+// The keys by channel of block `index` as they came; `room` [head_dim, block] is filled with those
+// that do not stand together.
+KvBlock exact_keys(const CpuKvStore& store, const AttentionArgs& args, const ChannelRun& run,
+                   int64_t head, int64_t index, float* room) {
+    const int64_t dim = store.descriptor().head_dim, block = run.block;
+    KvBlock keys = {.codes = room, .head_dim = dim, .slots = block, .bits = 16, .stride = block};
+    if (index == run.newest_block()) {
+        keys.codes = store.newest_keys(args.layer, run.seat, head);
+        return keys;
+    }
+    const int64_t n_found = index == run.first_block() ? run.n_found() : 0;
+    const float* found = store.left_keys(run.seat, head);
+    for (int64_t c = 0; c < dim && n_found > 0; ++c) {
+        std::copy_n(found + c * block, n_found, room + c * block);
+    }
+    for (int64_t slot = n_found; slot < block; ++slot) {
+        const float* key = args.k.f32(run.token_of(index * block + slot)) + head * dim;
+        for (int64_t c = 0; c < dim; ++c) room[c * block + slot] = key[c];
+    }
+    return keys;
+}
+
 }  // namespace
 
 void CpuAttention::list_tasks(const AttentionArgs& args) {
@@ -111,6 +149,9 @@ void CpuAttention::run(CpuContext& context, const AttentionArgs& args) {
     const float* basis = args.key_bias.basis;
     QUAROT_CHECK(d.k_bias_apart == (basis != nullptr));
     const int64_t depth = basis == nullptr ? head_dim : 2 * head_dim;
+    // Positions looked at together, and their padded slots: a page, or a block of keys by channel.
+    const int64_t span = k.block > 0 ? k.block : d.page_tokens;
+    const int64_t slots = k.block > 0 ? k.block : k.slots;
     list_tasks(args);
     for (int64_t row = batch.first_token[batch.n_sequences]; row < args.out.rows; ++row) {
         std::fill_n(args.out.f32(row), args.out.cols, 0.0f);
@@ -138,34 +179,54 @@ void CpuAttention::run(CpuContext& context, const AttentionArgs& args) {
         std::fill_n(m.sums, 16 * n_rows, 0.0f);
         std::fill_n(m.out, n_rows * v.dims, 0.0f);
         const AttentionRows rows{m.q, m.q_sums, m.maxima, m.sums, m.out, n_rows, depth, v.dims};
-        for (int64_t entry = first_seen(first_position, args.window) / d.page_tokens;
-             entry * d.page_tokens <= last_position; ++entry) {
-            const int64_t page = batch.pages[batch.first_page[task.sequence] + entry];
+        const ChannelRun run = k.block > 0 ? channel_run(d, batch, task.sequence) : ChannelRun{};
+        for (int64_t entry = first_seen(first_position, args.window) / span;
+             entry * span <= last_position; ++entry) {
+            const int64_t first = entry * span;
+            const int64_t page =
+                batch.pages[batch.first_page[task.sequence] + first / d.page_tokens];
             const KvPlace place{args.layer, page, task.kv_head};
             if (basis != nullptr) {
-                extend_keys(args.key_bias.table, entry * d.page_tokens, head_dim, k.slots,
-                            m.below_keys);
+                extend_keys(args.key_bias.table, first, head_dim, slots, m.below_keys);
             }
+            int64_t n_before = 0, n_own = 0;  // rows of tokens before the block, and of its own
             for (int64_t r = 0; r < n_rows; ++r) {
                 const int64_t position = batch.positions[task.first_token + r / group];
-                const int64_t seen = position + 1 - entry * d.page_tokens;
-                m.limits[r] = static_cast<int32_t>(std::clamp<int64_t>(seen, 0, d.page_tokens));
+                n_before += position < first ? 1 : 0;
+                n_own += position >= first && position < first + span ? 1 : 0;
+                m.limits[r] =
+                    static_cast<int32_t>(std::clamp<int64_t>(position + 1 - first, 0, span));
                 if (args.window == 0) continue;
-                const int64_t start = first_seen(position, args.window) - entry * d.page_tokens;
-                m.starts[r] = static_cast<int32_t>(std::clamp<int64_t>(start, 0, d.page_tokens));
+                const int64_t start = first_seen(position, args.window) - first;
+                m.starts[r] = static_cast<int32_t>(std::clamp<int64_t>(start, 0, span));
                 if (m.starts[r] >= m.limits[r]) m.limits[r] = 0;
             }
-            context.isa.attend_page(rows,
-                                    {.k = store.block(KvKind::Key, place),
-                                     .v = store.block(KvKind::Value, place),
-                                     .below_keys = basis == nullptr ? nullptr : m.below_keys,
-                                     .starts = args.window == 0 ? nullptr : m.starts,
-                                     .score_cap = args.score_cap,
-                                     .scores = m.scores,
-                                     .keys = m.keys,
-                                     .values = m.values,
-                                     .zeros = m.zeros},
-                                    m.limits);
+            const auto attend = [&](const KvBlock& keys, int64_t first_row, int64_t n) {
+                if (n == 0) return;
+                context.isa.attend_page(
+                    some_of(rows, first_row, n),
+                    {.k = keys,
+                     .v = store.part(KvKind::Value, place, first % d.page_tokens, slots),
+                     .below_keys = basis == nullptr ? nullptr : m.below_keys,
+                     .starts = args.window == 0 ? nullptr : m.starts + first_row,
+                     .score_cap = args.score_cap,
+                     .scores = m.scores,
+                     .keys = m.keys,
+                     .values = m.values,
+                     .zeros = m.zeros,
+                     .folded = m.folded,
+                     .folded_sums = m.folded_sums},
+                    m.limits + first_row);
+            };
+            const auto stored = store.part(KvKind::Key, place, first % d.page_tokens, slots);
+            if (k.block == 0) {
+                attend(stored, 0, n_rows);
+                continue;
+            }
+            if (n_own > 0) {
+                attend(exact_keys(store, args, run, task.kv_head, entry, m.keys), n_before, n_own);
+            }
+            attend(stored, n_before + n_own, n_rows - n_before - n_own);
         }
         for (int64_t r = 0; r < n_rows; ++r) {
             const int64_t head = task.kv_head * group + r % group;

@@ -183,6 +183,7 @@ class CpuBackend final : public Backend {
     void append_kv(const AppendKvArgs& args) override {
         context_.for_rows(args.batch.n_tokens,
                           [&](int64_t row, int thread) { append_row(args, row, thread); });
+        append_channels(args);
     }
 
     void attention(const AttentionArgs& args) override { attention_.run(context_, args); }
@@ -294,6 +295,7 @@ class CpuBackend final : public Backend {
             transform_row(args.transform, args.rope.k, row, thread);
             append_row(args.append, row, thread);
         });
+        append_channels(args.append);
     }
 
     void linear_group(const LinearGroupArgs& args) override {
@@ -389,6 +391,16 @@ class CpuBackend final : public Backend {
         if (!append_token(store, isa(), args, row, context_.scratch(thread))) {
             note_row(args.note, row);
         }
+    }
+
+    void append_channels(const AppendKvArgs& args) {
+        auto& store = static_cast<CpuKvStore&>(args.kv);
+        if (!store.descriptor().k.by_channel()) return;
+        const int64_t n_heads = store.descriptor().n_kv_heads;
+        context_.for_rows(args.batch.n_sequences * n_heads, [&](int64_t task, int thread) {
+            append_channel_keys(store, isa(), args, task / n_heads, task % n_heads,
+                                context_.scratch(thread));
+        });
     }
 
     CpuContext context_;

@@ -131,6 +131,7 @@ constexpr int64_t panel_tile_bytes(int64_t steps) {
 // One head's K or V in one page. bits <= 4: two codes a byte; 5..8: a byte each; 16: fp32.
 //   K: [dim pair or dim][slots], pair byte: even dim low; V: [slot][dims], of every 32 dims byte i
 //   holds dim i (low) and i + 16 (high). slots and dims are padded to whole vectors.
+// K by channel has scales and offsets by dim, and is looked at block by block of a page.
 struct KvBlock {
     const void* codes;
     const float* scales;   // [slots]
@@ -138,6 +139,9 @@ struct KvBlock {
     int64_t head_dim;
     int64_t slots;
     int32_t bits;
+    int64_t stride;                            // of K: slots from one dim or pair to the next
+    const uint16_t* channel_scales = nullptr;  // F16 [head_dim], or null
+    const uint16_t* channel_offsets = nullptr;
 };
 
 // The running state of query rows over the pages of their context.
@@ -163,6 +167,8 @@ struct AttentionPage {
     float* keys;            // [k.head_dim, slots]
     float* values;          // [slots, dims]
     float* zeros;           // [slots]
+    float* folded;          // [n_rows, rows' head_dim]: of keys by channel, queries times scales
+    float* folded_sums;     // [n_rows]: and their products with the offsets
 };
 
 struct IsaKernels {
