@@ -326,16 +326,19 @@ HttpResponse Service::tokenize(const HttpRequest& request) {
     model_.require_name(fields.text("model", ""));
     const bool special = fields.boolean("add_special_tokens", true);
     std::vector<int32_t> ids;
-    if (fields.find("messages") != nullptr) {
+    const std::string text = fields.text("prompt", fields.text("content", ""));
+    const bool has_text = fields.find("prompt") != nullptr || fields.find("content") != nullptr;
+    const bool has_messages = fields.find("messages") != nullptr;
+    if (has_text == has_messages) {
+        throw ApiError(400, has_text ? "prompt is given beside messages" : "prompt is missing",
+                       "prompt");
+    }
+    if (has_messages) {
         ids = chat::encode(model_.tokenizer(), render_messages(fields, model_));
     } else {
-        const Json* prompt = fields.find("prompt");
-        if (prompt == nullptr) prompt = fields.find("content");
-        if (prompt == nullptr) throw ApiError(400, "prompt is missing", "prompt");
-        if (!prompt->is_string()) refuse_field("prompt", *prompt, "a text");
-        require_length("prompt", prompt->as_string(), model_);
+        require_length("prompt", text, model_);
         const auto bos = special ? tokenizer::AddBos::Auto : tokenizer::AddBos::None;
-        ids = model_.tokenizer().encode(prompt->as_string(), bos);
+        ids = model_.tokenizer().encode(text, bos);
     }
     return to_response(Json::Object{{"tokens", Json::Array(ids.begin(), ids.end())},
                                     {"count", std::ssize(ids)},

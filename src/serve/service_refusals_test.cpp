@@ -171,7 +171,10 @@ TEST(ServiceRefusals, OfConversationsThatAreNone) {
 TEST(ServiceRefusals, OfWhatIsNoTextAndNoTokens) {
     expect_no_requests("/detokenize", {R"({"tokens":7})", R"({"tokens":[-1]})",
                                        R"({"tokens":["a"]})", "{}", "[1]"});
-    expect_no_requests("/tokenize", {R"({"prompt":7})", "{}", R"({"messages":[]})"});
+    expect_no_requests("/tokenize",
+                       {R"({"prompt":7})", R"({"content":7})", "{}", R"({"messages":[]})",
+                        R"({"prompt":"a","messages":[{"role":"user","content":"a"}]})",
+                        R"({"content":7,"messages":[{"role":"user","content":"a"}]})"});
     expect_no_requests("/apply-template", {"{}"});
 }
 
