@@ -13,6 +13,7 @@
 #include "apps/report.h"
 #include "apps/rotation_lines.h"
 #include "apps/running_model.h"
+#include "core/decimal.h"
 #include "folder/memory_need.h"
 #include "folder/recipe_json.h"
 #include "folder/source_model.h"
@@ -142,6 +143,46 @@ std::vector<int64_t> layers_with_experts(const model::ModelConfig& config) {
     return layers;
 }
 
+// Of what linears read, by place; empty where they were not searched.
+std::vector<std::pair<std::string, std::vector<float>>> input_clips(
+    const folder::SourceModel& source) {
+    std::vector<std::pair<std::string, std::vector<float>>> clips;
+    const std::pair<const char*, model::LinearRole> places[] = {
+        {"attn_in", model::LinearRole::Q},
+        {"o_in", model::LinearRole::O},
+        {"mlp_in", model::LinearRole::Gate},
+        {"down_in", model::LinearRole::Down}};
+    for (const auto& [name, role] : places) {
+        if (!holds_clip(source.recipe(), role)) continue;
+        auto& of_layers = clips.emplace_back(name, std::vector<float>()).second;
+        for (int64_t layer = 0; layer < source.config().n_layers; ++layer) {
+            of_layers.push_back(source.input_clip({role, layer}));
+        }
+    }
+    return clips;
+}
+
+// Null where they were not searched.
+io::Json input_clips_to_json(const folder::SourceModel& source) {
+    io::Json json;
+    for (const auto& [name, clips] : input_clips(source)) {
+        io::Json::Array array;
+        for (const float clip : clips) array.emplace_back(as_written(clip));
+        json.set(name, std::move(array));
+    }
+    return json;
+}
+
+// "attn_in 0.9 to 0.975, ..."
+std::string describe_input_clips(const folder::SourceModel& source) {
+    std::vector<std::string> parts;
+    for (const auto& [name, clips] : input_clips(source)) {
+        const auto [least, most] = std::minmax_element(clips.begin(), clips.end());
+        parts.push_back(fmt::format("{} {} to {}", name, *least, *most));
+    }
+    return joined(parts, ", ");
+}
+
 // Null without mixtures.
 io::Json experts_to_json(const model::ModelConfig& config) {
     if (!config.has_mixtures()) return {};
@@ -179,6 +220,9 @@ void print_json(const folder::SourceModel& source, bool with_tensors) {
     json.set("quantized", source.is_quantized());
     json.set("recipe", source.is_quantized() ? folder::to_json(source.recipe()) : io::Json());
     json.set("bits_per_weight", source.bits_per_weight());
+    json.set("bits_per_activation",
+             reproduce::bits_per_activation(source.recipe(), source.config()));
+    json.set("activation_clips", input_clips_to_json(source));
     json.set("tied", source.config().tied_embeddings);
     json.set("experts", experts_to_json(source.config()));
     json.set("disk_bytes", disk_bytes(source));
@@ -230,6 +274,9 @@ void print_text(const folder::SourceModel& source, bool with_tensors) {
         {"weights", fmt::format("{} on disk, {} in memory", human_bytes(disk_bytes(source)),
                                 human_bytes(memory_bytes(source)))},
         {"KV bytes per token", std::to_string(kv_bytes_per_token(source))}};
+    if (const std::string clips = describe_input_clips(source); !clips.empty()) {
+        pairs.emplace_back("activation clips", clips);
+    }
     if (config.has_mixtures()) pairs.emplace_back("experts", describe_experts(config));
     for (const RotationLine& line : rotation_lines(source.recipe().rotation, source.config())) {
         pairs.emplace_back(spaced(line.name), line.kind == "none" ? "none"

@@ -180,6 +180,7 @@ void check_recipe_fits(const Recipe& recipe, const model::ModelConfig& config,
              place, size, config.hidden, "columns of the embedding; is this the right config?");
     }
     check_tied(recipe, config, place);
+    check_clip_search(recipe, config);
 }
 
 }  // namespace quarot::folder

@@ -32,7 +32,12 @@ using kernels::Backend;
 Recipe as_it_runs(const SourceModel& source, const SettingChanges& changes) {
     for (const auto& [key, value] : changes)
         QUAROT_CHECK(recipe_setting(key).at_run_time, "{}", key);
-    return with_changes(source.recipe(), changes);
+    const Recipe recipe = with_changes(source.recipe(), changes);
+    if (recipe.clip_search && !source.recipe().clip_search) {
+        fail(ErrorCode::Usage, "{} was made without clip ratios by layer, which {} asks for",
+             source.folder(), Setting{"activations.clip_search"});
+    }
+    return recipe;
 }
 
 // Memory is left for what others take meanwhile.
@@ -130,6 +135,10 @@ class Loader {
             step();
         }
         for (const model::SiteRule& site : sites_of(weights.config, layer)) {
+            if (holds_clip(recipe_, site.roles.front())) {
+                loaded.clips[static_cast<size_t>(site.site)] =
+                    source_.input_clip(site.first(layer));
+            }
             if (!has_column_order(recipe_, site.roles.front())) continue;
             loaded.splits[static_cast<size_t>(site.site)] = load_split(site, layer);
         }

@@ -58,6 +58,7 @@ void expect_equal(const Recipe& a, const Recipe& b) {
     EXPECT_EQ(a.activations.clip, b.activations.clip);
     EXPECT_EQ(a.activations.zero, b.activations.zero);
     EXPECT_EQ(a.site_bits, b.site_bits);
+    EXPECT_EQ(a.clip_search, b.clip_search);
     EXPECT_EQ(a.activations.scales, b.activations.scales);
     EXPECT_EQ(a.activations.first_positions, b.activations.first_positions);
     expect_equal(a.k, b.k);
@@ -110,6 +111,7 @@ Recipe unlike_any_default() {
                           .zero = kernels::ZeroPoint::Real,
                           .scales = kernels::ActivationScales::TwoLevel,
                           .first_positions = 4};
+    recipe.clip_search = true;
     recipe.site_bits = {.attn_in = 5, .o_in = 6, .mlp_in = 7, .down_in = 8};
     recipe.calibration = {.n_samples = 7,
                           .seqlen = 100,

@@ -180,6 +180,13 @@ std::vector<int32_t> SourceModel::column_order(const model::LinearId& id) const 
     return {order.as<int32_t>(), order.as<int32_t>() + element_count(order.shape())};
 }
 
+float SourceModel::input_clip(const model::LinearId& id) const {
+    const std::string name = linear_name(id) + ".input_clip";
+    const float clip = read_verified(name).as<float>()[0];
+    check_clip(clip, {checkpoint_.file_of(name), name});
+    return clip;
+}
+
 std::optional<kernels::LinearWeights> SourceModel::outliers(const model::LinearId& id) const {
     const int64_t cols = n_outliers(recipe_, id.role, config_);
     if (cols == 0) return std::nullopt;

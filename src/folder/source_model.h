@@ -63,6 +63,9 @@ class SourceModel {
     DType norm_dtype(model::NormRole role, int64_t layer) const;
     std::vector<float> norm_bias(model::NormRole role, int64_t layer) const;  // of one that has it
 
+    // The clip ratio of what a linear reads that holds one (holds_clip).
+    float input_clip(const model::LinearId& id) const;
+
     // Bytes of a weight as stored: floats, or codes, scales, zero points and what outliers add.
     int64_t stored_bytes(const model::LinearId& id) const;
     // Number of parameters, and bits per weight of the quantized linears, embedding and lm_head

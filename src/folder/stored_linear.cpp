@@ -13,7 +13,8 @@ QuantizedNames::QuantizedNames(const std::string& linear)
       scale(linear + ".weight_scale"),
       zero_point(linear + ".weight_zero_point"),
       column_order(linear + ".column_order"),
-      outlier(linear + ".outlier") {}
+      outlier(linear + ".outlier"),
+      input_clip(linear + ".input_clip") {}
 
 std::vector<io::PlannedTensor> stored_codes(const std::string& linear, int64_t rows, int64_t cols,
                                             const WeightFormat& format) {
@@ -37,6 +38,7 @@ std::vector<io::PlannedTensor> stored_tensors(const std::string& linear, const m
     auto tensors = stored_codes(linear, rows, cols - n_apart, weight_format(recipe, id.role));
     if (has_column_order(recipe, id.role))
         tensors.push_back({names.column_order, DType::I32, {cols}});
+    if (holds_clip(recipe, id.role)) tensors.push_back({names.input_clip, DType::F32, {1}});
     if (n_apart == 0) return tensors;
     const WeightFormat outliers = outlier_weight_format(recipe);
     if (outliers.bits == 16) {

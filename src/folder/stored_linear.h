@@ -17,6 +17,7 @@ struct QuantizedNames {
     std::string packed, shape, scale, zero_point;
     // Where columns are kept apart: I32 [in], and the linear of those, named like one of its own.
     std::string column_order, outlier;
+    std::string input_clip;  // F32 [1]: of the activations that this and others read (holds_clip)
 };
 
 // Codes of a matrix [rows, cols], its shape, scales and, if asymmetric, zero points.

@@ -91,6 +91,12 @@ void check_zero_points(const QuantizedMatrix& matrix, const TensorOrigin& origin
     }
 }
 
+void check_clip(float clip, const TensorOrigin& origin) {
+    if (clip > 0.0f && clip <= 1.0f) return;
+    fail(ErrorCode::Corrupt, "{}: tensor {} is {}, expected a ratio above 0 and at most 1",
+         origin.file, origin.name, clip);
+}
+
 void check_permutation(const Tensor& tensor, const TensorOrigin& origin) {
     const int64_t n = element_count(tensor.shape());
     std::vector<bool> seen(static_cast<size_t>(n));

@@ -23,6 +23,9 @@ void check_scales(const QuantizedMatrix& matrix, const TensorOrigin& origin);
 // Error{Corrupt} unless every zero point is a code of the matrix's width.
 void check_zero_points(const QuantizedMatrix& matrix, const TensorOrigin& origin);
 
+// Error{Corrupt} unless it is above 0 and at most 1.
+void check_clip(float clip, const TensorOrigin& origin);
+
 // Error{Corrupt} unless an I32 tensor names every column 0 .. n - 1 once.
 void check_permutation(const Tensor& tensor, const TensorOrigin& origin);
 

@@ -241,12 +241,17 @@ Operand LayerSteps::block_input(int64_t layer, LinearRole role, const Operand& i
     if (w.n_blocks(role) == 1) return in;
     const int64_t width = w.block(role, block).in_features();
     const Rows values = columns_of(std::get<Rows>(in.rows), block * width, width);
-    const Operand part = memory_.operand(values, weights_.activation_format(role), memory_.codes);
-    if (const auto* codes = std::get_if<kernels::QuantizedRows>(&part.rows)) {
-        const Place place = role == LinearRole::O ? kOutputInput : kDownInput;
+    return quantized(layer, role, values);
+}
+
+Operand LayerSteps::quantized(int64_t layer, LinearRole role, Rows values) {
+    const Operand in =
+        memory_.operand(values, weights_.activation_format(layer, role), memory_.codes);
+    if (const auto* codes = std::get_if<kernels::QuantizedRows>(&in.rows)) {
+        const Place place = place_of(model::site_of(role));
         backend_.quantize(values, *codes, note_at(site_of(layer, place)));
     }
-    return part;
+    return in;
 }
 
 void LayerSteps::settle(Residual& residual) {
@@ -289,7 +294,8 @@ SiteInput LayerSteps::site_input(int64_t layer, InputSite site, const Rows& valu
         make(Operand{values}, note);
         return {Operand{values}, {}};
     }
-    const Operand in = memory_.operand(values, weights_.activation_format(reader), memory_.codes);
+    const Operand in =
+        memory_.operand(values, weights_.activation_format(layer, reader), memory_.codes);
     make(in, note);
     return {in, {}};
 }

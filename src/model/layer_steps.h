@@ -57,6 +57,8 @@ class LayerSteps {
     SiteInput down_input(int64_t layer);
     // The same from values that stand there already, not quantized unless some are kept apart.
     SiteInput input_of(int64_t layer, InputSite site, kernels::Rows values);
+    // The same of one linear, quantized if the recipe says so.
+    kernels::Operand quantized(int64_t layer, LinearRole role, kernels::Rows values);
     // The residual's partial sum becomes W in, for O and Down, normalised and scaled as the model
     // does that.
     void add_linear(int64_t layer, LinearRole role, const SiteInput& in, Residual& residual);

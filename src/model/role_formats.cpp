@@ -80,32 +80,45 @@ WeightFormat weight_format(const Recipe& recipe, LinearRole role) {
     return format;
 }
 
-namespace {
-
-// Of what a linear of a layer reads; 0: none of its own.
-int own_bits(const SiteBits& bits, LinearRole role) {
-    switch (role) {
-        case LinearRole::O:
-            return bits.o_in;
-        case LinearRole::Gate:
-        case LinearRole::Up:
-            return bits.mlp_in;
-        case LinearRole::Down:
-            return bits.down_in;
-        default:
+int& own_bits(SiteBits& bits, InputSite site) {
+    switch (site) {
+        case InputSite::Attention:
             return bits.attn_in;
+        case InputSite::Output:
+            return bits.o_in;
+        case InputSite::Mlp:
+            return bits.mlp_in;
+        case InputSite::Down:
+            break;
     }
+    return bits.down_in;
 }
-
-}  // namespace
 
 kernels::ActivationFormat activation_format(const Recipe& recipe, LinearRole role) {
     if (!is_of_layers(role) || role == LinearRole::Router) return {};
     kernels::ActivationFormat format = recipe.activations;
     if (format.bits == 16) return format;
     if (role == LinearRole::Down && recipe.down_bits != 0) format.bits = recipe.down_bits;
-    if (const int own = own_bits(recipe.site_bits, role); own != 0) format.bits = own;
+    SiteBits own = recipe.site_bits;
+    if (const int bits = own_bits(own, site_of(role)); bits != 0) format.bits = bits;
     return format;
+}
+
+bool holds_clip(const Recipe& recipe, LinearRole role) {
+    return recipe.clip_search && is_of_layers(role) && role != LinearRole::Router &&
+           weight_bits(recipe, role) < 16 && role == rule_of(site_of(role)).roles.front();
+}
+
+void check_clip_search(const Recipe& recipe, const ModelConfig& config) {
+    if (!recipe.clip_search) return;
+    const char* const what = config.has_mixtures()       ? "of a mixture of experts"
+                             : !config.gated             ? "of a model without gates"
+                             : recipe.outliers.enabled() ? "beside columns kept apart"
+                             : recipe.weights.bits == 16 ? "of weights that are not quantized"
+                                                         : nullptr;
+    if (what == nullptr) return;
+    fail(ErrorCode::Unsupported, "{} searches no clip ratios {} in this version",
+         Setting{"activations.clip_search"}, what);
 }
 
 bool has_column_order(const Recipe& recipe, LinearRole role) {

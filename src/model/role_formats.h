@@ -37,6 +37,13 @@ WeightFormat weight_format(const Recipe& recipe, LinearRole role);
 // included; those of lm_head and of routers are never quantized.
 kernels::ActivationFormat activation_format(const Recipe& recipe, LinearRole role);
 
+// What a place has of its own; 0: nothing.
+int& own_bits(SiteBits& bits, InputSite site);
+// Is this the linear that the clip ratio of its input's place is stored with, the first one there?
+bool holds_clip(const Recipe& recipe, LinearRole role);
+// Error{Usage} or Error{Unsupported} where searched clip ratios do not fit the model or the recipe.
+void check_clip_search(const Recipe& recipe, const ModelConfig& config);
+
 // Do the inputs of a linear stand in an order of their own? Never those of a dense one, lm_head
 // or the embedding.
 bool has_column_order(const Recipe& recipe, LinearRole role);

@@ -1,5 +1,6 @@
 #include "model/roles.h"
 
+#include <algorithm>
 #include <array>
 
 #include "core/check.h"
@@ -34,6 +35,13 @@ int64_t ffn_of(const LinearId& id, const ModelConfig& config) {
 }
 
 }  // namespace
+
+InputSite site_of(LinearRole role) {
+    for (const SiteRule& rule : kSiteRules) {
+        if (std::count(rule.roles.begin(), rule.roles.end(), role) > 0) return rule.site;
+    }
+    unknown_role(role);
+}
 
 int64_t out_features(const LinearId& id, const ModelConfig& config) {
     switch (id.role) {

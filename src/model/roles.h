@@ -84,6 +84,8 @@ struct SiteRule {
 };
 
 const SiteRule& rule_of(InputSite site);
+// Where a linear of a layer reads.
+InputSite site_of(LinearRole role);
 // The linears that read there, in order: the rule's, but for Gate in a model without one.
 std::span<const LinearRole> roles_at(InputSite site, const ModelConfig& config);
 // The norm whose output is the input of Attention or Mlp.

@@ -39,6 +39,14 @@ kernels::ActivationFormat Weights::activation_format(LinearRole role) const {
     return format;
 }
 
+kernels::ActivationFormat Weights::activation_format(int64_t layer, LinearRole role) const {
+    kernels::ActivationFormat format = activation_format(role);
+    const auto& clips = layers[static_cast<size_t>(layer)].clips;
+    const float own = clips[static_cast<size_t>(site_of(role))];
+    if (own != 0.0f) format.clip = own;
+    return format;
+}
+
 kernels::KvDescriptor Weights::kv_descriptor(int64_t sequences) const {
     return {.n_layers = config.n_layers,
             .n_kv_heads = config.n_kv_heads,

@@ -33,8 +33,9 @@ struct ColumnSplit {
 };
 
 struct LayerWeights {
-    std::array<NormWeights, kNormRoles> norms;                                    // by NormRole
-    std::array<ColumnSplit, kInputSites> splits;                                  // by InputSite
+    std::array<NormWeights, kNormRoles> norms;    // by NormRole
+    std::array<ColumnSplit, kInputSites> splits;  // by InputSite
+    std::array<float, kInputSites> clips{};       // of activations, by InputSite; 0: the recipe's
     std::array<std::unique_ptr<kernels::Linear>, kLinearRolesOfLayers> outliers;  // or null
     std::array<std::unique_ptr<kernels::Linear>, kLinearRolesOfLayers> linears;   // by LinearRole
     // Of a mixture: the linears of its experts by LinearRole and expert; linears has none of them.
@@ -103,6 +104,8 @@ struct Weights {
     // What down_proj's and the other linears' inputs are quantized to. Where a recipe has column
     // blocks, tokens have a scale in each.
     kernels::ActivationFormat activation_format(LinearRole role) const;
+    // With the clip ratio that the layer has for them.
+    kernels::ActivationFormat activation_format(int64_t layer, LinearRole role) const;
     // Of a cache for so many sequences at once.
     kernels::KvDescriptor kv_descriptor(int64_t sequences = 1) const;
 };

@@ -34,6 +34,12 @@ Tensor tensor_of(const std::vector<int32_t>& columns) {
     return tensor;
 }
 
+Tensor tensor_of(float value) {
+    Tensor tensor(DType::F32, {1});
+    *tensor.as<float>() = value;
+    return tensor;
+}
+
 std::string describe(const model::SiteRule& site, int64_t layer) {
     if (site.expert < 0) return fmt::format("layer {}, {}", layer, site.name);
     return fmt::format("layer {}, expert {}, {}", layer, site.expert, site.name);
@@ -215,6 +221,13 @@ void LayerQuantizer::pass_site(const model::SiteRule& site, int64_t layer,
                                const FinishedLayer& finished) {
     const model::ModelConfig& config = context_.source.config();
     const Recipe& recipe = context_.recipe;
+    if (recipe.clip_search) {
+        const LinearId first = site.first(layer);
+        calibration_->set_clip(
+            site.site, holds_clip(recipe, first.role)
+                           ? input_clip_from(finished.tensors_of(first), folder::linear_name(first))
+                           : recipe.activations.clip);
+    }
     for (const LinearRole role : site.roles) {
         const LinearId id = site.linear(role, layer);
         const std::string name = folder::linear_name(id);
@@ -255,6 +268,7 @@ std::vector<QuantizedLayerReport> LayerQuantizer::quantize_site(const model::Sit
                                                                 Progress& progress) {
     const Recipe& recipe = context_.recipe;
     const WeightFormat format = weight_format(recipe, site.roles.front());
+    const std::optional<float> clip = find_clip(site, layer);
     if (format.bits == 16) {
         for (const LinearRole role : site.roles) {
             set_dense(site.linear(role, layer));
@@ -309,6 +323,11 @@ std::vector<QuantizedLayerReport> LayerQuantizer::quantize_site(const model::Sit
             if (calibration_) calibration_->set_outliers(role, linear_weights(*linear.outliers));
             append_outliers(name, std::move(*linear.outliers), tensors);
         }
+        if (clip && role == site.roles.front()) {
+            tensors.push_back({folder::QuantizedNames(name).input_clip, tensor_of(*clip)});
+            linear.report.input_clip = *clip;
+            linear.report.bytes += size_of(DType::F32);
+        }
         for (const NamedTensor& tensor : tensors) put(tensor);
         if (calibration_ && site.expert >= 0) {
             linear.report.tokens = gathered.n_routed;
@@ -339,6 +358,23 @@ QuantizedLinear LayerQuantizer::quantize_refitted(const LinearId& id, const Targ
                                              error, context_.pool);
     linear.report.refit = share;
     return linear;
+}
+
+std::optional<float> LayerQuantizer::find_clip(const model::SiteRule& site, int64_t layer) {
+    const Recipe& recipe = context_.recipe;
+    if (!recipe.clip_search) return {};
+    if (!holds_clip(recipe, site.roles.front())) {
+        calibration_->set_clip(site.site, recipe.activations.clip);
+        return {};
+    }
+    std::vector<kernels::LinearWeights> weights;
+    for (const LinearRole role : site.roles) {
+        weights.push_back(dense(site.linear(role, layer)));
+        weights.back().bias.clear();
+    }
+    const float clip = calibration_->search_clip(site.site, std::move(weights));
+    calibration_->set_clip(site.site, clip);
+    return clip;
 }
 
 ColumnOrder LayerQuantizer::column_order(const model::SiteRule& site,
@@ -382,19 +418,22 @@ void LayerQuantizer::set_quantized(const LinearId& id, QuantizedMatrix matrix) {
     calibration_->set_linear(id, std::move(weights));
 }
 
-// As the finished model stores it.
-void LayerQuantizer::set_dense(const LinearId& id) {
-    if (!calibration_) return;
+// As the finished model stores it; in fp32 what it has in codes.
+kernels::LinearWeights LayerQuantizer::dense(const LinearId& id) const {
     const RotatedWeight weight = context_.rotated(id);
-    const DType dtype = context_.plan.dtype_of.at(weight.name());
+    const auto planned = context_.plan.dtype_of.find(weight.name());
+    const DType dtype = planned == context_.plan.dtype_of.end() ? DType::F32 : planned->second;
     auto stored = std::make_shared<Tensor>(dtype, Shape{weight.rows(), weight.cols()});
     for (int64_t block = 0; block < weight.n_blocks(); ++block) {
         const std::vector<float> rows = weight.block(block);
         narrow(dtype, rows,
                stored->data() + block * weight.block_rows() * weight.cols() * size_of(dtype));
     }
-    calibration_->set_linear(id,
-                             {std::shared_ptr<const Tensor>(std::move(stored)), context_.bias(id)});
+    return {std::shared_ptr<const Tensor>(std::move(stored)), context_.bias(id)};
+}
+
+void LayerQuantizer::set_dense(const LinearId& id) {
+    if (calibration_) calibration_->set_linear(id, dense(id));
 }
 
 std::shared_ptr<const Tensor> LayerQuantizer::set_exact(const LinearId& id) {

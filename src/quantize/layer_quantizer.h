@@ -83,11 +83,15 @@ class LayerQuantizer {
     void leave_site(const model::SiteRule& site);
     // From what stands there on the calibration text.
     ColumnOrder column_order(const model::SiteRule& site, std::span<const double> diagonal);
+    // Where clip ratios are searched: gives the site the one for its inputs, which its first linear
+    // is to hold, if it is quantized. Before anything else is asked about its inputs.
+    std::optional<float> find_clip(const model::SiteRule& site, int64_t layer);
     // Puts a finished matrix into the calibration's layer.
     void set_quantized(const model::LinearId& id, QuantizedMatrix matrix);
     void set_dense(const model::LinearId& id);
     // Its rows in fp32, set in the exact stream.
     std::shared_ptr<const Tensor> set_exact(const model::LinearId& id);
+    kernels::LinearWeights dense(const model::LinearId& id) const;
     void begin_layer(int64_t layer);
 
     const QuantizeContext& context_;

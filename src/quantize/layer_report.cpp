@@ -24,6 +24,7 @@ io::Json to_json(const QuantizedLayerReport& report) {
     if (report.refit) json.set("refit", *report.refit);
     json.set("weights", report.weights);
     json.set("bytes", report.bytes);
+    if (report.input_clip) json.set("input_clip", *report.input_clip);
     if (report.outliers > 0) json.set("outliers", report.outliers);
     if (report.tokens) {
         json.set("tokens", *report.tokens);
@@ -52,6 +53,7 @@ QuantizedLayerReport layer_report_from_json(const io::Json& json) {
         report.outliers = outliers->as_int(0, kMax);
     }
     report.bytes = json.at("bytes").as_int(0, kMax);
+    if (const io::Json* clip = json.find("input_clip")) report.input_clip = clip->as_double();
     if (const io::Json* tokens = json.find("tokens")) {
         report.tokens = tokens->as_int(0, kMax);
         report.of_all_tokens = json.at("hessian").as_string() == kSharedHessian;

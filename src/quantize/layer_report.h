@@ -21,9 +21,10 @@ struct QuantizedLayerReport {
     // How much of the refit was taken, of recipes with one; the errors are then those of its
     // weights.
     std::optional<double> refit;
-    int64_t weights = 0;   // 0 if not quantized
-    int64_t bytes = 0;     // codes, scales, zero points and what outliers add
-    int64_t outliers = 0;  // columns that are kept apart
+    int64_t weights = 0;               // 0 if not quantized
+    int64_t bytes = 0;                 // codes, scales, zero points and what outliers add
+    int64_t outliers = 0;              // columns that are kept apart
+    std::optional<double> input_clip;  // of the activations that it and others read, where searched
     // Of an expert, with calibration only: tokens of the text that went to it, and whether its
     // Hessian is of all tokens since these were too few.
     std::optional<int64_t> tokens;

@@ -13,8 +13,8 @@ bool quantizes_layers(const Recipe& recipe) {
 }
 
 bool calibrates_layers(const Recipe& recipe) {
-    return quantizes_layers(recipe) &&
-           (recipe.outliers.enabled() || quantizer_named(recipe.weights.method).needs_calibration);
+    return quantizes_layers(recipe) && (recipe.outliers.enabled() || recipe.clip_search ||
+                                        quantizer_named(recipe.weights.method).needs_calibration);
 }
 
 bool needs_calibration(const Recipe& recipe) {
@@ -35,7 +35,10 @@ void fail_without_text(const Recipe& recipe) {
     std::string what =
         fmt::format("chooses codes with {}, by how weights act on a text", recipe.weights.method);
     std::string instead = fmt::format("{} rtn", Setting{"weights.method"});
-    if (recipe.rotation.looks_at_text()) {
+    if (recipe.clip_search) {
+        what = "finds clip ratios of activations on a text";
+        instead = fmt::format("{}", Setting{"activations.clip"});
+    } else if (recipe.rotation.looks_at_text()) {
         what = "finds rotations by what linears read on a text";
         instead = fmt::format("{} hadamard", Setting{"rotation.residual"});
     } else if (recipe.smoothing.enabled || recipe.outliers.enabled()) {

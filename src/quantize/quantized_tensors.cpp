@@ -108,6 +108,14 @@ QuantizedMatrix matrix_from(const std::vector<NamedTensor>& tensors, const std::
     return matrix;
 }
 
+float input_clip_from(const std::vector<NamedTensor>& tensors, const std::string& linear) {
+    const folder::QuantizedNames names(linear);
+    Tensor clip(DType::F32, {1});
+    copy_named(tensors, names.input_clip, clip);
+    folder::check_clip(*clip.as<float>(), {kOrigin, names.input_clip});
+    return *clip.as<float>();
+}
+
 std::vector<int32_t> column_order_from(const std::vector<NamedTensor>& tensors,
                                        const std::string& linear, int64_t n) {
     const folder::QuantizedNames names(linear);

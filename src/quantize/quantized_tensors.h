@@ -35,6 +35,7 @@ QuantizedMatrix matrix_from(const std::vector<NamedTensor>& tensors, const std::
                             int64_t rows, int64_t cols, const WeightFormat& format);
 
 // Of a linear with n inputs; Error{Corrupt} unless it names each of them once.
+float input_clip_from(const std::vector<NamedTensor>& tensors, const std::string& linear);
 std::vector<int32_t> column_order_from(const std::vector<NamedTensor>& tensors,
                                        const std::string& linear, int64_t n);
 

@@ -132,6 +132,9 @@ struct Recipe {
     WeightFormat weights;
     kernels::ActivationFormat activations;
     SiteBits site_bits;  // of activations; down_in before down_bits
+    // Do the inputs of each place of each layer have a clip ratio of their own, found on the
+    // calibration text? Then it counts, and not that of activations.
+    bool clip_search = false;
     kernels::KvFormat k;
     kernels::KvFormat v;
     KeyBiasUse k_bias = KeyBiasUse::Subtract;

@@ -121,6 +121,16 @@ constexpr RecipeSetting optional(RecipeSetting setting) {
     return setting;
 }
 
+// One for all takes the place of those that were searched.
+constexpr SettingField activation_clip() {
+    SettingField field = clip<&Recipe::activations, &kernels::ActivationFormat::clip>();
+    field.set = [](Recipe& recipe, const SettingValue& value) {
+        recipe.activations.clip = static_cast<float>(std::get<double>(value));
+        recipe.clip_search = false;
+    };
+    return field;
+}
+
 constexpr RecipeSetting site_bits(std::string_view key, SettingField field, SettingHelp help) {
     return optional(at_run_time({key, field, help}));
 }
@@ -191,8 +201,12 @@ constexpr RecipeSetting kSettings[] = {
      word("a-group-size", "N", "inputs of a token that share a scale; 0: all of a row [0]")},
     {"activations.symmetric", on<&Recipe::activations, &kernels::ActivationFormat::symmetric>(),
      switch_word("", "a-asym", "activations with a zero point")},
-    at_run_time({"activations.clip", clip<&Recipe::activations, &kernels::ActivationFormat::clip>(),
+    at_run_time({"activations.clip", activation_clip(),
                  word("a-clip", "R", "clip ratio of activations, in (0, 1]")}),
+    optional(at_run_time({"activations.clip_search", on<&Recipe::clip_search>(),
+                          switch_word("a-clip-search", "no-a-clip-search",
+                                      "clip ratios of activations by layer and place, those that "
+                                      "change outputs least on the calibration text")})),
     {"activations.zero_point",
      one_of<kZeroPoints, &Recipe::activations, &kernels::ActivationFormat::zero>(),
      word("a-zero", "KIND", "zero points of activations: integer or real [integer]")},

@@ -60,6 +60,8 @@ TEST_F(Commands, InspectDescribesAnOrdinaryFolder) {
     EXPECT_FALSE(json.at("quantized").as_bool());
     EXPECT_TRUE(json.at("recipe").is_null());
     EXPECT_EQ(json.at("bits_per_weight").as_double(), 32.0);
+    EXPECT_EQ(json.at("bits_per_activation").as_double(), 16.0);
+    EXPECT_TRUE(json.at("activation_clips").is_null());
     // 2 layers of K and V with 2 heads of 8 floats.
     EXPECT_EQ(json.at("kv_bytes_per_token").as_int(), 2 * 2 * 2 * 8 * 4);
     EXPECT_EQ(json.at("rotation").at("R1").at("kind").as_string(), "none");

@@ -8,6 +8,8 @@
 #include "core/check.h"
 #include "core/process.h"
 #include "model/head_rows.h"
+#include "model/role_formats.h"
+#include "quantize/calibration/activation_clip.h"
 #include "tensor/float_convert.h"
 
 namespace quarot::quantize {
@@ -87,6 +89,7 @@ std::vector<std::pair<int32_t, int64_t>> tokens_by_id(const TokenWindows& window
 Calibration::Calibration(const model::ModelConfig& config, const Recipe& recipe,
                          const std::string& name, TokenWindows windows, kernels::Backend& backend)
     : windows_(std::move(windows)),
+      recipe_(recipe),
       backend_(backend),
       weights_(one_layer(config, recipe, name, std::ssize(windows_.at(0)), backend)),
       comm_(std::move(backend.join({}).front())),
@@ -186,8 +189,13 @@ void Calibration::set_outliers(LinearRole role, kernels::LinearWeights weights) 
 }
 
 void Calibration::for_inputs(InputSite site, const std::function<void(const Rows&)>& visit) {
+    for_inputs(n_windows(), site, visit);
+}
+
+void Calibration::for_inputs(int64_t n_windows, InputSite site,
+                             const std::function<void(const Rows&)>& visit) {
     reach(site);
-    for_windows([&](int64_t index) { visit(inputs(site, index)); });
+    for_windows(n_windows, [&](int64_t index) { visit(inputs(site, index)); });
 }
 
 void Calibration::for_inputs_beside(Calibration& other, InputSite site, const VisitBoth& visit) {
@@ -219,6 +227,42 @@ Rows Calibration::inputs(InputSite site, int64_t index) {
     }
     steps_->gate_and_up(kLayer, steps_->mlp_input(kLayer, residual));
     return floats(steps_->down_input(kLayer).main);
+}
+
+float Calibration::search_clip(InputSite site, std::vector<kernels::LinearWeights> weights) {
+    constexpr int64_t kWindows = 4, kRows = 128;
+    model::Weights finished;  // in formats alone
+    finished.config = weights_.config;
+    finished.recipe = recipe_;
+    const auto format = finished.activation_format(model::rule_of(site).roles.front());
+    if (format.bits == 16) return format.clip;
+    std::vector<std::unique_ptr<kernels::Linear>> linears;
+    for (kernels::LinearWeights& linear : weights) {
+        linear.activation_group = format.group_size;
+        linears.push_back(backend_.prepare_linear(std::move(linear)));
+    }
+    ActivationClip clip(std::move(linears), format, backend_);
+    for_inputs(std::min(kWindows, n_windows()), site, [&](const Rows& inputs) {
+        const int64_t n = std::min(kRows, inputs.rows);
+        clip.add(inputs.slice(inputs.rows - n, n));  // no first positions
+    });
+    return clip.best();
+}
+
+void Calibration::set_clip(InputSite site, float clip) {
+    weights_.layers[kLayer].clips[static_cast<size_t>(site)] = clip;
+    own_bits(weights_.recipe.site_bits, site) = own_bits(recipe_.site_bits, site);
+    if (site == InputSite::Output && stand_ != Stand::Start) quantize_attended();
+}
+
+void Calibration::quantize_attended() {
+    for_windows([&](int64_t index) {
+        const Rows attended = window(attended_, index);
+        const Operand in = steps_->quantized(kLayer, LinearRole::O, attended);
+        if (const auto* codes = std::get_if<kernels::QuantizedRows>(&in.rows)) {
+            backend_.dequantize(*codes, attended);
+        }
+    });
 }
 
 Hessian Calibration::hessian(InputSite site) {
@@ -273,6 +317,9 @@ void Calibration::finish_layer() {
 }
 
 void Calibration::enter_layer() {
+    if (recipe_.clip_search) {
+        weights_.recipe.site_bits = {.attn_in = 16, .o_in = 16, .mlp_in = 16, .down_in = 16};
+    }
     if (layers_.empty() || layer_ == std::ssize(layers_)) return;
     weights_.config.layers = {layers_[static_cast<size_t>(layer_)]};
     weights_.config.layers.front().mixture = false;
@@ -320,8 +367,8 @@ void Calibration::add_output_of(int64_t index, model::Residual& residual) {
 }
 
 template <typename Run>
-void Calibration::for_windows(const Run& run) {
-    for (int64_t index = 0; index < n_windows(); ++index) {
+void Calibration::for_windows(int64_t n, const Run& run) {
+    for (int64_t index = 0; index < n; ++index) {
         throw_if_interrupted();
         run(index);
         check_finite();

@@ -70,6 +70,11 @@ class Calibration {
     using VisitBoth =
         std::function<void(int64_t window, const kernels::Rows& own, const kernels::Rows& other)>;
     void for_inputs_beside(Calibration& other, model::InputSite site, const VisitBoth& visit);
+    // Where the recipe searches clip ratios, a place of the layer is not quantized before it has
+    // one, so what is asked about its inputs comes after. The ratio that changes least what these
+    // weights of all its linears, without biases, give; from so many tokens as tell it well.
+    float search_clip(model::InputSite site, std::vector<kernels::LinearWeights> weights);
+    void set_clip(model::InputSite site, float clip);
     // Mean of x x^T over all tokens.
     Hessian hessian(model::InputSite site);
     ExpertHessian hessian_of(int64_t expert, model::InputSite site);
@@ -93,8 +98,15 @@ class Calibration {
     kernels::Rows floats(const kernels::Operand& in);
     void check_finite();
     template <typename Run>
-    void for_windows(const Run& run);
+    void for_windows(const Run& run) {
+        for_windows(n_windows(), run);
+    }
+    template <typename Run>
+    void for_windows(int64_t n, const Run& run);
+    void for_inputs(int64_t n_windows, model::InputSite site,
+                    const std::function<void(const kernels::Rows&)>& visit);
     void enter_layer();
+    void quantize_attended();
     void attend();
     void add_output();
     void add_output_of(int64_t index, model::Residual& residual);
@@ -103,6 +115,7 @@ class Calibration {
     ExpertCalibration& experts();
 
     TokenWindows windows_;
+    Recipe recipe_;  // of the finished model
     kernels::Backend& backend_;
     model::Weights weights_;            // of one layer, number 0
     std::unique_ptr<comm::Comm> comm_;  // of a group of one

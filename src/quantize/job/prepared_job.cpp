@@ -378,6 +378,7 @@ PreparedJob prepare_job(folder::SourceModel source, QuantizeOptions options, std
         check_unquantized(job.source);
         check_mixtures(recipe, config);
         check_groups(recipe, config);
+        check_clip_search(recipe, config);
         check_smoothing(recipe, config);
     });
     if (can_be_meant) {
