@@ -20,6 +20,7 @@
 #include "kernels/ops.h"
 #include "model/key_bias.h"
 #include "model/role_formats.h"
+#include "reproduce/bits_per_value.h"
 
 namespace quarot::apps {
 
@@ -95,6 +96,16 @@ std::string describe_embedding_and_head(const folder::SourceModel& source) {
     const bool online = rotates_embedding_online(recipe, source.config());
     return fmt::format("one matrix of {} bits{}", head,
                        online ? ", R1 applied as rows are read and undone before the head" : "");
+}
+
+// Scales and zero points counted, first positions apart.
+std::string describe_activation_bits(const folder::SourceModel& source) {
+    const Recipe& recipe = source.recipe();
+    const std::string bits =
+        fmt::format("{:.3f}", reproduce::bits_per_activation(recipe, source.config()));
+    if (recipe.activations.first_positions == 0 || recipe.activations.bits == 16) return bits;
+    return fmt::format("{}, and {} for the codes of the first {} positions", bits,
+                       recipe.activations.widest_bits(), recipe.activations.first_positions);
 }
 
 constexpr const char* kWhereOnline =
@@ -270,6 +281,7 @@ void print_text(const folder::SourceModel& source, bool with_tensors) {
         {"context", std::to_string(config.max_positions)},
         {"quantized", source.is_quantized() ? "yes, recipe " + describe(source.recipe()) : "no"},
         {"bits per weight", fmt::format("{:.3f}", source.bits_per_weight())},
+        {"bits per activation", describe_activation_bits(source)},
         {"embedding and head", describe_embedding_and_head(source)},
         {"weights", fmt::format("{} on disk, {} in memory", human_bytes(disk_bytes(source)),
                                 human_bytes(memory_bytes(source)))},
