@@ -5,6 +5,9 @@
 // int16. That makes 136 steps of 4-bit codes on both sides, 8 steps where either side has 8 bits.
 // 8-bit codes on both sides would saturate in one: those weights are split into nibbles, whose sums
 // are put together when they are widened.
+//
+// Groups end sums after a few steps: then an unpacked panel and sums in memory cost more than they
+// save, and int_segments_avx2 keeps both in registers.
 #pragma once
 
 #include <immintrin.h>
@@ -265,6 +268,118 @@ static void int_panel_avx2(const IntPanel& panel, int64_t steps, const TokenTile
         FloatOut rows = out;
         rows.data += token * out.stride;
         finish_sums(sums, panel, tile, rows);
+    }
+}
+
+// What 8 outputs of a segment are finished with, for tokens without offsets.
+struct SegmentLanes {
+    __m256i zeros;
+    __m256 scales, base_scales;
+
+    SegmentLanes(const IntPanel& panel, const TokenTile& tile, int64_t from)
+        : zeros(Avx2::words8(panel.zeros + from)), scales(_mm256_loadu_ps(panel.scales + from)) {
+        const __m256i zero_sums =
+            _mm256_mullo_epi32(zeros, _mm256_set1_epi32(static_cast<int>(tile.n_inputs)));
+        const __m256i code_sums = Avx2::words8(panel.code_sums + from);
+        base_scales =
+            _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_sub_epi32(code_sums, zero_sums)), scales);
+    }
+
+    // finish_token's expression, added to 8 sums or put there.
+    QUAROT_INLINE void add(__m256i raw, const TokenTile& tile, int64_t token, bool first,
+                           float* sums) const {
+        const __m256i offset_sum = _mm256_set1_epi32(tile.offset_sums[token]);
+        const __m256i acc = _mm256_sub_epi32(raw, _mm256_mullo_epi32(zeros, offset_sum));
+        __m256 value = _mm256_mul_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(acc), scales),
+                                     _mm256_set1_ps(tile.scales[token]));
+        if (tile.bases != nullptr) {
+            value =
+                _mm256_add_ps(value, _mm256_mul_ps(base_scales, _mm256_set1_ps(tile.bases[token])));
+        }
+        if (!first) value = _mm256_add_ps(_mm256_loadu_ps(sums), value);
+        _mm256_storeu_ps(sums, value);
+    }
+};
+
+// T tokens, from `slot` of a tile on, times 16 outputs of one segment of nibbles, from output 16 *
+// kHalf of its panel on. Adds to sums [T][32], or fills them with the first segment. In one block:
+// the segment's sums fit int16.
+template <int T, int kHalf, bool kOneBlock>
+static void add_segment(const IntPanel& panel, const TokenTile& tile, int64_t slot, bool first,
+                        float* sums) {
+    const __m256i mask = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1);
+    const int64_t depth = kOneBlock ? tile.n_steps : short_steps(15, tile.largest_code);
+    const uint8_t* w = panel.codes;
+    const int8_t* codes = tile.codes + 4 * slot;
+    __m256i sum0[T], sum1[T];
+    unroll<T>([&](auto t) QUAROT_INLINE { sum0[t] = sum1[t] = _mm256_setzero_si256(); });
+    for (int64_t k = 0; k < tile.n_steps; k += depth) {
+        int64_t n = kOneBlock || tile.n_steps - k > depth ? depth : tile.n_steps - k;
+        __m256i acc0[T], acc1[T];
+        unroll<T>([&](auto t) QUAROT_INLINE { acc0[t] = acc1[t] = _mm256_setzero_si256(); });
+        do {
+            __m256i w0 = Avx2::words8(w), w1 = Avx2::words8(w + 32);
+            if constexpr (kHalf == 1) {
+                w0 = _mm256_srli_epi16(w0, 4);
+                w1 = _mm256_srli_epi16(w1, 4);
+            }
+            w0 = _mm256_and_si256(w0, mask);
+            w1 = _mm256_and_si256(w1, mask);
+            unroll<T>([&](auto t) QUAROT_INLINE {
+                const __m256i x = word_of(codes + 4 * t);
+                acc0[t] = at_once(add_products(acc0[t], w0, x));
+                acc1[t] = at_once(add_products(acc1[t], w1, x));
+            });
+            w += NibbleStep::kBytes;
+            codes += 4 * kTileSlots;
+        } while (--n > 0);
+        unroll<T>([&](auto t) QUAROT_INLINE {
+            const __m256i wide0 = _mm256_madd_epi16(acc0[t], ones);
+            const __m256i wide1 = _mm256_madd_epi16(acc1[t], ones);
+            sum0[t] = kOneBlock ? wide0 : _mm256_add_epi32(sum0[t], wide0);
+            sum1[t] = kOneBlock ? wide1 : _mm256_add_epi32(sum1[t], wide1);
+        });
+    }
+    const SegmentLanes lanes0(panel, tile, 16 * kHalf), lanes1(panel, tile, 16 * kHalf + 8);
+    unroll<T>([&](auto t) QUAROT_INLINE {
+        float* const to = sums + t * kPanelOutputs + 16 * kHalf;
+        lanes0.add(sum0[t], tile, slot + t, first, to);
+        lanes1.add(sum1[t], tile, slot + t, first, to + 8);
+    });
+}
+
+template <int T>
+static void add_segment_exactly(const IntPanel& panel, const TokenTile& tile, int64_t slot,
+                                bool first, float* sums) {
+    if (tile.n_tokens - slot >= T) {
+        if (tile.n_steps <= short_steps(15, tile.largest_code)) {
+            add_segment<T, 0, true>(panel, tile, slot, first, sums);
+            add_segment<T, 1, true>(panel, tile, slot, first, sums);
+        } else {
+            add_segment<T, 0, false>(panel, tile, slot, first, sums);
+            add_segment<T, 1, false>(panel, tile, slot, first, sums);
+        }
+    } else if constexpr (T > 1) {
+        add_segment_exactly<T - 1>(panel, tile, slot, first, sums);
+    }
+}
+
+// Short segments of nibbles straight from the panel, their sums finished in registers; others as
+// panels.
+static void int_segments_avx2(const SegmentList& list, float* sums) {
+    const TokenTile& tokens = list.tokens[0];
+    const bool straight = list.panels[0].nibbles && tokens.offsets == nullptr;
+    for (int64_t i = 0; i < list.count; ++i) {
+        const TokenTile& tile = list.tokens[i];
+        if (!straight || tile.n_steps > kBlockSteps) {
+            int_panel_avx2(list.panels[i], tile.n_steps, tile, tile.n_tokens, 0,
+                           {sums, kPanelOutputs, kPanelOutputs, i > 0});
+            continue;
+        }
+        for (int64_t slot = 0; slot < tile.n_tokens; slot += kTokensAtOnce) {
+            add_segment_exactly<kTokensAtOnce>(list.panels[i], tile, slot, i == 0,
+                                               sums + slot * kPanelOutputs);
+        }
     }
 }
 

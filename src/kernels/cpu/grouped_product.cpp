@@ -129,6 +129,8 @@ int32_t code_sum(const QuantizedRows& in, int64_t row, const Segment& segment) {
 void describe_tokens(const Plan& plan, int64_t first_row, int64_t n_rows, int64_t word_stride,
                      const PackedTokens& tokens) {
     const QuantizedRows& in = plan.in;
+    int bits = in.format.bits;
+    for (int64_t t = 0; t < n_rows; ++t) bits = std::max(bits, in.format_of(first_row + t).bits);
     for (int64_t i = 0; i < plan.n_segments(); ++i) {
         const SteppedSegment& s = plan.segments[static_cast<size_t>(i)];
         const int64_t length = s.segment.last - s.segment.first;
@@ -148,7 +150,7 @@ void describe_tokens(const Plan& plan, int64_t first_row, int64_t n_rows, int64_
                               .n_tokens = n_rows,
                               .bases = in.bases == nullptr ? nullptr : f.bases,
                               .n_inputs = length,
-                              .largest_code = symmetric_max(in.format.widest_bits()) + 1,
+                              .largest_code = symmetric_max(bits) + 1,
                               .n_steps = s.n_steps};
     }
 }
