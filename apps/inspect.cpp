@@ -42,7 +42,7 @@ void declare(Args& args, InspectFlags& flags) {
     args.example("quarot inspect tiny-w4 --tensors --json", "everything, for scripts");
 }
 
-int64_t kv_bytes_per_token(const folder::SourceModel& source) {
+kernels::KvDescriptor cache_of(const folder::SourceModel& source) {
     const model::ModelConfig& config = source.config();
     kernels::KvDescriptor descriptor;
     descriptor.n_layers = config.n_layers;
@@ -50,7 +50,7 @@ int64_t kv_bytes_per_token(const folder::SourceModel& source) {
     descriptor.head_dim = config.head_dim;
     descriptor.k = source.recipe().k;
     descriptor.v = source.recipe().v;
-    return kernels::kv_bytes_per_token(descriptor);
+    return descriptor;
 }
 
 // "keep" or "subtract"; null where keys have no bias.
@@ -238,7 +238,8 @@ void print_json(const folder::SourceModel& source, bool with_tensors) {
     json.set("experts", experts_to_json(source.config()));
     json.set("disk_bytes", disk_bytes(source));
     json.set("memory_bytes", memory_bytes(source));
-    json.set("kv_bytes_per_token", kv_bytes_per_token(source));
+    json.set("kv_bytes_per_token", kv_bytes_per_token(cache_of(source)));
+    json.set("kv_newest_block_bytes", newest_block_bytes(cache_of(source)));
     json.set("k_bias", k_bias_text(source));
     json.set("rotation", rotation_to_json(source));
     if (!source.config().layers.empty()) json.set("layers", layers_to_json(source.config()));
@@ -260,6 +261,13 @@ std::string tensor_table(const io::Checkpoint& checkpoint) {
                         std::to_string(info.bytes)});
     }
     return format_table(rows);
+}
+
+std::string kv_bytes_text(const kernels::KvDescriptor& cache) {
+    const std::string bytes = std::to_string(kv_bytes_per_token(cache));
+    if (!cache.k.by_channel()) return bytes;
+    return fmt::format("{} of full blocks of {}, and {} a sequence for the newest keys", bytes,
+                       cache.k.block, human_bytes(newest_block_bytes(cache)));
 }
 
 std::string spaced(std::string name) {
@@ -285,7 +293,7 @@ void print_text(const folder::SourceModel& source, bool with_tensors) {
         {"embedding and head", describe_embedding_and_head(source)},
         {"weights", fmt::format("{} on disk, {} in memory", human_bytes(disk_bytes(source)),
                                 human_bytes(memory_bytes(source)))},
-        {"KV bytes per token", std::to_string(kv_bytes_per_token(source))}};
+        {"KV bytes per token", kv_bytes_text(cache_of(source))}};
     if (const std::string clips = describe_input_clips(source); !clips.empty()) {
         pairs.emplace_back("activation clips", clips);
     }

@@ -16,6 +16,7 @@ namespace {
 void expect_equal(const kernels::KvFormat& a, const kernels::KvFormat& b) {
     EXPECT_EQ(a.bits, b.bits);
     EXPECT_EQ(a.axis, b.axis);
+    EXPECT_EQ(a.block, b.block);
     EXPECT_EQ(a.group_size, b.group_size);
     EXPECT_EQ(a.clip, b.clip);
     EXPECT_EQ(a.exempt_positions, b.exempt_positions);
@@ -117,7 +118,11 @@ Recipe unlike_any_default() {
                           .seqlen = 100,
                           .windows = CalibrationWindows::First,
                           .activations = CalibrationActivations::Quantized};
-    recipe.k = {.bits = 2, .clip = 0.85f, .range_includes_zero = false};
+    recipe.k = {.bits = 2,
+                .axis = kernels::KvAxis::Channel,
+                .block = 32,
+                .clip = 0.85f,
+                .range_includes_zero = false};
     recipe.v = {.bits = 7, .clip = 1.0f, .range_includes_zero = true};
     recipe.down_bits = 8;
     recipe.head_bits = 6;
@@ -190,6 +195,7 @@ TEST(RecipeJson, NamesOptionalSettingsOnlyWhereTheyAreNotTheDefault) {
     Recipe recipe = named_recipe("quarot");
     EXPECT_FALSE(to_json(recipe).at("weights").contains("scale_search"));
     EXPECT_FALSE(to_json(recipe).contains("head_group_size"));
+    EXPECT_FALSE(to_json(recipe).at("k").contains("block"));
     recipe.weights.scale_search = ScaleSearch::Hessian;
     recipe.head_group_size = 64;
     EXPECT_EQ(to_json(recipe).at("weights").at("scale_search").as_string(), "hessian");
@@ -280,6 +286,9 @@ TEST(RecipeJson, RangeChecksEveryValue) {
     expect_corrupt(with("weights", "scale_search", "mse"), kCorrupt, "scale_search is \"mse\"");
     expect_corrupt(with("weights", "target", "best"), kCorrupt, "weights.target is \"best\"");
     expect_corrupt(with("activations", "zero_point", "real"), kCorrupt, "symmetric codes");
+    expect_corrupt(with("k", "axis", "head"), kCorrupt, "k.axis is \"head\"");
+    expect_corrupt(with("k", "block", 48), kCorrupt, "k.block is 48, expected 16, 32 or 64");
+    expect_corrupt(with("v", "axis", "channel"), kCorrupt, "v.axis is \"channel\"");
     expect_corrupt(with("rotation", "online_dtype", "bf16"), kCorrupt, "online_dtype is \"bf16\"");
     expect_corrupt(with("calibration", "nsamples", 0), kCorrupt, "calibration.nsamples");
     expect_corrupt(with("calibration", "windows", "last"), kCorrupt, "calibration.windows");

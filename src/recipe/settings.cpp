@@ -40,7 +40,9 @@ constexpr Spelling<kernels::ZeroPoint> kZeroPoints[] = {{kernels::ZeroPoint::Int
 constexpr Spelling<kernels::ActivationScales> kActivationScales[] = {
     {kernels::ActivationScales::Group, "group"},
     {kernels::ActivationScales::TwoLevel, "two-level"}};
-constexpr Spelling<kernels::KvAxis> kAxes[] = {{kernels::KvAxis::Token, "token"}};
+constexpr Spelling<kernels::KvAxis> kKeyAxes[] = {{kernels::KvAxis::Token, "token"},
+                                                  {kernels::KvAxis::Channel, "channel"}};
+constexpr Spelling<kernels::KvAxis> kValueAxes[] = {{kernels::KvAxis::Token, "token"}};
 constexpr Spelling<KeyBiasUse> kKeyBiasUses[] = {{KeyBiasUse::Keep, "keep"},
                                                  {KeyBiasUse::Subtract, "subtract"}};
 constexpr Spelling<std::optional<DType>> kStorages[] = {
@@ -85,6 +87,17 @@ constexpr SettingField own_width() {
     field.expected = [] {
         return std::string("2 to 8, 16 for not quantized, or 0 for as the others");
     };
+    return field;
+}
+
+// Blocks of whole vectors that end where pages end.
+constexpr SettingField key_block() {
+    SettingField field = whole<16, 64, &Recipe::k, &kernels::KvFormat::block>();
+    field.fits = [](const SettingValue& v) {
+        const int64_t n = std::get<int64_t>(v);
+        return n == 16 || n == 32 || n == 64;
+    };
+    field.expected = [] { return std::string("16, 32 or 64, so that no block crosses a page"); };
     return field;
 }
 
@@ -230,7 +243,13 @@ constexpr RecipeSetting kSettings[] = {
               word("a-bits-down", "N", "bits of the input of down_proj, if others")),
     at_run_time({"k.bits", width<&Recipe::k, &kernels::KvFormat::bits>(),
                  word("k-bits", "N", "bits of K in the cache")}),
-    {"k.axis", one_of<kAxes, &Recipe::k, &kernels::KvFormat::axis>()},
+    at_run_time({"k.axis", one_of<kKeyAxes, &Recipe::k, &kernels::KvFormat::axis>(),
+                 word("k-axis", "AXIS",
+                      "keys that share a scale: of a token, or of a channel over a block of "
+                      "positions [token]")}),
+    optional(at_run_time(
+        {"k.block", key_block(),
+         word("k-block", "N", "positions of a block of keys by channel: 16, 32 or 64 [64]")})),
     {"k.group_size", whole<0, kMaxSize, &Recipe::k, &kernels::KvFormat::group_size>()},
     at_run_time({"k.clip", clip<&Recipe::k, &kernels::KvFormat::clip>(),
                  word("k-clip", "R", "clip ratio of K")}),
@@ -238,7 +257,7 @@ constexpr RecipeSetting kSettings[] = {
     {"k.range_includes_zero", on<&Recipe::k, &kernels::KvFormat::range_includes_zero>()},
     at_run_time({"v.bits", width<&Recipe::v, &kernels::KvFormat::bits>(),
                  word("v-bits", "N", "bits of V in the cache")}),
-    {"v.axis", one_of<kAxes, &Recipe::v, &kernels::KvFormat::axis>()},
+    {"v.axis", one_of<kValueAxes, &Recipe::v, &kernels::KvFormat::axis>()},
     {"v.group_size", whole<0, kMaxSize, &Recipe::v, &kernels::KvFormat::group_size>()},
     at_run_time({"v.clip", clip<&Recipe::v, &kernels::KvFormat::clip>(),
                  word("v-clip", "R", "clip ratio of V")}),

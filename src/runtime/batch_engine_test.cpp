@@ -106,7 +106,13 @@ TEST_F(BatchEngineTest, TokensAreThoseOfGenerate) {
     }
 }
 
-TEST_F(BatchEngineTest, TokensAreTheSameAloneAndInCompanyOnACacheThatIsTooSmall) {
+class BatchEngineByAxis : public BatchEngineTest,
+                          public testing::WithParamInterface<kernels::KvAxis> {};
+INSTANTIATE_TEST_SUITE_P(Axes, BatchEngineByAxis,
+                         testing::Values(kernels::KvAxis::Token, kernels::KvAxis::Channel));
+
+TEST_P(BatchEngineByAxis, TokensAreTheSameAloneAndInCompanyOnACacheThatIsTooSmall) {
+    weights_.recipe.k.axis = GetParam();
     constexpr int32_t kClients = 12;
     // Pages of 64 tokens: three for a whole context, six for six at once.
     BatchEngine engine(weights_, backend_,

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/error.h"
+#include "core/setting.h"
 #include "model/role_formats.h"
 
 namespace quarot::stats {
@@ -49,6 +51,11 @@ int64_t width_of(Point point, const model::ModelConfig& config) {
 PointFormat format_of(Point point, const Recipe& recipe, const model::ModelConfig& config) {
     const PointRule& rule = rule_of(point);
     if (!rule.site) {
+        if (point == Point::Key && recipe.k.by_channel()) {
+            fail(ErrorCode::Unsupported,
+                 "the noise of keys by channel is not measured in this version; give {} token",
+                 Setting{"k.axis"});
+        }
         return cache_format(point == Point::Key ? recipe.k : recipe.v, config.head_dim);
     }
     return {width_of(point, config),

@@ -128,6 +128,8 @@ const std::vector<BrokenLine> kQuantize = {
     {"DownBitsSeventeen", quantize({"--down-bits", "17"}), kUsage, {"--down-bits"}},
     {"HeadBitsEmpty", quantize({"--head-bits", ""}), kUsage, {"--head-bits"}},
     {"ActivationClipZero", quantize({"--a-clip", "0"}), kUsage, {"--a-clip"}},
+    {"KeyBlockAcrossPages", quantize({"--k-block", "48"}), kUsage, {"--k-block", "16, 32 or 64"}},
+    {"KeyAxisUnknown", quantize({"--k-axis", "head"}), kUsage, {"--k-axis", "channel"}},
     {"KeyClipAboveOne", quantize({"--k-clip", "1.01"}), kUsage, {"--k-clip", "1.01"}},
     {"ValueClipNan", quantize({"--v-clip", "nan"}), kUsage, {"--v-clip", "nan"}},
     {"CacheClipNegative", quantize({"--kv-clip", "-0.5"}), kUsage, {"--kv-clip"}},

@@ -16,6 +16,7 @@ struct Source {
     TinyModelOptions shape;  // unused for tiny-novels
     int64_t heads_block = 0, ffn_block = 0;
     int64_t first_positions = 0;  // in more bits
+    kernels::KvAxis k_axis = kernels::KvAxis::Token;
 };
 
 class SameBits : public testing::TestWithParam<std::tuple<Source, std::string>> {
@@ -23,7 +24,7 @@ class SameBits : public testing::TestWithParam<std::tuple<Source, std::string>> 
     void SetUp() override {
         const auto& [source, device] = GetParam();
         std::string in = model_folder("tiny-novels");
-        if (source.name != "tiny_novels") {
+        if (!source.name.starts_with("tiny_novels")) {
             in = dir_ / "in";
             write_tiny_model(in, source.shape);
         }
@@ -31,6 +32,7 @@ class SameBits : public testing::TestWithParam<std::tuple<Source, std::string>> 
         folder_ = dir_ / "quantized";
         Recipe recipe = named_recipe("quarot-rtn");
         recipe.activations.first_positions = source.first_positions;
+        recipe.k.axis = source.k_axis;
         if (source.shape.tied) {
             recipe.tied_rotation = true;
             recipe.head_bits = recipe.embedding_bits = 8;
@@ -146,13 +148,16 @@ std::string name_of_case(const testing::TestParamInfo<SameBits::ParamType>& test
     return std::get<0>(test.param).name + "_" + std::get<1>(test.param);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    FirstPositions, SameBits,
-    testing::Combine(testing::Values(Source{.name = "first_positions",
-                                            .shape = awkward_shape(),
-                                            .first_positions = 3}),
-                     testing::Values("cpu")),
-    name_of_case);
+// Not on cuda.
+INSTANTIATE_TEST_SUITE_P(CpuFormats, SameBits,
+                         testing::Combine(testing::Values(Source{.name = "first_positions",
+                                                                 .shape = awkward_shape(),
+                                                                 .first_positions = 3},
+                                                          Source{
+                                                              .name = "tiny_novels_keys_by_channel",
+                                                              .k_axis = kernels::KvAxis::Channel}),
+                                          testing::Values("cpu")),
+                         name_of_case);
 
 INSTANTIATE_TEST_SUITE_P(
     Models, SameBits,
