@@ -40,6 +40,7 @@ namespace {
 
 constexpr int64_t kMostWindows = int64_t{1} << 20;
 constexpr int64_t kMostSeeds = 1000;
+constexpr int64_t kLadderSeeds = 3;  // steps are small beside what a seed changes
 constexpr int64_t kLastSeed = std::numeric_limits<uint32_t>::max();
 
 struct ReproduceFlags {
@@ -48,6 +49,7 @@ struct ReproduceFlags {
     int64_t seqlen = 2048;
     int64_t max_windows = 0;  // 0: all
     int64_t task_limit = 0;   // likewise
+    std::optional<int64_t> n_seeds;
     bool overwrite = false;
     reproduce::PlanOptions plan;
     tokenizer::AddBos bos = tokenizer::AddBos::Auto;
@@ -67,6 +69,7 @@ std::vector<int> as_tables(const Given& given) {
 std::string known_tables() {
     std::string list;
     for (const reproduce::PaperTable& table : reproduce::paper_tables()) {
+        if (!table.is_papers) continue;
         list += fmt::format("{}{}", list.empty() ? "" : ",", table.number);
     }
     return list;
@@ -122,8 +125,8 @@ void declare_ablations(Args& args, ReproduceFlags& flags) {
     args.add({"--seed", "N", "of rotations and calibration windows [0]", [&flags](const Given& g) {
                   flags.plan.seed = static_cast<uint32_t>(as_integer(g, 0, kLastSeed));
               }});
-    args.add({"--seeds", "N", "means and spreads of N seeds, from --seed on [1]",
-              [&flags](const Given& g) { flags.plan.n_seeds = as_integer(g, 1, kMostSeeds); },
+    args.add({"--seeds", "N", "means and spreads of N seeds, from --seed on [1; 3 with --beyond]",
+              [&flags](const Given& g) { flags.n_seeds = as_integer(g, 1, kMostSeeds); },
               Shown::First});
 }
 
@@ -133,6 +136,9 @@ void declare(Args& args, ReproduceFlags& flags) {
     declare_tasks(args, flags);
     args.add({"--tables", "LIST", "tables of the paper [" + known_tables() + "]",
               [&flags](const Given& g) { flags.plan.tables = as_tables(g); }, Shown::First});
+    args.add({"--beyond", "",
+              "instead: from the paper's recipe to the best ones here, a setting at a time",
+              [&flags](const Given& g) { flags.plan.beyond = as_switch(g); }, Shown::First});
     args.add({"--out", "FOLDER", "where the report appears; a stopped run goes on there",
               [&flags](const Given& g) { flags.out = g.value; }, Shown::First});
     args.add({"--overwrite", "", "forget what an earlier run left in that folder",
@@ -151,6 +157,8 @@ void declare(Args& args, ReproduceFlags& flags) {
                  "tables that need no calibration");
     args.example("quarot reproduce MODEL --text t.txt --tables 3 --data DIR --out tables",
                  "with zero-shot accuracies beside");
+    args.example("quarot reproduce MODEL --text t.txt --calib c.txt --beyond --out ladder",
+                 "what each setting of best4.5 and best4 gives beside the paper's recipe");
     args.example(
         "quarot reproduce MODEL --text t.txt --tables 3 --rotate r1 --rotate r1,r2,heads "
         "--rotate hadamard --seeds 3 --out ablation",
@@ -169,6 +177,12 @@ void check(const ReproduceFlags& flags) {
         fail(ErrorCode::Usage,
              "--limit counts items of zero-shot tasks; name their folder with --data");
     }
+    if (flags.plan.beyond && !flags.plan.tables.empty()) {
+        fail(ErrorCode::Usage, "--beyond measures other rows than the paper's; leave out --tables");
+    }
+    if (flags.plan.beyond && !flags.plan.rotations.empty()) {
+        fail(ErrorCode::Usage, "--beyond has rotations of its own; leave out --rotate");
+    }
     if (flags.plan.seed + flags.plan.n_seeds - 1 > kLastSeed) {
         fail(ErrorCode::Usage, "--seeds {} from --seed {} on go beyond the last seed, {}",
              flags.plan.n_seeds, flags.plan.seed, kLastSeed);
@@ -181,6 +195,9 @@ bool wants_calibration(const ReproduceFlags& flags,
     for (const reproduce::PlannedRow& row : rows) {
         if (!row.recipe || !quantize::needs_calibration(*row.recipe)) continue;
         if (!flags.calibration.empty()) return true;
+        if (flags.plan.beyond) {
+            fail(ErrorCode::Usage, "--beyond needs a calibration text; name its file with --calib");
+        }
         fail(ErrorCode::Usage,
              "row {} of table {} needs a calibration text; name its file with --calib, or choose "
              "others with --tables",
@@ -363,7 +380,8 @@ Reproduction reproduce_all(const ReproduceFlags& flags) {
                                        .device = info.name == "cuda" ? flags.machine.device : "cpu",
                                        .calibration = std::move(inputs.calibration),
                                        .residual = std::move(inputs.r1.q),
-                                       .tasks = {}};
+                                       .tasks = {},
+                                       .beside_full_precision = flags.plan.beyond};
     if (inputs.questions) settings.tasks = inputs.questions->tasks;
 
     run.results = reproduce::measure_rows(inputs.rows, identity, settings, folder, *backend);
@@ -378,6 +396,7 @@ Reproduction reproduce_all(const ReproduceFlags& flags) {
 
 void work(ReproduceFlags& flags) {
     flags.output.apply();
+    flags.plan.n_seeds = flags.n_seeds.value_or(flags.plan.beyond ? kLadderSeeds : 1);
     check(flags);
     flags.plan.calibration.seqlen = flags.seqlen;
     const Reproduction run = reproduce_all(flags);

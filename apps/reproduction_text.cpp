@@ -16,10 +16,17 @@ namespace {
 std::vector<std::string> paper_models(const reproduce::Results& results) {
     std::vector<std::string> models;
     for (const reproduce::MeasuredRow& row : results.rows) {
-        const std::string model(reproduce::paper_table(row.plan.paper.table).model->name);
+        const reproduce::PaperTable& table = reproduce::paper_table(row.plan.paper.table);
+        if (!table.is_papers) continue;
+        const std::string model(table.model->name);
         if (std::find(models.begin(), models.end(), model) == models.end()) models.push_back(model);
     }
     return models;
+}
+
+std::string paper_line(const reproduce::Results& results) {
+    const std::vector<std::string> models = paper_models(results);
+    return models.empty() ? "" : "\npaper: its figures for " + joined(models, ", ");
 }
 
 std::string with_spread(const std::optional<double>& value, const std::optional<double>& spread,
@@ -29,7 +36,29 @@ std::string with_spread(const std::optional<double>& value, const std::optional<
     return spread ? fmt::format("{} +- {:.{}f}", text, *spread, digits) : text;
 }
 
+std::string ladder_table(const reproduce::Results& results) {
+    std::vector<std::vector<std::string>> cells = {
+        {"step", "recipe", "perplexity", "KL", "top-1", "w", "a", "kv", "tok/s"}};
+    for (const reproduce::MeasuredRow& row : results.rows) {
+        const reproduce::Measurement* const m = row.measured();
+        cells.push_back({std::string(row.plan.paper.row), std::string(row.plan.paper.recipe)});
+        cells.back().push_back(with_spread(row.perplexity(), perplexity_deviation(row.seeds), 3));
+        if (m == nullptr) {
+            cells.back().insert(cells.back().end(), 6, "-");
+            continue;
+        }
+        cells.back().push_back(m->kl ? fmt::format("{:.4f}", *m->kl) : "-");
+        cells.back().push_back(m->same_top1 ? fmt::format("{:.1f} %", 100.0 * *m->same_top1) : "-");
+        for (const double bits : {m->bits_per_weight, m->bits_per_activation, m->bits_per_kv}) {
+            cells.back().push_back(fmt::format("{:.2f}", bits));
+        }
+        cells.back().push_back(fmt::format("{:.0f}", m->tokens_per_second));
+    }
+    return format_table(cells);
+}
+
 std::string perplexity_table(const reproduce::Results& results) {
+    if (paper_models(results).empty()) return ladder_table(results);
     std::vector<std::vector<std::string>> cells = {
         {"row", "table", "recipe", "perplexity", "bits/wgt", "paper"}};
     for (const reproduce::MeasuredRow& row : results.rows) {
@@ -75,8 +104,7 @@ std::string reproduction_text(const reproduce::ReportHeader& header,
                               const reproduce::Results& results, const std::string& folder) {
     const auto missing = std::count_if(results.rows.begin(), results.rows.end(),
                                        [](const auto& row) { return !row.perplexity(); });
-    std::string text = perplexity_table(results) + accuracy_table(results) +
-                       "\npaper: its figures for " + joined(paper_models(results), ", ") +
+    std::string text = perplexity_table(results) + accuracy_table(results) + paper_line(results) +
                        "\nreport: " + folder + "/report.md\n";
     for (const std::string& note : notes_of_accuracies(header, results)) text += note + "\n";
     if (missing > 0) {

@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "core/setting.h"
+#include "recipe/ladder.h"
 #include "recipe/recipe.h"
 
 namespace quarot {
@@ -132,6 +133,12 @@ Recipe atom(int64_t group_size) {
 
 using Recipes = std::vector<std::pair<std::string, Recipe>>;
 
+// Beyond the paper.
+void add_best(Recipes& list) {
+    list.emplace_back("best4", after(quarot(4, 4, 4), ungrouped_ladder()));
+    list.emplace_back("best4.5", after(quarot(4, 4, 4), grouped_ladder()));
+}
+
 void add_main(Recipes& list) {
     list.insert(list.end(),
                 {{"quarot", quarot(4, 4, 4)},
@@ -190,6 +197,7 @@ const Recipes& recipes() {
     static const Recipes kList = [] {
         Recipes list;
         add_main(list);
+        add_best(list);
         add_weight_only(list);
         add_activations_only(list);
         for (auto& [name, recipe] : list) recipe.name = name;

@@ -14,11 +14,15 @@ struct Measurement {
     std::optional<double> perplexity;  // empty: it could not be measured
     std::string reason;                // then
     std::vector<double> window_nll;    // mean negative log-likelihood of each window
+    // From full precision's predictions of the same text; empty: not asked for, or no perplexity.
+    std::optional<double> kl;         // mean KL(full precision || this), nats
+    std::optional<double> same_top1;  // share of positions with the same likeliest token
     // Mean bits of a value; scales, zero points and outliers counted. 16: not quantized.
     double bits_per_weight = 16.0;
     double bits_per_activation = 16.0;
     double bits_per_kv = 16.0;
-    double quantize_seconds = 0.0;  // of the weights, also where several recipes share them
+    double tokens_per_second = 0.0;  // of the text, through the model alone; 0: not measured
+    double quantize_seconds = 0.0;   // of the weights, also where several recipes share them
     double perplexity_seconds = 0.0;
     std::optional<int64_t> peak_rss_bytes;  // of quantizing and measuring; empty: not known here
 

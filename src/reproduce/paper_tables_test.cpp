@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "quantize/quantize_model.h"
+#include "recipe/ladder.h"
 #include "reproduce/bits_per_value.h"
 #include "reproduce/row_plan.h"
 
@@ -187,6 +188,29 @@ TEST(RowPlan, RepeatsRowsThatDependOnTheSeed) {
     rows = plan_rows(options, small_config());
     EXPECT_EQ(find(rows, "QUIK-4B").seeds, one);
     EXPECT_EQ(find(rows, "QuaRot").seeds, one) << "nothing random is left";
+}
+
+TEST(RowPlan, GoesBeyondThePaperAStepARow) {
+    const auto rows = plan_rows({.n_seeds = 2, .beyond = true}, small_config());
+    ASSERT_EQ(rows.size(), 4 + grouped_ladder().size() + ungrouped_ladder().size());
+    const PlannedRow& last = rows[1 + grouped_ladder().size()];
+    EXPECT_EQ(last.paper.recipe, "best4.5");
+    EXPECT_EQ(rows.back().paper.recipe, "best4");
+    EXPECT_EQ(rows.back().place(), "beyond 2");
+    EXPECT_FALSE(rows.back().paper_perplexity());
+    for (const PlannedRow& row : rows) {
+        SCOPED_TRACE(row.label());
+        ASSERT_TRUE(row.recipe) << row.reason;
+        EXPECT_EQ(row.seeds.size(), row.paper.recipe == "none" ? 1u : 2u);
+    }
+    EXPECT_EQ(last.recipe->rotation, named_recipe("best4.5").rotation);
+}
+
+TEST(RowPlan, HasNoLadderAmongThePapersTables) {
+    for (const PlannedRow& row : plan_rows({}, small_config())) {
+        EXPECT_NE(row.paper.table, kGroupedLadder);
+    }
+    EXPECT_THROW(plan_rows({.tables = {kGroupedLadder}}, small_config()), Error);
 }
 
 TEST(BitsPerValue, CountScalesAndZeroPoints) {

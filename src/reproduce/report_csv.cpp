@@ -32,9 +32,12 @@ void add_measured(Cells& cells, const MeasuredRow& row) {
     const auto add = [&](const char* name, auto value) {
         cells.emplace_back(name, there ? fmt::format("{}", value) : "");
     };
+    cells.emplace_back("kl", text_of(m.kl));
+    cells.emplace_back("same_top1", text_of(m.same_top1));
     add("bits_per_value", m.bits_per_weight);
     add("activation_bits_per_value", m.bits_per_activation);
     add("kv_bits_per_value", m.bits_per_kv);
+    add("tokens_per_second", m.tokens_per_second);
     add("seconds", row.seconds());
     cells.emplace_back("peak_rss_bytes", text_of(m.peak_rss_bytes));
 }

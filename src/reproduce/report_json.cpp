@@ -20,14 +20,16 @@ void add_measured(io::Json& json, const Measurement& measurement) {
     json.set("bits_per_value", measurement.bits_per_weight);
     json.set("activation_bits_per_value", measurement.bits_per_activation);
     json.set("kv_bits_per_value", measurement.bits_per_kv);
+    json.set("tokens_per_second", measurement.tokens_per_second);
     json.set("quantize_seconds", measurement.quantize_seconds);
     json.set("perplexity_seconds", measurement.perplexity_seconds);
     json.set("peak_rss_bytes", or_null(measurement.peak_rss_bytes));
 }
 
 void add_unmeasured(io::Json& json) {
-    for (const char* key : {"bits_per_value", "activation_bits_per_value", "kv_bits_per_value",
-                            "quantize_seconds", "perplexity_seconds", "peak_rss_bytes"}) {
+    for (const char* key :
+         {"bits_per_value", "activation_bits_per_value", "kv_bits_per_value", "tokens_per_second",
+          "quantize_seconds", "perplexity_seconds", "peak_rss_bytes"}) {
         json.set(key, io::Json());
     }
 }
@@ -78,10 +80,12 @@ io::Json row_json(const MeasuredRow& row, const std::optional<double>& full_prec
     json.set("precision", row.plan.recipe ? io::Json(precision(*row.plan.recipe)) : io::Json());
     json.set("perplexity", or_null(row.perplexity()));
     json.set("perplexity_stddev", or_null(perplexity_deviation(row.seeds)));
+    const Measurement* const measured = row.measured();
+    json.set("kl", measured != nullptr ? or_null(measured->kl) : io::Json());
+    json.set("same_top1", measured != nullptr ? or_null(measured->same_top1) : io::Json());
     json.set("seeds", seeds_json(row));
     json.set("relative", or_null(relative(row.perplexity(), full_precision)));
     json.set("seconds", row.perplexity() ? io::Json(row.seconds()) : io::Json());
-    const Measurement* const measured = row.measured();
     measured != nullptr ? add_measured(json, *measured) : add_unmeasured(json);
     json.set("paper", or_null(row.plan.paper_perplexity()));
     json.set("paper_relative",

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "io/text.h"
 #include "reproduce/report.h"
@@ -130,6 +131,11 @@ std::string of_another_model(const PaperTable& table) {
     return fmt::format(" (the paper's model: {})", table.model->name);
 }
 
+std::string heading(const PaperTable& table) {
+    if (!table.is_papers) return fmt::format("Beyond the paper: {}", table.title);
+    return fmt::format("Table {}: {}{}", table.number, table.title, of_another_model(table));
+}
+
 // "61.23 ± 1.05 (76.77)": ours, its standard error, the paper's.
 std::string accuracy_cell(const TaskScore& score, std::optional<double> paper) {
     const std::string ours = with_spread(score.percent, score.percent_error, 2);
@@ -165,21 +171,63 @@ std::string accuracy_table(const std::vector<const MeasuredRow*>& rows) {
     return text + "\n";
 }
 
-std::string table_text(const PaperTable& table, const Results& results) {
-    std::vector<const MeasuredRow*> rows;
-    for (const MeasuredRow& row : results.rows) {
-        if (row.plan.paper.table == table.number) rows.push_back(&row);
+// ln of the perplexity over full precision's.
+std::optional<double> loss(const std::optional<double>& perplexity,
+                           const std::optional<double>& full_precision) {
+    const std::optional<double> ratio = relative(perplexity, full_precision);
+    return ratio ? std::optional(std::log(*ratio)) : std::nullopt;
+}
+
+std::string ladder_row(const MeasuredRow& row, const Results& results) {
+    std::string text = fmt::format("| {} | `{}` | ", row.plan.label(), row.plan.paper.recipe);
+    const Measurement* const measured = row.measured();
+    if (measured == nullptr || !row.plan.recipe) {
+        return text +
+               fmt::format("{0} | {0} | {0} | not available | {0} | {0} | {0} | {0} | {0} |\n",
+                           kNothing);
     }
-    if (rows.empty()) return "";
+    const Measurement& m = *measured;
+    text += fmt::format("{:.2f} | {:.2f} | {:.2f} | {} | {} | ", m.bits_per_weight,
+                        m.bits_per_activation, m.bits_per_kv,
+                        with_spread(m.perplexity, perplexity_deviation(row.seeds), 3),
+                        number(loss(m.perplexity, results.full_precision.perplexity), 4));
+    const auto percent = m.same_top1 ? std::optional(100.0 * *m.same_top1) : std::nullopt;
+    return text + fmt::format("{} | {} | {:.0f} | {:.1f} |\n", number(m.kl, 4), number(percent, 1),
+                              m.tokens_per_second, row.seconds());
+}
+
+std::string ladder_text(const std::vector<const MeasuredRow*>& rows, const Results& results) {
     std::string text =
-        fmt::format("## Table {}: {}{}\n\n", table.number, table.title, of_another_model(table));
-    text +=
+        "Each row changes one thing beside all above it. Loss is the logarithm of perplexity over "
+        "full precision's, KL the mean divergence from full precision's predictions in nats, "
+        "top-1 the share of positions with the same likeliest token in per cent; tokens a second "
+        "are those of the text in windows.\n\n"
+        "| step | recipe | bits/weight | bits/activation | bits/cache | perplexity | loss | KL | "
+        "top-1 | tokens/s | seconds |\n"
+        "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n";
+    for (const MeasuredRow* row : rows) text += ladder_row(*row, results);
+    return text;
+}
+
+std::string paper_text(const std::vector<const MeasuredRow*>& rows, const Results& results) {
+    std::string text =
         "| row | recipe | precision | bits/weight | bits/activation | bits/cache | perplexity | "
         "× full | paper | × full | seconds | peak memory |\n"
         "|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n";
     for (const MeasuredRow* row : rows) {
         text += table_row(*row, results.full_precision.perplexity);
     }
+    return text;
+}
+
+std::string table_text(const PaperTable& table, const Results& results) {
+    std::vector<const MeasuredRow*> rows;
+    for (const MeasuredRow& row : results.rows) {
+        if (row.plan.paper.table == table.number) rows.push_back(&row);
+    }
+    if (rows.empty()) return "";
+    std::string text = "## " + heading(table) + "\n\n";
+    text += table.is_papers ? paper_text(rows, results) : ladder_text(rows, results);
     return text + "\n" + accuracy_table(rows) + table_notes(rows);
 }
 

@@ -122,11 +122,17 @@ class Measurer {
 
     void load(Job& job) const {
         if (const auto json = folder_.load(job.key)) job.text = measurement_from_json(*json);
+        if (job.text && lacks_divergence(*job.text)) job.text.reset();
         for (size_t i = 0; i < job.tasks.size(); ++i) {
             if (const auto json = folder_.load(job.task_keys[i])) {
                 job.tasks[i] = task_score_from_json(*json);
             }
         }
+    }
+
+    // Of an earlier run that did not ask for it.
+    bool lacks_divergence(const Measurement& text) const {
+        return settings_.beside_full_precision && text.perplexity && !text.kl;
     }
 
     std::vector<std::string> pending_weights() const {
@@ -206,7 +212,7 @@ class Measurer {
 
     std::string name_of(const Use& use) const {
         const MeasuredRow& row = results_.rows[use.row];
-        std::string name = fmt::format("table {}, {}", row.plan.paper.table, row.plan.label());
+        std::string name = fmt::format("{}, {}", row.plan.place(), row.plan.label());
         if (row.seeds.size() > 1) name += fmt::format(", seed {}", row.seeds[use.seed].seed);
         return name;
     }

@@ -134,6 +134,21 @@ TEST_F(MeasureRows, CountsBitsAndTimeOfEachRow) {
     EXPECT_EQ(results.full_precision.quantize_seconds, 0.0);
 }
 
+TEST_F(MeasureRows, ComparesWithFullPrecisionOnRequest) {
+    EXPECT_FALSE(measure(plan({3})).rows[1].measurement->kl);
+    settings.beside_full_precision = true;
+    const Results results = measure(plan({3}));  // in the folder of a run that did not compare
+    EXPECT_EQ(results.full_precision.kl, 0.0);
+    EXPECT_EQ(results.full_precision.same_top1, 1.0);
+    const Measurement& four = *results.rows[1].measurement;
+    const Measurement& eight = *results.rows[2].measurement;
+    ASSERT_TRUE(four.kl && eight.kl);
+    EXPECT_GT(*four.kl, *eight.kl);
+    EXPECT_GT(*eight.kl, 0.0);
+    EXPECT_LT(*four.same_top1, 1.0);
+    EXPECT_GT(four.tokens_per_second, 0.0);
+}
+
 TEST_F(MeasureRows, LeavesNoWeightsBehindAndOneFileForEachDistinctRecipe) {
     measure(plan({5, 6}));
     EXPECT_TRUE(names_in("out/models").empty());

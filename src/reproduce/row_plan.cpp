@@ -9,6 +9,7 @@
 #include "core/setting.h"
 #include "model/role_formats.h"
 #include "quantize/quantize_model.h"
+#include "recipe/ladder.h"
 
 namespace quarot::reproduce {
 
@@ -17,12 +18,13 @@ namespace {
 void check_tables(const std::vector<int>& tables) {
     std::string list;
     for (const PaperTable& table : paper_tables()) {
+        if (!table.is_papers) continue;
         list += fmt::format("{}{}", list.empty() ? "" : ", ", table.number);
     }
     for (const int number : tables) {
         const auto known = paper_tables();
         const bool found = std::any_of(known.begin(), known.end(), [number](const PaperTable& t) {
-            return t.number == number;
+            return t.number == number && t.is_papers;
         });
         if (found) continue;
         fail(ErrorCode::Usage, "{} names {}, expected some of {}", Setting{"tables"}, number, list);
@@ -43,12 +45,12 @@ Recipe rotated(Recipe recipe, const std::string& how, const std::string& residua
     return recipe;
 }
 
-void resolve(PlannedRow& row, const PlanOptions& options, const model::ModelConfig& config) {
-    if (row.paper.recipe == "none") {
-        row.recipe = full_precision_recipe();
+void resolve(PlannedRow& row, const Recipe& named, const PlanOptions& options,
+             const model::ModelConfig& config) {
+    if (named.name == "none") {
+        row.recipe = named;
         return;
     }
-    const Recipe named = named_recipe(std::string(row.paper.recipe));
     Recipe recipe = rotated(named, row.rotate, options.residual_sha256);
     row.is_papers = recipe.rotation == named.rotation;
     recipe.rotation.seed = options.seed;
@@ -77,23 +79,31 @@ std::vector<uint32_t> seeds_of(const Recipe& recipe, const PlanOptions& options)
     return seeds;
 }
 
-PlannedRow plan_row(const PaperRow& paper, const std::string& rotate, const PlanOptions& options,
-                    const model::ModelConfig& config) {
+Recipe recipe_of(const PaperRow& paper) {
+    return paper.recipe == "none" ? full_precision_recipe()
+                                  : named_recipe(std::string(paper.recipe));
+}
+
+PlannedRow plan_row(const PaperRow& paper, const Recipe& named, const std::string& rotate,
+                    const PlanOptions& options, const model::ModelConfig& config) {
     PlannedRow row;
     row.paper = paper;
     row.rotate = rotate;
-    if (paper.refused) {
-        row.reason = paper.note;
-        return row;
-    }
     try {
-        resolve(row, options, config);
+        resolve(row, named, options, config);
         QUAROT_CHECK(row.recipe.has_value());
         row.seeds = seeds_of(*row.recipe, options);
     } catch (const Error& error) {
         if (error.code() != ErrorCode::Usage && error.code() != ErrorCode::Unsupported) throw;
         row.reason = error.what();
     }
+    return row;
+}
+
+PlannedRow refused_row(const PaperRow& paper) {
+    PlannedRow row;
+    row.paper = paper;
+    row.reason = paper.note;
     return row;
 }
 
@@ -105,7 +115,46 @@ std::vector<std::string> rotations_of(const PaperRow& paper, const PlanOptions& 
     return options.rotations;
 }
 
+void plan_paper(std::vector<PlannedRow>& rows, const PlanOptions& options,
+                const model::ModelConfig& config) {
+    for (const PaperRow& paper : paper_rows()) {
+        const bool wanted = options.tables.empty() ||
+                            std::count(options.tables.begin(), options.tables.end(), paper.table);
+        if (!wanted) continue;
+        if (paper.refused) {
+            rows.push_back(refused_row(paper));
+            continue;
+        }
+        for (const std::string& rotate : rotations_of(paper, options)) {
+            rows.push_back(plan_row(paper, recipe_of(paper), rotate, options, config));
+        }
+    }
+}
+
+// Steps on the way have no name.
+void plan_ladder(std::vector<PlannedRow>& rows, int table, std::string_view last,
+                 const std::vector<LadderStep>& ladder, const PlanOptions& options,
+                 const model::ModelConfig& config) {
+    const auto add = [&](std::string_view step, std::string_view name, Recipe recipe) {
+        recipe.name = name;
+        rows.push_back(plan_row({table, step, name, std::nullopt}, recipe, "", options, config));
+    };
+    add("Full precision", "none", full_precision_recipe());
+    Recipe recipe = named_recipe("quarot");
+    add("QuaRot", "quarot", recipe);
+    for (const LadderStep& step : ladder) {
+        recipe = with_changes(recipe, step.changes);
+        add(step.name, &step == &ladder.back() ? last : "custom", recipe);
+    }
+}
+
 }  // namespace
+
+std::string PlannedRow::place() const {
+    return paper_table(paper.table).is_papers
+               ? fmt::format("table {}", paper.table)
+               : fmt::format("beyond {}", paper.table - kGroupedLadder + 1);
+}
 
 std::string PlannedRow::label() const {
     const std::string row(paper.row);
@@ -127,13 +176,11 @@ std::vector<PlannedRow> plan_rows(const PlanOptions& options, const model::Model
         set_rotation(any, how);
     }
     std::vector<PlannedRow> rows;
-    for (const PaperRow& paper : paper_rows()) {
-        const bool wanted = options.tables.empty() ||
-                            std::count(options.tables.begin(), options.tables.end(), paper.table);
-        if (!wanted) continue;
-        for (const std::string& rotate : rotations_of(paper, options)) {
-            rows.push_back(plan_row(paper, rotate, options, config));
-        }
+    if (options.beyond) {
+        plan_ladder(rows, kGroupedLadder, "best4.5", grouped_ladder(), options, config);
+        plan_ladder(rows, kUngroupedLadder, "best4", ungrouped_ladder(), options, config);
+    } else {
+        plan_paper(rows, options, config);
     }
     return rows;
 }

@@ -20,6 +20,8 @@ struct PlannedRow {
     std::vector<uint32_t> seeds;   // to measure with; one where seeds make no difference
     bool is_papers = true;         // rotates as the paper's row does, so that its numbers compare
 
+    // "table 3"; "beyond 1" of the first ladder
+    std::string place() const;
     // "QuaRot", "QuaRot, rotate r1,r4"
     std::string label() const;
     // Of the paper, where its numbers compare.
@@ -28,7 +30,8 @@ struct PlannedRow {
 };
 
 struct PlanOptions {
-    std::vector<int> tables;  // numbers of paper_tables(); empty: all
+    std::vector<int> tables;  // numbers of paper_tables(); empty: all of the paper's
+    bool beyond = false;      // instead of them: from its recipe to this program's, step by step
     uint32_t seed = 0;        // of the rotations' random numbers and of calibration windows
     int64_t n_seeds = 1;      // measured for each row: seed, seed + 1, ...
     CalibrationSpec calibration;

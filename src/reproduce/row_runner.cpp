@@ -5,7 +5,6 @@
 
 #include "core/error.h"
 #include "core/process.h"
-#include "eval/perplexity.h"
 #include "folder/load_weights.h"
 #include "model/weights.h"
 #include "quantize/quantize_model.h"
@@ -103,6 +102,21 @@ WeightsFolder RowRunner::original() const {
     return folder;
 }
 
+eval::PerplexityResult RowRunner::alone(runtime::Engine& engine) const {
+    return eval::perplexity(engine, nullptr, settings_.ids, text_options());
+}
+
+eval::PerplexityResult RowRunner::beside_full_precision(runtime::Engine& engine) const {
+    const folder::SourceModel source = folder::SourceModel::open(settings_.model);
+    const model::Weights weights = folder::load_weights(source, {}, settings_.seqlen, backend_);
+    runtime::Engine base(weights, backend_, {.context = settings_.seqlen});
+    return eval::perplexity(engine, &base, settings_.ids, text_options());
+}
+
+eval::PerplexityOptions RowRunner::text_options() const {
+    return {.seqlen = settings_.seqlen, .max_windows = settings_.max_windows};
+}
+
 Measurement RowRunner::measure(const Recipe& recipe, const WeightsFolder& folder) const {
     const Clock::time_point start = Clock::now();
     const bool restarted = restart_recent_peak_rss();
@@ -117,10 +131,14 @@ Measurement RowRunner::measure(const Recipe& recipe, const WeightsFolder& folder
             folder::load_weights(source, run_time_settings(recipe), settings_.seqlen, backend_);
         runtime::Engine engine(weights, backend_, {.context = settings_.seqlen});
         const eval::PerplexityResult run =
-            eval::perplexity(engine, nullptr, settings_.ids,
-                             {.seqlen = settings_.seqlen, .max_windows = settings_.max_windows});
+            settings_.beside_full_precision ? beside_full_precision(engine) : alone(engine);
         result.perplexity = run.perplexity;
         result.window_nll = run.window_nll;
+        result.tokens_per_second = static_cast<double>(run.n_run) / run.forward_seconds;
+        if (run.divergence) {
+            result.kl = run.divergence->kl.value;
+            result.same_top1 = run.divergence->same_top1.value;
+        }
     } catch (const Error& error) {
         if (error.code() != ErrorCode::Numeric) throw;
         result.reason = error.what();

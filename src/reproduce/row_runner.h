@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "eval/perplexity.h"
 #include "kernels/ops.h"
 #include "quantize/calibration/calibration_windows.h"
 #include "recipe/recipe.h"
@@ -29,6 +30,7 @@ struct RunnerSettings {
     std::map<uint32_t, quantize::TokenWindows> calibration;
     std::vector<double> residual;         // Q of rows whose R1 is from a file
     std::span<const ZeroShotTask> tasks;  // none: no accuracies
+    bool beside_full_precision = false;   // measure how far predictions are from full precision's
 
     // Those that the recipe calibrates on; none if it does not.
     const quantize::TokenWindows& windows_of(const Recipe& recipe) const;
@@ -65,6 +67,10 @@ class RowRunner {
                 const std::function<void(const TaskScore&)>& done) const;
 
   private:
+    eval::PerplexityResult alone(runtime::Engine& engine) const;
+    eval::PerplexityResult beside_full_precision(runtime::Engine& engine) const;
+    eval::PerplexityOptions text_options() const;
+
     const RunnerSettings& settings_;
     kernels::Backend& backend_;
 };

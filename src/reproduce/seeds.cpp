@@ -35,9 +35,12 @@ void add(Measurement& sum, const Measurement& next) {
     const size_t n_windows = std::min(sum.window_nll.size(), next.window_nll.size());
     sum.window_nll.resize(n_windows);
     for (size_t i = 0; i < n_windows; ++i) sum.window_nll[i] += next.window_nll[i];
+    add(sum.kl, next.kl);
+    add(sum.same_top1, next.same_top1);
     sum.bits_per_weight += next.bits_per_weight;
     sum.bits_per_activation += next.bits_per_activation;
     sum.bits_per_kv += next.bits_per_kv;
+    sum.tokens_per_second += next.tokens_per_second;
     sum.quantize_seconds += next.quantize_seconds;
     sum.perplexity_seconds += next.perplexity_seconds;
     if (!next.peak_rss_bytes) {
@@ -69,9 +72,12 @@ Measurement together(std::span<const SeedResult> seeds) {
     for (const SeedResult& result : seeds.subspan(1)) add(sum, result.text);
     const size_t n = seeds.size();
     sum.perplexity = over(sum.perplexity, n);
+    sum.kl = over(sum.kl, n);
+    sum.same_top1 = over(sum.same_top1, n);
     for (double& nll : sum.window_nll) nll /= static_cast<double>(n);
-    for (double* bits : {&sum.bits_per_weight, &sum.bits_per_activation, &sum.bits_per_kv}) {
-        *bits /= static_cast<double>(n);
+    for (double* mean : {&sum.bits_per_weight, &sum.bits_per_activation, &sum.bits_per_kv,
+                         &sum.tokens_per_second}) {
+        *mean /= static_cast<double>(n);
     }
     sum.reason = first_reason(
         seeds, [](const SeedResult& result) -> const std::string& { return result.text.reason; });

@@ -10,6 +10,8 @@ SeedResult result(uint32_t seed, std::optional<double> perplexity) {
     result.seed = seed;
     result.text.perplexity = perplexity;
     result.text.window_nll = {perplexity.value_or(0.0), 1.0};
+    if (perplexity) result.text.kl = *perplexity / 100.0;
+    result.text.tokens_per_second = 2.0 * seed;
     result.text.quantize_seconds = 2.0;
     result.text.peak_rss_bytes = 100 + static_cast<int64_t>(seed);
     if (!perplexity) result.text.reason = "not a number";
@@ -28,6 +30,9 @@ TEST(Together, IsTheMeanWithItsSpread) {
     EXPECT_EQ(mean.perplexity, 12.0);
     EXPECT_EQ(mean.window_nll, (std::vector<double>{12.0, 1.0}));
     EXPECT_EQ(mean.quantize_seconds, 6.0) << "all that it took";
+    EXPECT_DOUBLE_EQ(*mean.kl, 0.12);
+    EXPECT_FALSE(mean.same_top1);
+    EXPECT_EQ(mean.tokens_per_second, 2.0);
     EXPECT_EQ(mean.peak_rss_bytes, 102);
     EXPECT_DOUBLE_EQ(*perplexity_deviation(seeds), 2.0) << "over n - 1";
 }
@@ -35,6 +40,7 @@ TEST(Together, IsTheMeanWithItsSpread) {
 TEST(Together, HasNoNumberWhereASeedHasNoneAndSaysWhich) {
     const std::vector<SeedResult> seeds = {result(7, 10.0), result(8, std::nullopt)};
     EXPECT_FALSE(together(seeds).perplexity);
+    EXPECT_FALSE(together(seeds).kl);
     EXPECT_EQ(together(seeds).reason, "seed 8: not a number");
     EXPECT_FALSE(perplexity_deviation(seeds));
 }

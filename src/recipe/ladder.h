@@ -1,0 +1,28 @@
+// From the paper's recipe to this program's best, one setting after another, so that each can be
+// measured for what it gives.
+#pragma once
+
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "recipe/recipe.h"
+#include "recipe/settings.h"
+
+namespace quarot {
+
+// What changes beside all steps before it.
+struct LadderStep {
+    std::string_view name;  // "keys per channel"
+    SettingChanges changes;
+};
+
+// With at most 4.5 bits a value of weights, activations, K and V, scales counted: groups.
+const std::vector<LadderStep>& grouped_ladder();
+// With one scale a token and a row of weights, as the paper.
+const std::vector<LadderStep>& ungrouped_ladder();
+
+// The recipe after all of these steps, its name left as it is.
+Recipe after(Recipe recipe, std::span<const LadderStep> steps);
+
+}  // namespace quarot

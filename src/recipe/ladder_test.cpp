@@ -1,0 +1,46 @@
+#include "recipe/ladder.h"
+
+#include <gtest/gtest.h>
+
+namespace quarot {
+namespace {
+
+class Ladder : public testing::TestWithParam<const std::vector<LadderStep>* (*)()> {};
+
+const std::vector<LadderStep>* grouped() {
+    return &grouped_ladder();
+}
+
+const std::vector<LadderStep>* ungrouped() {
+    return &ungrouped_ladder();
+}
+
+TEST_P(Ladder, EachStepChangesTheRecipeIntoOneThatMayBe) {
+    Recipe recipe = named_recipe("quarot");
+    for (const LadderStep& step : *GetParam()()) {
+        SCOPED_TRACE(step.name);
+        const Recipe next = with_changes(recipe, step.changes);
+        EXPECT_NE(next, recipe);
+        EXPECT_NO_THROW(check_recipe(next));
+        recipe = next;
+    }
+}
+
+TEST_P(Ladder, StaysAtFourBits) {
+    const Recipe recipe = after(named_recipe("quarot"), *GetParam()());
+    EXPECT_EQ(recipe.weights.bits, 4);
+    EXPECT_EQ(recipe.activations.bits, 4);
+    EXPECT_EQ(recipe.k.bits, 4);
+    EXPECT_EQ(recipe.v.bits, 4);
+}
+
+INSTANTIATE_TEST_SUITE_P(Both, Ladder, testing::Values(&grouped, &ungrouped));
+
+TEST(UngroupedLadder, EndsWithOneScaleATokenAndARow) {
+    const Recipe recipe = named_recipe("best4");
+    EXPECT_EQ(recipe.activations.group_size, 0);
+    EXPECT_EQ(recipe.weights.group_size, 0);
+}
+
+}  // namespace
+}  // namespace quarot
