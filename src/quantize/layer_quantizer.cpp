@@ -343,17 +343,22 @@ QuantizedLinear LayerQuantizer::quantize_refitted(const LinearId& id, const Targ
                                                   const PreparedQuantizer& prepared,
                                                   const WeightFormat& format, HessianError* error) {
     const std::shared_ptr<const Tensor> exact = set_exact(id);
-    const int64_t cols = exact->cols();
-    const auto rows_from = [&](int64_t first, int64_t n) -> WeightMatrix {
-        return {{exact->as<float>() + first * cols, static_cast<size_t>(n * cols)}, n, cols};
-    };
-    const double share = std::min(refit.share_for(rows_from(0, exact->rows())), format.refit_share);
+    const int64_t rows = exact->rows(), cols = exact->cols();
+    const std::span values(exact->as<float>(), static_cast<size_t>(rows * cols));
+    const std::vector<float> moves = refit.moves_of({values, rows, cols});
+    const double share = std::min(refit.share_for({values, rows, cols}, moves), format.refit_share);
     const int64_t block_rows = std::max(kBlockElements / cols, int64_t{1});
-    const WeightRows targets = {exact->rows(), cols, block_rows, [&](int64_t index) {
-                                    const int64_t first = index * block_rows;
-                                    const int64_t n = std::min(block_rows, exact->rows() - first);
-                                    return refit.rows(rows_from(first, n), share);
-                                }};
+    const WeightRows targets = {
+        rows, cols, block_rows, [&](int64_t index) {
+            const int64_t first = index * block_rows * cols;
+            std::vector<float> target(
+                static_cast<size_t>(std::min(block_rows * cols, rows * cols - first)));
+            for (size_t i = 0; i < target.size(); ++i) {
+                const size_t at = static_cast<size_t>(first) + i;
+                target[i] = static_cast<float>(values[at] + share * moves[at]);
+            }
+            return target;
+        }};
     QuantizedLinear linear = quantize_linear(folder::linear_name(id), targets, prepared, format, {},
                                              error, context_.pool);
     linear.report.refit = share;

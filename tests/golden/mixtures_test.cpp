@@ -407,11 +407,16 @@ TEST(Mixtures, WhatTheyDoNotHaveIsRefusedByName) {
     expect_unsupported("one rank", [&] {
         model::with_column_blocks(named_recipe("quarot-rtn"), source.config(), 2);
     });
-    for (const auto& [recipe, words] : {std::pair{"quik-4b", "keeps columns apart"},
-                                        std::pair{"smoothquant", "smooths activations"}}) {
+    Recipe refit = named_recipe("quarot");
+    refit.weights.target = WeightTarget::Refit;
+    refit.calibration.activations = CalibrationActivations::Quantized;
+    for (const auto& [recipe, words] :
+         {std::pair{named_recipe("quik-4b"), "keeps columns apart"},
+          std::pair{named_recipe("smoothquant"), "smooths activations"},
+          std::pair{refit, "refits weights"}}) {
         expect_unsupported(words, [&] {
             quantize::QuantizeOptions options = gptq(1);
-            options.recipe = named_recipe(recipe);
+            options.recipe = recipe;
             quantize::quantize_model(folder, dir / "out", options);
         });
     }

@@ -49,12 +49,14 @@ SiteMoments moments_of(Calibration& quantized, Calibration& exact, model::InputS
     const int64_t n_windows = quantized.n_windows();
     QUAROT_CHECK(n_windows > 1, "{}", n_windows);
     MomentSums fitted, held_out;
+    int64_t n = 0;
     quantized.for_inputs_beside(
         exact, site, [&](int64_t window, const kernels::Rows& own, const kernels::Rows& other) {
             MomentSums& sums = is_held_out(window, n_windows) ? held_out : fitted;
             sums.add(own, other, backend);
+            n = own.cols;
         });
-    return {fitted.take(backend), held_out.take(backend)};
+    return {n, fitted.take(backend), held_out.take(backend)};
 }
 
 }  // namespace quarot::quantize

@@ -20,6 +20,7 @@ struct Moments {
 
 // Of the windows that weights are fitted to, and of those that only judge them.
 struct SiteMoments {
+    int64_t n = 0;
     Moments fitted, held_out;
 };
 

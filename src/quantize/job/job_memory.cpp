@@ -121,11 +121,11 @@ int64_t solved_bytes(const model::SiteRule& site, int64_t layer, const JobShape&
     return (4 + 1) * largest_elements(site, layer, shape);
 }
 
-// A weight in fp32, and tiles of products of it.
+// A weight and what the refit moves of it in fp32, and tiles of products of both.
 int64_t refit_bytes(const model::SiteRule& site, int64_t layer, const JobShape& shape) {
     if (!shape.refits) return 0;
     const int64_t n = in_features(site.first(layer), shape.config);
-    return 4 * largest_elements(site, layer, shape) + shape.n_threads * 4 * 8 * kGptqTileRows * n;
+    return 8 * largest_elements(site, layer, shape) + shape.n_threads * 3 * 8 * kGptqTileRows * n;
 }
 
 // n^2 Hessian in fp64 with its factor in fp64 and its fp32 copy; then the Hessian goes and the
@@ -142,7 +142,7 @@ int64_t site_bytes(const model::SiteRule& site, int64_t layer, const JobShape& s
         const bool ordered = has_column_order(shape.recipe, site.roles.front());
         return std::max(ordered ? (8 + 8) * n * n : 0, weight + solved_bytes(site, layer, shape));
     }
-    const int64_t kept = shape.refits ? 3 * 8 * n * n : 0;  // a refit's map and moments
+    const int64_t kept = shape.refits ? 4 * 8 * n * n : 0;  // moments of a refit
     return kept + std::max((8 + 8 + 4) * n * n,
                            (8 + 4) * n * n + weight + refit_bytes(site, layer, shape));
 }

@@ -76,8 +76,7 @@ class WorkTime {
 
     // n^2 tokens multiply-adds for the Hessian; 2/3 n^3 for its factor; n^2 for each row of the
     // weights in the solve, and 2 n^2 for each of the two errors that are weighted with it. A
-    // refit has the other moment, which is not symmetric, a factor with two triangular products,
-    // and four products with each row.
+    // refit has the other moment, which is not symmetric, a factor of its own, and 4 n^2 a row.
     double solving_of(int64_t layer) const {
         const bool refits = refits_weights(recipe_);
         double seconds = 0.0;
@@ -85,11 +84,10 @@ class WorkTime {
             const double n = as_double(in_features(site.first(layer), config_));
             const double n_tokens = n_tokens_ * share_of(site.expert);
             seconds += (refits ? 3.0 : 1.0) * 2.0 * n * n * n_tokens / speeds_.gram_flops;
-            seconds +=
-                (2.0 / 3.0 + (refits ? 2.0 / 3.0 + 2.0 : 0.0)) * n * n * n / speeds_.fp64_flops;
+            seconds += (refits ? 2.0 : 1.0) * 2.0 / 3.0 * n * n * n / speeds_.fp64_flops;
             for (const LinearRole role : site.roles) {
                 const double rows = as_double(out_features(site.linear(role, layer), config_));
-                seconds += (refits ? 9.0 : 1.0) * rows * n * n / speeds_.fp64_flops;
+                seconds += (refits ? 5.0 : 1.0) * rows * n * n / speeds_.fp64_flops;
                 seconds += 4.0 * rows * n * n / speeds_.float_linear_flops;
             }
         }

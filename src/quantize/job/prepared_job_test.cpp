@@ -8,6 +8,7 @@
 
 #include "core/expect_error.h"
 #include "core/watch.h"
+#include "kernels/backend.h"
 #include "quantize/folder_fixture_for_tests.h"
 #include "quantize/job/job_identity.h"
 #include "quantize/job/job_memory.h"

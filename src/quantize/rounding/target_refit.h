@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -27,17 +28,18 @@ class TargetRefit {
     // Mean of x~ x~^T over all tokens; once.
     Hessian take_hessian() { return std::move(hessian_); }
 
-    // The share in [0, 1] of W M that brings (W + share W M) x~ next to W x on the windows held
-    // out: 0 where all of it hurts. weight: all rows.
-    double share_for(const WeightMatrix& weight) const;
+    // W M, rounded to fp32. weight: all rows.
+    std::vector<float> moves_of(const WeightMatrix& weight) const;
 
-    // W + share W M of some rows, rounded to fp32.
-    std::vector<float> rows(const WeightMatrix& weight, double share) const;
+    // The share in [0, 1] of the moves that brings (W + share W M) x~ next to W x on the windows
+    // held out: 0 where all of it hurts. Judged by some of the rows, the same for equal shapes.
+    double share_for(const WeightMatrix& weight, std::span<const float> moves) const;
 
   private:
     int64_t n_ = 0;
     ThreadPool& pool_;
-    std::vector<double> map_;            // M
+    std::vector<double> distance_;       // C - H
+    std::vector<double> u_;              // (H + lambda I)^-1 = U^T U; empty: no input is reached
     std::vector<double> held_own_;       // H of the windows held out
     std::vector<double> held_distance_;  // C - H of them
     Hessian hessian_;
