@@ -44,7 +44,7 @@ void RecipeFlags::declare(Args& args, SettingsShown which) {
     args.add({"--recipe", "NAME", recipe_help(), [this](const Given& g) { recipe_ = g.value; },
               Shown::First})
         .likely = known_recipes();
-    args.add({"--rotate", "HOW", "hadamard, random, aligned, none or some of r1,r2,r3,r4,heads",
+    args.add({"--rotate", "HOW", "hadamard, random, aligned, none, r1,r2,r3,r4,heads",
               [this](const Given& g) { rotate_ = as_rotation(g); }, Shown::First})
         .likely = {"hadamard", "random", "aligned", "none"};
     add_setting_flags(args, which, changes_);

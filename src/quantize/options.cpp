@@ -40,7 +40,7 @@ void fail_without_text(const Recipe& recipe) {
         instead = fmt::format("{}", Setting{"activations.clip"});
     } else if (recipe.rotation.looks_at_text()) {
         what = "finds rotations by what linears read on a text";
-        instead = fmt::format("{} hadamard", Setting{"rotation.residual"});
+        instead = fmt::format("{} quarot-rtn", Setting{"recipe"});
     } else if (recipe.smoothing.enabled || recipe.outliers.enabled()) {
         what = recipe.smoothing.enabled ? "smooths activations by how large they get on a text"
                                         : "keeps apart the columns that get largest on a text";

@@ -184,7 +184,7 @@ const std::vector<BrokenLine> kQuantize = {
     {"AlignedWithoutAText",
      quantize({"--rotate", "aligned", "--a-group-size", "16"}),
      kUsage,
-     {"--calib", "--rotate hadamard"}},
+     {"--calib", "--recipe quarot-rtn"}},
     {"AlignedValuesWithoutR2",
      gptq({"--rotate", "r1,r4", "--align-values"}),
      kUsage,
