@@ -125,7 +125,7 @@ void declare_ablations(Args& args, ReproduceFlags& flags) {
     args.add({"--seed", "N", "of rotations and calibration windows [0]", [&flags](const Given& g) {
                   flags.plan.seed = static_cast<uint32_t>(as_integer(g, 0, kLastSeed));
               }});
-    args.add({"--seeds", "N", "means and spreads of N seeds, from --seed on [1; 3 with --beyond]",
+    args.add({"--seeds", "N", "means and spreads of N seeds [1, --beyond 3]",
               [&flags](const Given& g) { flags.n_seeds = as_integer(g, 1, kMostSeeds); },
               Shown::First});
 }
@@ -136,8 +136,7 @@ void declare(Args& args, ReproduceFlags& flags) {
     declare_tasks(args, flags);
     args.add({"--tables", "LIST", "tables of the paper [" + known_tables() + "]",
               [&flags](const Given& g) { flags.plan.tables = as_tables(g); }, Shown::First});
-    args.add({"--beyond", "",
-              "instead: from the paper's recipe to the best ones here, a setting at a time",
+    args.add({"--beyond", "", "what each setting of the best recipes gives",
               [&flags](const Given& g) { flags.plan.beyond = as_switch(g); }, Shown::First});
     args.add({"--out", "FOLDER", "where the report appears; a stopped run goes on there",
               [&flags](const Given& g) { flags.out = g.value; }, Shown::First});

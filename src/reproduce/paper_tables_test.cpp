@@ -191,7 +191,10 @@ TEST(RowPlan, RepeatsRowsThatDependOnTheSeed) {
 }
 
 TEST(RowPlan, GoesBeyondThePaperAStepARow) {
-    const auto rows = plan_rows({.n_seeds = 2, .beyond = true}, small_config());
+    model::ModelConfig config = small_config();
+    config.hidden = 128;
+    config.head_dim = 64;
+    const auto rows = plan_rows({.beyond = true, .n_seeds = 2}, config);
     ASSERT_EQ(rows.size(), 4 + grouped_ladder().size() + ungrouped_ladder().size());
     const PlannedRow& last = rows[1 + grouped_ladder().size()];
     EXPECT_EQ(last.paper.recipe, "best4.5");
@@ -204,6 +207,7 @@ TEST(RowPlan, GoesBeyondThePaperAStepARow) {
         EXPECT_EQ(row.seeds.size(), row.paper.recipe == "none" ? 1u : 2u);
     }
     EXPECT_EQ(last.recipe->rotation, named_recipe("best4.5").rotation);
+    EXPECT_EQ(last.recipe->calibration.activations, CalibrationActivations::Quantized);
 }
 
 TEST(RowPlan, HasNoLadderAmongThePapersTables) {

@@ -56,7 +56,9 @@ void resolve(PlannedRow& row, const Recipe& named, const PlanOptions& options,
     recipe.rotation.seed = options.seed;
     // What rotating and smoothing change is not to be rounded to the source's dtype as well.
     if (rotates(recipe) || recipe.smoothing.enabled) recipe.storage = DType::F32;
+    // How the text is cut; what layers hand on while calibrating belongs to the recipe.
     recipe.calibration = options.calibration;
+    recipe.calibration.activations = named.calibration.activations;
     check_recipe(recipe);
     model::check_groups(recipe, config);
     if (recipe.quantizes_weights()) quantize::quantizer_named(recipe.weights.method);

@@ -75,7 +75,7 @@ const std::vector<BrokenModel> kRecipes = {
     nested("ActivationZeroPointUnknown", "activations", "zero_point", "float"),
     nested("ActivationZeroPointOfSymmetricCodes", "activations", "zero_point", "real"),
     nested("KeyBitsNine", "k", "bits", 9),
-    nested("KeyAxisUnknown", "k", "axis", "channel"),
+    nested("KeyAxisUnknown", "k", "axis", "head"),
     nested("KeyGroupsInsideAHead", "k", "group_size", 4, kUnsupported),
     nested("ValueExemptPositions", "v", "exempt_positions", 4, kUnsupported),
     nested("ValueExemptPositionsNegative", "v", "exempt_positions", -1),

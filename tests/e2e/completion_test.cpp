@@ -96,7 +96,8 @@ TEST_F(Completion, BashProposesCommandsFlagsAndChoices) {
     EXPECT_EQ(bash({"quarot", "gen"}), (Words{"generate"}));
     for (const std::string& command : kCommands) EXPECT_TRUE(has(bash({"quarot", ""}), command));
     EXPECT_EQ(bash({"quarot", "quantize", "--rot"}), (Words{"--rotate"}));
-    EXPECT_EQ(bash({"quarot", "quantize", "--rotate", ""}), (Words{"hadamard", "random", "none"}));
+    EXPECT_EQ(bash({"quarot", "quantize", "--rotate", ""}),
+              (Words{"hadamard", "random", "aligned", "none"}));
     EXPECT_EQ(bash({"quarot", "quantize", "--rotate", "=", "r"}), (Words{"random"}));
     EXPECT_EQ(bash({"quarot", "quantize", "--rotate=r"}), (Words{"--rotate=random"}));
     EXPECT_EQ(bash({"quarot", "plan", "--recipe", "quarot-r"}),
