@@ -151,8 +151,7 @@ void require_vocabulary(const folder::SourceModel& source, std::span<const int32
 }
 
 int64_t context_that_fits(const folder::SourceModel& source, std::optional<int64_t> asked,
-                          const SettingChanges& changes,
-                          const std::vector<kernels::Rank>& group) {
+                          const SettingChanges& changes, const std::vector<kernels::Rank>& group) {
     const int64_t most = source.config().max_positions;
     if (asked) {
         require_positions(source, "--ctx", *asked);

@@ -41,8 +41,7 @@ runtime::ModelGroup load_group(std::vector<kernels::Rank> group, const folder::S
 // As many positions as --ctx asks for, else as the model has and memory has room for, which is said
 // if it is less.
 int64_t context_that_fits(const folder::SourceModel& source, std::optional<int64_t> asked,
-                          const SettingChanges& changes,
-                          const std::vector<kernels::Rank>& group);
+                          const SettingChanges& changes, const std::vector<kernels::Rank>& group);
 
 // Error{Usage} naming both numbers if the model has fewer positions. `what` asks for them.
 void require_positions(const folder::SourceModel& source, const std::string& what,

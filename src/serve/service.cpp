@@ -31,8 +31,8 @@ HttpResponse to_response(const Json& json) {
 }
 
 ApiError method_error(const std::string& method, const std::string& allowed) {
-    ApiError error(405, fmt::format("this path is asked by {}, not {}", allowed,
-                                    io::printable(method, 20)));
+    ApiError error(
+        405, fmt::format("this path is asked by {}, not {}", allowed, io::printable(method, 20)));
     error.add_header("Allow", allowed);
     return error;
 }
@@ -273,19 +273,18 @@ HttpResponse Service::version(const HttpRequest& /*request*/) {
 
 HttpResponse Service::props(const HttpRequest& /*request*/) {
     const runtime::SamplingOptions& sampling = model_.facts().sampling;
-    return to_response(
-        Json::Object{{"model", model_.facts().name},
-                     {"context", model_.facts().context},
-                     {"max_batch", engine_.limits().sequences},
-                     {"cache_pages", engine_.limits().n_pages},
-                     {"has_chat_template", model_.chat_template() != nullptr},
-                     {"default_sampling",
-                      Json::Object{
-                          {"temperature", as_written(sampling.temperature)},
-                          {"top_k", sampling.top_k},
-                          {"top_p", as_written(sampling.top_p)},
-                          {"min_p", as_written(sampling.min_p)},
-                          {"repetition_penalty", as_written(sampling.repetition_penalty)}}}});
+    return to_response(Json::Object{
+        {"model", model_.facts().name},
+        {"context", model_.facts().context},
+        {"max_batch", engine_.limits().sequences},
+        {"cache_pages", engine_.limits().n_pages},
+        {"has_chat_template", model_.chat_template() != nullptr},
+        {"default_sampling",
+         Json::Object{{"temperature", as_written(sampling.temperature)},
+                      {"top_k", sampling.top_k},
+                      {"top_p", as_written(sampling.top_p)},
+                      {"min_p", as_written(sampling.min_p)},
+                      {"repetition_penalty", as_written(sampling.repetition_penalty)}}}});
 }
 
 Json Service::model_json() const {

@@ -142,8 +142,11 @@ TEST(ServiceAnswers, AChatIsWrittenByItsTemplateAndStreamsItsRoleFirst) {
 TEST(ServiceAnswers, PropsHaveNumbersAsPeopleWroteThem) {
     TinyService tiny;
     ModelFacts facts = tiny.model().facts();
-    facts.sampling = {
-        .temperature = 0.7f, .top_k = 40, .top_p = 0.95f, .min_p = 0.1f, .repetition_penalty = 1.1f};
+    facts.sampling = {.temperature = 0.7f,
+                      .top_k = 40,
+                      .top_p = 0.95f,
+                      .min_p = 0.1f,
+                      .repetition_penalty = 1.1f};
     const ServedModel model(std::move(facts));
     Service service(model, runtime::one_rank(tiny.weights(), tiny.backend()),
                     {.context = TinyService::kPositions}, {});

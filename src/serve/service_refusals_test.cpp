@@ -84,7 +84,8 @@ void expect_refused(TinyService& tiny, const std::string& path, const std::strin
             EXPECT_EQ(response.status, field.status) << path << body << response.body;
             const Json error = Json::parse(response.body, "error").at("error");
             EXPECT_FALSE(error.at("message").as_string().empty()) << body;
-            EXPECT_EQ(error.at("param").dump(-1), "\"" + field.name + "\"") << body << response.body;
+            EXPECT_EQ(error.at("param").dump(-1), "\"" + field.name + "\"")
+                << body << response.body;
         }
     }
 }

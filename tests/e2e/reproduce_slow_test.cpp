@@ -40,8 +40,8 @@ std::string timeless(const io::Json& json) {
     std::string text;
     for (const io::Json& row : json.at("rows").as_array()) {
         for (const auto& [key, value] : row.as_object()) {
-            const bool varies = key.ends_with("seconds") || key == "tokens_per_second" ||
-                                key == "peak_rss_bytes";
+            const bool varies =
+                key.ends_with("seconds") || key == "tokens_per_second" || key == "peak_rss_bytes";
             if (!varies) text += key + "=" + value.dump(-1) + "\n";
         }
     }
