@@ -97,7 +97,7 @@ bool matches(std::string_view pattern, std::string_view path) {
 
 // HEAD is answered as GET, whose body the exchange leaves out.
 const Service::Entry* Service::find(const HttpRequest& request) {
-    const std::string_view method = request.method == "HEAD" ? "GET" : request.method;
+    const std::string method = request.method == "HEAD" ? "GET" : request.method;
     for (const Entry& entry : entries()) {
         if (matches(entry.route.path, request.path) && method == entry.route.method) return &entry;
     }
