@@ -131,12 +131,12 @@ TEST_P(EngineTest, ARecordedStepReplayedOnAnotherBatchGivesTheBitsOfAFreshOne) {
     const std::vector<int32_t> a = tokens_of(1, 3), b = tokens_of(2, 2), c = tokens_of(3, 4),
                                d = tokens_of(4, 1), e = tokens_of(5, 3);
     const std::vector<PageId> first = {4}, second = {7}, third = {0};
-    const StepPlan plans[] = {{{{0, 0, a, first, LogitsWanted::Last},
-                                {1, 0, b, second, LogitsWanted::Last},
-                                {2, 0, d, third, LogitsWanted::Last}}},
-                              {{{3, 0, c, second, LogitsWanted::Last},
-                                {4, 0, d, third, LogitsWanted::Last},
-                                {0, 3, e, first, LogitsWanted::Last}}}};
+    const StepPlan plans[] = {{{{0, 0, a, first, LogitsWanted::Last, 0, 0},
+                                {1, 0, b, second, LogitsWanted::Last, 0, 1},
+                                {2, 0, d, third, LogitsWanted::Last, 0, 2}}},
+                              {{{3, 0, c, second, LogitsWanted::Last, 0, 1},
+                                {4, 0, d, third, LogitsWanted::Last, 0, 2},
+                                {0, 3, e, first, LogitsWanted::Last, 0, 0}}}};
     const auto logits_of = [&](bool records) {
         backend_.records = records;
         Executor executor(one_rank(weights_, backend_), size, 8);
