@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "tensor/dtype.h"
+
 namespace quarot::kernels {
 
 // Of asymmetric activations: an integer code that stands for 0, or the real value of code 0.
@@ -70,6 +72,7 @@ struct KvFormat {
     int64_t exempt_positions = 0;  // first positions of a sequence that stay unquantized
     // K's range always includes 0, V's does not (docs/quarot.md).
     bool range_includes_zero = true;
+    DType scales = DType::F32;  // by token: F32 or F16
 
     bool by_channel() const { return bits < 16 && axis == KvAxis::Channel; }
     bool operator==(const KvFormat&) const = default;

@@ -20,7 +20,7 @@ int64_t kv_vector_bits(const KvFormat& format, int64_t head_dim) {
     if (format.bits == 16) return head_dim * 32;
     if (format.by_channel()) return head_dim * format.bits + head_dim * (16 + 16) / format.block;
     const int64_t n_groups = format.group_size == 0 ? 1 : head_dim / format.group_size;
-    return head_dim * format.bits + n_groups * (32 + 16);
+    return head_dim * format.bits + n_groups * (8 * size_of(format.scales) + 16);
 }
 
 }  // namespace

@@ -240,7 +240,7 @@ struct KvDescriptor {
 };
 
 // Bytes of K and V of one token over all layers, scales and zero points counted, as `inspect`
-// prints them: codes b bits, scale F32, zero I16, by channel both F16 and shared by a block;
+// prints them: codes b bits, scale F32 or F16, zero I16, by channel both F16 and shared by a block;
 // 16 bits: fp32.
 int64_t kv_bytes_per_token(const KvDescriptor& descriptor);
 // Bytes of what one sequence has beside its pages: its newest keys of every layer in fp32, and as

@@ -8,6 +8,10 @@ constexpr int64_t kActivationGroup = 32;
 constexpr int64_t kWeightGroup = 64;
 constexpr double kUngroupedClip = 0.85;  // of activations; 0.9 for symmetric ones
 
+LadderStep half_value_scales() {
+    return {"scales of V in F16", {{"v.scales", std::string("f16")}}};
+}
+
 }  // namespace
 
 const std::vector<LadderStep>& grouped_ladder() {
@@ -33,6 +37,7 @@ const std::vector<LadderStep>& grouped_ladder() {
          {{"calibration.activations", std::string("quantized")}}},
         {"scales of weights by the Hessian", {{"weights.scale_search", std::string("hessian")}}},
         {"targets refitted", {{"weights.target", std::string("refit")}}},
+        half_value_scales(),
     };
     return kSteps;
 }
@@ -53,6 +58,7 @@ const std::vector<LadderStep>& ungrouped_ladder() {
         {"calibrated on quantized activations",
          {{"calibration.activations", std::string("quantized")}}},
         {"targets refitted", {{"weights.target", std::string("refit")}}},
+        half_value_scales(),
     };
     return kSteps;
 }

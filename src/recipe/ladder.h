@@ -17,7 +17,7 @@ struct LadderStep {
     SettingChanges changes;
 };
 
-// Groups: 4.4 to 4.75 bits a value of weights, activations, K and V in heads of 64, scales counted.
+// Groups: 4.4 to 4.5 bits a value of weights, activations, K and V in heads of 64, scales counted.
 const std::vector<LadderStep>& grouped_ladder();
 // With one scale a token and a row of weights, as the paper.
 const std::vector<LadderStep>& ungrouped_ladder();

@@ -34,6 +34,12 @@ TEST_P(Ladder, StaysAtFourBits) {
     EXPECT_EQ(recipe.v.bits, 4);
 }
 
+TEST_P(Ladder, EndsWithACacheOfHalves) {
+    const Recipe recipe = after(named_recipe("quarot"), *GetParam()());
+    EXPECT_TRUE(recipe.k.by_channel());
+    EXPECT_EQ(recipe.v.scales, DType::F16);
+}
+
 INSTANTIATE_TEST_SUITE_P(Both, Ladder, testing::Values(&grouped, &ungrouped));
 
 TEST(UngroupedLadder, EndsWithOneScaleATokenAndARow) {

@@ -43,6 +43,7 @@ constexpr Spelling<kernels::ActivationScales> kActivationScales[] = {
 constexpr Spelling<kernels::KvAxis> kKeyAxes[] = {{kernels::KvAxis::Token, "token"},
                                                   {kernels::KvAxis::Channel, "channel"}};
 constexpr Spelling<kernels::KvAxis> kValueAxes[] = {{kernels::KvAxis::Token, "token"}};
+constexpr Spelling<DType> kValueScales[] = {{DType::F32, "f32"}, {DType::F16, "f16"}};
 constexpr Spelling<KeyBiasUse> kKeyBiasUses[] = {{KeyBiasUse::Keep, "keep"},
                                                  {KeyBiasUse::Subtract, "subtract"}};
 constexpr Spelling<std::optional<DType>> kStorages[] = {
@@ -263,6 +264,11 @@ constexpr RecipeSetting kSettings[] = {
                  word("v-clip", "R", "clip ratio of V")}),
     {"v.exempt_positions", whole<0, kMaxSize, &Recipe::v, &kernels::KvFormat::exempt_positions>()},
     {"v.range_includes_zero", on<&Recipe::v, &kernels::KvFormat::range_includes_zero>()},
+    optional(
+        at_run_time({"v.scales", one_of<kValueScales, &Recipe::v, &kernels::KvFormat::scales>(),
+                     word("v-scales", "TYPE",
+                          "of V in the cache: f32, or f16 as keys by channel have them "
+                          "[f32]")})),
 
     {"embedding_bits", width<&Recipe::embedding_bits>(),
      word("embedding-bits", "N", "bits of the embedding's rows [16]")},

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "tensor/dtype.h"
 #include "tensor/float_convert.h"
 
 namespace quarot {
@@ -21,6 +22,11 @@ struct Affine {
 
 inline float at_least_smallest_normal(float scale) {
     return std::max(scale, std::numeric_limits<float>::min());
+}
+
+// As F16 holds it, but no smaller than its smallest normal number.
+inline float half_scale(float scale) {
+    return f16_to_f32(f32_to_f16(std::max(scale, 0x1p-14f)));
 }
 
 inline int symmetric_max(int bits) {
@@ -39,8 +45,9 @@ inline Affine symmetric_affine(float max_abs, int bits) {
 // Asymmetric, q in [0, 2^b - 1]. lo <= hi after clipping. A range that does not reach 0 is kept as
 // it is (V and activation groups), so the zero point may lie outside the code range; it always fits
 // 16 bits: a range too narrow for that gets a larger scale. lo = hi: extended to include 0;
-// both 0: (-1, 1).
-inline Affine asymmetric_affine(float lo, float hi, int bits) {
+// both 0: (-1, 1). A scale of F16 is as that type holds it, at least its smallest normal number,
+// and Inf for a range that is too wide for it.
+inline Affine asymmetric_affine(float lo, float hi, int bits, DType scales = DType::F32) {
     if (lo == hi) {
         lo = std::min(lo, 0.0f);
         hi = std::max(hi, 0.0f);
@@ -52,6 +59,7 @@ inline Affine asymmetric_affine(float lo, float hi, int bits) {
     float scale = at_least_smallest_normal((hi - lo) / static_cast<float>(asymmetric_max(bits)));
     constexpr float kZeroLimit = 32000.0f;
     scale = std::max(scale, std::fabs(lo) / kZeroLimit);
+    if (scales == DType::F16) scale = half_scale(scale);
     return {scale, static_cast<int32_t>(std::nearbyint(-lo / scale))};
 }
 
@@ -67,9 +75,8 @@ struct RealAffine {
 // As F16 holds both numbers, for a range that need not reach 0; a scale below the smallest normal
 // number of F16 becomes that one. A range that F16 cannot hold gives Inf.
 inline RealAffine half_affine(float lo, float hi, int bits) {
-    constexpr float kSmallest = 0x1p-14f;
-    const float scale = std::max((hi - lo) / static_cast<float>(asymmetric_max(bits)), kSmallest);
-    return {f16_to_f32(f32_to_f16(scale)), f16_to_f32(f32_to_f16(lo))};
+    const float scale = (hi - lo) / static_cast<float>(asymmetric_max(bits));
+    return {half_scale(scale), f16_to_f32(f32_to_f16(lo))};
 }
 
 // Asymmetric with the offset kept as a real number. lo = hi and both 0 as in asymmetric_affine; no

@@ -79,6 +79,23 @@ TEST(Affine, AsymmetricKeyVector) {
     }
 }
 
+TEST(Affine, TheZeroPointBelongsToTheScaleAsHalvesHoldIt) {
+    const Affine single = asymmetric_affine(3000.0f, 3016.0f, 4);
+    const Affine half = asymmetric_affine(3000.0f, 3016.0f, 4, DType::F16);
+    EXPECT_EQ(half.scale, f16_to_f32(f32_to_f16(single.scale)));
+    EXPECT_NE(half.scale, single.scale);
+    EXPECT_EQ(single.zero, -2812);
+    EXPECT_EQ(half.zero, -2813);
+}
+
+TEST(Affine, HalfScalesHaveASmallestAndALargest) {
+    EXPECT_EQ(asymmetric_affine(-1e-6f, 1e-6f, 4, DType::F16).scale, 0x1p-14f);
+    EXPECT_TRUE(std::isfinite(asymmetric_affine(0.0f, 15.0f * 65504.0f, 4, DType::F16).scale));
+    EXPECT_TRUE(std::isinf(asymmetric_affine(0.0f, 15.0f * 65536.0f, 4, DType::F16).scale));
+    const Affine far = asymmetric_affine(32000.0f, 32000.5f, 4, DType::F16);
+    EXPECT_GE(far.zero, -32768);
+}
+
 TEST(Affine, DegenerateRangesStayUsable) {
     EXPECT_EQ(symmetric_affine(0.0f, 4).scale, 1.0f);
     const Affine zeros = asymmetric_affine(0.0f, 0.0f, 4);

@@ -455,6 +455,7 @@ TEST_P(KeysByChannel, BytesAreToldBeforehandWithTheNewestBlocks) {
             const KeyForm form{.bits = bits, .block = block};
             each(form, [&](Backend& backend) {
                 KvDescriptor d = form.descriptor();
+                d.v = {.bits = 4, .scales = DType::F16};
                 EXPECT_EQ(backend.kv_bytes(d, 7), backend.make_kv_store(d, 7)->bytes());
                 const int64_t bytes = backend.kv_bytes(d, 7).value();
                 d.sequences += 2;
@@ -468,6 +469,8 @@ TEST_P(KeysByChannel, BytesAreToldBeforehandWithTheNewestBlocks) {
     EXPECT_EQ(newest_block_bytes(d), (kKeyLayers + 1) * 2 * 64 * 64 * 4);
     d.v = {.bits = 4};
     EXPECT_EQ(kv_bytes_per_token(d), kKeyLayers * 2 * (64 * 4 + 64 * 32 / 64 + 64 * 4 + 48) / 8);
+    d.v.scales = DType::F16;
+    EXPECT_EQ(2 * kv_bytes_per_token(d), kKeyLayers * 2 * (64 + 64) * 9 / 8) << "4.5 bits a value";
 }
 
 TEST_P(KeysByChannel, RefusesBlocksThatCrossPagesAndValuesByChannel) {

@@ -62,10 +62,11 @@ std::string describe(const Case& c, uint32_t seed) {
     return fmt::format(
         "seed {}: heads {}/{} head_dim {} page {} temper {} bias apart {} cap {} window {}; K {} "
         "bits group {} "
-        "clip {} exempt {}; V {} bits group {} clip {} exempt {}",
+        "clip {} exempt {} scales {}; V {} bits group {} clip {} exempt {} scales {}",
         seed, c.shape.n_heads, c.shape.n_kv_heads, c.shape.head_dim, c.page_tokens,
         static_cast<int>(c.temper), c.k_bias_apart, c.score_cap, c.window, c.k.bits, c.k.group_size,
-        c.k.clip, c.k.exempt_positions, c.v.bits, c.v.group_size, c.v.clip, c.v.exempt_positions);
+        c.k.clip, c.k.exempt_positions, name_of(c.k.scales), c.v.bits, c.v.group_size, c.v.clip,
+        c.v.exempt_positions, name_of(c.v.scales));
 }
 
 // What two batches leave in the cache and return.
@@ -240,6 +241,27 @@ TEST_P(KvConformance, EveryPairOfWidthsAtEveryHeadShape) {
                 if (!check({.shape = shape, .k = k_format(k), .v = v_format(v)})) return;
             }
         }
+    }
+}
+
+TEST_P(KvConformance, HalfScalesAtEveryHeadShape) {
+    for (const AttentionShape& shape : kAttentionShapes) {
+        for (const int bits : {2, 4, 5, 8}) {
+            Case c{.shape = shape, .k = k_format(bits), .v = v_format(bits)};
+            c.v.scales = DType::F16;
+            if (!check(c)) return;
+            c.k.scales = DType::F16;
+            if (!check(c)) return;
+            c.page_tokens = 64;  // many rows of one page
+            c.first = {{0, 3}, {0, 290}, {0, 64}};
+            c.second = {{3, 61}, {290, 9}, {64, 1}};
+            if (!check(c)) return;
+        }
+    }
+    for (const Temper temper : kTempers) {
+        Case c{.shape = {4, 2, 64}, .k = k_format(4), .v = v_format(4), .temper = temper};
+        c.v.scales = DType::F16;
+        if (!check(c)) return;
     }
 }
 

@@ -95,6 +95,20 @@ TEST_F(ReferenceQuantize, OnlyRangesThatIncludeZeroReachIt) {
     EXPECT_EQ(v.values, x.values);
 }
 
+TEST_F(ReferenceQuantize, CodesBelongToTheScaleAsHalvesHoldIt) {
+    const Matrix x = row_of({3000.0f, 3004.8f, 3010.0f, 3016.0f});
+    const KvFormat format{.bits = 4, .range_includes_zero = false, .scales = DType::F16};
+    const auto v = store(KvKind::Value, x, format);
+    const float scale = f16_to_f32(f32_to_f16(16.0f / 15.0f));
+    EXPECT_EQ(v.scales, (std::vector<float>{scale}));
+    EXPECT_EQ(v.zeros, (std::vector<int32_t>{-2813}));
+    for (size_t i = 0; i < 4; ++i) {
+        const float code = std::nearbyint(x.values[i] / scale) - 2813.0f;
+        EXPECT_EQ(v.codes[i], static_cast<int32_t>(std::clamp(code, 0.0f, 15.0f))) << i;
+        EXPECT_EQ(v.values[i], scale * static_cast<float>(v.codes[i] + 2813)) << i;
+    }
+}
+
 TEST_F(ReferenceQuantize, ActivationRowsIncludeZeroAndGroupsDoNot) {
     const Matrix x = row_of({1.0f, 2.0f, 3.0f, 4.0f});
     const Codes row = quantize(x, {.bits = 2, .symmetric = false});
@@ -361,6 +375,7 @@ TEST_F(ReferenceQuantize, FormatsOutsideTheContractAreRefused) {
     EXPECT_EQ(code_of({.bits = 9}), ErrorCode::Unsupported);
     EXPECT_EQ(code_of({.bits = 4, .group_size = 3}), ErrorCode::Unsupported);
     EXPECT_EQ(code_of({.bits = 4, .clip = 0.0f}), ErrorCode::Unsupported);
+    EXPECT_EQ(code_of({.bits = 4, .scales = DType::BF16}), ErrorCode::Unsupported);
     const KvDescriptor huge{
         .n_layers = int64_t{1} << 40, .n_kv_heads = int64_t{1} << 20, .head_dim = 64};
     EXPECT_THROW(backend_->make_kv_store(huge, int64_t{1} << 20), Error);

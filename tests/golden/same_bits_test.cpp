@@ -17,6 +17,7 @@ struct Source {
     int64_t heads_block = 0, ffn_block = 0;
     int64_t first_positions = 0;  // in more bits
     kernels::KvAxis k_axis = kernels::KvAxis::Token;
+    DType v_scales = DType::F32;
 };
 
 class SameBits : public testing::TestWithParam<std::tuple<Source, std::string>> {
@@ -33,6 +34,7 @@ class SameBits : public testing::TestWithParam<std::tuple<Source, std::string>> 
         Recipe recipe = named_recipe("quarot-rtn");
         recipe.activations.first_positions = source.first_positions;
         recipe.k.axis = source.k_axis;
+        recipe.v.scales = source.v_scales;
         if (source.shape.tied) {
             recipe.tied_rotation = true;
             recipe.head_bits = recipe.embedding_bits = 8;
@@ -154,8 +156,9 @@ INSTANTIATE_TEST_SUITE_P(CpuFormats, SameBits,
                                                                  .shape = awkward_shape(),
                                                                  .first_positions = 3},
                                                           Source{
-                                                              .name = "tiny_novels_keys_by_channel",
-                                                              .k_axis = kernels::KvAxis::Channel}),
+                                                              .name = "tiny_novels_cache_of_halves",
+                                                              .k_axis = kernels::KvAxis::Channel,
+                                                              .v_scales = DType::F16}),
                                           testing::Values("cpu")),
                          name_of_case);
 

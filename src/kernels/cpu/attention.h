@@ -56,6 +56,13 @@ QUAROT_INLINE static inline typename S::V load_codes(const KvSource& source, int
     }
 }
 
+// Scales of 16 slots.
+template <class S>
+QUAROT_INLINE static inline typename S::V load_scales(const KvBlock& block, int64_t slot) {
+    return block.scales != nullptr ? S::load(block.scales + slot)
+                                   : S::load_f16(block.half_scales + slot);
+}
+
 // Vectors that a tile of R rows is wide: enough sums to hide the latency of a multiply-add.
 template <class S, int R>
 constexpr int kTileVectors = R <= S::kFewRows ? S::kVectorsOfFewRows : S::kAttentionVectors;
@@ -111,7 +118,7 @@ static void score_tile(const AttentionRows& rows, const KvSource& k, const KvBlo
                 acc[r][n] = S::add(acc[r][n], S::set1(rows.q_sums[r]));
             });
         } else if (block.bits != 16) {
-            const auto scale = S::load(block.scales + at), zero = S::load_i16(block.zeros + at);
+            const auto scale = load_scales<S>(block, at), zero = S::load_i16(block.zeros + at);
             unroll<R>([&](auto r) QUAROT_INLINE {
                 acc[r][n] = S::mul(scale, S::fnma(zero, S::set1(rows.q_sums[r]), acc[r][n]));
             });
@@ -213,7 +220,7 @@ static float soften_row(float* scores, int64_t slots, int64_t limit, const KvBlo
         if (left < 16) weight = S::select_first(left, weight, S::zero());
         sum = S::add(sum, weight);
         if (v.bits != 16) {
-            weight = S::mul(weight, S::load(v.scales + s));
+            weight = S::mul(weight, load_scales<S>(v, s));
             // A scale beyond the limit is any number.
             if (left < 16) weight = S::select_first(left, weight, S::zero());
         }

@@ -31,6 +31,10 @@ void check_supported(const KvFormat& format, int64_t head_dim, const char* name)
              "0; use the reference backend",
              name, format.exempt_positions);
     }
+    if (format.scales != DType::F32 && format.scales != DType::F16) {
+        fail(ErrorCode::Unsupported, "{} has scales of {}, expected F32 or F16", name,
+             name_of(format.scales));
+    }
 }
 
 void check_channels(const KvDescriptor& d) {
@@ -76,14 +80,16 @@ KvLayout::KvLayout(KvKind which, const KvFormat& format, int64_t width, int64_t 
       head_dim(width),
       block(which == KvKind::Key && format.by_channel() ? format.block : 0),
       slots(round_up(page_tokens, int64_t{16})),
-      dims(round_up(width, int64_t{format.bits <= 4 ? 32 : 16})) {
+      dims(round_up(width, int64_t{format.bits <= 4 ? 32 : 16})),
+      half_scales(block == 0 && format.scales == DType::F16) {
     const int64_t columns = kind == KvKind::Value ? dims : round_up(width, int64_t{2});
     const int64_t codes = slots * columns;
     const int64_t code_bytes = bits == 16 ? codes * 4 : bits <= 4 ? codes / 2 : codes;
     scales_at = round_up(code_bytes, int64_t{64});
     const bool by_channel = block > 0;
     const int64_t halves = by_channel ? page_tokens / block * head_dim : 0;
-    zeros_at = scales_at + (by_channel ? round_up(halves * 2, int64_t{64}) : slots * 4);
+    const int64_t scale_bytes = by_channel ? halves * 2 : slots * (half_scales ? 2 : 4);
+    zeros_at = scales_at + round_up(scale_bytes, int64_t{64});
     bytes = round_up(zeros_at + (by_channel ? halves : slots) * 2, int64_t{64});
 }
 
@@ -122,15 +128,21 @@ std::byte* CpuKvStore::at(KvKind kind, const KvPlace& p) const {
 }
 
 KvBlock CpuKvStore::block(KvKind kind, const KvPlace& place) const {
-    const std::byte* base = at(kind, place);
     const KvLayout& l = layout(kind);
-    return {base,
-            reinterpret_cast<const float*>(base + l.scales_at),
-            reinterpret_cast<const int16_t*>(base + l.zeros_at),
-            l.head_dim,
-            l.slots,
-            l.bits,
-            l.slots};
+    const std::byte* base = at(kind, place);
+    const std::byte* scales = base + l.scales_at;
+    KvBlock block{base,
+                  reinterpret_cast<const float*>(scales),
+                  reinterpret_cast<const int16_t*>(base + l.zeros_at),
+                  l.head_dim,
+                  l.slots,
+                  l.bits,
+                  l.slots};
+    if (l.half_scales) {
+        block.scales = nullptr;
+        block.half_scales = reinterpret_cast<const uint16_t*>(scales);
+    }
+    return block;
 }
 
 KvBlock CpuKvStore::part(KvKind kind, const KvPlace& place, int64_t first_slot, int64_t n) const {
@@ -144,7 +156,11 @@ KvBlock CpuKvStore::part(KvKind kind, const KvPlace& place, int64_t first_slot, 
     part.codes = static_cast<const std::byte*>(part.codes) + bytes;
     part.slots = n;
     if (l.block == 0) {
-        part.scales += first_slot;
+        if (l.half_scales) {
+            part.half_scales += first_slot;
+        } else {
+            part.scales += first_slot;
+        }
         part.zeros += first_slot;
         return part;
     }
@@ -169,7 +185,11 @@ void CpuKvStore::write_codes(KvKind kind, const KvPlace& place, int64_t slot, co
     std::byte* base = at(kind, place);
     auto* bytes = reinterpret_cast<uint8_t*>(base);
     const KvLayout& l = layout(kind);
-    reinterpret_cast<float*>(base + l.scales_at)[slot] = affine.scale;
+    if (l.half_scales) {
+        reinterpret_cast<uint16_t*>(base + l.scales_at)[slot] = f32_to_f16(affine.scale);
+    } else {
+        reinterpret_cast<float*>(base + l.scales_at)[slot] = affine.scale;
+    }
     reinterpret_cast<int16_t*>(base + l.zeros_at)[slot] = static_cast<int16_t>(affine.zero);
     if (kind == KvKind::Key && l.bits > 4) {
         for (int64_t d = 0; d < l.head_dim; ++d) bytes[d * l.slots + slot] = codes[d];
@@ -238,6 +258,14 @@ void CpuKvStore::write_values(KvKind kind, const KvPlace& place, int64_t slot,
     for (int64_t d = 0; d < l.head_dim; ++d) floats[d * l.slots + slot] = values[d];
 }
 
+namespace {
+
+float scale_of(const KvBlock& block, int64_t slot) {
+    return block.scales == nullptr ? f16_to_f32(block.half_scales[slot]) : block.scales[slot];
+}
+
+}  // namespace
+
 KvStore::Entry CpuKvStore::read(KvKind kind, int64_t layer, int64_t page, int64_t slot,
                                 int64_t head) const {
     const KvBlock block = this->block(kind, {layer, page, head});
@@ -270,10 +298,10 @@ KvStore::Entry CpuKvStore::read(KvKind kind, int64_t layer, int64_t page, int64_
             continue;
         }
         const int difference = entry.codes.back() - block.zeros[slot];
-        entry.values.push_back(block.scales[slot] * static_cast<float>(difference));
+        entry.values.push_back(scale_of(block, slot) * static_cast<float>(difference));
     }
     if (l.bits != 16 && l.block == 0) {
-        entry.scales.push_back(block.scales[slot]);
+        entry.scales.push_back(scale_of(block, slot));
         entry.zeros.push_back(block.zeros[slot]);
     }
     return entry;

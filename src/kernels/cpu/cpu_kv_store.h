@@ -22,6 +22,7 @@ struct KvLayout {
     int64_t block;                       // positions of a block of keys by channel; else 0
     int64_t slots;                       // positions, padded to whole vectors
     int64_t dims;                        // V: head_dim, padded to what one step unpacks
+    bool half_scales;                    // F16, by token
     int64_t scales_at, zeros_at, bytes;  // by channel: F16, [blocks, head_dim] each
 };
 

@@ -134,7 +134,7 @@ constexpr int64_t panel_tile_bytes(int64_t steps) {
 // K by channel has scales and offsets by dim, and is looked at block by block of a page.
 struct KvBlock {
     const void* codes;
-    const float* scales;   // [slots]
+    const float* scales;   // [slots], or null: half_scales
     const int16_t* zeros;  // [slots]
     int64_t head_dim;
     int64_t slots;
@@ -142,6 +142,7 @@ struct KvBlock {
     int64_t stride;                            // of K: slots from one dim or pair to the next
     const uint16_t* channel_scales = nullptr;  // F16 [head_dim], or null
     const uint16_t* channel_offsets = nullptr;
+    const uint16_t* half_scales = nullptr;  // F16 [slots]
 };
 
 // The running state of query rows over the pages of their context.

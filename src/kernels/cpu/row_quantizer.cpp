@@ -149,7 +149,8 @@ bool quantize_kv_vector(const IsaKernels& isa, const float* x, int64_t n, const 
     RowRange range = isa.range_of(x, n);
     if (format.range_includes_zero) range = with_zero(range);
     if (range.finite) {
-        affine = asymmetric_affine(range.lo * format.clip, range.hi * format.clip, format.bits);
+        affine = asymmetric_affine(range.lo * format.clip, range.hi * format.clip, format.bits,
+                                   format.scales);
     }
     if (!range.finite || !std::isfinite(affine.scale)) {
         std::memset(codes, 0, static_cast<size_t>(n));

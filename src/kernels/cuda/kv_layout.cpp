@@ -45,6 +45,12 @@ void check_supported(const KvFormat& format, int64_t head_dim, const char* name)
              "expected 0; use the reference backend",
              name, format.exempt_positions);
     }
+    if (format.scales != DType::F32) {
+        fail(ErrorCode::Unsupported,
+             "{} with scales of {} is not available on the cuda backend, expected F32; use the cpu "
+             "or the reference backend",
+             name, name_of(format.scales));
+    }
 }
 
 void check_shape(const KvDescriptor& d) {

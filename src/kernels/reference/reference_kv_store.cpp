@@ -27,6 +27,10 @@ void check_supported(const KvDescriptor& d, const KvFormat& format) {
              "KV cache group size is {}, expected a divisor of the head size {} or 0",
              format.group_size, d.head_dim);
     }
+    if (format.scales != DType::F32 && format.scales != DType::F16) {
+        fail(ErrorCode::Unsupported, "KV cache scales are {}, expected F32 or F16",
+             name_of(format.scales));
+    }
     if (!(format.clip > 0.0f) || !std::isfinite(format.clip)) {
         fail(ErrorCode::Unsupported, "KV cache clip ratio is {}, expected a positive number",
              format.clip);
@@ -115,7 +119,8 @@ bool KvVectors::quantize_group(std::span<const float> values, int64_t group, uin
             lo = std::min(lo, 0.0f);
             hi = std::max(hi, 0.0f);
         }
-        affine = asymmetric_affine(lo * format_.clip, hi * format_.clip, format_.bits);
+        affine =
+            asymmetric_affine(lo * format_.clip, hi * format_.clip, format_.bits, format_.scales);
         finite = std::isfinite(affine.scale);
     }
     if (!finite) affine = {};

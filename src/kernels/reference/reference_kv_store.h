@@ -1,5 +1,5 @@
-// What a page of the KV cache looks like in the reference backend: one byte a code, fp32 scales,
-// and fp32 values where nothing is quantized.
+// What a page of the KV cache looks like in the reference backend: one byte a code, scales in fp32,
+// of F16 too, and fp32 values where nothing is quantized.
 #pragma once
 
 #include <cstddef>
