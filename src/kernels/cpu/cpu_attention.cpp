@@ -1,5 +1,6 @@
 #include "kernels/cpu/cpu_attention.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "core/check.h"
@@ -122,6 +123,147 @@ KvBlock exact_keys(const CpuKvStore& store, const AttentionArgs& args, const Cha
     return keys;
 }
 
+// A call's arguments as its tasks need them.
+class AttentionCall {
+  public:
+    AttentionCall(CpuContext& context, const AttentionArgs& args)
+        : context_(context),
+          args_(args),
+          store_(static_cast<const CpuKvStore&>(args.kv)),
+          descriptor_(store_.descriptor()),
+          k_(store_.layout(KvKind::Key)),
+          v_(store_.layout(KvKind::Value)),
+          group_(args.n_heads / descriptor_.n_kv_heads),
+          depth_(has_bias() ? 2 * descriptor_.head_dim : descriptor_.head_dim),
+          span_(k_.block > 0 ? k_.block : descriptor_.page_tokens),
+          slots_(k_.block > 0 ? k_.block : k_.slots) {
+        QUAROT_CHECK(args.n_heads % descriptor_.n_kv_heads == 0, "{} {}", args.n_heads,
+                     descriptor_.n_kv_heads);
+        QUAROT_CHECK(descriptor_.k_bias_apart == has_bias());
+    }
+
+    void run(const AttentionTask& task, int thread) const {
+        const int64_t n_rows = task.n_tokens * group_;
+        const TaskMemory m = task_memory(context_.scratch(thread), n_rows, depth_, k_, v_);
+        scale_queries(task, m);
+        std::fill_n(m.maxima, n_rows, -std::numeric_limits<float>::infinity());
+        std::fill_n(m.sums, 16 * n_rows, 0.0f);
+        std::fill_n(m.out, n_rows * v_.dims, 0.0f);
+        const int32_t* positions = args_.batch.positions + task.first_token;
+        const auto [first, last] = std::minmax_element(positions, positions + task.n_tokens);
+        for (int64_t index = first_seen(*first, args_.window) / span_; index * span_ <= *last;
+             ++index) {
+            attend_span(task, m, index);
+        }
+        for (int64_t r = 0; r < n_rows; ++r) {
+            const int64_t head = task.kv_head * group_ + r % group_;
+            float* out = args_.out.f32(task.first_token + r / group_);
+            context_.isa.finish_row(m.out + r * v_.dims, m.sums + 16 * r, descriptor_.head_dim,
+                                    out + head * descriptor_.head_dim);
+        }
+    }
+
+  private:
+    // How many of a task's rows stand at positions before a span, and in it.
+    struct RowCounts {
+        int64_t before = 0, inside = 0;
+    };
+
+    bool has_bias() const { return args_.key_bias.basis != nullptr; }
+
+    void scale_queries(const AttentionTask& task, const TaskMemory& m) const {
+        const int64_t head_dim = descriptor_.head_dim;
+        for (int64_t t = 0; t < task.n_tokens; ++t) {
+            const float* q = args_.q.f32(task.first_token + t) + task.kv_head * group_ * head_dim;
+            for (int64_t g = 0; g < group_; ++g) {
+                float* to = m.q + (t * group_ + g) * depth_;
+                for (int64_t i = 0; i < head_dim; ++i) to[i] = q[g * head_dim + i] * args_.scale;
+                m.q_sums[t * group_ + g] = sum_of(to, head_dim);
+                if (!has_bias()) continue;
+                extend_query(args_.key_bias.basis + task.kv_head * head_dim * head_dim, head_dim,
+                             to);
+            }
+        }
+    }
+
+    // Which slots of the span at position `first` each row sees.
+    RowCounts limit_rows(const AttentionTask& task, const TaskMemory& m, int64_t first) const {
+        RowCounts rows;
+        for (int64_t r = 0; r < task.n_tokens * group_; ++r) {
+            const int64_t position = args_.batch.positions[task.first_token + r / group_];
+            rows.before += position < first ? 1 : 0;
+            rows.inside += position >= first && position < first + span_ ? 1 : 0;
+            m.limits[r] = slot_at(position + 1 - first);
+            if (args_.window == 0) continue;
+            m.starts[r] = slot_at(first_seen(position, args_.window) - first);
+            if (m.starts[r] >= m.limits[r]) m.limits[r] = 0;
+        }
+        return rows;
+    }
+
+    int32_t slot_at(int64_t offset) const {
+        return static_cast<int32_t>(std::clamp<int64_t>(offset, 0, span_));
+    }
+
+    // Positions [index * span, (index + 1) * span): a page, or a block of keys by channel.
+    void attend_span(const AttentionTask& task, const TaskMemory& m, int64_t index) const {
+        const BatchView& batch = args_.batch;
+        const int64_t first = index * span_, n_rows = task.n_tokens * group_;
+        const int64_t in_page = first % descriptor_.page_tokens;
+        const int64_t page =
+            batch.pages[batch.first_page[task.sequence] + first / descriptor_.page_tokens];
+        const KvPlace place{args_.layer, page, task.kv_head};
+        if (has_bias()) {
+            extend_keys(args_.key_bias.table, first, descriptor_.head_dim, slots_, m.below_keys);
+        }
+        const RowCounts rows = limit_rows(task, m, first);
+        const KvBlock values = store_.part(KvKind::Value, place, in_page, slots_);
+        const KvBlock stored = store_.part(KvKind::Key, place, in_page, slots_);
+        if (k_.block == 0) {
+            attend(task, m, stored, values, 0, n_rows);
+            return;
+        }
+        if (rows.inside > 0) {
+            const ChannelRun run = channel_run(descriptor_, batch, task.sequence);
+            attend(task, m, exact_keys(store_, args_, run, task.kv_head, index, m.keys), values,
+                   rows.before, rows.inside);
+        }
+        const int64_t seen = rows.before + rows.inside;
+        attend(task, m, stored, values, seen, n_rows - seen);
+    }
+
+    // Rows [first_row, first_row + n) of the task.
+    void attend(const AttentionTask& task, const TaskMemory& m, const KvBlock& keys,
+                const KvBlock& values, int64_t first_row, int64_t n) const {
+        if (n == 0) return;
+        const AttentionRows rows{m.q,    m.q_sums, m.maxima, m.sums, m.out, task.n_tokens * group_,
+                                 depth_, v_.dims};
+        context_.isa.attend_page(some_of(rows, first_row, n),
+                                 {.k = keys,
+                                  .v = values,
+                                  .below_keys = has_bias() ? m.below_keys : nullptr,
+                                  .starts = args_.window == 0 ? nullptr : m.starts + first_row,
+                                  .score_cap = args_.score_cap,
+                                  .scores = m.scores,
+                                  .keys = m.keys,
+                                  .values = m.values,
+                                  .zeros = m.zeros,
+                                  .folded = m.folded,
+                                  .folded_sums = m.folded_sums},
+                                 m.limits + first_row);
+    }
+
+    CpuContext& context_;
+    const AttentionArgs& args_;
+    const CpuKvStore& store_;
+    const KvDescriptor& descriptor_;
+    const KvLayout &k_, &v_;
+    int64_t group_;  // query heads of a kv head
+    int64_t depth_;  // values of a query: with a bias apart, head_dim further ones
+    int64_t span_;   // positions looked at together
+    int64_t slots_;  // those padded
+};
+
 }  // namespace
 
 void CpuAttention::list_tasks(const AttentionArgs& args) {
@@ -140,101 +282,14 @@ void CpuAttention::list_tasks(const AttentionArgs& args) {
 }
 
 void CpuAttention::run(CpuContext& context, const AttentionArgs& args) {
-    const auto& store = static_cast<const CpuKvStore&>(args.kv);
-    const KvDescriptor& d = store.descriptor();
-    const BatchView& batch = args.batch;
-    QUAROT_CHECK(args.n_heads % d.n_kv_heads == 0, "{} {}", args.n_heads, d.n_kv_heads);
-    const KvLayout &k = store.layout(KvKind::Key), &v = store.layout(KvKind::Value);
-    const int64_t group = args.n_heads / d.n_kv_heads, head_dim = d.head_dim;
-    const float* basis = args.key_bias.basis;
-    QUAROT_CHECK(d.k_bias_apart == (basis != nullptr));
-    const int64_t depth = basis == nullptr ? head_dim : 2 * head_dim;
-    // Positions looked at together, and their padded slots: a page, or a block of keys by channel.
-    const int64_t span = k.block > 0 ? k.block : d.page_tokens;
-    const int64_t slots = k.block > 0 ? k.block : k.slots;
+    const AttentionCall call(context, args);
     list_tasks(args);
-    for (int64_t row = batch.first_token[batch.n_sequences]; row < args.out.rows; ++row) {
+    for (int64_t row = args.batch.first_token[args.batch.n_sequences]; row < args.out.rows; ++row) {
         std::fill_n(args.out.f32(row), args.out.cols, 0.0f);
     }
-
-    const auto run_task = [&](int64_t index, int thread) {
-        const Task& task = tasks_[static_cast<size_t>(index)];
-        const int64_t n_rows = task.n_tokens * group;
-        const TaskMemory m = task_memory(context.scratch(thread), n_rows, depth, k, v);
-        int64_t last_position = 0, first_position = batch.positions[task.first_token];
-        for (int64_t t = 0; t < task.n_tokens; ++t) {
-            const int64_t token = task.first_token + t;
-            last_position = std::max<int64_t>(last_position, batch.positions[token]);
-            first_position = std::min<int64_t>(first_position, batch.positions[token]);
-            const float* q = args.q.f32(token) + task.kv_head * group * head_dim;
-            for (int64_t g = 0; g < group; ++g) {
-                float* to = m.q + (t * group + g) * depth;
-                for (int64_t i = 0; i < head_dim; ++i) to[i] = q[g * head_dim + i] * args.scale;
-                m.q_sums[t * group + g] = sum_of(to, head_dim);
-                if (basis == nullptr) continue;
-                extend_query(basis + task.kv_head * head_dim * head_dim, head_dim, to);
-            }
-        }
-        std::fill_n(m.maxima, n_rows, -std::numeric_limits<float>::infinity());
-        std::fill_n(m.sums, 16 * n_rows, 0.0f);
-        std::fill_n(m.out, n_rows * v.dims, 0.0f);
-        const AttentionRows rows{m.q, m.q_sums, m.maxima, m.sums, m.out, n_rows, depth, v.dims};
-        const ChannelRun run = k.block > 0 ? channel_run(d, batch, task.sequence) : ChannelRun{};
-        for (int64_t entry = first_seen(first_position, args.window) / span;
-             entry * span <= last_position; ++entry) {
-            const int64_t first = entry * span;
-            const int64_t page =
-                batch.pages[batch.first_page[task.sequence] + first / d.page_tokens];
-            const KvPlace place{args.layer, page, task.kv_head};
-            if (basis != nullptr) {
-                extend_keys(args.key_bias.table, first, head_dim, slots, m.below_keys);
-            }
-            int64_t n_before = 0, n_own = 0;  // rows of tokens before the block, and of its own
-            for (int64_t r = 0; r < n_rows; ++r) {
-                const int64_t position = batch.positions[task.first_token + r / group];
-                n_before += position < first ? 1 : 0;
-                n_own += position >= first && position < first + span ? 1 : 0;
-                m.limits[r] =
-                    static_cast<int32_t>(std::clamp<int64_t>(position + 1 - first, 0, span));
-                if (args.window == 0) continue;
-                const int64_t start = first_seen(position, args.window) - first;
-                m.starts[r] = static_cast<int32_t>(std::clamp<int64_t>(start, 0, span));
-                if (m.starts[r] >= m.limits[r]) m.limits[r] = 0;
-            }
-            const auto attend = [&](const KvBlock& keys, int64_t first_row, int64_t n) {
-                if (n == 0) return;
-                context.isa.attend_page(
-                    some_of(rows, first_row, n),
-                    {.k = keys,
-                     .v = store.part(KvKind::Value, place, first % d.page_tokens, slots),
-                     .below_keys = basis == nullptr ? nullptr : m.below_keys,
-                     .starts = args.window == 0 ? nullptr : m.starts + first_row,
-                     .score_cap = args.score_cap,
-                     .scores = m.scores,
-                     .keys = m.keys,
-                     .values = m.values,
-                     .zeros = m.zeros,
-                     .folded = m.folded,
-                     .folded_sums = m.folded_sums},
-                    m.limits + first_row);
-            };
-            const auto stored = store.part(KvKind::Key, place, first % d.page_tokens, slots);
-            if (k.block == 0) {
-                attend(stored, 0, n_rows);
-                continue;
-            }
-            if (n_own > 0) {
-                attend(exact_keys(store, args, run, task.kv_head, entry, m.keys), n_before, n_own);
-            }
-            attend(stored, n_before + n_own, n_rows - n_before - n_own);
-        }
-        for (int64_t r = 0; r < n_rows; ++r) {
-            const int64_t head = task.kv_head * group + r % group;
-            context.isa.finish_row(m.out + r * v.dims, m.sums + 16 * r, head_dim,
-                                   args.out.f32(task.first_token + r / group) + head * head_dim);
-        }
-    };
-    context.parallel(static_cast<int64_t>(tasks_.size()), run_task);
+    context.parallel(static_cast<int64_t>(tasks_.size()), [&](int64_t index, int thread) {
+        call.run(tasks_[static_cast<size_t>(index)], thread);
+    });
 }
 
 }  // namespace quarot::kernels::cpu

@@ -8,18 +8,19 @@
 
 namespace quarot::kernels::cpu {
 
+// Some tokens of one sequence, with all query heads that share one kv head.
+struct AttentionTask {
+    int64_t sequence, kv_head, first_token, n_tokens;
+};
+
 class CpuAttention {
   public:
     void run(CpuContext& context, const AttentionArgs& args);
 
   private:
-    // Some tokens of one sequence, with all query heads that share one kv head.
-    struct Task {
-        int64_t sequence, kv_head, first_token, n_tokens;
-    };
     void list_tasks(const AttentionArgs& args);
 
-    std::vector<Task> tasks_;  // kept between calls for its memory
+    std::vector<AttentionTask> tasks_;  // kept between calls for its memory
 };
 
 }  // namespace quarot::kernels::cpu
