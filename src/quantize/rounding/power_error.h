@@ -3,9 +3,9 @@
 
 #include <limits>
 #include <span>
-#include <string_view>
 
 #include "quantize/rounding/grid.h"
+#include "quantize/rounding/vector_loop.h"
 
 namespace quarot::quantize {
 
@@ -18,10 +18,7 @@ double power_error(std::span<const float> w, const Grid& grid, float unit,
 // errors[i] = |(w_hat[i] - w[i]) * unit|^2.4
 using PowerKernel = void (*)(std::span<const float> w, const Grid& grid, float unit, float* errors);
 
-struct PowerVariant {
-    std::string_view name;
-    PowerKernel run;
-};
+using PowerVariant = LoopVariant<PowerKernel>;
 
 // The compiled forms of the one loop that this machine can run, best last; equal results.
 std::span<const PowerVariant> power_variants();

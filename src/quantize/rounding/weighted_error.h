@@ -3,9 +3,9 @@
 
 #include <limits>
 #include <span>
-#include <string_view>
 
 #include "quantize/rounding/grid.h"
+#include "quantize/rounding/vector_loop.h"
 
 namespace quarot::quantize {
 
@@ -18,10 +18,7 @@ double weighted_error(std::span<const float> w, std::span<const double> importan
 using WeightedKernel = void (*)(std::span<const float> w, const double* importance,
                                 const Grid& grid, double* errors);
 
-struct WeightedVariant {
-    std::string_view name;
-    WeightedKernel run;
-};
+using WeightedVariant = LoopVariant<WeightedKernel>;
 
 // The compiled forms of the one loop that this machine can run, best last; equal results.
 std::span<const WeightedVariant> weighted_variants();
