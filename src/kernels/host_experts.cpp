@@ -37,6 +37,11 @@ QuantizedRows slice_of(QuantizedRows rows, int64_t first, int64_t n) {
     rows.row_sums += at;
     if (rows.offsets != nullptr) rows.offsets += at;
     if (rows.bases != nullptr) rows.bases += at;
+    if (rows.token_of != nullptr) {
+        rows.token_of += first;
+    } else if (rows.positions != nullptr) {
+        rows.positions += first;
+    }
     rows.rows = n;
     return rows;
 }

@@ -9,6 +9,12 @@ using kernels::QuantizedRows;
 using kernels::Rows;
 using kernels::SiteNote;
 
+Operand MixtureSteps::grouped(const Rows& rows, LinearRole role) const {
+    Operand out = memory_.operand(rows, weights_.activation_format(role), memory_.expert_codes);
+    if (auto* codes = std::get_if<QuantizedRows>(&out.rows)) codes->token_of = routing_.token_of;
+    return out;
+}
+
 Operand MixtureSteps::input(int64_t layer, const Rows& values, SiteNote router,
                             SiteNote values_note) {
     const Mixture& mixture = weights_.config.mixture;
@@ -24,8 +30,8 @@ Operand MixtureSteps::input(int64_t layer, const Rows& values, SiteNote router,
                     .note = router});
     const kernels::ActivationFormat format = weights_.activation_format(LinearRole::Gate);
     const Rows rows = of_rows(memory_.expert_rows);
-    const Operand grouped = memory_.operand(rows, format, memory_.expert_codes);
-    if (const auto* codes = std::get_if<QuantizedRows>(&grouped.rows)) {
+    const Operand out = grouped(rows, LinearRole::Gate);
+    if (const auto* codes = std::get_if<QuantizedRows>(&out.rows)) {
         const Operand of_tokens = memory_.operand(values, format, memory_.codes);
         const auto& token_codes = std::get<QuantizedRows>(of_tokens.rows);
         backend_.quantize(values, token_codes, values_note);
@@ -33,7 +39,7 @@ Operand MixtureSteps::input(int64_t layer, const Rows& values, SiteNote router,
     } else {
         backend_.gather_rows(values, routing_.token_of, rows);
     }
-    return grouped;
+    return out;
 }
 
 Operand MixtureSteps::down_input(int64_t layer, const Operand& in, SiteNote note) {
@@ -44,9 +50,7 @@ Operand MixtureSteps::down_input(int64_t layer, const Operand& in, SiteNote note
          .routing = routing_,
          .weights = std::array{w.experts_of(LinearRole::Gate), w.experts_of(LinearRole::Up)},
          .outs = std::array{gate, up}});
-    Operand out =
-        memory_.operand(gate, weights_.activation_format(LinearRole::Down), memory_.expert_codes);
-    if (auto* codes = std::get_if<QuantizedRows>(&out.rows)) codes->token_of = routing_.token_of;
+    const Operand out = grouped(gate, LinearRole::Down);
     note.token_of = routing_.token_of;
     backend_.activate_transform_quantize(
         {.activation = weights_.config.activation, .gate = gate, .up = up, .out = gate},

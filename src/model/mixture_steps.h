@@ -35,6 +35,8 @@ class MixtureSteps {
     kernels::Rows of_rows(const kernels::Rows& room) const {
         return room.slice(0, routing_.n_rows());
     }
+    // Those rows as a linear reads them, each at the position of its token.
+    kernels::Operand grouped(const kernels::Rows& rows, LinearRole role) const;
 
     const Weights& weights_;
     kernels::Backend& backend_;

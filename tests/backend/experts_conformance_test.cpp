@@ -11,7 +11,7 @@ namespace {
 
 using namespace kernels;
 
-constexpr int64_t kExperts = 6, kTopK = 2, kInputs = 96, kOutputs = 50;
+constexpr int64_t kExperts = 6, kTopK = 2, kInputs = 192, kOutputs = 50;
 
 // A routing in backend memory, filled.
 struct Routed {
@@ -187,9 +187,21 @@ struct Widths {
     int64_t group = 0;
     bool symmetric = true;
     ZeroPoint zero = ZeroPoint::Integer;
+    int64_t first_positions = 0;
 
     ActivationFormat format() const {
-        return {.bits = activations, .group_size = group, .symmetric = symmetric, .zero = zero};
+        return {.bits = activations,
+                .group_size = group,
+                .symmetric = symmetric,
+                .zero = zero,
+                .first_positions = first_positions};
+    }
+    // Where first positions have codes of their own width, all codes as large as they get.
+    Matrix tokens(int64_t n, Rng& rng) const {
+        if (first_positions == 0) return normal_matrix(n, kInputs, rng);
+        Matrix equal(n, kInputs);
+        std::fill(equal.values.begin(), equal.values.end(), 1.0f);
+        return equal;
     }
 };
 constexpr Widths kWidthPairs[] = {{16, 16},
@@ -203,7 +215,9 @@ constexpr Widths kWidthPairs[] = {{16, 16},
                                   {4, 4, 32},
                                   {4, 8, 0, false},
                                   {4, 4, 32, false},
-                                  {4, 4, 32, false, ZeroPoint::Real}};
+                                  {4, 4, 32, false, ZeroPoint::Real},
+                                  {4, 4, 0, true, ZeroPoint::Integer, 2},
+                                  {4, 4, kInputs / 2, true, ZeroPoint::Integer, 2}};
 
 // Experts of a mixture, and what its products make of tokens.
 class Experts {
@@ -238,7 +252,9 @@ class Experts {
             bench_.backend.gather_rows(*rows, routing.token_of, out);
             return {out};
         }
-        const QuantizedRows out = bench_.blank_codes(routing.n_rows(), kInputs, widths_.format());
+        QuantizedRows out = bench_.blank_codes(routing.n_rows(), kInputs, widths_.format());
+        out.positions = std::get<QuantizedRows>(tokens.rows).positions;
+        out.token_of = routing.token_of;
         bench_.backend.gather_codes(std::get<QuantizedRows>(tokens.rows), routing.token_of, out);
         return {out};
     }
@@ -285,8 +301,11 @@ TEST_P(ExpertsOfAnyBackend, GroupedProductIsOneExpertAtATime) {
         for (const int64_t n_tokens : {1, 3, 70}) {
             Experts experts(*backend, widths, 2);
             Rng rng(12);
-            const Matrix logits = normal_matrix(n_tokens, kExperts, rng);
-            const Matrix tokens = normal_matrix(n_tokens, kInputs, rng);
+            Matrix logits = normal_matrix(n_tokens, kExperts, rng);
+            for (int64_t t = 0; t < std::min(n_tokens, widths.first_positions); ++t) {
+                logits.row(t)[0] = -50.0f;  // wider codes are the other experts'
+            }
+            const Matrix tokens = widths.tokens(n_tokens, rng);
             const Routed routed(experts.bench(), logits, kTopK, true);
             const Operand in = experts.operand(tokens);
             const auto products =
@@ -312,6 +331,7 @@ TEST_P(ExpertsOfAnyBackend, TokensHaveTheSameBitsInAnyOrderAndCompany) {
     if (!backend) GTEST_SKIP() << "no mixtures";
     constexpr int64_t kTokens = 45;
     for (const Widths& widths : kWidthPairs) {
+        if (widths.first_positions > 0) continue;  // there a token's place counts
         Experts experts(*backend, widths, 1);
         Rng rng(13);
         const Matrix logits = normal_matrix(kTokens, kExperts, rng);
