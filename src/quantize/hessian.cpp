@@ -5,16 +5,6 @@
 #include <utility>
 
 namespace quarot::quantize {
-namespace {
-
-std::vector<double> download(const kernels::Buffer& sums, int64_t n, kernels::Backend& backend) {
-    std::vector<double> values(static_cast<size_t>(n * n));
-    backend.download(values.data(), sums.data(), n * n * static_cast<int64_t>(sizeof(double)));
-    backend.synchronize();
-    return values;
-}
-
-}  // namespace
 
 kernels::Buffer zero_sums(int64_t n, kernels::Backend& backend) {
     const int64_t bytes = n * n * static_cast<int64_t>(sizeof(double));
@@ -27,6 +17,13 @@ kernels::Buffer zero_sums(int64_t n, kernels::Backend& backend) {
     return memory;
 }
 
+std::vector<double> download_sums(const kernels::Buffer& sums, kernels::Backend& backend) {
+    std::vector<double> values(static_cast<size_t>(sums.bytes()) / sizeof(double));
+    backend.download(values.data(), sums.data(), sums.bytes());
+    backend.synchronize();
+    return values;
+}
+
 Hessian::Hessian(kernels::Buffer sums, int64_t n, int64_t n_tokens, kernels::Backend& backend)
     : n_tokens_(static_cast<double>(n_tokens)) {
     if (auto* maker = kernels::column_solver_maker(backend)) {
@@ -35,7 +32,7 @@ Hessian::Hessian(kernels::Buffer sums, int64_t n, int64_t n_tokens, kernels::Bac
         diagonal_ = maker->diagonal({static_cast<const double*>(sums_.data()), n, n_tokens_});
         return;
     }
-    *this = Hessian(download(sums, n, backend), n, n_tokens);
+    *this = Hessian(download_sums(sums, backend), n, n_tokens);
 }
 
 Hessian::Hessian(std::vector<double> sums, int64_t n, int64_t n_tokens)
@@ -60,7 +57,7 @@ void Hessian::reorder(const ColumnOrder& columns) {
         values_ = columns.of_square(values_);
         return;
     }
-    const auto ordered = columns.of_square(download(sums_, std::ssize(diagonal_), *device_));
+    const auto ordered = columns.of_square(download_sums(sums_, *device_));
     device_->upload(sums_.data(), ordered.data(), sums_.bytes());
 }
 

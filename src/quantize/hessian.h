@@ -19,8 +19,9 @@ struct DeviceHessian {
     std::span<const double> diagonal;  // [n] of the mean, on the host
 };
 
-// [n, n] fp64 in the backend's memory.
+// [n, n] fp64 in the backend's memory, and back from it; the latter waits.
 kernels::Buffer zero_sums(int64_t n, kernels::Backend& backend);
+std::vector<double> download_sums(const kernels::Buffer& sums, kernels::Backend& backend);
 
 class Hessian {
   public:

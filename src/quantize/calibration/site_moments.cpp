@@ -1,5 +1,7 @@
 #include "quantize/calibration/site_moments.h"
 
+#include <utility>
+
 #include "core/check.h"
 
 namespace quarot::quantize {
@@ -23,17 +25,10 @@ struct MomentSums {
         n_tokens += quantized.rows;
     }
 
+    // Leaves no memory behind.
     Moments take(kernels::Backend& backend) {
-        return {taken(own, backend), taken(cross, backend), n_tokens};
-    }
-
-  private:
-    static std::vector<double> taken(kernels::Buffer& sums, kernels::Backend& backend) {
-        std::vector<double> values(static_cast<size_t>(sums.bytes()) / sizeof(double));
-        backend.download(values.data(), sums.data(), sums.bytes());
-        backend.synchronize();
-        sums = {};
-        return values;
+        return {download_sums(std::exchange(own, {}), backend),
+                download_sums(std::exchange(cross, {}), backend), n_tokens};
     }
 };
 

@@ -1,10 +1,17 @@
 #include "quantize/calibration/text_rotation.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
 #include <optional>
+#include <string>
 #include <vector>
 
+#include "core/error.h"
 #include "core/progress.h"
 #include "quantize/calibration/download_row.h"
+#include "quantize/hessian.h"
 #include "quantize/layer_quantizer.h"
 #include "rotate/aligned.h"
 #include "rotate/balance.h"
@@ -27,27 +34,24 @@ Recipe full_precision(const Recipe& recipe) {
 class SecondMoment {
   public:
     SecondMoment(int64_t n, kernels::Backend& backend)
-        : n_(n), backend_(backend), sums_(backend.allocate(bytes())) {
-        const std::vector<double> zeros(static_cast<size_t>(n * n));
-        backend.upload(sums_.data(), zeros.data(), bytes());
-        backend.synchronize();
-    }
+        : backend_(backend), sums_(zero_sums(n, backend)) {}
 
     void add(const kernels::Rows& rows) {
         backend_.accumulate_gram(rows, static_cast<double*>(sums_.data()));
     }
 
-    std::vector<double> values() const {
-        std::vector<double> values(static_cast<size_t>(n_ * n_));
-        backend_.download(values.data(), sums_.data(), bytes());
-        backend_.synchronize();
-        return values;
+    // Error{Numeric} naming `whose` they are where squares exceeded fp32.
+    std::vector<double> values(const std::string& whose) const {
+        std::vector<double> values = download_sums(sums_, backend_);
+        const bool finite = std::all_of(values.begin(), values.end(),
+                                        [](double value) { return std::isfinite(value); });
+        if (finite) return values;
+        fail(ErrorCode::Numeric,
+             "{}: squares exceed what fp32 holds, so that no rotation can be aligned with them",
+             whose);
     }
 
   private:
-    int64_t bytes() const { return n_ * n_ * static_cast<int64_t>(sizeof(double)); }
-
-    int64_t n_;
     kernels::Backend& backend_;
     kernels::Buffer sums_;
 };
@@ -107,7 +111,7 @@ class RotationFinder {
             layers_.walk(layer, [&](const model::SiteRule& site, Calibration& text) {
                 if (aligned && reads_residual(site)) look_at_residual(site, text);
                 if (rotation.aligned_values && site.site == InputSite::Output) {
-                    rotate::add_value_heads(rotation, value_heads(text));
+                    rotate::add_value_heads(rotation, value_heads(layer, text));
                 }
                 if (rotation.balances_up && site.site == InputSite::Down) {
                     rotation.up_scales.push_back(up_scales(layer, text));
@@ -117,12 +121,12 @@ class RotationFinder {
         }
         if (!aligned) return;
         const int64_t group = recipe_.activations.group_size;
-        rotate::set_residual(rotation,
-                             rotate::aligned_rotation({.second_moment = residual_->values(),
-                                                       .n = config_.hidden,
-                                                       .block = group,
-                                                       .n_directions = config_.hidden / group},
-                                                      pool_));
+        rotate::set_residual(rotation, rotate::aligned_rotation(
+                                           {.second_moment = residual_->values("what norms give"),
+                                            .n = config_.hidden,
+                                            .block = group,
+                                            .n_directions = config_.hidden / group},
+                                           pool_));
     }
 
   private:
@@ -131,7 +135,7 @@ class RotationFinder {
     }
 
     // Q of each KV head.
-    std::vector<std::vector<double>> value_heads(Calibration& text) {
+    std::vector<std::vector<double>> value_heads(int64_t layer, Calibration& text) {
         const int64_t d = config_.head_dim, n_sharing = config_.n_heads / config_.n_kv_heads;
         std::vector<SecondMoment> moments;
         for (int64_t head = 0; head < config_.n_kv_heads; ++head) moments.emplace_back(d, backend_);
@@ -140,10 +144,12 @@ class RotationFinder {
                 moments[static_cast<size_t>(head / n_sharing)].add(columns_of(rows, head * d, d));
             }
         });
+        const std::string whose = fmt::format("layer {}: what o_proj reads", layer);
         std::vector<std::vector<double>> heads;
         for (const SecondMoment& moment : moments) {
             heads.push_back(rotate::aligned_rotation(
-                {.second_moment = moment.values(), .n = d, .block = d, .n_directions = 1}, pool_));
+                {.second_moment = moment.values(whose), .n = d, .block = d, .n_directions = 1},
+                pool_));
         }
         return heads;
     }

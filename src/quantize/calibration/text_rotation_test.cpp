@@ -114,6 +114,15 @@ TEST_F(FoundOnText, TurnsTheDirectionOfAKvHeadIntoALevel) {
     }
 }
 
+TEST_F(FoundOnText, NamesTheLayerWhereSquaresExceedFp32) {
+    auto model = test::make_tiny_model({.n_layers = 1, .attention_bias = true});
+    auto& bias = model.tensors.at("model.layers.0.self_attn.v_proj.bias");
+    bias = test::make_stored_tensor(DType::F32, bias.shape, std::vector<float>(16, 1e20f));
+    test::write_model(model, in);
+    expect_error(ErrorCode::Numeric, {"layer 0", "o_proj", "squares"},
+                 [&] { found(in, found_parts(true, 0.0)); });
+}
+
 // Of hidden unit 0 of the last layer: down's column times 16, and up's row, too.
 TEST_F(FoundOnText, ScalesUpByTheFourthRootOfWhatDownHasAndReads) {
     const auto scales_with = [&](float of_column, float of_row) {
