@@ -22,7 +22,7 @@ std::string as_flag(const folder::ChangedSetting& change) {
     std::erase(value, '"');
     const SettingHelp& help = recipe_setting(change.key).help;
     const std::string_view word = value == "false" ? help.off : help.word;
-    if (word.empty() || value == "null") return change.key + "=" + value;
+    if (word.empty()) return change.key + "=" + value;
     return help.value.empty() ? fmt::format("--{}", word) : fmt::format("--{} {}", word, value);
 }
 
@@ -34,7 +34,8 @@ std::vector<std::string> rotate_like(const Recipe& recipe, Recipe& named) {
         set_rotation(named, parts);
         flags.push_back("--rotate " + parts);
     }
-    if (recipe.rotation.residual == ResidualRotation::Aligned) {
+    if (recipe.rotation.residual == ResidualRotation::Aligned &&
+        named.rotation.residual != ResidualRotation::Aligned) {
         named.rotation.residual = ResidualRotation::Aligned;
         flags.assign({"--rotate aligned"});
     }

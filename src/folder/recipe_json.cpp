@@ -97,22 +97,6 @@ void check_version(const io::Json& json) {
          json.at("format_version").place(), version, kFormatVersion);
 }
 
-void add_changes(const std::string& prefix, const io::Json& named, const io::Json& found,
-                 std::vector<ChangedSetting>& changes) {
-    for (const auto& [key, value] : found.as_object()) {
-        const io::Json* other = named.find(key);
-        if (value.is_object()) {
-            const io::Json none = io::Json::Object{};
-            add_changes(prefix + key + ".", other != nullptr ? *other : none, value, changes);
-        } else if (other == nullptr || other->dump(-1) != value.dump(-1)) {
-            changes.push_back({prefix + key, value.dump(-1)});
-        }
-    }
-    for (const auto& [key, value] : named.as_object()) {
-        if (found.find(key) == nullptr) changes.push_back({prefix + key, "null"});
-    }
-}
-
 // A folder may be newer than the program that reads it.
 void refuse_what_cannot_run(const Recipe& recipe, const io::Json& json) {
     if (recipe.k.group_size != 0 || recipe.v.group_size != 0) {
@@ -171,7 +155,11 @@ std::vector<ChangedSetting> changed_settings(const Recipe& named, const Recipe& 
     other.calibration = named.calibration;
     other.calibration.activations = activations;
     std::vector<ChangedSetting> changes;
-    add_changes("", to_json(named), to_json(other), changes);
+    for (const RecipeSetting& setting : recipe_settings()) {
+        const SettingValue value = setting.field.get(other);
+        if (value == setting.field.get(named)) continue;
+        changes.push_back({std::string(setting.key), to_json(value).dump(-1)});
+    }
     return changes;
 }
 

@@ -21,7 +21,6 @@ void expect_equal(const kernels::KvFormat& a, const kernels::KvFormat& b) {
     EXPECT_EQ(a.clip, b.clip);
     EXPECT_EQ(a.exempt_positions, b.exempt_positions);
     EXPECT_EQ(a.range_includes_zero, b.range_includes_zero);
-    EXPECT_EQ(a.scales, b.scales);
 }
 
 void expect_equal(const Recipe& a, const Recipe& b) {
@@ -124,7 +123,7 @@ Recipe unlike_any_default() {
                 .block = 32,
                 .clip = 0.85f,
                 .range_includes_zero = false};
-    recipe.v = {.bits = 7, .clip = 1.0f, .range_includes_zero = true, .scales = DType::F16};
+    recipe.v = {.bits = 7, .clip = 1.0f, .range_includes_zero = true};
     recipe.down_bits = 8;
     recipe.head_bits = 6;
     recipe.embedding_bits = 5;
@@ -290,7 +289,6 @@ TEST(RecipeJson, RangeChecksEveryValue) {
     expect_corrupt(with("k", "axis", "head"), kCorrupt, "k.axis is \"head\"");
     expect_corrupt(with("k", "block", 48), kCorrupt, "k.block is 48, expected 16, 32 or 64");
     expect_corrupt(with("v", "axis", "channel"), kCorrupt, "v.axis is \"channel\"");
-    expect_corrupt(with("v", "scales", "bf16"), kCorrupt, "v.scales is \"bf16\"");
     expect_corrupt(with("rotation", "online_dtype", "bf16"), kCorrupt, "online_dtype is \"bf16\"");
     expect_corrupt(with("calibration", "nsamples", 0), kCorrupt, "calibration.nsamples");
     expect_corrupt(with("calibration", "windows", "last"), kCorrupt, "calibration.windows");
@@ -344,6 +342,16 @@ TEST(ChangedSettings, AreNamedFromTheNearestRecipe) {
     EXPECT_EQ(changes[0].value, "5");
     EXPECT_EQ(changes[1].key, "storage");
     EXPECT_EQ(changes[1].value, "\"bf16\"");
+    const Recipe best = named_recipe("best4.5");
+    EXPECT_TRUE(changed_settings(best, best).empty());
+    recipe = best;
+    recipe.rotation.aligned_values = false;
+    ASSERT_EQ(changed_settings(best, recipe).size(), 1u);
+    EXPECT_EQ(changed_settings(best, recipe)[0].key, "rotation.aligned_values");
+    EXPECT_EQ(changed_settings(best, recipe)[0].value, "false");
+    recipe = named_recipe("w4a8kv4");
+    recipe.weights.bits = 5;
+    recipe.storage = DType::BF16;
     recipe.outliers = named_recipe("quik-4b").outliers;
     EXPECT_EQ(changed_settings(named_recipe("w4a8kv4"), recipe).size(), 7u);
 }

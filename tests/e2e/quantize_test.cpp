@@ -61,6 +61,24 @@ TEST_F(Quantize, ATokenizerThatCannotBeReadIsSaidBeforehand) {
     EXPECT_NE(outcome.err.find("will read no texts"), std::string::npos) << outcome.err;
 }
 
+TEST_F(Quantize, NamesARecipeByWhatWasChanged) {
+    write_tiny_model(model_, {.hidden = 64, .ffn = 128, .head_dim = 16});
+    const std::string text = dir_ / "calib.txt";
+    write_bytes(text,
+                "It was a dark and stormy night; the rain fell in torrents, except at times.");
+    const auto name = [&](const std::string& recipe, const Words& changes) {
+        Words flags = {"--recipe", recipe, "--calib", text, "--nsamples", "4", "--seqlen", "16"};
+        flags.insert(flags.end(), changes.begin(), changes.end());
+        const std::string words = run(flags).at("recipe").as_string();
+        return words.substr(0, words.find(" W4"));
+    };
+    EXPECT_EQ(name("best4", {}), "best4");
+    EXPECT_EQ(name("best4.5", {}), "best4.5");
+    EXPECT_EQ(name("best4.5", {"--no-align-values"}), "best4.5, with --no-align-values:");
+    EXPECT_EQ(name("best4", {"--a-first", "0"}), "best4, with --a-first 0:");
+    EXPECT_EQ(name("quarot", {"--rotate", "r1,r4"}), "quarot, with --rotate r1,r4:");
+}
+
 TEST_F(Quantize, TellsRecipeBitsAndErrorOfEachLayer) {
     const io::Json json = run({});
     expect_document(
