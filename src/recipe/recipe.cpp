@@ -111,6 +111,10 @@ void check_kv(char which, const kernels::KvFormat& format) {
         fail(ErrorCode::Unsupported, "exempt positions of {} are {}, and this version has none",
              which, format.exempt_positions);
     }
+    if (format.axis == kernels::KvAxis::Token && format.block != kernels::KvFormat{}.block) {
+        fail(ErrorCode::Usage, "{} is of keys by channel, and {} is token, expected channel",
+             Setting{"k.block"}, Setting{"k.axis"});
+    }
 }
 
 void check_activations(const kernels::ActivationFormat& format) {
@@ -142,6 +146,15 @@ void check_gptq(const Recipe& recipe) {
         if (!is_wanted || weights.method == "gptq") continue;
         fail(ErrorCode::Usage, "{} is of GPTQ, which looks at a text, and {} is {}, expected gptq",
              setting, Setting{"weights.method"}, weights.method);
+    }
+    constexpr Setting kShare{"weights.refit_share"};
+    if (refits && weights.refit_share == 0.0) {
+        fail(ErrorCode::Usage, "{} is 0, so that {} refit leaves weights as they are", kShare,
+             Setting{"weights.target"});
+    }
+    if (!refits && weights.refit_share != WeightFormat{}.refit_share) {
+        fail(ErrorCode::Usage, "{} is of refitted weights, and {} is stored, expected refit",
+             kShare, Setting{"weights.target"});
     }
     if (searches_by_inputs && !weights.clip_search) {
         fail(ErrorCode::Usage, "{} is hessian, and nothing is searched without {}",
@@ -183,6 +196,10 @@ void check_outliers(const Recipe& recipe) {
 void set_rotation(Recipe& recipe, const std::string& how) {
     RotationSpec& spec = recipe.rotation;
     const bool random = how == "random", aligned = how == "aligned";
+    if (random || how == "hadamard" || how == "none") {
+        spec.aligned_values = false;
+        spec.up_balance = 0.0;
+    }
     if (random || aligned || how == "hadamard") {
         set_parts(spec, {kParts.begin(), kParts.end()});
         if (random) spec.residual = ResidualRotation::Random;

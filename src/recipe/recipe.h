@@ -176,8 +176,9 @@ bool rounds_without_text(const std::string& name);
 std::string name_by_settings(const Recipe& recipe);
 
 // The rotation in words: "hadamard", all of it; "random" and "aligned", all of it with such an R1;
-// "none"; or some of "r1", "r2", "r3", "r4" and "heads" (the head mix) with commas, R1 being a
-// Hadamard. Norm gains are folded if R1 is there. Error{Usage} for anything else.
+// "none"; none of these but "aligned" leaves anything that a text decides. Or some of "r1", "r2",
+// "r3", "r4" and "heads" (the head mix) with commas, R1 being a Hadamard. Norm gains are folded if
+// R1 is there. Error{Usage} for anything else.
 void set_rotation(Recipe& recipe, const std::string& how);
 // The parts that are there: "r1,r2,r3,r4,heads", "r4", "none". Whatever kind R1 is.
 std::string rotation_parts(const RotationSpec& rotation);

@@ -208,6 +208,17 @@ TEST(SetRotation, KeepsItsThreeWords) {
     EXPECT_EQ(recipe.rotation, RotationSpec{});
 }
 
+TEST(SetRotation, LeavesWhatATextDecidesToTheWordThatSaysSo) {
+    for (const std::string how : {"hadamard", "random", "none"}) {
+        Recipe recipe = named_recipe("best4.5");
+        set_rotation(recipe, how);
+        EXPECT_FALSE(recipe.rotation.looks_at_text()) << how;
+    }
+    Recipe recipe = named_recipe("best4.5");
+    set_rotation(recipe, "aligned");
+    EXPECT_EQ(recipe.rotation, named_recipe("best4.5").rotation);
+}
+
 TEST(SetRotation, RefusesOtherWordsAndNamesThem) {
     for (const std::string how : {"", "r5", "r1,", ",r1", "r1,r1", "R1", "r1 r2", "none,r1"}) {
         SCOPED_TRACE(how);
