@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "core/check.h"
+#include "core/error.h"
 #include "kernels/ops.h"
 #include "tensor/affine.h"
 
@@ -42,6 +43,18 @@ inline ChannelRun channel_run(const KvDescriptor& d, const BatchView& batch, int
             .first_token = token,
             .first = first,
             .end = first + n};
+}
+
+// Error{Unsupported} for V by channel and for blocks of K that cross pages.
+inline void check_channels(const KvDescriptor& d) {
+    if (d.v.by_channel()) {
+        fail(ErrorCode::Unsupported,
+             "V is quantized by channel, expected by token; K alone can be");
+    }
+    if (!d.k.by_channel() || (d.k.block >= 1 && d.page_tokens % d.k.block == 0)) return;
+    fail(ErrorCode::Unsupported,
+         "K by channel has blocks of {} positions, expected a divisor of the {} of a page",
+         d.k.block, d.page_tokens);
 }
 
 // Of the keys of one channel over a block, which reach from lo to hi. Not finite where F16 holds

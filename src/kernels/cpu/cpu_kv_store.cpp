@@ -37,28 +37,17 @@ void check_supported(const KvFormat& format, int64_t head_dim, const char* name)
     }
 }
 
-void check_channels(const KvDescriptor& d) {
-    if (d.v.by_channel()) {
-        fail(ErrorCode::Unsupported,
-             "V is quantized by channel, expected by token; K alone can be");
-    }
-    if (!d.k.by_channel()) return;
-    const int64_t block = d.k.block;
-    if (block < 1 || d.page_tokens % block != 0) {
-        fail(ErrorCode::Unsupported,
-             "K by channel has blocks of {} positions, expected a divisor of the {} of a page",
-             block, d.page_tokens);
-    }
-    if (block % kVector != 0) {
-        fail(ErrorCode::Unsupported,
-             "K by channel in blocks of {} positions is not available on the cpu backend, expected "
-             "a multiple of {}; use the reference backend",
-             block, kVector);
-    }
+void check_vectors(const KvDescriptor& d) {
+    if (!d.k.by_channel() || d.k.block % kVector == 0) return;
+    fail(ErrorCode::Unsupported,
+         "K by channel in blocks of {} positions is not available on the cpu backend, expected a "
+         "multiple of {}; use the reference backend",
+         d.k.block, kVector);
 }
 
 const KvDescriptor& checked(const KvDescriptor& d) {
     check_channels(d);
+    check_vectors(d);
     check_supported(d.k, d.head_dim, "K");
     check_supported(d.v, d.head_dim, "V");
     return d;

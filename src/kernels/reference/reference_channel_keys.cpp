@@ -4,30 +4,16 @@
 #include <cmath>
 
 #include "core/check.h"
-#include "core/error.h"
 #include "tensor/affine.h"
 #include "tensor/float_convert.h"
 
 namespace quarot::kernels {
 
-namespace {
-
-void check_channels(const KvDescriptor& d) {
-    if (d.k.block >= 1 && d.page_tokens % d.k.block == 0) return;
-    fail(ErrorCode::Unsupported,
-         "K by channel has blocks of {} positions, expected a divisor of the {} of a page",
-         d.k.block, d.page_tokens);
-}
-
-}  // namespace
-
 int64_t channel_keys_page_bytes(const KvDescriptor& d) {
-    check_channels(d);
     return d.head_dim * (d.page_tokens + d.page_tokens / d.k.block * 2 * size_of(DType::F16));
 }
 
 ChannelKeys::ChannelKeys(const KvDescriptor& d, int64_t n_pages) : d_(d), n_pages_(n_pages) {
-    check_channels(d);
     const int64_t blocks = d.page_tokens / d.k.block;
     allocate_zeros(codes_, {d.n_layers, n_pages, d.page_tokens, d.n_kv_heads, d.head_dim});
     allocate_zeros(scales_, {d.n_layers, n_pages, blocks, d.n_kv_heads, d.head_dim});

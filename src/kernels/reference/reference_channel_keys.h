@@ -12,7 +12,7 @@ namespace quarot::kernels {
 
 class ChannelKeys {
   public:
-    // Error{Unsupported} for blocks that cross pages and for what other axes have.
+    // Of a descriptor that check_channels lets pass.
     ChannelKeys(const KvDescriptor& descriptor, int64_t n_pages);
 
     // Appends a sequence's keys of one head: they join the newest block, and blocks that fill up

@@ -18,9 +18,11 @@ void check_supported(const KvDescriptor& d, const KvFormat& format) {
     if (format.bits != 16 && (format.bits < 2 || format.bits > 8)) {
         fail(ErrorCode::Unsupported, "KV cache bits are {}, expected 2 to 8 or 16", format.bits);
     }
-    if (format.by_channel()) {
+    if (format.by_channel() && (format.group_size != 0 || format.exempt_positions != 0)) {
         fail(ErrorCode::Unsupported,
-             "V is quantized by channel, expected by token; K alone can be");
+             "K by channel has groups of {} in a head and {} unquantized first positions, "
+             "expected neither",
+             format.group_size, format.exempt_positions);
     }
     if (format.group_size < 0 || (format.group_size > 0 && d.head_dim % format.group_size != 0)) {
         fail(ErrorCode::Unsupported,
@@ -37,6 +39,13 @@ void check_supported(const KvDescriptor& d, const KvFormat& format) {
     }
 }
 
+const KvDescriptor& checked(const KvDescriptor& d) {
+    check_channels(d);
+    check_supported(d, d.k);
+    check_supported(d, d.v);
+    return d;
+}
+
 // fp32 vectors that a page has room for.
 int64_t float_slots(const KvDescriptor& d, const KvFormat& format) {
     if (format.bits == 16) return d.page_tokens;
@@ -45,7 +54,6 @@ int64_t float_slots(const KvDescriptor& d, const KvFormat& format) {
 
 // Of the K or V of one head in one page.
 int64_t block_bytes(const KvDescriptor& d, const KvFormat& format) {
-    check_supported(d, format);
     const int64_t values = float_slots(d, format) * d.head_dim * size_of(DType::F32);
     if (format.bits == 16) return values;
     const int64_t n_groups = format.group_size == 0 ? 1 : d.head_dim / format.group_size;
@@ -71,7 +79,6 @@ KvVectors::KvVectors(const KvDescriptor& d, const KvFormat& format, int64_t n_pa
       n_heads_(d.n_kv_heads),
       head_dim_(d.head_dim),
       float_slots_(float_slots(d, format)) {
-    check_supported(d, format);
     allocate_zeros(values_, {d.n_layers, n_pages, float_slots_, n_heads_, head_dim_});
     if (format.bits == 16) return;
     allocate_zeros(codes_, {d.n_layers, n_pages, page_tokens_, n_heads_, head_dim_});
@@ -171,6 +178,7 @@ int64_t KvVectors::bytes() const {
 }
 
 std::optional<int64_t> reference_kv_bytes(const KvDescriptor& d, int64_t n_pages) {
+    checked(d);
     const int64_t k = d.k.by_channel() ? channel_keys_page_bytes(d) : block_bytes(d, d.k);
     const auto pages =
         checked_product(std::array{d.n_layers, n_pages, d.n_kv_heads, k + block_bytes(d, d.v)});
@@ -179,7 +187,7 @@ std::optional<int64_t> reference_kv_bytes(const KvDescriptor& d, int64_t n_pages
 }
 
 ReferenceKvStore::ReferenceKvStore(const KvDescriptor& d, int64_t n_pages)
-    : KvStore(d, n_pages), v_(d, d.v, n_pages) {
+    : KvStore(checked(d), n_pages), v_(d, d.v, n_pages) {
     if (d.k.by_channel()) {
         channel_keys_ = std::make_unique<ChannelKeys>(d, n_pages);
     } else {
