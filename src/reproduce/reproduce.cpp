@@ -122,17 +122,11 @@ class Measurer {
 
     void load(Job& job) const {
         if (const auto json = folder_.load(job.key)) job.text = measurement_from_json(*json);
-        if (job.text && lacks_divergence(*job.text)) job.text.reset();
         for (size_t i = 0; i < job.tasks.size(); ++i) {
             if (const auto json = folder_.load(job.task_keys[i])) {
                 job.tasks[i] = task_score_from_json(*json);
             }
         }
-    }
-
-    // Of an earlier run that did not ask for it.
-    bool lacks_divergence(const Measurement& text) const {
-        return settings_.beside_full_precision && text.perplexity && !text.kl;
     }
 
     std::vector<std::string> pending_weights() const {
@@ -156,13 +150,23 @@ class Measurer {
                 progress.advance(weights_cost(job.recipe));
             }
             if (made) {
-                measure(job, *made, progress);
+                measure_or_give_up(job, *made, progress);
             } else {
                 QUAROT_CHECK(failure.has_value());
                 give_up(job, *failure, progress);
             }
         }
         folder_.keep_models(pending_weights());
+    }
+
+    // A backend may lack what running the weights takes.
+    void measure_or_give_up(Job& job, const WeightsFolder& made, Progress& progress) {
+        try {
+            measure(job, made, progress);
+        } catch (const Error& error) {
+            if (error.code() != ErrorCode::Unsupported) throw;
+            give_up(job, error, progress);
+        }
     }
 
     void measure(Job& job, const WeightsFolder& made, Progress& progress) {
@@ -188,7 +192,7 @@ class Measurer {
         });
     }
 
-    // Weights that could not be made; what may be otherwise another time is not kept.
+    // Weights that could not be made or run; what may be otherwise another time is not kept.
     void give_up(Job& job, const Error& failure, Progress& progress) {
         const bool keep = failure.code() == ErrorCode::Numeric;
         progress.advance(cost_of(job));

@@ -53,12 +53,14 @@ void forget_run_time_choices(Recipe& recipe) {
 }  // namespace
 
 io::Json run_identity(const folder::SourceModel& source, const RunSettings& settings) {
-    return io::Json::Object{{"version", QUAROT_VERSION},
-                            {"model", model_digests(source)},
-                            {"text", io::xxh3_128(std::as_bytes(settings.ids))},
-                            {"seqlen", settings.seqlen},
-                            {"windows", settings.max_windows},
-                            {"backend", settings.backend}};
+    io::Json::Object identity = {{"version", QUAROT_VERSION},
+                                 {"model", model_digests(source)},
+                                 {"text", io::xxh3_128(std::as_bytes(settings.ids))},
+                                 {"seqlen", settings.seqlen},
+                                 {"windows", settings.max_windows},
+                                 {"backend", settings.backend}};
+    if (settings.beside_full_precision) identity.emplace_back("beside_full_precision", true);
+    return identity;
 }
 
 std::string calibration_digest(const std::vector<std::vector<int32_t>>& windows) {

@@ -16,8 +16,9 @@ namespace quarot::reproduce {
 struct RunSettings {
     std::span<const int32_t> ids;  // of the text
     int64_t seqlen = 2048;
-    int64_t max_windows = 0;  // 0: all
-    std::string backend;      // "cpu" or "reference"
+    int64_t max_windows = 0;             // 0: all
+    std::string backend;                 // "cpu" or "reference"
+    bool beside_full_precision = false;  // whose time and memory count, too
 };
 
 // What all measurements of one folder have in common: version, digests of the model's files and of

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <sstream>
 
 #include "e2e/expectations.h"
@@ -147,6 +148,37 @@ TEST_F(Reproduce, CalibratedRowsEqualSeparateQuantizeAndPerplexityToo) {
     EXPECT_EQ(json.at("rows").as_array()[1].at("perplexity").as_double(),
               alone.at("perplexity").as_double());
     EXPECT_EQ(json.at("calibration").at("nsamples").as_int(), 4);
+}
+
+TEST_F(Reproduce, BeyondMeasuresTheStepsToTheBestRecipes) {
+    write_tiny_model(model_, {.hidden = 64, .ffn = 128, .head_dim = 16});  // whole groups
+    const Outcome outcome =
+        run({"--beyond", "--calib", text_, "--nsamples", "4", "--seeds", "1", "--json"});
+    expect_success(outcome);
+    std::map<std::string, int> rows;
+    for (const io::Json& row : outcome.json().at("rows").as_array()) {
+        ++rows[row.at("recipe").as_string()];
+        EXPECT_GT(row.at("perplexity").as_double(), 1.0) << row.dump();
+        EXPECT_GE(row.at("kl").as_double(), 0.0) << row.dump();
+        EXPECT_LE(row.at("same_top1").as_double(), 1.0) << row.dump();
+    }
+    EXPECT_EQ(rows["best4"], 1);
+    EXPECT_EQ(rows["best4.5"], 1);
+    EXPECT_EQ(rows["quarot"], rows["none"]);
+    EXPECT_NE(report("report.md").find("## Beyond the paper"), std::string::npos);
+}
+
+TEST_F(Reproduce, BeyondHasRowsOfItsOwn) {
+    const Words calibration = {"--beyond", "--calib", text_};
+    const auto with = [&](const Words& flags) {
+        Words all = calibration;
+        all.insert(all.end(), flags.begin(), flags.end());
+        return run(all);
+    };
+    expect_failure(with({"--tables", "3"}), 2, {"--beyond", "--tables"});
+    expect_failure(with({"--rotate", "r1"}), 2, {"--beyond", "--rotate"});
+    expect_failure(run({"--beyond"}), 2, {"--beyond", "--calib"});
+    EXPECT_FALSE(std::filesystem::exists(out_));
 }
 
 TEST_F(Reproduce, RefusesWhatItCannotUnderstand) {
