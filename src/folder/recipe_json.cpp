@@ -1,6 +1,7 @@
 // How a recipe stands in config.json, and what of it is believed when it comes back.
 #include "folder/recipe_json.h"
 
+#include <algorithm>
 #include <limits>
 #include <set>
 #include <string_view>
@@ -14,7 +15,7 @@ namespace quarot::folder {
 
 namespace {
 
-constexpr int64_t kFormatVersion = 3;
+constexpr int64_t kFormatVersion = 4;
 constexpr std::string_view kHeadMix = "rotation.head_mix";
 
 io::Json to_json(const SettingValue& value) {
@@ -50,9 +51,22 @@ std::pair<std::string, std::string> section_and_name(std::string_view key) {
     return {std::string(key.substr(0, dot)), std::string(key.substr(dot + 1))};
 }
 
+// Does it decide how activations or V are quantized while a folder runs, where programs of version
+// 3 would pass over it?
+bool is_of_version_4(const RecipeSetting& setting, const Recipe& recipe) {
+    const bool runs = setting.key.starts_with("activations.") || setting.key.starts_with("v.");
+    return runs && setting.optional && setting.field.get(recipe) != setting.field.get({});
+}
+
 // The first version that has a word for all of it: version 2 knew the head mix and R2 as one, and
 // no R1 from a file or from a text.
 int64_t version_of(const Recipe& recipe) {
+    const auto settings = recipe_settings();
+    if (std::any_of(settings.begin(), settings.end(), [&](const RecipeSetting& setting) {
+            return is_of_version_4(setting, recipe);
+        })) {
+        return 4;
+    }
     const RotationSpec& rotation = recipe.rotation;
     const bool is_of_version_2 = rotation.head_mix == rotation.value_heads &&
                                  rotation.residual != ResidualRotation::File &&

@@ -21,6 +21,7 @@ void expect_equal(const kernels::KvFormat& a, const kernels::KvFormat& b) {
     EXPECT_EQ(a.clip, b.clip);
     EXPECT_EQ(a.exempt_positions, b.exempt_positions);
     EXPECT_EQ(a.range_includes_zero, b.range_includes_zero);
+    EXPECT_EQ(a.scales, b.scales);
 }
 
 void expect_equal(const Recipe& a, const Recipe& b) {
@@ -123,7 +124,7 @@ Recipe unlike_any_default() {
                 .block = 32,
                 .clip = 0.85f,
                 .range_includes_zero = false};
-    recipe.v = {.bits = 7, .clip = 1.0f, .range_includes_zero = true};
+    recipe.v = {.bits = 7, .clip = 1.0f, .range_includes_zero = true, .scales = DType::F16};
     recipe.down_bits = 8;
     recipe.head_bits = 6;
     recipe.embedding_bits = 5;
@@ -289,6 +290,7 @@ TEST(RecipeJson, RangeChecksEveryValue) {
     expect_corrupt(with("k", "axis", "head"), kCorrupt, "k.axis is \"head\"");
     expect_corrupt(with("k", "block", 48), kCorrupt, "k.block is 48, expected 16, 32 or 64");
     expect_corrupt(with("v", "axis", "channel"), kCorrupt, "v.axis is \"channel\"");
+    expect_corrupt(with("v", "scales", "bf16"), kCorrupt, "v.scales is \"bf16\"");
     expect_corrupt(with("rotation", "online_dtype", "bf16"), kCorrupt, "online_dtype is \"bf16\"");
     expect_corrupt(with("calibration", "nsamples", 0), kCorrupt, "calibration.nsamples");
     expect_corrupt(with("calibration", "windows", "last"), kCorrupt, "calibration.windows");
@@ -322,9 +324,26 @@ TEST(RecipeJson, RangeChecksEveryValue) {
 
 TEST(RecipeJson, RefusesFoldersOfLaterVersions) {
     constexpr ErrorCode kUnsupported = ErrorCode::Unsupported;
-    expect_corrupt(with("format_version", 4), kUnsupported, "update the program");
+    expect_corrupt(with("format_version", 5), kUnsupported, "update the program");
     expect_corrupt(with("k", "group_size", 64), kUnsupported, "groups inside a head");
     expect_corrupt(with("v", "exempt_positions", 4), kUnsupported, "exempt positions");
+}
+
+// Older programs would run them with other numbers.
+TEST(RecipeJson, SettingsThatOlderProgramsPassOverAreOfVersion4) {
+    const auto version = [](auto change) {
+        Recipe recipe = named_recipe("quarot-rtn");
+        change(recipe);
+        return to_json(recipe).at("format_version").as_int();
+    };
+    EXPECT_EQ(version([](Recipe&) {}), 2);
+    EXPECT_EQ(version([](Recipe& r) { r.rotation.aligned_values = true; }), 2) << "folded";
+    EXPECT_EQ(version([](Recipe& r) { r.weights.target = WeightTarget::Refit; }), 2);
+    EXPECT_EQ(version([](Recipe& r) { r.rotation.residual = ResidualRotation::Aligned; }), 3);
+    EXPECT_EQ(version([](Recipe& r) { r.activations.first_positions = 4; }), 4);
+    EXPECT_EQ(version([](Recipe& r) { r.site_bits.mlp_in = 8; }), 4);
+    EXPECT_EQ(version([](Recipe& r) { r.clip_search = true; }), 4);
+    EXPECT_EQ(version([](Recipe& r) { r.v.scales = DType::F16; }), 4);
 }
 
 TEST(ChangedSettings, AreNamedFromTheNearestRecipe) {
