@@ -34,8 +34,10 @@ void append_tensors(const std::string& linear, QuantizedMatrix matrix,
 QuantizedMatrix matrix_from(const std::vector<NamedTensor>& tensors, const std::string& linear,
                             int64_t rows, int64_t cols, const WeightFormat& format);
 
-// Of a linear with n inputs; Error{Corrupt} unless it names each of them once.
+// The clip ratio of a linear's inputs; Error{Corrupt} likewise.
 float input_clip_from(const std::vector<NamedTensor>& tensors, const std::string& linear);
+
+// Of a linear with n inputs; Error{Corrupt} unless it names each of them once.
 std::vector<int32_t> column_order_from(const std::vector<NamedTensor>& tensors,
                                        const std::string& linear, int64_t n);
 

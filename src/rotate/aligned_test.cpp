@@ -57,13 +57,6 @@ TEST(AlignedRotation, SpreadsEachDirectionEvenlyOverItsOwnBlock) {
     }
 }
 
-TEST(AlignedRotation, LeavesOtherDirectionsToTheHadamard) {
-    ThreadPool pool(1);
-    const std::vector<double> q = aligned_rotation(alignment(kWidth, 1), pool);
-    const std::vector<double> y = rotated(linalg::random_orthogonal(kWidth, 4), 1, q);
-    for (const double value : y) EXPECT_LT(std::fabs(value), 0.9);
-}
-
 TEST(AlignedRotation, IsTheSameBitsForAnyNumberOfThreads) {
     ThreadPool one(1), three(3);
     EXPECT_EQ(aligned_rotation(alignment(16, 3), one), aligned_rotation(alignment(16, 3), three));
