@@ -18,9 +18,9 @@
 #include "folder/recipe_json.h"
 #include "folder/source_model.h"
 #include "kernels/ops.h"
+#include "model/bits_per_value.h"
 #include "model/key_bias.h"
 #include "model/role_formats.h"
-#include "reproduce/bits_per_value.h"
 
 namespace quarot::apps {
 
@@ -102,10 +102,16 @@ std::string describe_embedding_and_head(const folder::SourceModel& source) {
 std::string describe_activation_bits(const folder::SourceModel& source) {
     const Recipe& recipe = source.recipe();
     const std::string bits =
-        fmt::format("{:.3f}", reproduce::bits_per_activation(recipe, source.config()));
+        fmt::format("{:.3f}", model::bits_per_activation(recipe, source.config()));
     if (recipe.activations.first_positions == 0 || recipe.activations.bits == 16) return bits;
     return fmt::format("{}, and {} for the codes of the first {} positions", bits,
                        recipe.activations.widest_bits(), recipe.activations.first_positions);
+}
+
+std::string describe_cache_bits(const folder::SourceModel& source) {
+    const Recipe& recipe = source.recipe();
+    return fmt::format("{:.3f} and {:.3f} a value", model::bits_per_k(recipe, source.config()),
+                       model::bits_per_v(recipe, source.config()));
 }
 
 constexpr const char* kWhereOnline =
@@ -231,8 +237,9 @@ void print_json(const folder::SourceModel& source, bool with_tensors) {
     json.set("quantized", source.is_quantized());
     json.set("recipe", source.is_quantized() ? folder::to_json(source.recipe()) : io::Json());
     json.set("bits_per_weight", source.bits_per_weight());
-    json.set("bits_per_activation",
-             reproduce::bits_per_activation(source.recipe(), source.config()));
+    json.set("bits_per_activation", model::bits_per_activation(source.recipe(), source.config()));
+    json.set("bits_per_k", model::bits_per_k(source.recipe(), source.config()));
+    json.set("bits_per_v", model::bits_per_v(source.recipe(), source.config()));
     json.set("activation_clips", input_clips_to_json(source));
     json.set("tied", source.config().tied_embeddings);
     json.set("experts", experts_to_json(source.config()));
@@ -290,6 +297,7 @@ void print_text(const folder::SourceModel& source, bool with_tensors) {
         {"quantized", source.is_quantized() ? "yes, recipe " + describe(source.recipe()) : "no"},
         {"bits per weight", fmt::format("{:.3f}", source.bits_per_weight())},
         {"bits per activation", describe_activation_bits(source)},
+        {"bits of K and V", describe_cache_bits(source)},
         {"embedding and head", describe_embedding_and_head(source)},
         {"weights", fmt::format("{} on disk, {} in memory", human_bytes(disk_bytes(source)),
                                 human_bytes(memory_bytes(source)))},

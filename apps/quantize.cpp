@@ -21,6 +21,8 @@
 #include "folder/recipe_json.h"
 #include "folder/source_model.h"
 #include "kernels/backend.h"
+#include "model/bits_per_value.h"
+#include "quantize/provenance.h"
 #include "quantize/quantize_model.h"
 #include "tokenizer/added_beyond.h"
 
@@ -141,11 +143,19 @@ void print_json(const quantize::PreparedJob& job, const quantize::QuantizeReport
     json.set("out", job.out);
     json.set("recipe", folder::to_json(job.options.recipe));
     json.set("bits_per_weight", report.bits_per_weight);
+    json.set("bits_per_value", quantize::bits_per_value(job.options.recipe, job.source.config(),
+                                                        report.bits_per_weight));
     json.set("size_bytes", folders.bytes_out);
     json.set("seconds", report.seconds);
     json.set("peak_rss_bytes", peak_rss_bytes());
     json.set("layers", quantize::to_json(report.layers));
     print_document(json);
+}
+
+// Scales and zero points counted, as those of weights.
+std::string other_bits(const Recipe& recipe, const model::ModelConfig& config) {
+    return fmt::format("{:.3f}, {:.3f}, {:.3f}", model::bits_per_activation(recipe, config),
+                       model::bits_per_k(recipe, config), model::bits_per_v(recipe, config));
 }
 
 void print_text(const quantize::PreparedJob& job, const quantize::QuantizeReport& report,
@@ -159,6 +169,7 @@ void print_text(const quantize::PreparedJob& job, const quantize::QuantizeReport
                       {"size", fmt::format("{} (was {})", human_bytes(folders.bytes_out),
                                            human_bytes(folders.bytes_in))},
                       {"bits per weight", fmt::format("{:.3f}", report.bits_per_weight)},
+                      {"bits per activation, K, V", other_bits(recipe, job.source.config())},
                       {"seconds", fmt::format("{:.2f}", report.seconds)},
                       {"peak memory", human_bytes(peak_rss_bytes())}}));
 }

@@ -15,6 +15,7 @@
 #include "io/hash.h"
 #include "io/model_folder.h"
 #include "io/seal.h"
+#include "model/bits_per_value.h"
 #include "quantize/gguf_companions.h"
 
 namespace quarot::quantize {
@@ -152,6 +153,14 @@ io::Json describe(const rotate::Rotation& rotation) {
     return json;
 }
 
+io::Json bits_per_value(const Recipe& recipe, const model::ModelConfig& config,
+                        double bits_per_weight) {
+    return io::Json::Object{{"weights", bits_per_weight},
+                            {"activations", model::bits_per_activation(recipe, config)},
+                            {"k", model::bits_per_k(recipe, config)},
+                            {"v", model::bits_per_v(recipe, config)}};
+}
+
 std::string rotation_digest(const rotate::Rotation& rotation) {
     return io::sha256_of_text(describe(rotation).dump());
 }
@@ -164,6 +173,8 @@ void write_provenance(const Provenance& provenance, io::OutputFolder& folder, Th
     json.set("schema", "quarot.provenance/1");
     json.set("version", QUAROT_VERSION);
     json.set("recipe", folder::to_json(provenance.recipe));
+    json.set("bits_per_value", bits_per_value(provenance.recipe, provenance.source.config(),
+                                              provenance.bits_per_weight));
     json.set("rotation", describe(provenance.rotation));
     io::Json::Object inputs;
     for (const auto& [name, digest] : provenance.inputs) inputs.emplace_back(name, digest);

@@ -32,6 +32,10 @@ void copy_companions(const folder::SourceModel& source, io::OutputFolder& folder
 // SHA-256 of all that a text gave a rotation.
 std::string rotation_digest(const rotate::Rotation& rotation);
 
+// Bits of a value, scales and zero points counted: "weights", "activations", "k" and "v".
+io::Json bits_per_value(const Recipe& recipe, const model::ModelConfig& config,
+                        double bits_per_weight);
+
 // What was used for R1 to R4 and the head mix: kind, order, decomposition; of what was found on a
 // text the SHA-256 of its fp64 numbers, layer after layer, as row-major T or scales.
 io::Json describe(const rotate::Rotation& rotation);
@@ -44,6 +48,7 @@ struct Provenance {
     const std::vector<QuantizedLayerReport>& layers;
     const std::map<std::string, std::string>& tensor_hashes;
     const InputDigests& inputs;
+    double bits_per_weight = 16.0;
 };
 
 // Reads all outputs once more for their SHA-256. Called when all other files are there.

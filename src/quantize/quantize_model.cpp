@@ -124,6 +124,25 @@ std::vector<QuantizedLayerReport> ordered(std::vector<QuantizedLayerReport> repo
     return result;
 }
 
+// Of the quantized linears; if there is none, of the decoder's.
+double bits_per_weight(const std::vector<QuantizedLayerReport>& reports,
+                       const folder::SourceModel& source, const OutputPlan& plan) {
+    int64_t bytes = 0, weights = 0;
+    for (const QuantizedLayerReport& report : reports) {
+        bytes += report.bytes;
+        weights += report.weights;
+    }
+    if (weights == 0) {
+        const model::ModelConfig& config = source.config();
+        for (const LinearId& id : linears_of(config)) {
+            const int64_t n = out_features(id, config) * in_features(id, config);
+            weights += n;
+            bytes += n * size_of(plan.dtype_of.at(folder::linear_name(id) + ".weight"));
+        }
+    }
+    return 8.0 * static_cast<double>(bytes) / static_cast<double>(weights);
+}
+
 // Writes the folder and makes it appear.
 std::vector<QuantizedLayerReport> assemble(const QuantizeContext& context, io::OutputFolder& folder,
                                            const InputDigests& inputs, WorkFolder* work) {
@@ -144,32 +163,14 @@ std::vector<QuantizedLayerReport> assemble(const QuantizeContext& context, io::O
     copy_companions(source, folder);
     folder.write_text("config.json",
                       output_config(source, context.recipe, context.plan).dump() + "\n");
-    write_provenance({source, context.recipe, context.rotation, reports, shards.hashes(), inputs},
+    write_provenance({source, context.recipe, context.rotation, reports, shards.hashes(), inputs,
+                      bits_per_weight(reports, source, context.plan)},
                      folder, context.pool);
     if (work != nullptr) {
         work->record_result(folder.temporary_path() + "/" + io::kProvenanceFile);
     }
     folder.commit();
     return reports;
-}
-
-// Of the quantized linears; if there is none, of the decoder's.
-double bits_per_weight(const std::vector<QuantizedLayerReport>& reports,
-                       const folder::SourceModel& source, const OutputPlan& plan) {
-    int64_t bytes = 0, weights = 0;
-    for (const QuantizedLayerReport& report : reports) {
-        bytes += report.bytes;
-        weights += report.weights;
-    }
-    if (weights == 0) {
-        const model::ModelConfig& config = source.config();
-        for (const LinearId& id : linears_of(config)) {
-            const int64_t n = out_features(id, config) * in_features(id, config);
-            weights += n;
-            bytes += n * size_of(plan.dtype_of.at(folder::linear_name(id) + ".weight"));
-        }
-    }
-    return 8.0 * static_cast<double>(bytes) / static_cast<double>(weights);
 }
 
 }  // namespace

@@ -8,7 +8,6 @@
 #include "core/error.h"
 #include "quantize/quantize_model.h"
 #include "recipe/ladder.h"
-#include "reproduce/bits_per_value.h"
 #include "reproduce/row_plan.h"
 
 namespace quarot::reproduce {
@@ -215,31 +214,6 @@ TEST(RowPlan, HasNoLadderAmongThePapersTables) {
         EXPECT_NE(row.paper.table, kGroupedLadder);
     }
     EXPECT_THROW(plan_rows({.tables = {kGroupedLadder}}, small_config()), Error);
-}
-
-TEST(BitsPerValue, CountScalesAndZeroPoints) {
-    Recipe recipe = named_recipe("quarot-rtn");
-    const model::ModelConfig config = small_config();
-    // Inputs of 96, 96, 96 and 192 values, each with one scale of 32 bits.
-    EXPECT_DOUBLE_EQ(bits_per_activation(recipe, config), 4.0 + 4 * 32.0 / 480);
-    recipe.activations.group_size = 32;
-    EXPECT_DOUBLE_EQ(bits_per_activation(recipe, config), 5.0);
-    recipe.activations.symmetric = false;
-    EXPECT_DOUBLE_EQ(bits_per_activation(recipe, config), 6.0);
-    recipe.activations.zero = kernels::ZeroPoint::Real;
-    recipe.activations.scales = kernels::ActivationScales::TwoLevel;
-    EXPECT_DOUBLE_EQ(bits_per_activation(recipe, config), 4.5 + 4 * 32.0 / 480);
-    recipe.site_bits.mlp_in = 8;
-    EXPECT_DOUBLE_EQ(bits_per_activation(recipe, config), 4.5 + (4 * 32.0 + 4 * 96) / 480);
-    // A scale of 32 and a zero point of 16 bits for 48 values.
-    EXPECT_DOUBLE_EQ(bits_per_kv(recipe, config), 5.0);
-    recipe.k.bits = 16;
-    EXPECT_DOUBLE_EQ(bits_per_kv(recipe, config), 10.5);
-    EXPECT_DOUBLE_EQ(bits_per_activation(full_precision_recipe(), config), 16.0);
-    // 6 of 96 columns keep 16 bits, twice as many of 192; the others have a scale and a zero point.
-    const double narrow = 90 * 4 + 64 + 6 * 16, wide = 180 * 8 + 64 + 12 * 16;
-    EXPECT_DOUBLE_EQ(bits_per_activation(named_recipe("quik-4b"), config),
-                     (3 * narrow + wide) / 480);
 }
 
 }  // namespace

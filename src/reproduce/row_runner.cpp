@@ -6,9 +6,9 @@
 #include "core/error.h"
 #include "core/process.h"
 #include "folder/load_weights.h"
+#include "model/bits_per_value.h"
 #include "model/weights.h"
 #include "quantize/quantize_model.h"
-#include "reproduce/bits_per_value.h"
 #include "reproduce/run_folder.h"
 
 namespace quarot::reproduce {

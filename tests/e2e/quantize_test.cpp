@@ -104,6 +104,12 @@ TEST_F(Quantize, WritesAFolderThatInspectUnderstands) {
     const io::Json json = inspect();
     EXPECT_TRUE(json.at("quantized").as_bool());
     EXPECT_DOUBLE_EQ(json.at("bits_per_weight").as_double(), bits);
+    const io::Json stored = io::Json::parse_file(out_ + "/quarot.json").at("bits_per_value");
+    EXPECT_EQ(stored.at("weights").as_double(), bits);
+    EXPECT_EQ(stored.at("activations").as_double(), json.at("bits_per_activation").as_double());
+    // 8 codes of 4 bits with a float scale and a zero point of 16.
+    EXPECT_EQ(stored.at("k").as_double(), 4.0 + 48.0 / 8);
+    EXPECT_EQ(stored.at("v").as_double(), json.at("bits_per_v").as_double());
     EXPECT_EQ(json.at("recipe").at("recipe").as_string(), "quarot-rtn");
     const io::Json& rotation = json.at("rotation");
     EXPECT_EQ(rotation.at("R1").at("kind").as_string(), "hadamard");
