@@ -14,7 +14,7 @@ namespace quarot::apps {
 namespace {
 
 constexpr const char* kMainRecipes =
-    "w4a8kv4, quarot, quarot-rtn, quarot-128g, quarot-64g, w6a6kv6, w8a8kv8, rtn";
+    "w4a8kv4, quarot, quarot+, best4, best4.5, quarot-rtn, quarot-64g, w8a8kv8, rtn";
 
 Recipe chosen_recipe(const std::string& name) {
     if (name.empty()) return named_recipe(default_recipe_name());

@@ -157,7 +157,7 @@ void declare(Args& args, ReproduceFlags& flags) {
     args.example("quarot reproduce MODEL --text t.txt --tables 3 --data DIR --out tables",
                  "with zero-shot accuracies beside");
     args.example("quarot reproduce MODEL --text t.txt --calib c.txt --beyond --out ladder",
-                 "what each setting of best4.5 and best4 gives beside the paper's recipe");
+                 "what each setting of best4.5, best4 and quarot+ gives beside the paper's recipe");
     args.example(
         "quarot reproduce MODEL --text t.txt --tables 3 --rotate r1 --rotate r1,r2,heads "
         "--rotate hadamard --seeds 3 --out ablation",

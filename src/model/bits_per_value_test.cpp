@@ -71,5 +71,17 @@ TEST(BitsPerWeight, CountWordsScalesAndZeroPoints) {
                      (4.75 * narrow * 96 + 16 * wide * 192) / (narrow * 96 + wide * 192));
 }
 
+TEST(BitsPerValue, AreAtMostFourAndAHalfInQuarotPlus) {
+    ModelConfig config = small_config();
+    config.hidden = 256;
+    config.ffn = 768;
+    config.n_heads = 4;
+    config.head_dim = 64;
+    const Recipe recipe = named_recipe("quarot+");
+    // 4 bits and two numbers of 8 for every 64, and a unit a token at each of four inputs.
+    EXPECT_DOUBLE_EQ(bits_per_activation(recipe, config), 4.25 + 4 * 32.0 / 1536);
+    EXPECT_DOUBLE_EQ(bits_per_k(recipe, config), 4.5);
+}
+
 }  // namespace
 }  // namespace quarot::model

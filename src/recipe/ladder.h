@@ -22,6 +22,10 @@ const std::vector<LadderStep>& grouped_ladder();
 // With one scale a token and a row of weights, as the paper.
 const std::vector<LadderStep>& ungrouped_ladder();
 
+// The same kind of groups, no wider than weights', in the paper's rotations: nothing of them is
+// found on a text, and all groups are of one size.
+const std::vector<LadderStep>& hadamard_ladder();
+
 // The recipe after all of these steps, its name left as it is.
 Recipe after(Recipe recipe, std::span<const LadderStep> steps);
 

@@ -15,6 +15,10 @@ const std::vector<LadderStep>* ungrouped() {
     return &ungrouped_ladder();
 }
 
+const std::vector<LadderStep>* hadamard() {
+    return &hadamard_ladder();
+}
+
 TEST_P(Ladder, EachStepChangesTheRecipeIntoOneThatMayBe) {
     Recipe recipe = named_recipe("quarot");
     for (const LadderStep& step : *GetParam()()) {
@@ -40,12 +44,24 @@ TEST_P(Ladder, EndsWithACacheOfHalves) {
     EXPECT_EQ(recipe.v.scales, DType::F16);
 }
 
-INSTANTIATE_TEST_SUITE_P(Both, Ladder, testing::Values(&grouped, &ungrouped));
+INSTANTIATE_TEST_SUITE_P(All, Ladder, testing::Values(&grouped, &ungrouped, &hadamard));
 
 TEST(UngroupedLadder, EndsWithOneScaleATokenAndARow) {
     const Recipe recipe = named_recipe("best4");
     EXPECT_EQ(recipe.activations.group_size, 0);
     EXPECT_EQ(recipe.weights.group_size, 0);
+}
+
+TEST(HadamardLadder, LeavesThePapersRotationsAndOneSizeOfGroups) {
+    const Recipe recipe = named_recipe("quarot+");
+    EXPECT_EQ(recipe.rotation, named_recipe("quarot").rotation);
+    EXPECT_FALSE(recipe.rotation.looks_at_text());
+    EXPECT_EQ(recipe.activations.group_size, 64);
+    EXPECT_EQ(recipe.weights.group_size, 64);
+    EXPECT_EQ(recipe.activations.scales, kernels::ActivationScales::TwoLevel);
+    EXPECT_EQ(recipe.activations.first_positions, 4);
+    EXPECT_TRUE(recipe.k.by_channel());
+    EXPECT_EQ(recipe.weights.target, WeightTarget::Refit);
 }
 
 }  // namespace

@@ -135,6 +135,7 @@ using Recipes = std::vector<std::pair<std::string, Recipe>>;
 
 // Beyond the paper.
 void add_best(Recipes& list) {
+    list.emplace_back("quarot+", after(quarot(4, 4, 4), hadamard_ladder()));
     list.emplace_back("best4", after(quarot(4, 4, 4), ungrouped_ladder()));
     list.emplace_back("best4.5", after(quarot(4, 4, 4), grouped_ladder()));
 }

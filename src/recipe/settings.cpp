@@ -354,7 +354,7 @@ void check_ranges(const Recipe& recipe) {
 bool is_plain_name(std::string_view name) {
     const auto is_plain = [](char c) {
         return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-               c == '-' || c == '_' || c == '.';
+               c == '-' || c == '_' || c == '.' || c == '+';
     };
     return !name.empty() && name.size() <= kNameBytes && name != "none" &&
            std::all_of(name.begin(), name.end(), is_plain);

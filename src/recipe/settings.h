@@ -55,7 +55,7 @@ Recipe with_changes(Recipe recipe, const SettingChanges& changes);
 // Error{Usage} naming the first setting whose value does not fit.
 void check_ranges(const Recipe& recipe);
 
-// Letters, digits, '-', '_' and '.': fit for a message and a file name. "none" is no name.
+// Letters, digits, '-', '_', '.' and '+': fit for a message and a file name. "none" is no name.
 bool is_plain_name(std::string_view name);
 
 }  // namespace quarot

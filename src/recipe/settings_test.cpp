@@ -85,7 +85,8 @@ TEST(WithChanges, ChangesWhatItNamesAndRefusesWhatDoesNotFit) {
 }
 
 TEST(PlainName, IsFitForAFileNameAndAMessage) {
-    for (const char* name : {"quarot-rtn", "my_own.1", "a"}) EXPECT_TRUE(is_plain_name(name));
+    for (const char* name : {"quarot-rtn", "quarot+", "my_own.1", "a"})
+        EXPECT_TRUE(is_plain_name(name));
     for (const char* name : {"", "none", "../x", "a b", "a\n"}) EXPECT_FALSE(is_plain_name(name));
     EXPECT_FALSE(is_plain_name(std::string(65, 'a')));
 }

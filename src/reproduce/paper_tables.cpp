@@ -36,6 +36,7 @@ constexpr auto kTables = std::to_array<PaperTable>({
     {13, "a third model: round to nearest and GPTQ at 4, 6 and 8 bits", &kPhi3, true},
     {kGroupedLadder, "groups, about 4.5 bits a value", &kLlama2, true, false},
     {kUngroupedLadder, "one scale a token and a row of weights", &kLlama2, true, false},
+    {kHadamardLadder, "groups in the paper's rotations", &kLlama2, true, false},
 });
 
 // The paper's tables 2 and 12 have no perplexities; what stands there is from its tables 1 and 11.

@@ -34,7 +34,7 @@ struct PaperTable {
 
 // From the paper's recipe to this program's, a setting more in each row (recipe/ladder.h). The
 // paper has no such tables; neither have paper_rows().
-inline constexpr int kGroupedLadder = 101, kUngroupedLadder = 102;
+inline constexpr int kGroupedLadder = 101, kUngroupedLadder = 102, kHadamardLadder = 103;
 
 // Per cent of right answers to the tasks in the order of eval::tasks(), and their plain mean.
 struct PaperAccuracies {

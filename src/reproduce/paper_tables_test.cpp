@@ -194,11 +194,13 @@ TEST(RowPlan, GoesBeyondThePaperAStepARow) {
     config.hidden = 128;
     config.head_dim = 64;
     const auto rows = plan_rows({.beyond = true, .n_seeds = 2}, config);
-    ASSERT_EQ(rows.size(), 4 + grouped_ladder().size() + ungrouped_ladder().size());
+    ASSERT_EQ(rows.size(),
+              6 + grouped_ladder().size() + ungrouped_ladder().size() + hadamard_ladder().size());
     const PlannedRow& last = rows[1 + grouped_ladder().size()];
     EXPECT_EQ(last.paper.recipe, "best4.5");
-    EXPECT_EQ(rows.back().paper.recipe, "best4");
-    EXPECT_EQ(rows.back().place(), "beyond 2");
+    EXPECT_EQ(rows[3 + grouped_ladder().size() + ungrouped_ladder().size()].paper.recipe, "best4");
+    EXPECT_EQ(rows.back().paper.recipe, "quarot+");
+    EXPECT_EQ(rows.back().place(), "beyond 3");
     EXPECT_FALSE(rows.back().paper_perplexity());
     for (const PlannedRow& row : rows) {
         SCOPED_TRACE(row.label());

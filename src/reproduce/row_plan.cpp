@@ -181,6 +181,7 @@ std::vector<PlannedRow> plan_rows(const PlanOptions& options, const model::Model
     if (options.beyond) {
         plan_ladder(rows, kGroupedLadder, "best4.5", grouped_ladder(), options, config);
         plan_ladder(rows, kUngroupedLadder, "best4", ungrouped_ladder(), options, config);
+        plan_ladder(rows, kHadamardLadder, "quarot+", hadamard_ladder(), options, config);
     } else {
         plan_paper(rows, options, config);
     }

@@ -64,14 +64,17 @@ TEST_F(BestRecipes, LoseLessThanThePapers) {
     const double paper = loss(quantized("quarot"));
     const double ungrouped = loss(quantized("best4"));
     const double grouped = loss(quantized("best4.5"));
-    std::printf("quarot %.4f, best4 %.4f, best4.5 %.4f\n", paper, ungrouped, grouped);
+    const double hadamard = loss(quantized("quarot+"));
+    std::printf("quarot %.4f, best4 %.4f, quarot+ %.4f, best4.5 %.4f\n", paper, ungrouped, hadamard,
+                grouped);
     EXPECT_LT(ungrouped, 0.75 * paper);
+    EXPECT_LT(hadamard, 0.65 * paper);
     EXPECT_LT(grouped, 0.55 * paper);
 }
 
 TEST_F(BestRecipes, GiveATokenTheSameBitsHoweverTheTextIsCut) {
     const std::vector<int32_t> ids(ids_.begin(), ids_.begin() + 150);  // blocks of keys end inside
-    for (const char* name : {"best4", "best4.5"}) {
+    for (const char* name : {"best4", "best4.5", "quarot+"}) {
         SCOPED_TRACE(name);
         const std::string folder = quantized(name);
         LoadedModel model = load(folder, {.context = 256});
