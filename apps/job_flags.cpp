@@ -10,11 +10,14 @@
 #include "core/log.h"
 #include "eval/evaluation_text.h"
 #include "model/shard.h"
+#include "quantize/calibration/calibration_windows.h"
 #include "quantize/residual_matrix.h"
 
 namespace quarot::apps {
 
 namespace {
+
+constexpr int64_t kWindowsApart = 4;  // of a text, that calibrating does not see
 
 // The reference backend serves tests of others; a job of days is no test.
 std::string as_job_device(const Given& given) {
@@ -80,17 +83,42 @@ void JobFlags::read_text(const folder::SourceModel& source,
     const bool calibrated = quantize::needs_calibration(options.recipe);
     if (calibrated && calib_.empty()) quantize::fail_without_text(options.recipe);
     if (calibrated) {
-        options.calibration = windows(source.folder(), options.recipe);
+        options.calibration = quantize::calibration_windows(
+            text_ids(source.folder()), options.recipe.calibration, options.recipe.rotation.seed);
     } else if (!calib_.empty()) {
         log_info("--calib {} is not used: nothing in this recipe calibrates", calib_);
     }
 }
 
-quantize::TokenWindows JobFlags::windows(const std::string& model_folder,
-                                         const Recipe& recipe) const {
+search::HeldOutText JobFlags::read_text_apart(const folder::SourceModel& source,
+                                              quantize::QuantizeOptions& options) const {
+    if (calib_.empty()) {
+        fail(ErrorCode::Usage,
+             "widths are chosen by what they change on a text: give one with --calib");
+    }
+    const Recipe& recipe = options.recipe;
+    search::HeldOutText text;
+    text.seqlen = std::min(recipe.calibration.seqlen, source.config().max_positions);
+    std::vector<int32_t> ids = text_ids(source.folder());
+    const int64_t n_apart = kWindowsApart * text.seqlen;
+    if (std::ssize(ids) < 2 * n_apart) {
+        fail(ErrorCode::Usage,
+             "{} has {} tokens, expected at least {}: its last {} windows of {} are held out, and "
+             "calibrating needs others; give a longer text or a smaller --seqlen",
+             calib_, ids.size(), 2 * n_apart, kWindowsApart, text.seqlen);
+    }
+    text.ids.assign(ids.end() - n_apart, ids.end());
+    ids.resize(ids.size() - static_cast<size_t>(n_apart));
+    if (quantize::needs_calibration(recipe)) {
+        options.calibration =
+            quantize::calibration_windows(ids, recipe.calibration, recipe.rotation.seed);
+    }
+    return text;
+}
+
+std::vector<int32_t> JobFlags::text_ids(const std::string& model_folder) const {
     const std::string text = eval::read_evaluation_text(calib_, text_format_);
-    const auto ids = tokenizer::Tokenizer::load(model_folder).encode(text, bos_);
-    return quantize::calibration_windows(ids, recipe.calibration, recipe.rotation.seed);
+    return tokenizer::Tokenizer::load(model_folder).encode(text, bos_);
 }
 
 }  // namespace quarot::apps

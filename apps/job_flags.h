@@ -1,13 +1,15 @@
 // The flags that say all of a quantize job but its two folders; quantize and plan share them.
 #pragma once
 
+#include <cstdint>
 #include <string>
+#include <vector>
 
 #include "apps/args.h"
 #include "apps/recipe_flags.h"
 #include "folder/source_model.h"
-#include "quantize/calibration/calibration_windows.h"
 #include "quantize/options.h"
+#include "search/held_out.h"
 #include "tokenizer/tokenizer.h"
 
 namespace quarot::apps {
@@ -22,10 +24,15 @@ class JobFlags {
     // text and none was named.
     void read_text(const folder::SourceModel& source, quantize::QuantizeOptions& options) const;
 
+    // The same of a text whose end is held out, so that no calibration window sees it. Error{Usage}
+    // also where no text was named or it is too short for both.
+    search::HeldOutText read_text_apart(const folder::SourceModel& source,
+                                        quantize::QuantizeOptions& options) const;
+
   private:
     // Q of the file that was named; the recipe takes it for R1.
     std::vector<double> read_r1(const model::ModelConfig& config, Recipe& recipe) const;
-    quantize::TokenWindows windows(const std::string& model_folder, const Recipe& recipe) const;
+    std::vector<int32_t> text_ids(const std::string& model_folder) const;
 
     RecipeFlags recipe_;
     quantize::QuantizeOptions options_;

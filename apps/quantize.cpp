@@ -5,9 +5,11 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <system_error>
 #include <utility>
 
+#include "apps/arg_values.h"
 #include "apps/commands.h"
 #include "apps/common_flags.h"
 #include "apps/job_flags.h"
@@ -20,10 +22,12 @@
 #include "core/process.h"
 #include "folder/recipe_json.h"
 #include "folder/source_model.h"
+#include "io/output_folder.h"
 #include "kernels/backend.h"
 #include "model/bits_per_value.h"
 #include "quantize/provenance.h"
 #include "quantize/quantize_model.h"
+#include "search/budget.h"
 #include "tokenizer/added_beyond.h"
 
 namespace quarot::apps {
@@ -32,6 +36,7 @@ namespace {
 
 struct QuantizeFlags {
     std::string in, out;
+    std::optional<double> budget;  // bits a value
     JobFlags job;
     OutputFlags output;
 };
@@ -42,6 +47,10 @@ void declare(Args& args, QuantizeFlags& flags) {
     args.add({"OUT", "FOLDER", "where the quantized model appears, whole or not at all",
               [&flags](const Given& g) { flags.out = g.value; }, Shown::First});
     flags.job.declare(args);
+    args.add({"--budget", "B",
+              "spend so many bits a value, the mean of weights, activations and cache, where the "
+              "end of --calib shows that they pay",
+              [&flags](const Given& g) { flags.budget = as_number(g, 2.0f, 16.0f); }});
     flags.output.declare(args);
     args.example("quarot quantize models/tiny-novels tiny-w4 --calib models/tiny-novels/calib.txt",
                  "the paper's recipe: rotated, GPTQ, 4 bits for weights, activations and cache");
@@ -51,6 +60,8 @@ void declare(Args& args, QuantizeFlags& flags) {
                  "a GGUF file in place of a folder; its blocks are read as fp32");
     args.example("quarot quantize IN OUT --calib TEXT --group-size 64 --a-group-size 64",
                  "a scale for every 64 inputs");
+    args.example("quarot quantize IN OUT --calib TEXT --recipe quarot+ --budget 5",
+                 "wider where that pays most, 5 bits a value in all");
     args.example("quarot quantize IN OUT --calib TEXT --resume",
                  "go on with a job that was stopped");
 }
@@ -137,14 +148,44 @@ void warn_of_tokenizer(const folder::SourceModel& source) {
     }
 }
 
+// What is known of each place, in the order of what its bits give.
+std::string budget_table(const search::BudgetPlan& plan) {
+    std::vector<search::PlaceChoice> places = plan.places;
+    std::stable_sort(places.begin(), places.end(), [](const auto& a, const auto& b) {
+        return a.gain_per_bit() > b.gain_per_bit();
+    });
+    std::vector<std::vector<std::string>> rows = {
+        {"place", "bits", "KL", "wider", "KL", "adds bits", "KL per bit", "chosen"}};
+    for (const search::PlaceChoice& choice : places) {
+        const bool measured = choice.wide_kl != 0.0;
+        rows.push_back({std::string(name_of(choice.place)), std::to_string(choice.bits),
+                        fmt::format("{:.4f}", choice.kl), std::to_string(choice.wide_bits),
+                        measured ? fmt::format("{:.4f}", choice.wide_kl) : "-",
+                        fmt::format("{:.3f}", choice.extra_bits),
+                        fmt::format("{:.4f}", choice.gain_per_bit()),
+                        std::to_string(choice.is_widened ? choice.wide_bits : choice.bits)});
+    }
+    return format_table(rows);
+}
+
+void print_budget(const search::BudgetPlan& plan) {
+    print_result(budget_table(plan) + "\n" +
+                 format_pairs({{"budget", fmt::format("{:.3f} bits a value", plan.budget)},
+                               {"without it", fmt::format("{:.3f}", plan.recipe_bits)},
+                               {"planned", fmt::format("{:.3f}", plan.bits)},
+                               {"expected KL", fmt::format("{:.4f}", plan.expected_kl())}}) +
+                 "\n");
+}
+
 void print_json(const quantize::PreparedJob& job, const quantize::QuantizeReport& report,
-                const Folders& folders) {
+                const Folders& folders, const std::optional<search::BudgetPlan>& budget) {
     io::Json json = json_document("quantize");
     json.set("out", job.out);
     json.set("recipe", folder::to_json(job.options.recipe));
     json.set("bits_per_weight", report.bits_per_weight);
     json.set("bits_per_value", quantize::bits_per_value(job.options.recipe, job.source.config(),
                                                         report.bits_per_weight));
+    if (budget) json.set("budget", search::to_json(*budget));
     json.set("size_bytes", folders.bytes_out);
     json.set("seconds", report.seconds);
     json.set("peak_rss_bytes", peak_rss_bytes());
@@ -181,6 +222,23 @@ void log_machine(const quantize::PreparedJob& job) {
              describe_threads(job.options.n_threads), describe(job.options.recipe));
 }
 
+// Reads the text; where bits are to be spent, the recipe becomes that of the plan.
+std::optional<search::BudgetPlan> planned(const QuantizeFlags& flags,
+                                          const folder::SourceModel& source,
+                                          quantize::QuantizeOptions& options) {
+    if (!flags.budget) {
+        flags.job.read_text(source, options);
+        return std::nullopt;
+    }
+    search::check_budget(*flags.budget, options.recipe, source.config());
+    const bool replaces = options.overwrite || options.resume;
+    io::check_output_folder(flags.out, replaces, {source.folder()});
+    const search::HeldOutText text = flags.job.read_text_apart(source, options);
+    search::BudgetPlan plan = search::plan_budget(*flags.budget, source, options, text, flags.out);
+    options.recipe = plan.recipe;
+    return plan;
+}
+
 void work(const QuantizeFlags& flags) {
     flags.output.apply();
     if (flags.in.empty() || flags.out.empty()) {
@@ -189,7 +247,8 @@ void work(const QuantizeFlags& flags) {
     refuse_hub_name(flags.in);
     folder::SourceModel source = folder::SourceModel::open(flags.in);
     quantize::QuantizeOptions options = flags.job.settings(source);
-    flags.job.read_text(source, options);
+    const std::optional<search::BudgetPlan> budget = planned(flags, source, options);
+    if (budget && !flags.output.json) print_budget(*budget);
     warn_of_tokenizer(source);
     const quantize::PreparedJob job = prepare_job(std::move(source), std::move(options), flags.out);
     log_machine(job);
@@ -197,7 +256,7 @@ void work(const QuantizeFlags& flags) {
     const quantize::QuantizeReport report = run_job(job);
     folders.bytes_out = weight_file_bytes(io::Checkpoint::open(flags.out));
     advise(flags, folders);
-    flags.output.json ? print_json(job, report, folders) : print_text(job, report, folders);
+    flags.output.json ? print_json(job, report, folders, budget) : print_text(job, report, folders);
 }
 
 }  // namespace

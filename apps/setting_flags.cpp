@@ -25,6 +25,7 @@ constexpr SettingFlag kFlags[] = {
     // Of a job.
     {"recipe", "--recipe"},
     {"rotation.residual", "--rotate"},
+    {"budget", "--budget"},
     {"calibration_text", "--calib"},
     {"text_format", "--text-format"},
     {"overwrite", "--overwrite"},

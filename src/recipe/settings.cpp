@@ -345,6 +345,14 @@ Recipe with_changes(Recipe recipe, const SettingChanges& changes) {
     return recipe;
 }
 
+SettingChanges run_time_values(const Recipe& recipe) {
+    SettingChanges changes;
+    for (const RecipeSetting& setting : recipe_settings()) {
+        if (setting.at_run_time) changes[std::string(setting.key)] = setting.field.get(recipe);
+    }
+    return changes;
+}
+
 void check_ranges(const Recipe& recipe) {
     for (const RecipeSetting& setting : recipe_settings()) {
         check_range(setting, setting.field.get(recipe));

@@ -52,6 +52,9 @@ using SettingChanges = std::map<std::string, SettingValue, std::less<>>;
 // The recipe with these values; Error{Usage} naming the first setting whose value does not fit.
 Recipe with_changes(Recipe recipe, const SettingChanges& changes);
 
+// All that a folder may run with, as this recipe has it.
+SettingChanges run_time_values(const Recipe& recipe);
+
 // Error{Usage} naming the first setting whose value does not fit.
 void check_ranges(const Recipe& recipe);
 

@@ -43,15 +43,6 @@ WeightsFolder read_notes(const std::string& path, const io::Json& json) {
     return folder;
 }
 
-// All that a folder with the same weights may say differently.
-SettingChanges run_time_settings(const Recipe& recipe) {
-    SettingChanges changes;
-    for (const RecipeSetting& setting : recipe_settings()) {
-        if (setting.at_run_time) changes[std::string(setting.key)] = setting.field.get(recipe);
-    }
-    return changes;
-}
-
 std::optional<int64_t> larger(const std::optional<int64_t>& a, const std::optional<int64_t>& b) {
     if (!a || !b) return std::nullopt;
     return std::max(*a, *b);
@@ -128,7 +119,7 @@ Measurement RowRunner::measure(const Recipe& recipe, const WeightsFolder& folder
     result.quantize_seconds = folder.seconds;
     try {
         const model::Weights weights =
-            folder::load_weights(source, run_time_settings(recipe), settings_.seqlen, backend_);
+            folder::load_weights(source, run_time_values(recipe), settings_.seqlen, backend_);
         runtime::Engine engine(weights, backend_, {.context = settings_.seqlen});
         const eval::PerplexityResult run =
             settings_.beside_full_precision ? beside_full_precision(engine) : alone(engine);
@@ -160,7 +151,7 @@ void RowRunner::answer(const Recipe& recipe, const WeightsFolder& folder,
         n_positions = std::max(n_positions, needed);
     }
     const model::Weights weights =
-        folder::load_weights(source, run_time_settings(recipe), n_positions, backend_);
+        folder::load_weights(source, run_time_values(recipe), n_positions, backend_);
     for (const ZeroShotTask* task : tasks) {
         const Clock::time_point start = Clock::now();
         TaskScore score;

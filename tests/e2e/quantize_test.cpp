@@ -431,5 +431,61 @@ TEST_F(Quantize, ModelsWithBiasesTiedHeadsAndOddWidthsRunToo) {
     EXPECT_EQ(rotation.at("head_mix").at("kind").as_string(), "identity");
 }
 
+// Two calibration windows and the four that are held out, and as many again.
+std::string search_text() {
+    std::string text;
+    for (int i = 0; i < 400; ++i) text += static_cast<char>('a' + (i * i * 7 + i / 5) % 26);
+    return text;
+}
+
+TEST_F(Quantize, SpendsABudgetAsItsPlanSays) {
+    const std::string text = dir_ / "text.txt";
+    write_bytes(text, search_text());
+    const Words flags = {"--recipe", "quarot",   "--calib", text,       "--nsamples",
+                         "2",        "--seqlen", "32",      "--budget", "9"};
+    const io::Json json = run(flags);
+    const io::Json& plan = json.at("budget");
+    EXPECT_LE(plan.at("bits").as_double(), 9.0);
+    EXPECT_GT(plan.at("bits").as_double(), plan.at("recipe_bits").as_double());
+    const io::Json& bits = json.at("bits_per_value");
+    EXPECT_NEAR(plan.at("bits").as_double(),
+                (bits.at("weights").as_double() + bits.at("activations").as_double() +
+                 (bits.at("k").as_double() + bits.at("v").as_double()) / 2) /
+                    3,
+                1e-12);
+    const io::Json recipe = inspect().at("recipe");
+    for (const io::Json& place : plan.at("places").as_array()) {
+        if (place.at("place").as_string() != "k") continue;
+        EXPECT_EQ(recipe.at("k").at("bits").as_int(), place.at("chosen").as_int());
+    }
+    Words words = {"quantize", model_, dir_ / "told"};
+    words.insert(words.end(), flags.begin(), flags.end());
+    const Outcome told = run_program(words);
+    expect_success(told);
+    const size_t planned = told.out.find("KL per bit"), made = told.out.find("weight error");
+    EXPECT_LT(planned, made) << told.out;
+    EXPECT_EQ(std::distance(std::filesystem::directory_iterator(dir_.path()), {}), 4)
+        << "the text, the model, and what was made of it";
+}
+
+TEST_F(Quantize, RefusesABudgetThatCannotBeKept) {
+    const std::string text = dir_ / "text.txt";
+    write_bytes(text, search_text());
+    const auto refuse = [&](const Words& flags, const std::string& words) {
+        Words all = {"quantize", model_, out_};
+        all.insert(all.end(), flags.begin(), flags.end());
+        const Outcome outcome = run_program(all);
+        EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
+        EXPECT_NE(outcome.err.find(words), std::string::npos) << outcome.err;
+    };
+    refuse({"--recipe", "quarot-rtn", "--budget", "3", "--calib", text}, "--budget is 3 bits");
+    refuse({"--recipe", "quarot-rtn", "--budget", "1", "--calib", text},
+           "--budget is '1', expected");
+    refuse({"--recipe", "quarot-rtn", "--budget", "9"}, "give one with --calib");
+    refuse({"--recipe", "quarot-rtn", "--budget", "9", "--calib", text, "--seqlen", "64"},
+           "are held out");
+    EXPECT_FALSE(std::filesystem::exists(out_));
+}
+
 }  // namespace
 }  // namespace quarot::test
