@@ -28,6 +28,7 @@
 #include "quantize/provenance.h"
 #include "quantize/quantize_model.h"
 #include "search/budget.h"
+#include "search/guard.h"
 #include "tokenizer/added_beyond.h"
 
 namespace quarot::apps {
@@ -37,6 +38,7 @@ namespace {
 struct QuantizeFlags {
     std::string in, out;
     std::optional<double> budget;  // bits a value
+    bool guard = false;
     JobFlags job;
     OutputFlags output;
 };
@@ -51,6 +53,10 @@ void declare(Args& args, QuantizeFlags& flags) {
               "spend so many bits a value, the mean of weights, activations and cache, where the "
               "end of --calib shows that they pay",
               [&flags](const Given& g) { flags.budget = as_number(g, 2.0f, 16.0f); }});
+    args.add({"--guard", "",
+              "turn back each setting without which the end of --calib is predicted better; "
+              "quantizes once more for each",
+              [&flags](const Given& g) { flags.guard = as_switch(g); }});
     flags.output.declare(args);
     args.example("quarot quantize models/tiny-novels tiny-w4 --calib models/tiny-novels/calib.txt",
                  "the paper's recipe: rotated, GPTQ, 4 bits for weights, activations and cache");
@@ -148,6 +154,22 @@ void warn_of_tokenizer(const folder::SourceModel& source) {
     }
 }
 
+// What was looked for on the end of the text before the job.
+struct Findings {
+    std::optional<search::GuardResult> guard;
+    std::optional<search::BudgetPlan> budget;
+};
+
+std::string guard_table(const search::GuardResult& guard) {
+    std::vector<std::vector<std::string>> rows = {{"setting", "KL", "without", "is"}};
+    for (const search::KnobVerdict& verdict : guard.verdicts) {
+        rows.push_back({std::string(verdict.knob.name), fmt::format("{:.5f}", verdict.kl),
+                        fmt::format("{:.5f}", verdict.kl_without),
+                        verdict.is_reverted ? "turned back" : "kept"});
+    }
+    return format_table(rows);
+}
+
 // What is known of each place, in the order of what its bits give.
 std::string budget_table(const search::BudgetPlan& plan) {
     std::vector<search::PlaceChoice> places = plan.places;
@@ -168,7 +190,10 @@ std::string budget_table(const search::BudgetPlan& plan) {
     return format_table(rows);
 }
 
-void print_budget(const search::BudgetPlan& plan) {
+void print_findings(const Findings& findings) {
+    if (findings.guard) print_result(guard_table(*findings.guard) + "\n");
+    if (!findings.budget) return;
+    const search::BudgetPlan& plan = *findings.budget;
     print_result(budget_table(plan) + "\n" +
                  format_pairs({{"budget", fmt::format("{:.3f} bits a value", plan.budget)},
                                {"without it", fmt::format("{:.3f}", plan.recipe_bits)},
@@ -178,14 +203,15 @@ void print_budget(const search::BudgetPlan& plan) {
 }
 
 void print_json(const quantize::PreparedJob& job, const quantize::QuantizeReport& report,
-                const Folders& folders, const std::optional<search::BudgetPlan>& budget) {
+                const Folders& folders, const Findings& findings) {
     io::Json json = json_document("quantize");
     json.set("out", job.out);
     json.set("recipe", folder::to_json(job.options.recipe));
     json.set("bits_per_weight", report.bits_per_weight);
     json.set("bits_per_value", quantize::bits_per_value(job.options.recipe, job.source.config(),
                                                         report.bits_per_weight));
-    if (budget) json.set("budget", search::to_json(*budget));
+    if (findings.guard) json.set("guard", search::to_json(*findings.guard));
+    if (findings.budget) json.set("budget", search::to_json(*findings.budget));
     json.set("size_bytes", folders.bytes_out);
     json.set("seconds", report.seconds);
     json.set("peak_rss_bytes", peak_rss_bytes());
@@ -222,21 +248,30 @@ void log_machine(const quantize::PreparedJob& job) {
              describe_threads(job.options.n_threads), describe(job.options.recipe));
 }
 
-// Reads the text; where bits are to be spent, the recipe becomes that of the plan.
-std::optional<search::BudgetPlan> planned(const QuantizeFlags& flags,
-                                          const folder::SourceModel& source,
-                                          quantize::QuantizeOptions& options) {
-    if (!flags.budget) {
+// Reads the text; the recipe becomes the one that was found.
+Findings find(const QuantizeFlags& flags, const folder::SourceModel& source,
+              quantize::QuantizeOptions& options) {
+    Findings findings;
+    if (!flags.budget && !flags.guard) {
         flags.job.read_text(source, options);
-        return std::nullopt;
+        return findings;
     }
-    search::check_budget(*flags.budget, options.recipe, source.config());
+    if (flags.budget) search::check_budget(*flags.budget, options.recipe, source.config());
     const bool replaces = options.overwrite || options.resume;
     io::check_output_folder(flags.out, replaces, {source.folder()});
     const search::HeldOutText text = flags.job.read_text_apart(source, options);
-    search::BudgetPlan plan = search::plan_budget(*flags.budget, source, options, text, flags.out);
-    options.recipe = plan.recipe;
-    return plan;
+    if (flags.guard) {
+        findings.guard = search::guard(source, options, text, flags.out);
+        options.recipe = findings.guard->recipe;
+        for (const search::KnobVerdict& verdict : findings.guard->verdicts) {
+            if (verdict.is_reverted) options.reverted.emplace_back(verdict.knob.name);
+        }
+    }
+    if (flags.budget) {
+        findings.budget = search::plan_budget(*flags.budget, source, options, text, flags.out);
+        options.recipe = findings.budget->recipe;
+    }
+    return findings;
 }
 
 void work(const QuantizeFlags& flags) {
@@ -247,8 +282,8 @@ void work(const QuantizeFlags& flags) {
     refuse_hub_name(flags.in);
     folder::SourceModel source = folder::SourceModel::open(flags.in);
     quantize::QuantizeOptions options = flags.job.settings(source);
-    const std::optional<search::BudgetPlan> budget = planned(flags, source, options);
-    if (budget && !flags.output.json) print_budget(*budget);
+    const Findings findings = find(flags, source, options);
+    if (!flags.output.json) print_findings(findings);
     warn_of_tokenizer(source);
     const quantize::PreparedJob job = prepare_job(std::move(source), std::move(options), flags.out);
     log_machine(job);
@@ -256,7 +291,8 @@ void work(const QuantizeFlags& flags) {
     const quantize::QuantizeReport report = run_job(job);
     folders.bytes_out = weight_file_bytes(io::Checkpoint::open(flags.out));
     advise(flags, folders);
-    flags.output.json ? print_json(job, report, folders, budget) : print_text(job, report, folders);
+    flags.output.json ? print_json(job, report, folders, findings)
+                      : print_text(job, report, folders);
 }
 
 }  // namespace

@@ -26,6 +26,8 @@ struct QuantizeOptions {
     bool resume = false;      // go on with the work that lies there
     // What the message of a job that stopped says of its finished layers.
     std::string how_to_go_on = fmt::format("the same job with {} goes on", Setting{"resume"});
+    // What a search turned back of the recipe that was asked for; told in quarot.json.
+    std::vector<std::string> reverted;
     bool overwrite = false;
     int64_t shard_bytes = int64_t{5} << 30;
     int n_threads = 1;

@@ -173,6 +173,10 @@ void write_provenance(const Provenance& provenance, io::OutputFolder& folder, Th
     json.set("schema", "quarot.provenance/1");
     json.set("version", QUAROT_VERSION);
     json.set("recipe", folder::to_json(provenance.recipe));
+    if (!provenance.reverted.empty()) {
+        const std::vector<std::string>& names = provenance.reverted;
+        json.set("reverted", io::Json::Array(names.begin(), names.end()));
+    }
     json.set("bits_per_value", bits_per_value(provenance.recipe, provenance.source.config(),
                                               provenance.bits_per_weight));
     json.set("rotation", describe(provenance.rotation));

@@ -49,6 +49,7 @@ struct Provenance {
     const std::map<std::string, std::string>& tensor_hashes;
     const InputDigests& inputs;
     double bits_per_weight = 16.0;
+    const std::vector<std::string>& reverted;
 };
 
 // Reads all outputs once more for their SHA-256. Called when all other files are there.

@@ -145,7 +145,9 @@ double bits_per_weight(const std::vector<QuantizedLayerReport>& reports,
 
 // Writes the folder and makes it appear.
 std::vector<QuantizedLayerReport> assemble(const QuantizeContext& context, io::OutputFolder& folder,
-                                           const InputDigests& inputs, WorkFolder* work) {
+                                           const InputDigests& inputs,
+                                           const std::vector<std::string>& reverted,
+                                           WorkFolder* work) {
     const folder::SourceModel& source = context.source;
     ShardWriter shards(context.plan, folder);
     Progress progress("writing", source.config().n_layers + 2);
@@ -164,7 +166,7 @@ std::vector<QuantizedLayerReport> assemble(const QuantizeContext& context, io::O
     folder.write_text("config.json",
                       output_config(source, context.recipe, context.plan).dump() + "\n");
     write_provenance({source, context.recipe, context.rotation, reports, shards.hashes(), inputs,
-                      bits_per_weight(reports, source, context.plan)},
+                      bits_per_weight(reports, source, context.plan), reverted},
                      folder, context.pool);
     if (work != nullptr) {
         work->record_result(folder.temporary_path() + "/" + io::kProvenanceFile);
@@ -205,7 +207,7 @@ QuantizeReport run_job(const PreparedJob& job) {
         const QuantizeContext context = {source, written, rotation, *job.plan, pool, smoothing};
         if (work) quantize_layers(context, job, *work);
         io::OutputFolder folder(job.out, overwrite, {source.folder()});
-        reports = assemble(context, folder, inputs, work ? &*work : nullptr);
+        reports = assemble(context, folder, inputs, options.reverted, work ? &*work : nullptr);
     } catch (const Error& error) {
         if (work) leave(*work, options.how_to_go_on, error);
         throw;

@@ -65,6 +65,10 @@ TEST(NamedRecipe, ARecipeThatRoundsWithoutATextKeepsItsName) {
     Recipe other = named_recipe("quarot");
     other.weights.method = "rtn";
     EXPECT_EQ(name_by_settings(other), "quarot-rtn");
+    other.name = "custom";
+    EXPECT_EQ(name_by_settings(other), "quarot-rtn") << "settings that were changed back";
+    other.weights.bits = 5;
+    EXPECT_EQ(name_by_settings(other), "custom");
 }
 
 TEST(NamedRecipe, NamesSayTheWidths) {

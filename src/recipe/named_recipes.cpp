@@ -1,6 +1,7 @@
 // The recipes there are by name: the paper's rows, and what they are compared with.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "core/error.h"
@@ -252,7 +253,10 @@ bool rounds_without_text(const std::string& name) {
 }
 
 std::string name_by_settings(const Recipe& recipe) {
-    if (has_settings_of(recipe.name, recipe)) return recipe.name;
+    const bool is_named = std::any_of(recipes().begin(), recipes().end(), [&](const auto& known) {
+        return known.first == recipe.name;
+    });
+    if (is_named && has_settings_of(recipe.name, recipe)) return recipe.name;
     for (const auto& [name, known] : recipes()) {
         if (has_settings_of(name, recipe)) return name;
     }

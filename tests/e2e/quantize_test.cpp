@@ -487,5 +487,20 @@ TEST_F(Quantize, RefusesABudgetThatCannotBeKept) {
     EXPECT_FALSE(std::filesystem::exists(out_));
 }
 
+TEST_F(Quantize, GuardTurnsBackAClipThatHurtsAndKeepsItsName) {
+    const std::string text = dir_ / "text.txt";
+    write_bytes(text, search_text());
+    const io::Json json = run({"--guard", "--a-clip", "0.3", "--calib", text, "--seqlen", "32"});
+    const io::Json::Array& knobs = json.at("guard").at("knobs").as_array();
+    ASSERT_EQ(knobs.size(), 1u);
+    EXPECT_EQ(knobs[0].at("settings").as_array().at(0).as_string(), "activations.clip");
+    EXPECT_TRUE(knobs[0].at("reverted").as_bool());
+    const io::Json recipe = inspect().at("recipe");
+    EXPECT_EQ(recipe.at("recipe").as_string(), "quarot-rtn");
+    EXPECT_EQ(recipe.at("activations").at("clip").as_double(), 0.9);
+    const io::Json made = io::Json::parse_file(out_ + "/quarot.json");
+    EXPECT_EQ(made.at("reverted").as_array().at(0).as_string(), "clip of activations");
+}
+
 }  // namespace
 }  // namespace quarot::test
