@@ -81,6 +81,35 @@ TEST_P(LinearGroupConformance, GroupsOfEveryPairOfSizes) {
     }
 }
 
+// Real zero points of activations, zero points of weights; of rows of one value the sums of short
+// groups are as large as they get.
+TEST_P(LinearGroupConformance, ZeroPointsOnBothSides) {
+    struct Groups {
+        int64_t in, w, a;
+    };
+    const Groups groups[] = {{768, 64, 32},    {768, 128, 32}, {768, 64, 64}, {720, 180, 180},
+                             {1024, 512, 512}, {90, 18, 15},   {2304, 64, 32}};
+    for (const Groups& g : groups) {
+        for (const int64_t rows : {1, 5, 12, 13, 33}) {
+            for (const Temper temper : {Temper::Normal, Temper::Constant}) {
+                for (const int64_t first_positions : {0, 2}) {
+                    if (first_positions > 0 && GetParam().backend == "cuda") continue;
+                    ActivationFormat format = way(kActivationWays[2], 4, g.a);
+                    format.first_positions = first_positions;
+                    if (!check({.shape = {rows, g.in, 75},
+                                .weights = {.bits = 4, .group_size = g.w, .symmetric = false},
+                                .activations = format,
+                                .temper = temper,
+                                .bias = rows == 5,
+                                .accumulate = rows == 13})) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
 TEST_P(LinearGroupConformance, EveryPairOfWidthsInGroups) {
     for (const int w : kBits) {
         for (const int a : kBits) {

@@ -80,12 +80,11 @@ void CpuLinear::pack(const QuantizedMatrix& matrix, CpuContext& context) {
     group_inputs_ = matrix.group_size == 0 ? in_features() : matrix.group_size;
     n_segments_ =
         for_each_segment(in_features(), activation_group_, group_inputs_, [](const Segment&) {});
-    zeros_stride_ = matrix.symmetric ? 0 : padded_outputs();
+    zeros_stride_ = matrix.symmetric ? 0 : kPanelOutputs;
     codes_ = MappedMemory(n_panels() * panel_bytes(), PageAdvice::Huge);
     const auto padded = static_cast<size_t>(padded_outputs());
-    const auto n_groups = static_cast<size_t>(matrix.n_groups());
-    scales_.resize(n_groups * padded);
-    zeros_.resize(matrix.symmetric ? padded : n_groups * padded);
+    scales_.resize(static_cast<size_t>(n_groups()) * padded);
+    zeros_.resize(static_cast<size_t>(n_zeros()) * padded);
     code_sums_.resize(static_cast<size_t>(n_segments_) * padded);
     if (!bias_.empty()) bias_.resize(padded);
     context.parallel(n_panels(), [&](int64_t index, int) { pack_panel(matrix, index); });
@@ -108,17 +107,24 @@ void CpuLinear::pack_panel(const QuantizedMatrix& matrix, int64_t index) {
     }
 }
 
+// Number i of the n that an output has.
+size_t CpuLinear::place_of(int64_t output, int64_t i, int64_t n) {
+    return static_cast<size_t>((output / kPanelOutputs * n + i) * kPanelOutputs +
+                               output % kPanelOutputs);
+}
+
 // Reads the codes of one output and keeps its scales, zero points and sums.
 void CpuLinear::pack_output(const QuantizedMatrix& matrix, int64_t output,
                             std::span<uint8_t> codes) {
     matrix.unpack_row(output, codes);
-    for (int64_t g = 0; g < matrix.n_groups(); ++g) {
-        scales_[static_cast<size_t>(g * padded_outputs() + output)] = matrix.scale(output, g);
-        zeros_[static_cast<size_t>(g * zeros_stride_ + output)] =
-            matrix.zero(output, g) - matrix.q_min();
+    for (int64_t g = 0; g < n_groups(); ++g) {
+        scales_[place_of(output, g, n_groups())] = matrix.scale(output, g);
+    }
+    for (int64_t g = 0; g < n_zeros(); ++g) {
+        zeros_[place_of(output, g, n_zeros())] = matrix.zero(output, g) - matrix.q_min();
     }
     for_each_segment(matrix.cols, activation_group_, group_inputs_, [&](const Segment& s) {
-        code_sums_[static_cast<size_t>(s.number * padded_outputs() + output)] =
+        code_sums_[place_of(output, s.number, n_segments_)] =
             std::accumulate(codes.begin() + s.first, codes.begin() + s.last, 0);
     });
 }
@@ -132,8 +138,8 @@ void CpuLinear::read_row(int64_t output, float* values) const {
         4 * lane;
     for (int64_t first = 0; first < in_features(); first += group_inputs_) {
         const int64_t group = first / group_inputs_;
-        const float scale = scales_[static_cast<size_t>(group * padded_outputs() + output)];
-        const int32_t zero = zeros_[static_cast<size_t>(group * zeros_stride_ + output)];
+        const float scale = scales_[place_of(output, group, n_groups())];
+        const int32_t zero = zeros_[place_of(output, std::min(group, n_zeros() - 1), n_zeros())];
         for (int64_t k = first; k < first + group_inputs_; ++k) {
             const int code = panel[k / 4 * step_bytes + k % 4] >> shift & mask;
             values[k] = scale * static_cast<float>(code - zero);
@@ -146,27 +152,31 @@ int64_t CpuLinear::panel_bytes() const {
 }
 
 IntPanel CpuLinear::panel(int64_t index) const {
-    const int64_t first = index * kPanelOutputs;
-    return {reinterpret_cast<const uint8_t*>(codes_.data() + index * panel_bytes()),
-            scales_.data() + first,
-            zeros_.data() + first,
-            code_sums_.data() + first,
-            bias(index),
-            nibbles_,
-            group_inputs_ == in_features() ? 0 : group_inputs_,
-            padded_outputs(),
-            zeros_stride_,
-            asymmetric_max(bits()),
-            zeros_stride_ == 0};
+    const int64_t scales = n_groups() * kPanelOutputs, zeros = n_zeros() * kPanelOutputs;
+    const int64_t sums = n_segments_ * kPanelOutputs;
+    return {.codes = reinterpret_cast<const uint8_t*>(codes_.data() + index * panel_bytes()),
+            .scales = scales_.data() + index * scales,
+            .zeros = zeros_.data() + index * zeros,
+            .code_sums = code_sums_.data() + index * sums,
+            .bias = bias(index),
+            .nibbles = nibbles_,
+            .group_inputs = group_inputs_ == in_features() ? 0 : group_inputs_,
+            .scales_stride = kPanelOutputs,
+            .zeros_stride = zeros_stride_,
+            .largest_code = asymmetric_max(bits()),
+            .one_zero = zeros_stride_ == 0,
+            .next_scales = scales,
+            .next_zeros = zeros,
+            .next_sums = sums};
 }
 
 IntPanel CpuLinear::panel(int64_t index, const Segment& segment) const {
     IntPanel part = panel(index);
     part.codes += segment.first / 4 * (nibbles_ ? 64 : 128);
-    part.scales += segment.weight_group * padded_outputs();
+    part.scales += segment.weight_group * kPanelOutputs;
     part.zeros += segment.weight_group * zeros_stride_;
     // Activations without zero points may come in other groups; their sums are not used.
-    part.code_sums += std::min(segment.number, n_segments_ - 1) * padded_outputs();
+    part.code_sums += std::min(segment.number, n_segments_ - 1) * kPanelOutputs;
     part.bias = nullptr;
     return part;
 }

@@ -43,10 +43,13 @@ class CpuLinear final : public Linear {
     void read_row(int64_t output, float* values) const;
 
   private:
+    static size_t place_of(int64_t output, int64_t i, int64_t n);
     void pack(const QuantizedMatrix& matrix, CpuContext& context);
     void pack_panel(const QuantizedMatrix& matrix, int64_t index);
     void pack_output(const QuantizedMatrix& matrix, int64_t output, std::span<uint8_t> codes);
     int64_t padded_outputs() const { return n_panels() * kPanelOutputs; }
+    int64_t n_groups() const { return in_features() / group_inputs_; }
+    int64_t n_zeros() const { return zeros_stride_ == 0 ? 1 : n_groups(); }  // of an output
 
     std::shared_ptr<const Tensor> dense_;
     FloatFormat format_ = FloatFormat::F32;
@@ -55,10 +58,11 @@ class CpuLinear final : public Linear {
     int64_t largest_code_ = 0;
     int64_t group_inputs_ = 0, activation_group_ = 0, n_segments_ = 0;
     MappedMemory codes_;
-    // Outputs are padded to whole panels.
-    std::vector<float> scales_, bias_;  // [n_groups, outputs], [outputs]
-    std::vector<int32_t> zeros_;        // [n_groups, outputs]; [outputs] if symmetric
-    std::vector<int32_t> code_sums_;    // [n_segments, outputs]
+    // What belongs to a panel stands together, so that one token reads it in order. Outputs are
+    // padded to whole panels.
+    std::vector<float> scales_, bias_;  // [n_panels, n_groups, 32], [outputs]
+    std::vector<int32_t> zeros_;        // [n_panels, n_groups, 32]; [n_panels, 32] if symmetric
+    std::vector<int32_t> code_sums_;    // [n_panels, n_segments, 32]
     int64_t zeros_stride_ = 0;          // from one group to the next
 };
 

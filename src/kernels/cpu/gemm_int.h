@@ -85,9 +85,9 @@ template <class S>
 static IntPanel panel_at(const IntPanel& first, int64_t p, int64_t panel_bytes) {
     IntPanel at = first;
     at.codes += p * panel_bytes;
-    at.scales += p * kPanelOutputs;
-    at.zeros += p * kPanelOutputs;
-    at.code_sums += p * kPanelOutputs;
+    at.scales += p * at.next_scales;
+    at.zeros += p * at.next_zeros;
+    at.code_sums += p * at.next_sums;
     if (at.bias != nullptr) at.bias += p * kPanelOutputs;
     return at;
 }

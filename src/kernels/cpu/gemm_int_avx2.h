@@ -6,8 +6,8 @@
 // 8-bit codes on both sides would saturate in one: those weights are split into nibbles, whose sums
 // are put together when they are widened.
 //
-// Groups end sums after a few steps: then an unpacked panel and sums in memory cost more than they
-// save, and int_segments_avx2 keeps both in registers.
+// Groups end sums after a few steps: int_segments_avx2 takes as many of them at a time as stay
+// unpacked in L1, and begins their sums at what zero points take off.
 #pragma once
 
 #include <immintrin.h>
@@ -163,6 +163,11 @@ QUAROT_INLINE static inline __m256i at_once(__m256i sum) {
     return sum;
 }
 
+// The same for a sum that stays in its register: no copies between steps.
+QUAROT_INLINE static inline void add_at_once(__m256i& sum, __m256i products) {
+    asm("vpaddw %1, %0, %0" : "+x"(sum) : "x"(products));
+}
+
 // T tokens times 16 outputs: 12 sums, two vectors of weights, one of activations and a product fill
 // the 16 registers. Adds to sums [T][32].
 template <int T>
@@ -271,124 +276,191 @@ static void int_panel_avx2(const IntPanel& panel, int64_t steps, const TokenTile
     }
 }
 
-// What 8 outputs of a segment are finished with, for tokens without offsets.
-struct SegmentLanes {
-    __m256i zeros;
-    __m256 scales, base_scales;
-
-    SegmentLanes(const IntPanel& panel, const TokenTile& tile, int64_t from)
-        : zeros(Avx2::words8(panel.zeros + from)), scales(_mm256_loadu_ps(panel.scales + from)) {
-        const __m256i zero_sums =
-            _mm256_mullo_epi32(zeros, _mm256_set1_epi32(static_cast<int>(tile.n_inputs)));
-        const __m256i code_sums = Avx2::words8(panel.code_sums + from);
-        base_scales =
-            _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_sub_epi32(code_sums, zero_sums)), scales);
-    }
-
-    // finish_token's expression, added to 8 sums or put there.
-    QUAROT_INLINE void add(__m256i raw, const TokenTile& tile, int64_t token, bool first,
-                           float* sums) const {
-        const __m256i offset_sum = _mm256_set1_epi32(tile.offset_sums[token]);
-        const __m256i acc = _mm256_sub_epi32(raw, _mm256_mullo_epi32(zeros, offset_sum));
-        __m256 value = _mm256_mul_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(acc), scales),
-                                     _mm256_set1_ps(tile.scales[token]));
-        if (tile.bases != nullptr) {
-            value =
-                _mm256_add_ps(value, _mm256_mul_ps(base_scales, _mm256_set1_ps(tile.bases[token])));
-        }
-        if (!first) value = _mm256_add_ps(_mm256_loadu_ps(sums), value);
-        _mm256_storeu_ps(sums, value);
-    }
+// Segments of a panel unpacked one behind the other, a byte a code, [steps][32 outputs][4].
+struct UnpackedSegments {
+    const uint8_t* codes;
+    const IntPanel* panels;  // [count]
+    int64_t count;
 };
 
-// T tokens, from `slot` of a tile on, times 16 outputs of one segment of nibbles, from output 16 *
-// kHalf of its panel on. Adds to sums [T][32], or fills them with the first segment. In one block:
-// the segment's sums fit int16.
-template <int T, int kHalf, bool kOneBlock>
-static void add_segment(const IntPanel& panel, const TokenTile& tile, int64_t slot, bool first,
-                        float* sums) {
-    const __m256i mask = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1);
-    const int64_t depth = kOneBlock ? tile.n_steps : short_steps(15, tile.largest_code);
-    const uint8_t* w = panel.codes;
-    const int8_t* codes = tile.codes + 4 * slot;
-    __m256i sum0[T], sum1[T];
-    unroll<T>([&](auto t) QUAROT_INLINE { sum0[t] = sum1[t] = _mm256_setzero_si256(); });
-    for (int64_t k = 0; k < tile.n_steps; k += depth) {
-        int64_t n = kOneBlock || tile.n_steps - k > depth ? depth : tile.n_steps - k;
-        __m256i acc0[T], acc1[T];
-        unroll<T>([&](auto t) QUAROT_INLINE { acc0[t] = acc1[t] = _mm256_setzero_si256(); });
-        do {
-            __m256i w0 = Avx2::words8(w), w1 = Avx2::words8(w + 32);
-            if constexpr (kHalf == 1) {
-                w0 = _mm256_srli_epi16(w0, 4);
-                w1 = _mm256_srli_epi16(w1, 4);
-            }
-            w0 = _mm256_and_si256(w0, mask);
-            w1 = _mm256_and_si256(w1, mask);
-            unroll<T>([&](auto t) QUAROT_INLINE {
-                const __m256i x = word_of(codes + 4 * t);
-                acc0[t] = at_once(add_products(acc0[t], w0, x));
-                acc1[t] = at_once(add_products(acc1[t], w1, x));
-            });
-            w += NibbleStep::kBytes;
-            codes += 4 * kTileSlots;
-        } while (--n > 0);
+// Tokens that pass over segments together, 6 x 16 outputs twice.
+constexpr int kSegmentTokens = 2 * kTokensAtOnce;
+
+// Steps for which an int16 holds products of 4-bit weights and z times the sum of the activations
+// of all four inputs of a step.
+static inline int64_t folded_steps(int64_t largest_activation) {
+    return 32767 / ((2 + 4) * 15 * largest_activation);
+}
+
+// Products of T tokens, from `codes` on, and 16 outputs over n > 0 steps.
+template <int T>
+QUAROT_INLINE static inline void add_steps(const uint8_t* w, const int8_t* codes, int64_t n,
+                                           __m256i* acc0, __m256i* acc1) {
+    do {
+        const __m256i w0 = Avx2::words8(w), w1 = Avx2::words8(w + 32);
         unroll<T>([&](auto t) QUAROT_INLINE {
-            const __m256i wide0 = _mm256_madd_epi16(acc0[t], ones);
-            const __m256i wide1 = _mm256_madd_epi16(acc1[t], ones);
-            sum0[t] = kOneBlock ? wide0 : _mm256_add_epi32(sum0[t], wide0);
-            sum1[t] = kOneBlock ? wide1 : _mm256_add_epi32(sum1[t], wide1);
+            const __m256i x = word_of(codes + 4 * t);
+            add_at_once(acc0[t], _mm256_maddubs_epi16(w0, x));
+            add_at_once(acc1[t], _mm256_maddubs_epi16(w1, x));
+        });
+        w += 4 * kPanelOutputs;
+        codes += 4 * kTileSlots;
+    } while (--n > 0);
+}
+
+// sum (u - z) a of T tokens from `slot` on and the 16 outputs whose codes and zero points are
+// given. Folded: the sums begin at -z sum a and fit int16.
+template <int T, bool kFolded>
+QUAROT_INLINE static inline void sum_segment(const uint8_t* w, const int32_t* zeros,
+                                             const TokenTile& tile, int64_t slot, __m256i* sum0,
+                                             __m256i* sum1) {
+    const __m256i zero0 = Avx2::words8(zeros), zero1 = Avx2::words8(zeros + 8);
+    const __m256i ones = _mm256_set1_epi16(1), none = _mm256_setzero_si256();
+    const int8_t* codes = tile.codes + 4 * slot;
+    __m256i acc0[T], acc1[T];
+    if constexpr (kFolded) {
+        // Zero points below 2^15 stand in the even words, nothing in the odd ones.
+        const __m256i minus0 = _mm256_sub_epi16(none, zero0);
+        const __m256i minus1 = _mm256_sub_epi16(none, zero1);
+        unroll<T>([&](auto t) QUAROT_INLINE {
+            const __m256i sum = _mm256_set1_epi32(tile.offset_sums[slot + t]);
+            acc0[t] = _mm256_mullo_epi16(minus0, sum);
+            acc1[t] = _mm256_mullo_epi16(minus1, sum);
+        });
+        add_steps<T>(w, codes, tile.n_steps, acc0, acc1);
+        unroll<T>([&](auto t) QUAROT_INLINE {
+            sum0[t] = _mm256_madd_epi16(acc0[t], ones);
+            sum1[t] = _mm256_madd_epi16(acc1[t], ones);
+        });
+        return;
+    }
+    unroll<T>([&](auto t) QUAROT_INLINE {
+        const __m256i sum = _mm256_set1_epi32(-tile.offset_sums[slot + t]);
+        sum0[t] = _mm256_mullo_epi32(zero0, sum);
+        sum1[t] = _mm256_mullo_epi32(zero1, sum);
+    });
+    const int64_t depth = short_steps(15, tile.largest_code);
+    for (int64_t k = 0; k < tile.n_steps; k += depth) {
+        const int64_t n = tile.n_steps - k < depth ? tile.n_steps - k : depth;
+        unroll<T>([&](auto t) QUAROT_INLINE { acc0[t] = acc1[t] = none; });
+        add_steps<T>(w + 4 * kPanelOutputs * k, codes + 4 * kTileSlots * k, n, acc0, acc1);
+        unroll<T>([&](auto t) QUAROT_INLINE {
+            sum0[t] = _mm256_add_epi32(sum0[t], _mm256_madd_epi16(acc0[t], ones));
+            sum1[t] = _mm256_add_epi32(sum1[t], _mm256_madd_epi16(acc1[t], ones));
         });
     }
-    const SegmentLanes lanes0(panel, tile, 16 * kHalf), lanes1(panel, tile, 16 * kHalf + 8);
-    unroll<T>([&](auto t) QUAROT_INLINE {
-        float* const to = sums + t * kPanelOutputs + 16 * kHalf;
-        lanes0.add(sum0[t], tile, slot + t, first, to);
-        lanes1.add(sum1[t], tile, slot + t, first, to + 8);
-    });
 }
 
-template <int T>
-static void add_segment_exactly(const IntPanel& panel, const TokenTile& tile, int64_t slot,
-                                bool first, float* sums) {
-    if (tile.n_tokens - slot >= T) {
-        if (tile.n_steps <= short_steps(15, tile.largest_code)) {
-            add_segment<T, 0, true>(panel, tile, slot, first, sums);
-            add_segment<T, 1, true>(panel, tile, slot, first, sums);
-        } else {
-            add_segment<T, 0, false>(panel, tile, slot, first, sums);
-            add_segment<T, 1, false>(panel, tile, slot, first, sums);
-        }
-    } else if constexpr (T > 1) {
-        add_segment_exactly<T - 1>(panel, tile, slot, first, sums);
+// finish_token's expression for 8 outputs of a token, added to sums.
+template <bool kBases>
+QUAROT_INLINE static inline void add_finished(__m256i exact, __m256 scales, __m256 scale,
+                                              const float* base_scales, __m256 base, float* sums) {
+    __m256 value = _mm256_mul_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(exact), scales), scale);
+    if constexpr (kBases) {
+        value = _mm256_add_ps(value, _mm256_mul_ps(_mm256_loadu_ps(base_scales), base));
+    }
+    _mm256_storeu_ps(sums, _mm256_add_ps(_mm256_loadu_ps(sums), value));
+}
+
+// T tokens, from `slot` of a tile on, times 16 outputs, from `output` on, of some segments. Adds
+// to sums [T][32].
+template <int T, bool kFolded, bool kBases>
+static void add_segments(const UnpackedSegments& run, const TokenTile* tokens, int64_t slot,
+                         int64_t output, float* sums) {
+    const uint8_t* w = run.codes + 4 * output;
+    float* const to = sums + output;
+    const IntPanel* panel = run.panels;
+    for (const TokenTile* const end = tokens + run.count; tokens < end; ++tokens, ++panel) {
+        __m256i sum0[T], sum1[T];
+        sum_segment<T, kFolded>(w, panel->zeros + output, *tokens, slot, sum0, sum1);
+        // What is stored could be any of these pointers, for all that the compiler knows.
+        const float *scales = panel->scales + output, *token_scales = tokens->scales + slot;
+        const float* base_scales = kBases ? panel->base_scales + output : nullptr;
+        const float* bases = kBases ? tokens->bases + slot : nullptr;
+        w += 4 * kPanelOutputs * tokens->n_steps;
+        unroll<T>([&](auto t) QUAROT_INLINE {
+            const __m256 scale = _mm256_broadcast_ss(token_scales + t);
+            const __m256 base = kBases ? _mm256_broadcast_ss(bases + t) : scale;
+            float* const row = to + t * kPanelOutputs;
+            add_finished<kBases>(sum0[t], _mm256_loadu_ps(scales), scale, base_scales, base, row);
+            add_finished<kBases>(sum1[t], _mm256_loadu_ps(scales + 8), scale, base_scales + 8, base,
+                                 row + 8);
+        });
     }
 }
 
-// Short segments of nibbles straight from the panel, their sums finished in registers; others as
-// panels.
+template <int T, bool kFolded, bool kBases>
+static void add_segments_exactly(const UnpackedSegments& run, const TokenTile* tokens, int64_t slot,
+                                 float* sums) {
+    if (tokens->n_tokens - slot >= T) {
+        add_segments<T, kFolded, kBases>(run, tokens, slot, 0, sums);
+        add_segments<T, kFolded, kBases>(run, tokens, slot, kPanelOutputs / 2, sums);
+    } else if constexpr (T > 1) {
+        add_segments_exactly<T - 1, kFolded, kBases>(run, tokens, slot, sums);
+    }
+}
+
+// The tiles of a list, from the run's first segment on, times the run.
+static void add_run(const UnpackedSegments& run, const SegmentList& list, int64_t first,
+                    int64_t longest, float* sums) {
+    for (int64_t t = 0; t < list.n_tiles; ++t, sums += kSegmentTokens * kPanelOutputs) {
+        const TokenTile* tokens = list.tile(t) + first;
+        const bool folded = longest <= folded_steps(tokens->largest_code);
+        const bool bases = tokens->bases != nullptr;
+        const auto add = folded  ? bases ? add_segments_exactly<kTokensAtOnce, true, true>
+                                         : add_segments_exactly<kTokensAtOnce, true, false>
+                          : bases ? add_segments_exactly<kTokensAtOnce, false, true>
+                                 : add_segments_exactly<kTokensAtOnce, false, false>;
+        for (int64_t slot = 0; slot < tokens->n_tokens; slot += kTokensAtOnce) {
+            add(run, tokens, slot, sums + slot * kPanelOutputs);
+        }
+    }
+}
+
+// Segments of whole panels, one after the other.
+static void add_panels(const SegmentList& list, float* sums) {
+    for (int64_t t = 0; t < list.n_tiles; ++t, sums += kSegmentTokens * kPanelOutputs) {
+        const TokenTile* tokens = list.tile(t);
+        for (int64_t i = 0; i < list.count; ++i) {
+            int_panel_avx2(list.panels[i], tokens[i].n_steps, tokens[i], tokens[i].n_tokens, 0,
+                           {sums, kPanelOutputs, kPanelOutputs, true});
+        }
+    }
+}
+
+// Nibbles whose segments are short, as many at a time as fill a quarter of L1 unpacked,
+// and then all tiles; others as panels.
 static void int_segments_avx2(const SegmentList& list, float* sums) {
-    const TokenTile& tokens = list.tokens[0];
-    const bool straight = list.panels[0].nibbles && tokens.offsets == nullptr;
+    int64_t longest = 0;
     for (int64_t i = 0; i < list.count; ++i) {
-        const TokenTile& tile = list.tokens[i];
-        if (!straight || tile.n_steps > kBlockSteps) {
-            int_panel_avx2(list.panels[i], tile.n_steps, tile, tile.n_tokens, 0,
-                           {sums, kPanelOutputs, kPanelOutputs, i > 0});
-            continue;
+        longest = list.tokens[i].n_steps > longest ? list.tokens[i].n_steps : longest;
+    }
+    if (!list.panels[0].nibbles || list.tokens[0].offsets != nullptr || longest > kBlockSteps) {
+        add_panels(list, sums);
+        return;
+    }
+    alignas(64) uint8_t unpacked[kBlockSteps * 4 * kPanelOutputs];
+    for (int64_t first = 0; first < list.count;) {
+        int64_t steps = 0, last = first;
+        for (; last < list.count &&
+               (last == first || steps + list.tokens[last].n_steps <= kBlockSteps / 2);
+             ++last) {
+            const int64_t n = list.tokens[last].n_steps;
+            unpack_block<NibbleStep, 0>(list.panels[last].codes, n,
+                                        unpacked + steps * 4 * kPanelOutputs);
+            steps += n;
         }
-        for (int64_t slot = 0; slot < tile.n_tokens; slot += kTokensAtOnce) {
-            add_segment_exactly<kTokensAtOnce>(list.panels[i], tile, slot, i == 0,
-                                               sums + slot * kPanelOutputs);
-        }
+        add_run({unpacked, list.panels + first, last - first}, list, first, longest, sums);
+        first = last;
     }
 }
 
 // One token times one panel, straight from the panel. Four steps at a time and each sum completed
 // at once: otherwise GCC reorders a step's sums until they no longer fit into the registers.
 template <class Step>
-static void sum_row(const IntPanel& panel, int64_t steps, const TokenTile& row, __m256i* sums) {
+static void sum_row(const IntPanel& panel, int64_t steps, int64_t depth, const TokenTile& row,
+                    __m256i* sums) {
     constexpr int kParts = Step::kParts;
-    const int64_t depth = short_steps(Step::largest(panel), row.largest_code);
     const uint8_t* w = panel.codes;
     const int8_t* codes = row.codes;
     const __m256i ones = _mm256_set1_epi16(1), sixteens = _mm256_set1_epi16(16);
@@ -418,18 +490,75 @@ static void sum_row(const IntPanel& panel, int64_t steps, const TokenTile& row, 
     }
 }
 
+// sum (u - z) a of one token and the 32 outputs of a segment of nibbles.
+static inline void sum_segment_row(const IntPanel& panel, const TokenTile& row, int64_t depth,
+                                   __m256i* sums) {
+    const __m256i sum = _mm256_set1_epi32(-row.offset_sums[0]);
+    unroll<4>([&](auto i) QUAROT_INLINE {
+        sums[i] = _mm256_mullo_epi32(Avx2::words8(panel.zeros + 8 * i), sum);
+    });
+    sum_row<NibbleStep>(panel, row.n_steps, depth, row, sums);
+}
+
+// One token times one panel of nibbles; its sums stay in registers from border to border.
+template <bool kBases>
+static void add_row_of_segments(const SegmentList& list, float* sums) {
+    const int64_t depth = short_steps(15, list.tokens[0].largest_code);
+    __m256 total[4];
+    unroll<4>([&](auto i) QUAROT_INLINE { total[i] = _mm256_loadu_ps(sums + 8 * i); });
+    for (int64_t s = 0; s < list.count; ++s) {
+        const IntPanel& panel = list.panels[s];
+        const TokenTile& row = list.tokens[s];
+        __m256i exact[4];
+        sum_segment_row(panel, row, depth, exact);
+        const __m256 scale = _mm256_set1_ps(row.scales[0]);
+        const __m256i n_inputs = _mm256_set1_epi32(static_cast<int>(row.n_inputs));
+        unroll<4>([&](auto i) QUAROT_INLINE {
+            const __m256 scales = _mm256_loadu_ps(panel.scales + 8 * i);
+            __m256 value =
+                _mm256_mul_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(exact[i]), scales), scale);
+            if constexpr (kBases) {
+                // Zero points and inputs are below 2^15.
+                const __m256i zeros =
+                    _mm256_madd_epi16(Avx2::words8(panel.zeros + 8 * i), n_inputs);
+                const __m256i codes =
+                    _mm256_sub_epi32(Avx2::words8(panel.code_sums + 8 * i), zeros);
+                value = _mm256_add_ps(
+                    value, _mm256_mul_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(codes), scales),
+                                         _mm256_set1_ps(row.bases[0])));
+            }
+            total[i] = _mm256_add_ps(total[i], value);
+        });
+    }
+    unroll<4>([&](auto i) QUAROT_INLINE { _mm256_storeu_ps(sums + 8 * i, total[i]); });
+}
+
 static void int_row_avx2(const IntPanel& first, int64_t n_panels, int64_t panel_bytes,
                          int64_t steps, const TokenTile& row, const FloatOut& out) {
     with_step(first, row, [&](auto step) {
+        using Step = decltype(step);
+        const int64_t depth = short_steps(Step::largest(first), row.largest_code);
         for (int64_t p = 0; p < n_panels; ++p) {
             const IntPanel panel = panel_at<Avx2>(first, p, panel_bytes);
             const FloatOut columns = columns_of_panel<Avx2>(out, p);
             __m256i sums[4];
             unroll<4>([&](auto i) QUAROT_INLINE { sums[i] = _mm256_setzero_si256(); });
-            sum_row<decltype(step)>(panel, steps, row, sums);
+            sum_row<Step>(panel, steps, depth, row, sums);
             finish_sums(reinterpret_cast<const int32_t*>(sums), panel, row, columns);
         }
     });
+}
+
+static void int_segments_row_avx2(const SegmentList& list, float* sums) {
+    const TokenTile& row = list.tokens[0];
+    if (list.panels[0].nibbles && row.offsets == nullptr) {
+        (row.bases != nullptr ? add_row_of_segments<true> : add_row_of_segments<false>)(list, sums);
+        return;
+    }
+    for (int64_t i = 0; i < list.count; ++i) {
+        int_row_avx2(list.panels[i], 1, 0, list.tokens[i].n_steps, list.tokens[i],
+                     {sums, 0, kPanelOutputs, true});
+    }
 }
 
 }  // namespace quarot::kernels::cpu

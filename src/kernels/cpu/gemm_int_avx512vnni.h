@@ -166,11 +166,29 @@ static void int_panel_vnni(const IntPanel& panel, int64_t steps, const TokenTile
     }
 }
 
-// One segment of R tokens whose activations have no zero points and whose weights have one zero
-// point for all outputs: a token's sums are corrected by one number.
-template <int R, bool kNibbles>
-static inline void vnni_segment(const IntPanel& panel, const TokenTile& tile, bool first,
-                                float* sums) {
+// What a segment's sums of one token and 16 outputs, from `output` on, become, added to sums.
+template <bool kBases>
+QUAROT_INLINE static inline void add_segment_lanes(__m512i raw, const IntPanel& panel,
+                                                   int64_t output, const TokenTile& tile,
+                                                   int64_t token, float* sums) {
+    const int32_t sum = tile.offset_sums[token];
+    const __m512i correction =
+        panel.one_zero
+            ? _mm512_set1_epi32(panel.zeros[0] * sum)
+            : _mm512_mullo_epi32(_mm512_loadu_si512(panel.zeros + output), _mm512_set1_epi32(sum));
+    __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_sub_epi32(raw, correction)),
+                                 _mm512_loadu_ps(panel.scales + output));
+    value = _mm512_mul_ps(value, _mm512_set1_ps(tile.scales[token]));
+    if constexpr (kBases) {
+        value = _mm512_add_ps(value, _mm512_mul_ps(_mm512_loadu_ps(panel.base_scales + output),
+                                                   _mm512_set1_ps(tile.bases[token])));
+    }
+    _mm512_storeu_ps(sums + output, _mm512_add_ps(_mm512_loadu_ps(sums + output), value));
+}
+
+// One segment of R tokens whose activations have no integer zero points.
+template <int R, bool kNibbles, bool kBases>
+static inline void vnni_segment(const IntPanel& panel, const TokenTile& tile, float* sums) {
     __m512i acc0[R], acc1[R];
     unroll<R>([&](auto r) QUAROT_INLINE { acc0[r] = acc1[r] = _mm512_setzero_si512(); });
     const __m512i mask = _mm512_set1_epi8(15);
@@ -185,45 +203,46 @@ static inline void vnni_segment(const IntPanel& panel, const TokenTile& tile, bo
         keep_in_register(acc0[r]);
         keep_in_register(acc1[r]);
     });
-    const int32_t zero = panel.zeros[0];
     unroll<R>([&](auto r) QUAROT_INLINE {
-        const __m512i correction = _mm512_set1_epi32(zero * tile.offset_sums[r]);
-        const __m512 scale = _mm512_set1_ps(tile.scales[r]);
-        const auto add = [&](__m512i acc, const float* scales, float* sum) QUAROT_INLINE {
-            const __m512 exact = _mm512_cvtepi32_ps(_mm512_sub_epi32(acc, correction));
-            __m512 value = _mm512_mul_ps(_mm512_mul_ps(exact, _mm512_loadu_ps(scales)), scale);
-            if (!first) value = _mm512_add_ps(_mm512_loadu_ps(sum), value);
-            _mm512_storeu_ps(sum, value);
-        };
         float* sum = sums + r * kPanelOutputs;
-        add(acc0[r], panel.scales, sum);
-        add(kNibbles ? high_nibble_sum(acc0[r], acc1[r]) : acc1[r], panel.scales + 16, sum + 16);
+        add_segment_lanes<kBases>(acc0[r], panel, 0, tile, r, sum);
+        add_segment_lanes<kBases>(kNibbles ? high_nibble_sum(acc0[r], acc1[r]) : acc1[r], panel, 16,
+                                  tile, r, sum);
     });
 }
 
-template <int R, bool kNibbles>
-static void vnni_segments_exactly(const SegmentList& list, float* sums) {
-    if (list.tokens[0].n_tokens == R) {
-        vnni_segment<R, kNibbles>(list.panels[0], list.tokens[0], true, sums);
-        for (int64_t i = 1; i < list.count; ++i) {
-            vnni_segment<R, kNibbles>(list.panels[i], list.tokens[i], false, sums);
+template <int R, bool kNibbles, bool kBases>
+static void vnni_segments_exactly(const SegmentList& list, const TokenTile* tokens, float* sums) {
+    if (tokens->n_tokens == R) {
+        for (int64_t i = 0; i < list.count; ++i) {
+            vnni_segment<R, kNibbles, kBases>(list.panels[i], tokens[i], sums);
         }
     } else if constexpr (R > 1) {
-        vnni_segments_exactly<R - 1, kNibbles>(list, sums);
+        vnni_segments_exactly<R - 1, kNibbles, kBases>(list, tokens, sums);
+    }
+}
+
+// All segments of one tile.
+static void vnni_segments(const SegmentList& list, const TokenTile* tokens, float* sums) {
+    const bool nibbles = list.panels[0].nibbles;
+    if (tokens->offsets == nullptr) {
+        const auto add = tokens->bases != nullptr
+                             ? nibbles ? vnni_segments_exactly<kVnniTokens, true, true>
+                                       : vnni_segments_exactly<kVnniTokens, false, true>
+                         : nibbles ? vnni_segments_exactly<kVnniTokens, true, false>
+                                   : vnni_segments_exactly<kVnniTokens, false, false>;
+        add(list, tokens, sums);
+        return;
+    }
+    for (int64_t i = 0; i < list.count; ++i) {
+        int_panel_vnni(list.panels[i], tokens[i].n_steps, tokens[i], tokens->n_tokens, 0,
+                       {sums, kPanelOutputs, kPanelOutputs, true});
     }
 }
 
 static void int_segments_vnni(const SegmentList& list, float* sums) {
-    const IntPanel& panel = list.panels[0];
-    const TokenTile& tokens = list.tokens[0];
-    if (panel.one_zero && tokens.offsets == nullptr && tokens.bases == nullptr) {
-        (panel.nibbles ? vnni_segments_exactly<kVnniTokens, true>
-                       : vnni_segments_exactly<kVnniTokens, false>)(list, sums);
-        return;
-    }
-    for (int64_t i = 0; i < list.count; ++i) {
-        int_panel_vnni(list.panels[i], list.tokens[i].n_steps, list.tokens[i], tokens.n_tokens, 0,
-                       {sums, kPanelOutputs, kPanelOutputs, i > 0});
+    for (int64_t t = 0; t < list.n_tiles; ++t) {
+        vnni_segments(list, list.tile(t), sums + t * kVnniTokens * kPanelOutputs);
     }
 }
 

@@ -163,24 +163,61 @@ void store(const float* sums, const float* bias, int64_t count, bool accumulate,
     }
 }
 
+// A panel and what its products with some rows need, in a thread's scratch.
+struct PanelParts {
+    IntPanel* parts;     // [n_segments]
+    float* base_scales;  // [n_segments, 32]
+    float* sums;         // [rows, 32]
+};
+
+PanelParts place_parts(const Plan& plan, int64_t n_rows, Carver& carver) {
+    return {carver.take<IntPanel>(plan.n_segments()),
+            carver.take<float>(plan.n_segments() * kPanelOutputs),
+            carver.take<float>(n_rows * kPanelOutputs)};
+}
+
+PanelParts panel_parts(CpuContext& context, int thread, const Plan& plan, int64_t n_rows) {
+    Carver measure(nullptr);
+    place_parts(plan, n_rows, measure);
+    Carver place(context.scratch(thread).get(measure.used()));
+    return place_parts(plan, n_rows, place);
+}
+
 // The parts of panel `index` in all segments.
-IntPanel* parts_of(CpuContext& context, int thread, const Plan& plan, const CpuLinear& weight,
-                   int64_t index) {
-    auto* parts = reinterpret_cast<IntPanel*>(
-        context.scratch(thread).get(plan.n_segments() * static_cast<int64_t>(sizeof(IntPanel))));
+void fill_parts(const Plan& plan, const CpuLinear& weight, int64_t index, IntPanel* parts) {
     for (const SteppedSegment& s : plan.segments) {
         parts[s.segment.number] = weight.panel(index, s.segment);
     }
-    return parts;
+}
+
+// The parts of the next panel.
+void move_to_next(const Plan& plan, const CpuLinear& weight, IntPanel* parts) {
+    for (IntPanel& part : std::span(parts, static_cast<size_t>(plan.n_segments()))) {
+        part.codes += weight.panel_bytes();
+        part.scales += part.next_scales;
+        part.zeros += part.next_zeros;
+        part.code_sums += part.next_sums;
+    }
+}
+
+// What all rows multiply with their bases.
+void fill_base_scales(const Plan& plan, const PanelParts& panel) {
+    if (plan.in.bases == nullptr) return;
+    for (const SteppedSegment& s : plan.segments) {
+        IntPanel& part = panel.parts[s.segment.number];
+        float* to = panel.base_scales + s.segment.number * kPanelOutputs;
+        const auto n_inputs = static_cast<int32_t>(s.segment.last - s.segment.first);
+        for (int64_t o = 0; o < kPanelOutputs; ++o) {
+            const int32_t sum = part.code_sums[o] - n_inputs * part.zeros[o];
+            to[o] = static_cast<float>(sum) * part.scales[o];
+        }
+        part.base_scales = to;
+    }
 }
 
 void multiply_tile(const IsaKernels& isa, const Plan& plan, const IntPanel* parts,
                    const TokenTile* tokens, float* sums) {
-    if (!plan.wide && isa.int_segments != nullptr) {
-        isa.int_segments({parts, tokens, plan.n_segments()}, sums);
-        return;
-    }
-    FloatOut to{sums, kPanelOutputs, kPanelOutputs, false};
+    const FloatOut to{sums, kPanelOutputs, kPanelOutputs, true};
     for (int64_t i = 0; i < plan.n_segments(); ++i) {
         const int64_t n_steps = plan.segments[static_cast<size_t>(i)].n_steps;
         if (plan.wide) {
@@ -188,7 +225,21 @@ void multiply_tile(const IsaKernels& isa, const Plan& plan, const IntPanel* part
         } else {
             isa.int_panel(parts[i], n_steps, tokens[i], tokens[i].n_tokens, 0, to);
         }
-        to.accumulate = true;
+    }
+}
+
+// panel.sums of n_rows rows in the tiles of the list.
+void multiply_tiles(const IsaKernels& isa, const Plan& plan, const PanelParts& panel,
+                    SegmentList list, int64_t n_rows) {
+    std::memset(panel.sums, 0, static_cast<size_t>(n_rows * kPanelOutputs) * sizeof(float));
+    list.panels = panel.parts;
+    if (!plan.wide && isa.int_segments != nullptr) {
+        isa.int_segments(list, panel.sums);
+        return;
+    }
+    for (int64_t t = 0; t < list.n_tiles; ++t) {
+        multiply_tile(isa, plan, panel.parts, list.tile(t),
+                      panel.sums + t * isa.token_tile * kPanelOutputs);
     }
 }
 
@@ -206,7 +257,7 @@ void pack_tile(CpuContext& context, int thread, const Plan& plan, int64_t row, i
     describe_tokens(plan, row, n_rows, 4 * kTileSlots, tile);
 }
 
-// The lines that the sums of a tile will be written to: early, since they are in no near cache.
+// The lines that sums will be written to: early, since they are in no near cache.
 void fetch_lines(const Rows& out, int64_t first_row, int64_t n_rows, int64_t column) {
     for (int64_t row = first_row; row < first_row + n_rows; ++row) {
         __builtin_prefetch(out.f32(row) + column, 1);
@@ -223,19 +274,18 @@ void multiply_chunk(CpuContext& context, const Plan& plan, const PanelList& pane
         pack_tile(context, thread, plan, first_row + row, std::min(token_tile, n_rows - row),
                   tile_of(plan, tiles + t * tile_bytes));
     });
+    const SegmentList list{nullptr, tile_of(plan, tiles).segments, plan.n_segments(), n_tiles,
+                           tile_bytes};
     const auto multiply = [&](int thread, const CpuLinear& weight, const Rows& out, int64_t index) {
-        const IntPanel* parts = parts_of(context, thread, plan, weight, index);
+        const PanelParts panel = panel_parts(context, thread, plan, n_rows);
+        fill_parts(plan, weight, index, panel.parts);
+        fill_base_scales(plan, panel);
         const int64_t column = index * kPanelOutputs;
+        fetch_lines(out, first_row, n_rows, column);
+        multiply_tiles(context.isa, plan, panel, list, n_rows);
         const int64_t count = std::min(kPanelOutputs, weight.out_features() - column);
-        alignas(64) float sums[kTileSlots * kPanelOutputs];
         for (int64_t row = 0; row < n_rows; ++row) {
-            const int64_t slot = row % token_tile;
-            if (slot == 0) {
-                fetch_lines(out, first_row + row, std::min(token_tile, n_rows - row), column);
-                std::byte* tile = tiles + row / token_tile * tile_bytes;
-                multiply_tile(context.isa, plan, parts, tile_of(plan, tile).segments, sums);
-            }
-            store(sums + slot * kPanelOutputs, weight.bias(index), count, plan.accumulate,
+            store(panel.sums + row * kPanelOutputs, weight.bias(index), count, plan.accumulate,
                   out.f32(first_row + row) + column);
         }
     };
@@ -251,26 +301,29 @@ void multiply_chunk(CpuContext& context, const Plan& plan, const PanelList& pane
 // Panels that pass through all segments side by side: enough sums to hide the latency of one.
 constexpr int64_t kPanelsAtOnce = 4;
 
-void multiply_panels(const IsaKernels& isa, const Plan& plan, const CpuLinear& weight,
-                     int64_t first, int64_t n_panels, const IntPanel* parts,
-                     const TokenTile* tokens, const Rows& out) {
-    alignas(64) float sums[kPanelsAtOnce * kPanelOutputs];
-    FloatOut to{sums, 0, n_panels * kPanelOutputs, false};
-    for (const SteppedSegment& s : plan.segments) {
-        const int64_t i = s.segment.number;
-        if (plan.wide) {
-            for (int64_t p = 0; p < n_panels; ++p) {
-                isa.int_wide(weight.panel(first + p, s.segment), s.n_steps, tokens[i], 4,
-                             {sums + p * kPanelOutputs, 0, kPanelOutputs, to.accumulate});
-            }
-        } else {
-            isa.int_row(parts[i], n_panels, weight.panel_bytes(), s.n_steps, tokens[i], to);
+// sums [n_panels][32] of the panels from `first` on, whose parts become those of the panel behind.
+void sum_panels(const IsaKernels& isa, const Plan& plan, const CpuLinear& weight, int64_t first,
+                int64_t n_panels, IntPanel* parts, const TokenTile* tokens, float* sums) {
+    if (!plan.wide && isa.int_segments_row != nullptr) {
+        for (int64_t p = 0; p < n_panels; ++p) {
+            isa.int_segments_row({parts, tokens, plan.n_segments()}, sums + p * kPanelOutputs);
+            move_to_next(plan, weight, parts);
         }
-        to.accumulate = true;
+        return;
     }
-    const int64_t column = first * kPanelOutputs;
-    const int64_t count = std::min(n_panels * kPanelOutputs, weight.out_features() - column);
-    store(sums, weight.bias(first), count, plan.accumulate, out.f32() + column);
+    const FloatOut to{sums, 0, n_panels * kPanelOutputs, true};
+    for (const SteppedSegment& s : plan.segments) {
+        const TokenTile& row = tokens[s.segment.number];
+        if (!plan.wide) {
+            isa.int_row(weight.panel(first, s.segment), n_panels, weight.panel_bytes(), s.n_steps,
+                        row, to);
+            continue;
+        }
+        for (int64_t p = 0; p < n_panels; ++p) {
+            isa.int_wide(weight.panel(first + p, s.segment), s.n_steps, row, 4,
+                         {sums + p * kPanelOutputs, 0, kPanelOutputs, true});
+        }
+    }
 }
 
 void multiply_row(CpuContext& context, const Plan& plan, const PanelList& panels) {
@@ -281,10 +334,16 @@ void multiply_row(CpuContext& context, const Plan& plan, const PanelList& panels
     visit_in_parallel(
         context, panels, panel_runs(context, panels),
         [&](int thread, const CpuLinear& weight, const Rows& out, int64_t from, int64_t count) {
+            IntPanel* const parts = panel_parts(context, thread, plan, 0).parts;
+            fill_parts(plan, weight, from, parts);
             for (int64_t p = from; p < from + count; p += kPanelsAtOnce) {
-                multiply_panels(context.isa, plan, weight, p,
-                                std::min(kPanelsAtOnce, from + count - p),
-                                parts_of(context, thread, plan, weight, p), tokens.segments, out);
+                const int64_t n_panels = std::min(kPanelsAtOnce, from + count - p);
+                alignas(64) float sums[kPanelsAtOnce * kPanelOutputs] = {};
+                sum_panels(context.isa, plan, weight, p, n_panels, parts, tokens.segments, sums);
+                const int64_t column = p * kPanelOutputs;
+                store(sums, weight.bias(p),
+                      std::min(n_panels * kPanelOutputs, weight.out_features() - column),
+                      plan.accumulate, out.f32() + column);
             }
         });
 }

@@ -8,7 +8,9 @@ namespace quarot::kernels::cpu {
 static constexpr IsaKernels make_table() {
     IsaKernels k = common_kernels<Avx2>("avx2");
     k.int_panel = int_panel_avx2;
+    k.token_tile = kSegmentTokens;
     k.int_segments = int_segments_avx2;
+    k.int_segments_row = int_segments_row_avx2;
     k.int_row = int_row_avx2;
     return k;
 }

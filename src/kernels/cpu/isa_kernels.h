@@ -54,6 +54,10 @@ struct IntPanel {
     int64_t zeros_stride = 0;
     int32_t largest_code = 255;  // of their width
     bool one_zero = false;       // zeros[0] is that of all outputs
+    // From one panel to the next.
+    int64_t next_scales = kPanelOutputs, next_zeros = kPanelOutputs, next_sums = kPanelOutputs;
+    // [32]: (sum of code - zero) * scale of a segment; read by int_segments where there are bases.
+    const float* base_scales = nullptr;
 };
 
 // Up to 16 tokens: codes [steps][16][4], for int_panel as the tier packs them, and what the
@@ -70,11 +74,19 @@ struct TokenTile {
     int64_t n_steps = 0;           // of a segment
 };
 
-// One panel and one tile between the borders of groups, [count] each.
+// One panel and tiles of tokens between the borders of groups, [count] each. All but the last tile
+// have token_tile tokens.
 struct SegmentList {
     const IntPanel* panels;
-    const TokenTile* tokens;
+    const TokenTile* tokens;  // of the first tile
     int64_t count;
+    int64_t n_tiles = 1;
+    int64_t tile_bytes = 0;  // from one tile's tokens to those of the next
+
+    const TokenTile* tile(int64_t t) const {
+        return reinterpret_cast<const TokenTile*>(reinterpret_cast<const char*>(tokens) +
+                                                  t * tile_bytes);
+    }
 };
 
 struct FloatOut {
@@ -212,9 +224,11 @@ struct IsaKernels {
     // apart.
     void (*int_panel)(const IntPanel& panel, int64_t steps, const TokenTile& first_tile,
                       int64_t n_tokens, int64_t tile_bytes, const FloatOut& out);
-    // sums [n_tokens][32] = all segments of a panel times those of a tile, without bias. Null:
+    // sums [n_tokens][32] += all segments of a panel times those of the tiles, without bias. Null:
     // there is nothing better than int_panel for each.
     void (*int_segments)(const SegmentList& segments, float* sums);
+    // The same for one row of codes, sums [32]; base_scales are not read. Null: int_row for each.
+    void (*int_segments_row)(const SegmentList& segments, float* sums);
     // n_panels panels, panel_bytes apart, times one row of codes.
     void (*int_row)(const IntPanel& first, int64_t n_panels, int64_t panel_bytes, int64_t steps,
                     const TokenTile& row, const FloatOut& out);

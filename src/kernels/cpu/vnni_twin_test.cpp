@@ -106,32 +106,58 @@ TEST(VnniTwin, PanelsTimesTilesGiveTheBitsOfTheScalarTier) {
     }
 }
 
-// Three segments of a panel whose outputs share a zero point.
+struct SegmentWay {
+    bool nibbles, one_zero, asymmetric, real;
+    explicit SegmentWay(int bits)
+        : nibbles((bits & 1) != 0),
+          one_zero((bits & 2) != 0),
+          asymmetric((bits & 4) != 0),
+          real((bits & 8) != 0) {}
+};
+
+// Three segments of a panel, and the same tokens twice, as two tiles.
+void check_segments(const SegmentWay& way, int64_t n_tokens) {
+    Case c(way.nibbles);
+    if (way.one_zero) std::fill_n(c.zeros.begin(), kPanelOutputs, 8);
+    std::vector<float> expected(kVnniTokens * kPanelOutputs, 3.0f);
+    std::vector<IntPanel> panels;
+    std::vector<TokenTile> tiles;
+    std::vector<float> base_scales(3 * kPanelOutputs);
+    for (const auto& [first, n_steps] : {std::pair{0, 5}, {5, 1}, {6, 31}}) {
+        IntPanel panel = c.panel(false);
+        panel.codes += first * (way.nibbles ? 64 : 128);
+        panel.scales += panels.size();
+        panel.one_zero = way.one_zero;
+        TokenTile tile =
+            c.tokens(c.tile.data() + first * 4 * kTileSlots, n_tokens, way.asymmetric, way.real);
+        tile.scales = c.w_scales.data() + panels.size();
+        tile.n_steps = n_steps;
+        float* const base_scale = base_scales.data() + panels.size() * kPanelOutputs;
+        for (int64_t o = 0; o < kPanelOutputs; ++o) {
+            const int64_t sum = panel.code_sums[o] - tile.n_inputs * panel.zeros[o];
+            base_scale[o] = static_cast<float>(sum) * panel.scales[o];
+        }
+        panel.base_scales = base_scale;
+        scalar_kernels().int_panel(panel, n_steps, tile, n_tokens, 0,
+                                   {expected.data(), kPanelOutputs, kPanelOutputs, true});
+        panels.push_back(panel);
+        tiles.push_back(tile);
+    }
+    tiles.insert(tiles.end(), tiles.begin(), tiles.begin() + 3);
+    constexpr int64_t kTile = kVnniTokens * kPanelOutputs;
+    std::vector<float> found(2 * kTile, 3.0f);
+    int_segments_vnni({panels.data(), tiles.data(), 3, 2, 3 * sizeof(TokenTile)}, found.data());
+    for (const auto from : {found.begin(), found.begin() + kTile}) {
+        ASSERT_EQ(std::vector<float>(from, from + kTile), expected)
+            << "nibbles " << way.nibbles << ", one zero " << way.one_zero << ", offsets "
+            << way.asymmetric << ", bases " << way.real << ", " << n_tokens << " tokens";
+    }
+}
+
 TEST(VnniTwin, SegmentsGiveTheBitsOfTheScalarTier) {
-    for (const bool nibbles : {false, true}) {
-        Case c(nibbles);
-        std::fill_n(c.zeros.begin(), kPanelOutputs, 8);
+    for (int bits = 0; bits < 16; ++bits) {
         for (const int64_t n_tokens : {1, 3, kVnniTokens}) {
-            std::vector<float> expected(kVnniTokens * kPanelOutputs, 3.0f), found = expected;
-            std::vector<IntPanel> panels;
-            std::vector<TokenTile> tiles;
-            for (const auto& [first, n_steps] : {std::pair{0, 5}, {5, 1}, {6, 31}}) {
-                IntPanel panel = c.panel(false);
-                panel.codes += first * (nibbles ? 64 : 128);
-                panel.scales += panels.size();
-                panel.one_zero = true;
-                TokenTile tile =
-                    c.tokens(c.tile.data() + first * 4 * kTileSlots, n_tokens, false, false);
-                tile.scales = c.w_scales.data() + panels.size();
-                tile.n_steps = n_steps;
-                scalar_kernels().int_panel(
-                    panel, n_steps, tile, n_tokens, 0,
-                    {expected.data(), kPanelOutputs, kPanelOutputs, !panels.empty()});
-                panels.push_back(panel);
-                tiles.push_back(tile);
-            }
-            int_segments_vnni({panels.data(), tiles.data(), 3}, found.data());
-            ASSERT_EQ(found, expected) << "nibbles " << nibbles << ", " << n_tokens << " tokens";
+            check_segments(SegmentWay(bits), n_tokens);
         }
     }
 }
