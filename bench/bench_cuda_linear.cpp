@@ -197,11 +197,11 @@ Launch integer_launch(const Setting& s, int bits, int64_t group, const Patterns&
     const int64_t groups = shape.n_groups();
     for (int64_t c = 0; c < copies; ++c) {
         const WeightView view = place_weights(weights.as<void>(c * bytes), shape);
-        const auto count = static_cast<size_t>(groups * shape.row_pitch());
+        const auto count = static_cast<size_t>(groups * shape.padded_rows());
         std::vector<float> scales(count, 0.002f);
-        std::vector<int32_t> zeros(count, 8), sums(count, 5);
+        std::vector<int32_t> sums(count, 5);
         check(cudaMemcpy(view.scales, scales.data(), 4 * count, cudaMemcpyDefault), "cudaMemcpy");
-        check(cudaMemcpy(view.zeros, zeros.data(), 4 * count, cudaMemcpyDefault), "cudaMemcpy");
+        check(cudaMemset(view.zeros, 8, count), "cudaMemset");
         check(cudaMemcpy(view.sums, sums.data(), 4 * count, cudaMemcpyDefault), "cudaMemcpy");
     }
     const int64_t stride = activation_stride(s.matrix.cols);

@@ -25,7 +25,7 @@ struct TokenFactors {
 
 struct FactorSource {
     const float* row_scales;
-    const int32_t* row_zeros;
+    const uint8_t* row_zeros;
     const int32_t* row_sums;
     const float* bias;  // or null
     const float* token_scales;

@@ -63,8 +63,7 @@ struct ThreadPlace {
 __device__ void add_columns(GroupSums& sums, const Chunk& chunk, const GeneralProblem& p,
                             const ThreadPlace& at, int from, int to, int64_t a_group,
                             int64_t w_group) {
-    const int64_t w_index = w_group * p.weight.shape.row_pitch() + at.global_row;
-    const int32_t w_zero = p.weight.zeros[w_index];
+    const int32_t w_zero = p.weight.zeros[p.weight.shape.group_index(at.global_row, w_group)];
     int32_t zero[kThreadTokens], sum[kThreadTokens] = {}, w_sum = 0;
     for (int i = 0; i < kThreadTokens; ++i) {
         const int64_t token = min(at.global_token + 4 * i, p.in.rows - 1);
@@ -86,7 +85,7 @@ __device__ void add_columns(GroupSums& sums, const Chunk& chunk, const GeneralPr
 // Adds what the group contributes, (float(acc) * scale_w) * scale_a and the real zero point's part.
 __device__ void end_group(GroupSums& sums, float (&y)[kThreadTokens], const GeneralProblem& p,
                           const ThreadPlace& at, int64_t a_group, int64_t w_group) {
-    const float w_scale = p.weight.scales[w_group * p.weight.shape.row_pitch() + at.global_row];
+    const float w_scale = p.weight.scales[p.weight.shape.group_index(at.global_row, w_group)];
     for (int i = 0; i < kThreadTokens; ++i) {
         const int64_t token = min(at.global_token + 4 * i, p.in.rows - 1);
         const int64_t index = token * p.in.n_groups() + a_group;

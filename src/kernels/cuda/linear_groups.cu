@@ -54,8 +54,7 @@ constexpr int32_t kStartUnits = 1024;
 // How groups differ from whole rows.
 struct GroupProblem {
     TileProblem tile;
-    int64_t row_pitch;        // of scales and sums of rows
-    int n_groups;             // of scales of tokens
+    int n_groups;             // of a row, of either side
     int gather;               // groups of a token that are loaded together: 1, 2 or 4
     int shift;                // 4 - bits of a weight; f = 16 << shift
     int32_t unit;             // of starts
@@ -97,7 +96,7 @@ __device__ void produce_weights(const GroupProblem& g, uint32_t shared) {
                 const int64_t from = min(place.block + b, part.row_blocks - 1);
                 copy_run(to + b * T::kUnitBytes, part.units + (from * p.stages + k) * T::kUnitBytes,
                          T::kUnitBytes, full);
-                const int64_t first = k * g.row_pitch + from * 64;
+                const int64_t first = (from * g.n_groups + k) * 64;
                 copy_run(factors + b * T::kBlockBytes, part.factors.row_scales + first,
                          T::kBlockBytes, full);
                 copy_run(factors + T::kRowBytes + b * T::kBlockBytes, part.factors.row_sums + first,
@@ -399,7 +398,6 @@ void launch_groups(const LinearProduct& product, Stream stream) {
     const float row_power = kRowPower / static_cast<float>(16 << shift);
     const GroupProblem problem = {
         .tile = describe<T>({&product, 1}),
-        .row_pitch = product.weight.shape.row_pitch(),
         .n_groups = static_cast<int>(product.in.n_groups()),
         .gather = gathered_groups(product.in),
         .shift = shift,

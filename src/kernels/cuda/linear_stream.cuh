@@ -101,10 +101,9 @@ struct FactorWords {
             if (kind == 1) {
                 words[i] = f.bias == nullptr ? 0 : __float_as_int(__ldg(f.bias + row));
             } else {
-                const auto* from = kind == 0   ? reinterpret_cast<const int32_t*>(f.row_scales)
-                                   : kind == 2 ? f.row_zeros
-                                               : f.row_sums;
-                words[i] = __ldg(from + row);
+                words[i] = kind == 0   ? __float_as_int(__ldg(f.row_scales + row))
+                           : kind == 2 ? __ldg(f.row_zeros + row)
+                                       : __ldg(f.row_sums + row);
             }
         }
     }

@@ -73,10 +73,10 @@ class LaneWeights {
         return codes;
     }
     __device__ __forceinline__ float scale(int row, int group) const {
-        return view_.scales[group * view_.shape.row_pitch() + row_ + 8 * row];
+        return view_.scales[view_.shape.group_index(row_ + 8 * row, group)];
     }
     __device__ __forceinline__ float zero(int row, int group) const {
-        return static_cast<float>(view_.zeros[group * view_.shape.row_pitch() + row_ + 8 * row]);
+        return static_cast<float>(view_.zeros[view_.shape.group_index(row_ + 8 * row, group)]);
     }
     __device__ int group_of(int unit) const {
         return S::kGroups ? static_cast<int>(unit * kUnitColumns / view_.shape.group_size) : 0;

@@ -192,12 +192,12 @@ __device__ __forceinline__ void add_group(const TensorProblem& p, TensorSums<S>&
     multiply_unit<S>(part, codes, floats, bias);
     const WeightShape& shape = p.weight.shape;
     const int64_t group = unit * kUnitColumns / shape.group_size;
-    const float* scales = p.weight.scales + group * shape.row_pitch() + threadIdx.x % 32 / 4;
 #pragma unroll
     for (int s = 0; s < S::kStrips; ++s) {
         if (strip + s >= p.strips) break;
-        const float upper = __ldg(scales + 16 * (strip + s));
-        const float lower = __ldg(scales + 16 * (strip + s) + 8);
+        const int64_t row = 16 * (strip + s) + threadIdx.x % 32 / 4;
+        const float* scales = p.weight.scales + shape.group_index(row, group);
+        const float upper = __ldg(scales), lower = __ldg(scales + 8);
 #pragma unroll
         for (int tile = 0; tile < S::kTiles; ++tile) {
 #pragma unroll

@@ -72,10 +72,10 @@ __global__ void pack_groups(CanonicalRows from, WeightView to, int64_t n_rows) {
     }
     sum = __reduce_add_sync(~0u, sum);
     if (lane > 0) return;
-    const int64_t to_index = group * shape.row_pitch() + from.first + row;
+    const int64_t to_index = shape.group_index(from.first + row, group);
     to.scales[to_index] = scale;
-    to.zeros[to_index] = zero;
     to.sums[to_index] = sum;
+    to.zeros[to_index] = static_cast<uint8_t>(zero);
 }
 
 unsigned blocks_for(int64_t threads) {
@@ -85,15 +85,15 @@ unsigned blocks_for(int64_t threads) {
 }  // namespace
 
 int64_t weight_bytes(const WeightShape& shape) {
-    return shape.code_bytes() + 3 * 4 * shape.n_groups() * shape.row_pitch();
+    return shape.code_bytes() + (2 * 4 + 1) * shape.n_groups() * shape.padded_rows();
 }
 
 WeightView place_weights(void* memory, const WeightShape& shape) {
     auto* bytes = static_cast<uint8_t*>(memory);
-    const int64_t numbers = shape.n_groups() * shape.row_pitch();
+    const int64_t numbers = shape.n_groups() * shape.padded_rows();
     auto* scales = reinterpret_cast<float*>(bytes + shape.code_bytes());
-    auto* zeros = reinterpret_cast<int32_t*>(scales + numbers);
-    return {shape, bytes, scales, zeros, zeros + numbers};
+    auto* sums = reinterpret_cast<int32_t*>(scales + numbers);
+    return {shape, bytes, scales, sums, reinterpret_cast<uint8_t*>(sums + numbers)};
 }
 
 void pack_weights(const CanonicalRows& from, const WeightView& to, Stream stream) {
@@ -104,7 +104,7 @@ void pack_weights(const CanonicalRows& from, const WeightView& to, Stream stream
         ceil_div(from.count, 64) * shape.units_per_block() * (shape.unit_bytes() / 4);
     launch("pack_codes", pack_codes, {.grid = blocks_for(n_words), .block = kThreads}, stream, from,
            to, n_words);
-    const int64_t n_rows = last ? shape.row_pitch() - from.first : from.count;
+    const int64_t n_rows = last ? shape.padded_rows() - from.first : from.count;
     launch("pack_groups", pack_groups,
            {.grid = blocks_for(n_rows * shape.n_groups() * 32), .block = kThreads}, stream, from,
            to, n_rows);

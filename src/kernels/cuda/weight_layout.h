@@ -36,8 +36,13 @@ struct WeightShape {
     QUAROT_HOST_DEVICE constexpr int64_t code_bytes() const {
         return row_blocks() * units_per_block() * unit_bytes();
     }
-    // Scales, zeros and sums are kept group by group, so many to a group.
-    QUAROT_HOST_DEVICE constexpr int64_t row_pitch() const { return (rows + 127) / 128 * 128; }
+    // Rows that have scales, zeros and sums, padding included.
+    QUAROT_HOST_DEVICE constexpr int64_t padded_rows() const { return (rows + 127) / 128 * 128; }
+    // Where a row's scale, zero and sum of a group are: groups of 64 rows follow each other as
+    // their units do.
+    QUAROT_HOST_DEVICE constexpr int64_t group_index(int64_t row, int64_t group) const {
+        return (row / 64 * n_groups() + group) * 64 + row % 64;
+    }
 };
 
 // Where one code lies.
@@ -60,9 +65,9 @@ QUAROT_HOST_DEVICE constexpr CodePlace code_place(const WeightShape& shape, int6
 struct WeightView {
     WeightShape shape;
     uint8_t* codes = nullptr;  // code_bytes(), 128-byte aligned
-    float* scales = nullptr;   // [n_groups, row_pitch]; rows of padding: 0
-    int32_t* zeros = nullptr;  // [n_groups, row_pitch]
-    int32_t* sums = nullptr;   // [n_groups, row_pitch]: sum of stored - zero
+    float* scales = nullptr;   // by group_index; rows of padding: 0
+    int32_t* sums = nullptr;   // by group_index: sum of stored - zero
+    uint8_t* zeros = nullptr;  // by group_index
 };
 
 // One allocation holds it all, 128-byte aligned.
