@@ -52,6 +52,7 @@ LinearForm random_form(std::mt19937& random) {
     form.activation_bits = random() % 2 == 0 ? 4 : static_cast<int>(2 + random() % 7);
     form.weight_symmetric = random() % 4 != 0;
     form.offsets = random() % 4 == 0;
+    form.bases = !form.offsets && random() % 4 == 0;
     form.bias = random() % 2 == 0;
     form.accumulate = random() % 3 == 0;
     form.out = pick_dtype(random);
@@ -90,7 +91,6 @@ TEST_F(CudaLinear, GroupsOfEitherSideGiveTheBitsOfTheHost) {
         };
         form.weight_group = group();
         form.activation_group = group();
-        form.bases = !form.offsets && random() % 3 == 0;
         check(form, i);
         if (HasFatalFailure()) return;
     }
@@ -106,7 +106,7 @@ TEST_F(CudaLinear, GroupsOf128OnBothSidesGiveTheBitsOfTheHost) {
         form.weight_bits = static_cast<int>(pick(random, {2, 4}));
         form.weight_group = form.activation_group = 128;
         form.weight_symmetric = true;
-        form.offsets = false;
+        form.offsets = form.bases = false;
         form.padding = pick(random, {0, 8});
         check(form, i);
         if (HasFatalFailure()) return;

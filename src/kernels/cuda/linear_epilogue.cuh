@@ -21,6 +21,7 @@ struct RowFactors {
 struct TokenFactors {
     float scale;
     int32_t zero, sum;
+    float base;  // the value of code 0
 };
 
 struct FactorSource {
@@ -31,6 +32,7 @@ struct FactorSource {
     const float* token_scales;
     const int32_t* token_offsets;  // or null
     const int32_t* token_sums;
+    const float* token_bases;  // or null
     int32_t code_bias;
     int32_t stored_excess;  // code_bias * columns
 
@@ -42,16 +44,24 @@ struct FactorSource {
     __device__ TokenFactors token(int64_t t) const {
         const int32_t offset = token_offsets == nullptr ? 0 : load_fresh(token_offsets + t);
         return {load_fresh(token_scales + t), code_bias + offset,
-                load_fresh(token_sums + t) + stored_excess};
+                load_fresh(token_sums + t) + stored_excess,
+                token_bases == nullptr ? 0.0f : load_fresh(token_bases + t)};
     }
 };
 
 // Of products whose rows have one group.
 inline FactorSource factor_source(const LinearProduct& p) {
     const int32_t bias = code_bias(p.in.bits);
-    return {p.weight.scales, p.weight.zeros, p.weight.sums,
-            p.bias,          p.in.scales,    p.in.offsets,
-            p.in.row_sums,   bias,           bias * static_cast<int32_t>(p.in.cols)};
+    return {p.weight.scales,
+            p.weight.zeros,
+            p.weight.sums,
+            p.bias,
+            p.in.scales,
+            p.in.offsets,
+            p.in.row_sums,
+            p.in.bases,
+            bias,
+            bias * static_cast<int32_t>(p.in.cols)};
 }
 
 __device__ __forceinline__ float finish_scaled(int32_t sum, float row_scale, float token_scale,
@@ -61,12 +71,17 @@ __device__ __forceinline__ float finish_scaled(int32_t sum, float row_scale, flo
 
 __device__ __forceinline__ float finish(int32_t sum, const RowFactors& row,
                                         const TokenFactors& token) {
+    float exact;
     if (static_cast<uint32_t>(token.zero) <= 255u) {
-        const int32_t exact = sum - token.zero * row.sum - row.zero * token.sum;
-        return finish_scaled(exact, row.scale, token.scale, row.bias);
+        exact = __int2float_rn(sum - token.zero * row.sum - row.zero * token.sum);
+    } else {
+        exact = __ll2float_rn(sum - int64_t{token.zero} * row.sum - int64_t{row.zero} * token.sum);
     }
-    const int64_t exact = sum - int64_t{token.zero} * row.sum - int64_t{row.zero} * token.sum;
-    return __fadd_rn(__fmul_rn(__fmul_rn(__ll2float_rn(exact), row.scale), token.scale), row.bias);
+    float y = __fmul_rn(__fmul_rn(exact, row.scale), token.scale);
+    if (token.base != 0.0f) {
+        y = __fadd_rn(y, __fmul_rn(__fmul_rn(__int2float_rn(row.sum), row.scale), token.base));
+    }
+    return __fadd_rn(y, row.bias);
 }
 
 // Element of an output whose dtype is known at run time.

@@ -126,6 +126,7 @@ __device__ __forceinline__ void load_tokens(SharedMemory<S>& shared, const Strea
         shared.factors.tokens[0][lane] = __float_as_int(f.scale);
         shared.factors.tokens[1][lane] = f.zero;
         shared.factors.tokens[2][lane] = f.sum;
+        shared.factors.tokens[3][lane] = __float_as_int(f.base);
     }
     constexpr int kAhead = 8;
     for (int i = lane; i < pieces; i += 32 * kAhead) {

@@ -20,7 +20,7 @@ void launch_tile(std::span<const LinearProduct> products, LinearKernel kernel, S
 
 // At most kMostFewTokens tokens, whose codes take little room beside a ring of weights.
 bool takes_few(const LinearProduct& product, const DeviceInfo& device);
-// Neither weights nor activations have offsets.
+// Neither weights nor activations have zero points.
 bool is_symmetric(const LinearProduct& product);
 
 }  // namespace quarot::kernels::cuda

@@ -27,13 +27,12 @@ bool is_split(LinearKernel kernel) {
 }
 
 bool has_whole_rows(const LinearProduct& p) {
-    return p.in.n_groups() == 1 && p.weight.shape.n_groups() == 1 && p.in.bases == nullptr &&
-           p.in.cols <= kMaxColumns;
+    return p.in.n_groups() == 1 && p.weight.shape.n_groups() == 1 && p.in.cols <= kMaxColumns;
 }
 
 bool has_groups(const LinearProduct& p, int64_t size) {
     return p.weight.shape.group_size == size && p.in.group_size == size && is_symmetric(p) &&
-           p.in.bases == nullptr && p.weight.shape.bits <= 4;
+           p.weight.shape.bits <= 4;
 }
 
 // The copy engine writes 16-bit outputs in runs of 16 bytes, whole ones even at the end of a row.
@@ -159,7 +158,7 @@ bool can_run(LinearKernel kernel, const LinearProduct& p, const DeviceInfo& devi
 }
 
 bool is_symmetric(const LinearProduct& p) {
-    return p.weight.shape.symmetric && p.in.offsets == nullptr;
+    return p.weight.shape.symmetric && p.in.offsets == nullptr && p.in.bases == nullptr;
 }
 
 LinearKernel choose_kernel(const LinearProduct& p, const DeviceInfo& device) {

@@ -24,7 +24,7 @@ struct LinearProduct {
     bool accumulate = false;       // out += instead of out =
 };
 
-// Fast kernels take rows of one group without real zero points; General takes everything.
+// Fast kernels take rows of one group; General takes everything.
 //   StreamedFew: up to 8 tokens of at most 8 KB of codes, kept beside a ring of weights alone
 //   Streamed: up to 16 tokens; reads each weight once, at the speed of memory
 //   TileN:    compute capability 9.0; tiles of 128 rows x N tokens on the tensor cores of

@@ -34,7 +34,7 @@ struct StreamShape {
     static constexpr int kStageBytes = 512 * (kWeightCopies + kUnits * kTokenTiles);  // of a warp
     static constexpr int kRows = 16 * kStrips, kTokens = 8 * kTokenTiles;
     static constexpr int kPitch = kRows + 4;  // of sums: the lanes of a warp meet in no bank
-    static constexpr int kFactors = 4 * kRows + 3 * kTokens;  // words
+    static constexpr int kFactors = 4 * kRows + 4 * kTokens;  // words
 };
 
 // Groups take turns with two sets of sums, so that one barrier a group is enough: nobody adds to a

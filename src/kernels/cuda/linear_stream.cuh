@@ -71,13 +71,14 @@ __device__ __forceinline__ void load_strip(uint32_t (&a)[2][4], uint32_t from) {
 template <class S>
 struct FactorTable {
     int32_t rows[4][S::kRows];      // scale, bias, zero, sum
-    int32_t tokens[3][S::kTokens];  // scale, zero, sum
+    int32_t tokens[4][S::kTokens];  // scale, zero, sum, base
 
     __device__ RowFactors row(int r) const {
         return {__int_as_float(rows[0][r]), __int_as_float(rows[1][r]), rows[2][r], rows[3][r]};
     }
     __device__ TokenFactors token(int t) const {
-        return {__int_as_float(tokens[0][t]), tokens[1][t], tokens[2][t]};
+        return {__int_as_float(tokens[0][t]), tokens[1][t], tokens[2][t],
+                __int_as_float(tokens[3][t])};
     }
 };
 
@@ -111,11 +112,12 @@ struct FactorWords {
 #pragma unroll
         for (int i = 0; i < kOfThread; ++i) {
             const int index = static_cast<int>(threadIdx.x) + i * S::kThreads - 4 * S::kRows;
-            if (index < 0 || index >= 3 * S::kTokens) continue;
+            if (index < 0 || index >= 4 * S::kTokens) continue;
             const TokenFactors f =
                 p.parts[0].factors.token(min(index % S::kTokens, p.n_tokens - 1));
             const int kind = index / S::kTokens;
-            words[i] = kind == 0 ? __float_as_int(f.scale) : kind == 1 ? f.zero : f.sum;
+            const float factor = kind == 0 ? f.scale : f.base;
+            words[i] = kind == 1 ? f.zero : kind == 2 ? f.sum : __float_as_int(factor);
         }
     }
     __device__ __forceinline__ void write(FactorTable<S>& to) const {

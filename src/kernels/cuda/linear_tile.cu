@@ -193,7 +193,7 @@ struct TokenTable {
     TokenFactors pending[kOfThread];
 
     __device__ TokenTable(uint32_t shared, int warpgroup)
-        : base(shared + T::kFactors + warpgroup * T::kTokens * 12) {}
+        : base(shared + T::kFactors + warpgroup * T::kTokens * 16) {}
     __device__ void request(const TileProblem& p, int first) {
 #pragma unroll
         for (int i = 0; i < kOfThread; ++i) {
@@ -214,13 +214,14 @@ struct TokenTable {
             asm volatile("st.shared.s32 [%0], %1;" ::"r"(base + 4 * (2 * T::kTokens + t)),
                          "r"(f.zero)
                          : "memory");
+            asm volatile("st.shared.f32 [%0], %1;" ::"r"(base + 4 * (3 * T::kTokens + t)),
+                         "f"(f.base)
+                         : "memory");
         }
     }
     // Of tokens t and t + 1.
     __device__ void scales(int t, float (&s)[2]) const {
-        asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];"
-                     : "=f"(s[0]), "=f"(s[1])
-                     : "r"(base + 4 * t));
+        pair(s, t);
     }
     __device__ void sums(int t, int32_t (&s)[2]) const {
         pair(s, T::kTokens + t);
@@ -228,11 +229,19 @@ struct TokenTable {
     __device__ void zeros(int t, int32_t (&s)[2]) const {
         pair(s, 2 * T::kTokens + t);
     }
+    __device__ void bases(int t, float (&s)[2]) const {
+        pair(s, 3 * T::kTokens + t);
+    }
 
   private:
     __device__ void pair(int32_t (&s)[2], int index) const {
         asm volatile("ld.shared.v2.s32 {%0, %1}, [%2];"
                      : "=r"(s[0]), "=r"(s[1])
+                     : "r"(base + 4 * index));
+    }
+    __device__ void pair(float (&s)[2], int index) const {
+        asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];"
+                     : "=f"(s[0]), "=f"(s[1])
                      : "r"(base + 4 * index));
     }
 };
@@ -242,11 +251,14 @@ struct TokenTable {
 template <class T, bool kSymmetric>
 __device__ __forceinline__ void finish_block(const int32_t* sums, const TokenTable<T>& table, int t,
                                              const ThreadRows& rows, float (&y)[2][2]) {
-    float scale[2];
+    float scale[2], token_base[2];
     int32_t sum[2], zero[2];
     table.scales(t, scale);
     table.sums(t, sum);
-    if constexpr (!kSymmetric) table.zeros(t, zero);
+    if constexpr (!kSymmetric) {
+        table.zeros(t, zero);
+        table.bases(t, token_base);
+    }
 #pragma unroll
     for (int h = 0; h < 2; ++h) {
         const RowFactors& row = rows.factors[h];
@@ -256,7 +268,7 @@ __device__ __forceinline__ void finish_block(const int32_t* sums, const TokenTab
                 y[h][i] = finish_scaled(sums[2 * h + i] - sum[i] - row.sum, row.scale, scale[i],
                                         row.bias);
             } else {
-                y[h][i] = finish(sums[2 * h + i], row, {scale[i], zero[i], sum[i]});
+                y[h][i] = finish(sums[2 * h + i], row, {scale[i], zero[i], sum[i], token_base[i]});
             }
         }
     }

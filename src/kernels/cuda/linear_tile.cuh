@@ -67,7 +67,7 @@ struct Tile {
     static constexpr int kSumPitch = kRows * 4 + 16;  // bytes of a token's sums in a split tile
     static constexpr int kOutBytes =
         kSplit > 1 ? kTokens* kSumPitch : kWarpgroups* kPieces* kPieceBytes;
-    static constexpr int kFactorBytes = kSplit > 1 ? 0 : kWarpgroups* kTokens * 12;
+    static constexpr int kFactorBytes = kSplit > 1 ? 0 : kWarpgroups* kTokens * 16;
 
     // Offsets from an address that is a multiple of 1024.
     static constexpr int kOut = kStages * kStageBytes;
