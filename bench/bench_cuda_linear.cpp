@@ -3,7 +3,9 @@
 // times are medians. From 2048 tokens on every candidate runs alone for 0.4 s before it is timed:
 // what a chip gives for milliseconds says more about what ran before.
 //
-// bench_cuda_linear [--json FILE] [--sections decode,middle,prefill,w4a8,groups,ladder]
+// bench_cuda_linear [--json FILE]
+//     [--sections decode,middle,few-groups,prefill,w4a8,groups,many-groups,ladder]
+//     [--matrix ROWSxCOLUMNS]
 #include <cuda_runtime_api.h>
 #include <fmt/format.h>
 
@@ -36,8 +38,8 @@ constexpr int64_t kRotatedBytes = 320'000'000;
 struct Matrix {
     int64_t rows, cols;
 };
-constexpr std::array kMatrices = {Matrix{4096, 4096}, Matrix{22016, 4096}, Matrix{4096, 11008},
-                                  Matrix{8192, 8192}, Matrix{57344, 8192}, Matrix{8192, 28672}};
+std::vector<Matrix> matrices = {{4096, 4096}, {22016, 4096}, {4096, 11008},
+                                {8192, 8192}, {57344, 8192}, {8192, 28672}};
 
 class Device {
   public:
@@ -180,6 +182,20 @@ struct Setting {
     int64_t tokens;
 };
 
+// 4-bit weights and the activations they meet. Groups: columns, 0 for a whole row.
+struct Form {
+    std::string name;
+    int bits = 4;  // of activations
+    int64_t weight_group = 0;
+    int64_t token_group = 0;
+    bool zeros = false;  // of weights
+    bool bases = false;  // of activations
+};
+// best4.5 stores activations as 8 bits, since those of a sequence's first positions have 8.
+const std::array kGroupForms = {Form{"g128", 4, 128, 128}, Form{"g64", 4, 64, 64},
+                                Form{"g32", 4, 32, 32}, Form{"w128", 4, 128, 0},
+                                Form{"best4.5", 8, 64, 32, true, true}};
+
 int64_t copies_of(int64_t bytes) {
     return std::max<int64_t>(1, ceil_div(kRotatedBytes, bytes));
 }
@@ -188,41 +204,44 @@ int64_t copies_of(int64_t bytes) {
 // where a wanted kernel cannot run.
 using Choice = std::optional<LinearKernel>;
 
-// 4-bit weights and activations of `bits`; group 0 or 128.
-Launch integer_launch(const Setting& s, int bits, int64_t group, const Patterns& patterns,
+Launch integer_launch(const Setting& s, const Form& form, const Patterns& patterns,
                       Choice& choice) {
-    const WeightShape shape = {.rows = s.matrix.rows, .cols = s.matrix.cols, .group_size = group};
+    const WeightShape shape = {.rows = s.matrix.rows,
+                               .cols = s.matrix.cols,
+                               .group_size = form.weight_group,
+                               .symmetric = !form.zeros};
     const int64_t bytes = weight_bytes(shape), copies = copies_of(bytes);
     Device weights = filled(bytes * copies, patterns.nibbles);
-    const int64_t groups = shape.n_groups();
     for (int64_t c = 0; c < copies; ++c) {
         const WeightView view = place_weights(weights.as<void>(c * bytes), shape);
-        const auto count = static_cast<size_t>(groups * shape.padded_rows());
-        std::vector<float> scales(count, 0.002f);
+        const auto count = static_cast<size_t>(shape.n_groups() * shape.padded_rows());
+        std::vector<float> scales(count, 0x1.06p-9f);  // a half
         std::vector<int32_t> sums(count, 5);
         check(cudaMemcpy(view.scales, scales.data(), 4 * count, cudaMemcpyDefault), "cudaMemcpy");
-        check(cudaMemset(view.zeros, 8, count), "cudaMemset");
         check(cudaMemcpy(view.sums, sums.data(), 4 * count, cudaMemcpyDefault), "cudaMemcpy");
+        check(cudaMemset(view.zeros, 8, count), "cudaMemset");
     }
     const int64_t stride = activation_stride(s.matrix.cols);
-    Device codes = filled(s.tokens * stride, bits == 4 ? patterns.codes4 : patterns.codes8);
-    Device numbers = filled(8 * s.tokens * groups, patterns.floats);
-    check(cudaMemset(numbers.as<int32_t>(4 * s.tokens * groups), 0,
-                     static_cast<size_t>(4 * s.tokens * groups)),
+    Device codes = filled(s.tokens * stride, form.bits == 4 ? patterns.codes4 : patterns.codes8);
+    ActivationView in = {.rows = s.tokens,
+                         .cols = s.matrix.cols,
+                         .stride = stride,
+                         .bits = form.bits,
+                         .group_size = form.token_group};
+    const int64_t groups = s.tokens * in.n_groups();
+    Device numbers = filled(12 * groups, patterns.floats);
+    check(cudaMemset(numbers.as<int32_t>(8 * groups), 0, static_cast<size_t>(4 * groups)),
           "cudaMemset");
     Device out(2 * s.tokens * s.matrix.rows);
-    LinearProduct product = {.weight = place_weights(weights.as<void>(), shape),
+    in.codes = codes.as<uint8_t>();
+    in.scales = numbers.as<float>();
+    if (form.bases) in.bases = numbers.as<float>(4 * groups);
+    in.row_sums = numbers.as<int32_t>(8 * groups);
+    LinearProduct product = {.in = in,
+                             .weight = place_weights(weights.as<void>(), shape),
                              .out = out.as<void>(),
                              .out_dtype = DType::BF16,
                              .out_stride = s.matrix.rows};
-    product.in = {.codes = codes.as<uint8_t>(),
-                  .scales = numbers.as<float>(),
-                  .row_sums = numbers.as<int32_t>(4 * s.tokens * groups),
-                  .rows = s.tokens,
-                  .cols = s.matrix.cols,
-                  .stride = stride,
-                  .bits = bits,
-                  .group_size = group};
     if (!choice) choice = choose_kernel(product, current_device());
     const LinearKernel kernel = *choice;
     if (!can_run(kernel, product, current_device())) return {};
@@ -273,7 +292,7 @@ struct Report {
     void line(const std::string& section, const Setting& s, const std::string& kernel,
               const std::map<std::string, double>& us) const {
         const double ops = 2.0 * static_cast<double>(s.tokens * s.matrix.rows * s.matrix.cols);
-        const double bytes = 0.5 * static_cast<double>(s.matrix.rows * s.matrix.cols);
+        const double bytes = 0.5 * static_cast<double>(s.matrix.rows * s.matrix.cols);  // of codes
         const double ours = us.at("ours");
         std::string text = fmt::format(
             "{:8} {:5}x{:<5} M={:<5} {:14} {:8.2f} us {:5.0f} TOP/s "
@@ -298,12 +317,12 @@ struct Report {
 // Few tokens: the stream of weights. 24 launches a graph.
 void run_short(const std::string& section, const std::vector<int64_t>& tokens,
                const Patterns& patterns, DenseMultiplier& dense, const Report& report) {
-    for (const Matrix& matrix : kMatrices) {
+    for (const Matrix& matrix : matrices) {
         for (int64_t m : tokens) {
             const Setting s = {matrix, m};
             Choice kernel;
             std::map<std::string, double> us;
-            us["ours"] = short_time(Graph(integer_launch(s, 4, 0, patterns, kernel), 24));
+            us["ours"] = short_time(Graph(integer_launch(s, {}, patterns, kernel), 24));
             us["bf16"] = short_time(Graph(bf16_launch(s, patterns, dense), 24));
             if (Launch fp8 = fp8_launch(s)) us["fp8"] = short_time(Graph(fp8, 24));
             report.line(section, s, name_of(*kernel), us);
@@ -311,15 +330,32 @@ void run_short(const std::string& section, const std::vector<int64_t>& tokens,
     }
 }
 
-void run_sustained(const std::string& section, const std::vector<int64_t>& tokens, int bits,
-                   int64_t group, const Patterns& patterns, DenseMultiplier& dense,
-                   const Report& report, std::map<std::pair<int64_t, int64_t>, double>& bf16,
+// The same of every form of groups.
+void run_short_groups(const std::vector<int64_t>& tokens, const Patterns& patterns,
+                      DenseMultiplier& dense, const Report& report) {
+    for (const Matrix& matrix : matrices) {
+        for (int64_t m : tokens) {
+            const Setting s = {matrix, m};
+            const double bf16 = short_time(Graph(bf16_launch(s, patterns, dense), 24));
+            for (const Form& form : kGroupForms) {
+                Choice kernel;
+                const double ours =
+                    short_time(Graph(integer_launch(s, form, patterns, kernel), 24));
+                report.line(form.name, s, name_of(*kernel), {{"ours", ours}, {"bf16", bf16}});
+            }
+        }
+    }
+}
+
+void run_sustained(const std::string& section, const std::vector<int64_t>& tokens, const Form& form,
+                   const Patterns& patterns, DenseMultiplier& dense, const Report& report,
+                   std::map<std::pair<int64_t, int64_t>, double>& bf16,
                    std::map<std::pair<int64_t, int64_t>, double>& fp8) {
     constexpr int kLaunches = 10;
     const auto time = [&](const Launch& launch) {
         return sustained_time(Graph(launch, kLaunches), kLaunches);
     };
-    for (const Matrix& matrix : kMatrices) {
+    for (const Matrix& matrix : matrices) {
         for (int64_t m : tokens) {
             const Setting s = {matrix, m};
             const std::pair key{matrix.rows * matrix.cols + matrix.rows, m};
@@ -329,7 +365,7 @@ void run_sustained(const std::string& section, const std::vector<int64_t>& token
             }
             Choice kernel;
             std::map<std::string, double> us;
-            us["ours"] = time(integer_launch(s, bits, group, patterns, kernel));
+            us["ours"] = time(integer_launch(s, form, patterns, kernel));
             us["bf16"] = bf16[key];
             if (fp8.contains(key)) us["fp8"] = fp8[key];
             report.line(section, s, name_of(*kernel), us);
@@ -339,17 +375,17 @@ void run_sustained(const std::string& section, const std::vector<int64_t>& token
 
 // Every kernel on every matrix: what the choice by shape is made from.
 void run_ladder(const Patterns& patterns) {
-    for (const Matrix& matrix : kMatrices) {
+    for (const Matrix& matrix : matrices) {
         for (int64_t m : {32, 64, 128, 256, 512, 1024}) {
             const Setting s = {matrix, m};
             std::string text =
                 fmt::format("ladder {:5}x{:<5} M={:<5}", matrix.rows, matrix.cols, m);
             Choice chosen;
-            integer_launch(s, 4, 0, patterns, chosen);
+            integer_launch(s, {}, patterns, chosen);
             for (LinearKernel kernel : all_linear_kernels()) {
                 if (kernel == LinearKernel::General) continue;
                 Choice wanted = kernel;
-                const Launch launch = integer_launch(s, 4, 0, patterns, wanted);
+                const Launch launch = integer_launch(s, {}, patterns, wanted);
                 if (!launch) continue;
                 text += fmt::format(" {}{} {:.2f}", kernel == *chosen ? "*" : "", name_of(kernel),
                                     short_time(Graph(launch, 24)));
@@ -361,12 +397,19 @@ void run_ladder(const Patterns& patterns) {
 
 int run(int argc, char** argv) {
     Report report;
-    std::string sections = "decode,middle,prefill,w4a8,groups";
+    std::string sections = "decode,middle,few-groups,prefill,w4a8,many-groups";
     for (int i = 1; i + 1 < argc; i += 2) {
         if (std::strcmp(argv[i], "--json") == 0) report.json = std::fopen(argv[i + 1], "w");
         if (std::strcmp(argv[i], "--sections") == 0) sections = argv[i + 1];
+        if (std::strcmp(argv[i], "--matrix") == 0) {
+            std::erase_if(matrices, [&](const Matrix& m) {
+                return fmt::format("{}x{}", m.rows, m.cols) != argv[i + 1];
+            });
+        }
     }
-    const auto wanted = [&](const char* name) { return sections.find(name) != std::string::npos; };
+    const auto wanted = [&](const std::string& name) {
+        return ("," + sections + ",").find("," + name + ",") != std::string::npos;
+    };
     const Patterns patterns = make_patterns();
     DenseMultiplier dense;
     std::map<std::pair<int64_t, int64_t>, double> bf16, fp8;
@@ -375,11 +418,15 @@ int run(int argc, char** argv) {
     }
     if (wanted("middle")) run_short("middle", {128, 256, 512}, patterns, dense, report);
     if (wanted("prefill")) {
-        run_sustained("prefill", {2048, 8192}, 4, 0, patterns, dense, report, bf16, fp8);
+        run_sustained("prefill", {2048, 8192}, {}, patterns, dense, report, bf16, fp8);
     }
-    if (wanted("w4a8")) run_sustained("w4a8", {2048}, 8, 0, patterns, dense, report, bf16, fp8);
-    if (wanted("groups")) {
-        run_sustained("groups", {2048}, 4, 128, patterns, dense, report, bf16, fp8);
+    const Form w4a8 = {"w4a8", 8};
+    if (wanted("w4a8")) run_sustained("w4a8", {2048}, w4a8, patterns, dense, report, bf16, fp8);
+    if (wanted("few-groups")) run_short_groups({1, 4, 8, 16}, patterns, dense, report);
+    for (const Form& form : kGroupForms) {
+        const bool all = wanted("many-groups");
+        if (!all && !(wanted("groups") && form.name == "g128")) continue;
+        run_sustained(form.name, {2048}, form, patterns, dense, report, bf16, fp8);
     }
     if (wanted("ladder")) run_ladder(patterns);
     if (report.json != nullptr) std::fclose(report.json);

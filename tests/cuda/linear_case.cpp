@@ -72,6 +72,7 @@ void LinearCase::make_weights(std::mt19937& random) {
     const int64_t group = group_of(f.weight_group, f.cols), n_groups = f.cols / group;
     weight_scales_ = random_floats(random, f.rows * n_groups, 0.001f, 0.1f);
     for (size_t i = 0; i < weight_scales_.size(); ++i) {
+        if (f.half_scales) weight_scales_[i] = f16_to_f32(f32_to_f16(weight_scales_[i]));
         if (i / static_cast<size_t>(n_groups) % 3 == 0) weight_scales_[i] *= f.third_scale;
     }
     std::vector<int32_t> zeros(weight_scales_.size(), 1 << (f.weight_bits - 1));
@@ -150,16 +151,30 @@ int LinearCase::stored_weight(int64_t row, int64_t col) const {
     return weights_[static_cast<size_t>(row * form_.cols + col)] + (1 << (form_.weight_bits - 1));
 }
 
-std::vector<std::byte> LinearCase::run(LinearKernel kernel) {
+void LinearCase::share_input(const LinearCase& other) {
+    product_.in = other.product_.in;
+    activations_ = other.activations_;
+    activation_scales_ = other.activation_scales_;
+    bases_ = other.bases_;
+}
+
+void LinearCase::clear_output() {
     out_.poison();
-    if (form_.accumulate) {
-        std::vector<std::byte> bytes(static_cast<size_t>(out_.bytes()));
-        narrow(form_.out, before_, bytes.data());
-        out_.upload(bytes.data());
-    }
+    if (!form_.accumulate) return;
+    std::vector<std::byte> bytes(static_cast<size_t>(out_.bytes()));
+    narrow(form_.out, before_, bytes.data());
+    out_.upload(bytes.data());
+}
+
+std::vector<std::byte> LinearCase::output_bytes() const {
+    return download<std::byte>(out_);
+}
+
+std::vector<std::byte> LinearCase::run(LinearKernel kernel) {
+    clear_output();
     multiply(product_, kernel, nullptr);
     synchronize();
-    return download<std::byte>(out_);
+    return output_bytes();
 }
 
 float LinearCase::output(int64_t token, int64_t row) const {

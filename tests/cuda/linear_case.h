@@ -27,6 +27,7 @@ struct LinearForm {
     bool accumulate = false;
     DType out = DType::F32;
     int64_t padding = 0;       // elements after every output row
+    bool half_scales = false;  // weights' scales are halves, as files with groups have them
     float third_scale = 1.0f;  // every third row's scales are so many times larger
     bool extreme = false;      // only the smallest and the largest codes, -8 among them
 };
@@ -42,6 +43,11 @@ class LinearCase {
     int stored_weight(int64_t row, int64_t col) const;
     // Runs the kernel on a fresh copy of the output and returns all its bytes, padding included.
     std::vector<std::byte> run(kernels::cuda::LinearKernel kernel);
+    // Takes the other's activations, of the same form; its memory stays there.
+    void share_input(const LinearCase& other);
+    // The parts of `run`.
+    void clear_output();
+    std::vector<std::byte> output_bytes() const;
     bool guards_intact() const { return out_.guards_intact(); }
     // The bytes that `run` has to return.
     std::vector<std::byte> expected() const;

@@ -3,7 +3,9 @@
 #include <cuda_runtime_api.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
+#include <vector>
 
 #include "cuda/linear_case.h"
 
@@ -75,7 +77,10 @@ TEST_P(CudaLinearBatch, RandomShapesGiveTheBitsOfTheHost) {
     const bool hopper = current_device().compute_capability == 90;
     for (LinearKernel kernel : all_linear_kernels()) {
         const bool everywhere = kernel == LinearKernel::Streamed || kernel == LinearKernel::General;
-        if (kernel == LinearKernel::Groups128 || !(hopper || everywhere)) continue;
+        const bool of_groups = kernel == LinearKernel::StreamedGroups ||
+                               kernel == LinearKernel::TileGroups ||
+                               kernel == LinearKernel::Groups128;
+        if (of_groups || !(hopper || everywhere)) continue;
         EXPECT_GT(runs_[static_cast<size_t>(kernel)], 0) << name_of(kernel);
     }
 }
@@ -113,6 +118,101 @@ TEST_F(CudaLinear, GroupsOf128OnBothSidesGiveTheBitsOfTheHost) {
     }
     if (current_device().compute_capability != 90) return;
     EXPECT_EQ(runs_[static_cast<size_t>(LinearKernel::Groups128)], 60);
+}
+
+// Small groups on either side, of which one may be whole rows: columns of their larger one.
+struct SmallGroups {
+    int64_t weight, activation;
+};
+class CudaSmallGroups : public CudaLinear, public testing::WithParamInterface<int> {
+  protected:
+    static LinearForm random_form_of(std::mt19937& random, const SmallGroups& groups) {
+        LinearForm form = random_form(random);
+        const auto largest = static_cast<uint32_t>(std::max(groups.weight, groups.activation));
+        form.cols = largest * (1 + random() % static_cast<uint32_t>(pick(random, {3, 12, 40})));
+        form.weight_bits = 4;
+        form.activation_bits = static_cast<int>(pick(random, {4, 4, 8, 8, 3}));
+        form.weight_group = groups.weight;
+        form.activation_group = groups.activation;
+        form.weight_symmetric = random() % 2 == 0;
+        form.offsets = random() % 5 == 0;
+        form.bases = !form.offsets && random() % 2 == 0;
+        form.extreme = random() % 4 == 0;
+        form.half_scales = random() % 2 == 0;
+        if (random() % 4 == 0) {
+            constexpr float kScales[] = {0.0f, 0x1p-112f, 0x1p-60f, 0x1p12f};
+            form.third_scale = kScales[random() % 4];
+        }
+        return form;
+    }
+    static SmallGroups groups() {
+        constexpr int64_t kSizes[] = {0, 32, 64, 128};
+        return {kSizes[GetParam() / 4], kSizes[GetParam() % 4]};
+    }
+};
+INSTANTIATE_TEST_SUITE_P(All, CudaSmallGroups, testing::Range(1, 16));
+
+TEST_P(CudaSmallGroups, GiveTheBitsOfTheHost) {
+    std::mt19937 random(static_cast<uint32_t>(100 + GetParam()));
+    for (uint32_t i = 0; i < 60; ++i) {
+        LinearForm form = random_form_of(random, groups());
+        if (i < 34) form.tokens = 1 + i % 17;
+        check(form, i);
+        if (HasFatalFailure()) return;
+    }
+    EXPECT_GT(runs_[static_cast<size_t>(LinearKernel::StreamedGroups)], 30);
+    EXPECT_GT(runs_[static_cast<size_t>(LinearKernel::TileGroups)], 3);
+}
+
+// Rings that turn many times, strips of several CTAs, tiles side by side.
+TEST_P(CudaSmallGroups, LargeShapesGiveTheBitsOfTheHostEveryTime) {
+    for (const auto& [tokens, rows, cols] : {std::array<int64_t, 3>{1, 5000, 2048},
+                                             {1, 600, 11008},
+                                             {3, 9000, 640},
+                                             {8, 5000, 1024},
+                                             {16, 5000, 1024},
+                                             {200, 1000, 1024}}) {
+        for (bool zeros : {false, true}) {
+            LinearForm form = {.tokens = tokens, .rows = rows, .cols = cols, .bias = true};
+            form.weight_group = groups().weight;
+            form.activation_group = groups().activation;
+            form.weight_symmetric = !zeros;
+            form.bases = zeros;
+            form.activation_bits = zeros ? 8 : 4;
+            form.half_scales = zeros;
+            form.accumulate = true;
+            form.out = DType::BF16;
+            check(form, 19, 2);
+            if (HasFatalFailure()) return;
+        }
+    }
+}
+
+// Up to three matrices share their tokens in one launch.
+TEST_F(CudaLinear, ProductsTogetherGiveTheBitsOfEach) {
+    for (int64_t tokens : {1, 7, 16, 40}) {
+        for (int64_t group : {0, 32, 128}) {
+            LinearForm form = {.tokens = tokens, .rows = 136, .cols = 384};
+            form.weight_group = form.activation_group = group;
+            form.weight_symmetric = false;
+            form.bases = true;
+            std::vector<LinearCase> layers;
+            layers.reserve(3);
+            std::vector<LinearProduct> products;
+            for (int64_t rows : {136, 40, 40}) {
+                form.rows = rows;
+                LinearCase& layer = layers.emplace_back(form, static_cast<uint32_t>(layers.size()));
+                layer.share_input(layers.front());
+                layer.clear_output();
+                products.push_back(layer.product());
+            }
+            multiply(products, nullptr);
+            synchronize();
+            for (const LinearCase& layer : layers) {
+                ASSERT_EQ(layer.output_bytes(), layer.expected()) << describe(form);
+            }
+        }
+    }
 }
 
 // Groups128 multiplies scales by powers of two where they leave room for that.

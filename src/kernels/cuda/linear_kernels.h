@@ -16,10 +16,16 @@ void launch_stream(std::span<const LinearProduct> products, Stream stream);
 // Products for which takes_few holds.
 void launch_few(std::span<const LinearProduct> products, Stream stream);
 void launch_groups(const LinearProduct& product, Stream stream);
+// Products for which takes_group_stream holds, with groups alike.
+void launch_group_stream(std::span<const LinearProduct> products, Stream stream);
+void launch_group_tile(const LinearProduct& product, Stream stream);
 void launch_tile(std::span<const LinearProduct> products, LinearKernel kernel, Stream stream);
 
 // At most kMostFewTokens tokens, whose codes take little room beside a ring of weights.
 bool takes_few(const LinearProduct& product, const DeviceInfo& device);
+// Few and many tokens with small groups (linear_group_pieces.h).
+bool takes_group_stream(const LinearProduct& product, const DeviceInfo& device);
+bool takes_group_tile(const LinearProduct& product, const DeviceInfo& device);
 // Neither weights nor activations have zero points.
 bool is_symmetric(const LinearProduct& product);
 

@@ -13,10 +13,11 @@ namespace quarot::kernels::cuda {
 namespace {
 
 constexpr std::array kKernels = {
-    LinearKernel::StreamedFew, LinearKernel::Streamed,     LinearKernel::Tile32,
-    LinearKernel::Tile32Split, LinearKernel::Tile64,       LinearKernel::Tile64Split,
-    LinearKernel::Tile128,     LinearKernel::Tile128Split, LinearKernel::Tile256,
-    LinearKernel::Groups128,   LinearKernel::General};
+    LinearKernel::StreamedFew,    LinearKernel::Streamed,     LinearKernel::Tile32,
+    LinearKernel::Tile32Split,    LinearKernel::Tile64,       LinearKernel::Tile64Split,
+    LinearKernel::Tile128,        LinearKernel::Tile128Split, LinearKernel::Tile256,
+    LinearKernel::StreamedGroups, LinearKernel::Groups128,    LinearKernel::TileGroups,
+    LinearKernel::General};
 
 // 255 * 255 * columns stays below 2^31: exact sums of whole rows fit.
 constexpr int64_t kMaxColumns = 32768;
@@ -88,7 +89,8 @@ LinearKernel choose_tile(std::span<const LinearProduct> products, const DeviceIn
 // The kernel that runs all of them, General if no other does.
 LinearKernel choose_kernel(std::span<const LinearProduct> products, const DeviceInfo& device) {
     for (const LinearKernel kernel :
-         {LinearKernel::StreamedFew, LinearKernel::Streamed, LinearKernel::Groups128}) {
+         {LinearKernel::StreamedFew, LinearKernel::Streamed, LinearKernel::StreamedGroups,
+          LinearKernel::Groups128, LinearKernel::TileGroups}) {
         if (can_run(kernel, products, device)) return kernel;
     }
     const LinearKernel tile = choose_tile(products, device);
@@ -97,10 +99,13 @@ LinearKernel choose_kernel(std::span<const LinearProduct> products, const Device
 
 // One launch takes them.
 bool go_together(std::span<const LinearProduct> products) {
-    const auto is_wide = [](const LinearProduct& p) { return p.weight.shape.bits > 4; };
+    const WeightShape& first = products.front().weight.shape;
     return std::ssize(products) <= kMostTogether &&
            std::ranges::all_of(products, [&](const LinearProduct& p) {
-               return is_wide(p) == is_wide(products.front());
+               const WeightShape& shape = p.weight.shape;
+               return (shape.bits > 4) == (first.bits > 4) &&
+                      shape.group_size == first.group_size &&
+                      (shape.group_size == 0 || shape.symmetric == first.symmetric);
            });
 }
 
@@ -113,6 +118,11 @@ void launch_all(std::span<const LinearProduct> products, LinearKernel kernel, St
             return launch_few(products, stream);
         case LinearKernel::Streamed:
             return launch_stream(products, stream);
+        case LinearKernel::StreamedGroups:
+            return launch_group_stream(products, stream);
+        case LinearKernel::TileGroups:
+            for (const LinearProduct& p : products) launch_group_tile(p, stream);
+            return;
         case LinearKernel::Groups128:
             for (const LinearProduct& p : products) launch_groups(p, stream);
             return;
@@ -135,13 +145,16 @@ std::span<const LinearKernel> all_linear_kernels() {
 
 const char* name_of(LinearKernel kernel) {
     static constexpr std::array kNames = {
-        "streamed-few", "streamed",      "tile32",  "tile32-split", "tile64", "tile64-split",
-        "tile128",      "tile128-split", "tile256", "groups128",    "general"};
+        "streamed-few", "streamed",    "tile32",        "tile32-split", "tile64",
+        "tile64-split", "tile128",     "tile128-split", "tile256",      "streamed-groups",
+        "groups128",    "tile-groups", "general"};
     return kNames[static_cast<size_t>(kernel)];
 }
 
 bool can_run(LinearKernel kernel, const LinearProduct& p, const DeviceInfo& device) {
     if (kernel == LinearKernel::General) return true;
+    if (kernel == LinearKernel::StreamedGroups) return takes_group_stream(p, device);
+    if (kernel == LinearKernel::TileGroups) return takes_group_tile(p, device);
     if (kernel == LinearKernel::Groups128) {
         return device.compute_capability == 90 && !is_streamed(p.in.rows) && has_groups(p, 128) &&
                has_aligned_output(p);

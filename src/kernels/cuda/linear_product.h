@@ -24,11 +24,13 @@ struct LinearProduct {
     bool accumulate = false;       // out += instead of out =
 };
 
-// Fast kernels take rows of one group; General takes everything.
+// StreamedFew to TileN take rows of one group, General takes everything.
 //   StreamedFew: up to 8 tokens of at most 8 KB of codes, kept beside a ring of weights alone
 //   Streamed: up to 16 tokens; reads each weight once, at the speed of memory
 //   TileN:    compute capability 9.0; tiles of 128 rows x N tokens on the tensor cores of
 //             warpgroups. Split: two CTAs share a tile's columns, for matrices of few tiles
+//   StreamedGroups: up to 16 tokens, 4-bit weights, groups of 32, 64 or 128 on either side
+//   TileGroups: the same for more tokens, without integer offsets
 //   Groups128: compute capability 9.0; groups of 128 on both sides, symmetric, weights to 4 bits
 enum class LinearKernel {
     StreamedFew,
@@ -40,7 +42,9 @@ enum class LinearKernel {
     Tile128,
     Tile128Split,
     Tile256,
+    StreamedGroups,
     Groups128,
+    TileGroups,
     General
 };
 

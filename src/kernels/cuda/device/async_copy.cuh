@@ -25,6 +25,17 @@ __device__ __forceinline__ void copy_four_or_zero(uint32_t to, const void* from,
                  : "memory");
 }
 
+// As copy_async; the L2 cache fetches the 256 bytes around them.
+__device__ __forceinline__ void copy_of_many(uint32_t to, const void* from) {
+    asm volatile("cp.async.cg.shared.global.L2::256B [%0], [%1], 16;" ::"r"(to), "l"(from)
+                 : "memory");
+}
+
+// 4 bytes, through L1.
+__device__ __forceinline__ void copy_word(uint32_t to, const void* from) {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(to), "l"(from) : "memory");
+}
+
 // Ends a group: the copies this thread issued since the last group.
 __device__ __forceinline__ void end_copy_group() {
     asm volatile("cp.async.commit_group;" ::: "memory");

@@ -88,6 +88,16 @@ __device__ __forceinline__ bool barrier_done(uint32_t barrier, uint32_t parity) 
     return done != 0;
 }
 
+// barrier_wait on any architecture.
+__device__ __forceinline__ void barrier_await(uint32_t barrier, uint32_t parity) {
+#if __CUDA_ARCH__ >= 900
+    barrier_wait(barrier, parity);
+#else
+    while (!barrier_done(barrier, parity)) {
+    }
+#endif
+}
+
 __device__ __forceinline__ void barrier_wait_cluster(uint32_t barrier, uint32_t parity) {
     uint32_t done = 0;
     while (done == 0) {

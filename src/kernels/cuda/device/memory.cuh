@@ -20,6 +20,15 @@ __device__ __forceinline__ void copy_streamed(uint32_t to, const uint8_t* from, 
                  : "memory");
 }
 
+// The same where `present`, else 16 zero bytes.
+__device__ __forceinline__ void copy_streamed_or_zero(uint32_t to, const uint8_t* from,
+                                                      bool present, uint64_t policy) {
+    asm volatile(
+        "cp.async.cg.shared.global.L2::cache_hint.L2::256B [%0], [%1], 16, %2, %3;" ::"r"(to),
+        "l"(from), "r"(present ? 16 : 0), "l"(policy)
+        : "memory");
+}
+
 // What a predecessor of this kernel may have written: after wait_for_predecessor.
 __device__ __forceinline__ int32_t load_fresh(const int32_t* from) {
     int32_t v;
@@ -47,6 +56,31 @@ __device__ __forceinline__ uint4 load_shared(uint32_t address) {
                  : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
                  : "r"(address));
     return v;
+}
+
+__device__ __forceinline__ uint2 load_shared_pair(uint32_t address) {
+    uint2 v;
+    asm volatile("ld.shared.v2.u32 {%0, %1}, [%2];" : "=r"(v.x), "=r"(v.y) : "r"(address));
+    return v;
+}
+__device__ __forceinline__ uint32_t load_shared_word(uint32_t address) {
+    uint32_t v;
+    asm volatile("ld.shared.u32 %0, [%1];" : "=r"(v) : "r"(address));
+    return v;
+}
+__device__ __forceinline__ uint32_t load_shared_byte(uint32_t address) {
+    uint32_t v;
+    asm volatile("ld.shared.u8 %0, [%1];" : "=r"(v) : "r"(address));
+    return v;
+}
+
+__device__ __forceinline__ void store_shared(uint32_t address, const uint4& v) {
+    asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(address), "r"(v.x), "r"(v.y),
+                 "r"(v.z), "r"(v.w)
+                 : "memory");
+}
+__device__ __forceinline__ void store_shared(uint32_t address, int32_t v) {
+    asm volatile("st.shared.s32 [%0], %1;" ::"r"(address), "r"(v) : "memory");
 }
 
 // Four 8 x 8 blocks of 16-bit numbers, transposed on the way; lane i gives the address of row i % 8
