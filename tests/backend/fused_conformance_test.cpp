@@ -31,6 +31,14 @@ constexpr ActivationFormat kFormats[] = {
     {.bits = 8, .symmetric = false},
     {.bits = 4, .group_size = 32, .symmetric = false},
     {.bits = 4, .group_size = 32, .symmetric = false, .zero = ZeroPoint::Real},
+    {.bits = 4, .clip = 0.9f, .first_positions = 4},
+    {.bits = 4, .symmetric = false, .clip = 0.85f, .zero = ZeroPoint::Real, .first_positions = 4},
+    {.bits = 4,
+     .group_size = 32,
+     .symmetric = false,
+     .zero = ZeroPoint::Real,
+     .scales = ActivationScales::TwoLevel,
+     .first_positions = 4},
 };
 
 bool fits(const ActivationFormat& format, int64_t cols) {

@@ -112,7 +112,6 @@ TEST_P(QuantizeConformance, GroupsOfEverySize) {
 }
 
 TEST_P(QuantizeConformance, FirstPositions) {
-    if (GetParam().backend == "cuda") GTEST_SKIP() << "refuses them";
     for (const int64_t group_size : {0, 64}) {
         for (const Way& way : kWays) {
             check(Temper::Outliers, 7, 576,
@@ -127,7 +126,6 @@ TEST_P(QuantizeConformance, FirstPositions) {
 }
 
 TEST_P(QuantizeConformance, TwoLevelScales) {
-    if (GetParam().backend == "cuda") GTEST_SKIP() << "refuses them";
     for (const Temper temper : kTempers) {
         for (const auto& [cols, group_size] : {std::pair{90, 15}, {576, 32}, {768, 64}, {64, 64}}) {
             for (const int bits : {3, 4, 8}) {

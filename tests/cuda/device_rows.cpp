@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 
 #include "tensor/float_convert.h"
 
@@ -30,6 +31,12 @@ std::vector<std::byte> to_bytes(const Matrix& matrix, DType dtype, int64_t strid
         }
     }
     return bytes;
+}
+
+std::vector<int32_t> counted(int64_t n) {
+    std::vector<int32_t> numbers(static_cast<size_t>(n));
+    std::iota(numbers.begin(), numbers.end(), 0);
+    return numbers;
 }
 
 void widen_row(DType dtype, const std::byte* from, std::span<float> to) {
@@ -93,7 +100,8 @@ DeviceCodes::DeviceCodes(int64_t rows, int64_t cols, const ActivationFormat& for
       offsets_(rows * n_groups_ * 4),
       bases_(rows * n_groups_ * 4),
       sums_(rows * n_groups_ * 4),
-      sites_(upload(std::vector<int32_t>(static_cast<size_t>(rows), kNoSite))) {}
+      sites_(upload(std::vector<int32_t>(static_cast<size_t>(rows), kNoSite))),
+      positions_(upload(counted(rows))) {}
 
 cuda::QuantizeTarget DeviceCodes::target(int32_t site) const {
     const cuda::ActivationView view{
@@ -105,9 +113,16 @@ cuda::QuantizeTarget DeviceCodes::target(int32_t site) const {
         .rows = rows_,
         .cols = cols_,
         .stride = stride_,
-        .bits = format_.bits,
+        .bits = format_.widest_bits(),
         .group_size = format_.group_size};
-    return {view, format_.clip, site, sites_.as<int32_t>()};
+    return {.codes = view,
+            .clip = format_.clip,
+            .site = site,
+            .bad_site = sites_.as<int32_t>(),
+            .bits = format_.bits,
+            .two_level = format_.scales == ActivationScales::TwoLevel,
+            .first_positions = format_.first_positions,
+            .positions = format_.first_positions > 0 ? positions_.as<int32_t>() : nullptr};
 }
 
 Codes DeviceCodes::download() const {
@@ -122,7 +137,8 @@ Codes DeviceCodes::download() const {
                 n_bad_padding += stored[at] != 0;
                 continue;
             }
-            out.codes.push_back(static_cast<int8_t>(stored[at] - cuda::code_bias(format_.bits)));
+            out.codes.push_back(
+                static_cast<int8_t>(stored[at] - cuda::code_bias(format_.widest_bits())));
         }
     }
     EXPECT_EQ(n_bad_padding, 0) << "bytes of padding that are not 0";

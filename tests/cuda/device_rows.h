@@ -33,7 +33,7 @@ class DeviceRows {
     kernels::cuda::RowsView view_;
 };
 
-// Memory for quantized rows; sites start at kNoSite.
+// Memory for quantized rows; sites start at kNoSite, row r stands at position r.
 class DeviceCodes {
   public:
     DeviceCodes(int64_t rows, int64_t cols, const kernels::ActivationFormat& format);
@@ -46,7 +46,7 @@ class DeviceCodes {
   private:
     kernels::ActivationFormat format_;
     int64_t rows_, cols_, stride_, n_groups_;
-    Memory codes_, scales_, offsets_, bases_, sums_, sites_;
+    Memory codes_, scales_, offsets_, bases_, sums_, sites_, positions_;
 };
 
 // What the reference backend makes of the same floats.

@@ -108,6 +108,7 @@ TEST_F(RmsNorm, QuantizesWhatItNormalizes) {
     for (const ActivationFormat& format :
          {ActivationFormat{.bits = 4, .clip = 0.9f},
           ActivationFormat{.bits = 8, .symmetric = false},
+          ActivationFormat{.bits = 4, .clip = 0.9f, .first_positions = 3},
           ActivationFormat{.bits = 4, .group_size = 32, .symmetric = false}}) {
         for (const int64_t cols : {64, 576, 4096}) {
             Rng rng(5);

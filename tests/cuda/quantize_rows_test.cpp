@@ -28,9 +28,10 @@ class QuantizeRows : public OnGpu {
   protected:
     void check(Temper temper, int64_t rows, int64_t cols, const ActivationFormat& format,
                DType dtype = DType::F32) {
-        SCOPED_TRACE(fmt::format("temper {} {} x {} bits {} symmetric {} real {} group {}",
+        SCOPED_TRACE(fmt::format("temper {} {} x {} bits {} symmetric {} real {} group {} first {}",
                                  static_cast<int>(temper), rows, cols, format.bits,
-                                 format.symmetric, format.has_bases(), format.group_size));
+                                 format.symmetric, format.has_bases(), format.group_size,
+                                 format.first_positions));
         Rng rng(static_cast<uint32_t>(cols * 7 + rows));
         const Matrix in = rounded(make_matrix(temper, rows, cols, rng), dtype);
         const DeviceRows device(in, dtype, rows == 3 ? 5 : 0);
@@ -70,6 +71,47 @@ TEST_F(QuantizeRows, GroupsOfEverySize) {
                 }
                 if (HasFatalFailure()) return;
             }
+        }
+    }
+}
+
+TEST_F(QuantizeRows, ScalesOfTwoLevels) {
+    for (const auto& [cols, group] : {std::pair<int64_t, int64_t>{90, 15},
+                                      {576, 32},
+                                      {768, 128},
+                                      {4096, 32},
+                                      {64, 64},
+                                      {576, 0}}) {
+        for (ActivationFormat format : kWays) {
+            if (format.has_offsets()) continue;
+            format.group_size = group;
+            format.clip = 0.95f;
+            format.scales = ActivationScales::TwoLevel;
+            for (const int64_t first : {0, 2}) {
+                format.first_positions = first;
+                for (const int bits : {3, 4, 8}) {
+                    format.bits = bits;
+                    for (const Temper temper : kTempers) check(temper, 5, cols, format);
+                }
+            }
+            if (HasFatalFailure()) return;
+        }
+    }
+}
+
+// All rows are stored as those of the widest bits are, whatever kernel wrote them.
+TEST_F(QuantizeRows, FirstPositionsHaveEightBits) {
+    for (const int64_t group : {0, 64}) {
+        for (ActivationFormat format : kWays) {
+            format.group_size = group;
+            format.clip = 0.9f;
+            format.first_positions = 3;
+            for (const int bits : {3, 4, 8}) {
+                format.bits = bits;
+                for (const Temper temper : kTempers) check(temper, 7, 576, format);
+                check(Temper::Outliers, 70, 4096, format);
+            }
+            if (HasFatalFailure()) return;
         }
     }
 }

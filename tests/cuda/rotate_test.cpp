@@ -104,6 +104,26 @@ TEST_F(Rotate, TensorCoresAgreeWithTheDoubleTransform) {
     }
 }
 
+// The tensor-core kernel makes codes of one width alone: others pass through rows of halves.
+TEST_F(Rotate, FirstPositionsHaveTheirBitsBehindTensorCores) {
+    for (const int64_t group : {0, 32}) {
+        const ActivationFormat format{
+            .bits = 4,
+            .group_size = group,
+            .clip = 0.9f,
+            .scales = group == 0 ? ActivationScales::Group : ActivationScales::TwoLevel,
+            .first_positions = 3};
+        Rng rng(4);
+        const Matrix in = rounded(normal_matrix(20, 4096, rng), DType::F16);
+        const cuda::Rotation rotation(linalg::make_mixer(4096), 1);
+        const DeviceRows device(in, DType::F16), out(20, 4096, DType::F16);
+        const DeviceCodes codes(20, 4096, format);
+        cuda::rotate_rows(rotation, {.rows = device.view()}, out.view(), nullptr);
+        cuda::rotate_quantize(rotation, {.rows = device.view()}, codes.target(), nullptr);
+        EXPECT_TRUE(same_codes(reference_codes(out.download(), format), codes.download()));
+    }
+}
+
 TEST_F(Rotate, SumsAreThoseOfTheCodes) {
     for (const int64_t rows : {1, 16, 17, 40}) {
         for (const int bits : backend_test::kBits) {

@@ -27,9 +27,10 @@ struct KeyRange {
     int32_t low = INT32_MAX;
     int32_t high = INT32_MIN;
 
-    __device__ __forceinline__ void include(int32_t key) {
-        low = min(low, key);
-        high = max(high, key);
+    __device__ __forceinline__ void include(int32_t key) { include(key, key); }
+    __device__ __forceinline__ void include(int32_t lowest, int32_t highest) {
+        low = min(low, lowest);
+        high = max(high, highest);
     }
 };
 
@@ -46,6 +47,29 @@ struct WarpTeam {
         return sum_over_warp(x);
     }
     __device__ KeyRange range(const KeyRange& mine) { return range_over_warp(mine); }
+};
+
+// Neighbouring lanes of a warp, `size` of them, a power of two. All lanes of the warp call each
+// operation together.
+class LaneTeam {
+  public:
+    __device__ explicit LaneTeam(int size) : size_(size) {}
+    __device__ int rank() const { return static_cast<int>(threadIdx.x) & (size_ - 1); }
+    __device__ int size() const { return size_; }
+    __device__ int32_t sum(int32_t x) {
+        for (int step = size_ / 2; step > 0; step /= 2) x += __shfl_xor_sync(kAllLanes, x, step);
+        return x;
+    }
+    __device__ KeyRange range(KeyRange mine) {
+        for (int step = size_ / 2; step > 0; step /= 2) {
+            mine.include(__shfl_xor_sync(kAllLanes, mine.low, step),
+                         __shfl_xor_sync(kAllLanes, mine.high, step));
+        }
+        return mine;
+    }
+
+  private:
+    int size_;
 };
 
 // Slots of a block's warps: two sets, used in turns, so that one barrier an operation is enough.

@@ -17,12 +17,13 @@ ActivationView view_of(const QuantizedRows& rows) {
             .rows = rows.rows,
             .cols = rows.cols,
             .stride = rows.stride,
-            .bits = rows.format.bits,
+            .bits = rows.format.widest_bits(),
             .group_size = rows.format.group_size};
 }
 
 QuantizedRows rows_of(const QuantizedRows& rows, int64_t first, int64_t count) {
     QUAROT_CHECK(!is_streamed(rows.rows) && !is_streamed(count), "{} of {}", count, rows.rows);
+    QUAROT_CHECK(rows.token_of == nullptr);
     const int64_t group = first * rows.n_groups();
     QuantizedRows part = rows;
     part.codes = static_cast<std::byte*>(rows.codes) + first * rows.stride;
@@ -30,13 +31,14 @@ QuantizedRows rows_of(const QuantizedRows& rows, int64_t first, int64_t count) {
     part.row_sums += group;
     if (part.offsets != nullptr) part.offsets += group;
     if (part.bases != nullptr) part.bases += group;
+    if (part.positions != nullptr) part.positions += first;
     part.rows = count;
     return part;
 }
 
 std::vector<int8_t> signed_codes(const QuantizedRows& rows, std::span<const uint8_t> stored) {
     QUAROT_CHECK(std::ssize(stored) == rows.rows * rows.stride);
-    const int bias = code_bias(rows.format.bits);
+    const int bias = code_bias(rows.format.widest_bits());
     std::vector<int8_t> codes;
     codes.reserve(static_cast<size_t>(rows.rows * rows.cols));
     for (int64_t r = 0; r < rows.rows; ++r) {

@@ -349,10 +349,16 @@ class CudaBackend final : public Backend, public ColumnSolverMaker, public Fp8Pr
                 .eps = args.eps};
     }
     static QuantizeTarget target_of(const QuantizedRows& out, const SiteNote& note) {
+    // Rows of experts come with a mixture, which this backend has none of.
         return {.codes = view_of(out),
+        QUAROT_CHECK(out.token_of == nullptr);
                 .clip = out.format.clip,
                 .site = note.site,
-                .bad_site = note.lowest};
+                .bad_site = note.lowest,
+                .bits = out.format.bits,
+                .two_level = out.format.scales == ActivationScales::TwoLevel,
+                .first_positions = out.format.first_positions,
+                .positions = out.format.first_positions > 0 ? out.positions : nullptr};
     }
     RotateInput rotate_input(const Rotation& rotation, const RowsView& rows) {
         const int64_t bytes = rotate_workspace_bytes(rotation, rows);
@@ -384,14 +390,6 @@ void CudaBackend::reserve(const StepLimits& limits) {
 
 int64_t CudaBackend::quantized_bytes(int64_t rows, int64_t cols,
                                      const ActivationFormat& format) const {
-    if (format.first_positions > 0) {
-        fail(ErrorCode::Unsupported,
-             "the first {} positions have activations of {} bits, which is not available on cuda",
-             format.first_positions, kFirstPositionBits);
-    }
-    if (format.scales == ActivationScales::TwoLevel) {
-        fail(ErrorCode::Unsupported, "activations with two-level scales are not available on cuda");
-    }
     return quantized_rows_bytes(rows, cols, format, kActivationAlignment);
 }
 

@@ -149,8 +149,9 @@ __global__ void norm_row(const __grid_constant__ NormInput a, const __grid_const
     }
 }
 
-__global__ void norm_quantize_row(const __grid_constant__ NormInput a,
-                                  const __grid_constant__ QuantizeTarget target, bool fours) {
+__global__ void __launch_bounds__(kMostRowThreads)
+    norm_quantize_row(const __grid_constant__ NormInput a,
+                      const __grid_constant__ QuantizeTarget target, bool fours) {
     extern __shared__ __align__(16) float row[];
     __shared__ BlockScratch scratch;
     BlockTeam block(scratch);
@@ -287,11 +288,11 @@ void norm(const NormInput& in, const RowsView& out, Stream stream) {
 void norm_quantize(const NormInput& in, const QuantizeTarget& target, Stream stream) {
     const ActivationView& out = target.codes;
     require(in.in.rows == out.rows && in.in.cols == out.cols, "norm_quantize: shapes");
+    check_target(target);
     check_width(out.cols);
     if (out.rows == 0) return;
-    const bool whole_rows = out.group_size == 0 && out.cols % 4 == 0;
     // What is centred passes through shared memory.
-    if (whole_rows && !in.centred && out.cols <= kMostRegisterColumns && input_in_fours(in)) {
+    if (fits_registers(target) && !in.centred && input_in_fours(in)) {
         with_fours(out.rows, out.cols, [&]<int kFours>() {
             launch("norm_quantize_registers", norm_quantize_registers<kFours>,
                    {.grid = static_cast<unsigned>(out.rows),

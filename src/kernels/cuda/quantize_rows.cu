@@ -1,5 +1,7 @@
 #include <cuda_runtime.h>
 
+#include <algorithm>
+
 #include "kernels/cuda/device/griddep.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/quantize_rows.h"
@@ -11,9 +13,12 @@ namespace quarot::kernels::cuda {
 
 namespace {
 
+constexpr unsigned kThreads = 512;  // at most; more leave a thread too few registers
+
 // One block takes one row: floats in shared memory, then range, codes and sum of every group.
-__global__ void quantize_row(const __grid_constant__ RowsView in,
-                             const __grid_constant__ QuantizeTarget target, bool fours) {
+__global__ void __launch_bounds__(kThreads, 1)
+    quantize_row(const __grid_constant__ RowsView in, const __grid_constant__ QuantizeTarget target,
+                 bool fours) {
     extern __shared__ __align__(16) float row[];
     __shared__ BlockScratch scratch;
     let_successor_start();
@@ -62,15 +67,20 @@ __global__ void dequantize_row(const __grid_constant__ ActivationView in,
 
 }  // namespace
 
+void check_target(const QuantizeTarget& target) {
+    const ActivationView& out = target.codes;
+    require(target.bits >= 2 && target.bits <= out.bits && out.bits <= 8, "quantizing: bits");
+    require(out.offsets == nullptr || (out.bases == nullptr && !target.two_level),
+            "quantizing: zero points");
+}
+
 void quantize_rows(const RowsView& in, const QuantizeTarget& target, Stream stream) {
     const ActivationView& out = target.codes;
     require(in.rows == out.rows && in.cols == out.cols, "quantize_rows: shapes");
-    require(out.bits >= 2 && out.bits <= 8, "quantize_rows: bits");
-    require(out.offsets == nullptr || out.bases == nullptr, "quantize_rows: zero points");
+    check_target(target);
     require(row_bytes(in.cols) <= current_device().shared_bytes - 1024, "quantize_rows: width");
     if (in.rows == 0) return;
-    if (out.group_size == 0 && in.cols % 4 == 0 && in.cols <= kMostRegisterColumns &&
-        in_fours(in)) {
+    if (fits_registers(target) && in_fours(in)) {
         with_fours(in.rows, in.cols, [&]<int kFours>() {
             launch("quantize_registers", quantize_registers<kFours>,
                    {.grid = static_cast<unsigned>(in.rows),
@@ -81,7 +91,7 @@ void quantize_rows(const RowsView& in, const QuantizeTarget& target, Stream stre
     }
     launch("quantize_row", quantize_row,
            {.grid = static_cast<unsigned>(in.rows),
-            .block = threads_for_row(in.cols),
+            .block = std::min(threads_for_row(in.cols), kThreads),
             .shared_bytes = row_bytes(in.cols)},
            stream, in, target, in_fours(in));
 }

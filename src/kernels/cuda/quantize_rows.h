@@ -11,7 +11,11 @@ namespace quarot::kernels::cuda {
 
 // Where codes go and how they are made; the formulas are those of tensor/affine.h, bit for bit.
 // Symmetric unless codes.offsets (integer zero points) or codes.bases (real ones) is there. The
-// range of a whole row includes 0, that of a group does not.
+// range of a whole row includes 0, and so does that of a group whose scale counts in units of its
+// row; that of any other group does not.
+//
+// codes.bits are those of the widest rows, which all rows are stored by. They are the bits of rows
+// at the first positions, which are not clipped; all other rows have `bits`.
 //
 // A group that holds a NaN or Inf, or whose range fp32 does not hold, gets the codes of 0, scale 1
 // and offset, base and sum 0; bad_site[row] becomes the lower of itself and `site`.
@@ -20,7 +24,14 @@ struct QuantizeTarget {
     float clip = 1.0f;
     int32_t site = 0;
     int32_t* bad_site = nullptr;  // [rows], set by the caller before; null: nobody asks
+    int bits = 4;                 // at most codes.bits
+    bool two_level = false;       // scales and bases are whole numbers of a unit of their row
+    int64_t first_positions = 0;  // of a sequence
+    const int32_t* positions = nullptr;  // [rows], set before the step began; null: no first ones
 };
+
+// Fails where the fields contradict each other.
+void check_target(const QuantizeTarget& target);
 
 // in.rows == codes.rows, in.cols == codes.cols. Only enqueues, as every function here.
 void quantize_rows(const RowsView& in, const QuantizeTarget& target, Stream stream);

@@ -152,8 +152,9 @@ __global__ void rotate_row(const __grid_constant__ GeneralArguments a,
     }
 }
 
-__global__ void rotate_quantize_row(const __grid_constant__ GeneralArguments a,
-                                    const __grid_constant__ QuantizeTarget target) {
+__global__ void __launch_bounds__(kMostRowThreads)
+    rotate_quantize_row(const __grid_constant__ GeneralArguments a,
+                        const __grid_constant__ QuantizeTarget target) {
     extern __shared__ __align__(16) float shared[];
     __shared__ BlockScratch scratch;
     let_successor_start();
@@ -244,7 +245,7 @@ void rotate_quantize(const Rotation& rotation, const RotateInput& in, const Quan
                      Stream stream) {
     const ActivationView& codes = target.codes;
     require(in.rows.rows == codes.rows && in.rows.cols == codes.cols, "rotate_quantize: shapes");
-    require(codes.bits >= 2 && codes.bits <= 8, "rotate_quantize: bits");
+    check_target(target);
     if (codes.rows == 0) return;
     if (!takes_tensor_path(rotation, in)) {
         launch("rotate_quantize_row", rotate_quantize_row, general_shape(rotation, in), stream,
@@ -252,7 +253,9 @@ void rotate_quantize(const Rotation& rotation, const RotateInput& in, const Quan
         return;
     }
     const bool whole_rows = codes.group_size == 0 && codes.stride == codes.cols;
-    if (whole_rows && codes.offsets == nullptr && codes.bases == nullptr) {
+    const bool plain = codes.offsets == nullptr && codes.bases == nullptr && !target.two_level &&
+                       target.positions == nullptr;
+    if (whole_rows && plain) {
         rotate_quantize_tensor(rotation, in, target, stream);
         return;
     }

@@ -1046,7 +1046,7 @@ void rotate_quantize_tensor(const Rotation& rotation, const RotateInput& in,
                             const QuantizeTarget& target, Stream stream) {
     const ActivationView& codes = target.codes;
     require(codes.offsets == nullptr && codes.bases == nullptr && codes.group_size == 0 &&
-                codes.stride == in.rows.cols,
+                codes.stride == in.rows.cols && !target.two_level && target.positions == nullptr,
             "rotate_tensor: format of codes");
     TensorArguments arguments;
     arguments.target = target;

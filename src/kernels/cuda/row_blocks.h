@@ -8,8 +8,11 @@
 
 namespace quarot::kernels::cuda {
 
+inline constexpr int kMostRowThreads = 1024;
+
 // Threads for a row of so many columns: whole warps, four columns a thread, so that a lone row is
-// read at once; 1024 at most. The number depends on the width alone, so that sums do too.
+// read at once; kMostRowThreads at most. The number depends on the width alone, so that sums do
+// too.
 inline unsigned threads_for_row(int64_t cols) {
     return static_cast<unsigned>(32 * std::clamp<int64_t>(ceil_div(cols, int64_t{4 * 32}), 1, 32));
 }

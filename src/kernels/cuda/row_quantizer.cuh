@@ -11,6 +11,7 @@
 #include "kernels/cuda/block_reduce.cuh"
 #include "kernels/cuda/quantize_rows.h"
 #include "kernels/cuda/row_access.cuh"
+#include "kernels/cuda/row_blocks.h"
 
 namespace quarot::kernels::cuda {
 
@@ -61,14 +62,31 @@ __device__ __forceinline__ RoundedDivision division_by(float scale, float larges
     return {scale, inverse, __fmul_rn(__fmul_rn(largest, inverse), 0x1p-21f)};
 }
 
+// What the codes of one row are.
+struct RowFormat {
+    int bits = 4;
+    float clip = 1.0f;
+    float unit = 0.0f;  // what scales of two levels count; 0: scales are numbers of their own
+};
+
+// Not yet its unit.
+__device__ __forceinline__ RowFormat format_of_row(const QuantizeTarget& target, int64_t row) {
+    if (target.positions != nullptr) {
+        const int32_t position = target.positions[row];
+        if (position >= 0 && position < target.first_positions) return {target.codes.bits, 1.0f};
+    }
+    return {target.bits, target.clip};
+}
+
 // How the values of one group become stored codes: clamp(round((x - origin) / scale) + zero, low,
-// high) - low, where `low` is the code of a stored 0.
+// high) + lift, where `lift` takes the row's lowest code to where rows of the widest bits have it.
 struct GroupQuantizer {
     RoundedDivision divide;
     float origin = 0.0f;
     float zero = 0.0f;
     float low = 0.0f;
     float high = 0.0f;
+    float lift = 0.0f;
     int32_t offset = 0;
     float base = 0.0f;
     bool usable = false;  // finite values, finite scale
@@ -90,54 +108,122 @@ __device__ __forceinline__ void widen_empty_range(float& low, float& high) {
     }
 }
 
+__device__ __forceinline__ float largest_symmetric(int bits) {
+    return static_cast<float>((1 << (bits - 1)) - 1);
+}
+__device__ __forceinline__ float largest_asymmetric(int bits) {
+    return static_cast<float>((1 << bits) - 1);
+}
+
+__device__ __forceinline__ bool has_zero_points(const ActivationView& out) {
+    return out.offsets != nullptr || out.bases != nullptr;
+}
+
+// The range that a group is quantized by.
+struct ClippedRange {
+    float low, high;
+    float largest;  // no |x| that is divided is larger
+};
+
+// Of finite values.
+__device__ __forceinline__ ClippedRange clipped_range(const KeyRange& range,
+                                                      const QuantizeTarget& target, float clip) {
+    float low = from_order_key(range.low), high = from_order_key(range.high);
+    if (target.codes.group_size == 0 || target.two_level) {
+        low = fminf(low, 0.0f);
+        high = fmaxf(high, 0.0f);
+    }
+    return {__fmul_rn(low, clip), __fmul_rn(high, clip), 2.0f * (fabsf(low) + fabsf(high))};
+}
+
 __device__ inline void set_symmetric(GroupQuantizer& group, float max_abs, int bits) {
-    const float largest = static_cast<float>((1 << (bits - 1)) - 1);
     group.divide.scale =
-        max_abs == 0.0f ? 1.0f : at_least_smallest_normal(__fdiv_rn(max_abs, largest));
-    group.low = -largest - 1.0f;
-    group.high = largest;
+        max_abs == 0.0f ? 1.0f
+                        : at_least_smallest_normal(__fdiv_rn(max_abs, largest_symmetric(bits)));
 }
 
 __device__ inline void set_asymmetric(GroupQuantizer& group, float low, float high, int bits,
                                       bool real_zero) {
     widen_empty_range(low, high);
-    const float steps = static_cast<float>((1 << bits) - 1);
-    group.divide.scale = at_least_smallest_normal(__fdiv_rn(__fsub_rn(high, low), steps));
-    group.low = 0.0f;
-    group.high = steps;
-    const int half = 1 << (bits - 1);
+    group.divide.scale =
+        at_least_smallest_normal(__fdiv_rn(__fsub_rn(high, low), largest_asymmetric(bits)));
     if (real_zero) {
         group.origin = low;
-        group.base = __fadd_rn(low, __fmul_rn(group.divide.scale, static_cast<float>(half)));
         return;
     }
     constexpr float kZeroLimit = 32000.0f;
     group.divide.scale = fmaxf(group.divide.scale, __fdiv_rn(fabsf(low), kZeroLimit));
     const auto zero = static_cast<int32_t>(rintf(__fdiv_rn(-low, group.divide.scale)));
     group.zero = static_cast<float>(zero);
-    group.offset = zero - half;
+    group.offset = zero - (1 << (bits - 1));
+}
+
+// What the codes of a group count, before that is a whole number of units: 0 if all values are; not
+// finite where the group cannot be quantized.
+__device__ inline float step_of(const KeyRange& range, const QuantizeTarget& target,
+                                const RowFormat& format) {
+    if (!is_finite(range)) return INFINITY;
+    const auto [low, high, largest] = clipped_range(range, target, format.clip);
+    if (has_zero_points(target.codes)) {
+        return __fdiv_rn(__fsub_rn(high, low), largest_asymmetric(format.bits));
+    }
+    return __fdiv_rn(fmaxf(fabsf(low), fabsf(high)), largest_symmetric(format.bits));
+}
+
+// A row's unit, from the largest step of its groups.
+__device__ __forceinline__ float unit_of_steps(float largest) {
+    constexpr float kUnits = 255.0f;
+    return largest == 0.0f ? 1.0f : at_least_smallest_normal(__fdiv_rn(largest, kUnits));
+}
+__device__ __forceinline__ float whole_units(float x, float unit, float least) {
+    constexpr float kUnits = 255.0f;
+    return __fmul_rn(fminf(fmaxf(rintf(__fdiv_rn(x, unit)), least), kUnits), unit);
+}
+
+__device__ inline void set_in_units(GroupQuantizer& group, float low, float step,
+                                    const RowFormat& format, bool real_zero) {
+    group.divide.scale = whole_units(step, format.unit, 1.0f);
+    if (!real_zero) return;
+    const float low_unit = __fmul_rn(format.unit, static_cast<float>(1 << format.bits));
+    group.origin = -whole_units(-low, low_unit, 0.0f);
+}
+
+// The codes that the row's bits have, and where they are stored.
+__device__ __forceinline__ void set_codes(GroupQuantizer& group, const ActivationView& out,
+                                          int bits) {
+    const int half = 1 << (bits - 1);
+    const bool from_zero = has_zero_points(out);
+    group.low = from_zero ? 0.0f : static_cast<float>(-half);
+    group.high = from_zero ? largest_asymmetric(bits) : largest_symmetric(bits);
+    group.lift = static_cast<float>(code_bias(out.bits) - half) - group.low;
+    if (out.bases != nullptr) {
+        const float of_half = __fmul_rn(group.divide.scale, static_cast<float>(half));
+        group.base = __fadd_rn(group.origin, of_half);
+    }
 }
 
 // The quantizer of a group whose values have this range.
-__device__ inline GroupQuantizer quantizer_of(const KeyRange& range, const QuantizeTarget& target) {
+__device__ inline GroupQuantizer quantizer_of(const KeyRange& range, const QuantizeTarget& target,
+                                              const RowFormat& format) {
     const ActivationView& out = target.codes;
     GroupQuantizer group;
     if (!is_finite(range)) return group;
-    float low = from_order_key(range.low), high = from_order_key(range.high);
-    if (out.group_size == 0) {
-        low = fminf(low, 0.0f);
-        high = fmaxf(high, 0.0f);
-    }
-    const float largest = 2.0f * (fabsf(low) + fabsf(high));  // of what is divided
-    low = __fmul_rn(low, target.clip);
-    high = __fmul_rn(high, target.clip);
-    if (out.offsets != nullptr || out.bases != nullptr) {
-        set_asymmetric(group, low, high, out.bits, out.bases != nullptr);
+    const auto [low, high, largest] = clipped_range(range, target, format.clip);
+    float checked = 0.0f;  // finite where the group can be quantized
+    if (target.two_level) {
+        checked = step_of(range, target, format);
+        set_in_units(group, low, checked, format, out.bases != nullptr);
     } else {
-        set_symmetric(group, fmaxf(fabsf(low), fabsf(high)), out.bits);
+        if (has_zero_points(out)) {
+            set_asymmetric(group, low, high, format.bits, out.bases != nullptr);
+        } else {
+            set_symmetric(group, fmaxf(fabsf(low), fabsf(high)), format.bits);
+        }
+        checked = group.divide.scale;
     }
-    if (!isfinite(group.divide.scale)) return {};
+    if (!isfinite(checked)) return {};
     group.divide = division_by(group.divide.scale, largest);
+    set_codes(group, out, format.bits);
     group.usable = true;
     return group;
 }
@@ -151,9 +237,9 @@ __device__ __forceinline__ uint32_t pack_codes(uint32_t a, uint32_t b, uint32_t 
     return __byte_perm(__byte_perm(a, b, 0x0040), __byte_perm(c, d, 0x0040), 0x5410);
 }
 
-// 0 .. 2^bits - 1, from the rounded quotient.
+// From the rounded quotient.
 __device__ __forceinline__ float stored_code(float quotient, const GroupQuantizer& group) {
-    return fminf(fmaxf(__fadd_rn(quotient, group.zero), group.low), group.high) - group.low;
+    return fminf(fmaxf(__fadd_rn(quotient, group.zero), group.low), group.high) + group.lift;
 }
 // Of four values, the first in the low byte.
 __device__ __forceinline__ uint32_t stored_codes(const float4& x, const GroupQuantizer& group) {
@@ -182,6 +268,14 @@ __device__ inline void store_group(const QuantizeTarget& target, int64_t row, in
     if (out.offsets != nullptr) out.offsets[at] = group.offset;
     if (out.bases != nullptr) out.bases[at] = group.base;
     if (!group.usable && target.bad_site != nullptr) atomicMin(target.bad_site + row, target.site);
+}
+
+// Whether rows of the target may be quantized in registers: one group each, whose scale is a number
+// of its own.
+inline bool fits_registers(const QuantizeTarget& target) {
+    const ActivationView& out = target.codes;
+    return out.group_size == 0 && !target.two_level && out.cols % 4 == 0 &&
+           out.cols <= kMostRegisterColumns;
 }
 
 // A row in the registers of a block: thread t has the four columns from 4 (t + i threads) on, for
@@ -233,7 +327,8 @@ struct RegisterRow {
         const ActivationView& out = target.codes;
         KeyRange range;
         each([&](float value) { range.include(order_key(value)); });
-        const GroupQuantizer group = quantizer_of(block.range(range), target);
+        const GroupQuantizer group =
+            quantizer_of(block.range(range), target, format_of_row(target, index));
         const uint32_t zeros = code_bias(out.bits) * 0x01010101u;
         uint32_t sum = 0;
 #pragma unroll
@@ -256,8 +351,17 @@ struct RegisterRow {
     }
 };
 
+// Lanes that take a group together: four columns each where that is a power of two, so that a warp
+// takes several small groups at a time.
+__device__ __forceinline__ int lanes_of_group(int64_t size) {
+    const auto lanes = static_cast<int>(size / 4);
+    const bool fits = size % 4 == 0 && lanes <= 32 && (lanes & (lanes - 1)) == 0;
+    return fits ? lanes : 32;
+}
+
 // The row of floats a block holds in shared memory, and where it goes. Every thread of the block
-// runs it; `row` may have been written by other threads.
+// runs it; `row` may have been written by other threads. Loops are not unrolled, so that 1024
+// threads have registers enough.
 struct SharedRowQuantizer {
     const QuantizeTarget& target;
     const float* row;  // [cols], aligned to 16 bytes
@@ -266,14 +370,12 @@ struct SharedRowQuantizer {
     __device__ void run(BlockTeam& block) const {
         __syncthreads();
         const ActivationView& out = target.codes;
+        RowFormat format = format_of_row(target, index);
+        if (target.two_level) format.unit = unit_of_row(block, format);
         if (out.group_size == 0) {
-            quantize_span(block, 0);
+            quantize_span(block, 0, format);
         } else {
-            const int n_warps = static_cast<int>(blockDim.x / 32);
-            for (int64_t g = threadIdx.x / 32; g < out.n_groups(); g += n_warps) {
-                WarpTeam warp;
-                quantize_span(warp, g);
-            }
+            each_group([&](LaneTeam& team, int64_t g) { quantize_span(team, g, format); });
         }
         for (int64_t c = out.cols + threadIdx.x; c < out.stride; c += blockDim.x) {
             out.codes[code_offset(out.rows, out.stride, index, c)] = 0;
@@ -281,16 +383,57 @@ struct SharedRowQuantizer {
     }
 
   private:
+    __device__ int64_t group_size() const {
+        return target.codes.group_size == 0 ? target.codes.cols : target.codes.group_size;
+    }
+
+    // Calls body(team, group) for every group, by the lanes of its team. Where groups run out the
+    // last one is done again.
+    template <class Body>
+    __device__ void each_group(const Body& body) const {
+        const int64_t n_groups = target.codes.n_groups();
+        LaneTeam team(lanes_of_group(group_size()));
+        const int of_warp = 32 / team.size();
+        const int64_t step = static_cast<int64_t>(blockDim.x) / team.size();
+#pragma unroll 1
+        for (int64_t first = threadIdx.x / 32 * of_warp; first < n_groups; first += step) {
+            body(team, min(first + threadIdx.x % 32 / team.size(), n_groups - 1));
+        }
+    }
+
     template <class Team>
-    __device__ void quantize_span(Team& team, int64_t g) const {
-        const ActivationView& out = target.codes;
-        const int64_t size = out.group_size == 0 ? out.cols : out.group_size;
-        const float* values = row + g * size;
+    __device__ KeyRange range_of(Team& team, int64_t g) const {
+        const float* values = row + g * group_size();
         KeyRange range;
-        for (int64_t c = team.rank(); c < size; c += team.size()) {
+#pragma unroll 1
+        for (int64_t c = team.rank(); c < group_size(); c += team.size()) {
             range.include(order_key(values[c]));
         }
-        const GroupQuantizer group = quantizer_of(team.range(range), target);
+        return team.range(range);
+    }
+
+    // From the groups that can be quantized.
+    __device__ float unit_of_row(BlockTeam& block, const RowFormat& format) const {
+        float largest = 0.0f;
+        const auto include = [&](const KeyRange& range) {
+            const float step = step_of(range, target, format);
+            if (isfinite(step)) largest = fmaxf(largest, step);
+        };
+        if (target.codes.group_size == 0) {
+            include(range_of(block, 0));
+        } else {
+            each_group([&](LaneTeam& team, int64_t g) { include(range_of(team, g)); });
+        }
+        const int32_t key = order_key(largest);
+        return unit_of_steps(from_order_key(block.range({key, key}).high));
+    }
+
+    template <class Team>
+    __device__ void quantize_span(Team& team, int64_t g, const RowFormat& format) const {
+        const ActivationView& out = target.codes;
+        const int64_t size = group_size();
+        const float* values = row + g * size;
+        const GroupQuantizer group = quantizer_of(range_of(team, g), target, format);
         const int32_t stored = size % 4 == 0 ? write_words(team, values, g * size, size, group)
                                              : write_bytes(team, values, g * size, size, group);
         const int32_t sum = team.sum(stored);
@@ -312,6 +455,7 @@ struct SharedRowQuantizer {
                                    int64_t size, const GroupQuantizer& group) const {
         const ActivationView& out = target.codes;
         int32_t sum = 0;
+#pragma unroll 1
         for (int64_t c = 4 * team.rank(); c < size; c += 4 * team.size()) {
             const float4 x = *reinterpret_cast<const float4*>(values + c);
             const uint32_t word =
@@ -328,6 +472,7 @@ struct SharedRowQuantizer {
                                    int64_t size, const GroupQuantizer& group) const {
         const ActivationView& out = target.codes;
         int32_t sum = 0;
+#pragma unroll 1
         for (int64_t c = team.rank(); c < size; c += team.size()) {
             const uint32_t code = stored(values[c], group);
             out.codes[code_offset(out.rows, out.stride, index, first + c)] =
