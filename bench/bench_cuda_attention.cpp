@@ -4,7 +4,7 @@
 // as far as memory allows; a call reads far more than the second-level cache holds. Bandwidth
 // counts the bytes of codes, scales and zero points once; its share is of a kernel that only reads.
 //
-// bench_cuda_attention [--sections decode,prefill,append]
+// bench_cuda_attention [--sections decode,prefill,append,channel]
 #include <cuda_runtime_api.h>
 
 #include <algorithm>
@@ -108,8 +108,8 @@ class Batch {
   public:
     Batch(int64_t sequences, int64_t context, int64_t new_tokens, int64_t page_tokens)
         : pages_((context + page_tokens - 1) / page_tokens),
-          memory_((sequences * (2 * new_tokens + 2 + pages_) + 2) * 4) {
-        std::vector<int32_t> positions, owner, first{0}, tables, first_page{0};
+          memory_((sequences * (2 * new_tokens + 3 + pages_) + 2) * 4) {
+        std::vector<int32_t> positions, owner, first{0}, tables, first_page{0}, seats;
         for (int64_t s = 0; s < sequences; ++s) {
             for (int64_t i = 0; i < new_tokens; ++i) {
                 positions.push_back(static_cast<int32_t>(context - new_tokens + i));
@@ -121,6 +121,7 @@ class Batch {
                 tables.push_back(static_cast<int32_t>(p * sequences + s));
             }
             first_page.push_back(static_cast<int32_t>(tables.size()));
+            seats.push_back(static_cast<int32_t>(s));
         }
         auto* at = memory_.as<int32_t>();
         const auto place = [&](const std::vector<int32_t>& values) {
@@ -135,6 +136,7 @@ class Batch {
         view_.first_token = place(first);
         view_.pages = place(tables);
         view_.first_page = place(first_page);
+        view_.seats = place(seats);
     }
     const KvBatch& view() const { return view_; }
     int64_t n_pages() const { return pages_ * view_.n_sequences; }
@@ -145,14 +147,24 @@ class Batch {
     KvBatch view_;
 };
 
-KvView view_of(const Model& model, int bits, int64_t n_layers, int64_t n_pages) {
-    const KvDescriptor descriptor{.n_layers = n_layers,
-                                  .n_kv_heads = model.n_kv_heads,
-                                  .head_dim = model.head_dim,
-                                  .page_tokens = 64,
-                                  .k = {.bits = bits, .clip = 0.95f, .range_includes_zero = true},
-                                  .v = {.bits = bits, .clip = 0.95f, .range_includes_zero = false}};
-    return make_kv_view(descriptor, n_pages, DType::F16);
+struct Form {
+    int bits;
+    int64_t block = 0;  // of keys by channel; 0: by token
+};
+
+KvView view_of(const Model& model, const Form& form, int64_t n_layers, const Batch& batch) {
+    KvDescriptor descriptor{.n_layers = n_layers,
+                            .n_kv_heads = model.n_kv_heads,
+                            .head_dim = model.head_dim,
+                            .page_tokens = 64,
+                            .k = {.bits = form.bits, .clip = 0.95f, .range_includes_zero = true},
+                            .v = {.bits = form.bits, .clip = 0.95f, .range_includes_zero = false},
+                            .sequences = batch.view().n_sequences};
+    if (form.block > 0) {
+        descriptor.k.axis = KvAxis::Channel;
+        descriptor.k.block = form.block;
+    }
+    return make_kv_view(descriptor, batch.n_pages(), DType::F16);
 }
 
 // Writes every position of every sequence through `append`, in pieces of 512 tokens.
@@ -198,16 +210,18 @@ struct Setup {
 };
 
 // Microseconds of one attention call.
-double time_attention(const Setup& setup, int bits, int64_t n_layers) {
+double time_attention(const Setup& setup, const Form& form, int64_t n_layers) {
     const Model& model = setup.model;
     const Batch batch(setup.sequences, setup.context, setup.new_tokens, 64);
-    KvView kv = view_of(model, bits, n_layers, batch.n_pages());
+    KvView kv = view_of(model, form, n_layers, batch);
     const DeviceMemory cache(kv_bytes(kv));
     kv.memory = cache.as<std::byte>();
     fill_cache(model, kv, setup.sequences, setup.context);
     const int64_t n = batch.view().n_tokens, cols = model.n_heads * model.head_dim;
-    const DeviceMemory q(n * cols * 2), out(n * cols * 2);
+    const int64_t k_cols = model.n_kv_heads * model.head_dim;
+    const DeviceMemory q(n * cols * 2), out(n * cols * 2), k(n * k_cols * 2);
     bench::fill_random_halves(q.as<Half>(), n * cols, 99);
+    bench::fill_random_halves(k.as<Half>(), n * k_cols, 98);
     AttentionCall call;
     call.q = {q.as<void>(), DType::F16, n, cols, cols};
     call.out = {out.as<void>(), DType::F16, n, cols, cols};
@@ -216,6 +230,7 @@ double time_attention(const Setup& setup, int bits, int64_t n_layers) {
     call.scale = 1.0f / std::sqrt(static_cast<float>(model.head_dim));
     call.batch = batch.view();
     call.max_context = setup.context;
+    call.k = {k.as<void>(), DType::F16, n, k_cols, k_cols};
     const DeviceMemory workspace(attention_workspace_bytes(call));
     call.workspace = workspace.as<void>();
     const int calls = 8;
@@ -227,10 +242,15 @@ double time_attention(const Setup& setup, int bits, int64_t n_layers) {
     });
 }
 
-double cache_bytes_read(const Setup& setup, int bits) {
-    const KvView kv = view_of(setup.model, bits, 1, 1);
-    return static_cast<double>(kv_bytes(kv)) / 64.0 * static_cast<double>(setup.context) *
+double cache_bytes_read(const Setup& setup, const Form& form) {
+    const KvView kv = view_of(setup.model, form, 1, Batch(1, 64, 1, 64));
+    return static_cast<double>(kv.newest_at) / 64.0 * static_cast<double>(setup.context) *
            static_cast<double>(setup.sequences);
+}
+
+// Short contexts: layers enough that none is left in the second-level cache.
+int64_t layers_of(double bytes) {
+    return static_cast<int64_t>(std::clamp(4e8 / bytes, 2.0, 8.0));
 }
 
 void bench_decode(double probe) {
@@ -248,11 +268,9 @@ void bench_decode(double probe) {
                     static_cast<long long>(setup.context));
         double us[3];
         for (int i = 0; i < 3; ++i) {
-            const int bits = 4 << i;
-            const double bytes = cache_bytes_read(setup, bits);
-            // Short contexts: layers enough that none is left in the second-level cache.
-            const auto n_layers = static_cast<int64_t>(std::clamp(4e8 / bytes, 2.0, 8.0));
-            us[i] = time_attention(setup, bits, n_layers);
+            const Form form{4 << i};
+            const double bytes = cache_bytes_read(setup, form);
+            us[i] = time_attention(setup, form, layers_of(bytes));
             const double rate = bytes / us[i] * 1e-6;
             std::printf(" | %9.1f %5.2f (%3.0f%%)", us[i], rate, 100.0 * rate / probe);
         }
@@ -274,7 +292,7 @@ void bench_prefill() {
                             static_cast<double>(setup.model.n_heads) * n * (n + 1.0) / 2.0 *
                             static_cast<double>(setup.sequences);
         for (const int bits : {4, 8, 16}) {
-            const double us = time_attention(setup, bits, 1);
+            const double us = time_attention(setup, {bits}, 1);
             std::printf(" | %2d bits %8.1f us %4.0f", bits, us, flop / us * 1e-6);
         }
         std::printf("\n");
@@ -282,15 +300,43 @@ void bench_prefill() {
     }
 }
 
-void bench_append() {
-    std::printf("\nRoPE, R3, quantize and append (q, k, v of halves)\n");
+// Keys by channel beside keys by token, 4 bits.
+void bench_channel() {
+    std::printf("\nkeys by channel: us of attention (keys by token take so many times as long)\n");
+    std::printf("%-14s %6s %8s %6s | %8s | %18s | %18s\n", "model", "batch", "context", "new",
+                "by token", "blocks of 64", "blocks of 32");
+    const Model mha{"MHA 32x128", 32, 32, 128}, gqa8{"GQA8 64/8x128", 64, 8, 128},
+        gqa4{"GQA4 32/8x128", 32, 8, 128}, small{"MHA 32x64", 32, 32, 64};
+    for (const Setup& setup :
+         {Setup{mha, 1, 65536, 1}, Setup{mha, 16, 4096, 1}, Setup{mha, 64, 2048, 1},
+          Setup{gqa8, 16, 4096, 1}, Setup{gqa4, 64, 2048, 1}, Setup{mha, 1, 4096, 1},
+          Setup{gqa8, 1, 4096, 1}, Setup{small, 64, 2048, 1}, Setup{mha, 1, 2048, 2048},
+          Setup{gqa8, 1, 4096, 4096}}) {
+        const int64_t n_layers =
+            setup.new_tokens > 1 ? 1 : layers_of(cache_bytes_read(setup, {.bits = 4}));
+        const double by_token = time_attention(setup, {.bits = 4}, n_layers);
+        std::printf("%-14s %6lld %8lld %6lld | %8.1f", setup.model.name,
+                    static_cast<long long>(setup.sequences), static_cast<long long>(setup.context),
+                    static_cast<long long>(setup.new_tokens), by_token);
+        for (const int64_t block : {64, 32}) {
+            const double us = time_attention(setup, {.bits = 4, .block = block}, n_layers);
+            std::printf(" | %9.1f (%5.2fx)", us, by_token / us);
+        }
+        std::printf("\n");
+        std::fflush(stdout);
+    }
+}
+
+void bench_append(int64_t block) {
+    std::printf("\nRoPE, R3, quantize and append (q, k, v of halves), %s\n",
+                block > 0 ? "keys by channel" : "keys by token");
     const Model mha{"MHA 32x128", 32, 32, 128}, gqa8{"GQA8 64/8x128", 64, 8, 128};
     for (const Model& model : {mha, gqa8}) {
         for (const int64_t tokens : {1, 64, 2048}) {
             const Batch batch(1, tokens, tokens, 64);
             const int64_t n = tokens, q_cols = model.n_heads * model.head_dim;
             const int64_t k_cols = model.n_kv_heads * model.head_dim;
-            KvView kv = view_of(model, 4, 1, batch.n_pages());
+            KvView kv = view_of(model, {4, block}, 1, batch);
             const DeviceMemory cache(kv_bytes(kv)), q(n * q_cols * 2), k(n * k_cols * 2),
                 v(n * k_cols * 2), table(n * model.head_dim * 4), bad(n * 4);
             kv.memory = cache.as<std::byte>();
@@ -337,6 +383,10 @@ int main(int argc, char** argv) {
     std::printf("%s, read probe %.2f TB/s\n", properties.name, probe);
     if (wanted("decode")) bench_decode(probe);
     if (wanted("prefill")) bench_prefill();
-    if (wanted("append")) bench_append();
+    if (wanted("append")) bench_append(0);
+    if (wanted("channel")) {
+        bench_channel();
+        bench_append(64);
+    }
     return 0;
 }

@@ -53,12 +53,11 @@ inline constexpr std::array kMixerShapes = {
 struct Refusal {
     std::string_view backend, words;
 };
-inline constexpr std::array<Refusal, 6> kKnownRefusals = {{
+inline constexpr std::array<Refusal, 5> kKnownRefusals = {{
     {"cpu", "inside a head of"},
     {"cpu", "unquantized first positions"},
     {"cuda", "inside a head of"},
     {"cuda", "unquantized first positions"},
-    {"cuda", "K by channel"},
     {"cuda", "with scales of"},
 }};
 

@@ -61,6 +61,7 @@ std::string describe(const KvForm& form) {
 
 DeviceBatch::DeviceBatch(const std::vector<Piece>& pieces, int64_t max_pages) {
     std::vector<int32_t> positions, sequence_of_token, first_token{0}, tables, first_page{0};
+    std::vector<int32_t> seats;
     for (size_t s = 0; s < pieces.size(); ++s) {
         const Piece& piece = pieces[s];
         for (int64_t i = 0; i < piece.count; ++i) {
@@ -72,6 +73,7 @@ DeviceBatch::DeviceBatch(const std::vector<Piece>& pieces, int64_t max_pages) {
             tables.push_back(static_cast<int32_t>(page_of(piece.sequence, p, max_pages)));
         }
         first_page.push_back(static_cast<int32_t>(tables.size()));
+        seats.push_back(static_cast<int32_t>(piece.sequence));
     }
     view_.n_tokens = std::ssize(positions);
     view_.n_sequences = std::ssize(pieces);
@@ -80,11 +82,13 @@ DeviceBatch::DeviceBatch(const std::vector<Piece>& pieces, int64_t max_pages) {
     arrays_.push_back(upload(first_token));
     arrays_.push_back(upload(tables));
     arrays_.push_back(upload(first_page));
+    arrays_.push_back(upload(seats));
     view_.positions = arrays_[0].as<int32_t>();
     view_.sequence_of_token = arrays_[1].as<int32_t>();
     view_.first_token = arrays_[2].as<int32_t>();
     view_.pages = arrays_[3].as<int32_t>();
     view_.first_page = arrays_[4].as<int32_t>();
+    view_.seats = arrays_[5].as<int32_t>();
 }
 
 std::vector<float> rounded(DType dtype, std::span<const float> values) {

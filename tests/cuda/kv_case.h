@@ -41,7 +41,7 @@ struct Piece {
 };
 
 // The arrays of a batch in device memory. Pages of a sequence are scattered over the cache, and are
-// the same in every batch.
+// the same in every batch; its seat is its number.
 class DeviceBatch {
   public:
     DeviceBatch(const std::vector<Piece>& pieces, int64_t max_pages);

@@ -72,15 +72,33 @@ TEST_F(BestRecipes, LoseLessThanThePapers) {
     EXPECT_LT(grouped, 0.55 * paper);
 }
 
+// One seed each: within twice the noise of the simulator's own runs (backend_agreement_test).
+TEST_F(BestRecipes, HaveThePerplexityOfTheCpuOnAGpu) {
+    QUAROT_NEED(kernels::gpus().empty() ? std::string() : std::string("cuda"), "a GPU");
+    for (const char* name : {"best4", "best4.5"}) {
+        const std::string folder = quantized(name);
+        const auto ln_perplexity = [&](const std::string& device) {
+            LoadedModel model = load(folder, {.device = device, .context = kSeqlen});
+            return std::log(
+                eval::perplexity(*model.engine, nullptr, ids_, {.seqlen = kSeqlen}).perplexity);
+        };
+        const double cpu = ln_perplexity("cpu"), cuda = ln_perplexity("cuda");
+        std::printf("%s: ln cuda - ln cpu %.5f\n", name, cuda - cpu);
+        EXPECT_LE(std::fabs(cuda - cpu), 0.006) << name;
+    }
+}
+
 TEST_F(BestRecipes, GiveATokenTheSameBitsHoweverTheTextIsCut) {
     const std::vector<int32_t> ids(ids_.begin(), ids_.begin() + 150);  // blocks of keys end inside
     for (const char* name : {"best4", "best4.5", "quarot+"}) {
         SCOPED_TRACE(name);
         const std::string folder = quantized(name);
-        LoadedModel model = load(folder, {.context = 256});
-        const std::vector<float> whole = all_logits(model, ids);
-        EXPECT_EQ(all_logits(model, ids, 7), whole);
-        EXPECT_EQ(all_logits(model, ids, 1), whole);
+        for (const std::string& device : fast_devices()) {
+            LoadedModel model = load(folder, {.device = device, .context = 256});
+            const std::vector<float> whole = all_logits(model, ids);
+            EXPECT_EQ(all_logits(model, ids, 7), whole) << device;
+            EXPECT_EQ(all_logits(model, ids, 1), whole) << device;
+        }
     }
 }
 

@@ -150,15 +150,22 @@ std::string name_of_case(const testing::TestParamInfo<SameBits::ParamType>& test
     return std::get<0>(test.param).name + "_" + std::get<1>(test.param);
 }
 
-// Not on cuda.
-INSTANTIATE_TEST_SUITE_P(CpuFormats, SameBits,
+INSTANTIATE_TEST_SUITE_P(Formats, SameBits,
                          testing::Combine(testing::Values(Source{.name = "first_positions",
                                                                  .shape = awkward_shape(),
                                                                  .first_positions = 3},
                                                           Source{
-                                                              .name = "tiny_novels_cache_of_halves",
-                                                              .k_axis = kernels::KvAxis::Channel,
-                                                              .v_scales = DType::F16}),
+                                                              .name = "tiny_novels_keys_by_channel",
+                                                              .k_axis = kernels::KvAxis::Channel}),
+                                          testing::ValuesIn(fast_devices())),
+                         name_of_case);
+
+// Not on cuda.
+INSTANTIATE_TEST_SUITE_P(CpuFormats, SameBits,
+                         testing::Combine(testing::Values(Source{
+                                              .name = "tiny_novels_cache_of_halves",
+                                              .k_axis = kernels::KvAxis::Channel,
+                                              .v_scales = DType::F16}),
                                           testing::Values("cpu")),
                          name_of_case);
 

@@ -14,8 +14,8 @@ bool tile_matches(const KvView& kv) {
     with_tile_shape(kv, [&]<typename Shape>(Shape) {
         const auto part_matches = [](const KvPart& part, int at) {
             return part.codes_at == at && part.row_bytes == Shape::kRowBytes &&
-                   (!Shape::kCoded || (part.scales_at == at + Shape::kScalesAt &&
-                                       part.zeros_at == at + Shape::kZerosAt));
+                   (!Shape::kCoded || part.scales_at == at + Shape::kScalesAt) &&
+                   (!Shape::kCoded || part.by_channel() || part.zeros_at == at + Shape::kZerosAt);
         };
         matches = kv.tile_bytes == Shape::kTileBytes && part_matches(kv.k, 0) &&
                   part_matches(kv.v, Shape::kPartBytes);
@@ -34,6 +34,12 @@ void check_call(const AttentionCall& call) {
                 "attention: dtype of q or out");
     }
     require(call.max_context > 0, "attention: largest context");
+    if (kv.k.by_channel()) {
+        require(call.batch.seats != nullptr, "attention: seats of keys by channel");
+        require(call.k.cols == kv.n_kv_heads * kv.head_dim && call.k.rows == call.batch.n_tokens &&
+                    call.k.dtype == (kv.newest_bytes == 4 ? DType::F32 : DType::F16),
+                "attention: keys of this step");
+    }
     // Sizes of grids.
     require(call.batch.n_sequences <= 65535 && kv.n_kv_heads <= 65535, "attention: sequences");
     require(kv.n_kv_heads * kv.tiles_per_page() * kv.tile_bytes <= UINT32_MAX,
@@ -64,7 +70,8 @@ Partials place_partials(const AttentionCall& call) {
 }  // namespace
 
 AttentionPath attention_path(const AttentionCall& call) {
-    const bool fast = call.q.dtype != DType::F32 && call.key_bias.basis == nullptr &&
+    const bool halves = !call.kv.k.by_channel() || call.k.dtype == DType::F16;
+    const bool fast = call.q.dtype != DType::F32 && call.key_bias.basis == nullptr && halves &&
                       call.kv.k.container == call.kv.v.container && tile_matches(call.kv);
     return fast ? AttentionPath::TensorCores : AttentionPath::General;
 }

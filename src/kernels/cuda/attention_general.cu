@@ -6,6 +6,7 @@
 #include <cfloat>
 
 #include "kernels/cuda/attention_kernels.cuh"
+#include "kernels/cuda/channel_keys.cuh"
 #include "kernels/cuda/device/griddep.cuh"
 #include "kernels/cuda/launch.cuh"
 
@@ -30,15 +31,28 @@ struct StoredVector {
 
 __device__ StoredVector stored_vector(const KvPart& part, const std::byte* tile, int slot) {
     StoredVector vector{tile, slot};
-    if (!is_coded(part.container)) return vector;
+    if (!is_coded(part.container) || part.by_channel()) return vector;
     vector.scale = reinterpret_cast<const float*>(tile + part.scales_at)[slot];
     vector.zero = reinterpret_cast<const int16_t*>(tile + part.zeros_at)[slot];
     return vector;
 }
 
-__device__ float value_at(const KvPart& part, const StoredVector& vector, int dim) {
+__device__ int code_at(const KvPart& part, const StoredVector& vector, int dim) {
     const KvCodePlace place = code_place(part, vector.slot, dim);
-    const std::byte* at = vector.tile + place.byte;
+    const int byte = static_cast<int>(vector.tile[place.byte]);
+    return part.container == KvContainer::Nibble ? byte >> place.shift & 15 : byte;
+}
+
+// Of a key by channel in a full block.
+__device__ float channel_value(const KvPart& part, const StoredVector& vector, int dim) {
+    const auto* factors =
+        reinterpret_cast<const __half*>(vector.tile + channel_place(part, vector.slot, dim));
+    const auto code = static_cast<float>(code_at(part, vector, dim));
+    return __fmaf_rn(__half2float(factors[0]), code, __half2float(factors[2]));
+}
+
+__device__ float value_at(const KvPart& part, const StoredVector& vector, int dim) {
+    const std::byte* at = vector.tile + code_place(part, vector.slot, dim).byte;
     switch (part.container) {
         case KvContainer::Float:
             return *reinterpret_cast<const float*>(at);
@@ -48,12 +62,11 @@ __device__ float value_at(const KvPart& part, const StoredVector& vector, int di
         case KvContainer::Nibble:
             break;
     }
-    const int byte = static_cast<int>(*at);
-    const int code = part.container == KvContainer::Nibble ? byte >> place.shift & 15 : byte;
-    return vector.scale * static_cast<float>(code - vector.zero);
+    return vector.scale * static_cast<float>(code_at(part, vector, dim) - vector.zero);
 }
 
-// What a warp works on.
+// What a warp works on. T: of keys by channel as they came.
+template <typename T>
 struct Query {
     const float* q;     // [head_dim] in shared memory
     const float* bias;  // [head_dim] beside it: products of the key bias's rows with q
@@ -62,16 +75,20 @@ struct Query {
     int position = 0;
     int first = 0;  // first position it sees
     int kv_head = 0;
+    ExactKeys<T> own;  // keys by channel of its own block
 };
 
-__device__ const std::byte* tile_of(const AttentionCall& call, const Query& query, int position) {
+template <typename T>
+__device__ const std::byte* tile_of(const AttentionCall& call, const Query<T>& query,
+                                    int position) {
     const KvView& kv = call.kv;
     const int64_t page = call.batch.page(query.sequence, position / kv.page_tokens);
     return kv.memory + kv.tile_at(call.layer, page, query.kv_head, position % kv.page_tokens);
 }
 
 // Row i of the head's basis times q, where keys are kept without their bias.
-__device__ void multiply_bias(const AttentionCall& call, const Query& query, float* products) {
+template <typename T>
+__device__ void multiply_bias(const AttentionCall& call, const Query<T>& query, float* products) {
     if (call.key_bias.basis == nullptr) return;
     const int dims = call.kv.head_dim;
     const float* basis = call.key_bias.basis + int64_t{query.kv_head} * dims * dims;
@@ -86,7 +103,8 @@ __device__ void multiply_bias(const AttentionCall& call, const Query& query, flo
 }
 
 // q times what the cache leaves out of the key at `position`.
-__device__ float bias_score(const AttentionCall& call, const Query& query, int position) {
+template <typename T>
+__device__ float bias_score(const AttentionCall& call, const Query<T>& query, int position) {
     const int half = call.kv.head_dim / 2;
     const float* cos = call.key_bias.cos + int64_t{position} * half;
     const float* sin = call.key_bias.sin + int64_t{position} * half;
@@ -98,17 +116,33 @@ __device__ float bias_score(const AttentionCall& call, const Query& query, int p
     return sum;
 }
 
-// In powers of two, at most the largest fp32 number; -inf where the query does not see the
-// position.
-__device__ float score_of(const AttentionCall& call, const Query& query, int position) {
-    if (position < query.first || position > query.position) return -INFINITY;
+// q times the key at `position`, or what the cache has of it.
+template <typename T>
+__device__ float key_product(const AttentionCall& call, const Query<T>& query, int position) {
     const KvView& kv = call.kv;
+    const auto sum_of = [&](const auto& value) {
+        float sum = 0.0f;
+        for (int dim = 0; dim < kv.head_dim; ++dim) {
+            sum = __fmaf_rn(query.q[dim], value(dim), sum);
+        }
+        return sum;
+    };
+    if (kv.k.by_channel() && position / kv.k.block == query.position / kv.k.block) {
+        const T* key = query.own.key(position);
+        return sum_of([&](int dim) { return static_cast<float>(key[dim]); });
+    }
     const StoredVector k = stored_vector(kv.k, tile_of(call, query, position),
                                          position % kv.page_tokens % kv.tile_tokens);
-    float sum = 0.0f;
-    for (int dim = 0; dim < kv.head_dim; ++dim) {
-        sum = __fmaf_rn(query.q[dim], value_at(kv.k, k, dim), sum);
-    }
+    if (kv.k.by_channel()) return sum_of([&](int dim) { return channel_value(kv.k, k, dim); });
+    return sum_of([&](int dim) { return value_at(kv.k, k, dim); });
+}
+
+// In powers of two, at most the largest fp32 number; -inf where the query does not see the
+// position.
+template <typename T>
+__device__ float score_of(const AttentionCall& call, const Query<T>& query, int position) {
+    if (position < query.first || position > query.position) return -INFINITY;
+    float sum = key_product(call, query, position);
     if (call.key_bias.basis != nullptr) sum += bias_score(call, query, position);
     sum *= call.scale;
     if (call.score_cap > 0.0f) sum = call.score_cap * tanhf(sum / call.score_cap);
@@ -122,7 +156,8 @@ struct Sums {
 };
 
 // Adds the positions first .. first + 31.
-__device__ void attend_positions(const AttentionCall& call, const Query& query, int first,
+template <typename T>
+__device__ void attend_positions(const AttentionCall& call, const Query<T>& query, int first,
                                  Sums& sums) {
     const int lane = threadIdx.x % kLanes;
     const float score = score_of(call, query, first + lane);
@@ -160,7 +195,8 @@ __device__ void attend_positions(const AttentionCall& call, const Query& query, 
     }
 }
 
-__device__ Sums attend_chunk(const AttentionCall& call, const Query& query, int chunk) {
+template <typename T>
+__device__ Sums attend_chunk(const AttentionCall& call, const Query<T>& query, int chunk) {
     Sums sums;
     const int first = max(chunk * kChunkTokens, query.first / kLanes * kLanes);
     const int end = min((chunk + 1) * kChunkTokens, query.position + 1);
@@ -193,7 +229,8 @@ __device__ void store_partial(const AttentionCall& call, const Partials& partial
     }
 }
 
-__device__ Sums attend_all(const AttentionCall& call, const Query& query) {
+template <typename T>
+__device__ Sums attend_all(const AttentionCall& call, const Query<T>& query) {
     Sums total;
     for (int chunk = query.first / kChunkTokens; chunk * kChunkTokens <= query.position; ++chunk) {
         const Sums sums = attend_chunk(call, query, chunk);
@@ -207,6 +244,7 @@ __device__ Sums attend_all(const AttentionCall& call, const Query& query) {
     return total;
 }
 
+template <typename T>
 __global__ void __launch_bounds__(kThreads, 4)
     attend_general_kernel(const __grid_constant__ AttentionCall call, Partials partials,
                           bool split) {
@@ -218,7 +256,7 @@ __global__ void __launch_bounds__(kThreads, 4)
     const int64_t token = item / call.n_heads;
     const int head = static_cast<int>(item % call.n_heads), chunk = blockIdx.y;
     if (token >= call.batch.n_tokens) return;
-    Query query;
+    Query<T> query;
     query.sequence = call.batch.sequence_of_token[token];
     query.position = call.batch.positions[token];
     query.first = first_seen(query.position, call.window);
@@ -235,6 +273,10 @@ __global__ void __launch_bounds__(kThreads, 4)
     query.q = shared[warp][0];
     query.bias = shared[warp][1];
     multiply_bias(call, query, shared[warp][1]);
+    if (call.kv.k.by_channel() && query.position >= 0) {
+        const ChannelRun run(call.batch, call.kv.k, query.sequence);
+        query.own = ExactKeys<T>(call.kv, call.k, run, call.layer, query.kv_head, false);
+    }
     if (split) {
         const bool empty =
             chunk * kChunkTokens > query.position || (chunk + 1) * kChunkTokens <= query.first;
@@ -261,7 +303,10 @@ void attend_general(const AttentionCall& call, const Partials& partials, bool sp
     const LaunchShape shape{.grid = dim3(static_cast<unsigned>((items + kWarps - 1) / kWarps),
                                          split ? static_cast<unsigned>(partials.max_chunks) : 1),
                             .block = dim3(kThreads)};
-    launch("attend_general_kernel", attend_general_kernel, shape, stream, call, partials, split);
+    const bool floats = call.kv.newest_bytes == 4;
+    launch("attend_general_kernel",
+           floats ? attend_general_kernel<float> : attend_general_kernel<__half>, shape, stream,
+           call, partials, split);
 }
 
 }  // namespace quarot::kernels::cuda

@@ -27,11 +27,13 @@ struct PrefillTuning {
     static constexpr int kValues = Shape::kSteps * kGroups * 4;
     static constexpr int kTotals = kValues + 2 * kGroups * 2;  // floats a lane
     static constexpr int kTotalBytes = kThreads * kTotals * 4;
-    // Three CTAs of codes fit an SM if their queries are not in registers.
+    // Three CTAs of codes fit an SM if their queries are not in registers; not with the places of
+    // keys by channel.
     static constexpr bool kSharedQueries = Shape::kCoded;
     static constexpr int kQueryWords = kSharedQueries ? Shape::kSteps * 32 : 0;  // 16 bytes each
     static constexpr int kSharedBytes = kRingBytes + kTotalBytes + kWarps * kQueryWords * 16;
-    static constexpr int kCtas = Shape::kCoded ? 3 : 2;  // of an SM: bounds the registers
+    static constexpr int kCtas =
+        Shape::kCoded && !Shape::kByChannel ? 3 : 2;  // of an SM: bounds the registers
 };
 
 // The warp's share of a tile's copy; positions after `last` become zeros where V is not coded.
@@ -142,6 +144,7 @@ __global__ void __launch_bounds__(kThreads, bounded_ctas(PrefillTuning<Shape>::k
     using Tuning = PrefillTuning<Shape>;
     extern __shared__ __align__(128) std::byte shared[];
     __shared__ QueryColumn columns[kWarps][kWarpQueries];
+    __shared__ OwnPlace places[kWarps];
     wait_for_predecessor();
     // The last tokens of a sequence see most: they come first.
     const QueryTile tile =
@@ -170,6 +173,7 @@ __global__ void __launch_bounds__(kThreads, bounded_ctas(PrefillTuning<Shape>::k
     ranges[warp] = seen_by_warp(columns[warp], call.window);
     __syncthreads();
     const Range all = seen_by_all<kWarps>(ranges);
+    const OwnKeys<Shape> own(call, places[warp], {tile.sequence, kv_head, mine.lowest_token});
 
     const uint32_t ring = shared_address(shared);
     const Totals<Shape> totals{reinterpret_cast<float*>(shared + Tuning::kRingBytes) +
@@ -206,7 +210,7 @@ __global__ void __launch_bounds__(kThreads, bounded_ctas(PrefillTuning<Shape>::k
             const bool masked = position + kTileTokens - 1 > mine.lowest_query ||
                                 position <= mine.last - constants.window;
             attend_tile(sums, queries, constants, shared + stage * Shape::kTileBytes, position,
-                        mine.last, masked);
+                        mine.last, masked, own);
             open = true;
         }
         const bool chunk_ends = (position + kTileTokens) % kChunkTokens == 0 || i + 1 == end;

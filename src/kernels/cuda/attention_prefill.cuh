@@ -56,6 +56,7 @@ struct Range {
     int first = 0x7fffffff;
     int last = -1;
     int lowest_query = 0x7fffffff;  // -1 where there is padding
+    int lowest_token = 0x7fffffff;  // where there is none
 };
 
 // Of 16 queries.
@@ -68,6 +69,7 @@ __device__ inline Range seen_by_warp(const QueryColumn* columns, int64_t window)
         if (position < 0) continue;
         range.first = min(range.first, first_seen(position, window));
         range.last = max(range.last, position);
+        range.lowest_token = min(range.lowest_token, position);
     }
     return range;
 }

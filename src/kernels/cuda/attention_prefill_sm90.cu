@@ -138,7 +138,8 @@ struct TileWalk {
 };
 
 // A thread's share of a coded tile in registers: of position thread % 64 every second piece of K
-// and V, and the scale and zero point of K (first 64 threads) or V (the others).
+// and V, and the scale and zero point of K (first 64 threads) or V (the others). Keys by channel
+// become themselves on the way, so that a product with them is a score.
 template <typename Shape>
 struct CodedShare {
     static constexpr int kPieces = Shape::kUnits / 8;  // 16 bytes each, of a row
@@ -156,36 +157,57 @@ struct CodedShare {
             keys[i] = *reinterpret_cast<const uint4*>(from);
             values[i] = *reinterpret_cast<const uint4*>(from + Shape::kPartBytes);
         }
+        if (Shape::kByChannel && part == 0) return;
         const std::byte* factors = tile + part * Shape::kPartBytes;
         scale = *reinterpret_cast<const float*>(factors + Shape::kScalesAt + 4 * row);
         zero = *reinterpret_cast<const int16_t*>(factors + Shape::kZerosAt + 2 * row);
     }
 
-    // `present`: the position exists.
-    __device__ __forceinline__ void store(std::byte* stage, const TileConstants& constants,
-                                          bool present) const {
+    // `tile`: as in load. `present`: the position exists.
+    __device__ __forceinline__ void store(std::byte* stage, const std::byte* tile,
+                                          const TileConstants& constants, bool present) const {
         const int row = threadIdx.x % 64, part = threadIdx.x / 64 % 2;
 #pragma unroll
         for (int i = 0; i < kMine; ++i) {
             const int piece = part + 2 * i;
-            store_piece(
-                stage, row, keys[i], constants.base, constants.k_low, constants.k_high,
-                [&](int plane) { return 2 * (piece / 2 * Shape::kPlanes + plane) + piece % 2; });
-            store_piece(stage + Stage<Shape>::kPartBytes, row, values[i], constants.base,
-                        constants.v_low, constants.v_high,
+            uint32_t a[Shape::kPlanes][4];
+            unpack_piece(a, keys[i], constants.base, constants.k_low, constants.k_high);
+            if constexpr (Shape::kByChannel) make_keys(a, tile, row, piece);
+            store_piece(stage, row, a, [&](int plane) {
+                return 2 * (piece / 2 * Shape::kPlanes + plane) + piece % 2;
+            });
+            unpack_piece(a, values[i], constants.base, constants.v_low, constants.v_high);
+            store_piece(stage + Stage<Shape>::kPartBytes, row, a,
                         [&](int plane) { return plane * kPieces + piece; });
         }
         store_factors(stage, row, part, constants, present);
     }
 
   private:
-    template <typename Place>
-    static __device__ __forceinline__ void store_piece(std::byte* part, int row, const uint4& codes,
-                                                       uint32_t base, uint32_t low, uint32_t high,
-                                                       const Place& place) {
+    static __device__ __forceinline__ void unpack_piece(uint32_t (&a)[Shape::kPlanes][4],
+                                                        const uint4& codes, uint32_t base,
+                                                        uint32_t low, uint32_t high) {
         const uint32_t packed[4] = {codes.x, codes.y, codes.z, codes.w};
-        uint32_t a[Shape::kPlanes][4];
         unpack_block<Shape>(packed, base, low, high, a);
+    }
+
+    // By the factors of the position's block, an entry for each pair of dimensions.
+    static __device__ __forceinline__ void make_keys(uint32_t (&a)[Shape::kPlanes][4],
+                                                     const std::byte* tile, int row, int piece) {
+        const std::byte* factors =
+            tile + Shape::kScalesAt + row / Shape::kBlock * Shape::kFactorBytes + piece % 2 * 8;
+#pragma unroll
+        for (int i = 0; i < 4 * Shape::kPlanes; ++i) {
+            const int entry = piece / 2 * Shape::kPlanes * 4 + i;
+            const uint2 of = *reinterpret_cast<const uint2*>(factors + 16 * entry);
+            a[i / 4][i % 4] = channel_keys(a[i / 4][i % 4], of.x, of.y);
+        }
+    }
+
+    template <typename Place>
+    static __device__ __forceinline__ void store_piece(std::byte* part, int row,
+                                                       const uint32_t (&a)[Shape::kPlanes][4],
+                                                       const Place& place) {
 #pragma unroll
         for (int p = 0; p < Shape::kPlanes; ++p) {
             *reinterpret_cast<uint4*>(part + Stage<Shape>::piece_at(row, place(p))) =
@@ -202,6 +224,7 @@ struct CodedShare {
         };
         const int quad = row / 2 * 4 + row % 2;
         if (part == 0) {
+            if (Shape::kByChannel) return;
             floats(kKeysAt)[quad] = scale;
             floats(kKeysAt)[quad + 2] = zero - constants.k_center;
         } else {
@@ -267,10 +290,11 @@ __device__ void produce_codes(const TileConstants& constants, TileWalk walk, int
     for (int tile = first; tile < walk.end; ++tile) {
         const int position = tile * kTileTokens + threadIdx.x % 64;
         barrier_wait(shared_address(&ring.barriers->codes[ring.turn.stage]), ring.turn.parity);
+        const std::byte* of_tile = codes + ring.turn.stage * Shape::kTileBytes;
         CodedShare<Shape> share;
-        share.load(codes + ring.turn.stage * Shape::kTileBytes);
+        share.load(of_tile);
         ring.wait_empty();
-        share.store(ring.stage(), constants, position <= last_position);
+        share.store(ring.stage(), of_tile, constants, position <= last_position);
         ring.give_full(ring.turn.stage);
         named_barrier(kCodesRead, 128);
         if (requests) request(ring.turn.stage);
@@ -383,6 +407,8 @@ struct RowStep {
     Queries<Shape, 2, false>& queries;
     const QueryColumn (&rows)[2];
     const TileConstants& constants;
+    OwnKeys<Shape> own;
+    int last;  // of the warp's queries
     const std::byte* stage = nullptr;
     int first_position = 0;
     float score[kScores];
@@ -417,6 +443,35 @@ struct RowStep {
             asm volatile("" : "+r"(queries.words[i / 4][i / 2 % 2][i % 2]));
         }
     }
+    // Queries see the keys of their own block as they came: products of the tile's blocks that some
+    // of the warp's queries stand in are made again, by mma.sync, and taken where they belong. What
+    // lies behind a query may be anything.
+    __device__ __forceinline__ void take_own_keys() {
+        const int lowest = own.lowest() / Shape::kBlock, highest = last / Shape::kBlock;
+        if (first_position / Shape::kBlock > highest) return;
+        if ((first_position + kTileTokens - 1) / Shape::kBlock < lowest) return;
+        const ExactKeys<__half> keys = own.find();
+#pragma unroll
+        for (int j = 0; j < kTileTokens / 8; ++j) {
+            const int position = first_position + 8 * j, block = position / Shape::kBlock;
+            if (block < lowest || block > highest) continue;
+            const __half* key = keys.key(position + static_cast<int>(threadIdx.x % 32 / 4));
+            float inside[4] = {};
+#pragma unroll
+            for (int step = 0; step < Shape::kSteps; ++step) {
+                const auto& words = queries.words[step];
+                const uint32_t a[4] = {words[0][0], words[1][0], words[0][1], words[1][1]};
+                const int dim = own.first_dimension(step);
+                add_tile(inside, a, own.pair(key, dim), own.pair(key, dim + 8));
+            }
+#pragma unroll
+            for (int i = 0; i < 4; ++i) {
+                const bool sees_codes = rows[i / 2].position / Shape::kBlock > block;
+                if (!sees_codes) score[4 * j + i] = inside[i];
+            }
+        }
+    }
+
     // While the product with the next keys goes on.
     __device__ __forceinline__ void wait_for_values(RowSums<Shape>& sums) {
         wgmma_wait<1>();
@@ -430,14 +485,14 @@ struct RowStep {
             for (int j = 0; j < kTileTokens / 8; ++j) {
                 float4 key = make_float4(1.0f, 1.0f, 0.0f, 0.0f);
                 float2 exponent = make_float2(0.0f, 0.0f);
-                if constexpr (Shape::kCoded) {
+                if constexpr (Shape::kCoded) exponent = factors<float2>(kExponentsAt, j);
+                if constexpr (Shape::kCoded && !Shape::kByChannel) {
                     key = factors<float4>(kKeysAt, j);
-                    exponent = factors<float2>(kExponentsAt, j);
                 }
 #pragma unroll
                 for (int h = 0; h < 2; ++h) {
                     float* x = score + 4 * j + 2 * h;
-                    if constexpr (Shape::kCoded) {
+                    if constexpr (Shape::kCoded && !Shape::kByChannel) {
                         x[0] = __fmaf_rn(-key.z, rows[h].sum, x[0]) * key.x;
                         x[1] = __fmaf_rn(-key.w, rows[h].sum, x[1]) * key.y;
                     }
@@ -596,6 +651,7 @@ __device__ __forceinline__ void walk_tiles(RowSums<Shape>& sums, Totals& totals,
         const int position = i * kTileTokens, stage = ring.turn.stage;
         step.wait_for_keys();
         step.first_position = position;
+        if constexpr (Shape::kByChannel) step.take_own_keys();
         step.scale_scores();
         const bool masked = position + kTileTokens - 1 > seen.lowest_query ||
                             position <= seen.last - step.constants.window;
@@ -623,8 +679,8 @@ __device__ __forceinline__ void walk_tiles(RowSums<Shape>& sums, Totals& totals,
 template <typename Shape>
 __device__ void consume(const AttentionCall& call, const TileConstants& constants,
                         const QueryTile& tile, int heads_per_kv, int kv_head,
-                        QueryColumn (*columns)[16], Range* ranges, float* totals_memory,
-                        Ring<Shape> ring) {
+                        QueryColumn (*columns)[16], Range* ranges, OwnPlace* places,
+                        float* totals_memory, Ring<Shape> ring) {
     const int warp = threadIdx.x / 32 - 4, lane = threadIdx.x % 32;
     const int warp_row = tile.first_row + 16 * warp;
     Queries<Shape, 2, false> queries;
@@ -649,8 +705,11 @@ __device__ void consume(const AttentionCall& call, const TileConstants& constant
     sums.clear();
     const TileRange own = tile_range(mine);
     if (own.first < own.end) {
+        const OwnKeys<Shape> keys(call, places[warp],
+                                  {tile.sequence, kv_head, ranges[warp].lowest_token});
         ring.pass(own.first - tiles.first);
-        walk_tiles(sums, totals, {queries, rows, constants}, mine, own, ring);
+        walk_tiles(sums, totals, {queries, rows, constants, keys, ranges[warp].last}, mine, own,
+                   ring);
         ring.pass(tiles.end - own.end);
     } else {
         ring.pass(tiles.end - tiles.first);
@@ -666,6 +725,7 @@ __global__ void __launch_bounds__(kThreads, 1)
     extern __shared__ std::byte memory[];
     __shared__ QueryColumn columns[kConsumerWarps][16];
     __shared__ Range ranges[kConsumerWarps];
+    __shared__ OwnPlace places[kConsumerWarps];
     __shared__ Barriers barriers;
     wait_for_predecessor();
     const int kv_head = blockIdx.x % call.kv.n_kv_heads;
@@ -699,7 +759,8 @@ __global__ void __launch_bounds__(kThreads, 1)
     } else {
         asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kConsumerRegisters));
         auto* totals = reinterpret_cast<float*>(shared + Memory<Shape>::kTotalsAt);
-        consume<Shape>(call, constants, tile, heads_per_kv, kv_head, columns, ranges, totals, ring);
+        consume<Shape>(call, constants, tile, heads_per_kv, kv_head, columns, ranges, places,
+                       totals, ring);
     }
 }
 

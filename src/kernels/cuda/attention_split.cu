@@ -21,7 +21,8 @@ struct SplitTuning {
     static constexpr int kStages = Shape::kTileBytes <= 6 * 1024 ? 3 : 2;
     static constexpr int kRingBytes = kStages * Shape::kTileBytes;
     static constexpr int kSharedBytes = kWarps * kRingBytes;
-    static constexpr int kCtas = 12 / kWarps;  // of an SM: bounds the registers
+    // Of an SM: bounds the registers. Two of the largest with four warps fill its shared memory.
+    static constexpr int kCtas = kWarps == 4 && Shape::kTileBytes > 9 * 1024 ? 2 : 12 / kWarps;
 };
 
 // The sums of all chunks of a warp that has them all, in the order and by the operations of
@@ -65,6 +66,7 @@ __global__ void __launch_bounds__(32 * SplitTuning<Shape>::kWarps,
     using Tuning = SplitTuning<Shape>;
     extern __shared__ __align__(128) std::byte shared[];
     __shared__ QueryColumn columns[Tuning::kWarps][8];
+    __shared__ OwnPlace places[Tuning::kWarps];
     let_successor_start();
     const int warp = threadIdx.x / 32;
     const SplitItem<Shape, kWhole> item(call, rows, blockIdx.y,
@@ -90,6 +92,8 @@ __global__ void __launch_bounds__(32 * SplitTuning<Shape>::kWarps,
         min(tiles.whole_before(item.row.position - call.batch.n_tokens), Tuning::kStages);
 #pragma unroll 1
     for (int i = 0; i < n_older; ++i) request(i, ring + i * Shape::kTileBytes);
+    const OwnKeys<Shape> own(
+        call, places[warp], {static_cast<int>(item.row.sequence), item.kv_head, item.row.position});
     wait_for_predecessor();
 #pragma unroll 1
     for (int i = n_older; i < Tuning::kStages; ++i) request(i, ring + i * Shape::kTileBytes);
@@ -107,7 +111,7 @@ __global__ void __launch_bounds__(32 * SplitTuning<Shape>::kWarps,
         const int tile = tiles.first + i, position = tile * kTileTokens;
         std::byte* memory = ring + stage * Shape::kTileBytes;
         attend_tile(sums, queries, constants, memory, position, item.row.position,
-                    item.masks(position));
+                    item.masks(position), own);
         __syncwarp();
         request(i + Tuning::kStages, memory);
         stage = stage + 1 == Tuning::kStages ? 0 : stage + 1;
@@ -126,10 +130,15 @@ __global__ void __launch_bounds__(32 * SplitTuning<Shape>::kWarps,
     }
 }
 
+// Wide keys by channel leave no registers for the sums of all chunks.
+template <typename Shape>
+constexpr bool kHasWholeRows = !Shape::kByChannel || Shape::kHeadDim <= 64;
+
 // The warps of all rows and heads fill the device, or there is but one chunk.
 template <typename Shape>
 bool takes_whole_rows(const Partials& partials, int64_t heads, int64_t n_rows) {
     using Tuning = SplitTuning<Shape>;
+    if (!kHasWholeRows<Shape>) return false;
     const int64_t resident = int64_t{Tuning::kCtas} * Tuning::kWarps;
     return partials.max_chunks == 1 ||
            n_rows * heads >= resident * current_device().multiprocessors;
@@ -147,9 +156,12 @@ void launch_split(const AttentionCall& call, const Partials& partials, SplitRows
                      static_cast<unsigned>(n_rows)),
         .block = dim3(32 * Tuning::kWarps),
         .shared_bytes = Tuning::kSharedBytes};
-    launch("attend_split_kernel",
-           whole ? attend_split_kernel<Shape, true> : attend_split_kernel<Shape, false>, shape,
-           stream, call, make_tile_constants(call), partials, rows);
+    auto kernel = attend_split_kernel<Shape, false>;
+    if constexpr (kHasWholeRows<Shape>) {
+        if (whole) kernel = attend_split_kernel<Shape, true>;
+    }
+    launch("attend_split_kernel", kernel, shape, stream, call, make_tile_constants(call), partials,
+           rows);
     if (!whole) combine_chunks(call, partials, rows, n_rows, kWeightFactor, stream);
 }
 

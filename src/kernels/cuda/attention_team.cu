@@ -78,15 +78,20 @@ __device__ __forceinline__ void find_scores(TeamStep<Shape>& step, TeamScores& s
                                             uint32_t codes, bool masked) {
     static_assert(TeamStep<Shape>::kSubtiles == kTeamWarps);
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-    float own[1][4];
-    step.multiply_keys(own, warp, codes);
-    if (step.constants.score_cap > 0.0f) {
-        step.template scale_scores<true>(own, warp, step.column_factors());
+    float own[1][1][4];
+    if constexpr (Shape::kByChannel) {
+        step.multiply_block(own, warp, 1, codes);
     } else {
-        step.template scale_scores<false>(own, warp, step.column_factors());
+        step.multiply_keys(own[0], warp, codes);
     }
-    if (masked) step.mask(own, warp);
-    shared.of[warp][lane] = make_float4(own[0][0], own[0][1], own[0][2], own[0][3]);
+    if (step.constants.score_cap > 0.0f) {
+        step.template scale_scores<true>(own[0], warp, step.column_factors());
+    } else {
+        step.template scale_scores<false>(own[0], warp, step.column_factors());
+    }
+    if (masked) step.mask(own[0], warp);
+    const float(&mine)[4] = own[0][0];
+    shared.of[warp][lane] = make_float4(mine[0], mine[1], mine[2], mine[3]);
     __syncthreads();
 #pragma unroll
     for (int sub = 0; sub < kTeamWarps; ++sub) {
@@ -131,8 +136,9 @@ template <typename Shape>
 __device__ __forceinline__ void attend_chunk(TeamSums<Shape>& sums, const OwnSteps<Shape>& steps,
                                              const Queries<Shape, 1, false>& queries,
                                              const TileConstants& constants,
-                                             const SplitItem<Shape, false>& item, int first_tile,
-                                             int n_tiles, uint32_t memory) {
+                                             const SplitItem<Shape, false>& item,
+                                             const OwnKeys<Shape>& own, int first_tile, int n_tiles,
+                                             uint32_t memory) {
     __shared__ TeamScores scores[2];  // in turns: a tile's are read while the next are written
     sums.clear();
 #pragma unroll 1
@@ -142,7 +148,7 @@ __device__ __forceinline__ void attend_chunk(TeamSums<Shape>& sums, const OwnSte
         __syncthreads();
         const uint32_t codes = memory + i * Shape::kTileBytes;
         const int position = (first_tile + i) * kTileTokens;
-        TeamStep<Shape> step{queries, constants, {codes}, position, item.row.position};
+        TeamStep<Shape> step{queries, constants, {codes}, position, item.row.position, own};
         find_scores(step, scores[i % 2], codes, item.masks(position));
         step.raise_maximum(sums);
         add_own_values(step, sums, steps, codes + Shape::kPartBytes);
@@ -157,6 +163,7 @@ __global__ void __launch_bounds__(kTeamThreads, bounded_ctas(kTeams<Shape>))
                        SplitRows rows) {
     extern __shared__ __align__(128) std::byte shared[];
     __shared__ QueryColumn columns[kTeamWarps][8];
+    __shared__ OwnPlace places[kTeamWarps];
     let_successor_start();
     const int warp = threadIdx.x / 32;
     const SplitItem<Shape, false> item(call, rows, blockIdx.y, blockIdx.x);
@@ -183,6 +190,8 @@ __global__ void __launch_bounds__(kTeamThreads, bounded_ctas(kTeams<Shape>))
 #pragma unroll 1
     for (int i = 0; i < n_older; ++i) request(i);
     const OwnSteps<Shape> steps(warp);
+    const OwnKeys<Shape> own(
+        call, places[warp], {static_cast<int>(item.row.sequence), item.kv_head, item.row.position});
     Queries<Shape, 1, false> queries;
     TeamSums<Shape> sums;
 #pragma unroll 1
@@ -195,8 +204,8 @@ __global__ void __launch_bounds__(kTeamThreads, bounded_ctas(kTeams<Shape>))
         }
         load_queries(queries, columns[warp], call.q.data, call.q.dtype, constants.score_factor,
                      [&](int i) { return real ? item.query(call, i) : QueryPlace{}; });
-        attend_chunk(sums, steps, queries, constants, item, tiles.first, real ? tiles.count : 1,
-                     memory);
+        attend_chunk(sums, steps, queries, constants, item, own, tiles.first,
+                     real ? tiles.count : 1, memory);
         const int n_queries = real ? item.n_queries : 0;
         if (alone) {
             store_outputs<Shape, OwnSteps<Shape>::kCount>(

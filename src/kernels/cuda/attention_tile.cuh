@@ -9,6 +9,7 @@
 // Codes enter as halves code - 2^(bits-1), which is exact; scales and zero points act outside the
 // products:
 //   score_j = (q . code_j - zero_j sum(q)) scale_j        (K's, of position j)
+//   score_j = q . half(scale . code_j + offset)           (K's by channel, of full blocks)
 //   out     = sum_j W_j code_j - sum_j W_j zero_j         (V's), W_j = half(weight_j scale_j)
 // The running maximum is taken over score + log2 of the power of two in V's scale, so that W keeps
 // its precision whatever V's scales are, and rounded up to a whole number.
@@ -17,10 +18,12 @@
 #include <cstdint>
 
 #include "kernels/cuda/attention_kernels.cuh"
+#include "kernels/cuda/channel_keys.cuh"
 #include "kernels/cuda/device/bounded_ctas.cuh"
 #include "kernels/cuda/device/fragments.cuh"
 #include "kernels/cuda/device/half_mma.cuh"
 #include "kernels/cuda/device/mbarrier.cuh"
+#include "kernels/cuda/device/memory.cuh"
 #include "kernels/cuda/kv_view.h"
 #include "tensor/dtype.h"
 
@@ -30,7 +33,8 @@ inline constexpr float kLog2E = 1.44269504088896340736f;
 // Weights are at most 2 times this in the second product, inside the range of halves.
 inline constexpr float kWeightFactor = 16384.0f;  // 2^14
 
-template <int kDim, KvContainer kKept>
+// kChannelBlock: positions of a block of keys by channel; 0: keys by token.
+template <int kDim, KvContainer kKept, int kChannelBlock = 0>
 struct TileShape {
     static constexpr int kHeadDim = kDim;
     static constexpr KvContainer kContainer = kKept;
@@ -42,15 +46,29 @@ struct TileShape {
     static constexpr int kRowBytes = 2 * kUnits;
     static constexpr int kScalesAt = kTileTokens * kRowBytes;  // from the codes of K or of V
     static constexpr int kZerosAt = kScalesAt + 4 * kTileTokens;
-    static constexpr int kPartBytes = kCoded ? kZerosAt + 2 * kTileTokens : kScalesAt;
-    static constexpr int kTileBytes = 2 * kPartBytes;
+    static constexpr int kValueBytes = kCoded ? kZerosAt + 2 * kTileTokens : kScalesAt;
+
+    static constexpr bool kByChannel = kChannelBlock > 0;
+    static constexpr int kBlock = kByChannel ? kChannelBlock : kTileTokens;
+    static constexpr int kFactorBytes = channel_block_bytes(kUnits, kPlanes);  // of a block
+    // Of K; V follows.
+    static constexpr int kPartBytes =
+        kByChannel ? kScalesAt + kTileTokens / kBlock * kFactorBytes : kValueBytes;
+    static constexpr int kTileBytes = kPartBytes + kValueBytes;
 };
 
 // The shapes that tensor cores serve; `then` takes a value of the shape's type.
 template <typename Then>
 void with_tile_shape(const KvView& kv, const Then& then) {
     const auto with_container = [&]<int kDim>() {
-        if (kv.k.container == KvContainer::Nibble) then(TileShape<kDim, KvContainer::Nibble>());
+        constexpr KvContainer kNibble = KvContainer::Nibble;
+        if (kv.k.by_channel()) {
+            if (kv.k.container != kNibble) return;
+            if (kv.k.block == 32) then(TileShape<kDim, kNibble, 32>());
+            if (kv.k.block == 64) then(TileShape<kDim, kNibble, 64>());
+            return;
+        }
+        if (kv.k.container == kNibble) then(TileShape<kDim, kNibble>());
         if (kv.k.container == KvContainer::Byte) then(TileShape<kDim, KvContainer::Byte>());
         if (kv.k.container == KvContainer::Half) then(TileShape<kDim, KvContainer::Half>());
     };
@@ -75,7 +93,9 @@ struct TileConstants {
 
 inline TileConstants make_tile_constants(const AttentionCall& call) {
     const auto twice = [](uint32_t half) { return half | half << 16; };
-    const uint32_t k_center = 1u << (call.kv.k.bits - 1), v_center = 1u << (call.kv.v.bits - 1);
+    // Keys by channel have no zero point to be near.
+    const uint32_t k_center = call.kv.k.by_channel() ? 0u : 1u << (call.kv.k.bits - 1);
+    const uint32_t v_center = 1u << (call.kv.v.bits - 1);
     TileConstants constants;
     // A half from 1024 counts ones, one from 64 sixteenths.
     constants.k_low = twice(0x6400u + k_center);
@@ -352,7 +372,7 @@ struct TileScales {
         return static_cast<float>(value);
     }
     __device__ KeyScale key(int token, const TileConstants& constants) const {
-        if constexpr (!Shape::kCoded) return {};
+        if constexpr (!Shape::kCoded || Shape::kByChannel) return {};
         return {scale(0, token), zero(0, token) - constants.k_center};
     }
     // Beyond the last position (`present` false) anything may lie, a NaN too.
@@ -366,6 +386,56 @@ struct TileScales {
     }
 };
 
+// ---------------------------------------------------------------- keys by channel
+
+// Keys by channel of the queries' own blocks, as they came; nothing where keys are by token.
+// Found where they are read, from a place in shared memory, so that they take no registers
+// elsewhere.
+struct OwnPlace {
+    int sequence = 0, kv_head = 0;
+    int lowest = 0;  // of the queries' positions
+};
+template <typename Shape>
+struct OwnKeys {
+    const AttentionCall& call;
+    const OwnPlace& place;
+
+    // All lanes of a warp call it, whose place it is.
+    __device__ OwnKeys(const AttentionCall& of, OwnPlace& memory, const OwnPlace& at)
+        : call(of), place(memory) {
+        memory = at;
+        __syncwarp();
+    }
+    __device__ int lowest() const { return place.lowest; }
+    __device__ ExactKeys<__half> find() const {
+        const ChannelRun run(call.batch, call.kv.k, place.sequence);
+        return ExactKeys<__half>(call.kv, call.k, run, call.layer, place.kv_head, false);
+    }
+    // Dimensions dim and dim + 1.
+    static __device__ __forceinline__ uint32_t pair(const __half* key, int dim) {
+        return *reinterpret_cast<const uint32_t*>(key + dim);
+    }
+    // Of this lane in a step of 16 dimensions.
+    static __device__ __forceinline__ int first_dimension(int step) {
+        return step % Shape::kPlanes * Shape::kUnits + step / Shape::kPlanes * 16 +
+               threadIdx.x % 4 * 2;
+    }
+};
+template <typename Shape>
+requires(!Shape::kByChannel) struct OwnKeys<Shape> {
+    __device__ OwnKeys(const AttentionCall&, OwnPlace&, const OwnPlace&) {}
+};
+
+// Codes to keys: halves of two neighbouring dimensions, rounded once.
+__device__ __forceinline__ uint32_t channel_keys(uint32_t codes, uint32_t scales,
+                                                 uint32_t offsets) {
+    const auto halves = [](const uint32_t& bits) {
+        return *reinterpret_cast<const __half2*>(&bits);
+    };
+    const __half2 keys = __hfma2(halves(codes), halves(scales), halves(offsets));
+    return *reinterpret_cast<const uint32_t*>(&keys);
+}
+
 // ---------------------------------------------------------------- the step
 
 // cap * tanh(x / cap), both in powers of two.
@@ -378,12 +448,14 @@ __device__ __forceinline__ float cap_score(float x, const TileConstants& constan
 template <typename Shape, int kGroups, bool kShared>
 struct TileStep {
     static constexpr int kSubtiles = kTileTokens / 16;
+    static constexpr bool kAlike = kGroups == 1;  // all queries stand at one position
 
     const Queries<Shape, kGroups, kShared>& queries;
     const TileConstants& constants;
     TileScales<Shape> scales;
     int first_position;
-    int last;                            // no query sees more
+    int last;  // no query sees more
+    OwnKeys<Shape> own;
     float score[kSubtiles][kGroups][4];  // in powers of two, with the exponent of V's scale
 
     // This lane's column c of group n.
@@ -441,6 +513,144 @@ struct TileStep {
         }
     }
 
+    __device__ __forceinline__ void clear(float (&to)[kGroups][4]) const {
+#pragma unroll
+        for (int i = 0; i < 4 * kGroups; ++i) to[i / 4][i % 4] = 0.0f;
+    }
+
+    // Products of n times 16 positions with K's `codes`, of one block of keys by channel, to[0] of
+    // those from 16 * sub on. Factors of channels serve all n; two planes at a time, since four
+    // would take their registers.
+    __device__ __forceinline__ void multiply_channels(float (*to)[kGroups][4], int sub, int n,
+                                                      uint32_t codes) const {
+        const int row = threadIdx.x % 16, half = threadIdx.x % 32 / 16;
+        const uint32_t factors = codes + Shape::kScalesAt +
+                                 16 * sub / Shape::kBlock * Shape::kFactorBytes +
+                                 threadIdx.x % 4 * 16;
+#pragma unroll
+        for (int i = 0; i < n; ++i) clear(to[i]);
+#pragma unroll
+        for (int pair = 0; pair < Shape::kBlocks * Shape::kPlanes / 2; ++pair) {
+            const int block = 2 * pair / Shape::kPlanes, plane = 2 * pair % Shape::kPlanes;
+            const int piece = swizzled_piece(row, 2 * block + half, Shape::kRowBytes);
+            const uint4 of[2] = {load_shared(factors + 128 * pair),
+                                 load_shared(factors + 128 * pair + 64)};
+#pragma unroll
+            for (int i = 0; i < n; ++i) {
+                uint32_t packed[4], a[Shape::kPlanes][4];
+                load_tiles(packed, codes + (16 * (sub + i) + row) * Shape::kRowBytes + 16 * piece);
+                unpack_block<Shape>(packed, constants.base, constants.k_low, constants.k_high, a);
+#pragma unroll
+                for (int p = 0; p < 2; ++p) {
+                    uint32_t(&keys)[4] = a[plane + p];
+                    keys[0] = channel_keys(keys[0], of[p].x, of[p].y);
+                    keys[1] = channel_keys(keys[1], of[p].x, of[p].y);
+                    keys[2] = channel_keys(keys[2], of[p].z, of[p].w);
+                    keys[3] = channel_keys(keys[3], of[p].z, of[p].w);
+                    multiply_step(to[i], 2 * pair + p, keys);
+                }
+            }
+        }
+    }
+
+    // Products of 16 positions with the keys of their block as they came.
+    __device__ __forceinline__ void multiply_own(float (&to)[kGroups][4], int sub,
+                                                 const ExactKeys<__half>& keys) const {
+        const __half* low = keys.key(first_position + position_of(sub, 0));
+        const __half* high = keys.key(first_position + position_of(sub, 1));
+        clear(to);
+#pragma unroll
+        for (int step = 0; step < Shape::kSteps; ++step) {
+            const int dim = own.first_dimension(step);
+            const uint32_t a[4] = {own.pair(low, dim), own.pair(high, dim), own.pair(low, dim + 8),
+                                   own.pair(high, dim + 8)};
+            multiply_step(to, step, a);
+        }
+    }
+
+    __device__ __forceinline__ void multiply_step(float (&to)[kGroups][4], int step,
+                                                  const uint32_t (&a)[4]) const {
+        uint32_t b[kGroups][2];
+        queries.get(step, b);
+#pragma unroll
+        for (int n = 0; n < kGroups; ++n) add_tile(to[n], a, b[n][0], b[n][1]);
+    }
+
+    // The same of n times 16 positions of a block that all queries stand in. The sums wait where
+    // the block's codes lie, which nobody reads, so that the loop need not be unrolled and takes no
+    // registers from that of other tiles.
+    __device__ __forceinline__ void multiply_alike(float (*to)[kGroups][4], int sub, int n,
+                                                   uint32_t codes,
+                                                   const ExactKeys<__half>& keys) const {
+        static_assert(16 * Shape::kRowBytes >= 32 * 16);
+        const auto place = [&](int i) {
+            return codes + 16 * (sub + i) * Shape::kRowBytes + threadIdx.x % 32 * 16;
+        };
+#pragma unroll 1
+        for (int i = 0; i < n; ++i) {
+            float sums[kGroups][4];
+            multiply_own(sums, sub + i, keys);
+            store_shared(place(i), make_float4(sums[0][0], sums[0][1], sums[0][2], sums[0][3]));
+        }
+#pragma unroll
+        for (int i = 0; i < n; ++i) {
+            const uint4 sums = load_shared(place(i));
+            to[i][0][0] = __uint_as_float(sums.x);
+            to[i][0][1] = __uint_as_float(sums.y);
+            to[i][0][2] = __uint_as_float(sums.z);
+            to[i][0][3] = __uint_as_float(sums.w);
+        }
+    }
+
+    // Products of n times 16 positions of one block of keys by channel with what each query sees of
+    // them: codes from behind the block, the keys as they came from inside. Before it none is seen.
+    __device__ __forceinline__ void multiply_block(float (*to)[kGroups][4], int sub, int n,
+                                                   uint32_t codes) const {
+        const int block = (first_position + 16 * sub) / Shape::kBlock;
+        // Votes tell the compiler that all lanes agree.
+        const bool behind = __any_sync(~0u, last / Shape::kBlock > block);
+        const int lowest = kAlike ? last : own.lowest();
+        if (behind) multiply_channels(to, sub, n, codes);
+        if (__any_sync(~0u, lowest / Shape::kBlock > block)) return;
+        const ExactKeys<__half> keys = own.find();
+        if constexpr (kAlike) {
+            multiply_alike(to, sub, n, codes, keys);
+        } else {
+            multiply_mixed(to, sub, n, keys, behind);
+        }
+    }
+
+    // The same where some queries see codes, which are in `to`, if any stand behind the block.
+    __device__ __forceinline__ void multiply_mixed(float (*to)[kGroups][4], int sub, int n,
+                                                   const ExactKeys<__half>& keys,
+                                                   bool behind) const {
+        const int block = (first_position + 16 * sub) / Shape::kBlock;
+#pragma unroll
+        for (int i = 0; i < n; ++i) {
+            float inside[kGroups][4];
+            multiply_own(inside, sub + i, keys);
+#pragma unroll
+            for (int j = 0; j < 4 * kGroups; ++j) {
+                const bool sees_codes =
+                    behind && column(j / 4, j % 2).position / Shape::kBlock > block;
+                if (!sees_codes) to[i][j / 4][j % 4] = inside[j / 4][j % 4];
+            }
+        }
+    }
+
+    // Products of all positions.
+    __device__ __forceinline__ void multiply_tile(uint32_t codes) {
+        if constexpr (Shape::kByChannel) {
+            constexpr int kOfBlock = Shape::kBlock / 16;
+#pragma unroll
+            for (int sub = 0; sub < kSubtiles; sub += kOfBlock) {
+                multiply_block(score + sub, sub, kOfBlock, codes);
+            }
+        } else {
+            each_subtile([&](int sub) { multiply_keys(score[sub], sub, codes); });
+        }
+    }
+
     // This lane's columns.
     struct ColumnFactors {
         float factor[kGroups][2], sum[kGroups][2];
@@ -468,7 +678,9 @@ struct TileStep {
             for (int j = 0; j < 2 * kGroups; ++j) {
                 const int n = j / 2, c = j % 2;
                 float& x = to[n][2 * r + c];
-                if constexpr (Shape::kCoded) x = __fmaf_rn(-key.zero, f.sum[n][c], x) * key.scale;
+                if constexpr (Shape::kCoded && !Shape::kByChannel) {
+                    x = __fmaf_rn(-key.zero, f.sum[n][c], x) * key.scale;
+                }
                 x = kCapped ? cap_score(x * f.factor[n][c], constants) + exponent
                             : __fmaf_rn(x, f.factor[n][c], exponent);
             }
@@ -489,7 +701,7 @@ struct TileStep {
 
     // `codes`: K's. `masked`: some query may not see all.
     __device__ __forceinline__ void find_scores(uint32_t codes, bool masked) {
-        each_subtile([&](int sub) { multiply_keys(score[sub], sub, codes); });
+        multiply_tile(codes);
         const ColumnFactors f = column_factors();
         if (constants.score_cap > 0.0f) {
             each_subtile([&](int sub) { scale_scores<true>(score[sub], sub, f); });
@@ -598,14 +810,15 @@ struct TileStep {
 
 // Adds the positions first_position .. + 63, which lie in shared memory at `tile`, to the sums. No
 // query of the warp sees positions after `last`; what the tile holds there is not used. `masked`:
-// the tile may hold positions that some query does not see.
+// the tile may hold positions that some query does not see. `own`: of all queries' sequence.
 template <typename Shape, int kGroups, bool kShared>
 __device__ __forceinline__ void attend_tile(RunningSums<Shape, kGroups>& sums,
                                             const Queries<Shape, kGroups, kShared>& queries,
                                             const TileConstants& constants, const std::byte* tile,
-                                            int first_position, int last, bool masked) {
+                                            int first_position, int last, bool masked,
+                                            const OwnKeys<Shape>& own) {
     const uint32_t codes = shared_address(tile);
-    TileStep<Shape, kGroups, kShared> step{queries, constants, {codes}, first_position, last};
+    TileStep<Shape, kGroups, kShared> step{queries, constants, {codes}, first_position, last, own};
     step.find_scores(codes, masked);
     step.raise_maximum(sums);
     step.add_values(sums, codes + Shape::kPartBytes);

@@ -56,7 +56,8 @@ KvBatch kv_batch(const BatchView& batch) {
             .n_sequences = batch.n_sequences,
             .first_token = batch.first_token,
             .pages = batch.pages,
-            .first_page = batch.first_page};
+            .first_page = batch.first_page,
+            .seats = batch.seats};
 }
 
 HeadTransform head_transform(const CudaTransform* transform) {
@@ -348,10 +349,10 @@ class CudaBackend final : public Backend, public ColumnSolverMaker, public Fp8Pr
                 .shift = args.bias,
                 .eps = args.eps};
     }
-    static QuantizeTarget target_of(const QuantizedRows& out, const SiteNote& note) {
     // Rows of experts come with a mixture, which this backend has none of.
-        return {.codes = view_of(out),
+    static QuantizeTarget target_of(const QuantizedRows& out, const SiteNote& note) {
         QUAROT_CHECK(out.token_of == nullptr);
+        return {.codes = view_of(out),
                 .clip = out.format.clip,
                 .site = note.site,
                 .bad_site = note.lowest,
@@ -574,6 +575,7 @@ void CudaBackend::attention(const AttentionArgs& args) {
     call.out = view_of(args.out);
     QUAROT_CHECK(store.descriptor().k_bias_apart == (args.key_bias.basis != nullptr));
     call.key_bias = {args.key_bias.basis, args.key_bias.table.cos, args.key_bias.table.sin};
+    if (call.kv.k.by_channel()) call.k = view_of(args.k);
     cuda::attention(call, stream());
 }
 

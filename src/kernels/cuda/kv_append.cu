@@ -66,6 +66,13 @@ __device__ const RowsView& rows_of(const AppendCall& call, HeadKind kind) {
     return kind == HeadKind::Query ? call.q : kind == HeadKind::Key ? call.k : call.v;
 }
 
+// Whether the head goes into the cache as it is: not queries, nor keys by channel, whose blocks a
+// kernel of their own completes.
+__device__ bool is_stored(const AppendCall& call, HeadKind kind) {
+    const bool by_channel = kind == HeadKind::Key && call.kv.k.by_channel();
+    return kind != HeadKind::Query && call.kv.memory != nullptr && !by_channel;
+}
+
 // Where the head's vector goes.
 struct StoredAt {
     std::byte* tile;
@@ -423,7 +430,7 @@ __global__ void __launch_bounds__(kThreads)
     Head head;
     if (!find_head(call, counts, head)) return wait_for_predecessor();
     const RopeFactors<kRun> rope(call.rope, head.position);
-    const bool stored = head.kind != HeadKind::Query && call.kv.memory != nullptr;
+    const bool stored = is_stored(call, head.kind);
     StoredAt first_at = {};
     if (stored) first_at = stored_at(call, head);
     const int first = head.index, end = min(first + counts.per_warp, counts.of(head.kind));
@@ -577,7 +584,7 @@ __global__ void __launch_bounds__(kThreads)
         if (call.rope.cos != nullptr) vector.rotate(call.rope, head.position);
         if (call.transform.dense_order > 0) vector.transform(call.transform);
     }
-    if (head.kind == HeadKind::Query || call.kv.memory == nullptr) {
+    if (!is_stored(call, head.kind)) {
         vector.store(rows, column);
         return;
     }
@@ -653,6 +660,7 @@ void append(const AppendCall& call, Stream stream) {
     const LaunchShape shape{.grid = dim3(static_cast<unsigned>(ceil_div(warps, kWarps))),
                             .block = dim3(kThreads)};
     launch("append_kernel", kernel, shape, stream, call, counts);
+    if (call.kv.memory != nullptr && call.kv.k.by_channel()) append_channels(call, stream);
 }
 
 }  // namespace quarot::kernels::cuda

@@ -45,8 +45,13 @@ struct AppendCall {
 // zero points by the formulas of tensor/affine.h, bit for bit, of the fp32 values. Where the cache
 // holds halves, rounded to nearest even. A vector with a NaN or Inf, or whose range fp32 does not
 // hold, gets codes 0, scale 1 and zero 0, and bad_site[token] becomes the lower of itself and
-// `site`. Padding is left alone. Only enqueues. The batch's arrays and RoPE's tables were written
-// before the kernels of this step began.
+// `site`. Padding is left alone. Keys by channel are changed in place, as queries are; they have
+// the dtype that the cache keeps values in, and become codes when their block is full. Only
+// enqueues. The batch's arrays and RoPE's tables were written before the kernels of this step
+// began.
 void append(const AppendCall& call, Stream stream);
+
+// Its second kernel, for keys by channel that are rotated already (kv_append_channels.cu).
+void append_channels(const AppendCall& call, Stream stream);
 
 }  // namespace quarot::kernels::cuda

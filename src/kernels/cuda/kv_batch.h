@@ -18,6 +18,7 @@ struct KvBatch {
     const int32_t* first_token = nullptr;  // [n_sequences + 1]
     const int32_t* pages = nullptr;        // of all sequences, those of s from first_page[s] on
     const int32_t* first_page = nullptr;   // [n_sequences + 1]
+    const int32_t* seats = nullptr;        // [n_sequences]; null without keys by channel
 
     // Page of the cache that holds the sequence's positions [index * page_tokens, ...).
     QUAROT_HOST_DEVICE int32_t page(int64_t sequence, int64_t index) const {

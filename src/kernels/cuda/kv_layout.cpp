@@ -27,12 +27,6 @@ void check_supported(const KvFormat& format, int64_t head_dim, const char* name)
              format.clip);
     }
     if (format.bits == 16) return;
-    if (format.by_channel()) {
-        fail(ErrorCode::Unsupported,
-             "{} by channel is not available on the cuda backend, expected by token; use the cpu "
-             "or the reference backend",
-             name);
-    }
     if (format.group_size != 0 && format.group_size != head_dim) {
         fail(ErrorCode::Unsupported,
              "{} groups of {} inside a head of {} are not available on the cuda backend, expected "
@@ -53,6 +47,21 @@ void check_supported(const KvFormat& format, int64_t head_dim, const char* name)
     }
 }
 
+// Of a page size that is supported.
+void check_channels(const KvDescriptor& d) {
+    if (d.v.by_channel()) {
+        fail(ErrorCode::Unsupported,
+             "V is quantized by channel, expected by token; K alone can be");
+    }
+    const int64_t tile = std::min<int64_t>(kTileTokens, d.page_tokens);
+    if (d.k.by_channel() && (d.k.block < 1 || tile % d.k.block != 0)) {
+        fail(ErrorCode::Unsupported,
+             "K by channel has blocks of {} positions, on the cuda backend expected a divisor of "
+             "the {} of a tile",
+             d.k.block, tile);
+    }
+}
+
 void check_shape(const KvDescriptor& d) {
     check_supported(d.k, d.head_dim, "K");
     check_supported(d.v, d.head_dim, "V");
@@ -68,6 +77,7 @@ void check_shape(const KvDescriptor& d) {
              "or a multiple of it",
              d.page_tokens, kTileTokens);
     }
+    check_channels(d);
 }
 
 KvContainer container_of(int bits, DType values) {
@@ -95,6 +105,12 @@ KvPart place_part(const KvFormat& format, DType values, const KvDescriptor& d, i
     };
     part.codes_at = place(int64_t{tile_tokens} * part.row_bytes);
     if (!is_coded(part.container)) return part;
+    if (format.by_channel()) {
+        part.block = static_cast<int>(format.block);
+        part.scales_at =
+            place(int64_t{tile_tokens / part.block} * channel_block_bytes(part.units, planes));
+        return part;
+    }
     part.scales_at = place(int64_t{tile_tokens} * 4);
     part.zeros_at = place(int64_t{tile_tokens} * 2);
     return part;
@@ -108,9 +124,41 @@ T read_at(std::span<const std::byte> bytes, int64_t at) {
     return value;
 }
 
+int64_t page_bytes(const KvView& view) {
+    const std::array<int64_t, 5> shape{view.n_layers, view.n_pages, view.n_kv_heads,
+                                       view.tiles_per_page(), view.tile_bytes};
+    const auto bytes = checked_product(shape);
+    if (!bytes) {
+        fail(ErrorCode::OutOfMemory, "a KV cache of {} pages is too large", view.n_pages);
+    }
+    return *bytes;
+}
+
+float read_half(std::span<const std::byte> tile, int64_t at) {
+    return f16_to_f32(read_at<uint16_t>(tile, at));
+}
+
+int read_code(const KvPart& part, std::span<const std::byte> tile, KvCodePlace place) {
+    const int byte = read_at<uint8_t>(tile, place.byte);
+    return part.container == KvContainer::Nibble ? byte >> place.shift & 15 : byte;
+}
+
+KvStore::Entry read_channels(const KvView& view, std::span<const std::byte> tile, int slot) {
+    KvStore::Entry entry;
+    for (int dim = 0; dim < view.head_dim; ++dim) {
+        const int at = channel_place(view.k, slot, dim);
+        entry.scales.push_back(read_half(tile, at));
+        entry.offsets.push_back(read_half(tile, at + 4));
+        entry.codes.push_back(read_code(view.k, tile, code_place(view.k, slot, dim)));
+        entry.values.push_back(entry.scales.back() * static_cast<float>(entry.codes.back()) +
+                               entry.offsets.back());
+    }
+    return entry;
+}
+
 float read_value(const KvPart& part, std::span<const std::byte> tile, KvCodePlace place) {
     if (part.container == KvContainer::Float) return read_at<float>(tile, place.byte);
-    return f16_to_f32(read_at<uint16_t>(tile, place.byte));
+    return read_half(tile, place.byte);
 }
 
 }  // namespace
@@ -128,16 +176,20 @@ KvView make_kv_view(const KvDescriptor& d, int64_t n_pages, DType values) {
     view.k = place_part(d.k, values, d, view.tile_tokens, view.tile_bytes);
     view.v = place_part(d.v, values, d, view.tile_tokens, view.tile_bytes);
     view.tile_bytes = round_up(view.tile_bytes, kTileAlignment);
+    view.newest_at = page_bytes(view);
+    view.newest_bytes = static_cast<int>(size_of(values));
+    view.seats = d.k.by_channel() ? d.sequences : 0;
     kv_bytes(view);
     return view;
 }
 
 int64_t kv_bytes(const KvView& view) {
-    const std::array<int64_t, 5> shape{view.n_layers, view.n_pages, view.n_kv_heads,
-                                       view.tiles_per_page(), view.tile_bytes};
-    const auto bytes = checked_product(shape);
+    const std::array<int64_t, 6> shape{view.n_layers + 1, view.seats,    view.n_kv_heads,
+                                       view.k.block,      view.head_dim, view.newest_bytes};
+    const auto newest = checked_product(shape);
+    const auto bytes = newest ? checked_add(page_bytes(view), *newest) : std::nullopt;
     if (!bytes) {
-        fail(ErrorCode::OutOfMemory, "a KV cache of {} pages is too large", view.n_pages);
+        fail(ErrorCode::OutOfMemory, "a KV cache of {} sequences is too large", view.seats);
     }
     return *bytes;
 }
@@ -146,6 +198,7 @@ KvStore::Entry read_entry(const KvView& view, KvKind kind, std::span<const std::
                           int slot) {
     const KvPart& part = kind == KvKind::Key ? view.k : view.v;
     QUAROT_CHECK(slot >= 0 && slot < view.tile_tokens, "slot {}", slot);
+    if (part.by_channel()) return read_channels(view, tile, slot);
     KvStore::Entry entry;
     float scale = 1.0f;
     int zero = 0;
@@ -161,8 +214,7 @@ KvStore::Entry read_entry(const KvView& view, KvKind kind, std::span<const std::
             entry.values.push_back(read_value(part, tile, place));
             continue;
         }
-        const int byte = read_at<uint8_t>(tile, place.byte);
-        const int code = part.container == KvContainer::Nibble ? byte >> place.shift & 15 : byte;
+        const int code = read_code(part, tile, place);
         entry.codes.push_back(code);
         entry.values.push_back(scale * static_cast<float>(code - zero));
     }

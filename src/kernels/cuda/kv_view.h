@@ -14,6 +14,15 @@
 // One mask then turns a register of two units into two neighbouring dimensions of one plane, for K
 // by ldmatrix and for V by its transposing form, so that neither needs another order. 16-byte
 // pieces of a row are permuted (swizzled_piece): eight rows of one piece meet all 32 banks.
+//
+// Keys by channel have factors of channels in place of scales and zeros of positions, a block of
+// positions after the other: a scale and an offset, halves, of each dimension (channel_place).
+// Behind the pages stand the keys of every sequence's newest block as they came:
+//
+//   [layers + 1][seats][KV heads][block][head_dim] halves or floats
+//
+// those of the layer behind the last one being of the block that the step of the layer that runs
+// has left (kernels/channel_keys.h).
 #pragma once
 
 #include <cstddef>
@@ -50,8 +59,11 @@ struct KvPart {
     int units = 0;      // a row; floats count as two
     int row_bytes = 0;  // 2 units
     int codes_at = 0;   // bytes from the start of the tile
-    int scales_at = 0;
+    int scales_at = 0;  // or of factors of channels
     int zeros_at = 0;
+    int block = 0;  // of keys by channel: positions that share a scale; else 0
+
+    QUAROT_HOST_DEVICE constexpr bool by_channel() const { return block > 0; }
 };
 
 // Place of one code or value in a tile: its byte and, of a nibble, its shift.
@@ -70,6 +82,22 @@ QUAROT_HOST_DEVICE constexpr KvCodePlace code_place(const KvPart& part, int slot
     return {byte + plane, 0};
 }
 
+// Bytes of the factors of a block of keys by channel. A unit's planes have an entry of 8 bytes for
+// two neighbouring units: two scales, then two offsets.
+QUAROT_HOST_DEVICE constexpr int channel_block_bytes(int units, int planes) {
+    return (units + 15) / 16 * planes * 64;
+}
+
+// Byte of the scale of dimension `dim` in the block of position `slot` of a tile; its offset lies 4
+// bytes further. Of 16 units, pairs t and t + 4 lie side by side, where lane t of four wants them.
+QUAROT_HOST_DEVICE constexpr int channel_place(const KvPart& part, int slot, int dim) {
+    const int planes = planes_of(part.container);
+    const int plane = dim / part.units, unit = dim % part.units, pair = unit % 16 / 2;
+    const int entry = ((unit / 16 * planes + plane) * 4 + pair % 4) * 2 + pair / 4;
+    return part.scales_at + slot / part.block * channel_block_bytes(part.units, planes) +
+           8 * entry + unit % 2 * 2;
+}
+
 // The whole cache.
 struct KvView {
     std::byte* memory = nullptr;  // 128-byte aligned
@@ -82,6 +110,10 @@ struct KvView {
     int64_t tile_bytes = 0;  // a multiple of 128
     KvPart k;
     KvPart v;
+    // Of keys by channel, which newest_keys finds.
+    int64_t seats = 0;
+    int64_t newest_at = 0;  // bytes from `memory`
+    int newest_bytes = 2;   // of one value
 
     QUAROT_HOST_DEVICE constexpr int64_t tiles_per_page() const {
         return page_tokens / tile_tokens;
@@ -92,6 +124,11 @@ struct KvView {
         return (((layer * n_pages + page) * n_kv_heads + head) * tiles_per_page() +
                 slot / tile_tokens) *
                tile_bytes;
+    }
+    // [k.block, head_dim]; `layer` n_layers: of the block that the step has left.
+    QUAROT_HOST_DEVICE std::byte* newest_keys(int64_t layer, int64_t seat, int64_t head) const {
+        const int64_t index = (layer * seats + seat) * n_kv_heads + head;
+        return memory + newest_at + index * k.block * head_dim * newest_bytes;
     }
 };
 

@@ -21,6 +21,12 @@ __device__ __forceinline__ uint32_t transpose_tile(uint32_t pair) {
     return result;
 }
 
+__device__ __forceinline__ void store_shared(uint32_t address, const float4& v) {
+    asm volatile("st.shared.v4.f32 [%0], {%1, %2, %3, %4};" ::"r"(address), "f"(v.x), "f"(v.y),
+                 "f"(v.z), "f"(v.w)
+                 : "memory");
+}
+
 // 2^x within two units of the last place; 0 for -inf and below the normal numbers.
 __device__ __forceinline__ float exp2_approximate(float x) {
     float result;
