@@ -53,12 +53,11 @@ inline constexpr std::array kMixerShapes = {
 struct Refusal {
     std::string_view backend, words;
 };
-inline constexpr std::array<Refusal, 5> kKnownRefusals = {{
+inline constexpr std::array<Refusal, 4> kKnownRefusals = {{
     {"cpu", "inside a head of"},
     {"cpu", "unquantized first positions"},
     {"cuda", "inside a head of"},
     {"cuda", "unquantized first positions"},
-    {"cuda", "with scales of"},
 }};
 
 // Integers, and everything computed from integers by the expressions of ops.h, must be equal. The

@@ -155,18 +155,10 @@ INSTANTIATE_TEST_SUITE_P(Formats, SameBits,
                                                                  .shape = awkward_shape(),
                                                                  .first_positions = 3},
                                                           Source{
-                                                              .name = "tiny_novels_keys_by_channel",
-                                                              .k_axis = kernels::KvAxis::Channel}),
+                                                              .name = "tiny_novels_cache_of_halves",
+                                                              .k_axis = kernels::KvAxis::Channel,
+                                                              .v_scales = DType::F16}),
                                           testing::ValuesIn(fast_devices())),
-                         name_of_case);
-
-// Not on cuda.
-INSTANTIATE_TEST_SUITE_P(CpuFormats, SameBits,
-                         testing::Combine(testing::Values(Source{
-                                              .name = "tiny_novels_cache_of_halves",
-                                              .k_axis = kernels::KvAxis::Channel,
-                                              .v_scales = DType::F16}),
-                                          testing::Values("cpu")),
                          name_of_case);
 
 INSTANTIATE_TEST_SUITE_P(

@@ -121,6 +121,7 @@ __device__ KvAffine affine_of(float lo, float hi, bool finite, const KvPart& par
     const auto largest_code = static_cast<float>((1 << part.bits) - 1);
     float scale = fmaxf(__fdiv_rn(__fsub_rn(hi, lo), largest_code), kSmallestNormal);
     scale = fmaxf(scale, __fdiv_rn(fabsf(lo), kZeroLimit));
+    if (part.half_scales) scale = __half2float(__float2half_rn(fmaxf(scale, 0x1p-14f)));
     if (!isfinite(scale)) return affine;
     return {division_by(scale, largest), static_cast<int>(rintf(__fdiv_rn(-lo, scale))), true};
 }

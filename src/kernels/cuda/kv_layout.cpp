@@ -39,12 +39,6 @@ void check_supported(const KvFormat& format, int64_t head_dim, const char* name)
              "expected 0; use the reference backend",
              name, format.exempt_positions);
     }
-    if (format.scales != DType::F32) {
-        fail(ErrorCode::Unsupported,
-             "{} with scales of {} is not available on the cuda backend, expected F32; use the cpu "
-             "or the reference backend",
-             name, name_of(format.scales));
-    }
 }
 
 // Of a page size that is supported.
@@ -93,6 +87,7 @@ KvPart place_part(const KvFormat& format, DType values, const KvDescriptor& d, i
     part.bits = format.bits;
     part.clip = format.clip;
     part.range_includes_zero = format.range_includes_zero;
+    part.half_scales = format.scales == DType::F16;
     const auto head_dim = static_cast<int>(d.head_dim);
     const int planes = planes_of(part.container);
     part.units =

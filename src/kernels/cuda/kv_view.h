@@ -56,6 +56,7 @@ struct KvPart {
     int bits = 4;       // of a code; 16 where values are kept
     float clip = 1.0f;  // of the range that is quantized
     bool range_includes_zero = true;
+    bool half_scales = false;  // of positions: numbers that F16 holds, kept as floats
     int units = 0;      // a row; floats count as two
     int row_bytes = 0;  // 2 units
     int codes_at = 0;   // bytes from the start of the tile
