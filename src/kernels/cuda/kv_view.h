@@ -57,10 +57,10 @@ struct KvPart {
     float clip = 1.0f;  // of the range that is quantized
     bool range_includes_zero = true;
     bool half_scales = false;  // of positions: numbers that F16 holds, kept as floats
-    int units = 0;      // a row; floats count as two
-    int row_bytes = 0;  // 2 units
-    int codes_at = 0;   // bytes from the start of the tile
-    int scales_at = 0;  // or of factors of channels
+    int units = 0;             // a row; floats count as two
+    int row_bytes = 0;         // 2 units
+    int codes_at = 0;          // bytes from the start of the tile
+    int scales_at = 0;         // or of factors of channels
     int zeros_at = 0;
     int block = 0;  // of keys by channel: positions that share a scale; else 0
 
