@@ -366,12 +366,10 @@ Reproduction reproduce_all(const ReproduceFlags& flags) {
     Reproduction run;
     run.header = header_of(flags, source, inputs, info);
     check_report(flags, run.header, inputs.rows);
-    const io::Json identity =
-        reproduce::run_identity(source, {.ids = inputs.ids,
-                                         .seqlen = flags.seqlen,
-                                         .max_windows = flags.max_windows,
-                                         .backend = info.name,
-                                         .beside_full_precision = flags.plan.beyond});
+    const io::Json identity = reproduce::run_identity(source, {.ids = inputs.ids,
+                                                               .seqlen = flags.seqlen,
+                                                               .max_windows = flags.max_windows,
+                                                               .backend = info.name});
     const reproduce::RunFolder folder(flags.out, identity, flags.overwrite);
     reproduce::RunnerSettings settings{.model = flags.model,
                                        .ids = inputs.ids,

@@ -100,7 +100,8 @@ class Measurer {
 
     Job& job_of(const Recipe& recipe) {
         const std::string calibration = calibration_digest(settings_.windows_of(recipe));
-        const std::string key = measurement_key(identity_, recipe, calibration);
+        const std::string key =
+            measurement_key(identity_, recipe, calibration, settings_.beside_full_precision);
         const auto known = std::find_if(jobs_.begin(), jobs_.end(),
                                         [&](const Job& job) { return job.key == key; });
         if (known != jobs_.end()) return *known;

@@ -53,14 +53,12 @@ void forget_run_time_choices(Recipe& recipe) {
 }  // namespace
 
 io::Json run_identity(const folder::SourceModel& source, const RunSettings& settings) {
-    io::Json::Object identity = {{"version", QUAROT_VERSION},
-                                 {"model", model_digests(source)},
-                                 {"text", io::xxh3_128(std::as_bytes(settings.ids))},
-                                 {"seqlen", settings.seqlen},
-                                 {"windows", settings.max_windows},
-                                 {"backend", settings.backend}};
-    if (settings.beside_full_precision) identity.emplace_back("beside_full_precision", true);
-    return identity;
+    return io::Json::Object{{"version", QUAROT_VERSION},
+                            {"model", model_digests(source)},
+                            {"text", io::xxh3_128(std::as_bytes(settings.ids))},
+                            {"seqlen", settings.seqlen},
+                            {"windows", settings.max_windows},
+                            {"backend", settings.backend}};
 }
 
 std::string calibration_digest(const std::vector<std::vector<int32_t>>& windows) {
@@ -82,11 +80,13 @@ std::string weights_key(const io::Json& identity, const Recipe& recipe,
 }
 
 std::string measurement_key(const io::Json& identity, const Recipe& recipe,
-                            const std::string& calibration) {
+                            const std::string& calibration, bool beside_full_precision) {
     const bool calibrated = quantize::needs_calibration(recipe);
-    return short_hash(io::Json::Object{{"run", identity},
-                                       {"recipe", settings_of(recipe, calibrated)},
-                                       {"calibration", calibrated ? calibration : ""}});
+    io::Json::Object what = {{"run", identity},
+                             {"recipe", settings_of(recipe, calibrated)},
+                             {"calibration", calibrated ? calibration : ""}};
+    if (beside_full_precision) what.emplace_back("beside", "full precision");
+    return short_hash(what);
 }
 
 std::string task_key(const io::Json& identity, const Recipe& recipe, const std::string& calibration,

@@ -16,9 +16,8 @@ namespace quarot::reproduce {
 struct RunSettings {
     std::span<const int32_t> ids;  // of the text
     int64_t seqlen = 2048;
-    int64_t max_windows = 0;             // 0: all
-    std::string backend;                 // "cpu" or "reference"
-    bool beside_full_precision = false;  // whose time and memory count, too
+    int64_t max_windows = 0;  // 0: all
+    std::string backend;      // "cpu" or "reference"
 };
 
 // What all measurements of one folder have in common: version, digests of the model's files and of
@@ -33,9 +32,10 @@ std::string calibration_digest(const std::vector<std::vector<int32_t>>& windows)
 std::string weights_key(const io::Json& identity, const Recipe& recipe,
                         const std::string& calibration);
 
-// Equal for recipes that differ in name alone.
+// Equal for recipes that differ in name alone. beside_full_precision: the time and memory of that
+// model count, too.
 std::string measurement_key(const io::Json& identity, const Recipe& recipe,
-                            const std::string& calibration);
+                            const std::string& calibration, bool beside_full_precision = false);
 // Of a zero-shot task, whatever text and windows the run has.
 std::string task_key(const io::Json& identity, const Recipe& recipe, const std::string& calibration,
                      const ZeroShotTask& task);

@@ -42,6 +42,8 @@ TEST_F(RunKeys, RecipesThatDifferInNameAloneAreOneMeasurement) {
               measurement_key(run, named_recipe("kv4-clip95"), ""));
     EXPECT_NE(measurement_key(run, named_recipe("k4v4"), ""),
               measurement_key(run, named_recipe("kv4-clip90"), ""));
+    EXPECT_NE(measurement_key(run, named_recipe("k4v4"), ""),
+              measurement_key(run, named_recipe("k4v4"), "", true));
 }
 
 TEST_F(RunKeys, UncalibratedRecipesShareWeightsWhateverActivationsAndCacheAre) {

@@ -43,7 +43,8 @@ void choose(std::vector<PlaceChoice>& places, double extra_bits);
 std::vector<PlaceChoice> places_of(const Recipe& recipe, const model::ModelConfig& config);
 
 // Error{Usage} for a budget that the recipe exceeds already, for a recipe without places to widen
-// or with groups that do not fit; Error{Unsupported} for one whose columns are kept apart or smoothed.
+// or with groups that do not fit; Error{Unsupported} for one whose columns are kept apart or
+// smoothed.
 void check_budget(double budget, const Recipe& recipe, const model::ModelConfig& config);
 
 // Measures each place and chooses. options: of the job that will follow, its recipe the one to
