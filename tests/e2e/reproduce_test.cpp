@@ -151,12 +151,14 @@ TEST_F(Reproduce, CalibratedRowsEqualSeparateQuantizeAndPerplexityToo) {
 }
 
 TEST_F(Reproduce, BeyondMeasuresTheStepsToTheBestRecipes) {
+    std::filesystem::remove_all(model_);
     write_tiny_model(model_, {.hidden = 64, .ffn = 128, .head_dim = 16});  // whole groups
     const Outcome outcome =
         run({"--beyond", "--calib", text_, "--nsamples", "4", "--seeds", "1", "--json"});
     expect_success(outcome);
+    const io::Json json = outcome.json();
     std::map<std::string, int> rows;
-    for (const io::Json& row : outcome.json().at("rows").as_array()) {
+    for (const io::Json& row : json.at("rows").as_array()) {
         ++rows[row.at("recipe").as_string()];
         EXPECT_GT(row.at("perplexity").as_double(), 1.0) << row.dump();
         EXPECT_GE(row.at("kl").as_double(), 0.0) << row.dump();
@@ -164,6 +166,7 @@ TEST_F(Reproduce, BeyondMeasuresTheStepsToTheBestRecipes) {
     }
     EXPECT_EQ(rows["best4"], 1);
     EXPECT_EQ(rows["best4.5"], 1);
+    EXPECT_EQ(rows["quarot+"], 1);
     EXPECT_EQ(rows["quarot"], rows["none"]);
     EXPECT_NE(report("report.md").find("## Beyond the paper"), std::string::npos);
 }
