@@ -172,13 +172,10 @@ std::string guard_table(const search::GuardResult& guard) {
 
 // What is known of each place, in the order of what its bits give.
 std::string budget_table(const search::BudgetPlan& plan) {
-    std::vector<search::PlaceChoice> places = plan.places;
-    std::stable_sort(places.begin(), places.end(), [](const auto& a, const auto& b) {
-        return a.gain_per_bit() > b.gain_per_bit();
-    });
     std::vector<std::vector<std::string>> rows = {
         {"place", "bits", "KL", "wider", "KL", "adds bits", "KL per bit", "chosen"}};
-    for (const search::PlaceChoice& choice : places) {
+    for (const size_t index : search::by_gain(plan.places)) {
+        const search::PlaceChoice& choice = plan.places[index];
         const bool measured = choice.wide_kl != 0.0;
         rows.push_back({std::string(name_of(choice.place)), std::to_string(choice.bits),
                         fmt::format("{:.4f}", choice.kl), std::to_string(choice.wide_bits),

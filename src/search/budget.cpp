@@ -1,6 +1,7 @@
 #include "search/budget.h"
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "core/error.h"
@@ -87,17 +88,23 @@ double BudgetPlan::expected_kl() const {
     return sum;
 }
 
+std::vector<size_t> by_gain(std::span<const PlaceChoice> places) {
+    std::vector<size_t> order(places.size());
+    std::iota(order.begin(), order.end(), size_t{0});
+    std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+        const double first = places[a].gain_per_bit(), second = places[b].gain_per_bit();
+        return first != second ? first > second : a < b;
+    });
+    return order;
+}
+
 void choose(std::vector<PlaceChoice>& places, double extra_bits) {
     constexpr double kRounding = 1e-9;  // of sums of bits
-    std::vector<PlaceChoice*> order;
-    for (PlaceChoice& choice : places) order.push_back(&choice);
-    std::stable_sort(order.begin(), order.end(), [](const PlaceChoice* a, const PlaceChoice* b) {
-        return a->gain_per_bit() > b->gain_per_bit();
-    });
-    for (PlaceChoice* choice : order) {
-        choice->is_widened =
-            choice->gain_per_bit() > 0.0 && choice->extra_bits <= extra_bits + kRounding;
-        if (choice->is_widened) extra_bits -= choice->extra_bits;
+    for (const size_t index : by_gain(places)) {
+        PlaceChoice& choice = places[index];
+        choice.is_widened =
+            choice.gain_per_bit() > 0.0 && choice.extra_bits <= extra_bits + kRounding;
+        if (choice.is_widened) extra_bits -= choice.extra_bits;
     }
 }
 

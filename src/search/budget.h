@@ -1,6 +1,8 @@
 // Where a few more bits pay most: the widths of a recipe's places for so many bits a value.
 #pragma once
 
+#include <cstddef>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -35,6 +37,9 @@ struct BudgetPlan {
     // The sum over places at the widths that were chosen: what the whole loses, if losses add up.
     double expected_kl() const;
 };
+
+// Their indices by falling gain a bit, equal ones in their order.
+std::vector<size_t> by_gain(std::span<const PlaceChoice> places);
 
 // Widens places by falling gain a bit, each that gains and still fits. Sets is_widened.
 void choose(std::vector<PlaceChoice>& places, double extra_bits);
