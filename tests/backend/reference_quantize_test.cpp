@@ -1,6 +1,7 @@
 // Does the reference backend quantize activations, K and V as the published vectors say?
 #include "backend/subject.h"
 #include "backend/test_batch.h"
+#include "tensor/float_convert.h"
 
 namespace quarot::backend_test {
 namespace {
