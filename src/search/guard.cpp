@@ -15,6 +15,7 @@ namespace {
 // What differs by less than this share of the divergence is noise of a few windows.
 constexpr double kNoise = 0.01;
 
+// With the settings that say nothing without it.
 struct KnobKeys {
     std::string_view name;
     std::vector<std::string_view> keys;
@@ -23,7 +24,7 @@ struct KnobKeys {
 const std::vector<KnobKeys>& knobs() {
     static const std::vector<KnobKeys> kKnobs = {
         {"share of the refit", {"weights.refit_share"}},
-        {"refit", {"weights.target"}},
+        {"refit", {"weights.target", "weights.refit_share"}},
         {"scale search", {"weights.scale_search"}},
         {"act-order", {"weights.act_order"}},
         {"damping", {"weights.damp"}},
@@ -32,7 +33,7 @@ const std::vector<KnobKeys>& knobs() {
         {"aligned R2", {"rotation.aligned_values"}},
         {"R1", {"rotation.residual"}},
         {"clip of activations", {"activations.clip", "activations.clip_search"}},
-        {"axis of keys", {"k.axis"}},
+        {"axis of keys", {"k.axis", "k.block"}},
         {"clip of K", {"k.clip"}},
         {"clip of V", {"v.clip"}},
         {"first positions", {"activations.first_positions"}}};

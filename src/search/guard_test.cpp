@@ -89,7 +89,12 @@ TEST(KnobsOf, AreWhatARecipeHasTurnedAndMayTurnBack) {
               (Names{"refit", "scale search", "act-order", "clip of activations", "axis of keys",
                      "clip of K", "clip of V", "first positions"}))
         << "calibrating on quantized activations is what the refit needs";
-    Recipe recipe = named_recipe("quarot");
+    Recipe recipe = named_recipe("quarot+");
+    recipe.weights.refit_share = 1.0;
+    recipe.k.block = 32;
+    EXPECT_EQ(names(recipe).size(), names(named_recipe("quarot+")).size() + 1)
+        << "the share, which goes with the refit as the blocks do with the axis";
+    recipe = named_recipe("quarot");
     recipe.calibration.activations = CalibrationActivations::Quantized;
     set_rotation(recipe, "r4");
     EXPECT_EQ(names(recipe), Names{"calibration on quantized activations"});
