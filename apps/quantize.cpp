@@ -176,10 +176,9 @@ std::string budget_table(const search::BudgetPlan& plan) {
         {"place", "bits", "KL", "wider", "KL", "adds bits", "KL per bit", "chosen"}};
     for (const size_t index : search::by_gain(plan.places)) {
         const search::PlaceChoice& choice = plan.places[index];
-        const bool measured = choice.wide_kl != 0.0;
         rows.push_back({std::string(name_of(choice.place)), std::to_string(choice.bits),
                         fmt::format("{:.4f}", choice.kl), std::to_string(choice.wide_bits),
-                        measured ? fmt::format("{:.4f}", choice.wide_kl) : "-",
+                        choice.wide_kl ? fmt::format("{:.4f}", *choice.wide_kl) : "-",
                         fmt::format("{:.3f}", choice.extra_bits),
                         fmt::format("{:.4f}", choice.gain_per_bit()),
                         std::to_string(choice.is_widened ? choice.wide_bits : choice.bits)});

@@ -84,7 +84,9 @@ class Measuring {
 
 double BudgetPlan::expected_kl() const {
     double sum = 0.0;
-    for (const PlaceChoice& choice : places) sum += choice.is_widened ? choice.wide_kl : choice.kl;
+    for (const PlaceChoice& choice : places) {
+        sum += choice.is_widened ? choice.wide_kl.value_or(0.0) : choice.kl;
+    }
     return sum;
 }
 
@@ -179,7 +181,7 @@ io::Json to_json(const BudgetPlan& plan) {
                              {"bits", choice.bits},
                              {"wide_bits", choice.wide_bits},
                              {"kl", choice.kl},
-                             {"wide_kl", choice.wide_kl},
+                             {"wide_kl", choice.wide_kl ? io::Json(*choice.wide_kl) : io::Json()},
                              {"extra_bits", choice.extra_bits},
                              {"kl_per_bit", choice.gain_per_bit()},
                              {"chosen", choice.is_widened ? choice.wide_bits : choice.bits}});

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -17,14 +18,14 @@ namespace quarot::search {
 // What a place gives and takes when it becomes wider, measured with all others at full precision.
 struct PlaceChoice {
     Place place = Place::Weights;
-    int bits = 16;            // of the recipe
-    int wide_bits = 16;       // that it may have instead
-    double kl = 0.0;          // on the windows held out, nats
-    double wide_kl = 0.0;     // weights of 8 bits count as lossless
-    double extra_bits = 0.0;  // of mean_bits
+    int bits = 16;                  // of the recipe
+    int wide_bits = 16;             // that it may have instead
+    double kl = 0.0;                // on the windows held out, nats
+    std::optional<double> wide_kl;  // empty: of weights, which count as lossless in 8 bits
+    double extra_bits = 0.0;        // of mean_bits
     bool is_widened = false;
 
-    double gain_per_bit() const { return (kl - wide_kl) / extra_bits; }
+    double gain_per_bit() const { return (kl - wide_kl.value_or(0.0)) / extra_bits; }
 };
 
 struct BudgetPlan {
