@@ -103,6 +103,9 @@ struct Model {
     int64_t n_heads, n_kv_heads, head_dim;
 };
 
+constexpr Model kMha{"MHA 32x128", 32, 32, 128}, kGqa8{"GQA8 64/8x128", 64, 8, 128},
+    kGqa4{"GQA4 32/8x128", 32, 8, 128}, kSmall{"MHA 32x64", 32, 32, 64};
+
 // A batch of sequences of one length, their last `new_tokens` tokens being new.
 class Batch {
   public:
@@ -257,13 +260,11 @@ void bench_decode(double probe) {
     std::printf("\ndecode: a token a sequence; TB/s of the cache (share of the read probe)\n");
     std::printf("%-14s %6s %8s | %22s | %22s | %22s | ratio 16/4\n", "model", "batch", "context",
                 "4 bits us", "8 bits us", "16 bits us");
-    const Model mha{"MHA 32x128", 32, 32, 128}, gqa8{"GQA8 64/8x128", 64, 8, 128},
-        gqa4{"GQA4 32/8x128", 32, 8, 128}, small{"MHA 32x64", 32, 32, 64};
     for (const Setup& setup :
-         {Setup{mha, 1, 65536, 1}, Setup{mha, 16, 4096, 1}, Setup{mha, 64, 1024, 1},
-          Setup{mha, 64, 2048, 1}, Setup{gqa8, 1, 65536, 1}, Setup{gqa8, 16, 4096, 1},
-          Setup{gqa8, 64, 2048, 1}, Setup{gqa4, 64, 2048, 1}, Setup{mha, 1, 4096, 1},
-          Setup{gqa8, 1, 4096, 1}, Setup{small, 64, 2048, 1}}) {
+         {Setup{kMha, 1, 65536, 1}, Setup{kMha, 16, 4096, 1}, Setup{kMha, 64, 1024, 1},
+          Setup{kMha, 64, 2048, 1}, Setup{kGqa8, 1, 65536, 1}, Setup{kGqa8, 16, 4096, 1},
+          Setup{kGqa8, 64, 2048, 1}, Setup{kGqa4, 64, 2048, 1}, Setup{kMha, 1, 4096, 1},
+          Setup{kGqa8, 1, 4096, 1}, Setup{kSmall, 64, 2048, 1}}) {
         std::printf("%-14s %6lld %8lld", setup.model.name, static_cast<long long>(setup.sequences),
                     static_cast<long long>(setup.context));
         double us[3];
@@ -281,10 +282,9 @@ void bench_decode(double probe) {
 
 void bench_prefill() {
     std::printf("\nprefill: all tokens new, causal; TFLOP/s of the two products\n");
-    const Model mha{"MHA 32x128", 32, 32, 128}, gqa8{"GQA8 64/8x128", 64, 8, 128};
     for (const Setup& setup :
-         {Setup{mha, 1, 2048, 2048}, Setup{mha, 1, 8192, 8192}, Setup{gqa8, 1, 2048, 2048},
-          Setup{gqa8, 1, 4096, 4096}, Setup{mha, 16, 512, 512}}) {
+         {Setup{kMha, 1, 2048, 2048}, Setup{kMha, 1, 8192, 8192}, Setup{kGqa8, 1, 2048, 2048},
+          Setup{kGqa8, 1, 4096, 4096}, Setup{kMha, 16, 512, 512}}) {
         std::printf("%-14s %4lld x %5lld", setup.model.name,
                     static_cast<long long>(setup.sequences), static_cast<long long>(setup.context));
         const double n = static_cast<double>(setup.context);
@@ -305,13 +305,11 @@ void bench_channel() {
     std::printf("\nkeys by channel: us of attention (keys by token take so many times as long)\n");
     std::printf("%-14s %6s %8s %6s | %8s | %18s | %18s\n", "model", "batch", "context", "new",
                 "by token", "blocks of 64", "blocks of 32");
-    const Model mha{"MHA 32x128", 32, 32, 128}, gqa8{"GQA8 64/8x128", 64, 8, 128},
-        gqa4{"GQA4 32/8x128", 32, 8, 128}, small{"MHA 32x64", 32, 32, 64};
     for (const Setup& setup :
-         {Setup{mha, 1, 65536, 1}, Setup{mha, 16, 4096, 1}, Setup{mha, 64, 2048, 1},
-          Setup{gqa8, 16, 4096, 1}, Setup{gqa4, 64, 2048, 1}, Setup{mha, 1, 4096, 1},
-          Setup{gqa8, 1, 4096, 1}, Setup{small, 64, 2048, 1}, Setup{mha, 1, 2048, 2048},
-          Setup{gqa8, 1, 4096, 4096}}) {
+         {Setup{kMha, 1, 65536, 1}, Setup{kMha, 16, 4096, 1}, Setup{kMha, 64, 2048, 1},
+          Setup{kGqa8, 16, 4096, 1}, Setup{kGqa4, 64, 2048, 1}, Setup{kMha, 1, 4096, 1},
+          Setup{kGqa8, 1, 4096, 1}, Setup{kSmall, 64, 2048, 1}, Setup{kMha, 1, 2048, 2048},
+          Setup{kGqa8, 1, 4096, 4096}}) {
         const int64_t n_layers =
             setup.new_tokens > 1 ? 1 : layers_of(cache_bytes_read(setup, {.bits = 4}));
         const double by_token = time_attention(setup, {.bits = 4}, n_layers);
@@ -330,8 +328,7 @@ void bench_channel() {
 void bench_append(int64_t block) {
     std::printf("\nRoPE, R3, quantize and append (q, k, v of halves), %s\n",
                 block > 0 ? "keys by channel" : "keys by token");
-    const Model mha{"MHA 32x128", 32, 32, 128}, gqa8{"GQA8 64/8x128", 64, 8, 128};
-    for (const Model& model : {mha, gqa8}) {
+    for (const Model& model : {kMha, kGqa8}) {
         for (const int64_t tokens : {1, 64, 2048}) {
             const Batch batch(1, tokens, tokens, 64);
             const int64_t n = tokens, q_cols = model.n_heads * model.head_dim;

@@ -3,19 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include "model/small_config_for_tests.h"
+
 namespace quarot::model {
 namespace {
-
-ModelConfig small_config() {
-    ModelConfig config;
-    config.hidden = 96;
-    config.ffn = 192;
-    config.n_heads = 2;
-    config.n_kv_heads = 1;
-    config.head_dim = 48;
-    config.n_layers = 1;
-    return config;
-}
 
 TEST(BitsPerValue, CountScalesAndZeroPoints) {
     Recipe recipe = named_recipe("quarot-rtn");

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "core/error.h"
+#include "model/small_config_for_tests.h"
 #include "quantize/quantize_model.h"
 #include "recipe/ladder.h"
 #include "reproduce/row_plan.h"
@@ -13,16 +14,7 @@
 namespace quarot::reproduce {
 namespace {
 
-model::ModelConfig small_config() {
-    model::ModelConfig config;
-    config.hidden = 96;
-    config.ffn = 192;
-    config.n_heads = 2;
-    config.n_kv_heads = 1;
-    config.head_dim = 48;
-    config.n_layers = 1;
-    return config;
-}
+using model::small_config;
 
 const PlannedRow& find(const std::vector<PlannedRow>& rows, std::string_view name) {
     for (const PlannedRow& row : rows) {

@@ -6,35 +6,13 @@
 #include "e2e/expectations.h"
 #include "e2e/model_surgery.h"
 #include "e2e/program.h"
+#include "e2e/quantize_fixture.h"
 #include "io/hash.h"
 #include "support/temp_dir.h"
 #include "support/tiny_model.h"
 
 namespace quarot::test {
 namespace {
-
-using Words = std::vector<std::string>;
-
-class Quantize : public testing::Test {
-  protected:
-    void SetUp() override { write_tiny_model(model_); }
-
-    io::Json run(const Words& flags) const {
-        Words arguments = {"quantize", model_, out_, "--overwrite", "--json"};
-        if (std::find(flags.begin(), flags.end(), "--recipe") == flags.end()) {
-            arguments.insert(arguments.end(), {"--recipe", "quarot-rtn"});
-        }
-        arguments.insert(arguments.end(), flags.begin(), flags.end());
-        const Outcome outcome = run_program(arguments);
-        expect_success(outcome);
-        return outcome.json();
-    }
-    io::Json inspect() const { return run_program({"inspect", out_, "--json"}).json(); }
-
-    const TempDir dir_;
-    const std::string model_ = dir_ / "model";
-    const std::string out_ = dir_ / "out";
-};
 
 TEST_F(Quantize, AnAddedTokenWithoutAnEmbeddingIsNotedAndVerifiesAsANote) {
     edit_json(model_ + "/tokenizer.json", [](io::Json& json) {
@@ -59,27 +37,6 @@ TEST_F(Quantize, ATokenizerThatCannotBeReadIsSaidBeforehand) {
     const Outcome outcome = run_program({"quantize", model_, out_, "--recipe", "quarot-rtn"});
     expect_success(outcome);
     EXPECT_NE(outcome.err.find("will read no texts"), std::string::npos) << outcome.err;
-}
-
-TEST_F(Quantize, NamesARecipeByWhatWasChanged) {
-    std::filesystem::remove_all(model_);
-    write_tiny_model(model_, {.hidden = 64, .ffn = 128, .head_dim = 16});
-    const std::string text = dir_ / "calib.txt";
-    write_bytes(text,
-                "It was a dark and stormy night; the rain fell in torrents, except at times.");
-    const auto name = [&](const std::string& recipe, const Words& changes) {
-        Words flags = {"--recipe", recipe, "--calib", text, "--nsamples", "4", "--seqlen", "16"};
-        flags.insert(flags.end(), changes.begin(), changes.end());
-        run(flags);
-        const std::string words = run_program({"inspect", out_}).out;
-        const size_t start = words.find("yes, recipe ") + 12;
-        return words.substr(start, words.find(" W4", start) - start);
-    };
-    EXPECT_EQ(name("best4", {}), "best4");
-    EXPECT_EQ(name("best4.5", {}), "best4.5");
-    EXPECT_EQ(name("best4.5", {"--no-align-values"}), "best4.5, with --no-align-values:");
-    EXPECT_EQ(name("best4", {"--a-first", "0"}), "best4, with --a-first 0:");
-    EXPECT_EQ(name("quarot", {"--rotate", "r1,r4"}), "quarot, with --rotate r1,r4:");
 }
 
 TEST_F(Quantize, TellsRecipeBitsAndErrorOfEachLayer) {
@@ -309,6 +266,21 @@ TEST_F(Quantize, NamesWhatWasChangedOfARecipe) {
            "rtn, with --w-bits 5, --no-w-clip-search:");
     EXPECT_NE(run_program({"inspect", out_}).out.find("rtn, with --w-bits 5"), std::string::npos);
     expect({"--recipe", "quarot-rtn", "--k-bias", "keep"}, "quarot-rtn, with --k-bias keep:");
+    expect({"--recipe", "quarot-rtn", "--rotate", "r1,r4"}, "quarot-rtn, with --rotate r1,r4:");
+
+    std::filesystem::remove_all(model_);
+    write_tiny_model(model_, {.hidden = 64, .ffn = 128, .head_dim = 16});  // whole groups
+    write_bytes(text_,
+                "It was a dark and stormy night; the rain fell in torrents, except at times.");
+    const auto expect_best = [&](const Words& flags, const std::string& name) {
+        Words words = {"--calib", text_, "--nsamples", "4", "--seqlen", "16", "--recipe"};
+        words.insert(words.end(), flags.begin(), flags.end());
+        expect(words, name);
+    };
+    expect_best({"best4"}, "best4");
+    expect_best({"best4.5"}, "best4.5");
+    expect_best({"best4.5", "--no-align-values"}, "best4.5, with --no-align-values:");
+    expect_best({"best4", "--a-first", "0"}, "best4, with --a-first 0:");
 }
 
 TEST_F(Quantize, RoundsWithoutATextAndSaysWhatThatCosts) {
@@ -432,77 +404,6 @@ TEST_F(Quantize, ModelsWithBiasesTiedHeadsAndOddWidthsRunToo) {
     const io::Json rotation =
         run_program({"inspect", dir_ / "odd4", "--json"}).json().at("rotation");
     EXPECT_EQ(rotation.at("head_mix").at("kind").as_string(), "identity");
-}
-
-// Two calibration windows and the four that are held out, and as many again.
-std::string search_text() {
-    std::string text;
-    for (int i = 0; i < 400; ++i) text += static_cast<char>('a' + (i * i * 7 + i / 5) % 26);
-    return text;
-}
-
-TEST_F(Quantize, SpendsABudgetAsItsPlanSays) {
-    const std::string text = dir_ / "text.txt";
-    write_bytes(text, search_text());
-    const Words flags = {"--recipe", "quarot",   "--calib", text,       "--nsamples",
-                         "2",        "--seqlen", "32",      "--budget", "9"};
-    const io::Json json = run(flags);
-    const io::Json& plan = json.at("budget");
-    EXPECT_LE(plan.at("bits").as_double(), 9.0);
-    EXPECT_GT(plan.at("bits").as_double(), plan.at("recipe_bits").as_double());
-    const io::Json& bits = json.at("bits_per_value");
-    EXPECT_NEAR(plan.at("bits").as_double(),
-                (bits.at("weights").as_double() + bits.at("activations").as_double() +
-                 (bits.at("k").as_double() + bits.at("v").as_double()) / 2) /
-                    3,
-                1e-12);
-    const io::Json recipe = inspect().at("recipe");
-    for (const io::Json& place : plan.at("places").as_array()) {
-        if (place.at("place").as_string() != "k") continue;
-        EXPECT_EQ(recipe.at("k").at("bits").as_int(), place.at("chosen").as_int());
-    }
-    Words words = {"quantize", model_, dir_ / "told"};
-    words.insert(words.end(), flags.begin(), flags.end());
-    const Outcome told = run_program(words);
-    expect_success(told);
-    const size_t planned = told.out.find("KL per bit"), made = told.out.find("weight error");
-    EXPECT_LT(planned, made) << told.out;
-    EXPECT_EQ(std::distance(std::filesystem::directory_iterator(dir_.path()), {}), 4)
-        << "the text, the model, and what was made of it";
-}
-
-TEST_F(Quantize, RefusesABudgetThatCannotBeKept) {
-    const std::string text = dir_ / "text.txt";
-    write_bytes(text, search_text());
-    const auto refuse = [&](const Words& flags, const std::string& words) {
-        Words all = {"quantize", model_, out_};
-        all.insert(all.end(), flags.begin(), flags.end());
-        const Outcome outcome = run_program(all);
-        EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
-        EXPECT_NE(outcome.err.find(words), std::string::npos) << outcome.err;
-    };
-    refuse({"--recipe", "quarot-rtn", "--budget", "3", "--calib", text}, "--budget is 3 bits");
-    refuse({"--recipe", "quarot-rtn", "--budget", "1", "--calib", text},
-           "--budget is '1', expected");
-    refuse({"--recipe", "quarot-rtn", "--budget", "9"}, "give one with --calib");
-    refuse({"--recipe", "quarot-rtn", "--budget", "9", "--calib", text, "--seqlen", "64"},
-           "are held out");
-    EXPECT_FALSE(std::filesystem::exists(out_));
-}
-
-TEST_F(Quantize, GuardTurnsBackAClipThatHurtsAndKeepsItsName) {
-    const std::string text = dir_ / "text.txt";
-    write_bytes(text, search_text());
-    const io::Json json = run({"--guard", "--a-clip", "0.3", "--calib", text, "--seqlen", "32"});
-    const io::Json::Array& knobs = json.at("guard").at("knobs").as_array();
-    ASSERT_EQ(knobs.size(), 1u);
-    EXPECT_EQ(knobs[0].at("settings").as_array().at(0).as_string(), "activations.clip");
-    EXPECT_TRUE(knobs[0].at("reverted").as_bool());
-    const io::Json recipe = inspect().at("recipe");
-    EXPECT_EQ(recipe.at("recipe").as_string(), "quarot-rtn");
-    EXPECT_EQ(recipe.at("activations").at("clip").as_double(), 0.9);
-    const io::Json made = io::Json::parse_file(out_ + "/quarot.json");
-    EXPECT_EQ(made.at("reverted").as_array().at(0).as_string(), "clip of activations");
 }
 
 }  // namespace

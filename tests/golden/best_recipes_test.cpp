@@ -72,7 +72,8 @@ TEST_F(BestRecipes, LoseLessThanThePapers) {
     EXPECT_LT(grouped, 0.55 * paper);
 }
 
-// One seed each: within twice the noise of the simulator's own runs (backend_agreement_test).
+// Within what GPTQ's W4A4KV4 on this model differs by among the simulator's own runs (the noise of
+// quarot-gptq-w4a4kv4 in its reference values).
 TEST_F(BestRecipes, HaveThePerplexityOfTheCpuOnAGpu) {
     QUAROT_NEED(kernels::gpus().empty() ? std::string() : std::string("cuda"), "a GPU");
     for (const char* name : {"best4", "best4.5"}) {
@@ -84,7 +85,7 @@ TEST_F(BestRecipes, HaveThePerplexityOfTheCpuOnAGpu) {
         };
         const double cpu = ln_perplexity("cpu"), cuda = ln_perplexity("cuda");
         std::printf("%s: ln cuda - ln cpu %.5f\n", name, cuda - cpu);
-        EXPECT_LE(std::fabs(cuda - cpu), 0.006) << name;
+        EXPECT_LE(std::fabs(cuda - cpu), 0.0048) << name;
     }
 }
 
