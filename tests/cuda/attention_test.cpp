@@ -108,6 +108,32 @@ TEST_F(CudaAttention, TensorCoresAreNearDoubleInPrefillAndDecode) {
     }
 }
 
+// Caches that tensor cores read as halves.
+const std::vector<KvForm> kUnpackedForms = {
+    {.n_heads = 14, .n_kv_heads = 2, .head_dim = 64, .max_pages = 16, .key_bias = true},
+    {.n_heads = 8, .n_kv_heads = 1, .page_tokens = 128, .key_bias = true},
+    {.k_bits = 8, .v_bits = 6, .max_pages = 16, .key_bias = true},
+    {.k_bits = 8, .v_bits = 3, .rows = DType::BF16, .max_pages = 16},
+    {.n_heads = 3, .n_kv_heads = 3, .head_dim = 64, .k_bits = 4, .v_bits = 16, .max_pages = 16},
+};
+
+TEST_F(CudaAttention, CachesReadAsHalvesAreNear) {
+    const std::vector<int64_t> lengths{333, 64, 1, 90};
+    for (const KvForm& form : kUnpackedForms) {
+        SCOPED_TRACE(describe(form));
+        KvCase kv(form, lengths, 13);
+        for (const AttentionOptions& options :
+             {AttentionOptions{}, {.window = 1}, {.window = 100, .score_cap = 5.0f}}) {
+            for (const auto& pieces : {whole(lengths), last_tokens(lengths)}) {
+                const auto out = kv.attend(pieces, options, AttentionPath::Unpacked);
+                const double limit = kHalfLimit + (form.rows == DType::BF16 ? 0x1p-9 : 0.0);
+                EXPECT_LT(relative_error(kv, pieces, options, out), limit)
+                    << "window " << options.window;
+            }
+        }
+    }
+}
+
 TEST_F(CudaAttention, EveryWidthOfTwoToEightBitsIsNear) {
     for (const int bits : {2, 3, 5, 6, 7}) {
         KvForm form{.k_bits = bits, .v_bits = bits <= 4 ? 6 - bits : 13 - bits};
@@ -172,7 +198,7 @@ void expect_near_fp32(const KvForm& form, const KvCase& kv, const std::vector<Pi
                       const AttentionOptions& options, std::span<const float> actual) {
     const double eps = std::numeric_limits<float>::epsilon();
     const double dim = static_cast<double>(form.head_dim);
-    const double score = 4.0 * dim / std::sqrt(dim) * (options.key_bias ? 2.0 : 1.0);
+    const double score = 4.0 * dim / std::sqrt(dim) * (form.key_bias ? 2.0 : 1.0);
     size_t at = 0;
     for (const Piece& piece : pieces) {
         for (int64_t i = 0; i < piece.count; ++i) {
@@ -220,18 +246,20 @@ TEST_F(CudaAttention, GeneralPathIsNearDoubleInFp32) {
 }
 
 TEST_F(CudaAttention, GeneralPathKnowsWindowsCapsAndKeyBiases) {
-    const KvForm form{.rows = DType::F32, .max_pages = 8};
     const std::vector<int64_t> lengths{300, 20};
-    KvCase kv(form, lengths, 3);
     const std::vector<Piece> pieces{{0, 250, 50}, {1, 0, 20}};
-    for (const AttentionOptions& options : {AttentionOptions{.window = 40},
-                                            {.score_cap = 3.0f},
-                                            {.key_bias = true},
-                                            {.window = 33, .score_cap = 9.0f, .key_bias = true}}) {
-        expect_near_fp32(form, kv, pieces, options,
-                         kv.attend(pieces, options, AttentionPath::General));
-        expect_near_fp32(form, kv, last_tokens(lengths), options,
-                         kv.attend(last_tokens(lengths), options, AttentionPath::General));
+    for (const bool key_bias : {false, true}) {
+        const KvForm form{.rows = DType::F32, .max_pages = 8, .key_bias = key_bias};
+        KvCase kv(form, lengths, 3);
+        for (const AttentionOptions& options : {AttentionOptions{},
+                                                {.window = 40},
+                                                {.score_cap = 3.0f},
+                                                {.window = 33, .score_cap = 9.0f}}) {
+            expect_near_fp32(form, kv, pieces, options,
+                             kv.attend(pieces, options, AttentionPath::General));
+            expect_near_fp32(form, kv, last_tokens(lengths), options,
+                             kv.attend(last_tokens(lengths), options, AttentionPath::General));
+        }
     }
 }
 
@@ -247,6 +275,7 @@ std::vector<BitForm> bit_forms() {
     for (const FastForm& f : kFastForms) {
         forms.push_back({form_of(f), AttentionPath::TensorCores});
     }
+    for (const KvForm& form : kUnpackedForms) forms.push_back({form, AttentionPath::Unpacked});
     forms.push_back({{.n_heads = 6, .n_kv_heads = 2, .head_dim = 96, .k_bits = 3, .v_bits = 8},
                      AttentionPath::General});
     forms.push_back(

@@ -50,13 +50,14 @@ KvDescriptor KvForm::descriptor() const {
             .head_dim = head_dim,
             .page_tokens = page_tokens,
             .k = {.bits = k_bits, .clip = 0.95f, .range_includes_zero = true},
-            .v = {.bits = v_bits, .clip = 0.95f, .range_includes_zero = false}};
+            .v = {.bits = v_bits, .clip = 0.95f, .range_includes_zero = false},
+            .k_bias_apart = key_bias};
 }
 
 std::string describe(const KvForm& form) {
-    return fmt::format("heads {}/{} of {}, pages of {}, K {} bits, V {} bits, rows {}",
+    return fmt::format("heads {}/{} of {}, pages of {}, K {} bits, V {} bits, rows {}{}",
                        form.n_heads, form.n_kv_heads, form.head_dim, form.page_tokens, form.k_bits,
-                       form.v_bits, name_of(form.rows));
+                       form.v_bits, name_of(form.rows), form.key_bias ? ", key bias" : "");
 }
 
 DeviceBatch::DeviceBatch(const std::vector<Piece>& pieces, int64_t max_pages) {
@@ -275,7 +276,7 @@ std::vector<float> KvCase::attend(const std::vector<Piece>& pieces, const Attent
         .batch = batch.view(),
         .max_context = form_.max_context(),
         .out = rows_view(out, form_.rows, n, cols)};
-    if (options.key_bias) {
+    if (form_.key_bias) {
         call.key_bias = {basis_.as<float>(), cos_.as<float>(), sin_.as<float>()};
     }
     const Memory workspace(attention_workspace_bytes(call));
@@ -303,7 +304,7 @@ std::vector<double> KvCase::expected(int64_t sequence, int64_t position,
             const double* bias = bias_.data() + (p * form_.n_kv_heads + kv_head) * dim;
             double score = 0.0;
             for (int64_t i = 0; i < dim; ++i) {
-                const double key = k[i] + (options.key_bias ? bias[i] : 0.0);
+                const double key = k[i] + (form_.key_bias ? bias[i] : 0.0);
                 score += q[head * dim + i] * key;
             }
             score *= scale;

@@ -26,6 +26,7 @@ struct KvForm {
     DType rows = DType::F16;
     int64_t max_pages = 8;    // of a sequence
     float value_size = 1.0f;  // of V's entries
+    bool key_bias = false;    // which the cache leaves out
 
     kernels::KvDescriptor descriptor() const;
     DType values() const { return rows == DType::F32 ? DType::F32 : DType::F16; }
@@ -65,7 +66,6 @@ std::vector<float> download_rows(DType dtype, const Memory& memory, int64_t cols
 struct AttentionOptions {
     int64_t window = 0;
     float score_cap = 0.0f;
-    bool key_bias = false;
     float scale_factor = 1.0f;  // on 1 / sqrt(head_dim)
 };
 

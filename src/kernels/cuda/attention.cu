@@ -67,36 +67,58 @@ Partials place_partials(const AttentionCall& call) {
     return partials;
 }
 
+void attend_on_tensor_cores(const AttentionCall& call, Stream stream) {
+    const bool decode = is_decode(call);
+    // A single sequence with several tokens has nothing to split.
+    if (decode || call.batch.n_sequences > 1) {
+        const SplitRows rows = decode ? SplitRows::Tokens : SplitRows::LoneTokens;
+        attend_rows(call, place_partials(call), rows, split_rows(call), stream);
+    }
+    if (!decode) attend_prefill(call, stream);
+}
+
+void attend_in_fp32(const AttentionCall& call, Stream stream) {
+    const bool decode = is_decode(call);
+    const Partials partials = place_partials(call);
+    attend_general(call, partials, decode, stream);
+    if (!decode) return;
+    combine_chunks(call, partials, SplitRows::Tokens, split_rows(call), 1.0f, stream);
+}
+
 }  // namespace
 
 AttentionPath attention_path(const AttentionCall& call) {
+    if (call.q.dtype == DType::F32) return AttentionPath::General;
     const bool halves = !call.kv.k.by_channel() || call.k.dtype == DType::F16;
-    const bool fast = call.q.dtype != DType::F32 && call.key_bias.basis == nullptr && halves &&
-                      call.kv.k.container == call.kv.v.container && tile_matches(call.kv);
-    return fast ? AttentionPath::TensorCores : AttentionPath::General;
+    const bool in_place = call.key_bias.basis == nullptr && halves &&
+                          call.kv.k.container == call.kv.v.container && tile_matches(call.kv);
+    if (in_place) return AttentionPath::TensorCores;
+    return call.kv.unpacked_at >= 0 ? AttentionPath::Unpacked : AttentionPath::General;
 }
 
 const char* name_of(AttentionPath path) {
-    return path == AttentionPath::TensorCores ? "tensor cores" : "general";
+    switch (path) {
+        case AttentionPath::TensorCores:
+            return "tensor cores";
+        case AttentionPath::Unpacked:
+            return "tensor cores on halves";
+        case AttentionPath::General:
+            break;
+    }
+    return "general";
 }
 
 void attention(const AttentionCall& call, Stream stream) {
     if (call.batch.n_tokens == 0) return;
     check_call(call);
-    const Partials partials = place_partials(call);
-    const bool decode = is_decode(call);
-    const SplitRows rows = decode ? SplitRows::Tokens : SplitRows::LoneTokens;
-    const int64_t n_rows = split_rows(call);
-    if (attention_path(call) == AttentionPath::General) {
-        attend_general(call, partials, decode, stream);
-        if (decode) combine_chunks(call, partials, rows, n_rows, 1.0f, stream);
-        return;
+    switch (attention_path(call)) {
+        case AttentionPath::TensorCores:
+            return attend_on_tensor_cores(call, stream);
+        case AttentionPath::Unpacked:
+            return attend_on_tensor_cores(unpack_cache(call, stream), stream);
+        case AttentionPath::General:
+            return attend_in_fp32(call, stream);
     }
-    // A single sequence with several tokens has nothing to split.
-    if (decode || call.batch.n_sequences > 1) {
-        attend_rows(call, partials, rows, n_rows, stream);
-    }
-    if (!decode) attend_prefill(call, stream);
 }
 
 }  // namespace quarot::kernels::cuda

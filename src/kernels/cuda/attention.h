@@ -36,6 +36,8 @@ struct AttentionCall {
     int64_t window = 0;      // positions a token sees, itself included; 0: all
     KeyBiasView key_bias;    // its head_dim is even
     RowsView k = {};         // of keys by channel those that this batch appended; else not read
+    // The kernel before wrote older positions too: they are not read while it runs.
+    bool all_is_new = false;
     KvBatch batch;
     int64_t max_context = 0;    // no position of the batch reaches it; sizes grid and workspace
     void* workspace = nullptr;  // attention_workspace_bytes(), 16-byte aligned
@@ -43,9 +45,10 @@ struct AttentionCall {
 };
 
 // Which kernels serve a call. Tensor cores (16-bit arithmetic, fp32 sums): 16-bit q, K and V in one
-// container, heads of 64 or 128, pages of a multiple of 64 positions, no key bias. All else: fp32
-// arithmetic on dequantized values. Keys by channel: 4 bits, blocks of 32 or 64, rows of halves.
-enum class AttentionPath { TensorCores, General };
+// container, heads of 64 or 128, pages of a multiple of 64 positions, no key bias. Keys by channel:
+// 4 bits, blocks of 32 or 64, rows of halves. Unpacked: the same over K and V as halves, keys with
+// their bias, where the cache has room for them. All else: fp32 arithmetic on dequantized values.
+enum class AttentionPath { TensorCores, Unpacked, General };
 AttentionPath attention_path(const AttentionCall& call);
 const char* name_of(AttentionPath path);
 

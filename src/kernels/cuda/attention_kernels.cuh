@@ -96,6 +96,9 @@ void attend_rows(const AttentionCall& call, const Partials& partials, SplitRows 
 bool attend_by_teams(const AttentionCall& call, const Partials& partials, SplitRows rows,
                      int64_t n_rows, Stream stream);
 void attend_prefill(const AttentionCall& call, Stream stream);
+// attention_unpack.cu: enqueues what turns K and V of the layer into halves, and returns the call
+// over these.
+AttentionCall unpack_cache(const AttentionCall& call, Stream stream);
 void attend_general(const AttentionCall& call, const Partials& partials, bool split, Stream stream);
 
 }  // namespace quarot::kernels::cuda

@@ -155,7 +155,8 @@ void launch_split(const AttentionCall& call, const Partials& partials, SplitRows
         .grid = dim3(static_cast<unsigned>((items + Tuning::kWarps - 1) / Tuning::kWarps),
                      static_cast<unsigned>(n_rows)),
         .block = dim3(32 * Tuning::kWarps),
-        .shared_bytes = Tuning::kSharedBytes};
+        .shared_bytes = Tuning::kSharedBytes,
+        .overlapped = !call.all_is_new};
     auto kernel = attend_split_kernel<Shape, false>;
     if constexpr (kHasWholeRows<Shape>) {
         if (whole) kernel = attend_split_kernel<Shape, true>;

@@ -225,7 +225,8 @@ bool launch_teams(const AttentionCall& call, const Partials& partials, SplitRows
     const LaunchShape shape{
         .grid = dim3(static_cast<unsigned>(items), static_cast<unsigned>(n_rows)),
         .block = dim3(kTeamThreads),
-        .shared_bytes = kTeamBytes<Shape>};
+        .shared_bytes = kTeamBytes<Shape>,
+        .overlapped = !call.all_is_new};
     if (shape.shared_bytes + 8 * 1024 > current_device().shared_bytes) return false;
     launch("attend_team_kernel", attend_team_kernel<Shape>, shape, stream, call,
            make_tile_constants(call), partials, rows);

@@ -129,6 +129,15 @@ int64_t page_bytes(const KvView& view) {
     return *bytes;
 }
 
+// Whether K and V have to become halves before tensor cores read them: keys get their bias, or the
+// two are stored unlike.
+bool wants_unpacked(const KvDescriptor& d, const KvView& view, DType values) {
+    const bool has_shape =
+        (view.head_dim == 64 || view.head_dim == 128) && view.tile_tokens == kTileTokens;
+    const bool read_in_place = !d.k_bias_apart && view.k.container == view.v.container;
+    return values == DType::F16 && has_shape && !view.k.by_channel() && !read_in_place;
+}
+
 float read_half(std::span<const std::byte> tile, int64_t at) {
     return f16_to_f32(read_at<uint16_t>(tile, at));
 }
@@ -174,6 +183,7 @@ KvView make_kv_view(const KvDescriptor& d, int64_t n_pages, DType values) {
     view.newest_at = page_bytes(view);
     view.newest_bytes = static_cast<int>(size_of(values));
     view.seats = d.k.by_channel() ? d.sequences : 0;
+    if (wants_unpacked(d, view, values)) view.unpacked_at = view.newest_at;
     kv_bytes(view);
     return view;
 }
@@ -182,7 +192,9 @@ int64_t kv_bytes(const KvView& view) {
     const std::array<int64_t, 6> shape{view.n_layers + 1, view.seats,    view.n_kv_heads,
                                        view.k.block,      view.head_dim, view.newest_bytes};
     const auto newest = checked_product(shape);
-    const auto bytes = newest ? checked_add(page_bytes(view), *newest) : std::nullopt;
+    const int64_t unpacked = view.unpacked_at < 0 ? 0 : page_bytes(unpacked_view(view));
+    const auto behind = newest ? checked_add(*newest, unpacked) : std::nullopt;
+    const auto bytes = behind ? checked_add(page_bytes(view), *behind) : std::nullopt;
     if (!bytes) {
         fail(ErrorCode::OutOfMemory, "a KV cache of {} sequences is too large", view.seats);
     }

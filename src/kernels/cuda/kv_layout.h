@@ -18,7 +18,7 @@ namespace quarot::kernels::cuda {
 // a size that does not fit 63 bits.
 KvView make_kv_view(const KvDescriptor& descriptor, int64_t n_pages, DType values);
 
-// Bytes of the whole cache, newest blocks of keys by channel included.
+// Bytes of the whole cache, newest blocks of keys by channel and room for halves included.
 int64_t kv_bytes(const KvView& view);
 
 // Position `slot` (of the tile, not of the page) of a tile that was copied to the host.

@@ -22,7 +22,8 @@
 //   [layers + 1][seats][KV heads][block][head_dim] halves or floats
 //
 // those of the layer behind the last one being of the block that the step of the layer that runs
-// has left (kernels/channel_keys.h).
+// has left (kernels/channel_keys.h). Where tensor cores cannot read the pages, room for one layer
+// of halves follows (unpacked_view).
 #pragma once
 
 #include <cstddef>
@@ -115,6 +116,8 @@ struct KvView {
     int64_t seats = 0;
     int64_t newest_at = 0;  // bytes from `memory`
     int newest_bytes = 2;   // of one value
+    // Bytes from `memory` to the room for one layer of halves; -1: none.
+    int64_t unpacked_at = -1;
 
     QUAROT_HOST_DEVICE constexpr int64_t tiles_per_page() const {
         return page_tokens / tile_tokens;
@@ -132,5 +135,21 @@ struct KvView {
         return memory + newest_at + index * k.block * head_dim * newest_bytes;
     }
 };
+
+// One layer of `kv` as halves, in pages of the same numbers: of kv.unpacked_at.
+inline KvView unpacked_view(const KvView& kv) {
+    const KvPart keys{.container = KvContainer::Half,
+                      .bits = 16,
+                      .units = kv.head_dim,
+                      .row_bytes = 2 * kv.head_dim};
+    KvView view = kv;
+    view.memory = kv.memory + kv.unpacked_at;
+    view.n_layers = 1;
+    view.k = view.v = keys;
+    view.v.codes_at = kv.tile_tokens * keys.row_bytes;
+    view.tile_bytes = 2 * view.v.codes_at;
+    view.unpacked_at = -1;
+    return view;
+}
 
 }  // namespace quarot::kernels::cuda
