@@ -6,7 +6,16 @@ namespace {
 
 using namespace kernels;
 
-class LinearGroupConformance : public LinearConformance {};
+struct WeightForm {
+    int64_t group;
+    bool zero_points;
+};
+
+class LinearGroupConformance : public LinearConformance {
+  protected:
+    // Weights behind one operand give together the bits of each alone.
+    void check_together(const std::vector<WeightForm>& forms);
+};
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(LinearGroupConformance);
 
 // The three ways to keep activations.
@@ -93,7 +102,6 @@ TEST_P(LinearGroupConformance, ZeroPointsOnBothSides) {
         for (const int64_t rows : {1, 5, 12, 13, 33}) {
             for (const Temper temper : {Temper::Normal, Temper::Constant}) {
                 for (const int64_t first_positions : {0, 2}) {
-                    if (first_positions > 0 && GetParam().backend == "cuda") continue;
                     ActivationFormat format = way(kActivationWays[2], 4, g.a);
                     format.first_positions = first_positions;
                     if (!check({.shape = {rows, g.in, 75},
@@ -190,8 +198,7 @@ TEST_P(LinearGroupConformance, LargestSumsOfGroupsStayExact) {
     }
 }
 
-// Weights of different groups behind one operand.
-TEST_P(LinearGroupConformance, LinearGroupOfMixedGroups) {
+void LinearGroupConformance::check_together(const std::vector<WeightForm>& forms) {
     constexpr int64_t kIn = 128, kOut = 70;
     for (const int64_t rows : kRowCounts) {
         Rng rng(static_cast<uint32_t>(rows));
@@ -201,9 +208,9 @@ TEST_P(LinearGroupConformance, LinearGroupOfMixedGroups) {
         std::vector<std::unique_ptr<Linear>> weights;
         std::vector<const Linear*> all;
         std::vector<Rows> plain, together;
-        for (const int64_t group : {0, 64, 64, 32, 0}) {
+        for (const WeightForm& form : forms) {
             LinearWeights w;
-            w.matrix = random_quantized(kOut, kIn, 4, group, group == 64, rng);
+            w.matrix = random_quantized(kOut, kIn, 4, form.group, form.zero_points, rng);
             w.activation_group = 32;
             weights.push_back(subject_->prepare_linear(std::move(w)));
             all.push_back(weights.back().get());
@@ -217,6 +224,16 @@ TEST_P(LinearGroupConformance, LinearGroupOfMixedGroups) {
                 << "seed " << rows << " weight " << i;
         }
     }
+}
+
+TEST_P(LinearGroupConformance, LinearGroupOfMixedGroups) {
+    check_together({{0, false}, {64, true}, {64, true}, {32, false}, {0, false}});
+}
+
+// As many as one launch takes.
+TEST_P(LinearGroupConformance, LinearGroupWithAndWithoutZeroPoints) {
+    check_together({{0, false}, {0, true}, {0, false}});
+    check_together({{64, true}, {64, false}});
 }
 
 INSTANTIATE_TEST_SUITE_P(Fast, LinearGroupConformance, testing::ValuesIn(fast_backends()),

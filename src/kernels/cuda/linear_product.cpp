@@ -97,15 +97,16 @@ LinearKernel choose_kernel(std::span<const LinearProduct> products, const Device
     return can_run(tile, products, device) ? tile : LinearKernel::General;
 }
 
-// One launch takes them.
+// One launch takes them. Kernels of groups ask once for all rows whether there are zero points.
 bool go_together(std::span<const LinearProduct> products) {
     const WeightShape& first = products.front().weight.shape;
+    const bool whole_rows = first.group_size == 0 && products.front().in.group_size == 0;
     return std::ssize(products) <= kMostTogether &&
            std::ranges::all_of(products, [&](const LinearProduct& p) {
                const WeightShape& shape = p.weight.shape;
                return (shape.bits > 4) == (first.bits > 4) &&
                       shape.group_size == first.group_size &&
-                      (shape.group_size == 0 || shape.symmetric == first.symmetric);
+                      (whole_rows || shape.symmetric == first.symmetric);
            });
 }
 
