@@ -161,10 +161,8 @@ IntPanel CpuLinear::panel(int64_t index) const {
             .bias = bias(index),
             .nibbles = nibbles_,
             .group_inputs = group_inputs_ == in_features() ? 0 : group_inputs_,
-            .scales_stride = kPanelOutputs,
             .zeros_stride = zeros_stride_,
             .largest_code = asymmetric_max(bits()),
-            .one_zero = zeros_stride_ == 0,
             .next_scales = scales,
             .next_zeros = zeros,
             .next_sums = sums};

@@ -53,9 +53,17 @@ inline __m512i sub(__m512i a, __m512i b) {
     const auto x = lanes<uint32_t>(a), y = lanes<uint32_t>(b);
     return each<uint32_t, __m512i>([&](size_t i) { return x[i] - y[i]; });
 }
+inline __m512i add_words(__m512i a, __m512i b) {
+    const auto x = lanes<uint32_t>(a), y = lanes<uint32_t>(b);
+    return each<uint32_t, __m512i>([&](size_t i) { return x[i] + y[i]; });
+}
 inline __m512i mul_low(__m512i a, __m512i b) {
     const auto x = lanes<uint32_t>(a), y = lanes<uint32_t>(b);
     return each<uint32_t, __m512i>([&](size_t i) { return x[i] * y[i]; });
+}
+inline __m512i shift_left(__m512i a, unsigned n) {
+    const auto x = lanes<uint32_t>(a);
+    return each<uint32_t, __m512i>([&](size_t i) { return x[i] << n; });
 }
 inline __m512i shift_right(__m512i a, unsigned n) {
     const auto x = lanes<int32_t>(a);
@@ -124,6 +132,7 @@ inline void store_floats(float* p, unsigned mask, __m512 a) {
 
 // Without optimization some are macros already.
 #undef _mm512_srai_epi32
+#undef _mm512_slli_epi32
 #undef _mm512_shuffle_i32x4
 
 #define _mm512_setzero_si512() ::quarot::kernels::cpu::emulated::set1(0)
@@ -132,6 +141,8 @@ inline void store_floats(float* p, unsigned mask, __m512 a) {
 #define _mm512_loadu_si512 ::quarot::kernels::cpu::emulated::load
 #define _mm512_storeu_si512 ::quarot::kernels::cpu::emulated::store
 #define _mm512_sub_epi32 ::quarot::kernels::cpu::emulated::sub
+#define _mm512_add_epi32 ::quarot::kernels::cpu::emulated::add_words
+#define _mm512_slli_epi32 ::quarot::kernels::cpu::emulated::shift_left
 #define _mm512_mullo_epi32 ::quarot::kernels::cpu::emulated::mul_low
 #define _mm512_srai_epi32 ::quarot::kernels::cpu::emulated::shift_right
 #define _mm512_and_si512 ::quarot::kernels::cpu::emulated::bit_and

@@ -208,7 +208,7 @@ static inline void visit_runs(const IntPanel& panel, int64_t first, int64_t last
         const int64_t g = panel.group_inputs == 0 ? 0 : first / group;
         const int64_t end = (g + 1) * group < last ? (g + 1) * group : last;
         use(InputRun{panel.codes + first / 4 * (panel.nibbles ? 64 : 128), first, end,
-                     panel.scales + g * panel.scales_stride, panel.zeros + g * panel.zeros_stride});
+                     panel.scales + g * kPanelOutputs, panel.zeros + g * panel.zeros_stride});
         first = end;
     }
 }

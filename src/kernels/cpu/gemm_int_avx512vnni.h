@@ -166,34 +166,56 @@ static void int_panel_vnni(const IntPanel& panel, int64_t steps, const TokenTile
     }
 }
 
-// What a segment's sums of one token and 16 outputs, from `output` on, become, added to sums.
-template <bool kBases>
-QUAROT_INLINE static inline void add_segment_lanes(__m512i raw, const IntPanel& panel,
-                                                   int64_t output, const TokenTile& tile,
-                                                   int64_t token, float* sums) {
-    const int32_t sum = tile.offset_sums[token];
-    const __m512i correction =
-        panel.one_zero
-            ? _mm512_set1_epi32(panel.zeros[0] * sum)
-            : _mm512_mullo_epi32(_mm512_loadu_si512(panel.zeros + output), _mm512_set1_epi32(sum));
-    __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_sub_epi32(raw, correction)),
-                                 _mm512_loadu_ps(panel.scales + output));
-    value = _mm512_mul_ps(value, _mm512_set1_ps(tile.scales[token]));
-    if constexpr (kBases) {
-        value = _mm512_add_ps(value, _mm512_mul_ps(_mm512_loadu_ps(panel.base_scales + output),
-                                                   _mm512_set1_ps(tile.bases[token])));
-    }
-    _mm512_storeu_ps(sums + output, _mm512_add_ps(_mm512_loadu_ps(sums + output), value));
+// Tokens whose sums stay in registers through all segments of a panel, beside those of one segment;
+// and of a tile.
+constexpr int kVnniSegmentTokens = 6;
+constexpr int kVnniSegmentTile = 2 * kVnniSegmentTokens;
+
+// What 32 outputs of a segment are finished with.
+struct SegmentLanes {
+    __m512i minus_zero0, minus_zero1;  // of what acc0 and acc1 of vnni_step count
+    const float* scales;
+    const float* base_scales;
+};
+
+template <bool kNibbles>
+QUAROT_INLINE static inline SegmentLanes segment_lanes(const IntPanel& panel) {
+    const __m512i none = _mm512_setzero_si512();
+    const __m512i low = _mm512_sub_epi32(none, _mm512_loadu_si512(panel.zeros));
+    const __m512i high = _mm512_sub_epi32(none, _mm512_loadu_si512(panel.zeros + 16));
+    // Sums of whole bytes hold the high nibbles' sixteenfold.
+    const __m512i second = kNibbles ? _mm512_add_epi32(low, _mm512_slli_epi32(high, 4)) : high;
+    return {low, second, panel.scales, panel.base_scales};
 }
 
-// One segment of R tokens whose activations have no integer zero points.
+// Adds what the exact sums of 16 outputs of a token come to.
+template <bool kBases>
+QUAROT_INLINE static inline void add_segment(__m512& total, __m512i exact, const float* scales,
+                                             __m512 scale, const float* base_scales, __m512 base) {
+    __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(exact), _mm512_loadu_ps(scales));
+    value = _mm512_mul_ps(value, scale);
+    if constexpr (kBases) {
+        value = _mm512_add_ps(value, _mm512_mul_ps(_mm512_loadu_ps(base_scales), base));
+    }
+    total = _mm512_add_ps(total, value);
+}
+
+// One segment of R tokens from `slot` on, whose activations have no integer zero points. Sums begin
+// at what zero points take off.
 template <int R, bool kNibbles, bool kBases>
-static inline void vnni_segment(const IntPanel& panel, const TokenTile& tile, float* sums) {
+QUAROT_INLINE static inline void vnni_segment(const IntPanel& panel, const TokenTile& tile,
+                                              int64_t slot, __m512* total0, __m512* total1) {
+    const SegmentLanes lanes = segment_lanes<kNibbles>(panel);
+    const int32_t* offset_sums = tile.offset_sums + slot;
     __m512i acc0[R], acc1[R];
-    unroll<R>([&](auto r) QUAROT_INLINE { acc0[r] = acc1[r] = _mm512_setzero_si512(); });
+    unroll<R>([&](auto r) QUAROT_INLINE {
+        const __m512i sum = _mm512_set1_epi32(offset_sums[r]);
+        acc0[r] = _mm512_mullo_epi32(lanes.minus_zero0, sum);
+        acc1[r] = _mm512_mullo_epi32(lanes.minus_zero1, sum);
+    });
     const __m512i mask = _mm512_set1_epi8(15);
     const uint8_t* w = panel.codes;
-    const int8_t* a = tile.codes;
+    const int8_t* a = tile.codes + 4 * slot;
     for (int64_t k = 0; k < tile.n_steps; ++k) {
         vnni_step<R, kNibbles>(w, a, mask, acc0, acc1);
         w += kStepBytes<kNibbles>;
@@ -203,35 +225,57 @@ static inline void vnni_segment(const IntPanel& panel, const TokenTile& tile, fl
         keep_in_register(acc0[r]);
         keep_in_register(acc1[r]);
     });
+    const float* scales = tile.scales + slot;
+    const float* bases = kBases ? tile.bases + slot : nullptr;
     unroll<R>([&](auto r) QUAROT_INLINE {
-        float* sum = sums + r * kPanelOutputs;
-        add_segment_lanes<kBases>(acc0[r], panel, 0, tile, r, sum);
-        add_segment_lanes<kBases>(kNibbles ? high_nibble_sum(acc0[r], acc1[r]) : acc1[r], panel, 16,
-                                  tile, r, sum);
+        const __m512 scale = _mm512_set1_ps(scales[r]);
+        const __m512 base = kBases ? _mm512_set1_ps(bases[r]) : scale;
+        add_segment<kBases>(total0[r], acc0[r], lanes.scales, scale, lanes.base_scales, base);
+        add_segment<kBases>(total1[r], kNibbles ? high_nibble_sum(acc0[r], acc1[r]) : acc1[r],
+                            lanes.scales + 16, scale, lanes.base_scales + 16, base);
     });
 }
 
 template <int R, bool kNibbles, bool kBases>
-static void vnni_segments_exactly(const SegmentList& list, const TokenTile* tokens, float* sums) {
-    if (tokens->n_tokens == R) {
-        for (int64_t i = 0; i < list.count; ++i) {
-            vnni_segment<R, kNibbles, kBases>(list.panels[i], tokens[i], sums);
-        }
+static void vnni_segments(const SegmentList& list, const TokenTile* tokens, int64_t slot,
+                          float* sums) {
+    __m512 total0[R], total1[R];
+    unroll<R>([&](auto r) QUAROT_INLINE {
+        total0[r] = _mm512_loadu_ps(sums + r * kPanelOutputs);
+        total1[r] = _mm512_loadu_ps(sums + r * kPanelOutputs + 16);
+    });
+    for (int64_t i = 0; i < list.count; ++i) {
+        vnni_segment<R, kNibbles, kBases>(list.panels[i], tokens[i], slot, total0, total1);
+    }
+    unroll<R>([&](auto r) QUAROT_INLINE {
+        _mm512_storeu_ps(sums + r * kPanelOutputs, total0[r]);
+        _mm512_storeu_ps(sums + r * kPanelOutputs + 16, total1[r]);
+    });
+}
+
+template <int R, bool kNibbles, bool kBases>
+static void vnni_segments_exactly(const SegmentList& list, const TokenTile* tokens, int64_t slot,
+                                  float* sums) {
+    if (tokens->n_tokens - slot >= R) {
+        vnni_segments<R, kNibbles, kBases>(list, tokens, slot, sums);
     } else if constexpr (R > 1) {
-        vnni_segments_exactly<R - 1, kNibbles, kBases>(list, tokens, sums);
+        vnni_segments_exactly<R - 1, kNibbles, kBases>(list, tokens, slot, sums);
     }
 }
 
 // All segments of one tile.
-static void vnni_segments(const SegmentList& list, const TokenTile* tokens, float* sums) {
+static void vnni_tile_of_segments(const SegmentList& list, const TokenTile* tokens, float* sums) {
+    constexpr int kTokens = kVnniSegmentTokens;
     const bool nibbles = list.panels[0].nibbles;
     if (tokens->offsets == nullptr) {
         const auto add = tokens->bases != nullptr
-                             ? nibbles ? vnni_segments_exactly<kVnniTokens, true, true>
-                                       : vnni_segments_exactly<kVnniTokens, false, true>
-                         : nibbles ? vnni_segments_exactly<kVnniTokens, true, false>
-                                   : vnni_segments_exactly<kVnniTokens, false, false>;
-        add(list, tokens, sums);
+                             ? nibbles ? vnni_segments_exactly<kTokens, true, true>
+                                       : vnni_segments_exactly<kTokens, false, true>
+                         : nibbles ? vnni_segments_exactly<kTokens, true, false>
+                                   : vnni_segments_exactly<kTokens, false, false>;
+        for (int64_t slot = 0; slot < tokens->n_tokens; slot += kTokens) {
+            add(list, tokens, slot, sums + slot * kPanelOutputs);
+        }
         return;
     }
     for (int64_t i = 0; i < list.count; ++i) {
@@ -240,9 +284,20 @@ static void vnni_segments(const SegmentList& list, const TokenTile* tokens, floa
     }
 }
 
+// As many segments at a time as stay in L1 with what belongs to them, and then all tiles.
 static void int_segments_vnni(const SegmentList& list, float* sums) {
-    for (int64_t t = 0; t < list.n_tiles; ++t) {
-        vnni_segments(list, list.tile(t), sums + t * kVnniTokens * kPanelOutputs);
+    constexpr int64_t kRunSteps = 128;
+    for (int64_t first = 0; first < list.count;) {
+        int64_t steps = 0, last = first;
+        for (; last < list.count && (last == first || steps < kRunSteps); ++last) {
+            steps += list.tokens[last].n_steps;
+        }
+        const SegmentList run{list.panels + first, nullptr, last - first};
+        for (int64_t t = 0; t < list.n_tiles; ++t) {
+            vnni_tile_of_segments(run, list.tile(t) + first,
+                                  sums + t * kVnniSegmentTile * kPanelOutputs);
+        }
+        first = last;
     }
 }
 
@@ -305,6 +360,87 @@ static void int_row_vnni(const IntPanel& first, int64_t n_panels, int64_t panel_
         vnni_row_all<true>(first, n_panels, panel_bytes, steps, row, out);
     } else {
         vnni_row_all<false>(first, n_panels, panel_bytes, steps, row, out);
+    }
+}
+
+// What belongs to 16 outputs of one token in a segment, from `output` on: the sum of (u - zero) a,
+// scaled, and with bases or offsets what the sum of u gives.
+template <bool kSums>
+QUAROT_INLINE static inline __m512 row_segment_lanes(__m512i dot, __m512i codes,
+                                                     const IntPanel& panel, int64_t output,
+                                                     const TokenTile& row) {
+    const __m512i zeros = _mm512_loadu_si512(panel.zeros + output);
+    const __m512 scales = _mm512_loadu_ps(panel.scales + output);
+    __m512i exact =
+        _mm512_sub_epi32(dot, _mm512_mullo_epi32(zeros, _mm512_set1_epi32(row.offset_sums[0])));
+    if (kSums && row.offsets != nullptr) {
+        exact =
+            _mm512_sub_epi32(exact, _mm512_mullo_epi32(codes, _mm512_set1_epi32(row.offsets[0])));
+    }
+    const __m512 value = _mm512_mul_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(exact), scales),
+                                       _mm512_set1_ps(row.scales[0]));
+    if (!kSums || row.bases == nullptr) return value;
+    const __m512i of_zeros =
+        _mm512_mullo_epi32(zeros, _mm512_set1_epi32(static_cast<int>(row.n_inputs)));
+    const __m512 weights =
+        _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_sub_epi32(codes, of_zeros)), scales);
+    return _mm512_add_ps(value, _mm512_mul_ps(weights, _mm512_set1_ps(row.bases[0])));
+}
+
+// One segment of one token and one panel. Sums of codes are products with ones: to read those that
+// are stored would take as long as a quarter of the codes. A segment that shares a step with its
+// neighbour has no other.
+template <bool kNibbles, bool kSums>
+QUAROT_INLINE static inline void add_row_segment(const IntPanel& panel, const TokenTile& row,
+                                                 __m512* total) {
+    __m512i dots[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+    __m512i codes[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+    const __m512i mask = _mm512_set1_epi8(15), ones = _mm512_set1_epi8(1);
+    const uint8_t* w = panel.codes;
+    for (int64_t k = 0; k < row.n_steps; ++k, w += kStepBytes<kNibbles>) {
+        const __m512i x = broadcast_word(row.codes + 4 * k);
+        _mm_prefetch(w + 4096, _MM_HINT_T0);
+        const __m512i first = _mm512_loadu_si512(w);
+        const __m512i w0 = kNibbles ? _mm512_and_si512(first, mask) : first;
+        const __m512i w1 = kNibbles ? first : _mm512_loadu_si512(w + 64);
+        dots[0] = _mm512_dpbusd_epi32(dots[0], w0, x);
+        dots[1] = _mm512_dpbusd_epi32(dots[1], w1, x);
+        if constexpr (kSums) {
+            codes[0] = _mm512_dpbusd_epi32(codes[0], w0, ones);
+            codes[1] = _mm512_dpbusd_epi32(codes[1], w1, ones);
+        }
+    }
+    if constexpr (kNibbles) {
+        dots[1] = high_nibble_sum(dots[0], dots[1]);
+        codes[1] = high_nibble_sum(codes[0], codes[1]);
+    }
+    if (kSums && row.n_inputs != 4 * row.n_steps) {
+        codes[0] = _mm512_loadu_si512(panel.code_sums);
+        codes[1] = _mm512_loadu_si512(panel.code_sums + 16);
+    }
+    unroll<2>([&](auto half) QUAROT_INLINE {
+        total[half] = _mm512_add_ps(
+            total[half], row_segment_lanes<kSums>(dots[half], codes[half], panel, 16 * half, row));
+    });
+}
+
+template <bool kNibbles, bool kSums>
+static void add_row_segments(const SegmentList& list, float* sums) {
+    __m512 total[2] = {_mm512_loadu_ps(sums), _mm512_loadu_ps(sums + 16)};
+    for (int64_t i = 0; i < list.count; ++i) {
+        add_row_segment<kNibbles, kSums>(list.panels[i], list.tokens[i], total);
+    }
+    _mm512_storeu_ps(sums, total[0]);
+    _mm512_storeu_ps(sums + 16, total[1]);
+}
+
+static void int_segments_row_vnni(const SegmentList& list, float* sums) {
+    const bool nibbles = list.panels[0].nibbles;
+    const TokenTile& row = list.tokens[0];
+    if (row.bases != nullptr || row.offsets != nullptr) {
+        (nibbles ? add_row_segments<true, true> : add_row_segments<false, true>)(list, sums);
+    } else {
+        (nibbles ? add_row_segments<true, false> : add_row_segments<false, false>)(list, sums);
     }
 }
 

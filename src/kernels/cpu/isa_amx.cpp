@@ -7,12 +7,13 @@ namespace quarot::kernels::cpu {
 
 static constexpr IsaKernels make_table() {
     IsaKernels k = common_kernels<Avx512>("amx");
-    k.token_tile = kVnniTokens;
+    k.token_tile = kVnniSegmentTile;
     k.panel_tokens = kAmxTokens;
     k.pack_tile = pack_tile_avx512;
     k.pack_panel_tile = pack_tile_amx;
     k.int_panel = int_panel_amx;
     k.int_segments = int_segments_vnni;
+    k.int_segments_row = int_segments_row_vnni;
     k.int_row = int_row_vnni;
     return k;
 }

@@ -7,10 +7,12 @@ namespace quarot::kernels::cpu {
 
 static constexpr IsaKernels make_table() {
     IsaKernels k = common_kernels<Avx512>("avx512vnni");
-    k.token_tile = k.panel_tokens = kVnniTokens;
+    k.token_tile = kVnniSegmentTile;
+    k.panel_tokens = kVnniTokens;
     k.pack_tile = k.pack_panel_tile = pack_tile_avx512;
     k.int_panel = int_panel_vnni;
     k.int_segments = int_segments_vnni;
+    k.int_segments_row = int_segments_row_vnni;
     k.int_row = int_row_vnni;
     return k;
 }

@@ -47,13 +47,11 @@ struct IntPanel {
     const int32_t* code_sums;  // [32]: sum of the unsigned codes
     const float* bias;         // [32] or null
     bool nibbles;
-    // What mixed_panel needs to know of groups of inputs: their size, and how far the scales and
-    // the zeros of a group stand from those of the one before.
+    // What mixed_panel needs to know of groups of inputs: their size, and how far the zeros of a
+    // group stand from those of the one before.
     int64_t group_inputs = 0;  // 0: one group
-    int64_t scales_stride = 0;
     int64_t zeros_stride = 0;
     int32_t largest_code = 255;  // of their width
-    bool one_zero = false;       // zeros[0] is that of all outputs
     // From one panel to the next.
     int64_t next_scales = kPanelOutputs, next_zeros = kPanelOutputs, next_sums = kPanelOutputs;
     // [32]: (sum of code - zero) * scale of a segment; read by int_segments where there are bases.

@@ -107,19 +107,31 @@ TEST(VnniTwin, PanelsTimesTilesGiveTheBitsOfTheScalarTier) {
 }
 
 struct SegmentWay {
-    bool nibbles, one_zero, asymmetric, real;
+    bool nibbles, asymmetric, real;
     explicit SegmentWay(int bits)
-        : nibbles((bits & 1) != 0),
-          one_zero((bits & 2) != 0),
-          asymmetric((bits & 4) != 0),
-          real((bits & 8) != 0) {}
+        : nibbles((bits & 1) != 0), asymmetric((bits & 2) != 0), real((bits & 4) != 0) {}
 };
+
+// Of the outputs of a panel, over its first steps.
+std::vector<int32_t> sums_of_codes(const IntPanel& panel, int64_t n_steps) {
+    std::vector<int32_t> sums(kPanelOutputs);
+    for (int64_t k = 0; k < n_steps; ++k) {
+        for (int64_t o = 0; o < kPanelOutputs; ++o) {
+            for (int64_t j = 0; j < 4; ++j) {
+                const int64_t step = k * (panel.nibbles ? 64 : 128);
+                const uint8_t byte = panel.codes[step + 4 * (panel.nibbles ? o % 16 : o) + j];
+                const int code = !panel.nibbles ? byte : o < 16 ? byte & 15 : byte >> 4;
+                sums[static_cast<size_t>(o)] += code;
+            }
+        }
+    }
+    return sums;
+}
 
 // Three segments of a panel, and the same tokens twice, as two tiles.
 void check_segments(const SegmentWay& way, int64_t n_tokens) {
     Case c(way.nibbles);
-    if (way.one_zero) std::fill_n(c.zeros.begin(), kPanelOutputs, 8);
-    std::vector<float> expected(kVnniTokens * kPanelOutputs, 3.0f);
+    std::vector<float> expected(kVnniSegmentTile * kPanelOutputs, 3.0f);
     std::vector<IntPanel> panels;
     std::vector<TokenTile> tiles;
     std::vector<float> base_scales(3 * kPanelOutputs);
@@ -127,7 +139,6 @@ void check_segments(const SegmentWay& way, int64_t n_tokens) {
         IntPanel panel = c.panel(false);
         panel.codes += first * (way.nibbles ? 64 : 128);
         panel.scales += panels.size();
-        panel.one_zero = way.one_zero;
         TokenTile tile =
             c.tokens(c.tile.data() + first * 4 * kTileSlots, n_tokens, way.asymmetric, way.real);
         tile.scales = c.w_scales.data() + panels.size();
@@ -144,21 +155,52 @@ void check_segments(const SegmentWay& way, int64_t n_tokens) {
         tiles.push_back(tile);
     }
     tiles.insert(tiles.end(), tiles.begin(), tiles.begin() + 3);
-    constexpr int64_t kTile = kVnniTokens * kPanelOutputs;
+    constexpr int64_t kTile = kVnniSegmentTile * kPanelOutputs;
     std::vector<float> found(2 * kTile, 3.0f);
     int_segments_vnni({panels.data(), tiles.data(), 3, 2, 3 * sizeof(TokenTile)}, found.data());
     for (const auto from : {found.begin(), found.begin() + kTile}) {
         ASSERT_EQ(std::vector<float>(from, from + kTile), expected)
-            << "nibbles " << way.nibbles << ", one zero " << way.one_zero << ", offsets "
-            << way.asymmetric << ", bases " << way.real << ", " << n_tokens << " tokens";
+            << "nibbles " << way.nibbles << ", offsets " << way.asymmetric << ", bases " << way.real
+            << ", " << n_tokens << " tokens";
     }
 }
 
+// Three segments of a panel times one token. Stored sums of codes are there for the segment alone
+// that does not have all inputs of its steps.
+void check_row_of_segments(const SegmentWay& way) {
+    Case c(way.nibbles);
+    std::vector<float> expected(kPanelOutputs, 3.0f), found = expected;
+    std::vector<IntPanel> panels;
+    std::vector<TokenTile> tokens;
+    std::vector<std::vector<int32_t>> sums;
+    for (const auto& [first, n_steps] : {std::pair{0, 5}, {5, 1}, {6, 31}}) {
+        IntPanel panel = c.panel(false);
+        panel.codes += first * (way.nibbles ? 64 : 128);
+        panel.scales += panels.size();
+        sums.push_back(sums_of_codes(panel, n_steps));
+        panel.code_sums = sums.back().data();
+        TokenTile row = c.tokens(c.codes.data() + 4 * first, 1, way.asymmetric, way.real);
+        row.scales = c.w_scales.data() + panels.size();
+        row.n_steps = n_steps;
+        const bool shares_step = n_steps == 1;
+        row.n_inputs = 4 * n_steps - (shares_step ? 1 : 0);
+        scalar_kernels().int_row(panel, 1, 0, n_steps, row,
+                                 {expected.data(), 0, kPanelOutputs, true});
+        if (!shares_step) panel.code_sums = nullptr;
+        panels.push_back(panel);
+        tokens.push_back(row);
+    }
+    int_segments_row_vnni({panels.data(), tokens.data(), 3}, found.data());
+    ASSERT_EQ(found, expected) << "nibbles " << way.nibbles << ", offsets " << way.asymmetric
+                               << ", bases " << way.real;
+}
+
 TEST(VnniTwin, SegmentsGiveTheBitsOfTheScalarTier) {
-    for (int bits = 0; bits < 16; ++bits) {
-        for (const int64_t n_tokens : {1, 3, kVnniTokens}) {
+    for (int bits = 0; bits < 8; ++bits) {
+        for (const int64_t n_tokens : {1, 3, 6, 11, kVnniSegmentTile}) {
             check_segments(SegmentWay(bits), n_tokens);
         }
+        check_row_of_segments(SegmentWay(bits));
     }
 }
 
