@@ -29,19 +29,19 @@ Widths full_precision() {
     return widths;
 }
 
-// All others at full precision.
-Recipe alone(const Recipe& recipe, Place place, int bits) {
-    Widths widths = full_precision();
-    at(widths, place) = bits;
-    return with_widths(recipe, widths);
-}
-
-// With nothing beside the places quantized, nor rounded on the way.
+// With nothing beside the places quantized, nor rounded on the way, nor searched.
 Recipe for_measuring(Recipe recipe) {
     recipe.head_bits = recipe.embedding_bits = 16;
     recipe.storage = DType::F32;
     recipe.clip_search = false;
     return recipe;
+}
+
+// All others at full precision.
+Recipe alone(const Recipe& recipe, Place place, int bits) {
+    Widths widths = full_precision();
+    at(widths, place) = bits;
+    return for_measuring(with_widths(recipe, widths));
 }
 
 // Rotated weights, so that activations and cache can be measured as a run may change them.
@@ -69,7 +69,7 @@ class Measuring {
         const Recipe recipe = alone(recipe_, place, bits);
         const ProgressScope scope(fmt::format("{} in {} bits", name_of(place), bits));
         if (is_of_weights(place)) {
-            return trial_.kl_of(trial_.made(for_measuring(recipe), "weights"), {});
+            return trial_.kl_of(trial_.made(recipe, "weights"), {});
         }
         if (rotated_.empty()) rotated_ = trial_.made(rotated_only(recipe_), "rotated");
         return trial_.kl_of(rotated_, run_time_values(recipe));

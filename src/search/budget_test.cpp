@@ -115,6 +115,18 @@ TEST_F(BudgetTest, MeasuresAPlaceWithTheOthersInFullPrecision) {
     EXPECT_DOUBLE_EQ(plan.places[0].kl, kl_of(weights, options()));
 }
 
+TEST_F(BudgetTest, ClipsActivationsAsTheRecipeWhereRatiosAreYetToBeSearched) {
+    const folder::SourceModel model = source();
+    QuantizeOptions job = options();
+    const BudgetPlan plain = plan_budget(bits() + 0.7, model, job, text, out);
+    job.recipe.clip_search = true;
+    const BudgetPlan searched = plan_budget(bits() + 0.7, model, job, text, out);
+    EXPECT_TRUE(searched.recipe.clip_search);
+    for (size_t i = 0; i < plain.places.size(); ++i) {
+        EXPECT_EQ(searched.places[i].kl, plain.places[i].kl) << name_of(plain.places[i].place);
+    }
+}
+
 TEST_F(BudgetTest, CountsWeightsAsFoldersDo) {
     for (const int64_t group : {0, 16}) {
         QuantizeOptions job = options();
