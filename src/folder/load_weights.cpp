@@ -37,6 +37,7 @@ Recipe as_it_runs(const SourceModel& source, const SettingChanges& changes) {
         fail(ErrorCode::Usage, "{} was made without clip ratios by layer, which {} asks for",
              source.folder(), Setting{"activations.clip_search"});
     }
+    if (!changes.empty()) check_recipe(recipe);
     return recipe;
 }
 

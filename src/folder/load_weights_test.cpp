@@ -273,6 +273,24 @@ TEST_F(LoadWeightsTest, ChangesOutOfRangeNameTheirSetting) {
     }
 }
 
+TEST_F(LoadWeightsTest, ChangesAreCheckedAgainstEachOther) {
+    Recipe recipe = named_recipe("quarot-rtn");
+    const TinyModel by_token = make_quarot_model({}, recipe);
+    recipe.k.axis = kernels::KvAxis::Channel;
+    recipe.k.block = 16;
+    const TinyModel by_channel = make_quarot_model({}, recipe);
+    const SettingChanges blocks = {{"k.block", 32}}, tokens = {{"k.axis", std::string("token")}};
+    const std::string message = message_of(ErrorCode::Usage, [&] { load(by_token, blocks); });
+    EXPECT_NE(message.find("`k.block` is of keys by channel"), std::string::npos) << message;
+    EXPECT_EQ(load(by_channel, blocks).kv_descriptor().k.block, 32);
+    EXPECT_EQ(load(by_channel, tokens).kv_descriptor().k.axis, kernels::KvAxis::Token)
+        << "its blocks go with the channels";
+    EXPECT_EQ(load(by_token, {{"k.axis", std::string("channel")}, {"k.block", 32}})
+                  .kv_descriptor()
+                  .k.block,
+              32);
+}
+
 TEST_F(LoadWeightsTest, RopeTablesHoldTheContextThatWasAskedFor) {
     const model::Weights weights = load(make_tiny_model({.rope_theta = 500.0}), {}, 20);
     EXPECT_EQ(weights.rope_table(0).n_positions, 20);

@@ -91,6 +91,16 @@ constexpr SettingField own_width() {
     return field;
 }
 
+// Blocks go with keys by channel.
+constexpr SettingField key_axis() {
+    SettingField field = one_of<kKeyAxes, &Recipe::k, &kernels::KvFormat::axis>();
+    field.set = [](Recipe& recipe, const SettingValue& value) {
+        one_of<kKeyAxes, &Recipe::k, &kernels::KvFormat::axis>().set(recipe, value);
+        if (recipe.k.axis == kernels::KvAxis::Token) recipe.k.block = kernels::KvFormat{}.block;
+    };
+    return field;
+}
+
 // Blocks of whole vectors that end where pages end.
 constexpr SettingField key_block() {
     SettingField field = whole<16, 64, &Recipe::k, &kernels::KvFormat::block>();
@@ -244,7 +254,7 @@ constexpr RecipeSetting kSettings[] = {
               word("a-bits-down", "N", "bits of the input of down_proj, if others")),
     at_run_time({"k.bits", width<&Recipe::k, &kernels::KvFormat::bits>(),
                  word("k-bits", "N", "bits of K in the cache")}),
-    at_run_time({"k.axis", one_of<kKeyAxes, &Recipe::k, &kernels::KvFormat::axis>(),
+    at_run_time({"k.axis", key_axis(),
                  word("k-axis", "AXIS",
                       "keys that share a scale: of a token, or of a channel over a block of "
                       "positions [token]")}),
