@@ -159,12 +159,6 @@ void check_recipe_fits(const Recipe& recipe, const model::ModelConfig& config,
              "FFN into blocks of the sizes that its rotation has",
              place, recipe.tp_max);
     }
-    if (recipe.rotation.residual != ResidualRotation::None && !recipe.rotation.fold_norms) {
-        fail(ErrorCode::Corrupt,
-             "{} has a residual rotation and fold_norms false, expected true, since a rotated "
-             "residual stream has no place for norm gains",
-             place);
-    }
     for (const model::LinearId& id : linears_of(config)) {
         const int64_t n = in_features(id, config);
         if (n_outliers(recipe, id.role, config) < n) continue;

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/setting.h"
 #include "io/text.h"
 #include "recipe/settings.h"
 
@@ -111,33 +112,14 @@ void check_version(const io::Json& json) {
          json.at("format_version").place(), version, kFormatVersion);
 }
 
-// A folder may be newer than the program that reads it.
-void refuse_what_cannot_run(const Recipe& recipe, const io::Json& json) {
-    if (recipe.k.group_size != 0 || recipe.v.group_size != 0) {
-        fail(ErrorCode::Unsupported,
-             "{} has groups inside a head of K or V, and this version runs whole heads only",
-             json.place());
-    }
-    if (recipe.activations.zero == kernels::ZeroPoint::Real && recipe.activations.symmetric) {
-        fail(ErrorCode::Corrupt, "{} has a real zero point and symmetric codes", json.place());
-    }
-    if (recipe.activations.scales == kernels::ActivationScales::TwoLevel &&
-        (recipe.activations.group_size == 0 || recipe.activations.has_offsets())) {
-        fail(ErrorCode::Corrupt,
-             "{} has two-level scales with {}, expected groups without integer zero points",
-             json.place(),
-             recipe.activations.group_size == 0 ? "whole rows" : "integer zero points");
-    }
-    const RotationSpec& rotation = recipe.rotation;
-    if ((rotation.residual == ResidualRotation::File) == rotation.residual_sha256.empty()) {
-        fail(ErrorCode::Corrupt,
-             "{} has rotation.residual_sha256 {}, expected one where rotation.residual is file, "
-             "and only there",
-             json.place(), rotation.residual_sha256.empty() ? "missing" : rotation.residual_sha256);
-    }
-    if (recipe.k.exempt_positions != 0 || recipe.v.exempt_positions != 0) {
-        fail(ErrorCode::Unsupported, "{} has exempt positions, and this version runs 0 only",
-             json.place());
+// Settings that no recipe may combine, in the words of files: their keys.
+void check_combinations(const Recipe& recipe, const io::Json& json) {
+    try {
+        check_recipe(recipe);
+    } catch (const Error& error) {
+        const ErrorCode code = error.code() == ErrorCode::Usage ? ErrorCode::Corrupt : error.code();
+        fail(code, "{}: {}", json.place(),
+             respelled(error.what(), [](std::string_view key) { return std::string(key); }));
     }
 }
 
@@ -202,7 +184,7 @@ Recipe recipe_from_json(const io::Json& json) {
     }
     if (is_absent(json, recipe_setting(kHeadMix)))
         recipe.rotation.head_mix = recipe.rotation.value_heads;
-    refuse_what_cannot_run(recipe, json);
+    check_combinations(recipe, json);
     return recipe;
 }
 

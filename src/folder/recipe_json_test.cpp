@@ -103,7 +103,6 @@ Recipe unlike_any_default() {
                       .damp = 0.125,
                       .act_order = true,
                       .group_scales = GroupScales::BlockStart,
-                      .scale_search = ScaleSearch::Hessian,
                       .target = WeightTarget::Refit,
                       .refit_share = 0.5};
     recipe.activations = {.bits = 5,
@@ -170,7 +169,11 @@ TEST(RecipeJson, KeepsEveryFieldOfEveryRecipe) {
         SCOPED_TRACE(name);
         expect_equal(through_json(named_recipe(name)), named_recipe(name));
     }
-    expect_equal(through_json(unlike_any_default()), unlike_any_default());
+    Recipe other = unlike_any_default();
+    expect_equal(through_json(other), other);
+    other.weights.clip_search = true;  // what the search of scales needs
+    other.weights.scale_search = ScaleSearch::Hessian;
+    expect_equal(through_json(other), other);
 }
 
 TEST(RecipeJson, WritesClipsAsTheyAreSpoken) {
@@ -243,8 +246,8 @@ TEST(RecipeJson, KeepsTheDigestOfAnR1FromAFile) {
                      [&] { recipe_from_json(io::Json::parse(json.dump(), "config.json")); });
     };
     refuse("residual_sha256", "../x", "rotation.residual_sha256 is \"../x\"");
-    refuse("residual_sha256", "", "residual_sha256 missing");
-    refuse("residual", "hadamard", "only there");
+    refuse("residual_sha256", "", "no digest of that");
+    refuse("residual", "hadamard", "not from one, expected both or neither");
 }
 
 TEST(RecipeJson, IgnoresUnknownKeys) {
@@ -286,7 +289,7 @@ TEST(RecipeJson, RangeChecksEveryValue) {
     expect_corrupt(with("weights", "group_scales", "old"), kCorrupt, "group_scales is \"old\"");
     expect_corrupt(with("weights", "scale_search", "mse"), kCorrupt, "scale_search is \"mse\"");
     expect_corrupt(with("weights", "target", "best"), kCorrupt, "weights.target is \"best\"");
-    expect_corrupt(with("activations", "zero_point", "real"), kCorrupt, "symmetric codes");
+    expect_corrupt(with("activations", "zero_point", "real"), kCorrupt, "symmetric ones have none");
     expect_corrupt(with("k", "axis", "head"), kCorrupt, "k.axis is \"head\"");
     expect_corrupt(with("k", "block", 48), kCorrupt, "k.block is 48, expected 16, 32 or 64");
     expect_corrupt(with("v", "axis", "channel"), kCorrupt, "v.axis is \"channel\"");
@@ -325,8 +328,17 @@ TEST(RecipeJson, RangeChecksEveryValue) {
 TEST(RecipeJson, RefusesFoldersOfLaterVersions) {
     constexpr ErrorCode kUnsupported = ErrorCode::Unsupported;
     expect_corrupt(with("format_version", 5), kUnsupported, "update the program");
-    expect_corrupt(with("k", "group_size", 64), kUnsupported, "groups inside a head");
+    expect_corrupt(with("k", "group_size", 64), kUnsupported, "groups of 64 inside a head of K");
     expect_corrupt(with("v", "exempt_positions", 4), kUnsupported, "exempt positions");
+}
+
+TEST(RecipeJson, RefusesWhatNoRecipeMayCombine) {
+    constexpr ErrorCode kCorrupt = ErrorCode::Corrupt;
+    expect_corrupt(with("k", "block", 32), kCorrupt,
+                   "config.json: k.block is of keys by channel, and k.axis is token");
+    expect_corrupt(with("weights", "refit_share", 0.5), kCorrupt, "of refitted weights");
+    expect_corrupt(with("weights", "scale_search", "hessian"), kCorrupt, "is of GPTQ");
+    expect_corrupt(with("rotation", "residual", "aligned"), kCorrupt, "aligned gathers");
 }
 
 // Older programs would run them with other numbers.

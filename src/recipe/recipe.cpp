@@ -97,8 +97,8 @@ void check_rotation(const RotationSpec& rotation) {
              Setting{"rotation.aligned_values"}, kRotation);
     }
     if (rotation.residual == ResidualRotation::None || rotation.fold_norms) return;
-    fail(ErrorCode::Usage, "{} turns the residual stream, which needs folded norm gains",
-         kRotation);
+    fail(ErrorCode::Usage,
+         "{} turns the residual stream, which needs folded norm gains (fold_norms)", kRotation);
 }
 
 void check_kv(char which, const kernels::KvFormat& format) {
