@@ -164,7 +164,7 @@ std::string guard_table(const search::GuardResult& guard) {
     std::vector<std::vector<std::string>> rows = {{"setting", "KL", "without", "is"}};
     for (const search::KnobVerdict& verdict : guard.verdicts) {
         rows.push_back({std::string(verdict.knob.name), fmt::format("{:.5f}", verdict.kl),
-                        fmt::format("{:.5f}", verdict.kl_without),
+                        verdict.kl_without ? fmt::format("{:.5f}", *verdict.kl_without) : "-",
                         verdict.is_reverted ? "turned back" : "kept"});
     }
     return format_table(rows);

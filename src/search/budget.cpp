@@ -76,7 +76,7 @@ class Measuring {
     }
 
     const Recipe& recipe_;
-    Trial trial_;
+    FolderTrial trial_;
     std::string rotated_;  // folder
 };
 

@@ -6,7 +6,6 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "core/progress.h"
-#include "search/trial.h"
 
 namespace quarot::search {
 
@@ -64,8 +63,16 @@ bool may_be(const Recipe& recipe) {
     }
 }
 
-bool is_at_run_time(const SettingChanges& changes) {
-    return std::all_of(changes.begin(), changes.end(),
+// Does the text run as a later run will, so that codes or clip ratios depend on its settings?
+bool calibrates_as_it_runs(const Recipe& recipe) {
+    return quantize::needs_calibration(recipe) &&
+           (recipe.clip_search ||
+            recipe.calibration.activations == CalibrationActivations::Quantized);
+}
+
+bool needs_no_folder(const Recipe& candidate, const SettingChanges& changes) {
+    return !calibrates_as_it_runs(candidate) &&
+           std::all_of(changes.begin(), changes.end(),
                        [](const auto& change) { return recipe_setting(change.first).at_run_time; });
 }
 
@@ -81,17 +88,20 @@ class Guarding {
     KnobVerdict judge(const Knob& knob) {
         const ProgressScope scope(fmt::format("without {}", knob.name));
         const Recipe candidate = with_changes(recipe_, knob.off);
-        const std::string folder =
-            is_at_run_time(knob.off) ? folder_ : trial_.made(candidate, other_name());
-        KnobVerdict verdict{.knob = knob,
-                            .kl = kl_,
-                            .kl_without = trial_.kl_of(folder, run_time_values(candidate))};
-        verdict.is_reverted = verdict.kl_without < (1.0 - kNoise) * kl_;
+        std::string folder = folder_;
+        KnobVerdict verdict{.knob = knob, .kl = kl_};
+        verdict.kl_without = if_finite([&] {
+            if (!needs_no_folder(candidate, knob.off)) {
+                folder = trial_.made(candidate, other_name());
+            }
+            return trial_.kl_of(folder, run_time_values(candidate));
+        });
+        verdict.is_reverted = verdict.kl_without && *verdict.kl_without < (1.0 - kNoise) * kl_;
         tell(verdict);
         if (verdict.is_reverted) {
             recipe_ = candidate;
             folder_ = folder;
-            kl_ = verdict.kl_without;
+            kl_ = *verdict.kl_without;
         }
         return verdict;
     }
@@ -103,15 +113,28 @@ class Guarding {
     // Of the two, the one that the recipe's own folder does not have.
     std::string other_name() const { return folder_.ends_with("/with") ? "without" : "with"; }
 
+    template <typename Measure>
+    static std::optional<double> if_finite(const Measure& measure) {
+        try {
+            return measure();
+        } catch (const Error& error) {
+            if (error.code() != ErrorCode::Numeric) throw;
+            log_info("{}", error.what());
+            return {};
+        }
+    }
+
     static void tell(const KnobVerdict& verdict) {
-        if (verdict.is_reverted) {
+        if (!verdict.kl_without) {
+            log_info("{} stays: a NaN or Inf arises without it", verdict.knob.name);
+        } else if (verdict.is_reverted) {
             log_warning(
                 "{} hurts on the windows held out: KL {:.5f} with it, {:.5f} without; it goes back "
                 "to what the paper's recipe has",
-                verdict.knob.name, verdict.kl, verdict.kl_without);
+                verdict.knob.name, verdict.kl, *verdict.kl_without);
         } else {
             log_info("{} stays: KL {:.5f} with it, {:.5f} without", verdict.knob.name, verdict.kl,
-                     verdict.kl_without);
+                     *verdict.kl_without);
         }
     }
 
@@ -136,12 +159,14 @@ std::vector<Knob> knobs_of(const Recipe& recipe) {
 
 GuardResult guard(const folder::SourceModel& source, const quantize::QuantizeOptions& options,
                   HeldOutText text, const std::string& out) {
-    Trial trial(source, options, std::move(text), out);
-    Guarding guarding(trial, options.recipe);
+    FolderTrial trial(source, options, std::move(text), out);
+    return guard(options.recipe, trial);
+}
+
+GuardResult guard(const Recipe& recipe, Trial& trial) {
+    Guarding guarding(trial, recipe);
     GuardResult result;
-    for (const Knob& knob : knobs_of(options.recipe)) {
-        result.verdicts.push_back(guarding.judge(knob));
-    }
+    for (const Knob& knob : knobs_of(recipe)) result.verdicts.push_back(guarding.judge(knob));
     result.recipe = guarding.recipe();
     result.recipe.name = name_by_settings(result.recipe);
     result.kl = guarding.kl();
@@ -153,11 +178,12 @@ io::Json to_json(const GuardResult& result) {
     for (const KnobVerdict& verdict : result.verdicts) {
         io::Json::Array settings;
         for (const auto& [key, value] : verdict.knob.off) settings.emplace_back(key);
-        knobs.emplace_back(io::Json::Object{{"knob", std::string(verdict.knob.name)},
-                                            {"settings", std::move(settings)},
-                                            {"kl", verdict.kl},
-                                            {"kl_without", verdict.kl_without},
-                                            {"reverted", verdict.is_reverted}});
+        knobs.emplace_back(io::Json::Object{
+            {"knob", std::string(verdict.knob.name)},
+            {"settings", std::move(settings)},
+            {"kl", verdict.kl},
+            {"kl_without", verdict.kl_without ? io::Json(*verdict.kl_without) : io::Json()},
+            {"reverted", verdict.is_reverted}});
     }
     return io::Json::Object{{"kl", result.kl}, {"knobs", std::move(knobs)}};
 }

@@ -1,6 +1,7 @@
 // Which settings of a recipe hurt on this model?
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "quantize/options.h"
 #include "recipe/settings.h"
 #include "search/held_out.h"
+#include "search/trial.h"
 
 namespace quarot::search {
 
@@ -25,7 +27,8 @@ std::vector<Knob> knobs_of(const Recipe& recipe);
 
 struct KnobVerdict {
     Knob knob;
-    double kl = 0.0, kl_without = 0.0;  // on the windows held out, nats
+    double kl = 0.0;                   // on the windows held out, nats
+    std::optional<double> kl_without;  // empty: a NaN or Inf arises
     bool is_reverted = false;
 };
 
@@ -36,10 +39,12 @@ struct GuardResult {
 };
 
 // Quantizes with all of the recipe, then once more without each knob, and goes on without it where
-// that brings the predictions nearer to full precision's. options: of the job that will follow.
-// What is made stands beside `out` for a while. Errors of quantize_model.
+// that brings the predictions nearer to full precision's. Knobs of the run alone, on which no code
+// depends, are turned back in the folder as it is. options: of the job that will follow. What is
+// made stands beside `out` for a while. Errors of quantize_model.
 GuardResult guard(const folder::SourceModel& source, const quantize::QuantizeOptions& options,
                   HeldOutText text, const std::string& out);
+GuardResult guard(const Recipe& recipe, Trial& trial);
 
 io::Json to_json(const GuardResult& result);
 

@@ -77,6 +77,53 @@ TEST_F(GuardTest, KeepsWhatHelps) {
     EXPECT_EQ(result.recipe.activations, good.recipe.activations);
 }
 
+// Hands out names for folders and one KL for all, but for a clip ratio of activations of 0.9.
+class NamedTrial final : public Trial {
+  public:
+    std::optional<double> kl_at_nine_tenths;  // empty: NaN arises
+    std::vector<Recipe> recipes;              // of the folders
+
+    std::string made(const Recipe& recipe, const std::string& name) override {
+        recipes.push_back(recipe);
+        return "/scratch/" + name;
+    }
+    double kl_of(const std::string&, const SettingChanges& changes) override {
+        if (std::get<double>(changes.at("activations.clip")) != 0.9) return 0.5;
+        if (!kl_at_nine_tenths) fail(ErrorCode::Numeric, "NaN or Inf");
+        return *kl_at_nine_tenths;
+    }
+};
+
+TEST(Guard, KeepsWhatNothingCanBePredictedWithout) {
+    Recipe recipe = named_recipe("quarot");
+    recipe.activations.clip = 1.0f;
+    NamedTrial trial;
+    const GuardResult result = guard(recipe, trial);
+    ASSERT_EQ(result.verdicts.size(), 1u);
+    EXPECT_FALSE(result.verdicts.front().is_reverted);
+    EXPECT_EQ(result.verdicts.front().kl_without, std::nullopt);
+    EXPECT_EQ(result.recipe.activations, recipe.activations);
+    EXPECT_EQ(result.kl, 0.5);
+    EXPECT_TRUE(to_json(result).at("knobs").as_array()[0].at("kl_without").is_null());
+}
+
+// The KL that is told is that of the folder which will be written.
+TEST(Guard, QuantizesAgainWhereCodesDependOnTheRun) {
+    Recipe recipe = named_recipe("quarot");
+    recipe.activations.clip = 1.0f;
+    NamedTrial full;
+    full.kl_at_nine_tenths = 0.1;
+    EXPECT_TRUE(guard(recipe, full).verdicts.front().is_reverted);
+    EXPECT_EQ(full.recipes.size(), 1u) << "calibrated in full precision";
+    recipe.calibration.activations = CalibrationActivations::Quantized;
+    NamedTrial quantized;
+    quantized.kl_at_nine_tenths = 0.1;
+    const GuardResult result = guard(recipe, quantized);
+    ASSERT_EQ(quantized.recipes.size(), 3u) << "as it is, calibrated otherwise, and clipped";
+    EXPECT_EQ(quantized.recipes.back().activations.clip, 0.9f);
+    EXPECT_EQ(quantized.recipes.back().weights, result.recipe.weights);
+}
+
 TEST(KnobsOf, AreWhatARecipeHasTurnedAndMayTurnBack) {
     const auto names = [](const Recipe& recipe) {
         std::vector<std::string_view> list;

@@ -7,15 +7,16 @@
 
 namespace quarot::search {
 
-Trial::Trial(const folder::SourceModel& source, const quantize::QuantizeOptions& options,
-             HeldOutText text, const std::string& out)
+FolderTrial::FolderTrial(const folder::SourceModel& source,
+                         const quantize::QuantizeOptions& options, HeldOutText text,
+                         const std::string& out)
     : source_(source),
       options_(options),
       scratch_(out),
       backend_(kernels::make_backend(options.device, {.n_threads = options.n_threads, .isa = ""})),
       held_out_(source, std::move(text), *backend_) {}
 
-std::string Trial::made(const Recipe& recipe, const std::string& name) {
+std::string FolderTrial::made(const Recipe& recipe, const std::string& name) {
     quantize::QuantizeOptions options = options_;
     options.recipe = recipe;
     options.work_folder.clear();

@@ -13,14 +13,22 @@ namespace quarot::search {
 
 class Trial {
   public:
+    virtual ~Trial() = default;
+    // A folder of that name, which a later one of the same name replaces.
+    virtual std::string made(const Recipe& recipe, const std::string& name) = 0;
+    // What HeldOut::kl_of says of it.
+    virtual double kl_of(const std::string& folder, const SettingChanges& changes) = 0;
+};
+
+class FolderTrial final : public Trial {
+  public:
     // options: of a job; its recipe is not read. Both must outlive it. What is made stands beside
     // `out` until it ends.
-    Trial(const folder::SourceModel& source, const quantize::QuantizeOptions& options,
-          HeldOutText text, const std::string& out);
+    FolderTrial(const folder::SourceModel& source, const quantize::QuantizeOptions& options,
+                HeldOutText text, const std::string& out);
 
-    // A folder of that name, which a later one of the same name replaces.
-    std::string made(const Recipe& recipe, const std::string& name);
-    double kl_of(const std::string& folder, const SettingChanges& changes) {
+    std::string made(const Recipe& recipe, const std::string& name) override;
+    double kl_of(const std::string& folder, const SettingChanges& changes) override {
         return held_out_.kl_of(folder, changes);
     }
 
