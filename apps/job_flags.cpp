@@ -91,10 +91,10 @@ void JobFlags::read_text(const folder::SourceModel& source,
 }
 
 search::HeldOutText JobFlags::read_text_apart(const folder::SourceModel& source,
-                                              quantize::QuantizeOptions& options) const {
+                                              quantize::QuantizeOptions& options,
+                                              std::string_view what_for) const {
     if (calib_.empty()) {
-        fail(ErrorCode::Usage,
-             "widths are chosen by what they change on a text: give one with --calib");
+        fail(ErrorCode::Usage, "{} by what they change on a text: give one with --calib", what_for);
     }
     const Recipe& recipe = options.recipe;
     search::HeldOutText text;

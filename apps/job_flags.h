@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "apps/args.h"
@@ -25,9 +26,10 @@ class JobFlags {
     void read_text(const folder::SourceModel& source, quantize::QuantizeOptions& options) const;
 
     // The same of a text whose end is held out, so that no calibration window sees it. Error{Usage}
-    // also where no text was named or it is too short for both.
+    // also where it is too short for both, or none was named: `what_for` begins that message.
     search::HeldOutText read_text_apart(const folder::SourceModel& source,
-                                        quantize::QuantizeOptions& options) const;
+                                        quantize::QuantizeOptions& options,
+                                        std::string_view what_for) const;
 
   private:
     // Q of the file that was named; the recipe takes it for R1.

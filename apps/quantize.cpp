@@ -51,11 +51,11 @@ void declare(Args& args, QuantizeFlags& flags) {
     flags.job.declare(args);
     args.add({"--budget", "B",
               "spend so many bits a value, the mean of weights, activations and cache, where the "
-              "end of --calib shows that they pay",
+              "end of --calib shows that they pay; --resume searches again",
               [&flags](const Given& g) { flags.budget = as_number(g, 2.0f, 16.0f); }});
     args.add({"--guard", "",
               "turn back each setting without which the end of --calib is predicted better; "
-              "quantizes once more for each",
+              "quantizes once more for each, also with --resume",
               [&flags](const Given& g) { flags.guard = as_switch(g); }});
     flags.output.declare(args);
     args.example("quarot quantize models/tiny-novels tiny-w4 --calib models/tiny-novels/calib.txt",
@@ -255,7 +255,8 @@ Findings find(const QuantizeFlags& flags, const folder::SourceModel& source,
     if (flags.budget) search::check_budget(*flags.budget, options.recipe, source.config());
     const bool replaces = options.overwrite || options.resume;
     io::check_output_folder(flags.out, replaces, {source.folder()});
-    const search::HeldOutText text = flags.job.read_text_apart(source, options);
+    const search::HeldOutText text = flags.job.read_text_apart(
+        source, options, flags.guard ? "--guard judges settings" : "--budget chooses widths");
     if (flags.guard) {
         findings.guard = search::guard(source, options, text, flags.out);
         options.recipe = findings.guard->recipe;

@@ -46,7 +46,7 @@ TEST_F(QuantizeSearch, SpendsABudgetAsItsPlanSays) {
         << "the text, the model, and what was made of it";
 }
 
-TEST_F(QuantizeSearch, RefusesABudgetThatCannotBeKept) {
+TEST_F(QuantizeSearch, RefusesASearchThatCannotBe) {
     write_bytes(text_, search_text());
     const auto refuse = [&](const Words& flags, const std::string& words) {
         Words all = {"quantize", model_, out_};
@@ -61,6 +61,8 @@ TEST_F(QuantizeSearch, RefusesABudgetThatCannotBeKept) {
     refuse({"--recipe", "quarot-rtn", "--budget", "9"}, "give one with --calib");
     refuse({"--recipe", "quarot-rtn", "--budget", "9", "--calib", text_, "--seqlen", "64"},
            "are held out");
+    refuse({"--recipe", "quarot-rtn", "--guard"},
+           "--guard judges settings by what they change on a text: give one with --calib");
     EXPECT_FALSE(std::filesystem::exists(out_));
 }
 
