@@ -156,9 +156,9 @@ plot::Section section_of(const plot::ReproduceDocument& document, const std::str
         for (const auto& row : table.rows) {
             if (row.measured) rows.push_back(*row.measured);
         }
-        add_figure(bits_figure(fmt::format("Table {}: perplexity against bits", table.number),
+        add_figure(bits_figure(table.title() + ": perplexity against bits",
                                fmt::format("{} on {}", document.model, document.text), rows,
-                               fmt::format("{}table{}-perplexity", prefix, table.number)),
+                               prefix + table.file_name() + "-perplexity"),
                    section.figures);
         section.tables += plot::paper_table(table);
     }

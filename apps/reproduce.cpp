@@ -69,7 +69,6 @@ std::vector<int> as_tables(const Given& given) {
 std::string known_tables() {
     std::string list;
     for (const reproduce::PaperTable& table : reproduce::paper_tables()) {
-        if (!table.is_papers) continue;
         list += fmt::format("{}{}", list.empty() ? "" : ",", table.number);
     }
     return list;
@@ -198,18 +197,17 @@ bool wants_calibration(const ReproduceFlags& flags,
             fail(ErrorCode::Usage, "--beyond needs a calibration text; name its file with --calib");
         }
         fail(ErrorCode::Usage,
-             "row {} of table {} needs a calibration text; name its file with --calib, or choose "
+             "row {} of {} needs a calibration text; name its file with --calib, or choose "
              "others with --tables",
-             row.paper.row, row.paper.table);
+             row.paper.row, row.place());
     }
     return false;
 }
 
 bool wants_tasks(const ReproduceFlags& flags, const std::vector<reproduce::PlannedRow>& rows) {
     if (flags.data.empty()) return false;
-    const bool belong = std::any_of(rows.begin(), rows.end(), [](const auto& row) {
-        return reproduce::paper_table(row.paper.table).has_zero_shot;
-    });
+    const bool belong =
+        std::any_of(rows.begin(), rows.end(), [](const auto& row) { return row.has_zero_shot(); });
     if (!belong) log_info("--data {} is not used: these tables have no accuracies", flags.data);
     return belong;
 }

@@ -16,9 +16,9 @@ namespace {
 std::vector<std::string> paper_models(const reproduce::Results& results) {
     std::vector<std::string> models;
     for (const reproduce::MeasuredRow& row : results.rows) {
-        const reproduce::PaperTable& table = reproduce::paper_table(row.plan.paper.table);
-        if (!table.is_papers) continue;
-        const std::string model(table.model->name);
+        const reproduce::PaperTable* const table = row.plan.table();
+        if (table == nullptr) continue;
+        const std::string model(table->model->name);
         if (std::find(models.begin(), models.end(), model) == models.end()) models.push_back(model);
     }
     return models;
@@ -86,7 +86,8 @@ std::string accuracy_table(const reproduce::Results& results) {
             }
             cells.back().insert(cells.back().end(), {"average", "paper"});
         }
-        cells.push_back({row.plan.label(), std::to_string(row.plan.paper.table)});
+        const reproduce::PaperTable* const table = row.plan.table();
+        cells.push_back({row.plan.label(), table != nullptr ? std::to_string(table->number) : "-"});
         for (const reproduce::TaskScore& score : row.tasks) {
             cells.back().push_back(with_spread(score.percent, std::nullopt, 2));
         }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 #include <sstream>
+#include <utility>
 
 #include "core/error.h"
 #include "io/text.h"
@@ -70,23 +71,32 @@ PaperTable::Row table_row(const Json& json, const std::string& model) {
     return row;
 }
 
+// Where a row stands, no rows yet.
+PaperTable table_of_row(const Json& row) {
+    const Json* beyond = row.find("beyond");
+    const bool is_beyond = beyond != nullptr && !beyond->is_null();
+    return {.number = (is_beyond ? *beyond : row.at("table")).as_int(1, 1000),
+            .rows = {},
+            .is_beyond = is_beyond};
+}
+
 // Each becomes a file of its own.
-void start_table(int64_t number, const Json& row, std::vector<PaperTable>& tables) {
+void start_table(PaperTable empty, const Json& row, std::vector<PaperTable>& tables) {
     for (const PaperTable& table : tables) {
-        if (table.number != number) continue;
-        fail(ErrorCode::Corrupt, "{} is of table {} again, expected the rows of a table together",
-             row.place(), number);
+        if (table.title() != empty.title()) continue;
+        fail(ErrorCode::Corrupt, "{} is of {} {} again, expected the rows of a table together",
+             row.place(), empty.is_beyond ? "ladder" : "table", empty.number);
     }
-    tables.push_back({number, {}});
+    tables.push_back(std::move(empty));
 }
 
 ReproduceDocument reproduce_document(const Json& json) {
     ReproduceDocument document = {
         .model = json.at("model").as_string(), .text = json.at("text").as_string(), .tables = {}};
     for (const Json& row : json.at("rows").as_array()) {
-        const int64_t number = row.at("table").as_int(1, 1000);
-        if (document.tables.empty() || document.tables.back().number != number) {
-            start_table(number, row, document.tables);
+        PaperTable table = table_of_row(row);
+        if (document.tables.empty() || document.tables.back().title() != table.title()) {
+            start_table(std::move(table), row, document.tables);
         }
         document.tables.back().rows.push_back(table_row(row, document.model));
     }
@@ -174,6 +184,14 @@ void add_document(const std::string& file, Documents& to) {
 }
 
 }  // namespace
+
+std::string PaperTable::title() const {
+    return fmt::format("{} {}", is_beyond ? "Beyond the paper" : "Table", number);
+}
+
+std::string PaperTable::file_name() const {
+    return fmt::format("{}{}", is_beyond ? "beyond" : "table", number);
+}
 
 std::vector<std::vector<PerplexityDocument>> comparable(
     const std::vector<PerplexityDocument>& documents) {

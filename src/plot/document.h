@@ -34,6 +34,10 @@ struct PaperTable {
     };
     int64_t number = 0;
     std::vector<Row> rows;
+    bool is_beyond = false;  // not the paper's: steps beyond it, which are counted from 1
+
+    std::string title() const;      // "Table 9", "Beyond the paper 2"
+    std::string file_name() const;  // "table9", "beyond2"
 };
 
 struct ReproduceDocument {

@@ -177,6 +177,7 @@ TEST_F(PlotDocument, RowsOfTablesKeepTheirOrderAndSeries) {
     const auto& tables = documents.reproductions.at(0).tables;
     ASSERT_EQ(tables.size(), 2u);
     EXPECT_EQ(tables[0].number, 9);
+    EXPECT_EQ(tables[0].title(), "Table 9");
     EXPECT_EQ(tables[0].rows[0].measured->series, "QuaRot-RTN");
     EXPECT_EQ(tables[0].rows.at(1).measured->series, "QuaRot-RTN, rotate r1,r4");
     EXPECT_EQ(tables[0].rows[0].measured->cache_bits, 4.5);
@@ -194,6 +195,27 @@ TEST_F(PlotDocument, RowsOfTablesKeepTheirOrderAndSeries) {
                            std::string(key) + R"(": -1}]})",
                        {key, "-1"});
     }
+}
+
+TEST_F(PlotDocument, StepsBeyondThePaperAreTablesOfTheirOwn) {
+    const auto row = [](const std::string& place) {
+        return "{" + place + R"(, "row": "r", "recipe": "best4", "perplexity": null})";
+    };
+    const auto report = [](const std::string& rows) {
+        return R"({"schema": "quarot.reproduce/1", "model": "m", "text": "t", "rows": [)" + rows +
+               "]}";
+    };
+    const std::string first = row(R"("table": null, "beyond": 1)");
+    const std::string second = row(R"("table": null, "beyond": 2)");
+    const std::string papers = row(R"("table": 2, "beyond": null)");
+    const auto tables =
+        read(report(first + "," + first + "," + second + "," + papers)).reproductions.at(0).tables;
+    ASSERT_EQ(tables.size(), 3u);
+    EXPECT_EQ(tables[0].rows.size(), 2u);
+    EXPECT_EQ(tables[1].title(), "Beyond the paper 2");
+    EXPECT_EQ(tables[1].file_name(), "beyond2");
+    EXPECT_EQ(tables[2].file_name(), "table2");
+    expect_refused(ErrorCode::Corrupt, report(first + "," + second + "," + first), {"again"});
 }
 
 TEST_F(PlotDocument, SpeedsAreThoseOfTests) {

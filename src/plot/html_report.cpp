@@ -112,20 +112,20 @@ std::string paper_table(const PaperTable& table) {
                         {with_digits(row.seconds, 1)},
                         {row.remark, "text wide"}});
     }
-    return fmt::format("<h3>Table {}</h3>\n", table.number) + table_of({{"row", "text"},
-                                                                        {"recipe", "text"},
-                                                                        {"precision", "text"},
-                                                                        {"bits/weight"},
-                                                                        {"bits/activation"},
-                                                                        {"bits/cache"},
-                                                                        {"perplexity"},
-                                                                        {"× full"},
-                                                                        {"paper"},
-                                                                        {"accuracy %"},
-                                                                        {"paper"},
-                                                                        {"seconds"},
-                                                                        {"remark", "text"}},
-                                                                       rows);
+    return fmt::format("<h3>{}</h3>\n", table.title()) + table_of({{"row", "text"},
+                                                                   {"recipe", "text"},
+                                                                   {"precision", "text"},
+                                                                   {"bits/weight"},
+                                                                   {"bits/activation"},
+                                                                   {"bits/cache"},
+                                                                   {"perplexity"},
+                                                                   {"× full"},
+                                                                   {"paper"},
+                                                                   {"accuracy %"},
+                                                                   {"paper"},
+                                                                   {"seconds"},
+                                                                   {"remark", "text"}},
+                                                                  rows);
 }
 
 std::string html_report(const std::string& version, const std::vector<std::string>& files,

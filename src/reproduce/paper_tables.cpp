@@ -34,9 +34,6 @@ constexpr auto kTables = std::to_array<PaperTable>({
     {11, "another model: perplexity at 4 bits", &kLlama3},
     {12, "another model: zero-shot accuracy at 4 bits", &kLlama3, true},
     {13, "a third model: round to nearest and GPTQ at 4, 6 and 8 bits", &kPhi3, true},
-    {kGroupedLadder, "groups, about 4.5 bits a value", &kLlama2, true, false},
-    {kUngroupedLadder, "one scale a token and a row of weights", &kLlama2, true, false},
-    {kHadamardLadder, "groups in the paper's rotations", &kLlama2, true, false},
 });
 
 // The paper's tables 2 and 12 have no perplexities; what stands there is from its tables 1 and 11.

@@ -29,12 +29,7 @@ struct PaperTable {
     std::string_view title;
     const PaperModel* model = nullptr;
     bool has_zero_shot = false;  // accuracies belong to its rows
-    bool is_papers = true;
 };
-
-// From the paper's recipe to this program's, a setting more in each row (recipe/ladder.h). The
-// paper has no such tables; neither have paper_rows().
-inline constexpr int kGroupedLadder = 101, kUngroupedLadder = 102, kHadamardLadder = 103;
 
 // Per cent of right answers to the tasks in the order of eval::tasks(), and their plain mean.
 struct PaperAccuracies {

@@ -205,9 +205,14 @@ TEST(RowPlan, GoesBeyondThePaperAStepARow) {
 
 TEST(RowPlan, HasNoLadderAmongThePapersTables) {
     for (const PlannedRow& row : plan_rows({}, small_config())) {
-        EXPECT_NE(row.paper.table, kGroupedLadder);
+        EXPECT_EQ(row.ladder, 0);
+        EXPECT_EQ(row.table(), &paper_table(row.paper.table));
     }
-    EXPECT_THROW(plan_rows({.tables = {kGroupedLadder}}, small_config()), Error);
+    for (const PlannedRow& row : plan_rows({.beyond = true}, small_config())) {
+        EXPECT_EQ(row.table(), nullptr);
+        EXPECT_EQ(row.paper_accuracies(), nullptr) << row.label();
+    }
+    EXPECT_EQ(paper_tables().size(), 13u);
 }
 
 }  // namespace

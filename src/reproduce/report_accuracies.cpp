@@ -36,9 +36,9 @@ std::optional<double> paper_percent(const PaperAccuracies* paper, std::string_vi
 }
 
 std::vector<std::string> notes_of_accuracies(const ReportHeader& header, const Results& results) {
-    const bool belong = std::any_of(
-        results.rows.begin(), results.rows.end(),
-        [](const MeasuredRow& row) { return paper_table(row.plan.paper.table).has_zero_shot; });
+    const bool belong =
+        std::any_of(results.rows.begin(), results.rows.end(),
+                    [](const MeasuredRow& row) { return row.plan.has_zero_shot(); });
     if (!belong) return {};
     if (header.data.empty()) {
         return {"No folder of zero-shot tasks is given, so accuracies are left out."};

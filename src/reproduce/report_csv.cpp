@@ -61,20 +61,20 @@ void add_accuracies(Cells& cells, const MeasuredRow& row) {
 
 Cells cells_of(const MeasuredRow& row, const std::optional<double>& full_precision) {
     const PlannedRow& plan = row.plan;
-    const PaperModel& model = *paper_table(plan.paper.table).model;
-    Cells cells = {
-        {"table", fmt::format("{}", plan.paper.table)},
-        {"row", std::string(plan.paper.row)},
-        {"rotate", plan.rotate},
-        {"recipe", std::string(plan.paper.recipe)},
-        {"precision", plan.recipe ? precision(*plan.recipe) : ""},
-        {"seeds", fmt::format("{}", row.seeds.size())},
-        {"perplexity", text_of(row.perplexity())},
-        {"perplexity_stddev", text_of(perplexity_deviation(row.seeds))},
-        {"relative", text_of(relative(row.perplexity(), full_precision))},
-        {"paper", text_of(plan.paper_perplexity())},
-        {"paper_relative", text_of(relative(plan.paper_perplexity(), model.full_precision))},
-        {"paper_model", std::string(model.name)}};
+    const PaperTable* const table = plan.table();
+    Cells cells = {{"table", table != nullptr ? fmt::format("{}", table->number) : ""},
+                   {"row", std::string(plan.paper.row)},
+                   {"rotate", plan.rotate},
+                   {"recipe", std::string(plan.paper.recipe)},
+                   {"precision", plan.recipe ? precision(*plan.recipe) : ""},
+                   {"seeds", fmt::format("{}", row.seeds.size())},
+                   {"perplexity", text_of(row.perplexity())},
+                   {"perplexity_stddev", text_of(perplexity_deviation(row.seeds))},
+                   {"relative", text_of(relative(row.perplexity(), full_precision))},
+                   {"paper", text_of(plan.paper_perplexity())},
+                   {"paper_relative", text_of(plan.paper_relative())},
+                   {"paper_model", table != nullptr ? std::string(table->model->name) : ""},
+                   {"beyond", table != nullptr ? "" : fmt::format("{}", plan.ladder)}};
     add_measured(cells, row);
     add_accuracies(cells, row);
     cells.emplace_back("reason", row.reason());

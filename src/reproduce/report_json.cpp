@@ -71,9 +71,10 @@ void add_accuracies(io::Json& json, const MeasuredRow& row) {
 
 io::Json row_json(const MeasuredRow& row, const std::optional<double>& full_precision) {
     const PaperRow& paper = row.plan.paper;
-    const PaperModel& model = *paper_table(paper.table).model;
+    const PaperTable* const table = row.plan.table();
     io::Json json;
-    json.set("table", paper.table);
+    json.set("table", table != nullptr ? io::Json(table->number) : io::Json());
+    json.set("beyond", table != nullptr ? io::Json() : io::Json(row.plan.ladder));
     json.set("row", std::string(paper.row));
     json.set("recipe", std::string(paper.recipe));
     json.set("rotate", text_or_null(row.plan.rotate));
@@ -88,9 +89,9 @@ io::Json row_json(const MeasuredRow& row, const std::optional<double>& full_prec
     json.set("seconds", row.perplexity() ? io::Json(row.seconds()) : io::Json());
     measured != nullptr ? add_measured(json, *measured) : add_unmeasured(json);
     json.set("paper", or_null(row.plan.paper_perplexity()));
-    json.set("paper_relative",
-             or_null(relative(row.plan.paper_perplexity(), model.full_precision)));
-    json.set("paper_model", std::string(model.name));
+    json.set("paper_relative", or_null(row.plan.paper_relative()));
+    json.set("paper_model",
+             table != nullptr ? io::Json(std::string(table->model->name)) : io::Json());
     add_accuracies(json, row);
     json.set("note", paper.refused ? io::Json() : text_or_null(std::string(paper.note)));
     json.set("reason", text_or_null(row.reason()));
@@ -156,6 +157,12 @@ std::string text_in(const io::Json& json, const char* key) {
     return found == nullptr || !found->is_string() ? "" : found->as_string();
 }
 
+// 0 where there is none.
+int number_in(const io::Json& json, const char* key) {
+    const io::Json* found = json.find(key);
+    return found == nullptr || found->is_null() ? 0 : static_cast<int>(found->as_int(0, 1000));
+}
+
 int64_t count_in(const io::Json& json, const char* key) {
     const io::Json* found = json.find(key);
     return found == nullptr || !found->is_array() ? 0 : std::ssize(found->as_array());
@@ -164,15 +171,16 @@ int64_t count_in(const io::Json& json, const char* key) {
 // What of an older report's row these rows have not; empty if it is all there.
 std::string lost_of(const io::Json& row, const ReportHeader& header,
                     const std::vector<PlannedRow>& rows) {
+    PlannedRow old;
+    old.paper.table = number_in(row, "table");
+    old.ladder = number_in(row, "beyond");
+    old.paper.row = row.at("row").as_string();
+    old.rotate = text_in(row, "rotate");
     const auto same = std::find_if(rows.begin(), rows.end(), [&](const PlannedRow& plan) {
-        return plan.paper.table == row.at("table").as_int() &&
-               plan.paper.row == row.at("row").as_string() && plan.rotate == text_in(row, "rotate");
+        return plan.place() == old.place() && plan.label() == old.label();
     });
     if (same == rows.end()) {
-        const std::string rotate = text_in(row, "rotate");
-        return fmt::format("row {}{}{} of table {}, which this run leaves out",
-                           row.at("row").as_string(), rotate.empty() ? "" : ", rotate ", rotate,
-                           row.at("table").as_int());
+        return fmt::format("row {} of {}, which this run leaves out", old.label(), old.place());
     }
     const int64_t n_seeds = count_in(row, "seeds");
     if (n_seeds > std::ssize(same->seeds)) {

@@ -103,9 +103,8 @@ std::string table_row(const MeasuredRow& row, const std::optional<double>& full_
     } else {
         text += fmt::format("{0} | {0} | {0} | {0} | not available | {0} | ", kNothing);
     }
-    const double base = paper_table(paper.table).model->full_precision;
     text += fmt::format("{} | {} | ", number(of_paper, paper.table == 5 ? 3 : 2),
-                        number(relative(of_paper, base), 3));
+                        number(row.plan.paper_relative(), 3));
     if (measured == nullptr) return text + fmt::format("{0} | {0} |\n", kNothing);
     return text +
            fmt::format("{:.1f} | {} |\n", row.seconds(), megabytes(measured->peak_rss_bytes));
@@ -132,7 +131,6 @@ std::string of_another_model(const PaperTable& table) {
 }
 
 std::string heading(const PaperTable& table) {
-    if (!table.is_papers) return fmt::format("Beyond the paper: {}", table.title);
     return fmt::format("Table {}: {}{}", table.number, table.title, of_another_model(table));
 }
 
@@ -220,15 +218,32 @@ std::string paper_text(const std::vector<const MeasuredRow*>& rows, const Result
     return text;
 }
 
-std::string table_text(const PaperTable& table, const Results& results) {
+// Those that stand in the same table or ladder.
+std::vector<const MeasuredRow*> rows_at(const Results& results, const PlannedRow& like) {
     std::vector<const MeasuredRow*> rows;
     for (const MeasuredRow& row : results.rows) {
-        if (row.plan.paper.table == table.number) rows.push_back(&row);
+        if (row.plan.place() == like.place()) rows.push_back(&row);
     }
+    return rows;
+}
+
+std::string section(const std::string& title, const std::string& table,
+                    const std::vector<const MeasuredRow*>& rows) {
+    return "## " + title + "\n\n" + table + "\n" + accuracy_table(rows) + table_notes(rows);
+}
+
+std::string table_text(const PaperTable& table, const Results& results) {
+    const auto rows = rows_at(results, {.paper = {.table = table.number}});
     if (rows.empty()) return "";
-    std::string text = "## " + heading(table) + "\n\n";
-    text += table.is_papers ? paper_text(rows, results) : ladder_text(rows, results);
-    return text + "\n" + accuracy_table(rows) + table_notes(rows);
+    return section(heading(table), paper_text(rows, results), rows);
+}
+
+std::string ladder_section(int number, const Results& results) {
+    const auto rows = rows_at(results, {.ladder = number});
+    if (rows.empty()) return "";
+    const Ladder& ladder = ladders()[static_cast<size_t>(number) - 1];
+    return section(fmt::format("Beyond the paper: {}", ladder.title), ladder_text(rows, results),
+                   rows);
 }
 
 // The methods of Table 1 that have a number in the paper and none here.
@@ -282,6 +297,9 @@ std::string markdown_report(const ReportHeader& header, const Results& results) 
         text += io::printable(note, kLongestReason) + "\n\n";
     }
     for (const PaperTable& table : paper_tables()) text += table_text(table, results);
+    for (int number = 1; number <= std::ssize(ladders()); ++number) {
+        text += ladder_section(number, results);
+    }
     return text + order_text(header, results);
 }
 

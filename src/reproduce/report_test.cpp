@@ -193,6 +193,38 @@ TEST(Report, ComparesNothingWithThePaperWhereARowIsNotThePapers) {
     EXPECT_TRUE(table_1_order(results).swaps.empty()) << "one method is left";
 }
 
+TEST(Report, SaysNothingOfThePaperBesideLadders) {
+    Results results = with_accuracies();
+    for (MeasuredRow& row : results.rows) {
+        row.plan.paper.table = 0;
+        row.plan.paper.paper = std::nullopt;
+        row.plan.is_papers = false;
+        row.plan.ladder = 2;
+    }
+    io::Json json;
+    add_report(json, header(), results);
+    const io::Json& row = json.at("rows").as_array()[1];
+    EXPECT_EQ(row.at("beyond").as_int(), 2);
+    for (const char* key : {"table", "paper", "paper_model", "paper_zero_shot_average"}) {
+        EXPECT_TRUE(row.at(key).is_null()) << key;
+    }
+    EXPECT_TRUE(row.at("zero_shot").at("piqa").at("paper").is_null());
+    const std::string csv = csv_report(results);
+    EXPECT_TRUE(contains(csv, "\n,quarot-rtn,,quarot-rtn,W4A4KV4,1,30,,1.5,,,,2,")) << csv;
+    EXPECT_FALSE(contains(csv, "Llama"));
+    const std::string text = markdown_report(header(), results);
+    EXPECT_TRUE(contains(text, "## Beyond the paper: one scale a token")) << text;
+    EXPECT_FALSE(contains(text, "(72.09)"));
+    std::vector<PlannedRow> rows = {results.rows[0].plan, results.rows[1].plan};
+    for (PlannedRow& planned : rows) planned.seeds = {0};
+    ReportHeader with_data = header();
+    with_data.data = "tasks";
+    EXPECT_NO_THROW(check_report_grows(json, with_data, rows));
+    rows[1].ladder = 1;
+    expect_error(ErrorCode::Usage, {"row quarot-rtn of beyond 2"},
+                 [&] { check_report_grows(json, with_data, rows); });
+}
+
 TEST(Report, CsvHasALineOfEqualColumnsForEachRow) {
     Results results = with_accuracies();
     results.rows.push_back(sample().rows.back());

@@ -94,7 +94,7 @@ class Measurer {
             results_.rows.back().seeds[i].seed = row.seeds[i];
             Job& job = job_of(recipe);
             job.uses.push_back({index, i});
-            if (paper_table(row.paper.table).has_zero_shot) want_tasks(job);
+            if (row.has_zero_shot()) want_tasks(job);
         }
     }
 
@@ -274,8 +274,7 @@ class Measurer {
         for (const Use& use : job.uses) {
             SeedResult& result = results_.rows[use.row].seeds[use.seed];
             result.text = *job.text;
-            const int table = results_.rows[use.row].plan.paper.table;
-            if (paper_table(table).has_zero_shot) {
+            if (results_.rows[use.row].plan.has_zero_shot()) {
                 for (const std::optional<TaskScore>& score : job.tasks) {
                     QUAROT_CHECK(score.has_value());
                     result.tasks.push_back(*score);

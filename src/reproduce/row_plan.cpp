@@ -3,13 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "core/check.h"
 #include "core/error.h"
 #include "core/setting.h"
 #include "model/role_formats.h"
 #include "quantize/quantize_model.h"
-#include "recipe/ladder.h"
 
 namespace quarot::reproduce {
 
@@ -18,13 +18,12 @@ namespace {
 void check_tables(const std::vector<int>& tables) {
     std::string list;
     for (const PaperTable& table : paper_tables()) {
-        if (!table.is_papers) continue;
         list += fmt::format("{}{}", list.empty() ? "" : ", ", table.number);
     }
     for (const int number : tables) {
         const auto known = paper_tables();
         const bool found = std::any_of(known.begin(), known.end(), [number](const PaperTable& t) {
-            return t.number == number && t.is_papers;
+            return t.number == number;
         });
         if (found) continue;
         fail(ErrorCode::Usage, "{} names {}, expected some of {}", Setting{"tables"}, number, list);
@@ -134,28 +133,45 @@ void plan_paper(std::vector<PlannedRow>& rows, const PlanOptions& options,
 }
 
 // Steps on the way have no name.
-void plan_ladder(std::vector<PlannedRow>& rows, int table, std::string_view last,
-                 const std::vector<LadderStep>& ladder, const PlanOptions& options,
+void plan_ladder(std::vector<PlannedRow>& rows, int number, const PlanOptions& options,
                  const model::ModelConfig& config) {
+    const Ladder& ladder = ladders()[static_cast<size_t>(number) - 1];
     const auto add = [&](std::string_view step, std::string_view name, Recipe recipe) {
         recipe.name = name;
-        rows.push_back(plan_row({table, step, name, std::nullopt}, recipe, "", options, config));
+        PlannedRow row = plan_row({0, step, name, std::nullopt}, recipe, "", options, config);
+        row.ladder = number;
+        row.is_papers = false;
+        rows.push_back(std::move(row));
     };
     add("Full precision", "none", full_precision_recipe());
     Recipe recipe = named_recipe("quarot");
     add("QuaRot", "quarot", recipe);
-    for (const LadderStep& step : ladder) {
+    for (const LadderStep& step : ladder.steps) {
         recipe = with_changes(recipe, step.changes);
-        add(step.name, &step == &ladder.back() ? last : "custom", recipe);
+        add(step.name, &step == &ladder.steps.back() ? ladder.last : "custom", recipe);
     }
 }
 
 }  // namespace
 
+std::span<const Ladder> ladders() {
+    static const Ladder kLadders[] = {
+        {"groups, about 4.5 bits a value", "best4.5", grouped_ladder()},
+        {"one scale a token and a row of weights", "best4", ungrouped_ladder()},
+        {"groups in the paper's rotations", "quarot+", hadamard_ladder()}};
+    return kLadders;
+}
+
 std::string PlannedRow::place() const {
-    return paper_table(paper.table).is_papers
-               ? fmt::format("table {}", paper.table)
-               : fmt::format("beyond {}", paper.table - kGroupedLadder + 1);
+    return ladder == 0 ? fmt::format("table {}", paper.table) : fmt::format("beyond {}", ladder);
+}
+
+const PaperTable* PlannedRow::table() const {
+    return ladder == 0 ? &paper_table(paper.table) : nullptr;
+}
+
+bool PlannedRow::has_zero_shot() const {
+    return table() == nullptr || table()->has_zero_shot;
 }
 
 std::string PlannedRow::label() const {
@@ -167,8 +183,14 @@ std::optional<double> PlannedRow::paper_perplexity() const {
     return is_papers ? paper.paper : std::nullopt;
 }
 
+std::optional<double> PlannedRow::paper_relative() const {
+    const std::optional<double> perplexity = paper_perplexity();
+    if (!perplexity || table() == nullptr) return std::nullopt;
+    return *perplexity / table()->model->full_precision;
+}
+
 const PaperAccuracies* PlannedRow::paper_accuracies() const {
-    return is_papers ? reproduce::paper_accuracies(paper) : nullptr;
+    return is_papers && ladder == 0 ? reproduce::paper_accuracies(paper) : nullptr;
 }
 
 std::vector<PlannedRow> plan_rows(const PlanOptions& options, const model::ModelConfig& config) {
@@ -179,9 +201,9 @@ std::vector<PlannedRow> plan_rows(const PlanOptions& options, const model::Model
     }
     std::vector<PlannedRow> rows;
     if (options.beyond) {
-        plan_ladder(rows, kGroupedLadder, "best4.5", grouped_ladder(), options, config);
-        plan_ladder(rows, kUngroupedLadder, "best4", ungrouped_ladder(), options, config);
-        plan_ladder(rows, kHadamardLadder, "quarot+", hadamard_ladder(), options, config);
+        for (int number = 1; number <= std::ssize(ladders()); ++number) {
+            plan_ladder(rows, number, options, config);
+        }
     } else {
         plan_paper(rows, options, config);
     }
