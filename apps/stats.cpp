@@ -172,7 +172,9 @@ Recipe seen_recipe(const StatsFlags& flags, const folder::SourceModel& source) {
              "from",
              source.folder(), source.recipe().name);
     }
-    return with_changes(source.recipe(), *changes);
+    Recipe recipe = with_changes(source.recipe(), *changes);
+    check_recipe(recipe);
+    return recipe;
 }
 
 // R1's matrix where it is from a file, which the recipe then says.

@@ -92,7 +92,7 @@ class Measurement {
             reports.push_back({.layer = layer,
                                .point = point,
                                .n_channels = width_of(point, source_.config()),
-                               .bits = format_of(point, recipe_, source_.config()).format.bits,
+                               .bits = format_of(point, recipe_, source_.config()).bits(),
                                .gain_folded = stands.before && stands.after && folds_gain(point),
                                .before = summary_of(stands.before),
                                .after = summary_of(stands.after)});

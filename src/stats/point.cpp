@@ -20,18 +20,6 @@ constexpr std::array<PointRule, 6> kPoints = {{
     {Point::Value, "v", "V", std::nullopt},
 }};
 
-// Each row is a group of one head, because the range of a whole row of activations includes 0 as
-// K's does, and that of a group need not, as V's (docs/quarot.md 6.2, 6.3).
-PointFormat cache_format(const kernels::KvFormat& kv, int64_t head_dim) {
-    const int64_t group = kv.group_size == 0 ? head_dim : kv.group_size;
-    return {group,
-            {.bits = kv.bits,
-             .group_size = kv.range_includes_zero ? 0 : group,
-             .symmetric = false,
-             .clip = kv.clip,
-             .zero = kernels::ZeroPoint::Integer}};
-}
-
 }  // namespace
 
 std::span<const PointRule> point_rules() {
@@ -56,7 +44,7 @@ PointFormat format_of(Point point, const Recipe& recipe, const model::ModelConfi
                  "the noise of keys by channel is not measured in this version; give {} token",
                  Setting{"k.axis"});
         }
-        return cache_format(point == Point::Key ? recipe.k : recipe.v, config.head_dim);
+        return {config.head_dim, point == Point::Key ? recipe.k : recipe.v};
     }
     return {width_of(point, config),
             activation_format(recipe, model::rule_of(*rule.site).roles.front())};

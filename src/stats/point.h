@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include "kernels/formats.h"
@@ -29,10 +30,15 @@ const PointRule& rule_of(Point point);
 
 int64_t width_of(Point point, const model::ModelConfig& config);
 
-// How the values at a point are quantized: as rows of this many columns, in this format.
+// How the values at a point are quantized: as rows of this many columns, each a token's, or in the
+// cache a head's.
 struct PointFormat {
     int64_t cols = 0;  // a divisor of the point's width
-    kernels::ActivationFormat format;
+    std::variant<kernels::ActivationFormat, kernels::KvFormat> format;
+
+    int bits() const {
+        return std::visit([](const auto& of_rows) { return of_rows.bits; }, format);
+    }
 };
 PointFormat format_of(Point point, const Recipe& recipe, const model::ModelConfig& config);
 
