@@ -389,7 +389,7 @@ void print_text(const PerplexityFlags& flags, const Run& run) {
     }
     if (!flags.saved_base.empty()) pairs.push_back({"saved", flags.saved_base});
     std::string text = format_pairs(pairs);
-    if (result.divergence) text += "\n" + divergence_table(*result.divergence);
+    if (result.divergence) text.append("\n").append(divergence_table(*result.divergence));
     print_result(text);
 }
 

@@ -5,13 +5,13 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
-#include <optional>
 #include <system_error>
 #include <utility>
 
 #include "apps/arg_values.h"
 #include "apps/commands.h"
 #include "apps/common_flags.h"
+#include "apps/findings.h"
 #include "apps/job_flags.h"
 #include "apps/report.h"
 #include "apps/rotation_lines.h"
@@ -22,13 +22,10 @@
 #include "core/process.h"
 #include "folder/recipe_json.h"
 #include "folder/source_model.h"
-#include "io/output_folder.h"
 #include "kernels/backend.h"
 #include "model/bits_per_value.h"
 #include "quantize/provenance.h"
 #include "quantize/quantize_model.h"
-#include "search/budget.h"
-#include "search/guard.h"
 #include "tokenizer/added_beyond.h"
 
 namespace quarot::apps {
@@ -37,8 +34,7 @@ namespace {
 
 struct QuantizeFlags {
     std::string in, out;
-    std::optional<double> budget;  // bits a value
-    bool guard = false;
+    SearchFlags search;
     JobFlags job;
     OutputFlags output;
 };
@@ -49,14 +45,7 @@ void declare(Args& args, QuantizeFlags& flags) {
     args.add({"OUT", "FOLDER", "where the quantized model appears, whole or not at all",
               [&flags](const Given& g) { flags.out = g.value; }, Shown::First});
     flags.job.declare(args);
-    args.add({"--budget", "B",
-              "spend so many bits a value, the mean of weights, activations and cache, where the "
-              "end of --calib shows that they pay; --resume searches again",
-              [&flags](const Given& g) { flags.budget = as_number(g, 2.0f, 16.0f); }});
-    args.add({"--guard", "",
-              "turn back each setting without which the end of --calib is predicted better; "
-              "quantizes once more for each, also with --resume",
-              [&flags](const Given& g) { flags.guard = as_switch(g); }});
+    flags.search.declare(args);
     flags.output.declare(args);
     args.example("quarot quantize models/tiny-novels tiny-w4 --calib models/tiny-novels/calib.txt",
                  "the paper's recipe: rotated, GPTQ, 4 bits for weights, activations and cache");
@@ -154,50 +143,6 @@ void warn_of_tokenizer(const folder::SourceModel& source) {
     }
 }
 
-// What was looked for on the end of the text before the job.
-struct Findings {
-    std::optional<search::GuardResult> guard;
-    std::optional<search::BudgetPlan> budget;
-};
-
-std::string guard_table(const search::GuardResult& guard) {
-    std::vector<std::vector<std::string>> rows = {{"setting", "KL", "without", "is"}};
-    for (const search::KnobVerdict& verdict : guard.verdicts) {
-        rows.push_back({std::string(verdict.knob.name), fmt::format("{:.5f}", verdict.kl),
-                        verdict.kl_without ? fmt::format("{:.5f}", *verdict.kl_without) : "-",
-                        verdict.is_reverted ? "turned back" : "kept"});
-    }
-    return format_table(rows);
-}
-
-// What is known of each place, in the order of what its bits give.
-std::string budget_table(const search::BudgetPlan& plan) {
-    std::vector<std::vector<std::string>> rows = {
-        {"place", "bits", "KL", "wider", "KL", "adds bits", "KL per bit", "chosen"}};
-    for (const size_t index : search::by_gain(plan.places)) {
-        const search::PlaceChoice& choice = plan.places[index];
-        rows.push_back({std::string(name_of(choice.place)), std::to_string(choice.bits),
-                        fmt::format("{:.4f}", choice.kl), std::to_string(choice.wide_bits),
-                        choice.wide_kl ? fmt::format("{:.4f}", *choice.wide_kl) : "-",
-                        fmt::format("{:.3f}", choice.extra_bits),
-                        fmt::format("{:.4f}", choice.gain_per_bit()),
-                        std::to_string(choice.is_widened ? choice.wide_bits : choice.bits)});
-    }
-    return format_table(rows);
-}
-
-void print_findings(const Findings& findings) {
-    if (findings.guard) print_result(guard_table(*findings.guard) + "\n");
-    if (!findings.budget) return;
-    const search::BudgetPlan& plan = *findings.budget;
-    print_result(budget_table(plan) + "\n" +
-                 format_pairs({{"budget", fmt::format("{:.3f} bits a value", plan.budget)},
-                               {"without it", fmt::format("{:.3f}", plan.recipe_bits)},
-                               {"planned", fmt::format("{:.3f}", plan.bits)},
-                               {"expected KL", fmt::format("{:.4f}", plan.expected_kl())}}) +
-                 "\n");
-}
-
 void print_json(const quantize::PreparedJob& job, const quantize::QuantizeReport& report,
                 const Folders& folders, const Findings& findings) {
     io::Json json = json_document("quantize");
@@ -206,8 +151,7 @@ void print_json(const quantize::PreparedJob& job, const quantize::QuantizeReport
     json.set("bits_per_weight", report.bits_per_weight);
     json.set("bits_per_value", quantize::bits_per_value(job.options.recipe, job.source.config(),
                                                         report.bits_per_weight));
-    if (findings.guard) json.set("guard", search::to_json(*findings.guard));
-    if (findings.budget) json.set("budget", search::to_json(*findings.budget));
+    add_findings(json, findings);
     json.set("size_bytes", folders.bytes_out);
     json.set("seconds", report.seconds);
     json.set("peak_rss_bytes", peak_rss_bytes());
@@ -244,33 +188,6 @@ void log_machine(const quantize::PreparedJob& job) {
              describe_threads(job.options.n_threads), describe(job.options.recipe));
 }
 
-// Reads the text; the recipe becomes the one that was found.
-Findings find(const QuantizeFlags& flags, const folder::SourceModel& source,
-              quantize::QuantizeOptions& options) {
-    Findings findings;
-    if (!flags.budget && !flags.guard) {
-        flags.job.read_text(source, options);
-        return findings;
-    }
-    if (flags.budget) search::check_budget(*flags.budget, options.recipe, source.config());
-    const bool replaces = options.overwrite || options.resume;
-    io::check_output_folder(flags.out, replaces, {source.folder()});
-    const search::HeldOutText text = flags.job.read_text_apart(
-        source, options, flags.guard ? "--guard judges settings" : "--budget chooses widths");
-    if (flags.guard) {
-        findings.guard = search::guard(source, options, text, flags.out);
-        options.recipe = findings.guard->recipe;
-        for (const search::KnobVerdict& verdict : findings.guard->verdicts) {
-            if (verdict.is_reverted) options.reverted.emplace_back(verdict.knob.name);
-        }
-    }
-    if (flags.budget) {
-        findings.budget = search::plan_budget(*flags.budget, source, options, text, flags.out);
-        options.recipe = findings.budget->recipe;
-    }
-    return findings;
-}
-
 void work(const QuantizeFlags& flags) {
     flags.output.apply();
     if (flags.in.empty() || flags.out.empty()) {
@@ -279,8 +196,8 @@ void work(const QuantizeFlags& flags) {
     refuse_hub_name(flags.in);
     folder::SourceModel source = folder::SourceModel::open(flags.in);
     quantize::QuantizeOptions options = flags.job.settings(source);
-    const Findings findings = find(flags, source, options);
-    if (!flags.output.json) print_findings(findings);
+    const Findings findings = flags.search.find(flags.job, source, flags.out, options);
+    if (!flags.output.json) print_result(findings_text(findings));
     warn_of_tokenizer(source);
     const quantize::PreparedJob job = prepare_job(std::move(source), std::move(options), flags.out);
     log_machine(job);
