@@ -52,6 +52,8 @@ struct ActivationFormat {
     bool range_includes_zero() const {
         return group_size == 0 || scales == ActivationScales::TwoLevel;
     }
+    // Groups for whose zero points sums of codes correct products; 0: whole rows, or none have any.
+    int64_t corrected_group() const { return symmetric ? 0 : group_size; }
     bool has_bases() const { return !symmetric && zero == ZeroPoint::Real; }
     bool operator==(const ActivationFormat&) const = default;
 };

@@ -67,7 +67,7 @@ void Weights::set_linear(const LinearId& id, kernels::LinearWeights linear, Back
         linear.bias.clear();
     }
     if (id.role == LinearRole::K && k_bias_vanishes(config, id.layer)) linear.bias.clear();
-    linear.activation_group = activation_format(id.role).group_size;
+    linear.activation_group = activation_format(id.role).corrected_group();
     const auto role = static_cast<size_t>(id.role);
     if (id.expert < 0) {
         layer.linears[role] = backend.prepare_linear(std::move(linear));
@@ -79,7 +79,7 @@ void Weights::set_linear(const LinearId& id, kernels::LinearWeights linear, Back
 
 void Weights::add_block(const LinearId& id, kernels::LinearWeights block, Backend& backend) {
     LayerWeights& layer = layers[static_cast<size_t>(id.layer)];
-    block.activation_group = activation_format(id.role).group_size;
+    block.activation_group = activation_format(id.role).corrected_group();
     layer.more_blocks[static_cast<size_t>(id.role)].push_back(
         backend.prepare_linear(std::move(block)));
 }

@@ -50,7 +50,7 @@ Inputs make_inputs(const LinearCase& c, uint32_t seed) {
         make_extreme(std::get<QuantizedMatrix>(inputs.weights.matrix), c.weights.symmetric);
     }
     if (c.bias) inputs.weights.bias = normal_vector(c.shape.out, rng);
-    inputs.weights.activation_group = c.activations.group_size;
+    inputs.weights.activation_group = c.activations.corrected_group();
     inputs.before = normal_matrix(c.shape.rows, c.shape.out, rng);
     return inputs;
 }

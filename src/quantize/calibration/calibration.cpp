@@ -238,7 +238,7 @@ float Calibration::search_clip(InputSite site, std::vector<kernels::LinearWeight
     if (format.bits == 16) return format.clip;
     std::vector<std::unique_ptr<kernels::Linear>> linears;
     for (kernels::LinearWeights& linear : weights) {
-        linear.activation_group = format.group_size;
+        linear.activation_group = format.corrected_group();
         linears.push_back(backend_.prepare_linear(std::move(linear)));
     }
     ActivationClip clip(std::move(linears), format, backend_);

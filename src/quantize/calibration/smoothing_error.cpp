@@ -102,7 +102,7 @@ double SmoothingError::of(const Tensor& weight, std::span<const double> scales,
         const auto rows = backend_.place_quantized(codes.data(), n_rows_, n_cols_, activations);
         backend_.quantize(in, rows, {});
         operand = {rows};
-        weights.activation_group = activations.group_size;
+        weights.activation_group = activations.corrected_group();
     }
     const std::vector<float> found = outputs(operand, std::move(weights));
     double error = 0.0, norm = 0.0;
