@@ -17,6 +17,7 @@
 #include "folder/memory_need.h"
 #include "folder/recipe_json.h"
 #include "folder/source_model.h"
+#include "kernels/backend.h"
 #include "kernels/ops.h"
 #include "model/bits_per_value.h"
 #include "model/key_bias.h"
@@ -79,7 +80,8 @@ int64_t disk_bytes(const folder::SourceModel& source) {
 
 // As the cpu backend holds them.
 int64_t memory_bytes(const folder::SourceModel& source) {
-    return folder::weight_bytes(source, {}, {.embeds_codes = true});
+    const auto backend = kernels::make_backend("cpu", {.n_threads = 1, .isa = ""});
+    return folder::weight_bytes(source, source.recipe(), {}, *backend);
 }
 
 // Of an element as it is stored.

@@ -30,10 +30,22 @@ DType dense_dtype(const Recipe& recipe) {
     return recipe.storage.value_or(DType::BF16);
 }
 
-int64_t layers_bytes(const ModelConfig& config, const Recipe& recipe) {
+kernels::CodesForm form_of(const model::LinearId& id, const ModelConfig& config,
+                           const Recipe& recipe) {
+    return codes_form(recipe, id.role, out_features(id, config), in_features(id, config));
+}
+
+int64_t held_bytes(const model::LinearId& id, const ModelConfig& config, const Recipe& recipe,
+                   const kernels::Backend& backend) {
+    if (weight_bits(recipe, id.role) == 16) return linear_bytes(id, config, recipe);
+    return backend.codes_bytes(form_of(id, config, recipe));
+}
+
+int64_t layers_bytes(const ModelConfig& config, const Recipe& recipe,
+                     const kernels::Backend& backend) {
     int64_t bytes = 0;
     for (const model::LinearId& id : linears_of(config)) {
-        bytes += linear_bytes(id, config, recipe);
+        bytes += held_bytes(id, config, recipe, backend);
     }
     return bytes;
 }
@@ -46,15 +58,14 @@ ModelConfig as_made(const ModelConfig& source, const Recipe& recipe) {
 }
 
 int64_t tables_and_head_bytes(const ModelConfig& config, const Recipe& recipe,
-                              const kernels::BackendTraits& traits) {
-    const bool embeds_codes = recipe.embedding_bits == 16 || traits.embeds_codes;
-    const int64_t embedding = embeds_codes ? linear_bytes(LinearRole::Embedding, config, recipe)
+                              const kernels::Backend& backend) {
+    const auto bytes = [&](LinearRole role) { return held_bytes(role, config, recipe, backend); };
+    const bool embeds_codes = recipe.embedding_bits == 16 || backend.traits().embeds_codes;
+    const int64_t embedding = embeds_codes ? bytes(LinearRole::Embedding)
                                            : config.vocab * config.hidden * size_of(DType::F32);
     const bool is_shared = embeds_codes && stays_tied(recipe, config);
-    const int64_t positions =
-        config.learned_positions == 0 ? 0 : linear_bytes(LinearRole::Positions, config, recipe);
-    return embedding + positions +
-           (is_shared ? 0 : linear_bytes(LinearRole::LmHead, config, recipe));
+    return embedding + (config.learned_positions == 0 ? 0 : bytes(LinearRole::Positions)) +
+           (is_shared ? 0 : bytes(LinearRole::LmHead));
 }
 
 // Sign and fraction bits are random, the exponent is that of 2^-6.
@@ -180,13 +191,11 @@ class Maker {
 
 }  // namespace
 
-// Codes in containers of 4 or 8 bits, scales as F32.
 int64_t linear_bytes(const model::LinearId& id, const ModelConfig& config, const Recipe& recipe) {
-    const int64_t out = out_features(id, config);
-    const int64_t in = in_features(id, config);
-    const WeightFormat format = weight_format(recipe, id.role);
-    if (format.bits == 16) return out * in * size_of(dense_dtype(recipe));
-    return model::codes_bytes(out, in, format);
+    if (weight_bits(recipe, id.role) < 16) {
+        return kernels::container_bytes(form_of(id, config, recipe));
+    }
+    return out_features(id, config) * in_features(id, config) * size_of(dense_dtype(recipe));
 }
 
 MemoryNeed memory_need(const ModelConfig& source, const Recipe& recipe, const CacheSize& cache,
@@ -198,8 +207,9 @@ MemoryNeed memory_need(const ModelConfig& source, const Recipe& recipe, const Ca
     const kernels::KvDescriptor kv = frame.kv_descriptor(cache.n_sequences);
     const int64_t rope_tables =
         std::ssize(config.ropes) * cache.n_positions * config.head_dim / 2 * size_of(DType::F32);
-    return {.weights = tables_and_head_bytes(config, recipe, backend.traits()) +
-                       layers_bytes(config, recipe) + 2 * rope_tables,  // cosines and sines
+    return {.weights = tables_and_head_bytes(config, recipe, backend) +
+                       layers_bytes(config, recipe, backend) +
+                       2 * rope_tables,  // cosines and sines
             .kv_cache = backend.kv_bytes(kv, cache.n_tokens / kv.page_tokens)
                             .value_or(std::numeric_limits<int64_t>::max())};
 }

@@ -20,7 +20,8 @@ namespace quarot::bench {
 MemoryNeed memory_need(const model::ModelConfig& source, const Recipe& recipe,
                        const CacheSize& cache, const kernels::Backend& backend);
 
-// Bytes of one linear of random_weights() as backends hold it.
+// Bytes that a product with one linear of random_weights() reads: its floats, or its codes in their
+// containers with what belongs to them.
 int64_t linear_bytes(const model::LinearId& id, const model::ModelConfig& config,
                      const Recipe& recipe);
 

@@ -10,13 +10,12 @@
 
 namespace quarot::folder {
 
-// Of one rank: its part of the weights, in codes and floats, tables of RoPE left out.
-int64_t weight_bytes(const SourceModel& source, const model::Shard& shard,
-                     const kernels::BackendTraits& traits);
+// Of one rank: its part of the weights as a backend holds them, tables of RoPE left out. recipe:
+// the source's with the run's changes.
+int64_t weight_bytes(const SourceModel& source, const Recipe& recipe, const model::Shard& shard,
+                     const kernels::Backend& backend);
 
-// Of one rank: its part of the weights as a backend holds them, and the cache of one sequence of
-// n_positions. recipe: the source's with the run's changes. check_shard must have accepted the
-// shard.
+// The same, and the cache of one sequence of n_positions. check_shard must have accepted the shard.
 MemoryNeed memory_need(const SourceModel& source, const Recipe& recipe, int64_t n_positions,
                        const model::Shard& shard, const kernels::Backend& backend);
 

@@ -58,6 +58,15 @@ struct ActivationFormat {
     bool operator==(const ActivationFormat&) const = default;
 };
 
+// What the memory of a quantized matrix depends on, wherever its codes are.
+struct CodesForm {
+    int64_t rows = 0, cols = 0;
+    int bits = 0;
+    int64_t group_size = 0;  // 0: whole rows
+    bool symmetric = true;
+    int64_t activation_group = 0;  // of LinearWeights
+};
+
 enum class KvAxis {
     Token,   // one scale per token, head and group
     Channel  // one scale and offset per channel of a head and block of positions; K alone

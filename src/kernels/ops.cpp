@@ -25,6 +25,17 @@ int64_t kv_vector_bits(const KvFormat& format, int64_t head_dim) {
 
 }  // namespace
 
+int64_t container_bytes(const CodesForm& form) {
+    const int64_t container_bits = form.bits <= 4 ? 4 : 8;
+    const int64_t n_groups = form.group_size == 0 ? 1 : ceil_div(form.cols, form.group_size);
+    const int64_t bytes_of_group = size_of(DType::F32) + (form.symmetric ? 0 : 1);
+    return form.rows * (ceil_div(form.cols * container_bits, 8) + n_groups * bytes_of_group);
+}
+
+int64_t Backend::codes_bytes(const CodesForm& form) const {
+    return container_bytes(form);
+}
+
 int64_t kv_bytes_per_token(const KvDescriptor& d) {
     const int64_t bits = kv_vector_bits(d.k, d.head_dim) + kv_vector_bits(d.v, d.head_dim);
     return ceil_div(d.n_layers * d.n_kv_heads * bits, 8);

@@ -113,6 +113,9 @@ using HostMatrix = std::variant<std::shared_ptr<const Tensor>, QuantizedMatrix>;
 // The matrix itself, or codes widened to F32.
 std::shared_ptr<const Tensor> as_floats(const HostMatrix& matrix);
 
+// Codes in containers of 4 or 8 bits, scales as F32 and zero points as bytes: what products read.
+int64_t container_bytes(const CodesForm& form);
+
 struct LinearWeights {
     HostMatrix matrix;        // [out, in]
     std::vector<float> bias;  // [out] or empty
@@ -551,6 +554,8 @@ class Backend {
     // Weights. Error{Unsupported} for a form the backend cannot hold.
     virtual std::unique_ptr<Linear> prepare_linear(LinearWeights weights) = 0;
     virtual std::unique_ptr<Embedding> prepare_embedding(HostMatrix table) = 0;
+    // Bytes that prepare_linear takes for such codes. The default is container_bytes.
+    virtual int64_t codes_bytes(const CodesForm& form) const;
     // The default makes a linear and an embedding apart.
     virtual TiedMatrix prepare_tied(LinearWeights weights);
     // Numbers as they are stored between the parts of the transform. F32: never rounded on purpose.

@@ -137,11 +137,14 @@ int64_t n_outliers(const Recipe& recipe, LinearRole role, const ModelConfig& con
     return wanted + (n - wanted) % unit;
 }
 
-int64_t codes_bytes(int64_t rows, int64_t cols, const WeightFormat& format) {
-    const int64_t container_bits = format.bits <= 4 ? 4 : 8;
-    const int64_t n_groups = format.group_size == 0 ? 1 : ceil_div(cols, format.group_size);
-    const int64_t bytes_of_group = size_of(DType::F32) + (format.symmetric ? 0 : 1);
-    return rows * (ceil_div(cols * container_bits, 8) + n_groups * bytes_of_group);
+kernels::CodesForm codes_form(const Recipe& recipe, LinearRole role, int64_t rows, int64_t cols) {
+    const WeightFormat format = weight_format(recipe, role);
+    return {.rows = rows,
+            .cols = cols,
+            .bits = format.bits,
+            .group_size = format.group_size,
+            .symmetric = format.symmetric,
+            .activation_group = activation_format(recipe, role).corrected_group()};
 }
 
 void check_mixtures(const Recipe& recipe, const ModelConfig& config) {

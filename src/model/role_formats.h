@@ -50,9 +50,8 @@ bool has_column_order(const Recipe& recipe, LinearRole role);
 // How many of its inputs are kept apart: the fewest that are the recipe's share and leave a
 // multiple of the groups.
 int64_t n_outliers(const Recipe& recipe, LinearRole role, const ModelConfig& config);
-// Bytes of the codes of [rows, cols] in a backend's memory: in containers of 4 or 8 bits, with
-// scales as F32 and zero points as bytes.
-int64_t codes_bytes(int64_t rows, int64_t cols, const WeightFormat& format);
+// Of [rows, cols] of a weight in codes.
+kernels::CodesForm codes_form(const Recipe& recipe, LinearRole role, int64_t rows, int64_t cols);
 // Error{Unsupported} for what mixtures of experts do not have in this version: columns kept apart,
 // smoothing, column blocks, refitted weights.
 void check_mixtures(const Recipe& recipe, const ModelConfig& config);

@@ -88,6 +88,7 @@ class CpuBackend final : public Backend {
     std::unique_ptr<Linear> prepare_linear(LinearWeights weights) override {
         return std::make_unique<CpuLinear>(std::move(weights), context_);
     }
+    int64_t codes_bytes(const CodesForm& form) const override { return panel_sizes(form).bytes(); }
     std::unique_ptr<Embedding> prepare_embedding(HostMatrix table) override {
         if (auto* dense = std::get_if<std::shared_ptr<const Tensor>>(&table)) {
             return std::make_unique<DenseEmbedding>(std::move(*dense));

@@ -7,6 +7,7 @@
 #include <limits>
 #include <random>
 
+#include "kernels/cpu/cpu_linear.h"
 #include "kernels/cpu/present_tiers_for_tests.h"
 #include "linalg/mixer.h"
 
@@ -198,6 +199,33 @@ TEST(CpuKvStore, RefusesGroupsInsideAHeadAndExemptPositions) {
     KvDescriptor exempt{.n_layers = 1, .n_kv_heads = 1, .head_dim = 64};
     exempt.v = {.bits = 4, .exempt_positions = 4};
     EXPECT_EQ(code_of([&] { backend->make_kv_store(exempt, 1); }), ErrorCode::Unsupported);
+}
+
+TEST(CpuLinear, TakesTheBytesThatAreToldBefore) {
+    const auto backend = make_backend("cpu", {.n_threads = 1, .isa = ""});
+    const auto told_and_taken = [&](const CodesForm& form) {
+        LinearWeights weights;
+        weights.matrix =
+            make_quantized_matrix(form.rows, form.cols, form.bits, form.group_size, form.symmetric);
+        weights.activation_group = form.activation_group;
+        const auto linear = backend->prepare_linear(std::move(weights));
+        return std::pair(backend->codes_bytes(form), cpu::as_cpu(*linear).bytes());
+    };
+    for (const int bits : {3, 4, 5, 8}) {
+        for (const int64_t group : {0, 32, 64}) {
+            for (const int64_t activation_group : {0, 64, 96}) {
+                for (const bool symmetric : {true, false}) {
+                    const auto [told, taken] =
+                        told_and_taken({70, 192, bits, group, symmetric, activation_group});
+                    EXPECT_EQ(told, taken)
+                        << bits << " " << group << " " << activation_group << " " << symmetric;
+                }
+            }
+        }
+    }
+    EXPECT_EQ(backend->codes_bytes({32, 64, 4, 64, false, 64}), 32 * (32 + 4 + 4 + 4))
+        << "codes, a scale, a zero point and a sum";
+    EXPECT_EQ(backend->codes_bytes({32, 64, 4, 64, false, 32}), 32 * (32 + 4 + 4 + 8));
 }
 
 }  // namespace

@@ -29,6 +29,15 @@ int64_t out_features_of(const LinearWeights& w) {
     return matrix != nullptr ? matrix->rows : std::get<0>(w.matrix)->rows();
 }
 
+bool is_in_nibbles(int bits) {
+    return bits <= 4;
+}
+
+// Four inputs of all outputs a step.
+int64_t bytes_of_panel(int64_t n_inputs, bool nibbles) {
+    return ceil_div(n_inputs, int64_t{4}) * (nibbles ? 64 : 128);
+}
+
 int bits_of(const LinearWeights& w) {
     const auto* matrix = std::get_if<QuantizedMatrix>(&w.matrix);
     return matrix != nullptr ? matrix->bits : 16;
@@ -49,6 +58,18 @@ FloatFormat float_format(DType dtype) {
                  "a weight matrix has dtype {}, expected F32, F16 or BF16 on the cpu backend",
                  name_of(dtype));
     }
+}
+
+PanelSizes panel_sizes(const CodesForm& form) {
+    const int64_t group = form.group_size == 0 ? form.cols : form.group_size;
+    const int64_t activation_group = form.activation_group == 0 ? form.cols : form.activation_group;
+    const int64_t n_panels = ceil_div(form.rows, kPanelOutputs), padded = n_panels * kPanelOutputs;
+    const int64_t n_segments =
+        for_each_segment(form.cols, activation_group, group, [](const Segment&) {});
+    return {.code_bytes = n_panels * bytes_of_panel(form.cols, is_in_nibbles(form.bits)),
+            .n_scales = form.cols / group * padded,
+            .n_zeros = (form.symmetric ? 1 : form.cols / group) * padded,
+            .n_sums = n_segments * padded};
 }
 
 CpuLinear::CpuLinear(LinearWeights weights, CpuContext& context)
@@ -75,18 +96,23 @@ void CpuLinear::pack(const QuantizedMatrix& matrix, CpuContext& context) {
              "a quantized linear has {} inputs, the cpu backend multiplies at most {}",
              in_features(), kMaxInputs);
     }
-    nibbles_ = matrix.bits <= 4;
+    nibbles_ = is_in_nibbles(matrix.bits);
     largest_code_ = matrix.symmetric ? symmetric_max(matrix.bits) + 1 : asymmetric_max(matrix.bits);
     group_inputs_ = matrix.group_size == 0 ? in_features() : matrix.group_size;
     n_segments_ =
         for_each_segment(in_features(), activation_group_, group_inputs_, [](const Segment&) {});
     zeros_stride_ = matrix.symmetric ? 0 : kPanelOutputs;
-    codes_ = MappedMemory(n_panels() * panel_bytes(), PageAdvice::Huge);
-    const auto padded = static_cast<size_t>(padded_outputs());
-    scales_.resize(static_cast<size_t>(n_groups()) * padded);
-    zeros_.resize(static_cast<size_t>(n_zeros()) * padded);
-    code_sums_.resize(static_cast<size_t>(n_segments_) * padded);
-    if (!bias_.empty()) bias_.resize(padded);
+    const PanelSizes sizes = panel_sizes({.rows = out_features(),
+                                          .cols = in_features(),
+                                          .bits = matrix.bits,
+                                          .group_size = matrix.group_size,
+                                          .symmetric = matrix.symmetric,
+                                          .activation_group = activation_group_});
+    codes_ = MappedMemory(sizes.code_bytes, PageAdvice::Huge);
+    scales_.resize(static_cast<size_t>(sizes.n_scales));
+    zeros_.resize(static_cast<size_t>(sizes.n_zeros));
+    code_sums_.resize(static_cast<size_t>(sizes.n_sums));
+    if (!bias_.empty()) bias_.resize(static_cast<size_t>(n_panels() * kPanelOutputs));
     context.parallel(n_panels(), [&](int64_t index, int) { pack_panel(matrix, index); });
 }
 
@@ -148,7 +174,12 @@ void CpuLinear::read_row(int64_t output, float* values) const {
 }
 
 int64_t CpuLinear::panel_bytes() const {
-    return steps() * (nibbles_ ? 64 : 128);
+    return bytes_of_panel(in_features(), nibbles_);
+}
+
+int64_t CpuLinear::bytes() const {
+    return codes_.bytes() + std::ssize(scales_) * int64_t{sizeof(float)} +
+           (std::ssize(zeros_) + std::ssize(code_sums_)) * int64_t{sizeof(int32_t)};
 }
 
 IntPanel CpuLinear::panel(int64_t index) const {

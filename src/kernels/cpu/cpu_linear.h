@@ -11,6 +11,15 @@
 
 namespace quarot::kernels::cpu {
 
+// Of a quantized matrix in panels, outputs padded to whole ones.
+struct PanelSizes {
+    int64_t code_bytes = 0;
+    int64_t n_scales = 0, n_zeros = 0, n_sums = 0;  // of 4 bytes each
+
+    int64_t bytes() const { return code_bytes + 4 * (n_scales + n_zeros + n_sums); }
+};
+PanelSizes panel_sizes(const CodesForm& form);
+
 // Dense matrices stay as they are stored; quantized ones stand in panels of 32 outputs.
 class CpuLinear final : public Linear {
   public:
@@ -37,6 +46,8 @@ class CpuLinear final : public Linear {
     int64_t group_inputs() const { return group_inputs_; }
     // The groups of activations whose zero points the sums of codes can correct for.
     int64_t activation_group() const { return activation_group_; }
+    // That the codes stand in, with what belongs to them; of a dense matrix 0.
+    int64_t bytes() const;
     // The largest |q - zero|.
     int64_t largest_code() const { return largest_code_; }
     // scale * (q - zero) of one output, [in_features].
@@ -47,7 +58,6 @@ class CpuLinear final : public Linear {
     void pack(const QuantizedMatrix& matrix, CpuContext& context);
     void pack_panel(const QuantizedMatrix& matrix, int64_t index);
     void pack_output(const QuantizedMatrix& matrix, int64_t output, std::span<uint8_t> codes);
-    int64_t padded_outputs() const { return n_panels() * kPanelOutputs; }
     int64_t n_groups() const { return in_features() / group_inputs_; }
     int64_t n_zeros() const { return zeros_stride_ == 0 ? 1 : n_groups(); }  // of an output
 

@@ -87,13 +87,16 @@ int64_t calibration_bytes(const JobShape& shape) {
 }
 
 // Of a linear that calibration runs its windows through: codes as the backend packs them, at most a
-// byte each; floats where only smoothing looks, and beside the codes where weights are refitted.
+// byte each, with three numbers a group; floats where only smoothing looks, and beside the codes
+// where weights are refitted.
 int64_t held_bytes(const LinearId& id, const JobShape& shape) {
     if (!shape.calibrated || shape.on_gpu) return 0;
     const int64_t n = elements(id, shape.config);
     const int bits = weight_bits(shape.recipe, id.role);
     const int64_t exact = shape.refits ? 4 * n : 0;
-    return exact + (bits == 16 || !shape.hessians ? 4 * n : bits > 4 ? n : n / 2);
+    if (bits == 16 || !shape.hessians) return exact + 4 * n;
+    const int64_t group = weight_format(shape.recipe, id.role).group_size;
+    return exact + (bits > 4 ? n : n / 2) + (group == 0 ? 0 : 3 * 4 * (n / group));
 }
 
 // The tensors of the linear at hand, and what calibration holds of the layer: of the experts of a
