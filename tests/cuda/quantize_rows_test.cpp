@@ -75,6 +75,22 @@ TEST_F(QuantizeRows, GroupsOfEverySize) {
     }
 }
 
+// Groups that lanes share, in every number of registers a thread has.
+TEST_F(QuantizeRows, GroupsOfFewAndManyWideRows) {
+    for (const int64_t group : {4, 32, 128}) {
+        for (ActivationFormat format : kWays) {
+            format.bits = 4;
+            format.group_size = group;
+            for (const int64_t rows : {2, 70}) {
+                for (const int64_t cols : {1152, 4096, 8192, 11008, 18944}) {
+                    check(Temper::Outliers, rows, cols, format);
+                }
+            }
+            if (HasFatalFailure()) return;
+        }
+    }
+}
+
 TEST_F(QuantizeRows, ScalesOfTwoLevels) {
     for (const auto& [cols, group] : {std::pair<int64_t, int64_t>{90, 15},
                                       {576, 32},

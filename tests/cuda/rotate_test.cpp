@@ -10,6 +10,7 @@
 
 #include "backend/cases.h"
 #include "cuda/device_rows.h"
+#include "kernels/cuda/rotate_registers.h"
 #include "linalg/mixer.h"
 
 namespace quarot::cuda_test {
@@ -309,6 +310,71 @@ TEST_F(Rotate, EveryFormatAfterATransform) {
                 EXPECT_TRUE(same_codes(reference_codes(out.download(), format), codes.download()));
             }
         }
+    }
+}
+
+// Of rows of 16 bits; the general kernel takes the same numbers as floats.
+TEST_F(Rotate, SmallBlocksHaveTheCodesOfTheGeneralKernel) {
+    constexpr ActivationFormat kFormats[] = {
+        {.bits = 4, .clip = 0.9f},
+        {.bits = 4, .symmetric = false, .zero = ZeroPoint::Real, .first_positions = 2},
+        {.bits = 8, .group_size = 128, .symmetric = false},
+        {.bits = 4,
+         .group_size = 32,
+         .symmetric = false,
+         .clip = 0.95f,
+         .zero = ZeroPoint::Real,
+         .scales = ActivationScales::TwoLevel,
+         .first_positions = 2},
+    };
+    struct Shape {
+        int64_t block, rows, cols;
+    };
+    for (const Shape& shape : {Shape{2, 3, 384}, Shape{4, 70, 1152}, Shape{8, 1, 8192},
+                               Shape{16, 70, 8192}, Shape{32, 1, 11008}, Shape{32, 70, 11008},
+                               Shape{64, 2, 18944}, Shape{128, 70, 28672}, Shape{1, 5, 4096}}) {
+        SCOPED_TRACE(
+            fmt::format("{} rows of {}, blocks of {}", shape.rows, shape.cols, shape.block));
+        for (const DType dtype : {DType::F16, DType::BF16}) {
+            Rng rng(static_cast<uint32_t>(shape.cols + shape.block));
+            Matrix gate = normal_matrix(shape.rows, shape.cols, rng);
+            for (float& x : gate.values) x = 20.0f + std::abs(x);  // SiLU of it is itself
+            gate = rounded(gate, dtype);
+            const Matrix up = rounded(normal_matrix(shape.rows, shape.cols, rng), dtype);
+            const cuda::Rotation rotation(linalg::make_mixer(shape.block), 1);
+            for (const ActivationFormat& format : kFormats) {
+                for (const bool gated : {false, true}) {
+                    const auto codes_of = [&](DType as) {
+                        const DeviceRows g(gate, as), u(up, as);
+                        const DeviceCodes codes(shape.rows, shape.cols, format);
+                        cuda::RotateInput in{.rows = g.view()};
+                        if (gated) in.up = u.view().data;
+                        in.up_stride = shape.cols;
+                        EXPECT_EQ(cuda::takes_register_path(rotation, in, codes.target()),
+                                  as != DType::F32);
+                        cuda::rotate_quantize(rotation, in, codes.target(), nullptr);
+                        return codes.download();
+                    };
+                    ASSERT_TRUE(same_codes(codes_of(DType::F32), codes_of(dtype)));
+                }
+            }
+        }
+    }
+}
+
+TEST_F(Rotate, SwiGluInFrontOfSmallBlocks) {
+    for (const int64_t block : {1, 32}) {
+        Rng rng(static_cast<uint32_t>(block));
+        const Matrix gate = rounded(normal_matrix(3, 11008, rng), DType::F16);
+        const Matrix up = rounded(normal_matrix(3, 11008, rng), DType::F16);
+        const Matrix expected = reference_transform(gated(gate, up, DType::F32), block, 1);
+        const cuda::Rotation rotation(linalg::make_mixer(block), 1);
+        const DeviceRows g(gate, DType::F16), u(up, DType::F16);
+        const ActivationFormat format{.bits = 4, .clip = 0.9f};
+        const DeviceCodes codes(3, 11008, format);
+        cuda::rotate_quantize(rotation, {.rows = g.view(), .up = u.view().data, .up_stride = 11008},
+                              codes.target(), nullptr);
+        EXPECT_TRUE(nearly_same(reference_codes(expected, format), codes.download()));
     }
 }
 

@@ -10,6 +10,20 @@ __device__ __forceinline__ float silu_times(float x, float up) {
     return __fmul_rn(__fdiv_rn(x, 1.0f + expf(-x)), up);
 }
 
+// The same within a few steps of fp32, for numbers of 16 bits. The exponential stops at 2^126,
+// where the quotient vanishes beside any of them.
+__device__ __forceinline__ float fast_silu_times(float x, float up) {
+    float exponential, reciprocal;
+    const float exponent = fminf(x * -1.4426950408889634f, 126.0f);
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(exponential) : "f"(exponent));
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(reciprocal) : "f"(1.0f + exponential));
+    return x * reciprocal * up;
+}
+__device__ __forceinline__ float4 fast_silu_times(const float4& x, const float4& up) {
+    return {fast_silu_times(x.x, up.x), fast_silu_times(x.y, up.y), fast_silu_times(x.z, up.z),
+            fast_silu_times(x.w, up.w)};
+}
+
 __device__ __forceinline__ float4 silu_times(const float4& x, const float4& up) {
     return {silu_times(x.x, up.x), silu_times(x.y, up.y), silu_times(x.z, up.z),
             silu_times(x.w, up.w)};

@@ -207,8 +207,8 @@ __device__ void normalize(const NormInput& a, RegisterRow<kFours>& row, BlockTea
     }
 }
 
-template <int kFours>
-__global__ void __launch_bounds__(most_threads(kFours), kFours == 4 ? 2 : 1)
+template <int kFours, bool kGrouped>
+__global__ void __launch_bounds__(most_threads(kFours), 1)
     norm_quantize_registers(const __grid_constant__ NormInput a,
                             const __grid_constant__ QuantizeTarget target) {
     __shared__ BlockScratch scratch;
@@ -216,14 +216,14 @@ __global__ void __launch_bounds__(most_threads(kFours), kFours == 4 ? 2 : 1)
     let_successor_start();
     RegisterRow<kFours> row = {};
 #pragma unroll 1
-    for (int turn = kFours == 4 ? 1 : first_turn(gridDim.x); turn < 2; ++turn) {
+    for (int turn = kFours >= 4 ? 1 : first_turn(gridDim.x); turn < 2; ++turn) {
         const bool real = turn == 1;
         if (real) {
             wait_for_predecessor();
             with_elements(a.in.dtype, [&]<typename T>() { load_row_of<T>(a, row); });
         }
         normalize(a, row, block);
-        row.quantize(block, target, blockIdx.x, real);
+        row.template quantize<kGrouped>(block, target, blockIdx.x, real);
     }
 }
 
@@ -292,12 +292,15 @@ void norm_quantize(const NormInput& in, const QuantizeTarget& target, Stream str
     check_width(out.cols);
     if (out.rows == 0) return;
     // What is centred passes through shared memory.
-    if (fits_registers(target) && !in.centred && input_in_fours(in)) {
-        with_fours(out.rows, out.cols, [&]<int kFours>() {
-            launch("norm_quantize_registers", norm_quantize_registers<kFours>,
-                   {.grid = static_cast<unsigned>(out.rows),
-                    .block = threads_for_fours(out.cols, kFours)},
-                   stream, in, target);
+    constexpr int64_t kMostColumns = 8192;  // what is added takes as many registers again
+    if (fits_registers(target) && out.cols <= kMostColumns && !in.centred && input_in_fours(in)) {
+        with_fours<false>(out.rows, out.cols, [&]<int kFours>() {
+            const LaunchShape shape{.grid = static_cast<unsigned>(out.rows),
+                                    .block = threads_for_fours(out.cols, kFours)};
+            with_groups(target, [&]<bool kGrouped>() {
+                launch("norm_quantize_registers", norm_quantize_registers<kFours, kGrouped>, shape,
+                       stream, in, target);
+            });
         });
         return;
     }

@@ -31,8 +31,8 @@ __global__ void __launch_bounds__(kThreads, 1)
     SharedRowQuantizer{target, row, blockIdx.x}.run(block);
 }
 
-template <int kFours>
-__global__ void __launch_bounds__(most_threads(kFours), kFours == 4 ? 2 : 1)
+template <int kFours, bool kGrouped>
+__global__ void __launch_bounds__(most_threads(kFours), 1)
     quantize_registers(const __grid_constant__ RowsView in,
                        const __grid_constant__ QuantizeTarget target) {
     __shared__ BlockScratch scratch;
@@ -41,7 +41,7 @@ __global__ void __launch_bounds__(most_threads(kFours), kFours == 4 ? 2 : 1)
     RegisterRow<kFours> row;
     with_elements(in.dtype, [&]<typename T>() { row.template load<T>(in, blockIdx.x); });
     BlockTeam block(scratch);
-    row.quantize(block, target, blockIdx.x);
+    row.template quantize<kGrouped>(block, target, blockIdx.x);
 }
 
 __device__ float value_of(const ActivationView& in, int64_t row, int64_t col) {
@@ -81,11 +81,13 @@ void quantize_rows(const RowsView& in, const QuantizeTarget& target, Stream stre
     require(row_bytes(in.cols) <= current_device().shared_bytes - 1024, "quantize_rows: width");
     if (in.rows == 0) return;
     if (fits_registers(target) && in_fours(in)) {
-        with_fours(in.rows, in.cols, [&]<int kFours>() {
-            launch("quantize_registers", quantize_registers<kFours>,
-                   {.grid = static_cast<unsigned>(in.rows),
-                    .block = threads_for_fours(in.cols, kFours)},
-                   stream, in, target);
+        with_fours<true>(in.rows, in.cols, [&]<int kFours>() {
+            const LaunchShape shape{.grid = static_cast<unsigned>(in.rows),
+                                    .block = threads_for_fours(in.cols, kFours)};
+            with_groups(target, [&]<bool kGrouped>() {
+                launch("quantize_registers", quantize_registers<kFours, kGrouped>, shape, stream,
+                       in, target);
+            });
         });
         return;
     }

@@ -6,6 +6,7 @@
 #include "kernels/cuda/device/griddep.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/rotate.h"
+#include "kernels/cuda/rotate_registers.h"
 #include "kernels/cuda/rotate_tensor.h"
 #include "kernels/cuda/row_access.cuh"
 #include "kernels/cuda/row_blocks.h"
@@ -247,6 +248,10 @@ void rotate_quantize(const Rotation& rotation, const RotateInput& in, const Quan
     require(in.rows.rows == codes.rows && in.rows.cols == codes.cols, "rotate_quantize: shapes");
     check_target(target);
     if (codes.rows == 0) return;
+    if (takes_register_path(rotation, in, target)) {
+        rotate_quantize_registers(rotation, in, target, stream);
+        return;
+    }
     if (!takes_tensor_path(rotation, in)) {
         launch("rotate_quantize_row", rotate_quantize_row, general_shape(rotation, in), stream,
                general_arguments(rotation, in), target);

@@ -25,8 +25,9 @@ int64_t rotate_workspace_bytes(const Rotation& rotation, const RowsView& rows);
 int64_t rotate_workspace_bytes(int64_t rows, int64_t cols);
 
 // 16-bit rows whose width has a tensor-core plan: sums in fp32, halves between the parts (each row
-// scaled by a power of two so that none overflows). All else: the general kernel, fp32 throughout,
-// the sums of the cpu backend in their order. A row's bits depend on that row alone.
+// scaled by a power of two so that none overflows). All else: fp32 throughout, the sums of the cpu
+// backend in their order, in registers where blocks are small and rows become codes
+// (rotate_registers.h), else the general kernel. A row's bits depend on that row alone.
 
 // The transform as rows of `out` (F32, F16 or BF16), which may be in.rows. A row with a NaN or Inf
 // becomes NaN at least in the block that holds it.

@@ -28,6 +28,7 @@
 #include <utility>
 
 #include "core/checked_math.h"
+#include "kernels/cuda/activation.cuh"
 #include "kernels/cuda/block_reduce.cuh"
 #include "kernels/cuda/device/cluster.cuh"
 #include "kernels/cuda/device/griddep.cuh"
@@ -128,20 +129,10 @@ __device__ __forceinline__ uint32_t largest_of(uint32_t a, uint32_t b) {
     return max(low, max(a >> 16 & 0x7fffu, b >> 16 & 0x7fffu));
 }
 
-// x / (1 + e^-x) * up. The exponential stops at 2^126, where the quotient vanishes beside any
-// result of 16 bits.
-__device__ __forceinline__ float silu_times(float x, float up) {
-    float exponential, reciprocal;
-    const float exponent = fminf(x * -1.4426950408889634f, 126.0f);
-    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(exponential) : "f"(exponent));
-    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(reciprocal) : "f"(1.0f + exponential));
-    return x * reciprocal * up;
-}
-
 template <typename T>
 __device__ __forceinline__ uint32_t silu_pair(uint32_t gate, uint32_t up) {
     const float2 g = Pair<T>::widen(gate), u = Pair<T>::widen(up);
-    return Pair<T>::narrow(silu_times(g.x, u.x), silu_times(g.y, u.y));
+    return Pair<T>::narrow(fast_silu_times(g.x, u.x), fast_silu_times(g.y, u.y));
 }
 
 // Multiplies a tile of T by 2^exponent.

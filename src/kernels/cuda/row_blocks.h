@@ -21,19 +21,25 @@ inline unsigned threads_for_row(int64_t cols) {
 // threads as there are, since everybody waits for the threads' work; of many rows several blocks
 // share a multiprocessor and hide one another's barriers. Threads reach the stride of codes, so
 // that they write the padding.
-inline constexpr int64_t kMostRegisterColumns = 8192;
+inline constexpr int kWideFours = 8;
+inline constexpr unsigned kWideThreads = 896;  // more leave a thread too few registers
+inline constexpr int64_t kMostRegisterColumns = int64_t{4} * kWideFours * kWideThreads;
 inline constexpr int64_t kFewRows = 64;
 
 constexpr unsigned most_threads(int fours) {
-    return fours == 4 ? 512 : 1024;
+    return fours == kWideFours ? kWideThreads : kMostRowThreads;
 }
 inline unsigned threads_for_fours(int64_t cols, int fours) {
     return static_cast<unsigned>(32 * ceil_div(round_up(cols, int64_t{128}), int64_t{fours} * 128));
 }
-// Calls body.operator()<kFours>() with that of so many rows.
-template <class Body>
+// Calls body.operator()<kFours>() with that of so many rows; of at most 8192 columns where kernels
+// for wider ones do not exist.
+template <bool kWide, class Body>
 void with_fours(int64_t rows, int64_t cols, const Body& body) {
-    if (rows > kFewRows && cols >= 2048) {
+    const bool few = rows <= kFewRows;
+    if (cols > (few ? 16384 : 8192)) {
+        if constexpr (kWide) body.template operator()<kWideFours>();
+    } else if (few ? cols > 8192 : cols >= 2048) {
         body.template operator()<4>();
     } else if (cols > 4096) {
         body.template operator()<2>();

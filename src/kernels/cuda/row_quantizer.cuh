@@ -66,7 +66,7 @@ __device__ __forceinline__ RoundedDivision division_by(float scale, float larges
 struct RowFormat {
     int bits = 4;
     float clip = 1.0f;
-    float unit = 0.0f;  // what scales of two levels count; 0: scales are numbers of their own
+    RoundedDivision units = {};  // of scales of two levels: by what they count
 };
 
 // Not yet its unit.
@@ -175,17 +175,24 @@ __device__ __forceinline__ float unit_of_steps(float largest) {
     constexpr float kUnits = 255.0f;
     return largest == 0.0f ? 1.0f : at_least_smallest_normal(__fdiv_rn(largest, kUnits));
 }
-__device__ __forceinline__ float whole_units(float x, float unit, float least) {
+// By a row's unit: no step is more than 255 of them.
+__device__ __forceinline__ RoundedDivision division_by_unit(float unit) {
+    return division_by(unit, 256.0f * unit);
+}
+__device__ __forceinline__ float whole_units(float x, const RoundedDivision& units, float least) {
     constexpr float kUnits = 255.0f;
-    return __fmul_rn(fminf(fmaxf(rintf(__fdiv_rn(x, unit)), least), kUnits), unit);
+    return __fmul_rn(fminf(fmaxf(units(x), least), kUnits), units.scale);
 }
 
 __device__ inline void set_in_units(GroupQuantizer& group, float low, float step,
                                     const RowFormat& format, bool real_zero) {
-    group.divide.scale = whole_units(step, format.unit, 1.0f);
+    group.divide.scale = whole_units(step, format.units, 1.0f);
     if (!real_zero) return;
-    const float low_unit = __fmul_rn(format.unit, static_cast<float>(1 << format.bits));
-    group.origin = -whole_units(-low, low_unit, 0.0f);
+    const auto power = static_cast<float>(1 << format.bits);
+    RoundedDivision low_units = format.units;
+    low_units.scale = __fmul_rn(low_units.scale, power);
+    low_units.inverse = __fdividef(low_units.inverse, power);
+    group.origin = -whole_units(-low, low_units, 0.0f);
 }
 
 // The codes that the row's bits have, and where they are stored.
@@ -270,12 +277,29 @@ __device__ inline void store_group(const QuantizeTarget& target, int64_t row, in
     if (!group.usable && target.bad_site != nullptr) atomicMin(target.bad_site + row, target.site);
 }
 
+// Whether neighbouring lanes of a warp, four columns each, make up groups of so many columns.
+__host__ __device__ constexpr bool fills_lanes(int64_t group_size) {
+    const int64_t lanes = group_size / 4;
+    return group_size % 4 == 0 && lanes >= 1 && lanes <= 32 && (lanes & (lanes - 1)) == 0;
+}
+
 // Whether rows of the target may be quantized in registers: one group each, whose scale is a number
-// of its own.
+// of its own, or groups that fill lanes.
 inline bool fits_registers(const QuantizeTarget& target) {
     const ActivationView& out = target.codes;
-    return out.group_size == 0 && !target.two_level && out.cols % 4 == 0 &&
-           out.cols <= kMostRegisterColumns;
+    const bool one_group = out.group_size == 0 && !target.two_level;
+    return (one_group || (fills_lanes(out.group_size) && out.cols % out.group_size == 0)) &&
+           out.cols % 4 == 0 && out.cols <= kMostRegisterColumns;
+}
+
+// Calls body.operator()<kGrouped>().
+template <class Body>
+void with_groups(const QuantizeTarget& target, const Body& body) {
+    if (target.codes.group_size > 0) {
+        body.template operator()<true>();
+    } else {
+        body.template operator()<false>();
+    }
 }
 
 // A row in the registers of a block: thread t has the four columns from 4 (t + i threads) on, for
@@ -321,9 +345,20 @@ struct RegisterRow {
         return block.sum_of_pieces(sums);
     }
 
-    // Codes, scale and sum of the whole row, one group, into row `index`; not `real`: nowhere.
+    // Codes of the row, and what belongs to its groups, into row `index`; not `real`: nowhere.
+    template <bool kGrouped>
     __device__ void quantize(BlockTeam& block, const QuantizeTarget& target, int64_t index,
                              bool real = true) const {
+        if constexpr (kGrouped) {
+            quantize_groups(block, target, index, real);
+        } else {
+            quantize_whole(block, target, index, real);
+        }
+    }
+
+  private:
+    __device__ void quantize_whole(BlockTeam& block, const QuantizeTarget& target, int64_t index,
+                                   bool real) const {
         const ActivationView& out = target.codes;
         KeyRange range;
         each([&](float value) { range.include(order_key(value)); });
@@ -349,14 +384,64 @@ struct RegisterRow {
             store_group(target, index, 0, group, total - biases);
         }
     }
+
+    // Groups that fill lanes.
+    __device__ void quantize_groups(BlockTeam& block, const QuantizeTarget& target, int64_t index,
+                                    bool real) const {
+        const ActivationView& out = target.codes;
+        LaneTeam team(static_cast<int>(out.group_size / 4));
+        RowFormat format = format_of_row(target, index);
+        if (target.two_level) {
+            format.units = division_by_unit(unit_of_groups(block, team, target, format));
+        }
+        const auto biases = static_cast<int32_t>(out.group_size) * code_bias(out.bits);
+#pragma unroll
+        for (int i = 0; i < kFours; ++i) {
+            const int64_t c = column(i);
+            if (c >= out.stride) break;  // the whole warp
+            const GroupQuantizer group = quantizer_of(range_of(team, i), target, format);
+            uint32_t word = 0;
+            if (c < out.cols) {
+                word = group.usable ? stored_codes(x[i], group) : code_bias(out.bits) * 0x01010101u;
+            }
+            const int32_t sum = team.sum(static_cast<int32_t>(__dp4a(word, 0x01010101u, 0u)));
+            if (!real) continue;
+            *reinterpret_cast<uint32_t*>(out.codes + code_offset(out.rows, out.stride, index, c)) =
+                word;
+            if (team.rank() == 0 && c < out.cols) {
+                store_group(target, index, c / out.group_size, group, sum - biases);
+            }
+        }
+    }
+
+    // Of the group that the thread's i-th four columns belong to.
+    __device__ __forceinline__ KeyRange range_of(LaneTeam& team, int i) const {
+        KeyRange range;
+        for (const float value : {x[i].x, x[i].y, x[i].z, x[i].w}) {
+            range.include(order_key(value));
+        }
+        return team.range(range);
+    }
+
+    // From the groups that can be quantized. Ranges are found again later: kept, they would take
+    // the registers of wide rows.
+    __device__ float unit_of_groups(BlockTeam& block, LaneTeam& team, const QuantizeTarget& target,
+                                    const RowFormat& format) const {
+        float largest = 0.0f;
+#pragma unroll
+        for (int i = 0; i < kFours; ++i) {
+            const float step = step_of(range_of(team, i), target, format);
+            if (isfinite(step)) largest = fmaxf(largest, step);
+        }
+        const int32_t key = order_key(largest);
+        return unit_of_steps(from_order_key(block.range({key, key}).high));
+    }
 };
 
-// Lanes that take a group together: four columns each where that is a power of two, so that a warp
-// takes several small groups at a time.
+// Lanes that take a group together: as many as it fills, so that a warp takes several small groups
+// at a time.
 __device__ __forceinline__ int lanes_of_group(int64_t size) {
-    const auto lanes = static_cast<int>(size / 4);
-    const bool fits = size % 4 == 0 && lanes <= 32 && (lanes & (lanes - 1)) == 0;
-    return fits ? lanes : 32;
+    return fills_lanes(size) ? static_cast<int>(size / 4) : 32;
 }
 
 // The row of floats a block holds in shared memory, and where it goes. Every thread of the block
@@ -371,7 +456,7 @@ struct SharedRowQuantizer {
         __syncthreads();
         const ActivationView& out = target.codes;
         RowFormat format = format_of_row(target, index);
-        if (target.two_level) format.unit = unit_of_row(block, format);
+        if (target.two_level) format.units = division_by_unit(unit_of_row(block, format));
         if (out.group_size == 0) {
             quantize_span(block, 0, format);
         } else {
