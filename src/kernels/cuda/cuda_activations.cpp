@@ -21,6 +21,18 @@ ActivationView view_of(const QuantizedRows& rows) {
             .group_size = rows.format.group_size};
 }
 
+QuantizeTarget target_of(const QuantizedRows& out, const SiteNote& note) {
+    QUAROT_CHECK(out.token_of == nullptr);
+    return {.codes = view_of(out),
+            .clip = out.format.clip,
+            .site = note.site,
+            .bad_site = note.lowest,
+            .bits = out.format.bits,
+            .two_level = out.format.scales == ActivationScales::TwoLevel,
+            .first_positions = out.format.first_positions,
+            .positions = out.format.first_positions > 0 ? out.positions : nullptr};
+}
+
 QuantizedRows rows_of(const QuantizedRows& rows, int64_t first, int64_t count) {
     QUAROT_CHECK(!is_streamed(rows.rows) && !is_streamed(count), "{} of {}", count, rows.rows);
     QUAROT_CHECK(rows.token_of == nullptr);

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "kernels/cuda/activation_layout.h"
+#include "kernels/cuda/quantize_rows.h"
 #include "kernels/cuda/rows_view.h"
 #include "kernels/ops.h"
 
@@ -11,6 +12,8 @@ namespace quarot::kernels::cuda {
 
 RowsView view_of(const Rows& rows);
 ActivationView view_of(const QuantizedRows& rows);
+// Rows of experts come with a mixture, which this backend has none of.
+QuantizeTarget target_of(const QuantizedRows& out, const SiteNote& note);
 
 // Rows [first, first + count) of row-major ones, of which more than kStreamedRows must remain.
 QuantizedRows rows_of(const QuantizedRows& rows, int64_t first, int64_t count);

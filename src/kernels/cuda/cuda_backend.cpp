@@ -6,27 +6,24 @@
 #include <algorithm>
 #include <utility>
 
-#include "core/check.h"
-#include "core/checked_math.h"
 #include "core/error.h"
 #include "kernels/column_solver.h"
-#include "kernels/cuda/attention.h"
 #include "kernels/cuda/cuda_activations.h"
 #include "kernels/cuda/cuda_column_solver.h"
 #include "kernels/cuda/cuda_comm.h"
 #include "kernels/cuda/cuda_devices.h"
 #include "kernels/cuda/cuda_embedding.h"
+#include "kernels/cuda/cuda_fp8_product.h"
+#include "kernels/cuda/cuda_kv_calls.h"
 #include "kernels/cuda/cuda_kv_store.h"
 #include "kernels/cuda/cuda_linear.h"
 #include "kernels/cuda/cuda_memory.h"
+#include "kernels/cuda/cuda_norm.h"
 #include "kernels/cuda/cuda_recording.h"
 #include "kernels/cuda/device_info.h"
 #include "kernels/cuda/elementwise.h"
-#include "kernels/cuda/fp8_product.h"
 #include "kernels/cuda/gram.h"
-#include "kernels/cuda/kv_append.h"
 #include "kernels/cuda/logits.h"
-#include "kernels/cuda/norm.h"
 #include "kernels/cuda/quantize_rows.h"
 #include "kernels/cuda/rotate.h"
 #include "kernels/cuda/status.h"
@@ -49,86 +46,9 @@ class CudaTransform final : public Transform {
     Rotation rotation_;
 };
 
-KvBatch kv_batch(const BatchView& batch) {
-    return {.n_tokens = batch.n_tokens,
-            .positions = batch.positions,
-            .sequence_of_token = batch.sequence_of_token,
-            .n_sequences = batch.n_sequences,
-            .first_token = batch.first_token,
-            .pages = batch.pages,
-            .first_page = batch.first_page,
-            .seats = batch.seats};
+const Rotation& rotation_of(const Transform& transform) {
+    return static_cast<const CudaTransform&>(transform).rotation();
 }
-
-HeadTransform head_transform(const CudaTransform* transform) {
-    if (transform == nullptr) return {};
-    const Rotation& rotation = transform->rotation();
-    if (rotation.identity()) return {};
-    return {.dense_order = static_cast<int>(rotation.dense_order()),
-            .dense = rotation.dense(),
-            .dense_stride = static_cast<int>(rotation.dense_stride()),
-            .factor = rotation.sylvester_factor()};
-}
-
-// RoPE and transform, nothing stored yet.
-AppendCall append_call(const RopeArgs& args, const CudaTransform* transform) {
-    AppendCall call;
-    call.q = view_of(args.q);
-    call.k = view_of(args.k);
-    call.head_dim = args.head_dim;
-    call.rope = {args.table.cos, args.table.sin};
-    call.transform = head_transform(transform);
-    call.batch = kv_batch(args.batch);
-    return call;
-}
-
-void store_into(AppendCall& call, const AppendKvArgs& args) {
-    call.k = view_of(args.k);
-    call.v = view_of(args.v);
-    call.head_dim = args.kv.descriptor().head_dim;
-    call.kv = static_cast<const CudaKvStore&>(args.kv).view();
-    call.layer = args.layer;
-    call.site = args.note.site;
-    call.bad_site = args.note.lowest;
-}
-
-// Codes of a row share, and what goes with them.
-std::vector<PeerComm::Range> ranges_of(const QuantizedRows& rows) {
-    const int64_t per_group = rows.rows * rows.n_groups() * 4;
-    std::vector<PeerComm::Range> ranges = {{rows.codes, rows.rows * rows.stride},
-                                           {rows.scales, per_group},
-                                           {rows.row_sums, per_group}};
-    if (rows.offsets != nullptr) ranges.push_back({rows.offsets, per_group});
-    if (rows.bases != nullptr) ranges.push_back({rows.bases, per_group});
-    return ranges;
-}
-
-// Memory that grows to the largest need seen; what the step's limits ask for is taken beforehand,
-// so that no step allocates.
-class Workspace {
-  public:
-    void* at_least(int64_t bytes) {
-        if (memory_.bytes() < bytes) {
-            memory_ = {};
-            memory_ = allocate_device(bytes);
-        }
-        return memory_.data();
-    }
-
-  private:
-    Buffer memory_;
-};
-
-class CudaFp8Product final : public Fp8Product {
-  public:
-    CudaFp8Product(std::unique_ptr<RandomFp8Product> product, Stream stream)
-        : product_(std::move(product)), stream_(stream) {}
-    void multiply(int64_t weights) override { product_->multiply(weights, stream_); }
-
-  private:
-    std::unique_ptr<RandomFp8Product> product_;
-    Stream stream_;
-};
 
 // Every operation is enqueued on one stream, so each sees what the ones before it wrote.
 class CudaBackend final : public Backend, public ColumnSolverMaker, public Fp8ProductMaker {
@@ -240,9 +160,11 @@ class CudaBackend final : public Backend, public ColumnSolverMaker, public Fp8Pr
         add_position_rows(static_cast<const CudaEmbedding*>(args.positions)->dense_table(),
                           args.batch.positions, args.position_offset, view_of(args.out), stream());
     }
-    void norm(const NormArgs& args) override;
+    void norm(const NormArgs& args) override { cuda::norm(args, stream()); }
     void norm_quantize(const NormArgs& args, const Operand& out, SiteNote note) override;
-    void add_norm_quantize(const AddNormArgs& args, const Operand& out, SiteNote note) override;
+    void add_norm_quantize(const AddNormArgs& args, const Operand& out, SiteNote note) override {
+        cuda::add_norm_quantize(args, out, note, stream());
+    }
     void add(Rows to, Rows from) override {
         add_rows(view_of(from), nullptr, view_of(to), stream());
     }
@@ -278,12 +200,7 @@ class CudaBackend final : public Backend, public ColumnSolverMaker, public Fp8Pr
     }
     std::unique_ptr<Fp8Product> make_fp8_product(const Fp8Shape& shape) override {
         use_device();
-        auto product = RandomFp8Product::make({.n_tokens = shape.tokens,
-                                               .out_features = shape.out_features,
-                                               .in_features = shape.in_features,
-                                               .n_weights = shape.n_weights});
-        if (product == nullptr) return nullptr;
-        return std::make_unique<CudaFp8Product>(std::move(product), stream());
+        return CudaFp8Product::make(shape, stream());
     }
 
     void find_non_finite(Rows in, SiteNote note) override {
@@ -308,7 +225,7 @@ class CudaBackend final : public Backend, public ColumnSolverMaker, public Fp8Pr
     }
     void linear_group(const LinearGroupArgs& args) override;
     void transform(const Transform& transform, Rows rows) override {
-        const Rotation& rotation = static_cast<const CudaTransform&>(transform).rotation();
+        const Rotation& rotation = rotation_of(transform);
         rotate_rows(rotation, rotate_input(rotation, view_of(rows)), view_of(rows), stream());
     }
     void quantize(Rows in, QuantizedRows out, SiteNote note) override {
@@ -322,8 +239,8 @@ class CudaBackend final : public Backend, public ColumnSolverMaker, public Fp8Pr
     void activate_transform_quantize(const ActivateArgs& args, const Transform* transform,
                                      const Operand& out, SiteNote note) override;
 
-    void rope(const RopeArgs& args) override;
-    void append_kv(const AppendKvArgs& args) override;
+    void rope(const RopeArgs& args) override { append(append_call(args, nullptr), stream()); }
+    void append_kv(const AppendKvArgs& args) override { append(append_call(args), stream()); }
     void rope_transform_append_kv(const RopeTransformAppendArgs& args) override;
     void attention(const AttentionArgs& args) override;
 
@@ -340,27 +257,6 @@ class CudaBackend final : public Backend, public ColumnSolverMaker, public Fp8Pr
     }
     DType cache_dtype() const { return work_ == DType::F32 ? DType::F32 : DType::F16; }
 
-    void add_norm_rows(const AddNormArgs& args, const Operand& out, SiteNote note);
-    // Of whole rows.
-    static NormInput norm_input(const NormArgs& args) {
-        return {.in = view_of(args.in),
-                .centred = args.kind == NormKind::Layer,
-                .gain = args.gain,
-                .shift = args.bias,
-                .eps = args.eps};
-    }
-    // Rows of experts come with a mixture, which this backend has none of.
-    static QuantizeTarget target_of(const QuantizedRows& out, const SiteNote& note) {
-        QUAROT_CHECK(out.token_of == nullptr);
-        return {.codes = view_of(out),
-                .clip = out.format.clip,
-                .site = note.site,
-                .bad_site = note.lowest,
-                .bits = out.format.bits,
-                .two_level = out.format.scales == ActivationScales::TwoLevel,
-                .first_positions = out.format.first_positions,
-                .positions = out.format.first_positions > 0 ? out.positions : nullptr};
-    }
     RotateInput rotate_input(const Rotation& rotation, const RowsView& rows) {
         const int64_t bytes = rotate_workspace_bytes(rotation, rows);
         auto* workspace = bytes == 0 ? nullptr : rotate_workspace_.at_least(bytes);
@@ -381,12 +277,7 @@ void CudaBackend::reserve(const StepLimits& limits) {
     if (const int64_t bytes = rotate_workspace_bytes(limits.tokens, limits.columns); bytes > 0) {
         rotate_workspace_.at_least(bytes);
     }
-    AttentionCall call;
-    call.n_heads = limits.n_heads;
-    call.kv.head_dim = static_cast<int>(limits.head_dim);
-    call.batch.n_sequences = limits.sequences;
-    call.max_context = limits.pages * KvDescriptor{}.page_tokens;
-    attention_workspace_.at_least(attention_workspace_bytes(call));
+    attention_workspace_.at_least(attention_workspace_bytes(largest_attention_call(limits)));
 }
 
 int64_t CudaBackend::quantized_bytes(int64_t rows, int64_t cols,
@@ -429,69 +320,13 @@ std::vector<std::unique_ptr<comm::Comm>> CudaBackend::join(std::span<Backend* co
     return peer_comms(devices);
 }
 
-void CudaBackend::norm(const NormArgs& args) {
-    if (args.group == 0 || args.group == args.in.cols) {
-        cuda::norm(norm_input(args), view_of(args.out), stream());
-        return;
-    }
-    norm_groups({.in = view_of(args.in),
-                 .out = view_of(args.out),
-                 .group = args.group,
-                 .centred = args.kind == NormKind::Layer,
-                 .gain = args.gain,
-                 .shift = args.bias,
-                 .eps = args.eps},
-                stream());
-}
-
 void CudaBackend::norm_quantize(const NormArgs& args, const Operand& out, SiteNote note) {
     const auto* quantized = std::get_if<QuantizedRows>(&out.rows);
-    if (quantized == nullptr || (args.group != 0 && args.group != args.in.cols)) {
+    if (quantized == nullptr || !norms_whole_rows(args)) {
         Backend::norm_quantize(args, out, note);
         return;
     }
     cuda::norm_quantize(norm_input(args), target_of(*quantized, note), stream());
-}
-
-void CudaBackend::add_norm_quantize(const AddNormArgs& args, const Operand& out, SiteNote note) {
-    if (args.group == nullptr) return add_norm_rows(args, out, note);
-    if (!args.group->shares_rows(args.partial.rows)) {
-        args.group->sum(args.partial);
-        return add_norm_rows(args, out, note);
-    }
-    auto& peers = static_cast<PeerComm&>(*args.group);
-    const auto [first, count] = comm::row_share(args.partial.rows, peers.rank(), peers.size());
-    peers.sum_share(args.partial);
-    AddNormArgs own = args;
-    own.residual = args.residual.slice(first, count);
-    own.partial = args.partial.slice(first, count);
-    own.out = args.out.slice(first, count);
-    if (note.lowest != nullptr) note.lowest += first;
-    if (const auto* quantized = std::get_if<QuantizedRows>(&out.rows)) {
-        const QuantizedRows part = rows_of(*quantized, first, count);
-        add_norm_rows(own, Operand{part}, note);
-        peers.spread(quantized->codes, ranges_of(part), false);
-    } else {
-        add_norm_rows(own, Operand{own.out}, note);
-        const PeerComm::Range rows = {own.out.data,
-                                      count * own.out.stride * size_of(own.out.dtype)};
-        peers.spread(args.out.data, {&rows, 1}, false);
-    }
-}
-
-void CudaBackend::add_norm_rows(const AddNormArgs& args, const Operand& out, SiteNote note) {
-    const NormInput in = {.in = view_of(args.partial),
-                          .residual = args.residual.f32(),
-                          .residual_stride = args.residual.stride,
-                          .centred = args.kind == NormKind::Layer,
-                          .gain = args.gain,
-                          .shift = args.bias,
-                          .eps = args.eps};
-    if (const auto* quantized = std::get_if<QuantizedRows>(&out.rows)) {
-        cuda::norm_quantize(in, target_of(*quantized, note), stream());
-    } else {
-        cuda::norm(in, view_of(args.out), stream());
-    }
 }
 
 void CudaBackend::transform_quantize(const Transform* transform, Rows scratch, const Operand& out,
@@ -501,7 +336,7 @@ void CudaBackend::transform_quantize(const Transform* transform, Rows scratch, c
         Backend::transform_quantize(transform, scratch, out, note);
         return;
     }
-    const Rotation& rotation = static_cast<const CudaTransform*>(transform)->rotation();
+    const Rotation& rotation = rotation_of(*transform);
     rotate_quantize(rotation, rotate_input(rotation, view_of(scratch)), target_of(*quantized, note),
                     stream());
 }
@@ -514,7 +349,7 @@ void CudaBackend::activate_transform_quantize(const ActivateArgs& args, const Tr
         Backend::activate_transform_quantize(args, transform, out, note);
         return;
     }
-    const Rotation& rotation = static_cast<const CudaTransform*>(transform)->rotation();
+    const Rotation& rotation = rotation_of(*transform);
     RotateInput in = rotate_input(rotation, view_of(args.gate));
     in.up = args.up->data;
     in.up_stride = args.up->stride;
@@ -537,45 +372,18 @@ void CudaBackend::linear_group(const LinearGroupArgs& args) {
     multiply(products, stream());
 }
 
-void CudaBackend::rope(const RopeArgs& args) {
-    append(append_call(args, nullptr), stream());
-}
-
-void CudaBackend::append_kv(const AppendKvArgs& args) {
-    AppendCall call;
-    call.batch = kv_batch(args.batch);
-    store_into(call, args);
-    append(call, stream());
-}
-
 void CudaBackend::rope_transform_append_kv(const RopeTransformAppendArgs& args) {
-    const auto* transform = static_cast<const CudaTransform*>(args.transform);
-    if (transform != nullptr && transform->rotation().half_storage()) {
+    const Rotation* rotation = args.transform == nullptr ? nullptr : &rotation_of(*args.transform);
+    if (rotation != nullptr && rotation->half_storage()) {
         Backend::rope_transform_append_kv(args);
         return;
     }
-    AppendCall call = append_call(args.rope, transform);
-    store_into(call, args.append);
-    append(call, stream());
+    append(append_call(args, rotation), stream());
 }
 
 void CudaBackend::attention(const AttentionArgs& args) {
-    const auto& store = static_cast<const CudaKvStore&>(args.kv);
-    AttentionCall call;
-    call.q = view_of(args.q);
-    call.n_heads = args.n_heads;
-    call.kv = store.view();
-    call.layer = args.layer;
-    call.scale = args.scale;
-    call.score_cap = args.score_cap;
-    call.window = args.window;
-    call.batch = kv_batch(args.batch);
-    call.max_context = (pages_ > 0 ? pages_ : store.n_pages()) * store.descriptor().page_tokens;
+    AttentionCall call = attention_call(args, pages_);
     call.workspace = attention_workspace_.at_least(attention_workspace_bytes(call));
-    call.out = view_of(args.out);
-    QUAROT_CHECK(store.descriptor().k_bias_apart == (args.key_bias.basis != nullptr));
-    call.key_bias = {args.key_bias.basis, args.key_bias.table.cos, args.key_bias.table.sin};
-    if (call.kv.k.by_channel()) call.k = view_of(args.k);
     cuda::attention(call, stream());
 }
 

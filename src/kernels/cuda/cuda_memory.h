@@ -17,4 +17,20 @@ int64_t free_device_bytes();
 // Of the host, which the device copies from and to without waiting. Error{OutOfMemory}.
 Buffer allocate_pinned(int64_t bytes);
 
+// Memory of the current device that grows to the largest need seen; what the step's limits ask for
+// is taken beforehand, so that no step allocates.
+class Workspace {
+  public:
+    void* at_least(int64_t bytes) {
+        if (memory_.bytes() < bytes) {
+            memory_ = {};
+            memory_ = allocate_device(bytes);
+        }
+        return memory_.data();
+    }
+
+  private:
+    Buffer memory_;
+};
+
 }  // namespace quarot::kernels::cuda
