@@ -103,6 +103,7 @@ class CudaBackend final : public Backend, public ColumnSolverMaker, public Fp8Pr
         }
         return linear;
     }
+    int64_t codes_bytes(const CodesForm& form) const override { return cuda::codes_bytes(form); }
     std::unique_ptr<Embedding> prepare_embedding(HostMatrix matrix) override {
         const auto* floats = std::get_if<std::shared_ptr<const Tensor>>(&matrix);
         if (floats == nullptr) {

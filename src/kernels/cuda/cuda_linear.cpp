@@ -49,12 +49,14 @@ std::vector<uint16_t> in_16_bits(const std::vector<float>& values, DType dtype) 
     return out;
 }
 
-WeightShape shape_of(const QuantizedMatrix& m) {
-    return {.rows = m.rows,
-            .cols = m.cols,
-            .bits = m.bits,
-            .group_size = m.group_size,
-            .symmetric = m.symmetric};
+// Of a QuantizedMatrix or a CodesForm.
+template <typename Form>
+WeightShape shape_of(const Form& form) {
+    return {.rows = form.rows,
+            .cols = form.cols,
+            .bits = form.bits,
+            .group_size = form.group_size,
+            .symmetric = form.symmetric};
 }
 
 // Scales and zero points, as stored values that mean 0, of rows [first, first + count).
@@ -111,6 +113,10 @@ int bits_of(const LinearWeights& weights) {
 }
 
 }  // namespace
+
+int64_t codes_bytes(const CodesForm& form) {
+    return weight_bytes(shape_of(form));
+}
 
 DType DenseMatrices::device_dtype(DType stored) const {
     return work_ == DType::F16 && stored == DType::BF16 ? DType::F16 : stored;

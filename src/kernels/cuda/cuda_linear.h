@@ -40,6 +40,9 @@ class DenseMatrices {
     std::map<const Tensor*, Known> known_;
 };
 
+// Of a quantized CudaLinear: codes, and a scale, zero point and sum of every group, all padded.
+int64_t codes_bytes(const CodesForm& form);
+
 class CudaLinear final : public Linear {
   public:
     CudaLinear(LinearWeights weights, DenseMatrices& matrices, Stream stream);
