@@ -7,42 +7,26 @@
 
 #include "core/check.h"
 #include "core/error.h"
+#include "kernels/channel_run.h"
 #include "kernels/ops.h"
 #include "tensor/affine.h"
 
 namespace quarot::kernels {
 
-// A sequence's tokens of one step: positions [first, end), the first of them token `first_token`
-// of the batch.
-struct ChannelRun {
-    int64_t block = 0;  // positions
-    int64_t seat = 0;
-    int64_t first_token = 0;
-    int64_t first = 0, end = 0;
-
-    bool empty() const { return end == first; }
-    int64_t first_block() const { return first / block; }
-    int64_t newest_block() const { return (end - 1) / block; }
-    // Keys of the first block that are from earlier steps.
-    int64_t n_found() const { return first % block; }
-    // Whether the step leaves that block, so that its own queries need it elsewhere.
-    bool leaves_block() const { return n_found() > 0 && newest_block() > first_block(); }
-    int64_t token_of(int64_t position) const { return first_token + position - first; }
-};
-
 inline ChannelRun channel_run(const KvDescriptor& d, const BatchView& batch, int64_t sequence) {
     const int64_t token = batch.first_token[sequence];
     const int64_t n = batch.first_token[sequence + 1] - token;
-    if (n == 0) return {.block = d.k.block};
+    const auto block = static_cast<int>(d.k.block);
+    if (n == 0) return {.block = block};
     QUAROT_CHECK(
         batch.seats != nullptr && batch.seats[sequence] >= 0 && batch.seats[sequence] < d.sequences,
         "sequence {} of {}", sequence, d.sequences);
-    const int64_t first = batch.positions[token];
-    return {.block = d.k.block,
-            .seat = batch.seats[sequence],
-            .first_token = token,
+    const int first = batch.positions[token];
+    return {.block = block,
             .first = first,
-            .end = first + n};
+            .end = first + static_cast<int>(n),
+            .first_token = token,
+            .seat = batch.seats[sequence]};
 }
 
 // Error{Unsupported} for V by channel and for blocks of K that cross pages.

@@ -17,7 +17,6 @@ namespace {
 constexpr int kWarps = 4;
 constexpr int kThreads = 32 * kWarps;
 constexpr int kLanes = 32;
-constexpr int kMaxHeadDim = 256;
 constexpr int kMaxValues = kMaxHeadDim / kLanes;  // dimensions of a lane
 constexpr float kLog2E = 1.44269504088896340736f;
 
@@ -274,7 +273,7 @@ __global__ void __launch_bounds__(kThreads, 4)
     query.bias = shared[warp][1];
     multiply_bias(call, query, shared[warp][1]);
     if (call.kv.k.by_channel() && query.position >= 0) {
-        const ChannelRun run(call.batch, call.kv.k, query.sequence);
+        const ChannelRun run = channel_run(call.batch, call.kv.k, query.sequence);
         query.own = ExactKeys<T>(call.kv, call.k, run, call.layer, query.kv_head, false);
     }
     if (split) {

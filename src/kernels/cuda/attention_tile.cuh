@@ -408,7 +408,7 @@ struct OwnKeys {
     }
     __device__ int lowest() const { return place.lowest; }
     __device__ ExactKeys<__half> find() const {
-        const ChannelRun run(call.batch, call.kv.k, place.sequence);
+        const ChannelRun run = channel_run(call.batch, call.kv.k, place.sequence);
         return ExactKeys<__half>(call.kv, call.k, run, call.layer, place.kv_head, false);
     }
     // Dimensions dim and dim + 1.

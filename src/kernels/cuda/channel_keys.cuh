@@ -6,35 +6,24 @@
 
 #include <cstdint>
 
+#include "kernels/channel_run.h"
 #include "kernels/cuda/kv_batch.h"
 #include "kernels/cuda/kv_view.h"
 #include "kernels/cuda/rows_view.h"
 
 namespace quarot::kernels::cuda {
 
-// A sequence's tokens of one step, of which there is at least one: positions [first, end), the
-// first of them token `first_token` of the batch.
-struct ChannelRun {
-    int block = 1;  // positions
-    int first = 0, end = 0;
-    int64_t first_token = 0;
-    int64_t seat = 0;
-
-    ChannelRun() = default;
-    // The batch's arrays are there since before the step.
-    __device__ ChannelRun(const KvBatch& batch, const KvPart& keys, int64_t sequence)
-        : block(keys.block), first_token(batch.first_token[sequence]), seat(batch.seats[sequence]) {
-        first = batch.positions[first_token];
-        end = first + static_cast<int>(batch.first_token[sequence + 1] - first_token);
-    }
-    // Keys of the first block that are from earlier steps.
-    __device__ int n_found() const { return first % block; }
-    __device__ int first_block() const { return first / block; }
-    __device__ int newest_block() const { return (end - 1) / block; }
-    // Whether the step leaves that block, so that its own queries need it elsewhere.
-    __device__ bool leaves_block() const { return n_found() > 0 && newest_block() > first_block(); }
-    __device__ int64_t token_of(int position) const { return first_token + position - first; }
-};
+// Of a sequence that has tokens in this step. The batch's arrays are there since before it.
+__device__ inline ChannelRun channel_run(const KvBatch& batch, const KvPart& keys,
+                                         int64_t sequence) {
+    ChannelRun run;
+    run.block = keys.block;
+    run.first_token = batch.first_token[sequence];
+    run.seat = batch.seats[sequence];
+    run.first = batch.positions[run.first_token];
+    run.end = run.first + static_cast<int>(batch.first_token[sequence + 1] - run.first_token);
+    return run;
+}
 
 // The keys of one head from the run's first block on, as they came. T: float or __half.
 template <typename T>

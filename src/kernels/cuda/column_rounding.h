@@ -3,8 +3,8 @@
 
 #include <cstdint>
 
-#include "kernels/cuda/host_device.h"
 #include "kernels/cuda/stream.h"
+#include "kernels/host_device.h"
 
 namespace quarot::kernels::cuda {
 

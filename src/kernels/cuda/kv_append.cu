@@ -19,7 +19,6 @@ namespace {
 constexpr int kWarps = 4;
 constexpr int kThreads = 32 * kWarps;
 constexpr int kLanes = 32;
-constexpr int kMaxHeadDim = 256;
 
 enum class HeadKind { Query, Key, Value };
 

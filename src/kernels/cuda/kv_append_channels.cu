@@ -18,7 +18,6 @@ namespace {
 constexpr int kWarps = 4;
 constexpr int kThreads = 32 * kWarps;
 constexpr int kCtas = 6;  // of a multiprocessor; without a number ptxas (13.0) spills for no need
-constexpr int kMaxHeadDim = 256;
 constexpr int kLaneDims = kMaxHeadDim / 32;
 
 // Of the keys of one channel over a block: RealAffine of kernels/channel_keys.h, operation for
@@ -79,7 +78,7 @@ struct HeadKeys {
         : call(of),
           sequence(s),
           head(h),
-          run(of.batch, of.kv.k, s),
+          run(channel_run(of.batch, of.kv.k, s)),
           keys(of.kv, of.k, run, of.layer, h, true),
           ranges(shared) {}
 

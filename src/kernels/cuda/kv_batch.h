@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "kernels/cuda/host_device.h"
+#include "kernels/host_device.h"
 
 namespace quarot::kernels::cuda {
 

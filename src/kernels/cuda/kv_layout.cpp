@@ -8,13 +8,13 @@
 #include "core/check.h"
 #include "core/checked_math.h"
 #include "core/error.h"
+#include "kernels/channel_keys.h"
 #include "tensor/float_convert.h"
 
 namespace quarot::kernels::cuda {
 
 namespace {
 
-constexpr int64_t kMaxHeadDim = 256;
 constexpr int64_t kPieceBytes = 16;
 constexpr int64_t kTileAlignment = 128;
 
@@ -42,13 +42,10 @@ void check_supported(const KvFormat& format, int64_t head_dim, const char* name)
 }
 
 // Of a page size that is supported.
-void check_channels(const KvDescriptor& d) {
-    if (d.v.by_channel()) {
-        fail(ErrorCode::Unsupported,
-             "V is quantized by channel, expected by token; K alone can be");
-    }
+void check_blocks(const KvDescriptor& d) {
+    check_channels(d);
     const int64_t tile = std::min<int64_t>(kTileTokens, d.page_tokens);
-    if (d.k.by_channel() && (d.k.block < 1 || tile % d.k.block != 0)) {
+    if (d.k.by_channel() && tile % d.k.block != 0) {
         fail(ErrorCode::Unsupported,
              "K by channel has blocks of {} positions, on the cuda backend expected a divisor of "
              "the {} of a tile",
@@ -71,7 +68,7 @@ void check_shape(const KvDescriptor& d) {
              "or a multiple of it",
              d.page_tokens, kTileTokens);
     }
-    check_channels(d);
+    check_blocks(d);
 }
 
 KvContainer container_of(int bits, DType values) {

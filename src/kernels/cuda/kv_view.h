@@ -29,11 +29,12 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kernels/cuda/host_device.h"
+#include "kernels/host_device.h"
 
 namespace quarot::kernels::cuda {
 
 inline constexpr int kTileTokens = 64;  // of a tile, unless a page holds fewer
+inline constexpr int kMaxHeadDim = 256;
 
 enum class KvContainer { Nibble, Byte, Half, Float };
 
