@@ -488,15 +488,25 @@ struct TileStep {
         }
     }
 
+    __device__ __forceinline__ void clear(float (&to)[kGroups][4]) const {
+#pragma unroll
+        for (int i = 0; i < 4 * kGroups; ++i) to[i / 4][i % 4] = 0.0f;
+    }
+
+    // Adds the products of 16 positions, in one step of 16 dimensions, with all queries.
+    __device__ __forceinline__ void multiply_step(float (&to)[kGroups][4], int step,
+                                                  const uint32_t (&a)[4]) const {
+        uint32_t b[kGroups][2];
+        queries.get(step, b);
+#pragma unroll
+        for (int n = 0; n < kGroups; ++n) add_tile(to[n], a, b[n][0], b[n][1]);
+    }
+
     // Products of 16 positions with K's `codes`, in shared memory.
     __device__ __forceinline__ void multiply_keys(float (&to)[kGroups][4], int sub,
                                                   uint32_t codes) const {
         const int row = threadIdx.x % 16, half = threadIdx.x % 32 / 16;
-#pragma unroll
-        for (int n = 0; n < kGroups; ++n) {
-#pragma unroll
-            for (int e = 0; e < 4; ++e) to[n][e] = 0.0f;
-        }
+        clear(to);
 #pragma unroll
         for (int block = 0; block < Shape::kBlocks; ++block) {
             const int piece = swizzled_piece(row, 2 * block + half, Shape::kRowBytes);
@@ -505,17 +515,9 @@ struct TileStep {
             unpack_block<Shape>(packed, constants.base, constants.k_low, constants.k_high, a);
 #pragma unroll
             for (int p = 0; p < Shape::kPlanes; ++p) {
-                uint32_t b[kGroups][2];
-                queries.get(block * Shape::kPlanes + p, b);
-#pragma unroll
-                for (int n = 0; n < kGroups; ++n) add_tile(to[n], a[p], b[n][0], b[n][1]);
+                multiply_step(to, block * Shape::kPlanes + p, a[p]);
             }
         }
-    }
-
-    __device__ __forceinline__ void clear(float (&to)[kGroups][4]) const {
-#pragma unroll
-        for (int i = 0; i < 4 * kGroups; ++i) to[i / 4][i % 4] = 0.0f;
     }
 
     // Products of n times 16 positions with K's `codes`, of one block of keys by channel, to[0] of
@@ -566,14 +568,6 @@ struct TileStep {
                                    own.pair(high, dim + 8)};
             multiply_step(to, step, a);
         }
-    }
-
-    __device__ __forceinline__ void multiply_step(float (&to)[kGroups][4], int step,
-                                                  const uint32_t (&a)[4]) const {
-        uint32_t b[kGroups][2];
-        queries.get(step, b);
-#pragma unroll
-        for (int n = 0; n < kGroups; ++n) add_tile(to[n], a, b[n][0], b[n][1]);
     }
 
     // The same of n times 16 positions of a block that all queries stand in. The sums wait where
