@@ -384,6 +384,8 @@ TEST(KvLayout, RefusesWhatCudaDoesNotKeep) {
     EXPECT_TRUE(with([](KvDescriptor& d) { d.k.group_size = 32; }));
     EXPECT_TRUE(with([](KvDescriptor& d) { d.v.exempt_positions = 1; }));
     EXPECT_TRUE(with([](KvDescriptor& d) { d.k.clip = 0.0f; }));
+    EXPECT_TRUE(with([](KvDescriptor& d) { d.v.scales = DType::BF16; }));
+    EXPECT_FALSE(with([](KvDescriptor& d) { d.k.scales = d.v.scales = DType::F16; }));
     EXPECT_TRUE(with([](KvDescriptor& d) { d.head_dim = 257; }));
     EXPECT_TRUE(with([](KvDescriptor& d) { d.page_tokens = 96; }));
 }

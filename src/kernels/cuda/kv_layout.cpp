@@ -39,6 +39,10 @@ void check_supported(const KvFormat& format, int64_t head_dim, const char* name)
              "expected 0; use the reference backend",
              name, format.exempt_positions);
     }
+    if (format.scales != DType::F32 && format.scales != DType::F16) {
+        fail(ErrorCode::Unsupported, "{} has scales of {}, expected F32 or F16", name,
+             name_of(format.scales));
+    }
 }
 
 // Of a page size that is supported.
