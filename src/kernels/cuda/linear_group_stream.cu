@@ -246,7 +246,7 @@ __device__ __forceinline__ void copy_tokens(uint32_t stage, const GroupStreamPro
                 stage + S::kTokenCodes + ((tile * S::kTokenCopies + c) * 32 + lane) * S::kCopyBytes;
             const uint8_t* codes = from + (ahead * of.n_tokens + 8 * tile) * 64;
             if constexpr (S::kCopyBytes == 8) {
-                copy_four_or_zero(to, codes, present);
+                copy_eight_bytes_or_zero(to, codes, present);
             } else {
                 copy_async_or_zero(to, codes, present);
             }

@@ -115,8 +115,8 @@ class UnitRing {
 #pragma unroll
             for (int c = 0; c < 4; ++c) {
                 const int column = first + 16 * c;
-                copy_four_or_zero(to + tile * 1024 + c / 2 * 512 + c % 2 * 8, row + column,
-                                  token < p_.in.rows && column < p_.in.cols);
+                copy_eight_bytes_or_zero(to + tile * 1024 + c / 2 * 512 + c % 2 * 8, row + column,
+                                         token < p_.in.rows && column < p_.in.cols);
             }
         }
     }

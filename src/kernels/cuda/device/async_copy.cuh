@@ -18,8 +18,9 @@ __device__ __forceinline__ void copy_async_or_zero(uint32_t to, const void* from
                  : "memory");
 }
 
-// 8 bytes, through L1, as copy_async_or_zero.
-__device__ __forceinline__ void copy_four_or_zero(uint32_t to, const void* from, bool present) {
+// 8 bytes, aligned, through L1, as copy_async_or_zero.
+__device__ __forceinline__ void copy_eight_bytes_or_zero(uint32_t to, const void* from,
+                                                         bool present) {
     asm volatile("cp.async.ca.shared.global [%0], [%1], 8, %2;" ::"r"(to), "l"(from),
                  "r"(present ? 8 : 0)
                  : "memory");
