@@ -8,10 +8,6 @@
 
 namespace quarot::kernels::cuda {
 
-// The float 1.5 * 2^23 and its bits: bits + n are those of the float + n for |n| < 2^22.
-inline constexpr float kFloatStart = 12582912.0f;
-inline constexpr int32_t kFloatBits = 0x4B400000;
-
 // Groups of a row of either side. A group is 2^shift pieces; a whole row has shift 31, so that
 // every piece lies in group 0.
 struct PieceGroups {

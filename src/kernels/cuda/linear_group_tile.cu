@@ -11,6 +11,7 @@
 // tokens are operand B as they are stored. What their bias adds is taken off where a sum starts,
 // whose other part, 1.5 * 2^23, makes the bits of the result those of a float.
 #include "kernels/cuda/device/async_copy.cuh"
+#include "kernels/cuda/device/float_bits.cuh"
 #include "kernels/cuda/device/fragments.cuh"
 #include "kernels/cuda/device/griddep.cuh"
 #include "kernels/cuda/device/mbarrier.cuh"

@@ -82,6 +82,9 @@ __device__ __forceinline__ void store_shared(uint32_t address, const uint4& v) {
 __device__ __forceinline__ void store_shared(uint32_t address, int32_t v) {
     asm volatile("st.shared.s32 [%0], %1;" ::"r"(address), "r"(v) : "memory");
 }
+__device__ __forceinline__ void store_shared(uint32_t address, float v) {
+    asm volatile("st.shared.f32 [%0], %1;" ::"r"(address), "f"(v) : "memory");
+}
 
 // Four 8 x 8 blocks of 16-bit numbers, transposed on the way; lane i gives the address of row i % 8
 // of block i / 8.
