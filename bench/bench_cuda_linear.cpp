@@ -20,6 +20,7 @@
 #include <optional>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/checked_math.h"
@@ -38,8 +39,8 @@ constexpr int64_t kRotatedBytes = 320'000'000;
 struct Matrix {
     int64_t rows, cols;
 };
-std::vector<Matrix> matrices = {{4096, 4096}, {22016, 4096}, {4096, 11008},
-                                {8192, 8192}, {57344, 8192}, {8192, 28672}};
+constexpr std::array<Matrix, 6> kMatrices = {
+    {{4096, 4096}, {22016, 4096}, {4096, 11008}, {8192, 8192}, {57344, 8192}, {8192, 28672}}};
 
 class Device {
   public:
@@ -314,78 +315,83 @@ struct Report {
     }
 };
 
+// What every section measures, and with what.
+struct Bench {
+    std::vector<Matrix> matrices;
+    const Patterns& patterns;
+    DenseMultiplier& dense;
+    const Report& report;
+};
+
 // Few tokens: the stream of weights. 24 launches a graph.
-void run_short(const std::string& section, const std::vector<int64_t>& tokens,
-               const Patterns& patterns, DenseMultiplier& dense, const Report& report) {
-    for (const Matrix& matrix : matrices) {
+void run_short(const std::string& section, const std::vector<int64_t>& tokens, const Bench& bench) {
+    for (const Matrix& matrix : bench.matrices) {
         for (int64_t m : tokens) {
             const Setting s = {matrix, m};
             Choice kernel;
             std::map<std::string, double> us;
-            us["ours"] = short_time(Graph(integer_launch(s, {}, patterns, kernel), 24));
-            us["bf16"] = short_time(Graph(bf16_launch(s, patterns, dense), 24));
+            us["ours"] = short_time(Graph(integer_launch(s, {}, bench.patterns, kernel), 24));
+            us["bf16"] = short_time(Graph(bf16_launch(s, bench.patterns, bench.dense), 24));
             if (Launch fp8 = fp8_launch(s)) us["fp8"] = short_time(Graph(fp8, 24));
-            report.line(section, s, name_of(*kernel), us);
+            bench.report.line(section, s, name_of(*kernel), us);
         }
     }
 }
 
 // The same of every form of groups.
-void run_short_groups(const std::vector<int64_t>& tokens, const Patterns& patterns,
-                      DenseMultiplier& dense, const Report& report) {
-    for (const Matrix& matrix : matrices) {
+void run_short_groups(const std::vector<int64_t>& tokens, const Bench& bench) {
+    for (const Matrix& matrix : bench.matrices) {
         for (int64_t m : tokens) {
             const Setting s = {matrix, m};
-            const double bf16 = short_time(Graph(bf16_launch(s, patterns, dense), 24));
+            const double bf16 = short_time(Graph(bf16_launch(s, bench.patterns, bench.dense), 24));
             for (const Form& form : kGroupForms) {
                 Choice kernel;
                 const double ours =
-                    short_time(Graph(integer_launch(s, form, patterns, kernel), 24));
-                report.line(form.name, s, name_of(*kernel), {{"ours", ours}, {"bf16", bf16}});
+                    short_time(Graph(integer_launch(s, form, bench.patterns, kernel), 24));
+                bench.report.line(form.name, s, name_of(*kernel), {{"ours", ours}, {"bf16", bf16}});
             }
         }
     }
 }
 
 void run_sustained(const std::string& section, const std::vector<int64_t>& tokens, const Form& form,
-                   const Patterns& patterns, DenseMultiplier& dense, const Report& report,
-                   std::map<std::pair<int64_t, int64_t>, double>& bf16,
+                   const Bench& bench, std::map<std::pair<int64_t, int64_t>, double>& bf16,
                    std::map<std::pair<int64_t, int64_t>, double>& fp8) {
     constexpr int kLaunches = 10;
     const auto time = [&](const Launch& launch) {
         return sustained_time(Graph(launch, kLaunches), kLaunches);
     };
-    for (const Matrix& matrix : matrices) {
+    for (const Matrix& matrix : bench.matrices) {
         for (int64_t m : tokens) {
             const Setting s = {matrix, m};
             const std::pair key{matrix.rows * matrix.cols + matrix.rows, m};
             if (!bf16.contains(key)) {
-                bf16[key] = time(bf16_launch(s, patterns, dense));
+                bf16[key] = time(bf16_launch(s, bench.patterns, bench.dense));
                 if (Launch launch = fp8_launch(s)) fp8[key] = time(launch);
             }
             Choice kernel;
             std::map<std::string, double> us;
-            us["ours"] = time(integer_launch(s, form, patterns, kernel));
+            us["ours"] = time(integer_launch(s, form, bench.patterns, kernel));
             us["bf16"] = bf16[key];
             if (fp8.contains(key)) us["fp8"] = fp8[key];
-            report.line(section, s, name_of(*kernel), us);
+            bench.report.line(section, s, name_of(*kernel), us);
         }
     }
 }
 
 // Every kernel on every matrix: what the choice by shape is made from.
-void run_ladder(const Patterns& patterns) {
-    for (const Matrix& matrix : matrices) {
+void run_ladder(const Bench& bench) {
+    for (const Matrix& matrix : bench.matrices) {
         for (int64_t m : {32, 64, 128, 256, 512, 1024}) {
             const Setting s = {matrix, m};
             std::string text =
                 fmt::format("ladder {:5}x{:<5} M={:<5}", matrix.rows, matrix.cols, m);
             Choice chosen;
-            integer_launch(s, {}, patterns, chosen);
+            integer_launch(s, {}, bench.patterns, chosen);
             for (LinearKernel kernel : all_linear_kernels()) {
                 if (kernel == LinearKernel::General) continue;
                 Choice wanted = kernel;
-                const Launch launch = integer_launch(s, {}, patterns, wanted);
+                const Launch launch = integer_launch(s, {}, bench.patterns, wanted);
                 if (!launch) continue;
                 text += fmt::format(" {}{} {:.2f}", kernel == *chosen ? "*" : "", name_of(kernel),
                                     short_time(Graph(launch, 24)));
@@ -397,6 +403,7 @@ void run_ladder(const Patterns& patterns) {
 
 int run(int argc, char** argv) {
     Report report;
+    std::vector<Matrix> matrices(kMatrices.begin(), kMatrices.end());
     std::string sections = "decode,middle,few-groups,prefill,w4a8,many-groups";
     for (int i = 1; i + 1 < argc; i += 2) {
         if (std::strcmp(argv[i], "--json") == 0) report.json = std::fopen(argv[i + 1], "w");
@@ -412,23 +419,24 @@ int run(int argc, char** argv) {
     };
     const Patterns patterns = make_patterns();
     DenseMultiplier dense;
+    const Bench bench = {std::move(matrices), patterns, dense, report};
     std::map<std::pair<int64_t, int64_t>, double> bf16, fp8;
     if (wanted("decode")) {
-        run_short("decode", {1, 8, 16, 32, 64}, patterns, dense, report);
+        run_short("decode", {1, 8, 16, 32, 64}, bench);
     }
-    if (wanted("middle")) run_short("middle", {128, 256, 512}, patterns, dense, report);
+    if (wanted("middle")) run_short("middle", {128, 256, 512}, bench);
     if (wanted("prefill")) {
-        run_sustained("prefill", {2048, 8192}, {}, patterns, dense, report, bf16, fp8);
+        run_sustained("prefill", {2048, 8192}, {}, bench, bf16, fp8);
     }
     const Form w4a8 = {"w4a8", 8};
-    if (wanted("w4a8")) run_sustained("w4a8", {2048}, w4a8, patterns, dense, report, bf16, fp8);
-    if (wanted("few-groups")) run_short_groups({1, 4, 8, 16}, patterns, dense, report);
+    if (wanted("w4a8")) run_sustained("w4a8", {2048}, w4a8, bench, bf16, fp8);
+    if (wanted("few-groups")) run_short_groups({1, 4, 8, 16}, bench);
     for (const Form& form : kGroupForms) {
         const bool all = wanted("many-groups");
         if (!all && !(wanted("groups") && form.name == "g128")) continue;
-        run_sustained(form.name, {2048}, form, patterns, dense, report, bf16, fp8);
+        run_sustained(form.name, {2048}, form, bench, bf16, fp8);
     }
-    if (wanted("ladder")) run_ladder(patterns);
+    if (wanted("ladder")) run_ladder(bench);
     if (report.json != nullptr) std::fclose(report.json);
     return 0;
 }
