@@ -175,4 +175,5 @@ def main():
     print("\nall within their limits")
 
 
-main()
+if __name__ == "__main__":
+    main()
