@@ -33,6 +33,9 @@ def arguments():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
+    for model in args.models:
+        if "/" in model and not Path(model).is_dir():
+            parser.error(f"{model} is no folder")
     args.llama_perplexity, args.seqlen = args.llama_dir / "llama-perplexity", WINDOW
     return args
 
@@ -89,7 +92,7 @@ def main():
         losses = [model.loss(base) for model in models]
         speeds = [[model.speed() for model in models] for _ in range(args.rounds)]
     print(f"{Path(args.full).name}, {Path(args.text).name}, {args.chunks} windows of {WINDOW}, {args.threads} threads; "
-          f"F32 has perplexity {perplexity:.3f}")
+          f"full precision has perplexity {perplexity:.3f}")
     print("| | MB | perplexity | KL | same likeliest | pp512 | tg128 |\n|:---|---:|---:|---:|---:|---:|---:|")
     for i, model in enumerate(models):
         prompt, token = (statistics.median(turn[i][kind] for turn in speeds) for kind in (0, 1))

@@ -63,10 +63,11 @@ bool may_be(const Recipe& recipe) {
     }
 }
 
-// Does the text run as a later run will, so that codes or clip ratios depend on its settings?
+// Does the text run as a later run will, so that codes, clip ratios or smoothing depend on its
+// settings?
 bool calibrates_as_it_runs(const Recipe& recipe) {
     return quantize::needs_calibration(recipe) &&
-           (recipe.clip_search ||
+           (recipe.clip_search || (recipe.smoothing.enabled && recipe.smoothing.alpha == 0.0) ||
             recipe.calibration.activations == CalibrationActivations::Quantized);
 }
 
@@ -126,7 +127,8 @@ class Guarding {
 
     static void tell(const KnobVerdict& verdict) {
         if (!verdict.kl_without) {
-            log_info("{} stays: a NaN or Inf arises without it", verdict.knob.name);
+            log_info("{} stays: without it the model cannot be quantized or run, as said above",
+                     verdict.knob.name);
         } else if (verdict.is_reverted) {
             log_warning(
                 "{} hurts on the windows held out: KL {:.5f} with it, {:.5f} without; it goes back "

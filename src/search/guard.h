@@ -28,7 +28,7 @@ std::vector<Knob> knobs_of(const Recipe& recipe);
 struct KnobVerdict {
     Knob knob;
     double kl = 0.0;                   // on the windows held out, nats
-    std::optional<double> kl_without;  // empty: a NaN or Inf arises
+    std::optional<double> kl_without;  // empty: no number
     bool is_reverted = false;
 };
 

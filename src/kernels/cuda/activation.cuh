@@ -10,8 +10,8 @@ __device__ __forceinline__ float silu_times(float x, float up) {
     return __fmul_rn(__fdiv_rn(x, 1.0f + expf(-x)), up);
 }
 
-// The same within a few steps of fp32, for numbers of 16 bits. The exponential stops at 2^126,
-// where the quotient vanishes beside any of them.
+// The same for numbers of 16 bits, off by far less than their step where x is above -80; below,
+// where SiLU vanishes beside other values, by some steps of fp32. The exponential stops at 2^126.
 __device__ __forceinline__ float fast_silu_times(float x, float up) {
     float exponential, reciprocal;
     const float exponent = fminf(x * -1.4426950408889634f, 126.0f);

@@ -30,7 +30,7 @@ struct ThreadPlace {
 // Cosines and sines of a tile's positions.
 template <int kDim>
 struct Angles {
-    float of[kTileTokens][kDim];
+    alignas(16) float of[kTileTokens][kDim];
 
     __device__ void load(const KeyBiasView& bias, int first_position, int last) {
         constexpr int kHalf = kDim / 2;
@@ -95,12 +95,15 @@ __device__ __forceinline__ void add_stored(float (&to)[4], const KvPart& part,
     }
 }
 
-// Numbers beyond the range of halves stop at its largest.
+// Finite numbers beyond the range of halves stop at its largest; a NaN or Inf is for attention to
+// find.
 __device__ __forceinline__ void store_halves(const KvPart& part, std::byte* tile, int slot, int dim,
                                              const float (&from)[4]) {
     float x[4];
 #pragma unroll
-    for (int i = 0; i < 4; ++i) x[i] = fminf(fmaxf(from[i], -kLargestHalf), kLargestHalf);
+    for (int i = 0; i < 4; ++i) {
+        x[i] = isfinite(from[i]) ? fminf(fmaxf(from[i], -kLargestHalf), kLargestHalf) : from[i];
+    }
     const int piece = swizzled_piece(slot, dim / 8, part.row_bytes);
     *reinterpret_cast<uint2*>(tile + part.codes_at + slot * part.row_bytes + 16 * piece +
                               dim % 8 * 2) =
@@ -170,6 +173,9 @@ unsigned ctas_of_head(const AttentionCall& call) {
 AttentionCall unpack_cache(const AttentionCall& call, Stream stream) {
     AttentionCall unpacked = call;
     unpacked.kv = unpacked_view(call.kv);
+    const KvView& to = unpacked.kv;
+    require(to.n_kv_heads * to.tiles_per_page() * to.tile_bytes <= UINT32_MAX,
+            "attention: bytes of a page of halves");
     unpacked.layer = 0;
     unpacked.key_bias = {};
     unpacked.all_is_new = true;

@@ -144,7 +144,7 @@ inline KvView unpacked_view(const KvView& kv) {
                       .units = kv.head_dim,
                       .row_bytes = 2 * kv.head_dim};
     KvView view = kv;
-    view.memory = kv.memory + kv.unpacked_at;
+    if (kv.memory != nullptr) view.memory = kv.memory + kv.unpacked_at;
     view.n_layers = 1;
     view.k = view.v = keys;
     view.v.codes_at = kv.tile_tokens * keys.row_bytes;
