@@ -34,8 +34,8 @@ def start(program, model, threads, sequences):
 class Stream:
     """One client: times of its first and its last token, and how many there were."""
 
-    def __init__(self, port, number, n_tokens):
-        body = json.dumps({"prompt": f"Client {number} tells a long story about the sea and its ships",
+    def __init__(self, port, number, n_tokens, words=""):
+        body = json.dumps({"prompt": f"Client {number} tells a long story about the sea and its ships{words}",
                            "max_tokens": n_tokens, "temperature": 0, "ignore_eos": True, "stream": True,
                            "stream_options": {"include_usage": True}}).encode()
         self.socket = socket.create_connection(("127.0.0.1", port))
@@ -118,4 +118,5 @@ def main():
         server.communicate()
 
 
-main()
+if __name__ == "__main__":
+    main()
