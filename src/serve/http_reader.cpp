@@ -4,6 +4,7 @@
 #include <boost/asio/buffer.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/string_body.hpp>
+#include <functional>
 
 #include "serve/api_error.h"
 #include "serve/limits.h"
@@ -104,6 +105,17 @@ struct HttpReader::State {
     size_t n_of_request = 0;         // bytes, parsed or not
     std::unique_ptr<Parser> parser;  // from the end of the headers on
     bool expects = false;
+    uint64_t n_announced = 0;  // bytes of all chunks so far
+    // The limit of bodies in chunks: Beast's own counts a chunk again whenever its line is not yet
+    // whole, so that the answer would depend on how the bytes were cut.
+    std::function<void(uint64_t, boost::beast::string_view, boost::beast::error_code&)> on_chunk =
+        [this](uint64_t size, boost::beast::string_view, boost::beast::error_code& error) {
+            if (size > limits::kBodyBytes - n_announced) {
+                error = http::error::body_limit;
+            } else {
+                n_announced += size;
+            }
+        };
 
     void feed(bool is_head, size_t n) {
         boost::beast::error_code error;
@@ -146,6 +158,11 @@ struct HttpReader::State {
         if (!parser->is_header_done()) refuse("the headers are not complete");
         bytes = std::move(rest);
         check_framing(parser->get());
+        if (parser->chunked()) {
+            n_announced = 0;
+            parser->body_limit(boost::none);
+            parser->on_chunk_header(on_chunk);
+        }
         expects = lower(view(parser->get()[http::field::expect])) == "100-continue";
         return true;
     }

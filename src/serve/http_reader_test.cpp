@@ -58,6 +58,24 @@ TEST(HttpReader, ReadsAByteAtATime) {
     EXPECT_EQ(request->body, "abcde");
 }
 
+// The quoted extension has no end: its line is looked at again whenever more of it is there.
+TEST(HttpReader, CountsTheBytesOfAChunkOnceHoweverItsLineIsCut) {
+    const std::string bytes =
+        get("Transfer-Encoding: chunked\r\n") + "1ddddd;x=\"a\r\n2;" + std::string(40, 'b') + "\r";
+    HttpReader reader;
+    int status = 0;
+    for (const char byte : bytes) {
+        try {
+            reader.put({&byte, 1});
+        } catch (const ApiError& error) {
+            status = error.status();
+            break;
+        }
+    }
+    EXPECT_EQ(status, refusal_of(bytes));
+    EXPECT_NE(status, 413);
+}
+
 TEST(HttpReader, KeepsWhatComesBehindARequestForTheNextOne) {
     HttpReader reader;
     const auto first = reader.put(get("") +
@@ -145,6 +163,9 @@ TEST(HttpReader, HoldsItsLimits) {
               413);
     EXPECT_EQ(refusal_of(get("Transfer-Encoding: chunked\r\n") + "ffffffffffffffffff\r\n"), 400);
     EXPECT_EQ(refusal_of(get("Transfer-Encoding: chunked\r\n") + "1;x=" + long_value), 400);
+    EXPECT_EQ(refusal_of(get("Transfer-Encoding: chunked\r\n") + "400000\r\n" +
+                         std::string(size_t{4} << 20, 'b') + "\r\n400001\r\n"),
+              413);
 }
 
 TEST(HttpReader, ABodysChunksHoldNoMoreThanABodyAndALittleMore) {
