@@ -118,6 +118,8 @@ std::vector<std::string> seeds() {
         "\x05POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
         "\x05POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: "
         "chunked\r\n\r\n1;x=y\r\n{\r\n1\r\n}\r\n0\r\nX: y\r\n\r\n",
+        "\x01POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: "
+        "chunked\r\n\r\n1ddddd;x=\"a\r\n2;bbbbbbbbbbbbbbbbbbbb\r",
         "\x01POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
         "\x01POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n",
         "\x01GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n z\r\n\r\n",
