@@ -4,20 +4,10 @@
 #include <gtest/gtest.h>
 
 #include "model/bits_per_value.h"
+#include "model/small_config_for_tests.h"
 
 namespace quarot::search {
 namespace {
-
-model::ModelConfig small_config() {
-    model::ModelConfig config;
-    config.hidden = 64;
-    config.ffn = 192;
-    config.n_heads = 2;
-    config.n_kv_heads = 1;
-    config.head_dim = 32;
-    config.n_layers = 2;
-    return config;
-}
 
 TEST(WithWidths, GivesEachPlaceItsOwn) {
     for (const char* name : {"quarot", "quarot+", "quarot-down8", "best4"}) {
@@ -51,7 +41,7 @@ TEST(WithWidths, LeavesActivationsThatNothingQuantizes) {
 
 TEST(MeanBits, CountWeightsActivationsAndCacheAlike) {
     const Recipe recipe = named_recipe("quarot");
-    const model::ModelConfig config = small_config();
+    const model::ModelConfig config = model::small_config();
     const double before = mean_bits(recipe, config);
     EXPECT_DOUBLE_EQ(
         before, (model::bits_per_weight(recipe, config) +
@@ -63,9 +53,9 @@ TEST(MeanBits, CountWeightsActivationsAndCacheAlike) {
         return mean_bits(with_widths(recipe, widths), config) - before;
     };
     EXPECT_NEAR(added(Place::K), 4.0 / 2 / 3, 1e-12);
-    EXPECT_NEAR(added(Place::DownIn), 4.0 * 192 / (3 * 64 + 192) / 3, 1e-12);
-    // q and o 64 x 64, k and v 64 x 32, gate and up 192 x 64, down 64 x 192.
-    const double down = 64 * 192, others = 2 * 64 * 64 + 2 * 64 * 32 + 2 * 192 * 64;
+    EXPECT_NEAR(added(Place::DownIn), 4.0 * 192 / (3 * 96 + 192) / 3, 1e-12);
+    // q and o 96 x 96, k and v 96 x 48, gate and up 192 x 96, down 96 x 192.
+    const double down = 96 * 192, others = 2 * 96 * 96 + 2 * 96 * 48 + 2 * 192 * 96;
     EXPECT_NEAR(added(Place::DownWeights), 4.0 * down / (down + others) / 3, 1e-12);
     EXPECT_NEAR(added(Place::Weights), 4.0 * others / (down + others) / 3, 1e-12);
 }

@@ -134,6 +134,15 @@ TEST_F(CudaAttention, CachesReadAsHalvesAreNear) {
     }
 }
 
+// Values that no code can stand for are kept as they came, for whoever reads the logits to find.
+TEST_F(CudaAttention, HalvesKeepWhatIsNotFinite) {
+    KvForm form = kUnpackedForms.back();
+    form.value_size = std::numeric_limits<float>::infinity();
+    KvCase kv(form, {70}, 4);
+    const auto out = kv.attend({{0, 69, 1}}, {}, AttentionPath::Unpacked);
+    EXPECT_TRUE(std::ranges::none_of(out, [](float x) { return std::isfinite(x); }));
+}
+
 TEST_F(CudaAttention, EveryWidthOfTwoToEightBitsIsNear) {
     for (const int bits : {2, 3, 5, 6, 7}) {
         KvForm form{.k_bits = bits, .v_bits = bits <= 4 ? 6 - bits : 13 - bits};

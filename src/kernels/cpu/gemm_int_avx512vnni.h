@@ -1,5 +1,5 @@
 // The integer product with vpdpbusd on 512-bit registers: 14 tokens times 32 outputs a tile, 28
-// accumulators.
+// accumulators; between borders of groups 6 tokens, 12 accumulators and 12 totals.
 //
 // For nibbles one AND does for two codes: L sums (byte & 15) a, R sums the whole byte, and the
 // high nibbles' sum is (R - L) / 16 exactly, as long as |R| < 2^31: 255 * 128 * n_inputs, so up to

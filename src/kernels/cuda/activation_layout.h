@@ -18,11 +18,7 @@
 
 #include <cstdint>
 
-#ifdef __CUDACC__
-#define QUAROT_HOST_DEVICE __host__ __device__
-#else
-#define QUAROT_HOST_DEVICE
-#endif
+#include "kernels/host_device.h"
 
 namespace quarot::kernels::cuda {
 

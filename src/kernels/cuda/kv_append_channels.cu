@@ -9,6 +9,7 @@
 #include "kernels/cuda/device/griddep.cuh"
 #include "kernels/cuda/kv_append.h"
 #include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/row_access.cuh"
 #include "kernels/cuda/row_quantizer.cuh"
 
 namespace quarot::kernels::cuda {

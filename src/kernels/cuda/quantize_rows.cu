@@ -5,9 +5,10 @@
 #include "kernels/cuda/device/griddep.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/quantize_rows.h"
+#include "kernels/cuda/register_row.cuh"
 #include "kernels/cuda/row_access.cuh"
 #include "kernels/cuda/row_blocks.h"
-#include "kernels/cuda/row_quantizer.cuh"
+#include "kernels/cuda/shared_row.cuh"
 
 namespace quarot::kernels::cuda {
 

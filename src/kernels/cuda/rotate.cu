@@ -10,7 +10,7 @@
 #include "kernels/cuda/rotate_tensor.h"
 #include "kernels/cuda/row_access.cuh"
 #include "kernels/cuda/row_blocks.h"
-#include "kernels/cuda/row_quantizer.cuh"
+#include "kernels/cuda/shared_row.cuh"
 
 namespace quarot::kernels::cuda {
 

@@ -5,10 +5,10 @@
 #include "kernels/cuda/activation.cuh"
 #include "kernels/cuda/device/griddep.cuh"
 #include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/register_row.cuh"
 #include "kernels/cuda/rotate_registers.h"
 #include "kernels/cuda/row_access.cuh"
 #include "kernels/cuda/row_blocks.h"
-#include "kernels/cuda/row_quantizer.cuh"
 
 namespace quarot::kernels::cuda {
 
