@@ -191,11 +191,16 @@ struct Form {
     int64_t token_group = 0;
     bool zeros = false;  // of weights
     bool bases = false;  // of activations
+    bool multiples = false;
 };
-// best4.5 stores activations as 8 bits, since those of a sequence's first positions have 8.
-const std::array kGroupForms = {Form{"g128", 4, 128, 128}, Form{"g64", 4, 64, 64},
-                                Form{"g32", 4, 32, 32}, Form{"w128", 4, 128, 0},
-                                Form{"best4.5", 8, 64, 32, true, true}};
+// best4.5 stores activations as 8 bits, since those of a sequence's first positions have 8, and
+// multiplies multiples; real-zeros is the same with scales of groups that have no common unit.
+const std::array kGroupForms = {Form{"g128", 4, 128, 128},
+                                Form{"g64", 4, 64, 64},
+                                Form{"g32", 4, 32, 32},
+                                Form{"w128", 4, 128, 0},
+                                Form{"real-zeros", 8, 64, 32, true, true},
+                                Form{"best4.5", 8, 64, 32, true, true, true}};
 
 int64_t copies_of(int64_t bytes) {
     return std::max<int64_t>(1, ceil_div(kRotatedBytes, bytes));
@@ -223,7 +228,8 @@ Launch integer_launch(const Setting& s, const Form& form, const Patterns& patter
         check(cudaMemset(view.zeros, 8, count), "cudaMemset");
     }
     const int64_t stride = activation_stride(s.matrix.cols);
-    Device codes = filled(s.tokens * stride, form.bits == 4 ? patterns.codes4 : patterns.codes8);
+    const int64_t codes_bytes = s.tokens * stride;
+    Device codes = filled(codes_bytes, form.bits == 4 ? patterns.codes4 : patterns.codes8);
     ActivationView in = {.rows = s.tokens,
                          .cols = s.matrix.cols,
                          .stride = stride,
@@ -238,6 +244,17 @@ Launch integer_launch(const Setting& s, const Form& form, const Patterns& patter
     in.scales = numbers.as<float>();
     if (form.bases) in.bases = numbers.as<float>(4 * groups);
     in.row_sums = numbers.as<int32_t>(8 * groups);
+    Device multiples =
+        filled(form.multiples ? codes_bytes * multiple_planes(form.bits) : 1, patterns.codes8);
+    Device units(s.tokens * static_cast<int64_t>(sizeof(RowUnit)));
+    if (form.multiples) {
+        const std::vector<RowUnit> rows(static_cast<size_t>(s.tokens), {1e-3f, 2});
+        check(cudaMemcpy(units.as<void>(), rows.data(), rows.size() * sizeof(RowUnit),
+                         cudaMemcpyDefault),
+              "cudaMemcpy");
+        in.multiples = multiples.as<uint8_t>();
+        in.row_units = units.as<RowUnit>();
+    }
     LinearProduct product = {.in = in,
                              .weight = place_weights(weights.as<void>(), shape),
                              .out = out.as<void>(),
@@ -248,6 +265,7 @@ Launch integer_launch(const Setting& s, const Form& form, const Patterns& patter
     if (!can_run(kernel, product, current_device())) return {};
     return [=](int64_t copy, Stream stream) {
         static_cast<void>(codes), static_cast<void>(numbers), static_cast<void>(out);
+        static_cast<void>(multiples), static_cast<void>(units);
         LinearProduct p = product;
         p.weight = place_weights(weights.as<void>(copy % copies * bytes), shape);
         multiply(p, kernel, stream);

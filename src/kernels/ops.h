@@ -67,6 +67,9 @@ struct QuantizedRows {
     int32_t* offsets = nullptr;   // [rows, n_groups] or null
     float* bases = nullptr;       // [rows, n_groups] for real zero points, else null
     int32_t* row_sums = nullptr;  // [rows, n_groups]: sum of the group's codes
+    // Of backends that multiply scales of two levels by whole numbers of the row's unit; else null.
+    void* multiples = nullptr;
+    void* row_units = nullptr;
     int64_t rows = 0;
     int64_t cols = 0;
     int64_t stride = 0;

@@ -101,7 +101,15 @@ DeviceCodes::DeviceCodes(int64_t rows, int64_t cols, const ActivationFormat& for
       bases_(rows * n_groups_ * 4),
       sums_(rows * n_groups_ * 4),
       sites_(upload(std::vector<int32_t>(static_cast<size_t>(rows), kNoSite))),
-      positions_(upload(counted(rows))) {}
+      positions_(upload(counted(rows))),
+      multiples_(has_multiples() ? rows * stride_ * planes() : 1),
+      units_(rows * static_cast<int64_t>(sizeof(cuda::RowUnit))) {}
+
+bool DeviceCodes::has_multiples() const {
+    const int64_t group = format_.group_size;
+    return format_.scales == ActivationScales::TwoLevel &&
+           (group == 32 || group == 64 || group == 128);
+}
 
 cuda::QuantizeTarget DeviceCodes::target(int32_t site) const {
     const cuda::ActivationView view{
@@ -110,6 +118,8 @@ cuda::QuantizeTarget DeviceCodes::target(int32_t site) const {
         .offsets = format_.has_offsets() ? offsets_.as<int32_t>() : nullptr,
         .bases = format_.has_bases() ? bases_.as<float>() : nullptr,
         .row_sums = sums_.as<int32_t>(),
+        .multiples = has_multiples() ? multiples_.as<uint8_t>() : nullptr,
+        .row_units = has_multiples() ? units_.as<cuda::RowUnit>() : nullptr,
         .rows = rows_,
         .cols = cols_,
         .stride = stride_,
@@ -148,7 +158,38 @@ Codes DeviceCodes::download() const {
     out.row_sums = cuda_test::download<int32_t>(sums_);
     if (format_.has_offsets()) out.offsets = cuda_test::download<int32_t>(offsets_);
     if (format_.has_bases()) out.bases = cuda_test::download<float>(bases_);
+    EXPECT_TRUE(multiples_are(out));
     return out;
+}
+
+testing::AssertionResult DeviceCodes::multiples_are(const Codes& codes) const {
+    if (!has_multiples()) return testing::AssertionSuccess();
+    const auto stored = cuda_test::download<uint8_t>(multiples_);
+    const auto units = cuda_test::download<cuda::RowUnit>(units_);
+    for (int64_t r = 0; r < rows_; ++r) {
+        const auto [unit, row_planes] = units[static_cast<size_t>(r)];
+        for (int64_t c = 0; c < stride_; ++c) {
+            int32_t v = 0;
+            for (int plane = 0; plane < row_planes; ++plane) {
+                const int64_t at = cuda::multiple_offset(rows_, stride_, planes(), r, c, plane);
+                const auto byte = static_cast<int8_t>(stored[static_cast<size_t>(at)]);
+                v += byte * (plane == 0 ? 1 : 256);
+            }
+            double value = 0.0;
+            if (c < cols_) {
+                const auto group = static_cast<size_t>(r * n_groups_ + c / format_.group_size);
+                value =
+                    double{codes.scales[group]} * codes.codes[static_cast<size_t>(r * cols_ + c)];
+                if (format_.has_bases()) value += codes.bases[group];
+            }
+            if (std::fabs(v * double{unit} - value) > 0.05 * unit) {
+                return testing::AssertionFailure()
+                       << fmt::format("row {}, column {}: {} of {}, {} planes, expected {}", r, c,
+                                      v, unit, row_planes, value);
+            }
+        }
+    }
+    return testing::AssertionResult(multiples_.guards_intact() && units_.guards_intact());
 }
 
 Codes reference_codes(const Matrix& matrix, const ActivationFormat& format) {

@@ -39,14 +39,21 @@ class DeviceCodes {
     DeviceCodes(int64_t rows, int64_t cols, const kernels::ActivationFormat& format);
 
     kernels::cuda::QuantizeTarget target(int32_t site = 0) const;
-    // Signed codes as the reference backend has them; fails the test where padding is not 0.
+    // Signed codes as the reference backend has them; fails the test where padding is not 0, or
+    // multiples are not what the codes stand for.
     Codes download() const;
     std::vector<int32_t> sites() const { return cuda_test::download<int32_t>(sites_); }
 
   private:
     kernels::ActivationFormat format_;
     int64_t rows_, cols_, stride_, n_groups_;
-    Memory codes_, scales_, offsets_, bases_, sums_, sites_, positions_;
+    bool has_multiples() const;
+    // Whether the planes of multiples hold these codes' values, each within a twentieth of its
+    // row's unit, and zeros behind them.
+    testing::AssertionResult multiples_are(const Codes& codes) const;
+    int planes() const { return kernels::cuda::multiple_planes(format_.widest_bits()); }
+
+    Memory codes_, scales_, offsets_, bases_, sums_, sites_, positions_, multiples_, units_;
 };
 
 // What the reference backend makes of the same floats.

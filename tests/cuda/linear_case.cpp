@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "tensor/float_convert.h"
@@ -36,12 +37,12 @@ std::vector<float> random_floats(std::mt19937& random, int64_t n, float lo, floa
 }  // namespace
 
 std::string describe(const LinearForm& f) {
-    return fmt::format("{} tokens, {} x {}, W{} group {} {}, A{} group {}{}{}{}{}, out {} + {}{}",
-                       f.tokens, f.rows, f.cols, f.weight_bits, f.weight_group,
-                       f.weight_symmetric ? "symmetric" : "zeros", f.activation_bits,
-                       f.activation_group, f.offsets ? " offsets" : "", f.bases ? " bases" : "",
-                       f.bias ? " bias" : "", f.accumulate ? " accumulate" : "", name_of(f.out),
-                       f.padding, f.extreme ? " extreme" : "");
+    return fmt::format(
+        "{} tokens, {} x {}, W{} group {} {}, A{} group {}{}{}{}{}{}, out {} + {}{}", f.tokens,
+        f.rows, f.cols, f.weight_bits, f.weight_group, f.weight_symmetric ? "symmetric" : "zeros",
+        f.activation_bits, f.activation_group, f.offsets ? " offsets" : "", f.bases ? " bases" : "",
+        f.multiples ? " multiples" : "", f.bias ? " bias" : "", f.accumulate ? " accumulate" : "",
+        name_of(f.out), f.padding, f.extreme ? " extreme" : "");
 }
 
 LinearCase::LinearCase(const LinearForm& form, uint32_t seed)
@@ -49,6 +50,7 @@ LinearCase::LinearCase(const LinearForm& form, uint32_t seed)
     std::mt19937 random(seed);
     make_weights(random);
     make_activations(random);
+    if (form.multiples) make_multiples(random);
     if (form.bias) {
         bias_ = random_floats(random, form.rows, -4.0f, 4.0f);
         product_.bias = memory_.emplace_back(upload(bias_)).as<float>();
@@ -147,6 +149,37 @@ void LinearCase::make_activations(std::mt19937& random) {
     if (f.bases) in.bases = memory_.emplace_back(upload(bases_)).as<float>();
 }
 
+void LinearCase::make_multiples(std::mt19937& random) {
+    const LinearForm& f = form_;
+    const int64_t stride = activation_stride(f.cols);
+    const int planes = multiple_planes(f.activation_bits);
+    std::vector<uint8_t> bytes(static_cast<size_t>(f.tokens * stride * planes), 0);
+    multiples_.resize(static_cast<size_t>(f.tokens * f.cols));
+    for (int64_t t = 0; t < f.tokens; ++t) {
+        const bool wide = f.wide > 0 && t % f.wide == 0;
+        units_.push_back({random_floats(random, 1, 0.001f, 0.1f)[0], wide ? 3 : 2});
+        const int bits = wide ? 8 : 4, largest = 255 * ((1 << bits) - 1);
+        const auto put = [&](int64_t c, int plane, int32_t byte) {
+            bytes[static_cast<size_t>(multiple_offset(f.tokens, stride, planes, t, c, plane))] =
+                static_cast<uint8_t>(byte);
+        };
+        for (int64_t c = 0; c < f.cols; ++c) {
+            const int lowest = -255 * (1 << bits);
+            int32_t v = lowest + static_cast<int32_t>(random() %
+                                                      static_cast<uint32_t>(largest - lowest + 1));
+            if (f.extreme) v = random() % 2 == 0 ? lowest : largest;
+            const int32_t b = static_cast<int8_t>(v), a = (v - b) / 256;
+            const int32_t byte = std::clamp(a, -128, 127);
+            put(c, 0, b);
+            put(c, 1, byte);
+            if (wide) put(c, 2, a - byte);
+            multiples_[static_cast<size_t>(t * f.cols + c)] = v;
+        }
+    }
+    product_.in.multiples = memory_.emplace_back(upload(bytes)).as<uint8_t>();
+    product_.in.row_units = memory_.emplace_back(upload(units_)).as<RowUnit>();
+}
+
 int LinearCase::stored_weight(int64_t row, int64_t col) const {
     return weights_[static_cast<size_t>(row * form_.cols + col)] + (1 << (form_.weight_bits - 1));
 }
@@ -156,6 +189,8 @@ void LinearCase::share_input(const LinearCase& other) {
     activations_ = other.activations_;
     activation_scales_ = other.activation_scales_;
     bases_ = other.bases_;
+    multiples_ = other.multiples_;
+    units_ = other.units_;
 }
 
 void LinearCase::clear_output() {
@@ -207,13 +242,34 @@ float LinearCase::output(int64_t token, int64_t row) const {
     return y + (f.bias ? bias_[static_cast<size_t>(row)] : 0.0f);
 }
 
+float LinearCase::output_of_multiples(int64_t token, int64_t row) const {
+    const LinearForm& f = form_;
+    const int64_t group = f.weight_group == 0 ? 128 : f.weight_group;
+    const int64_t n_groups = f.weight_group == 0 ? 1 : f.cols / group;
+    const int32_t* v = multiples_.data() + token * f.cols;
+    const int16_t* w = weights_.data() + row * f.cols;
+    float y = 0.0f, segment = 0.0f;
+    for (int64_t first = 0; first < f.cols; first += group) {
+        int32_t sum = 0;
+        for (int64_t c = first; c < std::min(first + group, f.cols); ++c) sum += v[c] * w[c];
+        const int64_t at = row * n_groups + (f.weight_group == 0 ? 0 : first / group);
+        segment =
+            std::fma(static_cast<float>(sum), weight_scales_[static_cast<size_t>(at)], segment);
+        if ((first + group) % 512 > 0 && first + group < f.cols) continue;
+        y += segment;
+        segment = 0.0f;
+    }
+    return y * units_[static_cast<size_t>(token)].unit +
+           (f.bias ? bias_[static_cast<size_t>(row)] : 0.0f);
+}
+
 std::vector<std::byte> LinearCase::expected() const {
     std::vector<std::byte> bytes(static_cast<size_t>(out_.bytes()), kUntouched);
     if (form_.accumulate) narrow(form_.out, before_, bytes.data());
     std::vector<float> line(static_cast<size_t>(form_.rows));
     for (int64_t t = 0; t < form_.tokens; ++t) {
         for (int64_t r = 0; r < form_.rows; ++r) {
-            const float y = output(t, r);
+            const float y = form_.multiples ? output_of_multiples(t, r) : output(t, r);
             line[static_cast<size_t>(r)] =
                 form_.accumulate ? before_[static_cast<size_t>(t * out_stride() + r)] + y : y;
         }

@@ -23,6 +23,8 @@ struct LinearForm {
     int64_t activation_group = 0;
     bool offsets = false;
     bool bases = false;
+    bool multiples = false;  // of units of the row, which products take instead of scales
+    int64_t wide = 0;        // every so many tokens have 8-bit codes' multiples; 0: none
     bool bias = false;
     bool accumulate = false;
     DType out = DType::F32;
@@ -35,6 +37,8 @@ std::string describe(const LinearForm& form);
 
 // Operands of one layer in both places; the device packs its weights itself.
 class LinearCase {
+    using RowUnit = kernels::cuda::RowUnit;
+
   public:
     LinearCase(const LinearForm& form, uint32_t seed);
 
@@ -55,12 +59,16 @@ class LinearCase {
   private:
     void make_weights(std::mt19937& random);
     void make_activations(std::mt19937& random);
+    void make_multiples(std::mt19937& random);
     float output(int64_t token, int64_t row) const;
+    float output_of_multiples(int64_t token, int64_t row) const;
     int64_t out_stride() const { return form_.rows + form_.padding; }
 
     LinearForm form_;
     // Host: codes minus zero points, [rows, cols] and [tokens, cols].
     std::vector<int16_t> weights_, activations_;
+    std::vector<int32_t> multiples_;  // [tokens, cols]
+    std::vector<RowUnit> units_;      // [tokens]
     std::vector<float> weight_scales_, activation_scales_, bases_, bias_;
     std::vector<float> before_;  // outputs to be added to, as the output dtype holds them
     std::vector<Memory> memory_;

@@ -77,9 +77,10 @@ TEST_P(CudaLinearBatch, RandomShapesGiveTheBitsOfTheHost) {
     const bool hopper = current_device().compute_capability == 90;
     for (LinearKernel kernel : all_linear_kernels()) {
         const bool everywhere = kernel == LinearKernel::Streamed || kernel == LinearKernel::General;
-        const bool of_groups = kernel == LinearKernel::StreamedGroups ||
-                               kernel == LinearKernel::TileGroups ||
-                               kernel == LinearKernel::Groups128;
+        const bool of_groups =
+            kernel == LinearKernel::StreamedGroups || kernel == LinearKernel::TileGroups ||
+            kernel == LinearKernel::StreamedMultiples || kernel == LinearKernel::TileMultiples ||
+            kernel == LinearKernel::WarpgroupMultiples || kernel == LinearKernel::Groups128;
         if (of_groups || !(hopper || everywhere)) continue;
         EXPECT_GT(runs_[static_cast<size_t>(kernel)], 0) << name_of(kernel);
     }
@@ -188,14 +189,75 @@ TEST_P(CudaSmallGroups, LargeShapesGiveTheBitsOfTheHostEveryTime) {
     }
 }
 
+// Tokens in multiples: the weights' groups, some tokens of 8-bit codes, none or all.
+class CudaMultiples : public CudaLinear, public testing::WithParamInterface<int64_t> {
+  protected:
+    static LinearForm random_form_of(std::mt19937& random) {
+        LinearForm form = random_form(random);
+        const int64_t group = GetParam() == 0 ? 32 : GetParam();
+        form.cols = group * (1 + random() % static_cast<uint32_t>(pick(random, {3, 12, 40})));
+        form.weight_bits = static_cast<int>(pick(random, {4, 4, 4, 3}));
+        form.weight_group = GetParam();
+        form.activation_group = 32;
+        form.offsets = form.bases = false;
+        form.multiples = true;
+        form.activation_bits = static_cast<int>(pick(random, {4, 8}));
+        if (form.activation_bits == 8) form.wide = pick(random, {0, 1, 5, 100});
+        return form;
+    }
+};
+INSTANTIATE_TEST_SUITE_P(All, CudaMultiples, testing::Values(0, 32, 64, 128));
+
+TEST_P(CudaMultiples, GiveTheBitsOfTheHost) {
+    std::mt19937 random(static_cast<uint32_t>(300 + GetParam()));
+    for (uint32_t i = 0; i < 90; ++i) {
+        LinearForm form = random_form_of(random);
+        if (i < 51) form.tokens = 1 + i % 17;
+        check(form, i);
+        if (HasFatalFailure()) return;
+    }
+    EXPECT_GT(runs_[static_cast<size_t>(LinearKernel::StreamedMultiples)], 45);
+    EXPECT_GT(runs_[static_cast<size_t>(LinearKernel::TileMultiples)], 10);
+    EXPECT_EQ(runs_[static_cast<size_t>(LinearKernel::General)], 0);
+    if (current_device().compute_capability != 90) return;
+    EXPECT_GT(runs_[static_cast<size_t>(LinearKernel::WarpgroupMultiples)], 5);
+}
+
+TEST_P(CudaMultiples, LargeShapesGiveTheBitsOfTheHostEveryTime) {
+    for (const auto& [tokens, rows, cols] : {std::array<int64_t, 3>{1, 5000, 2048},
+                                             {1, 600, 11008},
+                                             {1, 600, 28672},
+                                             {3, 9000, 640},
+                                             {8, 5000, 1024},
+                                             {16, 5000, 1024},
+                                             {50, 1000, 1024},
+                                             {1000, 3000, 1024}}) {
+        for (const bool wide : {false, true}) {
+            LinearForm form = {.tokens = tokens, .rows = rows, .cols = cols, .bias = true};
+            form.weight_group = GetParam();
+            form.activation_group = 32;
+            form.weight_symmetric = !wide;
+            form.multiples = true;
+            form.activation_bits = wide ? 8 : 4;
+            form.wide = wide ? 130 : 0;
+            form.accumulate = true;
+            form.out = DType::BF16;
+            check(form, 19, 2);
+            if (HasFatalFailure()) return;
+        }
+    }
+}
+
 // Up to three matrices share their tokens in one launch.
 TEST_F(CudaLinear, ProductsTogetherGiveTheBitsOfEach) {
     for (int64_t tokens : {1, 7, 16, 40}) {
-        for (int64_t group : {0, 32, 128}) {
+        for (const auto& [group, multiples] :
+             {std::pair<int64_t, bool>{0, false}, {32, false}, {128, false}, {64, true}}) {
             LinearForm form = {.tokens = tokens, .rows = 136, .cols = 384};
             form.weight_group = form.activation_group = group;
             form.weight_symmetric = false;
-            form.bases = true;
+            form.bases = !multiples;
+            form.multiples = multiples;
             std::vector<LinearCase> layers;
             layers.reserve(3);
             std::vector<LinearProduct> products;
@@ -278,6 +340,12 @@ TEST_F(CudaLinear, EveryKernelTakesASmallShape) {
                 check(form, 11);
             }
         }
+        LinearForm form = {.tokens = tokens, .rows = 136, .cols = 384, .activation_bits = 8};
+        form.weight_group = 64;
+        form.multiples = true;
+        form.wide = 30;
+        form.out = DType::F16;
+        check(form, 12);
     }
     if (current_device().compute_capability != 90) return;
     for (LinearKernel kernel : all_linear_kernels()) {
@@ -341,6 +409,31 @@ TEST(CudaLinearChoice, ShapeAloneChoosesTheKernel) {
     EXPECT_EQ(chosen(512, 4096, 4096), LinearKernel::Tile128);
     EXPECT_EQ(chosen(2048, 4096, 4096), LinearKernel::Tile256);
     EXPECT_EQ(chosen(2048, 4096, 40000), LinearKernel::General);
+}
+
+// By no kernel that would give other bits, whatever else the batch holds.
+TEST(CudaLinearChoice, MultiplesAreMultipliedByKernelsOfTheirOwn) {
+    uint8_t multiples = 0;
+    const auto chosen = [&](int64_t tokens, int capability, int shared_kib, int64_t group) {
+        LinearProduct p;
+        p.in = {.multiples = &multiples,
+                .rows = tokens,
+                .cols = 4096,
+                .stride = 4096,
+                .group_size = 32};
+        p.weight.shape = {.rows = 4096, .cols = 4096, .group_size = group};
+        p.out_stride = 4096;
+        return choose_kernel(p, {.compute_capability = capability,
+                                 .multiprocessors = 132,
+                                 .shared_bytes = shared_kib * 1024});
+    };
+    EXPECT_EQ(chosen(16, 90, 227, 64), LinearKernel::StreamedMultiples);
+    EXPECT_EQ(chosen(17, 90, 227, 0), LinearKernel::TileMultiples);
+    EXPECT_EQ(chosen(65, 90, 227, 64), LinearKernel::WarpgroupMultiples);
+    EXPECT_EQ(chosen(2048, 80, 163, 128), LinearKernel::TileMultiples);
+    EXPECT_EQ(chosen(1, 86, 99, 64), LinearKernel::General);
+    EXPECT_EQ(chosen(2048, 86, 99, 64), LinearKernel::TileGroups);
+    EXPECT_EQ(chosen(2048, 90, 227, 256), LinearKernel::General);
 }
 
 }  // namespace

@@ -96,6 +96,7 @@ TEST_F(QuantizeRows, ScalesOfTwoLevels) {
                                       {576, 32},
                                       {768, 128},
                                       {4096, 32},
+                                      {30720, 32},  // beyond registers
                                       {64, 64},
                                       {576, 0}}) {
         for (ActivationFormat format : kWays) {
@@ -108,6 +109,7 @@ TEST_F(QuantizeRows, ScalesOfTwoLevels) {
                 for (const int bits : {3, 4, 8}) {
                     format.bits = bits;
                     for (const Temper temper : kTempers) check(temper, 5, cols, format);
+                    check(Temper::Outliers, 20, cols, format);
                 }
             }
             if (HasFatalFailure()) return;

@@ -1,8 +1,44 @@
 #include "kernels/cuda/cuda_activations.h"
 
 #include "core/check.h"
+#include "core/checked_math.h"
+#include "kernels/quantized_rows_layout.h"
 
 namespace quarot::kernels::cuda {
+
+namespace {
+
+bool has_multiples(const ActivationFormat& format) {
+    const int64_t group = format.group_size;
+    return format.scales == ActivationScales::TwoLevel &&
+           (group == 32 || group == 64 || group == 128);
+}
+
+// Of a row, all planes.
+int64_t multiples_stride(const QuantizedRows& rows) {
+    return multiple_planes(rows.format.widest_bits()) * rows.stride;
+}
+
+}  // namespace
+
+int64_t quantized_bytes(int64_t rows, int64_t cols, const ActivationFormat& format) {
+    const int64_t bytes = quantized_rows_bytes(rows, cols, format, kActivationAlignment);
+    if (!has_multiples(format)) return bytes;
+    const int64_t of_row = multiple_planes(format.widest_bits()) * activation_stride(cols);
+    return bytes + rows * of_row +
+           round_up(rows * static_cast<int64_t>(sizeof(RowUnit)), kActivationAlignment);
+}
+
+QuantizedRows place_quantized(void* memory, int64_t rows, int64_t cols,
+                              const ActivationFormat& format) {
+    QuantizedRows out = place_quantized_rows(memory, rows, cols, format, kActivationAlignment);
+    if (!has_multiples(format)) return out;
+    auto* multiples = static_cast<std::byte*>(memory) +
+                      quantized_rows_bytes(rows, cols, format, kActivationAlignment);
+    out.multiples = multiples;
+    out.row_units = multiples + rows * multiples_stride(out);
+    return out;
+}
 
 RowsView view_of(const Rows& rows) {
     return {rows.data, rows.dtype, rows.rows, rows.cols, rows.stride};
@@ -14,6 +50,8 @@ ActivationView view_of(const QuantizedRows& rows) {
             .offsets = rows.offsets,
             .bases = rows.bases,
             .row_sums = rows.row_sums,
+            .multiples = static_cast<uint8_t*>(rows.multiples),
+            .row_units = static_cast<RowUnit*>(rows.row_units),
             .rows = rows.rows,
             .cols = rows.cols,
             .stride = rows.stride,
@@ -44,6 +82,10 @@ QuantizedRows rows_of(const QuantizedRows& rows, int64_t first, int64_t count) {
     if (part.offsets != nullptr) part.offsets += group;
     if (part.bases != nullptr) part.bases += group;
     if (part.positions != nullptr) part.positions += first;
+    if (part.multiples != nullptr) {
+        part.multiples = static_cast<std::byte*>(rows.multiples) + first * multiples_stride(rows);
+        part.row_units = static_cast<RowUnit*>(rows.row_units) + first;
+    }
     part.rows = count;
     return part;
 }

@@ -10,6 +10,12 @@
 
 namespace quarot::kernels::cuda {
 
+// As kernels::quantized_rows_bytes and place_quantized_rows, with multiples where products of such
+// rows take them.
+int64_t quantized_bytes(int64_t rows, int64_t cols, const ActivationFormat& format);
+QuantizedRows place_quantized(void* memory, int64_t rows, int64_t cols,
+                              const ActivationFormat& format);
+
 RowsView view_of(const Rows& rows);
 ActivationView view_of(const QuantizedRows& rows);
 // Rows of experts come with a mixture, which this backend has none of.

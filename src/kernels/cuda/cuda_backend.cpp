@@ -28,7 +28,6 @@
 #include "kernels/cuda/rotate.h"
 #include "kernels/cuda/status.h"
 #include "kernels/fp8_product.h"
-#include "kernels/quantized_rows_layout.h"
 
 namespace quarot::kernels {
 
@@ -283,12 +282,12 @@ void CudaBackend::reserve(const StepLimits& limits) {
 
 int64_t CudaBackend::quantized_bytes(int64_t rows, int64_t cols,
                                      const ActivationFormat& format) const {
-    return quantized_rows_bytes(rows, cols, format, kActivationAlignment);
+    return cuda::quantized_bytes(rows, cols, format);
 }
 
 QuantizedRows CudaBackend::place_quantized(void* memory, int64_t rows, int64_t cols,
                                            const ActivationFormat& format) const {
-    return place_quantized_rows(memory, rows, cols, format, kActivationAlignment);
+    return cuda::place_quantized(memory, rows, cols, format);
 }
 
 HostCodes CudaBackend::read_codes(const QuantizedRows& rows) {

@@ -18,6 +18,11 @@ std::vector<PeerComm::Range> ranges_of(const QuantizedRows& rows) {
                                            {rows.row_sums, per_group}};
     if (rows.offsets != nullptr) ranges.push_back({rows.offsets, per_group});
     if (rows.bases != nullptr) ranges.push_back({rows.bases, per_group});
+    if (rows.multiples != nullptr) {
+        const int planes = multiple_planes(rows.format.widest_bits());
+        ranges.push_back({rows.multiples, rows.rows * rows.stride * planes});
+        ranges.push_back({rows.row_units, rows.rows * static_cast<int64_t>(sizeof(RowUnit))});
+    }
     return ranges;
 }
 

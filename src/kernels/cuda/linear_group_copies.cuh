@@ -11,10 +11,11 @@
 
 namespace quarot::kernels::cuda {
 
-// The chunks of a warp: every S::kWarps-th of the CTA's, whose strips follow each other.
+// The chunks of a warp: every S::kWarps-th run of S::kRun of the CTA's, whose strips follow each
+// other. A strip's last run may have chunks that are not there.
 template <class S>
 struct GroupCursor {
-    int strip, last, chunk, n_chunks;
+    int strip, last, run, in_run = 0, n_chunks;
     uint64_t policy = streamed_policy();
     const uint8_t* codes;  // of this lane in the strip's first unit
     const float* scales;   // of the strip in the first group
@@ -23,23 +24,27 @@ struct GroupCursor {
     __device__ GroupCursor(const GroupStreamProblem& p, const StripRange& range)
         : strip(range.first),
           last(range.last),
-          chunk(static_cast<int>(threadIdx.x) / 32),
+          run(static_cast<int>(threadIdx.x) / 32),
           n_chunks((p.stream.units + S::kUnits - 1) / S::kUnits) {
         find_strip(p);
     }
-    __device__ bool valid() const { return strip < last; }
+    __device__ int chunk() const { return run * S::kRun + in_run; }
+    __device__ int n_runs() const { return (n_chunks + S::kRun - 1) / S::kRun; }
+    __device__ bool valid() const { return strip < last && (S::kRun == 1 || chunk() < n_chunks); }
     __device__ void advance(const GroupStreamProblem& p) {
-        chunk += S::kWarps;
-        if (chunk >= n_chunks) find_strip(p);
+        if (++in_run < S::kRun) return;
+        in_run = 0;
+        run += S::kWarps;
+        if (run >= n_runs()) find_strip(p);
     }
 
   private:
     __device__ void find_strip(const GroupStreamProblem& p) {
-        while (chunk >= n_chunks) {
-            chunk -= n_chunks;
+        while (run >= n_runs()) {
+            run -= n_runs();
             ++strip;
         }
-        if (!valid()) return;
+        if (strip >= last) return;
         const StreamPart& part = p.stream.part_of(strip);
         const int at = strip - part.first_strip;
         codes = part.weights + at / 4 * static_cast<int64_t>(p.stream.units) * 2048 + at % 4 * 512 +
@@ -55,7 +60,7 @@ template <class S>
 __device__ __forceinline__ void copy_weights(uint32_t stage, const GroupStreamProblem& p,
                                              const GroupCursor<S>& at) {
     if (!at.valid()) return;
-    const int lane = threadIdx.x % 32, unit = at.chunk * S::kUnits;
+    const int lane = threadIdx.x % 32, unit = at.chunk() * S::kUnits;
     const uint8_t* from = at.codes + static_cast<int64_t>(unit) * 2048;
 #pragma unroll
     for (int u = 0; u < S::kUnits; ++u) {
@@ -74,7 +79,7 @@ __device__ __forceinline__ void copy_row_factors(uint32_t stage, const GroupStre
                                                  const GroupCursor<S>& at) {
     if (!at.valid()) return;
     const int lane = threadIdx.x % 32;
-    const int first = at.chunk * S::kPieces >> p.groups.row_shift;
+    const int first = at.chunk() * S::kPieces >> p.groups.row_shift;
     const int count = min(groups_of_chunk<S>(p.groups.row_shift), p.groups.of_row - first);
     const float* scales = at.scales + first * 64 + lane / 4 * 64 + lane % 4 * 4;
 #pragma unroll
@@ -115,7 +120,7 @@ template <class S>
 __device__ __forceinline__ void copy_tokens(uint32_t stage, const GroupStreamProblem& p,
                                             const TokenCopies<S>& of, const GroupCursor<S>& at) {
     if (!at.valid()) return;
-    const int lane = threadIdx.x % 32, unit = at.chunk * S::kUnits;
+    const int lane = threadIdx.x % 32, unit = at.chunk() * S::kUnits;
     const uint8_t* from =
         p.stream.tokens + static_cast<int64_t>(unit) * of.n_tokens * 64 + of.codes;
 #pragma unroll
@@ -144,7 +149,7 @@ __device__ __forceinline__ void copy_token_factors(uint32_t stage, const GroupSt
                                                    const TokenCopies<S>& of,
                                                    const GroupCursor<S>& at) {
     if (!at.valid()) return;
-    const int first = at.chunk * S::kPieces >> p.groups.token_shift;
+    const int first = at.chunk() * S::kPieces >> p.groups.token_shift;
     const bool has_group = first + of.group < p.groups.of_token;
     const int tokens_apart = 32 / of.groups;
 #pragma unroll

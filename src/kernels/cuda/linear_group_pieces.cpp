@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/checked_math.h"
+
 namespace quarot::kernels::cuda {
 
 namespace {
@@ -47,6 +49,24 @@ PieceGroups piece_groups(const LinearProduct& p) {
             .row_shift = shift_of(row_columns(p), piece),
             .token_shift = shift_of(token_columns(p), piece),
             .pieces = static_cast<int>(p.in.cols / piece)};
+}
+
+bool has_multiples(const LinearProduct& p) {
+    return p.in.multiples != nullptr && p.weight.shape.bits <= 4 && row_columns(p) != kOther;
+}
+
+int64_t multiple_piece_columns(const LinearProduct& p) {
+    const int64_t columns = row_columns(p);
+    return columns == kWholeRow ? 128 : columns;
+}
+
+PieceGroups multiple_pieces(const LinearProduct& p) {
+    const int64_t piece = multiple_piece_columns(p);
+    return {.of_row = static_cast<int>(p.weight.shape.n_groups()),
+            .of_token = 1,
+            .row_shift = shift_of(row_columns(p), piece),
+            .token_shift = shift_of(kWholeRow, piece),
+            .pieces = static_cast<int>(ceil_div(p.in.cols, piece))};
 }
 
 }  // namespace quarot::kernels::cuda

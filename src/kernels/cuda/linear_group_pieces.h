@@ -23,4 +23,12 @@ bool has_small_groups(const LinearProduct& product);
 int64_t piece_columns(const LinearProduct& product);
 PieceGroups piece_groups(const LinearProduct& product);
 
+// Tokens in multiples, which leave the weights' groups alone to divide a row: 32, 64 or 128
+// columns, or whole rows, in pieces of 128.
+bool has_multiples(const LinearProduct& product);
+
+// Of products with multiples.
+int64_t multiple_piece_columns(const LinearProduct& product);
+PieceGroups multiple_pieces(const LinearProduct& product);
+
 }  // namespace quarot::kernels::cuda

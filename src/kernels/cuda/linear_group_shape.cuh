@@ -27,6 +27,7 @@ struct GroupShape {
     static constexpr bool kZeroPoints = kZeroPoints_, kKept = kKept_;
     static_assert(!kKept || kTokens == 1);
     static constexpr int kWarps = 8, kAdders = kTokens >= 8 ? 2 : 1;
+    static constexpr int kRun = 1;  // chunks that a warp takes in a row
     static constexpr int kThreads = 32 * (kWarps + kAdders);
     // Units of a chunk: as many as leave room for two stages.
     static constexpr int kUnits = kTokens == 1                      ? 8

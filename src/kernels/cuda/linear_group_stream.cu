@@ -307,7 +307,7 @@ __device__ __forceinline__ void multiply_chunks(const GroupStreamProblem& p, Gro
     GroupCursor<S> ahead(p, range);
     const TokenCopies<S> of_tokens(p);
     const KeptTokens<S> kept(p, kept_tokens);
-    int in_row = ahead.chunk;
+    int in_row = ahead.run;
     fill_ring<S>(p, ahead, of_tokens, kept, ring);
     const int n_chunks = (range.last - range.first) * ahead.n_chunks;
     int stage = 0;

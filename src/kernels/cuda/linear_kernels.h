@@ -19,6 +19,15 @@ void launch_groups(const LinearProduct& product, Stream stream);
 // Products for which takes_group_stream holds, with groups alike.
 void launch_group_stream(std::span<const LinearProduct> products, Stream stream);
 void launch_group_tile(const LinearProduct& product, Stream stream);
+// Columns of a row that products of multiples sum by themselves.
+inline constexpr int kSegmentColumns = 512;
+
+// Few and many tokens in multiples (linear_group_pieces.h), with groups alike, in so much shared
+// memory.
+inline constexpr int64_t kMultipleBytes = 112 * 1024;
+void launch_multiple_stream(std::span<const LinearProduct> products, Stream stream);
+void launch_multiple_tile(const LinearProduct& product, Stream stream);
+void launch_multiples_sm90(std::span<const LinearProduct> products, Stream stream);
 void launch_tile(std::span<const LinearProduct> products, LinearKernel kernel, Stream stream);
 
 // At most kMostFewTokens tokens, whose codes take little room beside a ring of weights.

@@ -6,18 +6,29 @@
 
 #include "core/check.h"
 #include "core/checked_math.h"
+#include "kernels/cuda/linear_group_pieces.h"
 #include "kernels/cuda/linear_kernels.h"
 
 namespace quarot::kernels::cuda {
 
 namespace {
 
-constexpr std::array kKernels = {
-    LinearKernel::StreamedFew,    LinearKernel::Streamed,     LinearKernel::Tile32,
-    LinearKernel::Tile32Split,    LinearKernel::Tile64,       LinearKernel::Tile64Split,
-    LinearKernel::Tile128,        LinearKernel::Tile128Split, LinearKernel::Tile256,
-    LinearKernel::StreamedGroups, LinearKernel::Groups128,    LinearKernel::TileGroups,
-    LinearKernel::General};
+constexpr std::array kKernels = {LinearKernel::StreamedFew,
+                                 LinearKernel::Streamed,
+                                 LinearKernel::Tile32,
+                                 LinearKernel::Tile32Split,
+                                 LinearKernel::Tile64,
+                                 LinearKernel::Tile64Split,
+                                 LinearKernel::Tile128,
+                                 LinearKernel::Tile128Split,
+                                 LinearKernel::Tile256,
+                                 LinearKernel::StreamedGroups,
+                                 LinearKernel::Groups128,
+                                 LinearKernel::TileGroups,
+                                 LinearKernel::StreamedMultiples,
+                                 LinearKernel::TileMultiples,
+                                 LinearKernel::WarpgroupMultiples,
+                                 LinearKernel::General};
 
 // 255 * 255 * columns stays below 2^31: exact sums of whole rows fit.
 constexpr int64_t kMaxColumns = 32768;
@@ -36,11 +47,31 @@ bool has_groups(const LinearProduct& p, int64_t size) {
            p.weight.shape.bits <= 4;
 }
 
+// Then by no other kernel, which would give other bits.
+bool multiplies_multiples(const LinearProduct& p, const DeviceInfo& device) {
+    return has_multiples(p) && device.shared_bytes >= kMultipleBytes &&
+           p.in.rows * p.in.stride * multiple_planes(p.in.bits) < int64_t{1} << 32;
+}
+
+bool is_of_multiples(LinearKernel kernel) {
+    return kernel == LinearKernel::StreamedMultiples || kernel == LinearKernel::TileMultiples ||
+           kernel == LinearKernel::WarpgroupMultiples;
+}
+
 // The copy engine writes 16-bit outputs in runs of 16 bytes, whole ones even at the end of a row.
 bool has_aligned_output(const LinearProduct& p) {
     return p.out_dtype == DType::F32 || (p.out_stride % 8 == 0 && p.weight.shape.rows % 8 == 0 &&
                                          reinterpret_cast<uintptr_t>(p.out) % 16 == 0);
 }
+
+bool can_run_multiples(LinearKernel kernel, const LinearProduct& p, const DeviceInfo& device) {
+    if (is_streamed(p.in.rows)) return kernel == LinearKernel::StreamedMultiples;
+    if (kernel == LinearKernel::TileMultiples) return true;
+    return kernel == LinearKernel::WarpgroupMultiples && device.compute_capability == 90 &&
+           has_aligned_output(p);
+}
+// Up to so many tokens its tiles leave multiprocessors without work.
+constexpr int64_t kFewForWarpgroups = 64;
 
 // Clocks of a tile kernel on an H200 (docs/cuda.md).
 struct TileCost {
@@ -88,9 +119,12 @@ LinearKernel choose_tile(std::span<const LinearProduct> products, const DeviceIn
 
 // The kernel that runs all of them, General if no other does.
 LinearKernel choose_kernel(std::span<const LinearProduct> products, const DeviceInfo& device) {
+    const bool few = products.front().in.rows <= kFewForWarpgroups;
     for (const LinearKernel kernel :
-         {LinearKernel::StreamedFew, LinearKernel::Streamed, LinearKernel::StreamedGroups,
-          LinearKernel::Groups128, LinearKernel::TileGroups}) {
+         {LinearKernel::StreamedMultiples, LinearKernel::WarpgroupMultiples,
+          LinearKernel::TileMultiples, LinearKernel::StreamedFew, LinearKernel::Streamed,
+          LinearKernel::StreamedGroups, LinearKernel::Groups128, LinearKernel::TileGroups}) {
+        if (few && kernel == LinearKernel::WarpgroupMultiples) continue;
         if (can_run(kernel, products, device)) return kernel;
     }
     const LinearKernel tile = choose_tile(products, device);
@@ -124,6 +158,13 @@ void launch_all(std::span<const LinearProduct> products, LinearKernel kernel, St
         case LinearKernel::TileGroups:
             for (const LinearProduct& p : products) launch_group_tile(p, stream);
             return;
+        case LinearKernel::StreamedMultiples:
+            return launch_multiple_stream(products, stream);
+        case LinearKernel::TileMultiples:
+            for (const LinearProduct& p : products) launch_multiple_tile(p, stream);
+            return;
+        case LinearKernel::WarpgroupMultiples:
+            return launch_multiples_sm90(products, stream);
         case LinearKernel::Groups128:
             for (const LinearProduct& p : products) launch_groups(p, stream);
             return;
@@ -145,14 +186,28 @@ std::span<const LinearKernel> all_linear_kernels() {
 }
 
 const char* name_of(LinearKernel kernel) {
-    static constexpr std::array kNames = {
-        "streamed-few", "streamed",    "tile32",        "tile32-split", "tile64",
-        "tile64-split", "tile128",     "tile128-split", "tile256",      "streamed-groups",
-        "groups128",    "tile-groups", "general"};
+    static constexpr std::array kNames = {"streamed-few",
+                                          "streamed",
+                                          "tile32",
+                                          "tile32-split",
+                                          "tile64",
+                                          "tile64-split",
+                                          "tile128",
+                                          "tile128-split",
+                                          "tile256",
+                                          "streamed-groups",
+                                          "groups128",
+                                          "tile-groups",
+                                          "streamed-multiples",
+                                          "tile-multiples",
+                                          "warpgroup-multiples",
+                                          "general"};
     return kNames[static_cast<size_t>(kernel)];
 }
 
 bool can_run(LinearKernel kernel, const LinearProduct& p, const DeviceInfo& device) {
+    if (multiplies_multiples(p, device)) return can_run_multiples(kernel, p, device);
+    if (is_of_multiples(kernel)) return false;
     if (kernel == LinearKernel::General) return true;
     if (kernel == LinearKernel::StreamedGroups) return takes_group_stream(p, device);
     if (kernel == LinearKernel::TileGroups) return takes_group_tile(p, device);

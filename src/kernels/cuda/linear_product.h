@@ -13,7 +13,13 @@
 namespace quarot::kernels::cuda {
 
 // out = in W^T + bias (+ out), by the expression of kernels::LinearArgs: exact integer sums, then
-// fp32 in its order, rounded once to the dtype of out. All pointers are device memory.
+// fp32 in its order, rounded once to the dtype of out. All pointers are device memory. Tokens in
+// multiples v are multiplied by those: in every segment of 512 columns, over the groups of the
+// weights, in order, and then over the segments, in order,
+//
+//   s = fma(float(sum (w - zero) v), scale, s),   y += s,   out = y * unit + bias (+ out)
+//
+// so that several warps may share a row.
 struct LinearProduct {
     ActivationView in;
     WeightView weight;
@@ -31,6 +37,9 @@ struct LinearProduct {
 //             warpgroups. Split: two CTAs share a tile's columns, for matrices of few tiles
 //   StreamedGroups: up to 16 tokens, 4-bit weights, groups of 32, 64 or 128 on either side
 //   TileGroups: the same for more tokens, without integer offsets
+//   StreamedMultiples, TileMultiples: up to 16 tokens and more, in multiples; weights to 4 bits in
+//             groups of 32, 64 or 128 or whole rows
+//   WarpgroupMultiples: the same for more, compute capability 9.0
 //   Groups128: compute capability 9.0; groups of 128 on both sides, symmetric, weights to 4 bits
 enum class LinearKernel {
     StreamedFew,
@@ -45,6 +54,9 @@ enum class LinearKernel {
     StreamedGroups,
     Groups128,
     TileGroups,
+    StreamedMultiples,
+    TileMultiples,
+    WarpgroupMultiples,
     General
 };
 
@@ -53,7 +65,7 @@ const char* name_of(LinearKernel kernel);
 bool can_run(LinearKernel kernel, const LinearProduct& product, const DeviceInfo& device);
 
 // The fastest that can_run, by shape alone, so that a sequence's bits never depend on what else is
-// in its batch: all kernels give the same bits.
+// in its batch: all kernels of a product's form give the same bits.
 LinearKernel choose_kernel(const LinearProduct& product, const DeviceInfo& device);
 
 // Only enqueues. The kernel must be one that can_run.

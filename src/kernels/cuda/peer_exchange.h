@@ -59,7 +59,7 @@ struct PeerRanges {
     std::byte* base[kMostRanks] = {};
     struct Range {
         int64_t offset = 0, bytes = 0;
-    } ranges[4];
+    } ranges[6];
     int n = 0;
     bool meets_first = true;  // false: all have met since the others' memory was last used
 };

@@ -73,6 +73,8 @@ void check_target(const QuantizeTarget& target) {
     require(target.bits >= 2 && target.bits <= out.bits && out.bits <= 8, "quantizing: bits");
     require(out.offsets == nullptr || (out.bases == nullptr && !target.two_level),
             "quantizing: zero points");
+    require(out.multiples == nullptr || (target.two_level && fills_lanes(out.group_size)),
+            "quantizing: multiples");
 }
 
 void quantize_rows(const RowsView& in, const QuantizeTarget& target, Stream stream) {

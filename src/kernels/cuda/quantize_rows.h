@@ -17,6 +17,8 @@ namespace quarot::kernels::cuda {
 // codes.bits are those of the widest rows, which all rows are stored by. They are the bits of rows
 // at the first positions, which are not clipped; all other rows have `bits`.
 //
+// codes.multiples: of two levels and groups of 4 to 128 columns, a power of two.
+//
 // A group that holds a NaN or Inf, or whose range fp32 does not hold, gets the codes of 0, scale 1
 // and offset, base and sum 0; bad_site[row] becomes the lower of itself and `site`.
 struct QuantizeTarget {

@@ -4,11 +4,21 @@
 #include <cstdint>
 
 #include "kernels/cuda/block_reduce.cuh"
+#include "kernels/cuda/device/cluster.cuh"
+#include "kernels/cuda/device/mbarrier.cuh"
 #include "kernels/cuda/row_access.cuh"
 #include "kernels/cuda/row_blocks.h"
+#include "kernels/cuda/row_multiples.cuh"
 #include "kernels/cuda/row_quantizer.cuh"
 
 namespace quarot::kernels::cuda {
+
+// Of wider rows, multiples wait for the codes: a thread has no registers for both.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+inline constexpr int kMostFoursOfMultiples = 2;
+#else
+inline constexpr int kMostFoursOfMultiples = 4;
+#endif
 
 // Whether rows of the target may be quantized in registers: one group each, whose scale is a number
 // of its own, or groups that fill lanes.
@@ -30,13 +40,15 @@ void with_groups(const QuantizeTarget& target, const Body& body) {
 }
 
 // A row in the registers of a block: thread t has the four columns from 4 (t + i threads) on, for
-// each i; zeros behind the last. The number of columns is a multiple of 4.
-template <int kFours>
+// each i; zeros behind the last. The number of columns is a multiple of 4. kSharers: blocks of a
+// cluster that share a row of groups, one behind the other; all of them are running.
+template <int kFours, int kSharers = 1>
 struct RegisterRow {
     float4 x[kFours];
 
     __device__ static int64_t column(int i) {
-        return 4 * (threadIdx.x + static_cast<int64_t>(i) * blockDim.x);
+        const int64_t run = kSharers == 1 ? i : static_cast<int>(cluster_rank()) * kFours + i;
+        return 4 * (threadIdx.x + run * blockDim.x);
     }
     // From row `index`, whose dtype is T; all loads come before the first use of one.
     template <typename T>
@@ -76,6 +88,7 @@ struct RegisterRow {
     template <bool kGrouped>
     __device__ void quantize(BlockTeam& block, const QuantizeTarget& target, int64_t index,
                              bool real = true) const {
+        static_assert(kGrouped || kSharers == 1);
         if constexpr (kGrouped) {
             quantize_groups(block, target, index, real);
         } else {
@@ -121,24 +134,35 @@ struct RegisterRow {
         if (target.two_level) {
             format.units = division_by_unit(unit_of_groups(block, team, target, format));
         }
+        constexpr bool kAtOnce = kFours <= kMostFoursOfMultiples;
+        const bool multiples = out.multiples != nullptr && real;
+        if (kAtOnce && multiples && column(0) == 0) store_row_unit(out, index, format);
         const auto biases = static_cast<int32_t>(out.group_size) * code_bias(out.bits);
 #pragma unroll
         for (int i = 0; i < kFours; ++i) {
             const int64_t c = column(i);
             if (c >= out.stride) break;  // the whole warp
             const GroupQuantizer group = quantizer_of(range_of(team, i), target, format);
+            FourCodes codes;
             uint32_t word = 0;
             if (c < out.cols) {
-                word = group.usable ? stored_codes(x[i], group) : code_bias(out.bits) * 0x01010101u;
+                if (group.usable) codes = codes_of(x[i], group);
+                word =
+                    group.usable ? stored_codes(codes, group) : code_bias(out.bits) * 0x01010101u;
             }
             const int32_t sum = team.sum(static_cast<int32_t>(__dp4a(word, 0x01010101u, 0u)));
             if (!real) continue;
             *reinterpret_cast<uint32_t*>(out.codes + code_offset(out.rows, out.stride, index, c)) =
                 word;
+            if (kAtOnce && multiples) {
+                store_multiples(out, index, c, codes, group.step_units, group.low_units,
+                                format.bits);
+            }
             if (team.rank() == 0 && c < out.cols) {
                 store_group(target, index, c / out.group_size, group, sum - biases);
             }
         }
+        if (!kAtOnce && multiples) write_multiples(target, index, format);
     }
 
     // Of the group that the thread's i-th four columns belong to.
@@ -161,7 +185,21 @@ struct RegisterRow {
             if (isfinite(step)) largest = fmaxf(largest, step);
         }
         const int32_t key = order_key(largest);
-        return unit_of_steps(from_order_key(block.range({key, key}).high));
+        return unit_of_steps(from_order_key(of_sharers(block.range({key, key}).high)));
+    }
+
+    // The greatest of all blocks that share the row.
+    __device__ __forceinline__ int32_t of_sharers(int32_t key) const {
+        if constexpr (kSharers > 1) {
+            __shared__ uint32_t keys[kSharers];
+            if (threadIdx.x < kSharers) {
+                store_remote(shared_address(keys + cluster_rank()), threadIdx.x,
+                             static_cast<uint32_t>(key));
+            }
+            cluster_sync();
+            for (const uint32_t other : keys) key = max(key, static_cast<int32_t>(other));
+        }
+        return key;
     }
 };
 

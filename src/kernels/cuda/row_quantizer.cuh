@@ -87,6 +87,9 @@ struct GroupQuantizer {
     float lift = 0.0f;
     int32_t offset = 0;
     float base = 0.0f;
+    // Of scales of two levels: step and lowest value in units of the row.
+    float step_units = 0.0f;
+    float low_units = 0.0f;
     bool usable = false;  // finite values, finite scale
 };
 
@@ -179,18 +182,21 @@ __device__ __forceinline__ RoundedDivision division_by_unit(float unit) {
 }
 __device__ __forceinline__ float whole_units(float x, const RoundedDivision& units, float least) {
     constexpr float kUnits = 255.0f;
-    return __fmul_rn(fminf(fmaxf(units(x), least), kUnits), units.scale);
+    return fminf(fmaxf(units(x), least), kUnits);
 }
 
 __device__ inline void set_in_units(GroupQuantizer& group, float low, float step,
                                     const RowFormat& format, bool real_zero) {
-    group.divide.scale = whole_units(step, format.units, 1.0f);
+    group.step_units = whole_units(step, format.units, 1.0f);
+    group.divide.scale = __fmul_rn(group.step_units, format.units.scale);
     if (!real_zero) return;
     const auto power = static_cast<float>(1 << format.bits);
     RoundedDivision low_units = format.units;
     low_units.scale = __fmul_rn(low_units.scale, power);
     low_units.inverse = __fdividef(low_units.inverse, power);
-    group.origin = -whole_units(-low, low_units, 0.0f);
+    const float count = whole_units(-low, low_units, 0.0f);
+    group.origin = -__fmul_rn(count, low_units.scale);
+    group.low_units = -count * power;
 }
 
 // The codes that the row's bits have, and where they are stored.
@@ -242,12 +248,16 @@ __device__ __forceinline__ uint32_t pack_codes(uint32_t a, uint32_t b, uint32_t 
     return __byte_perm(__byte_perm(a, b, 0x0040), __byte_perm(c, d, 0x0040), 0x5410);
 }
 
-// From the rounded quotient.
-__device__ __forceinline__ float stored_code(float quotient, const GroupQuantizer& group) {
-    return fminf(fmaxf(__fadd_rn(quotient, group.zero), group.low), group.high) + group.lift;
+// The code that the row's bits have, from the rounded quotient.
+__device__ __forceinline__ float code_of(float quotient, const GroupQuantizer& group) {
+    return fminf(fmaxf(__fadd_rn(quotient, group.zero), group.low), group.high);
 }
-// Of four values, the first in the low byte.
-__device__ __forceinline__ uint32_t stored_codes(const float4& x, const GroupQuantizer& group) {
+
+// Codes of four values, as the row's bits have them.
+struct FourCodes {
+    float q[4] = {};
+};
+__device__ __forceinline__ FourCodes codes_of(const float4& x, const GroupQuantizer& group) {
     const float values[4] = {__fsub_rn(x.x, group.origin), __fsub_rn(x.y, group.origin),
                              __fsub_rn(x.z, group.origin), __fsub_rn(x.w, group.origin)};
     float quotients[4], from_tie = 1.0f;
@@ -257,10 +267,21 @@ __device__ __forceinline__ uint32_t stored_codes(const float4& x, const GroupQua
 #pragma unroll
         for (int i = 0; i < 4; ++i) quotients[i] = group.divide.exact(values[i]);
     }
+    FourCodes codes;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) codes.q[i] = code_of(quotients[i], group);
+    return codes;
+}
+// As they are stored, the first in the low byte.
+__device__ __forceinline__ uint32_t stored_codes(const FourCodes& codes,
+                                                 const GroupQuantizer& group) {
     uint32_t bits[4];
 #pragma unroll
-    for (int i = 0; i < 4; ++i) bits[i] = bits_of_code(stored_code(quotients[i], group));
+    for (int i = 0; i < 4; ++i) bits[i] = bits_of_code(codes.q[i] + group.lift);
     return pack_codes(bits[0], bits[1], bits[2], bits[3]);
+}
+__device__ __forceinline__ uint32_t stored_codes(const float4& x, const GroupQuantizer& group) {
+    return stored_codes(codes_of(x, group), group);
 }
 
 // Stores what belongs to group `index` of a row beside its codes. One thread calls it.

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "kernels/cuda/block_reduce.cuh"
+#include "kernels/cuda/row_multiples.cuh"
 #include "kernels/cuda/row_quantizer.cuh"
 
 namespace quarot::kernels::cuda {
@@ -35,6 +36,7 @@ struct SharedRowQuantizer {
         for (int64_t c = out.cols + threadIdx.x; c < out.stride; c += blockDim.x) {
             out.codes[code_offset(out.rows, out.stride, index, c)] = 0;
         }
+        if (out.multiples != nullptr) write_multiples(target, index, format);
     }
 
   private:
@@ -101,7 +103,7 @@ struct SharedRowQuantizer {
     __device__ uint32_t stored(float x, const GroupQuantizer& group) const {
         if (!group.usable) return code_bias(target.codes.bits);
         const float quotient = group.divide(__fsub_rn(x, group.origin));
-        return static_cast<uint32_t>(stored_code(quotient, group));
+        return static_cast<uint32_t>(code_of(quotient, group) + group.lift);
     }
 
     // Both return the thread's sum of stored codes.

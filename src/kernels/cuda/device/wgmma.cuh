@@ -31,9 +31,11 @@ __device__ __forceinline__ void wgmma_wait() {
 }
 
 // The accumulators as operands of an asm statement.
-#define QUAROT_D4(i) "+r"(d[i]), "+r"(d[i + 1]), "+r"(d[i + 2]), "+r"(d[i + 3])
-#define QUAROT_D16(i) QUAROT_D4(i), QUAROT_D4(i + 4), QUAROT_D4(i + 8), QUAROT_D4(i + 12)
-#define QUAROT_D64(i) QUAROT_D16(i), QUAROT_D16(i + 16), QUAROT_D16(i + 32), QUAROT_D16(i + 48)
+#define QUAROT_D4(d, i) "+r"(d[i]), "+r"(d[i + 1]), "+r"(d[i + 2]), "+r"(d[i + 3])
+#define QUAROT_D16(d, i) \
+    QUAROT_D4(d, i), QUAROT_D4(d, i + 4), QUAROT_D4(d, i + 8), QUAROT_D4(d, i + 12)
+#define QUAROT_D64(d, i) \
+    QUAROT_D16(d, i), QUAROT_D16(d, i + 16), QUAROT_D16(d, i + 32), QUAROT_D16(d, i + 48)
 #define QUAROT_AB "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add)
 
 // add = 0: d = a b. One overload a tile width N = 2 x the accumulators of a thread.
@@ -43,7 +45,7 @@ __device__ __forceinline__ void wgmma_u8(int32_t (&d)[16], const uint32_t* a, ui
         "wgmma.mma_async.sync.aligned.m64n32k32.s32.u8.u8 {"
         "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15"
         "}, {%16, %17, %18, %19}, %20, p;}"
-        : QUAROT_D16(0)
+        : QUAROT_D16(d, 0)
         : QUAROT_AB);
 }
 __device__ __forceinline__ void wgmma_u8(int32_t (&d)[32], const uint32_t* a, uint64_t b, int add) {
@@ -53,7 +55,7 @@ __device__ __forceinline__ void wgmma_u8(int32_t (&d)[32], const uint32_t* a, ui
         "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, "
         "%18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
         "}, {%32, %33, %34, %35}, %36, p;}"
-        : QUAROT_D16(0), QUAROT_D16(16)
+        : QUAROT_D16(d, 0), QUAROT_D16(d, 16)
         : QUAROT_AB);
 }
 __device__ __forceinline__ void wgmma_u8(int32_t (&d)[64], const uint32_t* a, uint64_t b, int add) {
@@ -65,7 +67,7 @@ __device__ __forceinline__ void wgmma_u8(int32_t (&d)[64], const uint32_t* a, ui
         "%34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, "
         "%50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
         "}, {%64, %65, %66, %67}, %68, p;}"
-        : QUAROT_D64(0)
+        : QUAROT_D64(d, 0)
         : QUAROT_AB);
 }
 __device__ __forceinline__ void wgmma_u8(int32_t (&d)[128], const uint32_t* a, uint64_t b,
@@ -83,7 +85,7 @@ __device__ __forceinline__ void wgmma_u8(int32_t (&d)[128], const uint32_t* a, u
         "%111, %112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, "
         "%124, %125, %126, %127"
         "}, {%128, %129, %130, %131}, %132, p;}"
-        : QUAROT_D64(0), QUAROT_D64(64)
+        : QUAROT_D64(d, 0), QUAROT_D64(d, 64)
         : QUAROT_AB);
 }
 
@@ -98,7 +100,22 @@ __device__ __forceinline__ void wgmma_s8u8(int32_t (&d)[64], const uint32_t* a, 
         "%34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, "
         "%50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
         "}, {%64, %65, %66, %67}, %68, p;}"
-        : QUAROT_D64(0)
+        : QUAROT_D64(d, 0)
+        : QUAROT_AB);
+}
+
+// Both sides signed; of 128 columns, 64 of which go into each of two arrays of accumulators.
+__device__ __forceinline__ void wgmma_s8(int32_t (&low)[32], int32_t (&high)[32], const uint32_t* a,
+                                         uint64_t b, int add) {
+    asm volatile(
+        "{.reg .pred p; setp.ne.b32 p, %69, 0;\n"
+        "wgmma.mma_async.sync.aligned.m64n128k32.s32.s8.s8 {"
+        "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, "
+        "%18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, %32, %33, "
+        "%34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, "
+        "%50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+        "}, {%64, %65, %66, %67}, %68, p;}"
+        : QUAROT_D16(low, 0), QUAROT_D16(low, 16), QUAROT_D16(high, 0), QUAROT_D16(high, 16)
         : QUAROT_AB);
 }
 

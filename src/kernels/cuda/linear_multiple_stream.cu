@@ -1,0 +1,565 @@
+// Products of at most 16 tokens whose values are whole numbers of a unit of their row
+// (ActivationView:: multiples): every weight is read once. The sums are those of LinearProduct:
+// segments of 512 columns, each by a warp, which adds its own to what the one before it hands over.
+//
+// Strips and rings are those of linear_group_stream.cu. v comes in bytes,
+// 256 a + b and both signed: the eight columns of mma.sync are four tokens' b and a, side by side,
+// or one token's in four pieces, so that a lane's sums of b and a belong together. What a alone
+// cannot hold, of rows of 8-bit codes, is added by products with a third byte, read from memory as
+// they are needed: such rows are the first positions of a sequence.
+#include "kernels/cuda/device/async_copy.cuh"
+#include "kernels/cuda/device/griddep.cuh"
+#include "kernels/cuda/device/mbarrier.cuh"
+#include "kernels/cuda/device/memory.cuh"
+#include "kernels/cuda/device/mma.cuh"
+#include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/linear_group_copies.cuh"
+#include "kernels/cuda/linear_group_pieces.h"
+#include "kernels/cuda/linear_group_shape.cuh"
+#include "kernels/cuda/linear_stream.cuh"
+
+namespace quarot::kernels::cuda {
+
+namespace {
+
+constexpr int kSegmentUnits = kSegmentColumns / 64;
+
+// CTAs of a multiprocessor, which others than those of compute capability 9.0 have no room for.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+constexpr int kMostResident = 1;
+#else
+constexpr int kMostResident = kGroupCtas;
+#endif
+
+// kTokens: 1, 4, 8 or 16, at least as many as there are. kPieceSteps: of 32 columns, 1, 2 or 4.
+// kKept: the token lies in shared memory as a whole, instead of passing through the rings.
+template <int kTokens_, int kPieceSteps_, bool kKept_ = false>
+struct MultipleShape {
+    static constexpr int kTokens = kTokens_, kPieceSteps = kPieceSteps_;
+    static constexpr bool kKept = kKept_, kZeroPoints = true;  // of weights
+    static_assert(!kKept || kTokens == 1);
+    static constexpr int kWarps = 8, kThreads = 32 * kWarps;
+    // Units of a chunk: as many as leave room for two stages.
+    static constexpr int kUnits = kTokens == 1                       ? 8
+                                  : kTokens == 16                    ? 2
+                                  : kTokens == 8 && kPieceSteps != 2 ? 2
+                                                                     : 4;
+    // CTAs of a multiprocessor; registers.
+    static constexpr int kResident = kTokens == 16 && kPieceSteps == 4 ? 1 : kMostResident;
+    static constexpr int kRun = kSegmentUnits / kUnits;  // chunks of a segment
+    static constexpr int kSteps = 2 * kUnits, kPieces = kSteps / kPieceSteps;
+    static constexpr int kTiles = kTokens > 4 ? kTokens / 4 : 1;  // of operand B
+    // Pieces side by side in operand B, and sets of so many pieces in a chunk.
+    static constexpr int kSlots = kTokens == 1 ? 4 : 1, kSets = kPieces / kSlots;
+    static constexpr int kFragments = kSets * kPieceSteps;  // steps in which a lane has bytes
+    static constexpr int kCopyBytes = kSlots > 1 && kPieceSteps == 1 ? 8 : 16;
+    static constexpr int kTokenCopies = kFragments * 8 / kCopyBytes;  // of a lane and tile
+
+    // A stage of a warp's ring, offsets in bytes.
+    static constexpr int kTokenBytes = 512 * kUnits;
+    static constexpr int kRowScales =
+        kTokenBytes + (kKept ? 0 : kTiles * kTokenCopies * 32 * kCopyBytes);
+    static constexpr int kRowZeros = kRowScales + 64 * kPieces;
+    static constexpr int kStageBytes = kRowZeros + 16 * kPieces;
+
+    static constexpr int kRingBytes = kGroupCtaBytes - kWarps * (256 * kTiles + 16);
+    static constexpr int kFitting = kRingBytes / (kWarps * kStageBytes);
+    static constexpr int kStages = kKept ? 2 : kFitting < 6 ? kFitting : 6;
+    static_assert(kStages >= 2);
+};
+
+struct MultipleStreamProblem {
+    GroupStreamProblem weights;
+    const uint8_t* multiples;
+    const RowUnit* token_units;
+    uint32_t plane_bytes;  // from a plane to its next one
+};
+
+template <class S>
+struct MultipleMemory {
+    uint8_t ring[S::kWarps][S::kStages][S::kStageBytes];
+    float sums[S::kWarps][S::kTiles][2][32];  // handed over, by lane
+    uint64_t full[S::kWarps], empty[S::kWarps];
+};
+
+// What a lane's column of operand B holds.
+template <class S>
+struct LanePlane {
+    int plane, slot, token;  // token: of the tile
+
+    __device__ LanePlane() {
+        const int column = static_cast<int>(threadIdx.x) % 32 / 4;
+        plane = column % 2;
+        slot = S::kSlots == 1 ? 0 : column / 2;
+        token = S::kTokens == 1 ? 0 : column / 2;
+    }
+    // The step of its fragment, in a chunk.
+    __device__ int step(int fragment) const {
+        return (fragment / S::kPieceSteps * S::kSlots + slot) * S::kPieceSteps +
+               fragment % S::kPieceSteps;
+    }
+    // Where the bytes of a copy lie in a chunk of so many rows, from the first unit of its plane.
+    __device__ int offset(int copy, int rows, int row) const {
+        const int at = step(copy * S::kCopyBytes / 8);
+        return (at / 2 * rows + row) * 64 + threadIdx.x % 4 * 16 + at % 2 * 8;
+    }
+};
+
+// Of the third plane, straight from memory: for lanes of the plane that it is added to.
+template <class S>
+struct ThirdPlane {
+    bool present = false;  // of any token
+
+    __device__ __forceinline__ void find(const MultipleStreamProblem& p) {
+        for (int t = 0; t < p.weights.stream.n_tokens; ++t) {
+            present |= load_fresh(&p.token_units[t].planes) == 3;
+        }
+    }
+    // Of the tile's token at this lane in a chunk; zeros where there is none.
+    __device__ uint2 fragment(const MultipleStreamProblem& p, const LanePlane<S>& lane, int tile,
+                              int chunk, int fragment) const {
+        const int row = lane.token + 4 * tile, step = lane.step(fragment);
+        const int unit = chunk * S::kUnits + step / 2;
+        const bool has_row = lane.plane == 1 && row < p.weights.stream.n_tokens;
+        if (!has_row || unit >= p.weights.stream.units) return {};
+        const uint32_t at = 2 * p.plane_bytes + (unit * p.weights.stream.n_tokens + row) * 64 +
+                            threadIdx.x % 4 * 16 + step % 2 * 8;
+        const auto* words = reinterpret_cast<const int32_t*>(p.multiples + at);
+        return {static_cast<uint32_t>(load_fresh(words)),
+                static_cast<uint32_t>(load_fresh(words + 1))};
+    }
+};
+
+// Bytes of the tokens of a chunk, into a stage of the ring. Columns of no token become zeros.
+template <class S>
+__device__ __forceinline__ void copy_planes(uint32_t stage, const MultipleStreamProblem& p,
+                                            const LanePlane<S>& of, const GroupCursor<S>& at) {
+    if (!at.valid()) return;
+    const StreamProblem& stream = p.weights.stream;
+    const int unit = at.chunk() * S::kUnits, n_tokens = stream.n_tokens;
+    const uint8_t* from = p.multiples + of.plane * static_cast<int64_t>(p.plane_bytes) +
+                          static_cast<int64_t>(unit) * n_tokens * 64;
+#pragma unroll
+    for (int tile = 0; tile < S::kTiles; ++tile) {
+        const int token = of.token + 4 * tile;
+#pragma unroll
+        for (int c = 0; c < S::kTokenCopies; ++c) {
+            const bool present =
+                token < n_tokens && unit + of.step(c * S::kCopyBytes / 8) / 2 < stream.units;
+            const uint32_t to =
+                stage + S::kTokenBytes +
+                ((tile * S::kTokenCopies + c) * 32 + threadIdx.x % 32) * S::kCopyBytes;
+            const uint8_t* bytes = present ? from + of.offset(c, n_tokens, token) : from;
+            if constexpr (S::kCopyBytes == 8) {
+                copy_eight_bytes_or_zero(to, bytes, present);
+            } else {
+                copy_async_or_zero(to, bytes, present);
+            }
+        }
+    }
+}
+
+// Both planes of one token in shared memory, in the order of memory. What follows a plane's last
+// unit may be read.
+template <class S>
+struct KeptPlanes {
+    uint32_t memory;
+    int plane_bytes;
+
+    __device__ KeptPlanes(const MultipleStreamProblem& p, uint32_t at)
+        : memory(at), plane_bytes(plane_bytes_of(p)) {}
+    static __host__ __device__ int plane_bytes_of(const MultipleStreamProblem& p) {
+        return (p.weights.stream.units + S::kUnits) * 64;
+    }
+    // By all warps that multiply, after wait_for_predecessor. Not by copies: the wait for them
+    // would be one for the rings too.
+    __device__ __forceinline__ void load(const MultipleStreamProblem& p) const {
+        constexpr int kThreads = 32 * S::kWarps, kAhead = 4;
+        const int of_plane = p.weights.stream.units * 4;
+        for (int i = threadIdx.x; i < 2 * of_plane; i += kAhead * kThreads) {
+            uint4 words[kAhead];
+#pragma unroll
+            for (int j = 0; j < kAhead; ++j) {
+                const int at = i + j * kThreads;
+                if (at < 2 * of_plane) words[j] = load_fresh(source(p, at, of_plane));
+            }
+#pragma unroll
+            for (int j = 0; j < kAhead; ++j) {
+                const int at = i + j * kThreads, plane = at >= of_plane;
+                if (at >= 2 * of_plane) break;
+                store_shared(memory + plane * plane_bytes + (at - plane * of_plane) * 16, words[j]);
+            }
+        }
+        named_barrier(1, kThreads);
+    }
+    // This lane's plane of a chunk.
+    __device__ uint32_t of_chunk(const LanePlane<S>& lane, int chunk) const {
+        return memory + lane.plane * plane_bytes + chunk * S::kUnits * 64;
+    }
+
+  private:
+    static __device__ const uint4* source(const MultipleStreamProblem& p, int at, int of_plane) {
+        const int plane = at >= of_plane;
+        return reinterpret_cast<const uint4*>(p.multiples + plane * p.plane_bytes) +
+               (at - plane * of_plane);
+    }
+};
+
+// Operands of a chunk in registers.
+template <class S>
+struct ChunkPlanes {
+    uint32_t weights[S::kUnits][4];  // nibbles
+    uint32_t tokens[S::kTiles][S::kFragments][2];
+
+    // `planes`: where this lane's plane of a kept token's chunk lies.
+    __device__ __forceinline__ ChunkPlanes(uint32_t stage, uint32_t planes,
+                                           const LanePlane<S>& of) {
+        const int lane = threadIdx.x % 32;
+#pragma unroll
+        for (int u = 0; u < S::kUnits; ++u) {
+            const uint4 four = load_shared(stage + u * 512 + lane * 16);
+            weights[u][0] = four.x, weights[u][1] = four.y;
+            weights[u][2] = four.z, weights[u][3] = four.w;
+        }
+#pragma unroll
+        for (int tile = 0; tile < S::kTiles; ++tile) {
+#pragma unroll
+            for (int c = 0; c < S::kTokenCopies; ++c) {
+                const uint32_t from =
+                    S::kKept ? planes + of.offset(c, 1, 0)
+                             : stage + S::kTokenBytes +
+                                   ((tile * S::kTokenCopies + c) * 32 + lane) * S::kCopyBytes;
+                if constexpr (S::kCopyBytes == 8) {
+                    const uint2 two = load_shared_pair(from);
+                    tokens[tile][c][0] = two.x, tokens[tile][c][1] = two.y;
+                } else {
+                    const uint4 four = load_shared(from);
+                    tokens[tile][2 * c][0] = four.x, tokens[tile][2 * c][1] = four.y;
+                    tokens[tile][2 * c + 1][0] = four.z, tokens[tile][2 * c + 1][1] = four.w;
+                }
+            }
+        }
+    }
+    // Operand A of a step: w - zero. zeros: four times that of each of the lane's rows.
+    __device__ __forceinline__ void widen(uint32_t (&a)[4], int step,
+                                          const uint32_t (&zeros)[2]) const {
+#pragma unroll
+        for (int j = 0; j < 4; ++j) {
+            const uint32_t codes = (weights[step / 2][j] >> 4 * (step % 2)) & 0x0F0F0F0Fu;
+            a[j] = ((codes | 0x80808080u) - zeros[j % 2]) ^ 0x80808080u;
+        }
+    }
+};
+
+// Integer sums of a set of pieces: of each tile, a lane's two rows and the planes of one token or
+// piece.
+template <class S>
+using SetSums = int32_t[S::kTiles][4];
+
+// Of four times the zero points of a lane's two rows.
+template <class S>
+__device__ __forceinline__ void load_zeros(uint32_t (&zeros)[2], const MultipleStreamProblem& p,
+                                           uint32_t stage, int piece) {
+    const int row = (piece >> p.weights.groups.row_shift) * 16 + threadIdx.x % 32 / 4;
+#pragma unroll
+    for (int h = 0; h < 2; ++h) {
+        zeros[h] = 0x01010101u * load_shared_byte(stage + S::kRowZeros + row + 8 * h);
+    }
+}
+
+template <class S>
+__device__ __forceinline__ void multiply_set(SetSums<S>& sums, const MultipleStreamProblem& p,
+                                             const ChunkPlanes<S>& operands,
+                                             const LanePlane<S>& lane, uint32_t stage, int set) {
+    constexpr int kSetSteps = S::kSlots * S::kPieceSteps;
+    uint32_t zeros[2] = {};
+#pragma unroll
+    for (int j = 0; j < kSetSteps; ++j) {
+        const int slot = j / S::kPieceSteps, fragment = set * S::kPieceSteps + j % S::kPieceSteps;
+        if (j % S::kPieceSteps == 0) load_zeros<S>(zeros, p, stage, set * S::kSlots + slot);
+        const bool own = S::kSlots == 1 || lane.slot == slot;
+        uint32_t a[4];
+        operands.widen(a, set * kSetSteps + j, zeros);
+#pragma unroll
+        for (int tile = 0; tile < S::kTiles; ++tile) {
+            const uint32_t b0 = own ? operands.tokens[tile][fragment][0] : 0;
+            const uint32_t b1 = own ? operands.tokens[tile][fragment][1] : 0;
+            mma_s8(sums[tile], a, b0, b1);
+        }
+    }
+}
+
+// The same with the third plane, apart, so that others do not step over its instructions.
+template <class S>
+__device__ __forceinline__ void multiply_third(SetSums<S>& sums, const MultipleStreamProblem& p,
+                                               const ChunkPlanes<S>& operands,
+                                               const ThirdPlane<S>& third, const LanePlane<S>& lane,
+                                               uint32_t stage, int set, int chunk) {
+    constexpr int kSetSteps = S::kSlots * S::kPieceSteps;
+    uint32_t zeros[2] = {};
+#pragma unroll
+    for (int j = 0; j < kSetSteps; ++j) {
+        const int slot = j / S::kPieceSteps, fragment = set * S::kPieceSteps + j % S::kPieceSteps;
+        if (j % S::kPieceSteps == 0) load_zeros<S>(zeros, p, stage, set * S::kSlots + slot);
+        const bool own = S::kSlots == 1 || lane.slot == slot;
+        uint32_t a[4];
+        operands.widen(a, set * kSetSteps + j, zeros);
+#pragma unroll
+        for (int tile = 0; tile < S::kTiles; ++tile) {
+            const uint2 top = own ? third.fragment(p, lane, tile, chunk, fragment) : uint2{};
+            mma_s8(sums[tile], a, top.x, top.y);
+        }
+    }
+}
+
+// A lane's sums of a segment: its two rows of one token of each tile.
+template <class S>
+using SegmentSums = float[S::kTiles][2];
+
+// Adds a set's terms. Where its pieces lie in four lanes, each takes all of them in order.
+template <class S>
+__device__ __forceinline__ void add_set(SegmentSums<S>& y, const MultipleStreamProblem& p,
+                                        const SetSums<S>& sums, uint32_t stage, int set,
+                                        int n_pieces) {
+    const int row = threadIdx.x % 32 / 4;
+#pragma unroll
+    for (int slot = 0; slot < S::kSlots; ++slot) {
+        const int piece = set * S::kSlots + slot;
+        if (piece >= n_pieces) break;
+        const int group = piece >> p.weights.groups.row_shift;
+#pragma unroll
+        for (int h = 0; h < 2; ++h) {
+            const float scale = __uint_as_float(
+                load_shared_word(stage + S::kRowScales + (group * 16 + row + 8 * h) * 4));
+#pragma unroll
+            for (int tile = 0; tile < S::kTiles; ++tile) {
+                float sum = __int2float_rn(sums[tile][2 * h] + sums[tile][2 * h + 1] * 256);
+                if (S::kSlots > 1) sum = __shfl_sync(~0u, sum, threadIdx.x % 32 / 4 * 4 + slot);
+                y[tile][h] = __fmaf_rn(sum, scale, y[tile][h]);
+            }
+        }
+    }
+}
+
+// The way of a strip's sums from warp to warp: each adds its segment to those of the segments
+// before, in order. Every warp has a place for one hand-over, and a pair of mbarriers.
+template <class S>
+struct HandOver {
+    MultipleMemory<S>& shared;
+    const int warp = static_cast<int>(threadIdx.x) / 32,
+              before = (warp + S::kWarps - 1) % S::kWarps;
+    uint32_t given = 1, taken = 0;  // parities
+
+    __device__ __forceinline__ void take(SegmentSums<S>& y, bool is_first) {
+        if (!is_first) barrier_await(shared_address(&shared.full[before]), taken);
+#pragma unroll
+        for (int i = 0; i < 2 * S::kTiles; ++i) {
+            float& sum = y[i / 2][i % 2];
+            sum = __fadd_rn(is_first ? 0.0f : shared.sums[before][i / 2][i % 2][threadIdx.x % 32],
+                            sum);
+        }
+        if (is_first) return;
+        arrive_warp(shared_address(&shared.empty[before]));
+        taken ^= 1;
+    }
+    __device__ __forceinline__ void give(const SegmentSums<S>& y) {
+        barrier_await(shared_address(&shared.empty[warp]), given);
+#pragma unroll
+        for (int i = 0; i < 2 * S::kTiles; ++i) {
+            shared.sums[warp][i / 2][i % 2][threadIdx.x % 32] = y[i / 2][i % 2];
+        }
+        arrive_warp(shared_address(&shared.full[warp]));
+        given ^= 1;
+    }
+};
+
+// A lane's outputs: two rows of a token of each tile.
+template <class S>
+struct LaneOutputs {
+    const int pair = static_cast<int>(threadIdx.x) % 4;
+    float units[S::kTiles];
+
+    // After wait_for_predecessor.
+    __device__ explicit LaneOutputs(const MultipleStreamProblem& p) {
+#pragma unroll
+        for (int tile = 0; tile < S::kTiles; ++tile) {
+            const int token = min(4 * tile + pair, p.weights.stream.n_tokens - 1);
+            units[tile] = load_fresh(&p.token_units[token].unit);
+        }
+    }
+    __device__ __forceinline__ void store(const MultipleStreamProblem& p, int strip,
+                                          const SegmentSums<S>& y) const {
+        const StreamPart& part = p.weights.stream.part_of(strip);
+#pragma unroll
+        for (int h = 0; h < 2; ++h) {
+            const int out =
+                (strip - part.first_strip) * 16 + static_cast<int>(threadIdx.x) % 32 / 4 + 8 * h;
+            if (out >= part.n_rows) continue;
+            const float* bias = part.factors.bias;
+            const float added = bias == nullptr ? 0.0f : __ldg(bias + out);
+#pragma unroll
+            for (int tile = 0; tile < S::kTiles; ++tile) {
+                const int token = 4 * tile + pair;
+                if (token >= p.weights.stream.n_tokens) continue;
+                part.elements.store(token, out,
+                                    __fadd_rn(__fmul_rn(y[tile][h], units[tile]), added));
+            }
+        }
+    }
+};
+
+// Fills a warp's ring, with what the predecessor wrote after its end.
+template <class S>
+__device__ __forceinline__ void fill_ring(const MultipleStreamProblem& p, GroupCursor<S>& ahead,
+                                          const LanePlane<S>& lane, const KeptPlanes<S>& kept,
+                                          ThirdPlane<S>& third, uint32_t ring) {
+    GroupCursor<S> tokens_ahead = ahead;
+#pragma unroll 1
+    for (int s = 0; s < S::kStages; ++s, ahead.advance(p.weights)) {
+        copy_weights<S>(ring + s * S::kStageBytes, p.weights, ahead);
+        copy_row_factors<S>(ring + s * S::kStageBytes, p.weights, ahead);
+        if constexpr (S::kKept) end_copy_group();
+    }
+    wait_for_predecessor();
+    third.find(p);
+    if constexpr (S::kKept) {
+        kept.load(p);
+    } else {
+#pragma unroll 1
+        for (int s = 0; s < S::kStages; ++s, tokens_ahead.advance(p.weights)) {
+            copy_planes<S>(ring + s * S::kStageBytes, p, lane, tokens_ahead);
+            end_copy_group();
+        }
+    }
+}
+
+// Adds the terms of a chunk that lies in a stage.
+template <class S>
+__device__ __forceinline__ void add_chunk(SegmentSums<S>& y, const MultipleStreamProblem& p,
+                                          const ChunkPlanes<S>& operands,
+                                          const ThirdPlane<S>& third, const LanePlane<S>& lane,
+                                          uint32_t stage, int chunk) {
+    const int n_pieces = p.weights.groups.pieces - chunk * S::kPieces;
+#pragma unroll
+    for (int set = 0; set < S::kSets; ++set) {
+        SetSums<S> sums = {};
+        multiply_set<S>(sums, p, operands, lane, stage, set);
+        if (third.present) multiply_third<S>(sums, p, operands, third, lane, stage, set, chunk);
+        add_set<S>(y, p, sums, stage, set, n_pieces);
+    }
+}
+
+template <class S>
+__global__ void __launch_bounds__(S::kThreads, S::kResident)
+    linear_multiple_stream(const __grid_constant__ MultipleStreamProblem p) {
+    extern __shared__ __align__(128) uint8_t memory[];
+    MultipleMemory<S>& shared = *reinterpret_cast<MultipleMemory<S>*>(memory);
+    const int warp = threadIdx.x / 32;
+    const uint32_t ring = shared_address(shared.ring[warp]);
+    let_successor_start();
+    if (threadIdx.x < S::kWarps) {
+        barrier_init(shared_address(&shared.full[threadIdx.x]), kWarpArrivals);
+        barrier_init(shared_address(&shared.empty[threadIdx.x]), kWarpArrivals);
+    }
+    __syncthreads();
+    const StripRange range(p.weights.stream.strips);
+    GroupCursor<S> ahead(p.weights, range);
+    const int of_strip = ahead.n_runs();  // segments
+    const LanePlane<S> lane;
+    const KeptPlanes<S> kept(p, shared_address(memory + sizeof(MultipleMemory<S>)));
+    ThirdPlane<S> third;
+    fill_ring<S>(p, ahead, lane, kept, third, ring);
+    const LaneOutputs<S> outputs(p);
+    HandOver<S> hand_over{shared};
+    int stage = 0;
+#pragma unroll 1
+    for (int segment = warp; segment < (range.last - range.first) * of_strip;
+         segment += S::kWarps) {
+        const int in_strip = segment % of_strip;
+        SegmentSums<S> y = {};
+#pragma unroll 1
+        for (int chunk = in_strip * S::kRun; chunk < (in_strip + 1) * S::kRun; ++chunk) {
+            wait_for_copies<S::kStages - 1>();
+            __syncwarp();  // what the other lanes copied
+            const uint32_t at = ring + stage * S::kStageBytes;
+            const ChunkPlanes<S> operands(at, S::kKept ? kept.of_chunk(lane, chunk) : 0, lane);
+            __syncwarp();
+            copy_weights<S>(at, p.weights, ahead);
+            if constexpr (!S::kKept) copy_planes<S>(at, p, lane, ahead);
+            add_chunk<S>(y, p, operands, third, lane, at, chunk);
+            __syncwarp();  // nobody reads the stage from here on
+            copy_row_factors<S>(at, p.weights, ahead);
+            end_copy_group();
+            ahead.advance(p.weights);
+            if (++stage == S::kStages) stage = 0;
+        }
+        hand_over.take(y, in_strip == 0);
+        if (in_strip + 1 < of_strip) {
+            hand_over.give(y);
+        } else {
+            outputs.store(p, range.first + segment / of_strip, y);
+        }
+    }
+}
+
+MultipleStreamProblem multiple_problem(std::span<const LinearProduct> products) {
+    const LinearProduct& first = products.front();
+    MultipleStreamProblem problem = {};
+    problem.weights.stream = stream_problem(products);
+    problem.weights.row_zeros = true;
+    problem.weights.groups = multiple_pieces(first);
+    problem.multiples = first.in.multiples;
+    problem.token_units = first.in.row_units;
+    problem.plane_bytes = static_cast<uint32_t>(first.in.rows * first.in.stride);
+    return problem;
+}
+
+template <class S>
+int shared_bytes(const MultipleStreamProblem& problem) {
+    return static_cast<int>(sizeof(MultipleMemory<S>)) +
+           (S::kKept ? 2 * KeptPlanes<S>::plane_bytes_of(problem) : 0);
+}
+
+template <class S>
+void launch_shape(const MultipleStreamProblem& problem, Stream stream) {
+    static_assert(sizeof(MultipleMemory<S>) <= kGroupCtaBytes);
+    const int resident = current_device().multiprocessors * S::kResident;
+    launch("linear_multiple_stream", linear_multiple_stream<S>,
+           {.grid = static_cast<unsigned>(min(problem.weights.stream.strips, resident)),
+            .block = S::kThreads,
+            .shared_bytes = shared_bytes<S>(problem)},
+           stream, problem);
+}
+
+// One token is kept where there is room, as in linear_group_stream.cu.
+template <int kPieceSteps>
+void launch_one_token(const MultipleStreamProblem& problem, Stream stream) {
+    using Kept = MultipleShape<1, kPieceSteps, true>;
+    if (shared_bytes<Kept>(problem) <= kGroupCtaBytes) return launch_shape<Kept>(problem, stream);
+    launch_shape<MultipleShape<1, kPieceSteps>>(problem, stream);
+}
+
+template <int kPieceSteps>
+void launch_tokens(std::span<const LinearProduct> products, Stream stream) {
+    const MultipleStreamProblem problem = multiple_problem(products);
+    const int tokens = problem.weights.stream.n_tokens;
+    if (tokens == 1) return launch_one_token<kPieceSteps>(problem, stream);
+    if (tokens <= 4) return launch_shape<MultipleShape<4, kPieceSteps>>(problem, stream);
+    if (tokens <= 8) return launch_shape<MultipleShape<8, kPieceSteps>>(problem, stream);
+    launch_shape<MultipleShape<16, kPieceSteps>>(problem, stream);
+}
+
+}  // namespace
+
+void launch_multiple_stream(std::span<const LinearProduct> products, Stream stream) {
+    switch (multiple_piece_columns(products.front())) {
+        case 32:
+            return launch_tokens<1>(products, stream);
+        case 64:
+            return launch_tokens<2>(products, stream);
+        default:
+            launch_tokens<4>(products, stream);
+    }
+}
+
+}  // namespace quarot::kernels::cuda
