@@ -1,7 +1,8 @@
-// One CTA takes one row: SwiGLU, the transform, range and codes of every group without leaving
-// registers. A thread has four neighbouring columns, so that a block of 2^m columns lies in 2^m / 4
-// lanes of a warp: two stages of sums and differences inside the thread, the others between lanes.
-// Operations and their order are those of the general kernel (rotate.cu).
+// One CTA takes one row, or of few rows a cluster of them: SwiGLU, the transform, range and codes
+// of every group without leaving registers. A thread has four neighbouring columns, so that a block
+// of 2^m columns lies in 2^m / 4 lanes of a warp: two stages of sums and differences inside the
+// thread, the others between lanes. Operations and their order are those of the general kernel
+// (rotate.cu).
 #include "kernels/cuda/activation.cuh"
 #include "kernels/cuda/device/griddep.cuh"
 #include "kernels/cuda/launch.cuh"
@@ -25,11 +26,12 @@ struct RegisterArguments {
 };
 
 // Loads the row, through SwiGLU where asked. Four pieces at a time, all loads before the first use.
-template <typename T, int kFours>
-__device__ __forceinline__ void load_row(const RegisterArguments& a, RegisterRow<kFours>& row) {
+template <typename T, int kFours, int kSharers>
+__device__ __forceinline__ void load_row(const RegisterArguments& a, int64_t index,
+                                         RegisterRow<kFours, kSharers>& row) {
     constexpr int kAtOnce = kFours < 4 ? kFours : 4;
-    const T* in = static_cast<const T*>(a.in.data) + blockIdx.x * a.in.stride;
-    const T* up = static_cast<const T*>(a.up) + blockIdx.x * a.up_stride;
+    const T* in = static_cast<const T*>(a.in.data) + index * a.in.stride;
+    const T* up = static_cast<const T*>(a.up) + index * a.up_stride;
 #pragma unroll
     for (int first = 0; first < kFours; first += kAtOnce) {
         Four<T> gates[kAtOnce] = {}, ups[kAtOnce] = {};
@@ -55,8 +57,9 @@ __device__ __forceinline__ float between_lanes(float x, int step) {
     return (threadIdx.x & step) == 0 ? x + other : other - x;
 }
 
-template <int kFours>
-__device__ __forceinline__ void transform(const RegisterArguments& a, RegisterRow<kFours>& row) {
+template <int kFours, int kSharers>
+__device__ __forceinline__ void transform(const RegisterArguments& a,
+                                          RegisterRow<kFours, kSharers>& row) {
     if (a.block == 1) return;
     const float f = a.factor;
 #pragma unroll
@@ -76,22 +79,40 @@ __device__ __forceinline__ void transform(const RegisterArguments& a, RegisterRo
     }
 }
 
-template <int kFours, bool kGrouped>
+template <int kFours, bool kGrouped, int kSharers = 1>
 __global__ void __launch_bounds__(most_threads(kFours), 1)
     rotate_registers(const __grid_constant__ RegisterArguments a,
                      const __grid_constant__ QuantizeTarget target) {
     __shared__ BlockScratch scratch;
     BlockTeam block(scratch);
     let_successor_start();
+    if constexpr (kSharers > 1) cluster_sync();  // all are running
     wait_for_predecessor();
-    RegisterRow<kFours> row;
+    const int64_t index = blockIdx.x / kSharers;
+    RegisterRow<kFours, kSharers> row;
     if (a.in.dtype == DType::F16) {
-        load_row<__half>(a, row);
+        load_row<__half>(a, index, row);
     } else {
-        load_row<__nv_bfloat16>(a, row);
+        load_row<__nv_bfloat16>(a, index, row);
     }
     transform(a, row);
-    row.template quantize<kGrouped>(block, target, blockIdx.x);
+    row.template quantize<kGrouped>(block, target, index);
+}
+
+// Few rows of groups by clusters: alone, a block would take longer than anything beside it.
+constexpr int kBlocksOfRow = 8;
+constexpr int64_t kMostShared = 16, kLeastSharedColumns = 2048;
+
+bool takes_clusters(int64_t rows, int64_t cols, const QuantizeTarget& target) {
+    return current_device().compute_capability >= 90 && target.codes.group_size > 0 &&
+           rows <= kMostShared && cols >= kLeastSharedColumns;
+}
+
+void launch_clusters(const RegisterArguments& a, const QuantizeTarget& target, Stream stream) {
+    const LaunchShape shape{.grid = static_cast<unsigned>(a.in.rows * kBlocksOfRow),
+                            .block = threads_for_fours(a.in.cols, kBlocksOfRow),
+                            .cluster = kBlocksOfRow};
+    launch("rotate_registers", rotate_registers<1, true, kBlocksOfRow>, shape, stream, a, target);
 }
 
 }  // namespace
@@ -114,6 +135,7 @@ void rotate_quantize_registers(const Rotation& rotation, const RotateInput& in,
         a.block = static_cast<int>(rotation.n());
         a.factor = rotation.sylvester_factor();
     }
+    if (takes_clusters(rows, cols, target)) return launch_clusters(a, target, stream);
     with_fours<true>(rows, cols, [&]<int kFours>() {
         const LaunchShape shape{.grid = static_cast<unsigned>(rows),
                                 .block = threads_for_fours(cols, kFours)};
