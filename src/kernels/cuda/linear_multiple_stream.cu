@@ -45,7 +45,8 @@ struct MultipleShape {
                                   : kTokens == 8 && kPieceSteps != 2 ? 2
                                                                      : 4;
     // CTAs of a multiprocessor; registers.
-    static constexpr int kResident = kTokens == 16 && kPieceSteps == 4 ? 1 : kMostResident;
+    static constexpr int kResident =
+        kPieceSteps == 4 && (kTokens == 1 || kTokens == 16) ? 1 : kMostResident;
     static constexpr int kRun = kSegmentUnits / kUnits;  // chunks of a segment
     static constexpr int kSteps = 2 * kUnits, kPieces = kSteps / kPieceSteps;
     static constexpr int kTiles = kTokens > 4 ? kTokens / 4 : 1;  // of operand B
@@ -249,68 +250,79 @@ struct ChunkPlanes {
             a[j] = ((codes | 0x80808080u) - zeros[j % 2]) ^ 0x80808080u;
         }
     }
+    // The same as 16 w.
+    __device__ __forceinline__ void widen_raw(uint32_t (&a)[4], int step) const {
+#pragma unroll
+        for (int j = 0; j < 4; ++j) {
+            const uint32_t word = weights[step / 2][j];
+            a[j] = (step % 2 == 0 ? word << 4 : word) & 0xF0F0F0F0u;
+        }
+    }
 };
 
 // Integer sums of a set of pieces: of each tile, a lane's two rows and the planes of one token or
-// piece.
+// piece. One token leaves the tensor cores time to sum v as well, by a product with ones: then zero
+// points are taken off afterwards, and operand A is 16 w, which takes the fewest operations.
 template <class S>
-using SetSums = int32_t[S::kTiles][4];
+struct SetSums {
+    static constexpr bool kRaw = S::kTokens == 1;
+    int32_t products[S::kTiles][4] = {}, multiples[4] = {};
 
-// Of four times the zero points of a lane's two rows.
-template <class S>
-__device__ __forceinline__ void load_zeros(uint32_t (&zeros)[2], const MultipleStreamProblem& p,
-                                           uint32_t stage, int piece) {
-    const int row = (piece >> p.weights.groups.row_shift) * 16 + threadIdx.x % 32 / 4;
+    // fragment(tile, i): operand B of a lane's i-th step of its plane.
+    template <class Fragment>
+    __device__ __forceinline__ void add(const MultipleStreamProblem& p,
+                                        const ChunkPlanes<S>& operands, const LanePlane<S>& lane,
+                                        uint32_t stage, int set, const Fragment& fragment) {
+        constexpr int kSetSteps = S::kSlots * S::kPieceSteps;
+        constexpr uint32_t kOnes[4] = {0x01010101u, 0x01010101u, 0x01010101u, 0x01010101u};
+        uint32_t zeros[2] = {};
 #pragma unroll
-    for (int h = 0; h < 2; ++h) {
-        zeros[h] = 0x01010101u * load_shared_byte(stage + S::kRowZeros + row + 8 * h);
-    }
-}
-
-template <class S>
-__device__ __forceinline__ void multiply_set(SetSums<S>& sums, const MultipleStreamProblem& p,
-                                             const ChunkPlanes<S>& operands,
-                                             const LanePlane<S>& lane, uint32_t stage, int set) {
-    constexpr int kSetSteps = S::kSlots * S::kPieceSteps;
-    uint32_t zeros[2] = {};
+        for (int j = 0; j < kSetSteps; ++j) {
+            const int slot = j / S::kPieceSteps;
+            const bool own = S::kSlots == 1 || lane.slot == slot;
+            uint32_t a[4];
+            if constexpr (kRaw) {
+                operands.widen_raw(a, set * kSetSteps + j);
+            } else {
+                if (j % S::kPieceSteps == 0) load_zeros(zeros, p, stage, set * S::kSlots + slot);
+                operands.widen(a, set * kSetSteps + j, zeros);
+            }
 #pragma unroll
-    for (int j = 0; j < kSetSteps; ++j) {
-        const int slot = j / S::kPieceSteps, fragment = set * S::kPieceSteps + j % S::kPieceSteps;
-        if (j % S::kPieceSteps == 0) load_zeros<S>(zeros, p, stage, set * S::kSlots + slot);
-        const bool own = S::kSlots == 1 || lane.slot == slot;
-        uint32_t a[4];
-        operands.widen(a, set * kSetSteps + j, zeros);
-#pragma unroll
-        for (int tile = 0; tile < S::kTiles; ++tile) {
-            const uint32_t b0 = own ? operands.tokens[tile][fragment][0] : 0;
-            const uint32_t b1 = own ? operands.tokens[tile][fragment][1] : 0;
-            mma_s8(sums[tile], a, b0, b1);
+            for (int tile = 0; tile < S::kTiles; ++tile) {
+                uint2 b = fragment(tile, set * S::kPieceSteps + j % S::kPieceSteps);
+                if (!own) b = {};
+                if constexpr (kRaw) {
+                    mma_u8s8(products[tile], a, b.x, b.y);
+                    mma_s8(multiples, kOnes, b.x, b.y);
+                } else {
+                    mma_s8(products[tile], a, b.x, b.y);
+                }
+            }
         }
     }
-}
+    // sum (w - zero) v of a row. `piece`: this lane's.
+    __device__ __forceinline__ int32_t exact(const MultipleStreamProblem& p, uint32_t stage,
+                                             int piece, int tile, int h) const {
+        const int32_t sum = products[tile][2 * h] + products[tile][2 * h + 1] * 256;
+        if constexpr (!kRaw) return sum;
+        const int32_t zero = load_shared_byte(stage + S::kRowZeros + row_of(p, piece, h));
+        return (sum >> 4) - zero * (multiples[2 * h] + multiples[2 * h + 1] * 256);
+    }
+    // Where the factors of a lane's row lie among those of a stage.
+    static __device__ __forceinline__ int row_of(const MultipleStreamProblem& p, int piece, int h) {
+        return (piece >> p.weights.groups.row_shift) * 16 + threadIdx.x % 32 / 4 + 8 * h;
+    }
 
-// The same with the third plane, apart, so that others do not step over its instructions.
-template <class S>
-__device__ __forceinline__ void multiply_third(SetSums<S>& sums, const MultipleStreamProblem& p,
-                                               const ChunkPlanes<S>& operands,
-                                               const ThirdPlane<S>& third, const LanePlane<S>& lane,
-                                               uint32_t stage, int set, int chunk) {
-    constexpr int kSetSteps = S::kSlots * S::kPieceSteps;
-    uint32_t zeros[2] = {};
+  private:
+    static __device__ __forceinline__ void load_zeros(uint32_t (&zeros)[2],
+                                                      const MultipleStreamProblem& p,
+                                                      uint32_t stage, int piece) {
 #pragma unroll
-    for (int j = 0; j < kSetSteps; ++j) {
-        const int slot = j / S::kPieceSteps, fragment = set * S::kPieceSteps + j % S::kPieceSteps;
-        if (j % S::kPieceSteps == 0) load_zeros<S>(zeros, p, stage, set * S::kSlots + slot);
-        const bool own = S::kSlots == 1 || lane.slot == slot;
-        uint32_t a[4];
-        operands.widen(a, set * kSetSteps + j, zeros);
-#pragma unroll
-        for (int tile = 0; tile < S::kTiles; ++tile) {
-            const uint2 top = own ? third.fragment(p, lane, tile, chunk, fragment) : uint2{};
-            mma_s8(sums[tile], a, top.x, top.y);
+        for (int h = 0; h < 2; ++h) {
+            zeros[h] = 0x01010101u * load_shared_byte(stage + S::kRowZeros + row_of(p, piece, h));
         }
     }
-}
+};
 
 // A lane's sums of a segment: its two rows of one token of each tile.
 template <class S>
@@ -321,21 +333,24 @@ template <class S>
 __device__ __forceinline__ void add_set(SegmentSums<S>& y, const MultipleStreamProblem& p,
                                         const SetSums<S>& sums, uint32_t stage, int set,
                                         int n_pieces) {
-    const int row = threadIdx.x % 32 / 4;
+    const int lane = threadIdx.x % 32, own = set * S::kSlots + (S::kSlots > 1 ? lane % 4 : 0);
 #pragma unroll
-    for (int slot = 0; slot < S::kSlots; ++slot) {
-        const int piece = set * S::kSlots + slot;
-        if (piece >= n_pieces) break;
-        const int group = piece >> p.weights.groups.row_shift;
+    for (int h = 0; h < 2; ++h) {
+        float scales[S::kSlots];
 #pragma unroll
-        for (int h = 0; h < 2; ++h) {
-            const float scale = __uint_as_float(
-                load_shared_word(stage + S::kRowScales + (group * 16 + row + 8 * h) * 4));
+        for (int slot = 0; slot < S::kSlots; ++slot) {
+            const int row = SetSums<S>::row_of(p, set * S::kSlots + slot, h);
+            scales[slot] = __uint_as_float(load_shared_word(stage + S::kRowScales + row * 4));
+        }
 #pragma unroll
-            for (int tile = 0; tile < S::kTiles; ++tile) {
-                float sum = __int2float_rn(sums[tile][2 * h] + sums[tile][2 * h + 1] * 256);
-                if (S::kSlots > 1) sum = __shfl_sync(~0u, sum, threadIdx.x % 32 / 4 * 4 + slot);
-                y[tile][h] = __fmaf_rn(sum, scale, y[tile][h]);
+        for (int tile = 0; tile < S::kTiles; ++tile) {
+            const float mine = __int2float_rn(sums.exact(p, stage, own, tile, h));
+#pragma unroll
+            for (int slot = 0; slot < S::kSlots; ++slot) {
+                const float sum =
+                    S::kSlots > 1 ? __shfl_sync(~0u, mine, lane / 4 * 4 + slot) : mine;
+                const float added = __fmaf_rn(sum, scales[slot], y[tile][h]);
+                if (set * S::kSlots + slot < n_pieces) y[tile][h] = added;
             }
         }
     }
@@ -442,9 +457,14 @@ __device__ __forceinline__ void add_chunk(SegmentSums<S>& y, const MultipleStrea
     const int n_pieces = p.weights.groups.pieces - chunk * S::kPieces;
 #pragma unroll
     for (int set = 0; set < S::kSets; ++set) {
-        SetSums<S> sums = {};
-        multiply_set<S>(sums, p, operands, lane, stage, set);
-        if (third.present) multiply_third<S>(sums, p, operands, third, lane, stage, set, chunk);
+        SetSums<S> sums;
+        sums.add(p, operands, lane, stage, set, [&](int tile, int i) {
+            return uint2{operands.tokens[tile][i][0], operands.tokens[tile][i][1]};
+        });
+        if (third.present) {  // apart, so that others do not step over its instructions
+            sums.add(p, operands, lane, stage, set,
+                     [&](int tile, int i) { return third.fragment(p, lane, tile, chunk, i); });
+        }
         add_set<S>(y, p, sums, stage, set, n_pieces);
     }
 }
