@@ -10,7 +10,8 @@
 
 namespace quarot::runtime {
 
-// An order on its way. Its members are used by the engine's thread alone.
+// An order on its way. Its members are used by the engine's thread, and while tokens are pending by
+// that of the step.
 class BatchEngine::Running {
   public:
     Running(Order order, std::shared_ptr<OrderClient> of, const Engine& engine)
@@ -43,7 +44,7 @@ class BatchEngine::Running {
         }
     }
 
-    std::optional<int32_t> chosen() const { return chosen_; }  // by the step
+    int32_t chosen() const { return chosen_; }  // by the step of its last token
     // Hands the chosen token to the client: it runs next, or how the order ended.
     std::optional<FinishReason> take(int32_t id) {
         const auto n_made = [&] { return std::ssize(history_) - std::ssize(order_.prompt); };
@@ -59,7 +60,6 @@ class BatchEngine::Running {
         if (n_made() == limit_) return full;
         return std::nullopt;
     }
-    void clear() { chosen_.reset(); }
 
     const std::shared_ptr<OrderClient> client;
     bool has_begun = false;
@@ -110,7 +110,7 @@ class BatchEngine::Running {
         }
         chosen_ = sample(own.empty() ? std::span<const float>(logits) : own, history_,
                          order_.options.sampling, random_);
-        if (order_.n_top) score_ = score_token(logits, *chosen_, *order_.n_top);
+        if (order_.n_top) score_ = score_token(logits, chosen_, *order_.n_top);
     }
 
     const Order order_;
@@ -119,21 +119,26 @@ class BatchEngine::Running {
     int64_t vocab_;
     int64_t limit_ = 0;  // new tokens
     std::vector<float> logits_;
-    std::optional<int32_t> chosen_;  // by the last step
+    int32_t chosen_ = 0;  // by the last step that looked at logits
     std::optional<TokenScore> score_;
 };
 
 BatchEngine::BatchEngine(std::vector<RankModel> ranks, const EngineLimits& limits,
                          std::function<void(int64_t)> on_step)
-    : engine_(std::move(ranks), limits), on_step_(std::move(on_step)), thread_([this] { run(); }) {}
+    : own_(std::make_unique<Engine>(std::move(ranks), limits)),
+      engine_(*own_),
+      on_step_(std::move(on_step)),
+      thread_([this] { run(); }) {}
+
+BatchEngine::BatchEngine(Engine& engine) : engine_(engine), thread_([this] { run(); }) {}
 
 BatchEngine::~BatchEngine() {
     {
         const std::lock_guard lock(mutex_);
         stops_ = true;
-        ++n_changes_;
     }
     changed_.notify_all();
+    engine_.announce_change();
     thread_.join();
 }
 
@@ -145,37 +150,32 @@ OrderId BatchEngine::submit(Order order, std::shared_ptr<OrderClient> client) {
     auto running = std::make_shared<Running>(std::move(order), std::move(client), engine_);
     // Locked, so that the thread does not look for it before it is there.
     const std::lock_guard lock(mutex_);
-    const OrderId id =
-        engine_.add(running->request(), [running](const StepRows& rows) { running->look(rows); });
+    const OrderId id = engine_.add(
+        running->request(), [running](const StepRows& rows) { running->look(rows); },
+        thread_.get_id());
     orders_[id] = std::move(running);
-    ++n_changes_;
     changed_.notify_all();
     return id;
 }
 
 void BatchEngine::cancel(OrderId id) {
-    const std::lock_guard lock(mutex_);
-    cancelled_.push_back(id);
-    ++n_changes_;
+    {
+        const std::lock_guard lock(mutex_);
+        cancelled_.push_back(id);
+    }
     changed_.notify_all();
+    engine_.announce_change();
 }
 
 void BatchEngine::run() {
-    const auto has_work = [this] { return stops_ || !orders_.empty() || !cancelled_.empty(); };
     while (true) {
-        int64_t n_seen = 0;
-        {
-            std::unique_lock lock(mutex_);
-            changed_.wait(lock, has_work);
-            if (stops_) break;
-            n_seen = n_changes_;
-        }
+        const int64_t n_seen = engine_.n_changes();  // before what they may be is looked at
+        if (has_stopped()) break;
         try {
             end_cancelled();
-            if (!step()) {
-                std::unique_lock lock(mutex_);
-                changed_.wait(lock, [&] { return n_changes_ != n_seen; });
-            }
+            const bool has_run = step();
+            const bool has_moved = move_on();
+            if (!has_run && !has_moved) engine_.wait_for_change(n_seen);
         } catch (...) {
             end_all(std::current_exception());
         }
@@ -183,12 +183,18 @@ void BatchEngine::run() {
     end_all(nullptr);
 }
 
+// Once there is work.
+bool BatchEngine::has_stopped() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return stops_ || !orders_.empty() || !cancelled_.empty(); });
+    return stops_;
+}
+
 // False if nothing can run.
 bool BatchEngine::step() {
     const int64_t n_before = engine_.n_tokens_run();
     if (!engine_.step()) return false;
     if (on_step_) on_step_(engine_.n_tokens_run() - n_before);
-    move_on();
     return true;
 }
 
@@ -204,39 +210,47 @@ void BatchEngine::end_cancelled() {
     for (const OrderId id : ids) end(id, {.reason = FinishReason::Interrupted, .failure = nullptr});
 }
 
-void BatchEngine::move_on() {
+// False if all wait for a step.
+bool BatchEngine::move_on() {
     std::vector<std::pair<OrderId, std::shared_ptr<Running>>> orders;
     {
         const std::lock_guard lock(mutex_);
         orders.assign(orders_.begin(), orders_.end());
     }
+    bool has_moved = false;
     for (const auto& [id, running] : orders) {
         std::optional<Ending> ending;
         try {
-            ending = move_on(id, *running);
+            has_moved = move_on(id, *running, ending) || has_moved;
         } catch (...) {  // memory is short
             ending = {.failure = std::current_exception()};
         }
-        if (ending) end(id, *ending);
+        if (!ending) continue;
+        end(id, *ending);
+        has_moved = true;
     }
+    return has_moved;
 }
 
-// How the order ended, if it did.
-std::optional<Ending> BatchEngine::move_on(OrderId id, Running& running) {
+// False if it waits for a step. ending: how it ended, if it did.
+bool BatchEngine::move_on(OrderId id, Running& running, std::optional<Ending>& ending) {
     const Engine::State state = engine_.state(id);
-    if (state.failure != nullptr) return Ending{.failure = state.failure};
+    if (state.failure != nullptr) {
+        ending = {.failure = state.failure};
+        return true;
+    }
     if (state.n_run > 0 && !running.has_begun) {
         running.has_begun = true;
         running.client->begun();
     }
-    const std::optional<int32_t> chosen = running.chosen();
-    if (!chosen) return std::nullopt;
-    if (const auto reason = running.take(*chosen)) {
-        return Ending{.reason = *reason, .failure = nullptr};
+    if (state.n_pending > 0) return false;
+    const int32_t chosen = running.chosen();
+    if (const auto reason = running.take(chosen)) {
+        ending = {.reason = *reason, .failure = nullptr};
+        return true;
     }
-    engine_.give(id, std::vector<int32_t>{*chosen});
-    running.clear();
-    return std::nullopt;
+    engine_.give(id, {&chosen, 1});
+    return true;
 }
 
 void BatchEngine::end_all(const std::exception_ptr& failure) {

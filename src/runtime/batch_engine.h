@@ -37,9 +37,9 @@ struct Ending {
     std::exception_ptr failure;                  // or null; then the reason says nothing
 };
 
-// Who is told what becomes of an order. Called on the engine's thread; must not call the engine but
-// for submit, cancel and load. What it throws ends the order as its failure; what ended()
-// throws goes to the log alone.
+// Who is told what becomes of an order. Called on the engine's thread, prompt_scored() on that of
+// the step; must not call the engine but for submit, cancel and load. What it throws ends the order
+// as its failure; what ended() throws goes to the log alone.
 class OrderClient {
   public:
     virtual ~OrderClient() = default;
@@ -59,7 +59,8 @@ using OrderId = RequestId;
 
 // One thread steps for all. An order's tokens depend on its seed and prompt alone where the recipe
 // quantizes activations and cache, whatever runs beside it and however often it is put back. All
-// members may be called from any thread.
+// members may be called from any thread. Where others use its Engine, whoever steps runs the work
+// of all: theirs here, and orders there.
 class BatchEngine {
   public:
     // `ranks` as Engine's. on_step: told of each step's tokens, on the engine's thread. What it
@@ -69,6 +70,8 @@ class BatchEngine {
     BatchEngine(const model::Weights& weights, kernels::Backend& backend,
                 const EngineLimits& limits, std::function<void(int64_t n_tokens)> on_step = {})
         : BatchEngine(one_rank(weights, backend), limits, std::move(on_step)) {}
+    // Of an engine that others may use, too; it must outlive this.
+    explicit BatchEngine(Engine& engine);
     // Cancels what has not ended.
     ~BatchEngine();
     BatchEngine(const BatchEngine&) = delete;
@@ -79,6 +82,7 @@ class BatchEngine {
     // Takes effect before the next step; nothing if it has ended.
     void cancel(OrderId id);
 
+    std::thread::id thread_id() const { return thread_.get_id(); }  // that calls clients
     EngineLoad load() { return engine_.load(); }
     const EngineLimits& limits() const { return engine_.limits(); }
     const model::Weights& weights() const { return engine_.weights(); }
@@ -87,21 +91,22 @@ class BatchEngine {
     class Running;
 
     void run();
+    bool has_stopped();
     bool step();
     void end_cancelled();
-    void move_on();
-    std::optional<Ending> move_on(OrderId id, Running& running);
+    bool move_on();
+    bool move_on(OrderId id, Running& running, std::optional<Ending>& ending);
     void end_all(const std::exception_ptr& failure);
     void end(OrderId id, const Ending& ending);
 
-    Engine engine_;
+    const std::unique_ptr<Engine> own_;  // or null
+    Engine& engine_;
     std::function<void(int64_t)> on_step_;
 
     std::mutex mutex_;  // guards what follows
     std::condition_variable changed_;
     std::map<OrderId, std::shared_ptr<Running>> orders_;
     std::vector<OrderId> cancelled_;
-    int64_t n_changes_ = 0;  // orders, cancellations and the stop, so far
     bool stops_ = false;
 
     std::thread thread_;  // the last member: it uses the others

@@ -60,7 +60,7 @@ class Recorder : public OrderClient {
     std::vector<int32_t> ids;
     std::vector<TokenScore> scores, prompt_scores;
     std::optional<int32_t> end_id;
-    int n_begun = 0;
+    std::atomic<int> n_begun = 0;
     std::atomic<int> n_ended = 0;
 
   private:
@@ -136,6 +136,63 @@ TEST_P(BatchEngineByAxis, TokensAreTheSameAloneAndInCompanyOnACacheThatIsTooSmal
         EXPECT_EQ(clients[static_cast<size_t>(i)]->ids, alone(order(i, 70))) << i;
         EXPECT_EQ(clients[static_cast<size_t>(i)]->n_begun, 1) << i;
     }
+}
+
+TEST_F(BatchEngineTest, OrdersOfTwoShareAnEngineWithClientsThatWaitThemselves) {
+    constexpr int32_t kClients = 15;
+    Engine engine(weights_, backend_,
+                  {.context = kPositions,
+                   .sequences = 6,
+                   .n_pages = 5,
+                   .step_tokens = 32,
+                   .admission = Admission::TokensSoFar});
+    std::vector<std::vector<int32_t>> expected;
+    for (int32_t i = 0; i < kClients; ++i) expected.push_back(alone(order(i, 100)));
+    std::vector<std::vector<int32_t>> found(kClients);
+    {
+        BatchEngine first(engine), second(engine);
+        std::vector<std::shared_ptr<Recorder>> clients(kClients);
+        std::vector<std::thread> threads;
+        for (int32_t i = 0; i < kClients; ++i) {
+            const auto at = static_cast<size_t>(i);
+            if (i % 3 == 0) {
+                threads.emplace_back([&, i, at] {
+                    const Order wanted = order(i, 100);
+                    found[at] = generate(engine, wanted.prompt, wanted.options, [](int32_t) {
+                                    return true;
+                                }).ids;
+                });
+                continue;
+            }
+            clients[at] = std::make_shared<Recorder>();
+            (i % 3 == 1 ? first : second).submit(order(i, 100), clients[at]);
+        }
+        for (std::thread& thread : threads) thread.join();
+        for (size_t i = 0; i < clients.size(); ++i) {
+            if (clients[i] == nullptr) continue;
+            EXPECT_EQ(clients[i]->wait().failure, nullptr);
+            found[i] = clients[i]->ids;
+        }
+    }
+    for (size_t i = 0; i < found.size(); ++i) EXPECT_EQ(found[i], expected[i]) << i;
+    EXPECT_GT(engine.load().n_put_back, 0) << "the cache was never full";
+    EXPECT_EQ(engine.load().n_pages_used, 0) << "pages are lost";
+}
+
+TEST_F(BatchEngineTest, AnOrderThatWaitsForAnothersPagesRunsWhenTheyAreFree) {
+    Engine engine(weights_, backend_, {.context = kPositions, .sequences = 2, .n_pages = 3});
+    BatchEngine batch(engine);
+    const Order wanted = order(1, 100);
+    auto client = std::make_shared<Recorder>();
+    {
+        ScopedRequest holds(engine, {.tokens = wanted.prompt, .max_tokens = kPositions}, {});
+        holds.wait();
+        batch.submit(wanted, client);
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        EXPECT_EQ(client->n_begun, 0);
+    }
+    EXPECT_EQ(client->wait().reason, FinishReason::Length);
+    EXPECT_EQ(client->ids, alone(wanted));
 }
 
 TEST_F(BatchEngineTest, ScoresOfAPromptAreThoseOfItsTokensInWhateverSteps) {

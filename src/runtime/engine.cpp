@@ -46,7 +46,7 @@ Engine::Engine(std::vector<RankModel> ranks, const EngineLimits& limits)
                   .admission = limits_.admission,
                   .restarts_abandoned = weights().kv_descriptor().k.by_channel()}) {}
 
-RequestId Engine::add(Request request, Look look) {
+RequestId Engine::add(Request request, Look look, std::thread::id giver) {
     require_in_vocabulary(request.tokens, weights().config.vocab);
     if (request.max_tokens > limits_.context) {
         fail(ErrorCode::Usage, "{} tokens do not fit the context of {} positions",
@@ -54,7 +54,8 @@ RequestId Engine::add(Request request, Look look) {
     }
     const std::lock_guard lock(mutex_);
     const RequestId id = scheduler_.add(std::move(request));
-    clients_[id] = {std::move(look), std::this_thread::get_id(), nullptr};
+    clients_[id] = {std::move(look), giver, nullptr};
+    change();
     return id;
 }
 
@@ -62,7 +63,7 @@ void Engine::give(RequestId id, std::span<const int32_t> tokens) {
     require_in_vocabulary(tokens, weights().config.vocab);
     const std::lock_guard lock(mutex_);
     scheduler_.give(id, tokens);
-    changed_.notify_all();
+    change();
 }
 
 void Engine::cancel(RequestId id) {
@@ -71,7 +72,23 @@ void Engine::cancel(RequestId id) {
     // A step may still call the look, so that its owner waits for the step to end.
     changed_.wait(lock, [&] { return !scheduler_.has(id); });
     clients_.erase(id);
+    change();
+}
+
+// Under the mutex.
+void Engine::change() {
+    ++n_changes_;
     changed_.notify_all();
+}
+
+void Engine::wait_for_change(int64_t seen) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return n_changes_ != seen; });
+}
+
+void Engine::announce_change() {
+    const std::lock_guard lock(mutex_);
+    change();
 }
 
 void Engine::wait(RequestId id) {
@@ -105,7 +122,9 @@ bool Engine::step() {
 Engine::State Engine::state(RequestId id) {
     const std::lock_guard lock(mutex_);
     const bool has_ended = !scheduler_.has(id);
-    return {clients_.at(id).failure, has_ended ? 0 : scheduler_.length(id)};
+    return {.failure = clients_.at(id).failure,
+            .n_run = has_ended ? 0 : scheduler_.length(id),
+            .n_pending = scheduler_.n_pending(id)};
 }
 
 EngineLoad Engine::load() {
@@ -139,7 +158,7 @@ bool Engine::run_step(std::unique_lock<std::mutex>& lock) {
     }
     if (!lock.owns_lock()) lock.lock();
     in_step_ = false;
-    changed_.notify_all();
+    change();
     if (broken != nullptr) {
         scheduler_.abandon(plan);
         std::rethrow_exception(broken);

@@ -80,8 +80,8 @@ class Engine {
         : Engine(one_rank(weights, backend), limits) {}
 
     // Error{Usage} for a token outside the vocabulary or max_tokens beyond the context,
-    // Error{OutOfMemory} if they cannot fit the cache.
-    RequestId add(Request request, Look look);
+    // Error{OutOfMemory} if they cannot fit the cache. giver: the thread that will give it tokens.
+    RequestId add(Request request, Look look, std::thread::id giver = std::this_thread::get_id());
     // Tokens that follow those of a request all of whose tokens have run.
     void give(RequestId id, std::span<const int32_t> tokens);
     // Ends a request in any state; not from a look.
@@ -101,9 +101,17 @@ class Engine {
     struct State {
         std::exception_ptr failure;  // what ended it, as wait() would throw it; or null
         int64_t n_run = 0;           // tokens in the cache
+        int64_t n_pending = 0;       // that have not run; 0: no look of it is on its way
     };
     State state(RequestId id);
     EngineLoad load();
+
+    // Steps, requests, tokens and ends so far: for the same caller, where nothing can run.
+    int64_t n_changes() const { return n_changes_; }
+    // Returns when there are other than `seen`.
+    void wait_for_change(int64_t seen);
+    // A change that is none of the engine.
+    void announce_change();
 
     const model::Weights& weights() const { return executor_.weights(); }
     const EngineLimits& limits() const { return limits_; }
@@ -117,6 +125,7 @@ class Engine {
         std::exception_ptr failure;
     };
 
+    void change();
     bool run_step(std::unique_lock<std::mutex>& lock);
     // What ended each request of the plan, or null.
     std::vector<std::exception_ptr> run(const StepPlan& plan,
@@ -131,6 +140,7 @@ class Engine {
     Scheduler scheduler_;
     std::map<RequestId, Client> clients_;
     bool in_step_ = false;
+    std::atomic<int64_t> n_changes_ = 0;
     std::atomic<int64_t> n_tokens_run_ = 0;
 };
 
