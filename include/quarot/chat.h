@@ -10,4 +10,12 @@ struct ChatMessage {
     std::string content;  // any bytes; special tokens in it stay text
 };
 
+// What templates take beside the messages.
+struct ChatOptions {
+    std::string tools;  // a JSON array of function descriptions; empty: none
+    std::string
+        variables;  // a JSON object of at most 16 scalars, {"enable_thinking": false}; empty: none
+    bool begins_answer = true;  // ends where the model is to answer
+};
+
 }  // namespace quarot

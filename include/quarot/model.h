@@ -21,6 +21,13 @@ struct LoadOptions {
     // The longest sequence, in tokens; 0: what the model has, but at most 4096.
     int64_t context = 0;
     int64_t sequences = 8;  // that run at once, if their cache fits; others wait
+    // Tokens of the cache, of all sequences; 0: full contexts of `sequences`, or as many as half of
+    // the free memory holds.
+    int64_t cache_tokens = 0;
+    // Begin with room for the tokens that are there, not for all that may come: more run at once.
+    // Where the cache is full, the last gives its room back and runs again later, to the same text
+    // in recipes that quantize activations and cache.
+    bool overcommit_cache = false;
 
     // Of the folder's recipe, for a rotated folder to run with others than it was made with.
     std::optional<int> activation_bits;
@@ -61,9 +68,10 @@ class QUAROT_API Model {
     SpecialIds special_ids() const;
 
     // The conversation as the folder's chat template puts it, ready for the answer: a prompt for
-    // generate(). Error{Unsupported} if the folder has no template, Error{Usage} if it refuses the
-    // conversation, Error{NotFound} without a tokenizer.
-    std::vector<int32_t> chat_prompt(std::span<const ChatMessage> messages) const;
+    // generate() and submit(). Error{Unsupported} if the folder has no template, Error{Usage} if it
+    // refuses the conversation or an option is no such JSON, Error{NotFound} without a tokenizer.
+    std::vector<int32_t> chat_prompt(std::span<const ChatMessage> messages,
+                                     const ChatOptions& options = {}) const;
     bool has_chat_template() const;
 
     struct Impl;
@@ -71,6 +79,7 @@ class QUAROT_API Model {
   private:
     explicit Model(std::shared_ptr<const Impl> impl);
     std::shared_ptr<const Impl> impl_;
+    friend class Engine;
     friend class Session;
     friend GenerateOptions suggested_options(const Model& model);
 };

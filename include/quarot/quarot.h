@@ -8,6 +8,7 @@
 #pragma once
 
 #include "quarot/chat.h"
+#include "quarot/engine.h"
 #include "quarot/error.h"
 #include "quarot/log.h"
 #include "quarot/model.h"

@@ -27,6 +27,7 @@ struct GenerateOptions {
     uint64_t seed = 0;                // the same seed gives the same text
     std::vector<std::string> stops;   // the text ends before the first of these
     bool ignore_end_tokens = false;   // go on after a token that ends texts
+    bool is_answer = false;           // in a chat: ends before a token that ends turns, too
 };
 
 // How the model's maker wants it sampled, by the folder's generation_config.json; what that leaves

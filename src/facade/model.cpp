@@ -14,6 +14,7 @@
 #include "facade/model_impl.h"
 #include "facade/tokenizer_impl.h"
 #include "folder/load_weights.h"
+#include "io/json.h"
 #include "recipe/settings.h"
 
 namespace quarot {
@@ -46,15 +47,55 @@ SettingChanges changes_of(const LoadOptions& options) {
 
 // Full contexts for as many sequences as half of the free memory holds, for one at least: pages
 // that are not used cost nothing.
-runtime::EngineLimits engine_limits(const model::Weights& weights, const kernels::Backend& backend,
-                                    int64_t sequences) {
+int64_t pages_that_fit(const model::Weights& weights, const kernels::Backend& backend,
+                       int64_t sequences) {
     const kernels::KvDescriptor descriptor = weights.kv_descriptor();
     const int64_t pages = ceil_div(weights.n_positions, descriptor.page_tokens);
     const int64_t bytes = backend.kv_bytes(descriptor, pages).value_or(0);
     const int64_t seats = backend.kv_bytes(weights.kv_descriptor(sequences), 0).value_or(0);
     const int64_t room = backend.available_bytes().value_or(0) / 2 - seats;
     const int64_t contexts = bytes == 0 ? 1 : std::clamp<int64_t>(room / bytes, 1, sequences);
-    return {.context = weights.n_positions, .sequences = sequences, .n_pages = contexts * pages};
+    return contexts * pages;
+}
+
+runtime::EngineLimits engine_limits(const model::Weights& weights, const kernels::Backend& backend,
+                                    const LoadOptions& options) {
+    runtime::EngineLimits limits = {.context = weights.n_positions, .sequences = options.sequences};
+    if (options.overcommit_cache) limits.admission = runtime::Admission::TokensSoFar;
+    if (options.cache_tokens == 0) {
+        limits.n_pages = pages_that_fit(weights, backend, options.sequences);
+        return limits;
+    }
+    const int64_t most = weights.n_positions * options.sequences;
+    if (options.cache_tokens < weights.n_positions || options.cache_tokens > most) {
+        fail(ErrorCode::Usage,
+             "cache_tokens is {}, expected {}, the context, to {}, that of all sequences",
+             options.cache_tokens, weights.n_positions, most);
+    }
+    limits.n_pages = ceil_div(options.cache_tokens, weights.kv_descriptor().page_tokens);
+    return limits;
+}
+
+io::Json json_or_null(const std::string& text, const char* option) {
+    return text.empty() ? io::Json() : io::Json::parse(text, option);
+}
+
+chat::RenderOptions render_options(const ChatOptions& options) {
+    chat::RenderOptions result;
+    result.add_generation_prompt = options.begins_answer;
+    try {
+        result.tools = json_or_null(options.tools, "tools");
+        result.extra = json_or_null(options.variables, "variables");
+    } catch (const Error& error) {  // no file that is corrupt
+        throw Error(ErrorCode::Usage, error.what());
+    }
+    if (!options.tools.empty() && !result.tools.is_array()) {
+        fail(ErrorCode::Usage, "tools is no JSON array of function descriptions");
+    }
+    chat::check_extra(result.extra);
+    result.now = local_time();
+    result.clock_ms = thread_cpu_milliseconds;
+    return result;
 }
 
 }  // namespace
@@ -80,8 +121,7 @@ Model Model::load(const std::string& folder, const LoadOptions& options,
         kernels::make_backend(options.device, {.n_threads = impl->n_threads, .isa = ""});
     impl->weights = folder::load_weights(source, changes_of(options), context, *impl->backend);
     impl->engine = std::make_unique<runtime::Engine>(
-        impl->weights, *impl->backend,
-        engine_limits(impl->weights, *impl->backend, options.sequences));
+        impl->weights, *impl->backend, engine_limits(impl->weights, *impl->backend, options));
     return Model(std::move(impl));
 }
 
@@ -118,6 +158,10 @@ const Tokenizer& Model::Impl::required_tokenizer() const {
          folder);
 }
 
+const tokenizer::Tokenizer& Model::Impl::internal_tokenizer() const {
+    return required_tokenizer().impl_->tokenizer;
+}
+
 Tokenizer Model::tokenizer() const {
     return impl_->required_tokenizer();
 }
@@ -133,14 +177,13 @@ bool Model::has_chat_template() const {
     return chat::ChatTemplate::folder_has_template(impl_->folder);
 }
 
-std::vector<int32_t> Model::chat_prompt(std::span<const ChatMessage> messages) const {
-    const tokenizer::Tokenizer& tokenizer = impl_->required_tokenizer().impl_->tokenizer;
+std::vector<int32_t> Model::chat_prompt(std::span<const ChatMessage> messages,
+                                        const ChatOptions& options) const {
+    const tokenizer::Tokenizer& tokenizer = impl_->internal_tokenizer();
     std::vector<chat::Message> given;
     for (const ChatMessage& message : messages) given.push_back({message.role, message.content});
-    chat::RenderOptions options;
-    options.now = local_time();
-    options.clock_ms = thread_cpu_milliseconds;
-    const auto rendered = chat::ChatTemplate::load(impl_->folder).render(given, options);
+    const auto rendered =
+        chat::ChatTemplate::load(impl_->folder).render(given, render_options(options));
     std::vector<int32_t> ids = chat::encode(tokenizer, rendered);
     if (!ids.empty()) return ids;
     fail(ErrorCode::Usage, "the chat template of {} gives an empty prompt", impl_->folder);

@@ -27,6 +27,7 @@ struct Model::Impl {
 
     // Error{NotFound} if the folder has none.
     const Tokenizer& required_tokenizer() const;
+    const tokenizer::Tokenizer& internal_tokenizer() const;
 };
 
 }  // namespace quarot

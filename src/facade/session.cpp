@@ -2,7 +2,6 @@
 #include "quarot/session.h"
 
 #include <atomic>
-#include <limits>
 #include <utility>
 
 #include "core/error.h"
@@ -12,11 +11,10 @@
 #include "eval/perplexity.h"
 #include "eval/token_pair.h"
 #include "facade/arguments.h"
+#include "facade/listener.h"
 #include "facade/model_impl.h"
-#include "facade/tokenizer_impl.h"
 #include "folder/generation_config.h"
 #include "generation/prompt.h"
-#include "generation/text_stream.h"
 #include "runtime/engine.h"
 #include "runtime/generate.h"
 
@@ -29,9 +27,7 @@ struct Session::Impl {
     explicit Impl(std::shared_ptr<const Model::Impl> of) : model(std::move(of)) {}
 
     runtime::Engine& engine() const { return *model->engine; }
-    const tokenizer::Tokenizer& tokenizer() const {
-        return model->required_tokenizer().impl_->tokenizer;
-    }
+    const tokenizer::Tokenizer& tokenizer() const { return model->internal_tokenizer(); }
 };
 
 // One public call on a session, from its first line to its last.
@@ -53,72 +49,6 @@ class Session::Call {
 };
 
 namespace {
-
-runtime::GenerateOptions internal(const GenerateOptions& options,
-                                  const std::vector<int32_t>& end_tokens) {
-    if (options.max_tokens < -1) {
-        fail(ErrorCode::Usage,
-             "max_tokens is {}, expected 0 or more, or -1 for all there is room for",
-             options.max_tokens);
-    }
-    runtime::GenerateOptions result;
-    result.max_new_tokens =
-        options.max_tokens < 0 ? std::numeric_limits<int64_t>::max() : options.max_tokens;
-    result.sampling = {.temperature = options.temperature,
-                       .top_k = options.top_k,
-                       .top_p = options.top_p,
-                       .min_p = options.min_p,
-                       .repetition_penalty = options.repetition_penalty};
-    runtime::check_sampling(result.sampling);
-    result.seed = options.seed;
-    if (!options.ignore_end_tokens) result.end_tokens = end_tokens;
-    return result;
-}
-
-// Gathers the text as tokens come and passes it on.
-class Listener {
-  public:
-    Listener(const tokenizer::Tokenizer& tokenizer, std::span<const int32_t> prompt,
-             const GenerateOptions& options, const TextCallback& on_text)
-        : stream_(tokenizer, prompt, options.stops), on_text_(on_text) {}
-
-    bool take(int32_t id) {
-        add(stream_.put(id));
-        return !stream_.stopped() && !cancelled_;
-    }
-    void finish() { add(stream_.finish()); }
-
-    FinishReason reason(runtime::FinishReason reason) const {
-        if (cancelled_) return FinishReason::Cancelled;
-        if (stream_.stopped()) return FinishReason::Stop;
-        switch (reason) {
-            case runtime::FinishReason::Length:
-                return FinishReason::Length;
-            case runtime::FinishReason::Context:
-                return FinishReason::Context;
-            case runtime::FinishReason::Eos:
-                return FinishReason::EndToken;
-            case runtime::FinishReason::Stop:
-                return FinishReason::Stop;
-            case runtime::FinishReason::Interrupted:
-                return FinishReason::Cancelled;
-        }
-        return FinishReason::Length;
-    }
-    std::string& text() { return text_; }
-
-  private:
-    void add(const std::string& piece) {
-        if (piece.empty() || cancelled_) return;
-        text_ += piece;
-        cancelled_ = on_text_ && !on_text_(piece);
-    }
-
-    generation::TextStream stream_;
-    const TextCallback& on_text_;
-    std::string text_;
-    bool cancelled_ = false;
-};
 
 std::vector<Likelihood> score(runtime::Engine& engine, std::span<const eval::TokenPair> pairs) {
     std::vector<Likelihood> likelihoods;
@@ -163,12 +93,12 @@ GenerateResult Session::generate(std::span<const int32_t> prompt, const Generate
     facade::require_tokens(prompt, weights.config.vocab);
     const auto n_prompt = std::ssize(prompt);
     generation::positions_needed(n_prompt, std::nullopt, weights.n_positions, "");
-    const runtime::GenerateOptions how = internal(options, weights.config.eos);
-    Listener listener(impl_->tokenizer(), prompt, options, on_text);
+    const runtime::GenerateOptions how = facade::runtime_options(options, *impl_->model);
+    facade::Listener listener(impl_->tokenizer(), prompt, options, on_text);
     runtime::GenerateResult made = runtime::generate(impl_->engine(), prompt, how,
                                                      [&](int32_t id) { return listener.take(id); });
     listener.finish();
-    return {.text = std::move(listener.text()),
+    return {.text = listener.take_text(),
             .ids = std::move(made.ids),
             .finish_reason = listener.reason(made.finish_reason),
             .prompt_tokens = n_prompt,

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs a build, all of which is made, into an empty folder, moves it, and uses it as a stranger
-# would: only the public headers are there, each compiles alone, and the example finds the package,
-# builds, quantizes the bundled model and writes a text.
+# would: only the public headers are there, each compiles alone, and the examples find the package,
+# build, quantize the bundled model and write texts.
 #   tests/install/install_test.sh SOURCE BUILD
 set -euo pipefail
 source=$1 build=$2
@@ -57,11 +57,16 @@ run_example() {
     [[ $(wc -l <"$work/message") == 1 ]] || fail "expected one line: $(cat "$work/message")"
 }
 
-cmake -S "$source/examples/quantize_and_generate" -B "$work/example" \
-    -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH="$prefix" \
-    -DCMAKE_FIND_USE_PACKAGE_REGISTRY=OFF >"$work/configure.log"
-cmake --build "$work/example" >"$work/build.log" || { cat "$work/build.log"; fail "no example"; }
-run_example "$work/example/quantize_and_generate"
+for example in quantize_and_generate many_at_once; do
+    cmake -S "$source/examples/$example" -B "$work/$example" \
+        -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH="$prefix" \
+        -DCMAKE_FIND_USE_PACKAGE_REGISTRY=OFF >"$work/configure.log"
+    cmake --build "$work/$example" >"$work/build.log" || { cat "$work/build.log"; fail "no $example"; }
+done
+run_example "$work/quantize_and_generate/quantize_and_generate"
+texts=$("$work/many_at_once/many_at_once" "$work/out" "It was a dark" "The old man" "It was a dark")
+echo "many_at_once wrote: $texts"
+(($(sed -n '$=' <<<"$texts") >= 3 && ${#texts} > 120)) || fail "three texts of 40 tokens are expected"
 
 export PKG_CONFIG_PATH
 PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name quarot.pc)")
