@@ -27,6 +27,7 @@
 #include "folder/generation_config.h"
 #include "io/text.h"
 #include "serve/http_server.h"
+#include "serve/tls.h"
 
 namespace quarot::apps {
 
@@ -42,6 +43,8 @@ struct ServeFlags {
     std::string host = "127.0.0.1";
     int64_t port = 8080;
     std::string key_file;
+    std::string tls_certificate;
+    std::string tls_key;
     std::string model_name;
     int64_t sequences = 16;
     std::optional<int64_t> context;
@@ -105,6 +108,10 @@ void declare(Args& args, ServeFlags& flags) {
               Shown::First});
     args.add({"--api-key-file", "FILE", "serve those alone who know one of its keys, one a line",
               [&flags](const Given& g) { flags.key_file = g.value; }, Shown::First});
+    args.add({"--tls-cert", "FILE", "serve https: the certificate and its chain, in PEM",
+              [&flags](const Given& g) { flags.tls_certificate = g.value; }});
+    args.add({"--tls-key", "FILE", "the certificate's private key, in PEM",
+              [&flags](const Given& g) { flags.tls_key = g.value; }});
     args.add({"--model-name", "NAME", "what clients call the model [its folder's name]",
               [&flags](const Given& g) { flags.model_name = as_model_name(g); }});
     declare_limits(args, flags);
@@ -213,6 +220,16 @@ serve::ServiceOptions service_options(const ServeFlags& flags) {
     return options;
 }
 
+std::shared_ptr<const serve::TlsContext> tls_of(const ServeFlags& flags) {
+    const std::string &certificate = flags.tls_certificate, &key = flags.tls_key;
+    if (certificate.empty() && key.empty()) return nullptr;
+    if (certificate.empty() || key.empty()) {
+        fail(ErrorCode::Usage, "{} is given without {}; TLS takes both",
+             key.empty() ? "--tls-cert" : "--tls-key", key.empty() ? "--tls-key" : "--tls-cert");
+    }
+    return serve::TlsContext::of_files(certificate, key);
+}
+
 serve::ServerOptions server_options(const ServeFlags& flags) {
     serve::ServerOptions options;
     options.host = flags.host;
@@ -239,6 +256,8 @@ void work(const ServeFlags& flags) {
     flags.output.apply();
     require_model(flags.model);
     serve::ServiceOptions options = service_options(flags);
+    serve::ServerOptions at = server_options(flags);
+    at.tls = tls_of(flags);
     const bool has_keys = !options.keys.empty();
     const folder::SourceModel source = flags.rope.open(flags.model);
     std::vector<kernels::Rank> group = flags.machine.make_group();
@@ -250,7 +269,7 @@ void work(const ServeFlags& flags) {
     const runtime::EngineLimits limits = limits_of(loaded, flags);
 
     serve::Service service(model, loaded.ranks(), limits, std::move(options));
-    serve::HttpServer server(service, server_options(flags));
+    serve::HttpServer server(service, std::move(at));
     if (!server.is_loopback() && !has_keys) {
         log_warning("everybody who reaches {} may use this model; give --api-key-file",
                     server.address());
@@ -258,7 +277,7 @@ void work(const ServeFlags& flags) {
     log_info("a cache of {} tokens for up to {} sequences of {}",
              limits.n_pages * loaded.weights().kv_descriptor().page_tokens, limits.sequences,
              context);
-    log_info("serving {} at http://{}", flags.model, server.address());
+    log_info("serving {} at {}://{}", flags.model, server.scheme(), server.address());
     if (!server.run()) {
         log_info("the drain time is over; the step that runs is left where it is");
         end_process(0);

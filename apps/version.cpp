@@ -10,6 +10,7 @@
 #include "build_info.h"
 #include "core/thread_pool.h"
 #include "kernels/backend.h"
+#include "serve/tls.h"
 
 namespace quarot::apps {
 
@@ -54,6 +55,7 @@ std::string device_names() {
 void work(const OutputFlags& output) {
     const std::string tier = tier_in_use();
     const std::string cuda = kernels::cuda_version();
+    const std::string tls = serve::tls_version();
     const std::vector<std::string> compiled = kernels::compiled_isa_tiers();
     if (!output.json) {
         return print_result("quarot " QUAROT_VERSION "\n" +
@@ -62,6 +64,7 @@ void work(const OutputFlags& output) {
                                           {"isa", tier},
                                           {"isa compiled", joined(compiled, " ")},
                                           {"cuda", cuda.empty() ? "no" : cuda},
+                                          {"tls", tls.empty() ? "no" : tls},
                                           {"devices", device_names()}}));
     }
     io::Json json = json_document("version");
@@ -70,6 +73,7 @@ void work(const OutputFlags& output) {
     json.set("isa", tier);
     json.set("isa_compiled", io::Json::Array(compiled.begin(), compiled.end()));
     json.set("cuda", cuda.empty() ? io::Json() : io::Json(cuda));
+    json.set("tls", tls.empty() ? io::Json() : io::Json(tls));
     json.set("devices", devices(tier));
     print_document(json);
 }

@@ -10,11 +10,10 @@ struct ChatMessage {
     std::string content;  // any bytes; special tokens in it stay text
 };
 
-// What templates take beside the messages.
+// What templates take beside the messages, as JSON; empty: none.
 struct ChatOptions {
-    std::string tools;  // a JSON array of function descriptions; empty: none
-    std::string
-        variables;  // a JSON object of at most 16 scalars, {"enable_thinking": false}; empty: none
+    std::string tools;          // an array of function descriptions
+    std::string variables;      // an object of at most 16 scalars: {"enable_thinking": false}
     bool begins_answer = true;  // ends where the model is to answer
 };
 

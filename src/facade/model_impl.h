@@ -12,6 +12,7 @@
 #include "model/weights.h"
 #include "quarot/model.h"
 #include "runtime/engine.h"
+#include "tokenizer/tokenizer.h"
 
 namespace quarot {
 

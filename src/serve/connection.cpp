@@ -14,16 +14,17 @@
 namespace quarot::serve {
 
 Connection::Connection(Hub& hub, tcp::socket socket)
-    : hub_(hub), socket_(std::move(socket)), deadline_(hub.io), wake_(hub.io) {
+    : hub_(hub),
+      stream_(std::move(socket), hub.options.tls.get()),
+      deadline_(hub.io),
+      wake_(hub.io) {
     hub_.connections.insert(this);
     NetError ignored;
-    const auto peer = socket_.remote_endpoint(ignored);
+    const auto peer = stream_.socket().remote_endpoint(ignored);
     peer_ = peer.address().to_string();
     is_loopback_ = peer.address().is_loopback() ||
                    (peer.address().is_v6() && peer.address().to_v6().is_v4_mapped() &&
                     peer_.starts_with("::ffff:127."));
-    socket_.set_option(tcp::no_delay(true), ignored);
-    socket_.non_blocking(true, ignored);
 }
 
 Connection::~Connection() {
@@ -32,6 +33,7 @@ Connection::~Connection() {
 }
 
 asio::awaitable<void> Connection::serve() {
+    if (!co_await begin()) co_return close();
     for (int64_t n = 1; n <= limits::kRequestsOfConnection; ++n) {
         std::optional<ApiError> refusal;
         std::optional<HttpRequest> request;
@@ -43,7 +45,7 @@ asio::awaitable<void> Connection::serve() {
         }
         if (refusal) {
             co_await refuse(*refusal);
-            break;
+            co_return close();
         }
         if (!request) break;
         const bool is_last = n == limits::kRequestsOfConnection || hub_.is_draining;
@@ -51,14 +53,30 @@ asio::awaitable<void> Connection::serve() {
         name_client(*request);
         if (!co_await answer(std::move(*request))) break;
     }
+    co_await end();
     close();
 }
 
-void Connection::close() {
-    NetError ignored;
+asio::awaitable<bool> Connection::begin() {
+    set_deadline(limits::kHeaderTime);
+    const ClientStream::Greeting greeting = co_await stream_.begin();
     deadline_.cancel();
-    socket_.shutdown(tcp::socket::shutdown_both, ignored);
-    socket_.close(ignored);
+    if (greeting == ClientStream::Greeting::NoTls) {
+        co_await refuse(ApiError(400, "this port speaks TLS alone; ask it by https://"));
+    }
+    co_return greeting == ClientStream::Greeting::Ready;
+}
+
+asio::awaitable<void> Connection::end() {
+    if (!is_gone_) {
+        set_deadline(limits::kEndTime);
+        co_await stream_.end_sending();
+    }
+}
+
+void Connection::close() {
+    deadline_.cancel();
+    stream_.close();
 }
 
 void Connection::set_deadline(std::chrono::seconds time) {
@@ -86,8 +104,7 @@ asio::awaitable<std::optional<HttpRequest>> Connection::read() {
                                                  : limits::kBodyTime);
         }
         NetError error;
-        const size_t n = co_await socket_.async_read_some(
-            asio::buffer(buffer), asio::redirect_error(asio::use_awaitable, error));
+        const size_t n = co_await stream_.read_some(asio::buffer(buffer), error);
         if (error) co_return std::nullopt;
         n_reading_ += static_cast<int64_t>(n);
         hub_.bytes_in_flight += static_cast<int64_t>(n);
@@ -123,8 +140,7 @@ asio::awaitable<bool> Connection::write(std::string bytes, SocketExchange* excha
         set_deadline(limits::kStallTime);
         NetError error;
         const size_t n =
-            co_await socket_.async_write_some(asio::buffer(bytes.data() + at, bytes.size() - at),
-                                              asio::redirect_error(asio::use_awaitable, error));
+            co_await stream_.write_some(asio::buffer(bytes.data() + at, bytes.size() - at), error);
         if (error) co_return false;
         if (exchange != nullptr) exchange->written(n);
         at += n;
@@ -142,15 +158,12 @@ asio::awaitable<void> Connection::refuse(const ApiError& error) {
     std::string answer = head_of(response, std::ssize(response.body), false);
     if (head.method != "HEAD") answer += response.body;
     co_await write(std::move(answer), nullptr);
-    NetError ignored;
-    socket_.shutdown(tcp::socket::shutdown_send, ignored);
+    set_deadline(limits::kEndTime);
+    co_await stream_.end_sending();
     // A close with unread bytes would take the answer back.
-    set_deadline(std::chrono::seconds(2));
-    std::array<char, 16384> buffer;
     for (size_t n_left = limits::kBodyBytes; n_left > 0;) {
         NetError gone;
-        const size_t n = co_await socket_.async_read_some(
-            asio::buffer(buffer), asio::redirect_error(asio::use_awaitable, gone));
+        const size_t n = co_await stream_.discard_some(gone);
         if (gone) break;
         n_left -= std::min(n, n_left);
     }
@@ -237,25 +250,12 @@ asio::awaitable<void> Connection::send_output(SocketExchange& exchange) {
 
 void Connection::watch(const std::shared_ptr<SocketExchange>& exchange) {
     watched_ = exchange;
-    socket_.async_wait(tcp::socket::wait_read,
-                       [weak = weak_from_this(), of = std::weak_ptr(exchange)](NetError error) {
-                           const auto self = weak.lock();
-                           const auto still = of.lock();
-                           if (self == nullptr || still == nullptr) return;
-                           if (self->watched_.lock() == still) self->look(error, still);
-                       });
-}
-
-void Connection::look(NetError error, const std::shared_ptr<SocketExchange>& exchange) {
-    char byte = 0;
-    size_t n = 0;
-    if (!error) {
-        n = socket_.receive(asio::buffer(&byte, 1), tcp::socket::message_peek, error);
-    }
-    if (error == asio::error::would_block) return watch(exchange);
-    if (!error && n > 0) return;
-    is_gone_ = true;
-    wake_.cancel();
+    stream_.watch(shared_from_this(), [this, of = std::weak_ptr(exchange)] {
+        const auto still = of.lock();
+        if (still == nullptr || watched_.lock() != still) return;
+        is_gone_ = true;
+        wake_.cancel();
+    });
 }
 
 void Connection::tell_log(const HttpRequest& request, int status, Clock::time_point since,

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "serve/api_error.h"
+#include "serve/client_stream.h"
 #include "serve/http_reader.h"
 #include "serve/hub.h"
 #include "serve/socket_exchange.h"
@@ -33,6 +34,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
     // Closes the socket when it is over, which ends what waits for it.
     void set_deadline(std::chrono::seconds time);
 
+    // False: there is nobody to serve.
+    asio::awaitable<bool> begin();
+    asio::awaitable<void> end();
     // Nothing: the connection has ended.
     asio::awaitable<std::optional<HttpRequest>> read();
     // Nobody has a body read who may not have it looked at.
@@ -53,13 +57,12 @@ class Connection : public std::enable_shared_from_this<Connection> {
     // Whether the client leaves while it is waiting for its answer. What it sends meanwhile stays
     // for later, and then only writing finds out.
     void watch(const std::shared_ptr<SocketExchange>& exchange);
-    void look(NetError error, const std::shared_ptr<SocketExchange>& exchange);
     void tell_log(const HttpRequest& request, int status, Clock::time_point since,
                   const SocketExchange* exchange);
     void write_log(std::string line);
 
     Hub& hub_;
-    tcp::socket socket_;
+    ClientStream stream_;
     Timer deadline_, wake_;
     HttpReader reader_;
     std::string peer_;

@@ -141,6 +141,10 @@ bool HttpServer::is_loopback() const {
     return state_->acceptor.local_endpoint().address().is_loopback();
 }
 
+const char* HttpServer::scheme() const {
+    return state_->hub.options.tls != nullptr ? "https" : "http";
+}
+
 bool HttpServer::run() {
     const auto rethrow = [](const std::exception_ptr& failure) {
         if (failure != nullptr) std::rethrow_exception(failure);

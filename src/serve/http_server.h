@@ -10,9 +10,12 @@
 
 namespace quarot::serve {
 
+class TlsContext;
+
 struct ServerOptions {
-    std::string host = "127.0.0.1";  // an address, or a name that has one
-    int port = 8080;                 // 0: a free one
+    std::string host = "127.0.0.1";         // an address, or a name that has one
+    int port = 8080;                        // 0: a free one
+    std::shared_ptr<const TlsContext> tls;  // or null: plain
     std::chrono::seconds drain_time{30};
     std::function<bool()> stops;                       // asked ten times a second
     std::function<void(const std::string&)> log_line;  // a JSON object for each answer; or empty
@@ -27,6 +30,7 @@ class HttpServer {
 
     std::string address() const;  // "127.0.0.1:8080", "[::1]:8080"
     bool is_loopback() const;
+    const char* scheme() const;  // "http" or "https"
 
     // Serves until stops() is true. Then new work is refused, what runs may end within drain_time,
     // the rest ends with an error to its client. False: a step of the engine is still on its way,

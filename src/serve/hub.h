@@ -3,8 +3,6 @@
 
 #include <atomic>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <cstdint>
 #include <set>
@@ -13,14 +11,10 @@
 #include "serve/failed_keys.h"
 #include "serve/http_server.h"
 #include "serve/limits.h"
+#include "serve/net.h"
 #include "serve/service.h"
 
 namespace quarot::serve {
-
-namespace asio = boost::asio;
-using tcp = asio::ip::tcp;
-using NetError = boost::system::error_code;
-using Timer = asio::steady_timer;
 
 class Connection;
 

@@ -24,6 +24,8 @@ inline constexpr std::chrono::seconds kPingTime{15};
 // Between two writes of a stream: a frame of a screen. Each costs a wake-up here and at the client,
 // more than a token of a small model should.
 inline constexpr std::chrono::milliseconds kWriteTime{16};
+inline constexpr std::chrono::seconds kEndTime{2};  // of a client that was told it is the end
+inline constexpr int64_t kTlsFileBytes = int64_t{1} << 20;
 inline constexpr size_t kKeysOfFile = 256;
 inline constexpr int64_t kKeyFileBytes = int64_t{1} << 20;
 inline constexpr int64_t kBytesInFlight = int64_t{256} << 20;  // of requests being read, together

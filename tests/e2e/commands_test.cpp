@@ -33,9 +33,11 @@ TEST_F(Commands, VersionTellsWhatItIs) {
     expect_success(outcome);
     const io::Json json = outcome.json();
     expect_document(json, "version",
-                    {"commit", "compiler", "isa", "isa_compiled", "cuda", "devices"});
+                    {"commit", "compiler", "isa", "isa_compiled", "cuda", "tls", "devices"});
     const io::Json& cuda = json.at("cuda");  // null in a build without it
     EXPECT_TRUE(cuda.is_null() || cuda.as_string().starts_with("13.")) << outcome.out;
+    const io::Json& tls = json.at("tls");
+    EXPECT_TRUE(tls.is_null() || tls.as_string().starts_with("OpenSSL ")) << outcome.out;
     const auto& compiled = json.at("isa_compiled").as_array();
     EXPECT_TRUE(std::any_of(compiled.begin(), compiled.end(), [&](const io::Json& tier) {
         return tier.as_string() == json.at("isa").as_string();
@@ -337,6 +339,18 @@ TEST_F(Commands, ServeRefusesACacheThatIsLargerThanTheMemory) {
         const Outcome outcome = run_program({"serve", model_, "--port", "0", "--kv-mem", bytes});
         expect_failure(outcome, 6, {"the cache of --kv-mem needs", "are available"});
     }
+}
+
+TEST_F(Commands, ServeTakesACertificateWithItsKey) {
+    expect_failure(run_program({"serve", model_, "--port", "0", "--tls-cert", text_}), 2,
+                   {"--tls-cert is given without --tls-key"});
+    expect_failure(run_program({"serve", model_, "--port", "0", "--tls-key", text_}), 2,
+                   {"--tls-key is given without --tls-cert"});
+    const Outcome outcome =
+        run_program({"serve", model_, "--port", "0", "--tls-cert", text_, "--tls-key", text_});
+    const bool has_tls = !run_program({"version", "--json"}).json().at("tls").is_null();
+    expect_failure(outcome, has_tls ? 5 : 4,
+                   {has_tls ? "is no certificate in PEM" : "was built without TLS"});
 }
 
 TEST_F(Commands, HelpComesInTwoSizes) {
