@@ -3,11 +3,13 @@
 openai_test.py PROGRAM SAMPLE_MODEL
 """
 import asyncio
+import concurrent.futures
 import os
 import sys
 
 import openai
 
+from conversations import SCRIPTS
 from serving import KEY, check, program
 
 PROMPTS = ["It was a dark and stormy", "The old man", "\"Indeed,\" said", "In the year", "She",
@@ -35,20 +37,49 @@ def completions(client, quarot):
         check(streamed == expected, f"streamed {streamed!r} is not {expected!r}")
 
 
-def chats(client, quarot):
-    for i, prompt in enumerate(PROMPTS):
-        expected = quarot.generate(prompt, 16, "--chat", "--system", "Be brief.", "--temp", "0.8",
-                                   "--top-p", "1", "--seed", str(i))
-        given = dict(model="default", max_tokens=16, temperature=0.8, top_p=1, seed=i, messages=[
-            {"role": "system", "content": "Be brief."}, {"role": "user", "content": prompt}])
-        whole = client.chat.completions.create(**given).choices[0].message
-        check(whole.role == "assistant" and whole.content == expected,
-              f"{whole.content!r} is not {expected!r}")
-        chunks = list(client.chat.completions.create(
-            stream=True, stream_options={"include_usage": True}, **given))
+async def converse(client, script):
+    """The answers of a conversation, each asked for whole and as a stream."""
+    messages, answers = script.beginning(), []
+    for said in script.turns:
+        messages.append({"role": "user", "content": said})
+        given = dict(model="default", messages=messages, max_tokens=script.n_tokens,
+                     **script.sampling)
+        whole = (await client.chat.completions.create(**given)).choices[0].message
+        stream = await client.chat.completions.create(
+            stream=True, stream_options={"include_usage": True}, **given)
+        chunks = [chunk async for chunk in stream]
         streamed = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
-        check(streamed == expected, f"streamed {streamed!r} is not {expected!r}")
-        check(chunks[-1].usage.completion_tokens <= 16, "no usage at the end")
+        check(whole.role == "assistant" and streamed == whole.content,
+              f"streamed {streamed!r} is not {whole.content!r}")
+        check(chunks[-1].usage.completion_tokens <= script.n_tokens, "no usage at the end")
+        answers.append(whole.content)
+        messages.append({"role": "assistant", "content": whole.content})
+    return answers
+
+
+def told_by_program(quarot, script):
+    """The same by `quarot generate`: the first turn by the template, the others as texts."""
+    flags = [*script.flags(), *(["--system", script.system] if script.system else [])]
+    text = "".join(f"{m['role']}: {m['content']}\n" for m in script.beginning())
+    answers = []
+    for said in script.turns:
+        text += f"user: {said}\nassistant:"
+        answer = quarot.generate(said, script.n_tokens, "--chat", *flags) if not answers else \
+            quarot.generate(text, script.n_tokens, "--tokenizer-bos", "off", *script.flags())
+        answers.append(answer)
+        text += f" {answer}\n"
+    return answers
+
+
+async def conversations(url, quarot):
+    async with openai.AsyncOpenAI(base_url=url, api_key=KEY, max_retries=0) as client:
+        answers = await asyncio.gather(*[converse(client, script) for script in SCRIPTS])
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        expected = list(pool.map(lambda script: told_by_program(quarot, script), SCRIPTS))
+    for script, found, wanted in zip(SCRIPTS, answers, expected):
+        check(found == wanted, f"{script.system!r}, {script.turns}: {found!r} is not {wanted!r}")
+    n = sum(map(len, answers))
+    print(f"{len(SCRIPTS)} conversations, {n} answers, whole and streamed: those of quarot generate")
 
 
 async def many_at_once(url, quarot):
@@ -116,7 +147,7 @@ def main():
             url = address + "/v1"
             client = openai.OpenAI(base_url=url, api_key=KEY, max_retries=0)
             completions(client, quarot)
-            chats(client, quarot)
+            asyncio.run(conversations(url, quarot))
             asyncio.run(many_at_once(url, quarot))
             details(client)
             errors(client, url)
