@@ -1,18 +1,23 @@
 #!/usr/bin/env python3
-"""Do lm-evaluation-harness with `--model quarot` and `quarot eval` give the same numbers?
+"""Do lm-evaluation-harness and `quarot eval` give the same numbers?
 
     build/python/venv/bin/python tools/compare_with_harness.py MODEL DATA [--limit N]
+    build/clients/bin/python tools/compare_with_harness.py MODEL DATA --server [--limit N]
 
-`make test-python` makes that environment; any other with quarot's wheel and lm-eval will do. Both
-run the model on the first N items of each task, from files as `quarot eval --data` takes them.
-Exit code 1 if any log-likelihood differs by more than 1e-6, or any prediction at all.
+The harness has `--model quarot`, the Python package, and with --server `--model local-completions`,
+which asks a `quarot serve` that is started for it. `make test-python` and `make clients` make the
+environments; any other with quarot's wheel and lm-eval, or with lm-eval[api], will do. Both sides run
+the model on the first N items of each task, from files as `quarot eval --data` takes them. Exit code 1
+if any log-likelihood differs by more than 1e-6, with --server 1e-4, or any prediction at all.
 """
 import argparse
 import bz2
+import contextlib
 import itertools
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -22,7 +27,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests/golden"))
 from harness_tasks import TASKS, as_data_set, write_tasks  # noqa: E402
 
-LIMIT = 1e-6
+LIMIT, LIMIT_OF_SERVER = 1e-6, 1e-4
 FOLDERS = {"piqa": "piqa/valid", "winogrande": "winogrande/winogrande_dev",
            "hellaswag": "hellaswag/hellaswag_val_full",
            "arc_easy": "arc/arc_easy_test", "arc_challenge": "arc/arc_challenge_test",
@@ -68,10 +73,10 @@ def run(command, **env):
     return done.stdout, time.monotonic() - start
 
 
-def by_program(program, model, items, tasks, work):
+def by_program(program, model, items, tasks, work, bos):
     log = work / "items.jsonl"
     _, seconds = run([program, "eval", model, "--tasks", ",".join(tasks), "--data", items,
-                      "--log-items", log])
+                      "--log-items", log, "--tokenizer-bos", bos])
     found = {task: [] for task in tasks}
     for line in open(log):
         item = json.loads(line)
@@ -83,12 +88,37 @@ def by_program(program, model, items, tasks, work):
     return found, seconds
 
 
-def by_harness(model, items, tasks, work):
+@contextlib.contextmanager
+def serving(program, model):
+    """The address of a server."""
+    server = subprocess.Popen([program, "serve", model, "--port", "0", "--access-log", "off"],
+                              stderr=subprocess.PIPE, text=True)
+    try:
+        lines = iter(server.stderr.readline, "")
+        found = (re.search(r"serving .* at (http://\S+)", line) for line in lines)
+        address = next((match[1] for match in found if match), None)
+        if address is None:
+            sys.exit(f"{program} serve {model} did not start")
+        yield address
+    finally:
+        server.terminate()
+        server.communicate()
+
+
+def by_server(program, model, items, tasks, work):
+    with serving(program, model) as address:
+        return by_harness(["-m", "lm_eval"], "local-completions",
+                          f"model=default,base_url={address}/v1/completions,"
+                          "tokenizer_backend=remote,num_concurrent=4,max_retries=1",
+                          items, tasks, work, "--batch_size", "4")
+
+
+def by_harness(module, kind, arguments, items, tasks, work, *more):
     definitions, out = work / "tasks", work / "out"
     definitions.mkdir()
     write_tasks(definitions, items, tasks)
-    _, seconds = run([sys.executable, "-m", "quarot.lm_eval", "run", "--model", "quarot",
-                      "--model_args", f"pretrained={model}", "--include_path", definitions,
+    _, seconds = run([sys.executable, *module, "run", "--model", kind,
+                      "--model_args", arguments, *more, "--include_path", definitions,
                       "--tasks", ",".join(f"local_{task}" for task in tasks),
                       "--log_samples", "--output_path", out],
                      HF_HUB_OFFLINE="1", HF_DATASETS_CACHE=str(work / "cache"))
@@ -102,7 +132,7 @@ def by_harness(model, items, tasks, work):
     return found, seconds
 
 
-def compare(ours, theirs):
+def compare(ours, theirs, limit):
     """A line a task; whether all is equal."""
     equal = True
     print(f"{'task':<16}{'items':>7}{'log-likelihoods':>17}{'largest difference':>20}"
@@ -113,7 +143,7 @@ def compare(ours, theirs):
                   for a, b in zip(one["loglikelihoods"], other["loglikelihoods"], strict=True)]
         largest = max(abs(a - b) for a, b in values)
         n_other = sum(one[key] != other[key] for one, other in pairs for key in ("acc", "acc_norm"))
-        equal = equal and largest <= LIMIT and n_other == 0
+        equal = equal and largest <= limit and n_other == 0
         acc = sum(item["acc"] for item in items) / len(items)
         print(f"{task:<16}{len(items):>7}{len(values):>17}{largest:>20.3g}{n_other:>25}{acc:>8.4f}")
     return equal
@@ -126,6 +156,7 @@ def main():
     parser.add_argument("--limit", type=int)
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--program", default=ROOT / "build/release/apps/quarot")
+    parser.add_argument("--server", action="store_true")
     flags = parser.parse_args()
     tasks = flags.tasks
     with tempfile.TemporaryDirectory() as name:
@@ -133,10 +164,18 @@ def main():
         items = work / "items"
         items.mkdir()
         write_items(flags.data, items, tasks, flags.limit)
-        ours, our_seconds = by_program(flags.program, flags.model, items, tasks, work)
-        theirs, their_seconds = by_harness(flags.model, items, tasks, work)
-    equal = compare(ours, theirs)
-    print(f"quarot eval took {our_seconds:.1f} s, lm_eval --model quarot {their_seconds:.1f} s")
+        # local-completions puts nothing in front of a context.
+        ours, our_seconds = by_program(flags.program, flags.model, items, tasks, work,
+                                       "off" if flags.server else "auto")
+        if flags.server:
+            kind, limit = "local-completions", LIMIT_OF_SERVER
+            theirs, their_seconds = by_server(flags.program, flags.model, items, tasks, work)
+        else:
+            kind, limit = "quarot", LIMIT
+            theirs, their_seconds = by_harness(["-m", "quarot.lm_eval"], kind,
+                                               f"pretrained={flags.model}", items, tasks, work)
+    equal = compare(ours, theirs, limit)
+    print(f"quarot eval took {our_seconds:.1f} s, lm_eval --model {kind} {their_seconds:.1f} s")
     sys.exit(0 if equal else 1)
 
 
