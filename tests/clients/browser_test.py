@@ -159,6 +159,11 @@ def drive(page, url, pictures):
             page.show(width, height, scheme)
             wide = page.value("document.documentElement.scrollWidth - window.innerWidth")
             check(wide <= 0, f"{wide} pixels stick out at {width}")
+            check(page.value("document.getElementById('settings').open") == (width > 800),
+                  f"the settings are in the way, or out of reach, at {width}")
+            check(page.value("(box => box.scrollHeight <= box.clientHeight)"
+                             "(document.getElementById('message'))"),
+                  f"the words in the empty message do not fit at {width}")
             if pictures:
                 page.picture(os.path.join(pictures, f"page-{width}-{scheme}.png"))
     # The refused temperature is the one complaint that there should be.
