@@ -70,8 +70,11 @@ struct EngineLoad {
 // depends on its prompt, options and seed alone, in recipes that quantize activations and cache: it
 // is that of Session::generate(), whatever runs beside it. Beginnings that several prompts share, a
 // long system message or a conversation so far, are computed once for as long as the cache has
-// room. Any thread may use it. It shares cache and steps with the model's sessions and its other
-// engines.
+// room.
+//
+// Any thread may use it. It shares cache and steps with the model's sessions and its other engines;
+// so a session's callback that waits for a request may wait for ever, for the room that the session
+// has.
 class QUAROT_API Engine {
   public:
     explicit Engine(const Model& model);
