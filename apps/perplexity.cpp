@@ -22,6 +22,7 @@
 #include "core/error.h"
 #include "eval/evaluation_text.h"
 #include "eval/live_base.h"
+#include "eval/llama_base.h"
 #include "eval/stored_base.h"
 #include "folder/load_weights.h"
 #include "io/gguf_metadata.h"
@@ -98,7 +99,8 @@ std::vector<std::string> form_names() {
 
 void declare_base(Args& args, PerplexityFlags& flags) {
     args.add({"--kl-base", "MODEL",
-              "also compare with this model's predictions: its folder, or a file of --save-kl-base",
+              "also compare with this model's predictions: its folder, or a file of --save-kl-base "
+              "or of llama-perplexity's --kl-divergence-base",
               [&flags](const Given& g) { flags.base = g.value; }, Shown::First});
     args.add({"--save-kl-base", "FILE",
               "write this model's predictions, for --kl-base of other runs on the same text",
@@ -180,9 +182,9 @@ struct Run {
     int64_t seqlen = 0;
     int64_t n_tokens = 0;  // of the whole text
     int64_t n_documents = 0;
-    std::optional<eval::BaseIdentity> base;  // of a stored one
-    std::string base_form;
-    double seconds = 0.0;  // of everything
+    std::optional<eval::BaseIdentity> base;  // of what was stored here
+    std::string base_form;                   // of every file
+    double seconds = 0.0;                    // of everything
 };
 
 void check_vocabularies(const folder::SourceModel& source, const folder::SourceModel& base) {
@@ -200,10 +202,12 @@ int64_t longest_inputs(const eval::ScoredText& text) {
     return longest;
 }
 
-// What the predictions are compared with: nothing, a model's folder or what one stored.
+// What the predictions are compared with: nothing, a model's folder or what one stored, here or in
+// llama.cpp.
 struct Base {
     std::unique_ptr<folder::SourceModel> source;
     std::unique_ptr<eval::BaseFile> file;
+    std::unique_ptr<eval::LlamaBaseFile> llama_file;
 };
 
 Base open_base(const PerplexityFlags& flags, const folder::SourceModel& source, int64_t seqlen) {
@@ -211,7 +215,11 @@ Base open_base(const PerplexityFlags& flags, const folder::SourceModel& source, 
     if (flags.base.empty()) return base;
     std::error_code ignored;
     if (std::filesystem::is_regular_file(flags.base, ignored) && !io::is_gguf_file(flags.base)) {
-        base.file = std::make_unique<eval::BaseFile>(flags.base);
+        if (eval::LlamaBaseFile::is_one(flags.base)) {
+            base.llama_file = std::make_unique<eval::LlamaBaseFile>(flags.base);
+        } else {
+            base.file = std::make_unique<eval::BaseFile>(flags.base);
+        }
         return base;
     }
     base.source = std::make_unique<folder::SourceModel>(folder::SourceModel::open(flags.base));
@@ -229,6 +237,15 @@ eval::PerplexityResult run_beside_model(runtime::Engine& engine, const eval::Sco
     eval::LiveBase base(base_engine);
     eval::PerplexityResult result = eval::measure_perplexity(engine, text, base);
     result.divergence = eval::divergence_of(base.pairs());
+    return result;
+}
+
+// `stored` has the pairs of what it saw.
+template <typename StoredScorer>
+eval::PerplexityResult run_beside_file(runtime::Engine& engine, const eval::ScoredText& text,
+                                       StoredScorer stored) {
+    eval::PerplexityResult result = eval::measure_perplexity(engine, text, stored);
+    result.divergence = eval::divergence_of(stored.pairs());
     return result;
 }
 
@@ -250,12 +267,8 @@ eval::PerplexityResult run_windows(runtime::Engine& engine, const eval::ScoredTe
                                    const eval::BaseIdentity& identity, kernels::Backend& backend) {
     if (base.source) return run_beside_model(engine, text, *base.source, backend);
     if (!flags.saved_base.empty()) return run_and_save(engine, text, flags, identity);
-    if (base.file) {
-        eval::StoredBase stored(*base.file);
-        eval::PerplexityResult result = eval::measure_perplexity(engine, text, stored);
-        result.divergence = eval::divergence_of(stored.pairs());
-        return result;
-    }
+    if (base.file) return run_beside_file(engine, text, eval::StoredBase(*base.file));
+    if (base.llama_file) return run_beside_file(engine, text, eval::LlamaBase(*base.llama_file));
     eval::RowScorer scorer;
     return eval::measure_perplexity(engine, text, scorer);
 }
@@ -285,6 +298,9 @@ Run measure(const PerplexityFlags& flags) {
     eval::BaseIdentity identity =
         eval::identity_of(text, read.sha256, seqlen, source.config().vocab);
     if (base.file) base.file->require_made_for(identity);
+    if (base.llama_file) {
+        base.llama_file->require_made_for(text, seqlen, source.config().vocab);
+    }
 
     std::vector<kernels::Rank> group = flags.machine.make_group();
     const SettingChanges& changes = flags.activations.changes;
@@ -297,6 +313,7 @@ Run measure(const PerplexityFlags& flags) {
             .n_documents = std::ssize(text.documents)};
     if (base.file) run.base = base.file->identity();
     if (base.file) run.base_form = std::string(name_of(base.file->form()));
+    if (base.llama_file) run.base_form = name_of(eval::Protocol::LlamaCpp);
     identity.model = flags.model;
     identity.recipe = run.recipe.name;
     log_run(group, run.recipe);
@@ -327,8 +344,8 @@ void set_rolling(io::Json& json, int64_t n_documents, const eval::RollingResult&
 void set_divergence(io::Json& json, const PerplexityFlags& flags, const Run& run,
                     const eval::Divergence& divergence) {
     json.set("kl_base", flags.base);
+    if (!run.base_form.empty()) json.set("kl_base_form", run.base_form);
     if (run.base) {
-        json.set("kl_base_form", run.base_form);
         json.set("kl_base_model", run.base->model);
         json.set("kl_base_recipe", run.base->recipe);
     }
@@ -386,6 +403,8 @@ void print_text(const PerplexityFlags& flags, const Run& run) {
     if (run.base) {
         pairs.push_back(
             {"base", fmt::format("{} {}, {}", run.base->model, run.base->recipe, run.base_form)});
+    } else if (!run.base_form.empty()) {
+        pairs.push_back({"base", fmt::format("{}, {}", flags.base, run.base_form)});
     }
     if (!flags.saved_base.empty()) pairs.push_back({"saved", flags.saved_base});
     std::string text = format_pairs(pairs);

@@ -39,6 +39,7 @@ constexpr SettingFlag kFlags[] = {
     {"context", "--ctx"},
     {"rope_scaling", "--rope-scaling"},
     {"window_tokens", "--seqlen"},
+    {"windows", "--windows"},
     {"protocol", "--protocol"},
     {"kl_base", "--kl-base"},
     {"save_kl_base", "--save-kl-base"},

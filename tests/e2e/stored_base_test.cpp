@@ -1,11 +1,14 @@
 // quarot perplexity --save-kl-base and --kl-base with what it wrote.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <filesystem>
 
 #include "e2e/expectations.h"
 #include "e2e/model_surgery.h"
 #include "e2e/program.h"
+#include "eval/base_file.h"
 #include "support/temp_dir.h"
 #include "support/tiny_model.h"
 
@@ -42,6 +45,42 @@ class StoredBase : public testing::Test {
             EXPECT_NE(outcome.err.find(mention), std::string::npos)
                 << mention << " in " << outcome.err;
         }
+    }
+
+    // The base's predictions as llama-perplexity would write them; it holds all logits.
+    std::string as_llama_file() const {
+        const eval::BaseFile base(base_);
+        const eval::BaseIdentity& made = base.identity();
+        std::string bytes = "_logits_";
+        for (const int64_t size : {made.seqlen, made.vocab, made.n_windows}) {
+            append(bytes, static_cast<int32_t>(size));
+        }
+        const io::Json tokens = run_program({"tokenize", model_, "--text", text_, "--json"}).json();
+        for (int64_t i = 0; i < made.seqlen * made.n_windows; ++i) {
+            const io::Json& id = tokens.at("ids").as_array()[static_cast<size_t>(i)];
+            append(bytes, static_cast<int32_t>(id.as_int()));
+        }
+        eval::BaseRow row;
+        for (int64_t i = 0; i < made.n_positions; ++i) {
+            base.read(i, row);
+            append_llama_row(bytes, row);
+        }
+        return bytes;
+    }
+    // Step, the least log-probability, a code a token; none lies 16 nats below the likeliest here.
+    static void append_llama_row(std::string& bytes, const eval::BaseRow& row) {
+        const auto [least, most] = std::minmax_element(row.logits.begin(), row.logits.end());
+        EXPECT_LT(*most - *least, 16.0f);
+        const float step = (*most - *least) / 65535.0f;
+        append(bytes, step);
+        append(bytes, static_cast<float>(static_cast<double>(*least) - row.log_sum));
+        for (const float logit : row.logits) {
+            append(bytes, static_cast<uint16_t>(std::lround((logit - *least) / step)));
+        }
+    }
+    template <typename Number>
+    static void append(std::string& bytes, Number value) {
+        bytes.append(reinterpret_cast<const char*>(&value), sizeof(value));
     }
 
     const TempDir dir_;
@@ -88,6 +127,43 @@ TEST_F(StoredBase, ServesEveryProtocol) {
     const io::Json json = perplexity({"--protocol", "llamacpp", "--kl-base", base_}).json();
     EXPECT_EQ(json.at("divergence").at("positions").as_int(), 3 * 31);
     expect_refused({"--kl-base", base_}, 2, {"--kl-base", "protocol llamacpp", "quarot"});
+}
+
+TEST_F(StoredBase, MayBeAFileOfLlamaPerplexity) {
+    save({"--protocol", "llamacpp", "--kl-base-form", "exact"});
+    const std::string llama = dir_ / "llama";
+    write_bytes(llama, as_llama_file());
+    const Words same = {"--protocol", "llamacpp", "--kl-base", llama};
+    const io::Json self = perplexity(same).json();
+    EXPECT_EQ(self.at("kl_base_form").as_string(), "llamacpp");
+    EXPECT_EQ(self.at("divergence").at("positions").as_int(), 3 * 31);
+    EXPECT_NEAR(self.at("kl_mean").as_double(), 0.0, 1e-5);
+    EXPECT_NEAR(self.at("base_perplexity").as_double(), self.at("perplexity").as_double(), 1e-2);
+    const Words other = {"--protocol", "llamacpp", "--a-bits", "3", "--kl-base"};
+    const auto divergence = [&](const std::string& base) {
+        Words words = other;
+        words.push_back(base);
+        return perplexity(words).json().at("divergence");
+    };
+    const io::Json exact = divergence(base_), theirs = divergence(llama);
+    for (const char* key : {"kl", "rms_delta_p", "perplexity_ratio"}) {
+        const double value = exact.at(key).as_double();
+        EXPECT_NEAR(theirs.at(key).as_double(), value, 1e-3 * std::abs(value)) << key;
+    }
+}
+
+TEST_F(StoredBase, IsRefusedWhereLlamaPerplexityMadeItOfSomethingElse) {
+    save({"--protocol", "llamacpp", "--kl-base-form", "exact"});
+    const std::string llama = dir_ / "llama";
+    write_bytes(llama, as_llama_file());
+    expect_refused({"--kl-base", llama}, kUsage, {llama, "--protocol", "llamacpp"});
+    expect_refused({"--kl-base", llama, "--protocol", "llamacpp", "--windows", "2"}, kUsage,
+                   {"3 windows", "this run 2", "--windows"});
+    truncate_by(llama, 1);
+    expect_refused({"--kl-base", llama, "--protocol", "llamacpp"}, kCorrupt, {llama, "bytes"});
+    write_bytes(llama, as_llama_file());
+    write_bytes(text_, std::string(200, 'a'));
+    expect_refused({"--kl-base", llama, "--protocol", "llamacpp"}, kUsage, {llama, "another text"});
 }
 
 TEST_F(StoredBase, IsRefusedWhereItIsOfSomethingElse) {
