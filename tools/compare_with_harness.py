@@ -11,9 +11,7 @@ the model on the first N items of each task, from files as `quarot eval --data` 
 if any log-likelihood differs by more than 1e-6, with --server 1e-4, or any prediction at all.
 """
 import argparse
-import bz2
 import contextlib
-import itertools
 import json
 import os
 import pathlib
@@ -25,43 +23,9 @@ import time
 
 ROOT = pathlib.Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests/golden"))
-from harness_tasks import TASKS, as_data_set, write_tasks  # noqa: E402
+from harness_tasks import TASKS, write_items, write_tasks  # noqa: E402
 
 LIMIT, LIMIT_OF_SERVER = 1e-6, 1e-4
-FOLDERS = {"piqa": "piqa/valid", "winogrande": "winogrande/winogrande_dev",
-           "hellaswag": "hellaswag/hellaswag_val_full",
-           "arc_easy": "arc/arc_easy_test", "arc_challenge": "arc/arc_challenge_test",
-           "lambada_openai": "lambada/lambada_openai"}
-
-
-def hellaswag_items(lines):
-    """Of six lines an item: the context, the number of the right ending, four endings."""
-    for context, gold, *endings in zip(*[iter(lines)] * 6):
-        label, _, rest = context.partition(": ")
-        first, dot, last = rest.rpartition(". ")
-        is_second = bool(dot) and last[:1].islower()
-        yield {"activity_label": label, "ctx_a": first + "." if is_second else rest,
-               "ctx_b": last if is_second else "", "endings": endings, "label": gold}
-
-
-def items_of(data, task):
-    for path in (data / f"{task}.jsonl", data / f"{FOLDERS[task]}.jsonl"):
-        if path.exists():
-            rows = (json.loads(line) for line in open(path))
-            labels = path.with_name(f"{path.stem}-labels.lst")
-            if labels.exists():
-                return ({**row, "label": int(label)} for row, label in zip(rows, open(labels)))
-            return map(as_data_set, rows)
-    packed = data / f"{FOLDERS[task]}.txt.bz2"
-    if not packed.exists():
-        sys.exit(f"no items of {task} are in {data}")
-    return hellaswag_items(bz2.open(packed, "rt").read().splitlines())
-
-
-def write_items(data, folder, tasks, limit):
-    for task in tasks:
-        rows = itertools.islice(items_of(data, task), limit)
-        (folder / f"{task}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def run(command, **env):
