@@ -1,30 +1,30 @@
 #!/usr/bin/env python3
 """Perplexity and divergence of llama.cpp's llama-perplexity beside ours, in one table each; ends with 1 if they differ.
 
-    compare_llama_perplexity.py LLAMA_PERPLEXITY FULL.gguf OTHER.gguf FOLDER TEXT [--seqlen 512] [--chunks 8]
+    compare_llama_perplexity.py LLAMA_DIR FULL.gguf OTHER.gguf FOLDER TEXT [--seqlen 512] [--chunks 8]
 
-FULL.gguf (F32) and FOLDER hold the same weights, OTHER.gguf is the same model quantized. Three things are compared:
+LLAMA_DIR is the folder of programs that ../shared/peers/build_llama_cpp.sh names at its end. FULL.gguf (F32) and FOLDER hold
+the same weights: a folder that was not rounded to 16 bits, or FULL.gguf itself, which quarot reads. OTHER.gguf is the same
+model quantized. Three things are compared:
   1. the perplexity of FULL.gguf and that of `quarot perplexity FOLDER --protocol llamacpp`: within 0.2 %;
-  2. what `llama-perplexity --kl-divergence` prints of OTHER against FULL, and our statistics on the two files of
-     `--kl-divergence-base` (tests/divergence_oracle): within 1 %, or 0.001 nats or 0.01 percent points;
-  3. what it prints of FULL against OTHER, and `quarot perplexity FOLDER --kl-base` on OTHER's file: the same.
-Needs numpy (make oracles: build/oracles/bin/python).
+  2. what `llama-perplexity --kl-divergence` prints of OTHER against FULL, and our statistics on the same logits: FULL's
+     as its file of --kl-divergence-base has them, OTHER's as llama.cpp gives them in F32 (tests/divergence_oracle);
+  3. what it prints of FULL against OTHER, and `quarot perplexity FOLDER --kl-base` with OTHER's file.
+Of 2 and 3 every number that is printed is held within 1 %, or to what its digits can tell where these are few.
 """
 import argparse
 import json
 import re
-import struct
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-import numpy as np
-
-BUILD = Path(__file__).resolve().parent.parent / "build/release"
-# Differences that say nothing: llama.cpp stores 16 nats below the likeliest token and leaves out tokens below e^-16 of the
-# base, so that its divergence of a position lacks some 0.001; it prints percent with three digits.
-LEAST = {"nats": 1e-3, "percent": 0.01}
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build/release"
+# Differences that say nothing. Of the same logits: it prints six digits of nats and three of percent, and sums in F32 what
+# is some 20 nats large. Of logits that two programs compute, each in F32, a little more.
+LEAST = {"same logits": {"nats": 3e-6, "percent": 0.001}, "own logits": {"nats": 1e-5, "percent": 0.01}}
 QUANTILES = {"Maximum": "maximum", "99.9%": "p99.9", "99.0%": "p99", "95.0%": "p95", "90.0%": "p90", "75.0%": "p75",
              "Median": "median", "25.0%": "p25", "10.0%": "p10", "5.0%": "p5", "1.0%": "p1", "0.1%": "p0.1",
              "Minimum": "minimum"}
@@ -61,51 +61,15 @@ class Llama:
                 for name, value, error in line.findall(printed)}
 
 
-def rows_of(path, is_base):
-    """Of a file of --kl-divergence-base: the tokens that are scored, the vocabulary, and one by one the log-probabilities
-    [vocabulary]. Of a base, the token that follows has the least that is stored, as llama-perplexity takes it."""
-    file = open(path, "rb")
-    if file.read(8) != b"_logits_":
-        sys.exit(f"{path} is no file of --kl-divergence-base")
-    seqlen, vocab, windows = struct.unpack("<3i", file.read(12))
-    tokens = np.frombuffer(file.read(4 * seqlen * windows), "<i4").reshape(windows, seqlen)
-    targets = np.ascontiguousarray(tokens[:, seqlen // 2 + 1:]).reshape(-1)
-
-    def rows():
-        for target in targets:
-            scale, least = struct.unpack("<2f", file.read(8))
-            codes = np.frombuffer(file.read(2 * (vocab + vocab % 2)), "<u2")[:vocab]
-            logits = np.float64(scale) * codes + least
-            # Code 0 says "at most this": such tokens share what the others leave of a probability of 1.
-            below = codes == 0
-            left = 1.0 - np.exp(logits[~below]).sum()
-            if below.any():
-                logits[below] = min(np.log(left / below.sum()), least) if left > 0 else least
-            if is_base and below[target]:
-                logits[target] = least
-            yield logits.astype("<f4")
-    return targets, vocab, rows()
-
-
-def header_of(path):
-    with open(path, "rb") as file:
-        return json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
-
-
-def write_exact(path, llama_file, metadata, is_base):
-    """The stored base of form exact with llama.cpp's logits, for the run that metadata is of."""
-    targets, vocab, rows = rows_of(llama_file, is_base)
-    size = 4 * vocab * targets.size
-    header = json.dumps({
-        "__metadata__": dict(metadata, form="exact", model=Path(llama_file).name, recipe="llama.cpp"),
-        "logits": {"dtype": "F32", "shape": [targets.size, vocab], "data_offsets": [0, size]},
-        "targets": {"dtype": "I32", "shape": [targets.size], "data_offsets": [size, size + targets.nbytes]}}).encode()
-    header += b" " * (-len(header) % 8)
-    with open(path, "wb") as file:
-        file.write(struct.pack("<Q", len(header)) + header)
-        for row in rows:
-            file.write(row.tobytes())
-        file.write(targets.tobytes())
+def build_llama_logits(llama_dir, folder):
+    """The program that writes llama.cpp's logits."""
+    root = llama_dir.resolve().parent
+    (source,) = root.glob("llama_cpp_python-*/vendor/llama.cpp")
+    build, program = root / "build", Path(folder) / "llama_logits"
+    libraries = [next(build.rglob(f"lib{name}.a")) for name in ("llama", "ggml", "ggml-cpu", "ggml-base")]
+    run("g++", "-std=c++17", "-O2", "-I", source / "include", "-I", source / "ggml/include",
+        ROOT / "tests/divergence_oracle/llama_logits.cpp", *libraries, "-fopenmp", "-pthread", "-ldl", "-o", program)
+    return program
 
 
 class Table:
@@ -123,25 +87,26 @@ class Table:
         if not holds:
             self.bad.append(name)
 
-    def divergence(self, theirs, ours):
+    def divergence(self, theirs, ours, least):
         for name, key in MEANS.items():
             value, error = theirs[name]
             unit = "percent" if "p" in name.split()[-1] and "PPL" not in name else "nats"
             scale = 100.0 if unit == "percent" else 1.0
-            self.row(name, value, scale * ours[key], 0.01, LEAST[unit])
-            self.row(name + " +-", error, scale * ours[f"{key}_stderr"], 0.01, LEAST[unit])
+            self.row(name, value, scale * ours[key], 0.01, least[unit])
+            self.row(name + " +-", error, scale * ours[f"{key}_stderr"], 0.01, least[unit])
         self.row("Cor(ln(PPL(Q)), ln(PPL(base)))", theirs["Cor(ln(PPL(Q)), ln(PPL(base)))"][0],
                  100 * ours["ln_perplexity_correlation"], 0.01)
         for what, key, unit, scale in (("KLD", "kl_spread", "nats", 1.0), ("Δp", "delta_p_spread", "percent", 100.0)):
             for label, quantile in QUANTILES.items():
                 if f"{label} {what}" in theirs:
                     self.row(f"{label} {what}", theirs[f"{label} {what}"][0], scale * ours[key][quantile], 0.01,
-                             LEAST[unit])
+                             least[unit])
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("llama_perplexity", "full", "other", "folder", "text"):
+    parser.add_argument("llama_dir", type=Path)
+    for name in ("full", "other", "folder", "text"):
         parser.add_argument(name)
     parser.add_argument("--seqlen", type=int, default=512)
     parser.add_argument("--chunks", type=int, default=8)
@@ -149,27 +114,27 @@ def main():
     parser.add_argument("--quarot", default=BUILD / "apps/quarot")
     parser.add_argument("--driver", default=BUILD / "tests/divergence_oracle/divergence_driver")
     args = parser.parse_args()
+    args.llama_perplexity = args.llama_dir / "llama-perplexity"
     llama, table = Llama(args), Table()
     quarot = [args.quarot, "perplexity", args.folder, "--text", args.text, "--protocol", "llamacpp", "--seqlen",
               args.seqlen, "--windows", args.chunks, "-t", args.threads, "--json"]
     with tempfile.TemporaryDirectory() as folder:
-        full, other, own = (Path(folder) / name for name in ("full", "other", "own"))
+        full, other, logits = (Path(folder) / name for name in ("full", "other", "logits"))
+        llama_logits = build_llama_logits(args.llama_dir, folder)
         value, error = llama.save(args.full, full)
-        llama.save(args.other, other)
-        ours = json.loads(run(*quarot, "--save-kl-base", own).stdout)
+        ours = json.loads(run(*quarot).stdout)
         table.begin("1. Perplexity of the same weights")
         table.row("PPL", value, ours["perplexity"], 0.002)
         table.row("PPL +-", error, ours["standard_error"], 0.002)
-        metadata = header_of(own)["__metadata__"]
-        write_exact(f"{full}.base", full, metadata, is_base=True)
-        write_exact(f"{other}.model", other, metadata, is_base=False)
-        table.begin("2. OTHER against FULL: our statistics on the logits of both files")
-        table.divergence(llama.compare(args.other, full),
-                         json.loads(run(args.driver, f"{full}.base", f"{other}.model").stdout))
-        write_exact(f"{other}.base", other, metadata, is_base=True)
-        table.begin("3. FULL against OTHER: our run on the base's file")
+        run(llama_logits, args.other, full, args.threads, logits)
+        table.begin("2. OTHER against FULL: our statistics on llama.cpp's logits")
+        table.divergence(llama.compare(args.other, full), json.loads(run(args.driver, full, logits).stdout),
+                         LEAST["same logits"])
+        logits.unlink()
+        llama.save(args.other, other)
+        table.begin("3. FULL against OTHER: our run with OTHER's file")
         table.divergence(llama.compare(args.full, other),
-                         json.loads(run(*quarot, "--kl-base", f"{other}.base").stdout)["divergence"])
+                         json.loads(run(*quarot, "--kl-base", other).stdout)["divergence"], LEAST["own logits"])
     if table.bad:
         sys.exit(f"too far apart: {', '.join(table.bad)}")
     print("\nall within their limits")

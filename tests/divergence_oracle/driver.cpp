@@ -1,33 +1,35 @@
-// divergence_driver BASE MODEL: the statistics of two stored bases of form exact as JSON, the
-// second one in the place of the model.
+// divergence_driver BASE LOGITS: our statistics as JSON. BASE is a file of llama-perplexity's
+// --kl-divergence-base, LOGITS what llama_logits wrote of another model for it.
+#include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <stdexcept>
 #include <vector>
 
 #include "apps/perplexity_report.h"
-#include "eval/base_file.h"
-#include "eval/divergence.h"
+#include "eval/llama_base.h"
+#include "io/file.h"
+#include "tensor/log_softmax.h"
 
 int main(int argc, char** argv) {
     using namespace quarot;
     try {
-        if (argc != 3) throw std::runtime_error("usage: divergence_driver BASE MODEL");
-        const eval::BaseFile base(argv[1]), model(argv[2]);
-        if (base.form() != eval::BaseForm::Exact || model.form() != eval::BaseForm::Exact) {
-            throw std::runtime_error("expected two files of form exact");
+        if (argc != 3) throw std::runtime_error("usage: divergence_driver BASE LOGITS");
+        const eval::LlamaBaseFile base(argv[1]);
+        const io::File file(argv[2]);
+        std::vector<float> logits(static_cast<size_t>(base.vocab()));
+        const auto bytes = std::as_writable_bytes(std::span(logits));
+        if (file.size() != base.n_positions() * std::ssize(bytes)) {
+            throw std::runtime_error("expected logits of every position of the base");
         }
-        base.require_made_for(model.identity());
         std::vector<eval::PositionPair> pairs;
-        eval::BaseRow base_row, row;
-        for (int64_t i = 0; i < base.identity().n_positions; ++i) {
-            base.read(i, base_row);
-            model.read(i, row);
-            const auto found = eval::divergence_of(base_row, base.form(), row.logits, row.log_sum);
-            pairs.push_back({.nll = row.nll,
-                             .base_nll = base_row.nll,
-                             .kl = found.kl,
-                             .same_top1 = found.same_top1});
+        eval::LlamaBaseRow row;
+        for (int64_t i = 0; i < base.n_positions(); ++i) {
+            base.read(i, row);
+            file.read(i * std::ssize(bytes), bytes);
+            const double log_sum = log_sum_exp(logits);
+            const double logit = logits[static_cast<size_t>(row.target)];
+            pairs.push_back(eval::compare(row, logits, log_sum, log_sum - logit));
         }
         std::puts(apps::divergence_to_json(eval::divergence_of(pairs)).dump().c_str());
         return 0;
