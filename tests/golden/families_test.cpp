@@ -3,12 +3,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <functional>
 #include <optional>
 #include <span>
 
+#include "eval/perplexity.h"
 #include "folder/source_model.h"
 #include "golden/golden_support.h"
 #include "io/checkpoint.h"
@@ -87,6 +90,16 @@ class Families : public testing::TestWithParam<Case> {
         LoadedModel model = loaded(folder);
         return all_logits(model, ids_of(GetParam().family, sequence));
     }
+    // On four windows that fill the context.
+    double perplexity_of(const std::string& folder,
+                         const std::function<void(LoadedModel&)>& mistake = {}) const {
+        constexpr int32_t kContext = 64;
+        std::vector<int32_t> text;
+        for (int32_t i = 0; i < 4 * kContext; ++i) text.push_back((i * i * 17 + 3 * i + 5) % 90);
+        LoadedModel model = loaded(folder);
+        if (mistake) mistake(model);
+        return eval::perplexity(*model.engine, nullptr, text, {.seqlen = kContext}).perplexity;
+    }
 };
 
 std::vector<std::string> devices() {
@@ -159,6 +172,28 @@ TEST_P(Families, RotatedModelsComputeTheSame) {
     const auto original = logits_of(folder_of(GetParam().family));
     const auto rotated = logits_of(quantized(GetParam().family, dir / "rotated", rotated_recipe()));
     EXPECT_LE(max_abs_difference(original, rotated), kRelativeLimit * max_abs(original));
+}
+
+// It shows if R4 is forgotten in down_proj.
+TEST_P(Families, RotatedModelsHaveTheSamePerplexity) {
+    constexpr double kFourDigits = 5e-5;
+    const TempDir dir;
+    const std::string in = folder_of(GetParam().family);
+    const std::string out = quantized(GetParam().family, dir / "rotated", rotated_recipe());
+    const double original = perplexity_of(in), rotated = perplexity_of(out);
+    EXPECT_NEAR(rotated / original, 1.0, kFourDigits);
+
+    const auto source = folder::SourceModel::open(in), ours = folder::SourceModel::open(out);
+    const double mistaken = perplexity_of(out, [&](LoadedModel& model) {
+        for (const model::LinearId& id : linears_of(source.config())) {
+            if (id.role != model::LinearRole::Down) continue;
+            auto plain =
+                std::make_shared<const Tensor>(source.dense_rows(id, 0, source.config().hidden));
+            model.weights->set_linear(id, {std::move(plain), ours.bias(id)}, *model.backend);
+        }
+    });
+    std::printf("perplexity %.6g, rotated %.6g, R4 forgotten %.6g\n", original, rotated, mistaken);
+    EXPECT_GT(std::fabs(mistaken / original - 1.0), kFourDigits);
 }
 
 // Whole, in pieces and by single tokens a quantized model gives the same bits.
