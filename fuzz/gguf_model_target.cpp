@@ -90,10 +90,61 @@ HandmadeGguf model(const std::string& architecture) {
     set("attention.head_count", 1);
     file.set(architecture + ".attention.layer_norm_rms_epsilon", gguf_f32(1e-5f));
     file.tensors = {{"token_embd.weight", {4, 3}, 0, numbers(12)},
-                    {"output_norm.weight", {4}, 0, numbers(4)},
-                    {"blk.0.attn_q.weight", {4, 4}, 0, numbers(16)},
-                    {"blk.0.attn_k.bias", {4}, 0, numbers(4)},
-                    {"blk.0.ffn_up.weight", {32, 2}, 8, std::string(68, '\x3c')}};
+                    {"output_norm.weight", {4}, 0, numbers(4)}};
+    return file;
+}
+
+// With weights of attention and of a dense MLP.
+HandmadeGguf dense(const std::string& architecture) {
+    HandmadeGguf file = model(architecture);
+    file.tensors.push_back({"blk.0.attn_q.weight", {4, 4}, 0, numbers(16)});
+    file.tensors.push_back({"blk.0.ffn_up.weight", {32, 2}, 8, std::string(68, '\x3c')});
+    return file;
+}
+
+HandmadeGguf with_bias(HandmadeGguf file) {
+    file.tensors.push_back({"blk.0.attn_k.bias", {4}, 0, numbers(4)});
+    return file;
+}
+
+HandmadeGguf mixture(const std::string& architecture) {
+    HandmadeGguf file = model(architecture);
+    for (const auto& [key, value] : {std::pair{".expert_count", 2u},
+                                     {".expert_used_count", 1u},
+                                     {".expert_feed_forward_length", 2u}}) {
+        file.set(architecture + key, gguf_u32(value));
+    }
+    file.tensors.push_back({"blk.0.ffn_gate_inp.weight", {4, 2}, 0, numbers(8)});
+    file.tensors.push_back({"blk.0.ffn_gate_exps.weight", {4, 2, 2}, 0, numbers(16)});
+    file.tensors.push_back({"blk.0.ffn_down_exps.weight", {32, 4, 2}, 8, std::string(272, '\x3c')});
+    return file;
+}
+
+// Numbers that one architecture alone has.
+HandmadeGguf with_reals(HandmadeGguf file, const std::vector<std::string>& keys) {
+    for (const std::string& key : keys) file.set(key, gguf_f32(0.5f));
+    return file;
+}
+
+HandmadeGguf layer_norm(const std::string& architecture) {
+    return with_reals(model(architecture), {architecture + ".attention.layer_norm_epsilon"});
+}
+
+// q, k and v of one tensor, in two heads.
+HandmadeGguf gpt_neox() {
+    HandmadeGguf file = layer_norm("gptneox");
+    file.set("gptneox.attention.head_count", gguf_u32(2));
+    file.set("gptneox.use_parallel_residual", io::gguf_bool(true));
+    file.tensors.push_back({"blk.0.attn_qkv.weight", {4, 12}, 0, numbers(48)});
+    file.tensors.push_back({"blk.0.attn_qkv.bias", {12}, 0, numbers(12)});
+    return file;
+}
+
+HandmadeGguf gemma3() {
+    HandmadeGguf file = dense("gemma3");
+    file.set("gemma3.attention.sliding_window", gguf_u32(4));
+    file.set("gemma3.attention.sliding_window_pattern", gguf_i32s({1}));
+    file.tensors.push_back({"blk.0.post_ffw_norm.weight", {4}, 0, numbers(4)});
     return file;
 }
 
@@ -112,39 +163,67 @@ HandmadeGguf vocabulary(const std::string& kind, const std::string& pre) {
 }
 
 std::vector<std::string> seeds() {
-    HandmadeGguf factors = model("llama");
+    HandmadeGguf factors = dense("llama");
     factors.tensors.push_back({"rope_freqs.weight", {2}, 0, numbers(2)});
-    HandmadeGguf linear = model("llama");
+    HandmadeGguf linear = dense("llama");
     linear.set("llama.rope.scaling.type", gguf_text("linear"));
     linear.set("llama.rope.scaling.factor", gguf_f32(2.0f));
     HandmadeGguf longrope = model("phi3");
     longrope.set("phi3.rope.scaling.original_context_length", gguf_u32(4));
     longrope.tensors.push_back({"rope_factors_long.weight", {2}, 0, numbers(2)});
     longrope.tensors.push_back({"rope_factors_short.weight", {2}, 0, numbers(2)});
-    HandmadeGguf experts = model("qwen2");
+    HandmadeGguf experts = dense("qwen2");
     experts.set("qwen2.expert_count", gguf_u32(8));
     HandmadeGguf prefixed = vocabulary("llama", "default");
     prefixed.set("tokenizer.ggml.add_bos_token", io::gguf_bool(true));
     prefixed.set("tokenizer.ggml.add_space_prefix", io::gguf_bool(false));
-    return {model("llama").bytes(),
-            model("qwen3").bytes(),
-            model("mamba").bytes(),
-            factors.bytes(),
-            linear.bytes(),
-            longrope.bytes(),
-            experts.bytes(),
-            prefixed.bytes(),
-            vocabulary("gpt2", "llama-bpe").bytes(),
-            vocabulary("gpt2", "smollm").bytes(),
-            vocabulary("gpt2", "other").bytes(),
-            vocabulary("bert", "").bytes(),
-            vocabulary("llama", "").bytes()};
+    return {
+        dense("llama").bytes(),
+        with_bias(dense("qwen2")).bytes(),
+        dense("qwen3").bytes(),
+        model("mamba").bytes(),
+        factors.bytes(),
+        linear.bytes(),
+        longrope.bytes(),
+        experts.bytes(),
+        mixture("llama").bytes(),
+        mixture("qwen3moe").bytes(),
+        gpt_neox().bytes(),
+        dense("gemma").bytes(),
+        with_reals(dense("gemma2"),
+                   {"gemma2.attn_logit_softcapping", "gemma2.final_logit_softcapping"})
+            .bytes(),
+        gemma3().bytes(),
+        with_reals(dense("granite"), {"granite.attention.scale", "granite.logit_scale"}).bytes(),
+        with_reals(layer_norm("command-r"), {"command-r.logit_scale"}).bytes(),
+        layer_norm("starcoder2").bytes(),
+        layer_norm("stablelm").bytes(),
+        dense("olmo2").bytes(),
+        dense("smollm3").bytes(),
+        prefixed.bytes(),
+        vocabulary("gpt2", "llama-bpe").bytes(),
+        vocabulary("gpt2", "smollm").bytes(),
+        vocabulary("gpt2", "other").bytes(),
+        vocabulary("bert", "").bytes(),
+        vocabulary("llama", "").bytes()};
 }
 
 std::vector<std::string> words() {
     return {"llama",
             "qwen2",
             "phi3",
+            "qwen3moe",
+            "gemma3",
+            "gptneox",
+            "granite",
+            "llama.expert_count",
+            "llama.expert_used_count",
+            "qwen3moe.expert_weights_norm",
+            "gemma3.attention.sliding_window_pattern",
+            "blk.0.ffn_gate_exps.weight",
+            "blk.0.ffn_gate_inp.weight",
+            "blk.0.attn_qkv.weight",
+            "blk.0.post_attention_norm.weight",
             "llama.attention.head_count_kv",
             "llama.attention.key_length",
             "llama.attention.sliding_window",

@@ -3,7 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
+#include <filesystem>
+#include <functional>
+#include <stdexcept>
 
 #include "core/expect_error.h"
 #include "folder/source_model.h"
@@ -20,26 +24,56 @@ using io::gguf_f32, io::gguf_text, io::gguf_u32;
 using test::TempDir;
 using test::TinyModelOptions;
 
+void expect_equal_layers(const model::LayerConfig& a, const model::LayerConfig& b) {
+    EXPECT_EQ(a.window, b.window);
+    EXPECT_EQ(a.rope, b.rope);
+    EXPECT_EQ(a.mixture, b.mixture);
+}
+
+void expect_equal_factors(const model::ModelConfig& a, const model::ModelConfig& b) {
+    EXPECT_EQ(a.embed_scale, b.embed_scale);
+    EXPECT_EQ(a.score_scale, b.score_scale);
+    EXPECT_EQ(a.score_cap, b.score_cap);
+    EXPECT_EQ(a.residual_scale, b.residual_scale);
+    EXPECT_EQ(a.logit_scale, b.logit_scale);
+    EXPECT_EQ(a.logit_cap, b.logit_cap);
+    EXPECT_EQ(a.norm_eps, b.norm_eps);
+}
+
+void expect_equal_structure(const model::ModelConfig& a, const model::ModelConfig& b) {
+    EXPECT_EQ(a.norm, b.norm);
+    EXPECT_EQ(a.norm_bias, b.norm_bias);
+    EXPECT_EQ(a.norms, b.norms);
+    EXPECT_EQ(a.qk_norm, b.qk_norm);
+    EXPECT_EQ(a.parallel, b.parallel);
+    EXPECT_EQ(a.gated, b.gated);
+    EXPECT_EQ(a.activation, b.activation);
+    EXPECT_EQ(a.bias, b.bias);
+    EXPECT_EQ(a.tied_embeddings, b.tied_embeddings);
+    EXPECT_EQ(a.mixture.n_experts, b.mixture.n_experts);
+    EXPECT_EQ(a.mixture.top_k, b.mixture.top_k);
+    EXPECT_EQ(a.mixture.ffn, b.mixture.ffn);
+    EXPECT_EQ(a.mixture.renormalize, b.mixture.renormalize);
+}
+
 void expect_equal_configs(const model::ModelConfig& a, const model::ModelConfig& b) {
     EXPECT_EQ(a.architecture, b.architecture);
     EXPECT_EQ(a.family, b.family);
     EXPECT_EQ(a.hidden, b.hidden);
     EXPECT_EQ(a.ffn, b.ffn);
-    EXPECT_EQ(a.n_layers, b.n_layers);
     EXPECT_EQ(a.n_heads, b.n_heads);
     EXPECT_EQ(a.n_kv_heads, b.n_kv_heads);
     EXPECT_EQ(a.head_dim, b.head_dim);
     EXPECT_EQ(a.vocab, b.vocab);
     EXPECT_EQ(a.max_positions, b.max_positions);
-    EXPECT_EQ(a.norm_eps, b.norm_eps);
-    EXPECT_EQ(a.activation, b.activation);
-    EXPECT_EQ(a.bias, b.bias);
     EXPECT_TRUE(a.ropes == b.ropes);
+    ASSERT_EQ(a.n_layers, b.n_layers);
     for (int64_t layer = 0; layer < a.n_layers; ++layer) {
-        EXPECT_EQ(a.layer(layer).window, b.layer(layer).window) << layer;
+        SCOPED_TRACE(layer);
+        expect_equal_layers(a.layer(layer), b.layer(layer));
     }
-    EXPECT_EQ(a.tied_embeddings, b.tied_embeddings);
-    EXPECT_EQ(a.qk_norm, b.qk_norm);
+    expect_equal_structure(a, b);
+    expect_equal_factors(a, b);
     EXPECT_EQ(a.bos, b.bos);
     EXPECT_EQ(a.eos, b.eos);
 }
@@ -54,14 +88,17 @@ void expect_equal_weights(const SourceModel& a, const SourceModel& b) {
     linears.push_back({model::LinearRole::Embedding});
     linears.push_back({model::LinearRole::LmHead});
     for (const model::LinearId& id : linears) {
-        const std::string what = fmt::format("{} {}", rule_of(id.role, a.config()).name, id.layer);
+        const std::string what = fmt::format("{} {} {}", name_of(id.role), id.layer, id.expert);
         EXPECT_TRUE(same_bytes(a.dense(id), b.dense(id))) << what;
-        EXPECT_TRUE(same_bytes(a.dense_rows(id, 3, 4), b.dense_rows(id, 3, 4))) << what;
+        const int64_t n = std::min<int64_t>(out_features(id, a.config()) - 3, 4);
+        EXPECT_TRUE(same_bytes(a.dense_rows(id, 3, n), b.dense_rows(id, 3, n))) << what;
         EXPECT_EQ(a.bias(id), b.bias(id)) << what;
     }
     for (int64_t layer = 0; layer < a.config().n_layers; ++layer) {
         for (const model::NormRole role : norms_of(a.config(), layer)) {
             EXPECT_EQ(a.norm_gain(role, layer), b.norm_gain(role, layer));
+            if (!has_bias(role, a.config())) continue;
+            EXPECT_EQ(a.norm_bias(role, layer), b.norm_bias(role, layer));
         }
     }
 }
@@ -80,10 +117,23 @@ void expect_same_model(const std::string& folder, const std::string& architectur
 
 TEST(GgufModel, OfEachFamilyIsTheSameAsItsFolder) {
     const TempDir dir;
-    for (const std::string family : {"qwen2", "qwen3", "phi3"}) {
+    for (const std::string family :
+         {"mistral", "mixtral", "qwen2", "qwen3", "qwen3_moe", "phi3", "gemma", "gemma2", "gemma3",
+          "smollm3", "granite", "olmo2", "gpt_neox", "gpt_neox_sequential", "starcoder2",
+          "stablelm", "stablelm_parallel", "cohere"}) {
         SCOPED_TRACE(family);
-        expect_same_model(test::in_checkout("tests/golden/families/" + family), family,
-                          dir / family + ".gguf");
+        test::write_what_gguf_can_say(family, dir / family);
+        expect_same_model(dir / family, test::gguf_architecture(family), dir / family + ".gguf");
+    }
+}
+
+TEST(GgufModel, OfSmolLm3HasEveryFourthLayerWithoutRope) {
+    const TempDir dir;
+    test::write_tiny_model(dir / "m", {.architecture = "SmolLM3ForCausalLM", .n_layers = 9});
+    expect_same_model(dir / "m", "smollm3", dir / "m.gguf");
+    const SourceModel gguf = SourceModel::open(dir / "m.gguf");
+    for (int64_t layer = 0; layer < 9; ++layer) {
+        EXPECT_EQ(gguf.config().layer(layer).rope, layer == 3 || layer == 7 ? -1 : 0) << layer;
     }
 }
 
@@ -190,7 +240,10 @@ TEST_F(GgufModelTest, EndsOfTurnsAreKnownByTheirText) {
 
 TEST_F(GgufModelTest, OtherArchitecturesAreRefusedWithTheList) {
     gguf_.set("general.architecture", gguf_text("mamba"));
-    expect_refused(ErrorCode::Unsupported, {"mamba", "llama, qwen2, qwen3, phi3"});
+    expect_refused(ErrorCode::Unsupported,
+                   {"mamba",
+                    "llama, qwen2, qwen3, phi3, qwen3moe, gemma, gemma2, gemma3, smollm3, granite, "
+                    "olmo2, gptneox, starcoder2, stablelm, command-r"});
     gguf_.remove("general.architecture");
     expect_refused(ErrorCode::Corrupt, {"general.architecture"});
 }
@@ -204,7 +257,6 @@ TEST_F(GgufModelTest, WhatWouldBeAnotherFunctionIsRefused) {
         gguf_.set(key, value);
         expect_refused(code, mentions);
     };
-    refused("llama.expert_count", gguf_u32(8), unsupported, {"llama.expert_count", "8", "experts"});
     refused("split.count", gguf_u32(3), unsupported, {"split.count", "3", "llama-gguf-split"});
     refused("llama.rope.scaling.type", gguf_text("somehow"), unsupported, {"somehow"});
     for (const char* key : {"attn_factor", "yarn_ext_factor", "yarn_log_multiplier"}) {
@@ -222,9 +274,18 @@ TEST_F(GgufModelTest, WhatWouldBeAnotherFunctionIsRefused) {
     refused("llama.block_count", gguf_u32(3), ErrorCode::Corrupt, {"model.layers.2"});
     refused("llama.embedding_length", gguf_u32(64), ErrorCode::Corrupt, {"[", "hidden_size"});
 
+    for (const char* name :
+         {"blk.0.attn_sinks.weight", "blk.0.attn_q_norm.weight", "blk.0.ffn_gate_inp.weight",
+          "blk.0.attn_norm.bias", "blk.0.output.weight", "output_norm.bias", "attn_q.weight",
+          "blk.2.attn_q.weight", "blk.-1.attn_q.weight", "blk.0x.attn_q.weight",
+          "blk.18446744073709551616.attn_q.weight", "blk.0.attn_q.scale"}) {
+        gguf_ = good;
+        gguf_.tensors.push_back({name, {4}, 0, std::string(16, '\0')});
+        expect_refused(unsupported, {name, "no place", "llama"});
+    }
     gguf_ = good;
-    gguf_.tensors.push_back({"blk.0.attn_sinks.weight", {4}, 0, std::string(16, '\0')});
-    expect_refused(unsupported, {"blk.0.attn_sinks.weight", "llama"});
+    gguf_.tensors.push_back({"blk.00.attn_q.weight", {32, 32}, 0, std::string(4096, '\0')});
+    expect_refused(unsupported, {"attn_q.weight", "no place"});
     gguf_ = good;
     gguf_.tensors.push_back(
         {"rope_freqs.weight",
@@ -239,6 +300,196 @@ TEST_F(GgufModelTest, WhatWouldBeAnotherFunctionIsRefused) {
     gguf_ = good;
     std::erase_if(gguf_.tensors, [](const auto& t) { return t.name == "token_embd.weight"; });
     expect_refused(ErrorCode::Corrupt, {"token_embd.weight"});
+}
+
+// A golden model as a GGUF file that a test changes.
+class GgufOfFamily : public GgufModelTest {
+  protected:
+    void take(const std::string& family) {
+        const std::string folder = dir_ / family;
+        if (!std::filesystem::exists(folder)) test::write_what_gguf_can_say(family, folder);
+        good_ = test::gguf_of_folder(folder, test::gguf_architecture(family));
+    }
+    io::HandmadeGguf::Tensor& tensor(const std::string& name) {
+        for (auto& tensor : gguf_.tensors) {
+            if (tensor.name == name) return tensor;
+        }
+        throw std::out_of_range(name);
+    }
+    using Change = std::function<void(io::HandmadeGguf&)>;
+    void expect_changed_refused(ErrorCode code, const std::vector<std::string>& mentions,
+                                const Change& change) {
+        gguf_ = good_;
+        change(gguf_);
+        expect_refused(code, mentions);
+    }
+    void expect_refused_with(const std::string& key, const std::string& value, ErrorCode code,
+                             const std::vector<std::string>& mentions) {
+        SCOPED_TRACE(key);
+        expect_changed_refused(code, mentions, [&](auto& gguf) { gguf.set(key, value); });
+    }
+
+    io::HandmadeGguf good_;
+};
+
+TEST_F(GgufOfFamily, ExpertsOfBlocksAreOfferedAsFp32EachFromItsPlace) {
+    take("mixtral");
+    gguf_ = good_;
+    auto& gates = tensor("blk.1.ffn_gate_exps.weight");
+    gates.type = 8;  // rows of 32: a block each, scale 1
+    gates.data.clear();
+    for (int expert = 0; expert < 6; ++expert) {
+        for (int row = 0; row < 48; ++row) {
+            gates.data += io::bytes_of<uint16_t>(0x3c00) +
+                          std::string(32, static_cast<char>(expert * 16 + row % 16));
+        }
+    }
+    const SourceModel source = open();
+    const model::LinearId gate(model::LinearRole::Gate, 1, 4);
+    EXPECT_EQ(source.dense_dtype(gate), DType::F32);
+    const Tensor rows = source.dense_rows(gate, 19, 1);
+    EXPECT_EQ(std::vector<float>(rows.as<float>(), rows.as<float>() + 32),
+              std::vector<float>(32, 67.0f));
+    EXPECT_EQ(source.dense(gate).as<float>()[47 * 32], 79.0f);
+}
+
+TEST_F(GgufOfFamily, CountsOfExpertsThatCannotBeAreRefused) {
+    take("mixtral");
+    const auto corrupt = ErrorCode::Corrupt;
+    const std::string count = "llama.expert_count", used = "llama.expert_used_count";
+    expect_refused_with(count, gguf_u32(5), corrupt, {"ffn_down_exps", "6", "5"});
+    expect_refused_with(count, gguf_u32(7), corrupt, {"ffn_down_exps", "6", "7"});
+    expect_refused_with(count, gguf_u32(1025), corrupt, {"num_local_experts", "1025"});
+    expect_refused_with(count, gguf_u32(INT32_MAX), corrupt, {"num_local_experts"});
+    expect_refused_with(count, gguf_u32(UINT32_MAX), corrupt, {count, "4294967295"});
+    expect_refused_with(count, gguf_text("6"), corrupt, {count, "a text"});
+    expect_refused_with(used, gguf_u32(0), corrupt, {"num_experts_per_tok", "0"});
+    expect_refused_with(used, gguf_u32(7), corrupt, {"num_experts_per_tok", "7"});
+    expect_changed_refused(corrupt, {used}, [&](auto& gguf) { gguf.remove(used); });
+    expect_changed_refused(corrupt, {"1048576 experts together"}, [&](auto& gguf) {
+        gguf.set(count, gguf_u32(1024));
+        gguf.set("llama.block_count", gguf_u32(1024));
+    });
+}
+
+TEST_F(GgufOfFamily, ExpertsOfOtherDimensionsAreRefused) {
+    take("mixtral");
+    const std::string name = "blk.0.ffn_gate_exps.weight";
+    for (const std::vector<uint64_t>& dims :
+         {std::vector<uint64_t>{32, 288}, {32, 6, 48}, {32, 48, 6, 1}, {9216}, {32, 48, 3, 2}}) {
+        expect_changed_refused(ErrorCode::Corrupt, {name, "6", "expert"},
+                               [&](auto&) { tensor(name).dims = dims; });
+    }
+    for (const std::vector<uint64_t>& dims : {std::vector<uint64_t>{48, 32, 6}, {16, 96, 6}}) {
+        expect_changed_refused(ErrorCode::Corrupt, {"experts.0.w1", "the width of experts"},
+                               [&](auto&) { tensor(name).dims = dims; });
+    }
+    expect_changed_refused(ErrorCode::Corrupt, {name, "cut"}, [&](auto&) {
+        tensor(name).dims = {32, uint64_t{1} << 40, 6};
+    });
+    expect_changed_refused(ErrorCode::Corrupt, {name, "63 bits"}, [&](auto&) {
+        tensor(name).dims = {uint64_t{1} << 40, uint64_t{1} << 40, 6};
+    });
+    expect_changed_refused(ErrorCode::Corrupt, {"block_sparse_moe.gate"}, [](auto& gguf) {
+        std::erase_if(gguf.tensors,
+                      [](const auto& t) { return t.name == "blk.1.ffn_gate_inp.weight"; });
+    });
+}
+
+TEST_F(GgufOfFamily, OtherMixturesAreRefused) {
+    take("mixtral");
+    const auto unsupported = ErrorCode::Unsupported;
+    expect_refused_with("llama.expert_gating_func", gguf_u32(2), unsupported, {"gating_func"});
+    expect_refused_with("llama.expert_shared_count", gguf_u32(1), unsupported, {"shared_count"});
+    expect_refused_with("llama.expert_weights_scale", gguf_f32(2.5f), unsupported, {"2.5"});
+    expect_refused_with("llama.expert_group_count", gguf_u32(8), unsupported, {"group_count"});
+    for (const char* name : {"blk.0.ffn_up.weight", "blk.0.ffn_up_exps.bias",
+                             "blk.0.ffn_gate_up_exps.weight", "blk.0.ffn_up.0.weight"}) {
+        expect_changed_refused(unsupported, {name, "no place"}, [&](auto& gguf) {
+            gguf.tensors.push_back({name, {4}, 0, std::string(16, '\0')});
+        });
+    }
+    take("qwen2");
+    expect_refused_with("qwen2.expert_count", gguf_u32(8), unsupported,
+                        {"qwen2.expert_count", "8", "experts"});
+    take("qwen3_moe");
+    expect_changed_refused(ErrorCode::Corrupt, {"qwen3moe.expert_feed_forward_length"},
+                           [](auto& gguf) { gguf.remove("qwen3moe.expert_feed_forward_length"); });
+    expect_refused_with("qwen3moe.block_count", gguf_u32(UINT32_MAX), ErrorCode::Corrupt,
+                        {"qwen3moe.block_count"});
+}
+
+TEST_F(GgufOfFamily, ModelsOfAnotherKindUnderTheSameNameAreRefusedByName) {
+    const auto unsupported = ErrorCode::Unsupported;
+    const auto with_norm_of_q = [](auto& gguf) {
+        gguf.tensors.push_back({"blk.0.attn_q_norm.weight", {4}, 0, std::string(16, '\0')});
+    };
+    take("cohere");
+    expect_changed_refused(unsupported, {"use_qk_norm", "Command R+"}, with_norm_of_q);
+    take("stablelm");
+    expect_changed_refused(unsupported, {"qk_layernorm", "StableLM 2 12B"}, with_norm_of_q);
+    take("olmo2");
+    expect_refused_with("olmo2.attention.sliding_window", gguf_u32(16), unsupported, {"OLMo 3"});
+    take("granite");
+    expect_refused_with("granite.rope.scaling.finetuned", io::gguf_bool(false), unsupported,
+                        {"finetuned", "Granite"});
+    take("gpt_neox");
+    expect_changed_refused(ErrorCode::Corrupt, {"attn_qkv.weight", "94 rows", "4 heads"},
+                           [&](auto&) {
+                               tensor("blk.0.attn_qkv.weight").dims = {32, 94};
+                               tensor("blk.0.attn_qkv.weight").data.resize(32 * 94 * 2);
+                           });
+}
+
+TEST_F(GgufOfFamily, GemmasLargestDivideScoresByTheWidthOfTheirHeads) {
+    for (const auto& [family, layers] : {std::pair{"gemma2", 46u}, {"gemma3", 62u}}) {
+        take(family);
+        gguf_ = good_;
+        gguf_.set(std::string(family) + ".block_count", gguf_u32(layers));
+        test::write_gguf(gguf_, dir_ / "m.gguf");
+        const GgufModel largest = open_gguf_model(dir_ / "m.gguf");
+        EXPECT_EQ(largest.config.at("query_pre_attn_scalar").as_int(), 32 / 4) << family;
+    }
+}
+
+TEST_F(GgufOfFamily, AWindowOf0IsNone) {
+    for (const std::string family : {"phi3", "mistral"}) {  // the latter is a Llama then
+        take(family);
+        gguf_ = good_;
+        gguf_.set(test::gguf_architecture(family) + ".attention.sliding_window", gguf_u32(0));
+        const SourceModel source = open();
+        EXPECT_EQ(source.config().layer(1).window, 0);
+        EXPECT_EQ(source.config().family, family == "phi3" ? "phi3" : "llama");
+    }
+}
+
+TEST_F(GgufOfFamily, LayersThatSlideAreListedOrFollowAPeriod) {
+    take("gemma3");
+    const auto windows = [&](const Change& change) {
+        gguf_ = good_;
+        change(gguf_);
+        const SourceModel source = open();
+        std::vector<int64_t> all(static_cast<size_t>(source.config().n_layers));
+        for (size_t layer = 0; layer < all.size(); ++layer) {
+            all[layer] = source.config().layer(static_cast<int64_t>(layer)).window;
+        }
+        return all;
+    };
+    const std::string key = "gemma3.attention.sliding_window_pattern";
+    using Windows = std::vector<int64_t>;
+    EXPECT_EQ(windows([](auto&) {}), (Windows{16, 16, 0, 16}));
+    EXPECT_EQ(windows([&](auto& gguf) { gguf.remove(key); }), (Windows{16, 16, 16, 16}));
+    EXPECT_EQ(windows([&](auto& gguf) {
+                  gguf.set(key, io::gguf_i32s({0, 1, 1, 0}));
+              }),
+              (Windows{0, 16, 16, 0}));
+    EXPECT_EQ(windows([&](auto& gguf) {
+                  gguf.remove(key);
+                  gguf.remove("gemma3.attention.sliding_window");
+              }),
+              (Windows{0, 0, 0, 0}));
+    expect_refused_with(key, io::gguf_i32s({1, 0}), ErrorCode::Corrupt, {"layer_types", "2"});
+    expect_refused_with(key, gguf_text("x"), ErrorCode::Corrupt, {"sliding_window_pattern"});
 }
 
 TEST_F(GgufModelTest, NumbersThatAreNoneAreFoundWhenTheyAreRead) {

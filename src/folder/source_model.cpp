@@ -245,6 +245,7 @@ DType SourceModel::bias_dtype(const model::LinearId& id) const {
 
 std::vector<float> SourceModel::norm_gain(model::NormRole role, int64_t layer) const {
     std::vector<float> gain = read_vector(stem_of(role, layer) + ".weight");
+    if (is_gguf_) return gain;  // whole there
     for (float& value : gain) value += family_->gain_offset;
     return gain;
 }

@@ -25,6 +25,11 @@ class GgufMetadata {
 
     const std::string& source() const { return source_; }  // the file, for messages
     bool contains(std::string_view key) const { return values_.contains(key); }
+    // Neither a list of them nor a flag.
+    bool holds_integer(std::string_view key) const {
+        const auto found = values_.find(key);
+        return found != values_.end() && std::holds_alternative<int64_t>(found->second);
+    }
     // "model.gguf: llama.block_count", for messages.
     std::string place(std::string_view key) const;
 

@@ -18,6 +18,7 @@
 #include "io/safetensors.h"
 #include "quantize/quantize_model.h"
 #include "support/checkout.h"
+#include "support/gguf_of_folder.h"
 #include "support/temp_dir.h"
 
 namespace quarot::test {
@@ -194,6 +195,22 @@ TEST_P(Families, RotatedModelsHaveTheSamePerplexity) {
     });
     std::printf("perplexity %.6g, rotated %.6g, R4 forgotten %.6g\n", original, rotated, mistaken);
     EXPECT_GT(std::fabs(mistaken / original - 1.0), kFourDigits);
+}
+
+// The folder, written as a GGUF file.
+TEST_P(Families, AGgufFileIsTheSameModel) {
+    const std::string architecture = gguf_architecture(GetParam().family);
+    if (architecture.empty()) GTEST_SKIP() << "GGUF has no such architecture";
+    const TempDir dir;
+    write_what_gguf_can_say(GetParam().family, dir / "folder");
+    write_gguf(gguf_of_folder(dir / "folder", architecture), dir / "model.gguf");
+    EXPECT_EQ(logits_of(dir / "model.gguf"), logits_of(dir / "folder"));
+    const auto w4 = [&](const std::string& model, const std::string& out) {
+        quantize::quantize_model(model, out,
+                                 {.recipe = named_recipe("quarot-rtn"), .n_threads = 2});
+        return logits_of(out);
+    };
+    EXPECT_EQ(w4(dir / "model.gguf", dir / "a"), w4(dir / "folder", dir / "b"));
 }
 
 // Whole, in pieces and by single tokens a quantized model gives the same bits.

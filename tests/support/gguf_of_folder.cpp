@@ -5,12 +5,16 @@
 #include <fstream>
 #include <map>
 #include <numbers>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/check.h"
 #include "core/error.h"
 #include "io/checkpoint.h"
 #include "io/json.h"
+#include "support/checkout.h"
+#include "tensor/float_convert.h"
 
 namespace quarot::test {
 
@@ -21,8 +25,12 @@ using io::Json;
 const std::map<std::string, std::string> kNames = {{"model.embed_tokens", "token_embd"},
                                                    {"model.norm", "output_norm"},
                                                    {"lm_head", "output"},
+                                                   {"embed_out", "output"},
+                                                   {"gpt_neox.embed_in", "token_embd"},
+                                                   {"gpt_neox.final_layer_norm", "output_norm"},
                                                    {"input_layernorm", "attn_norm"},
-                                                   {"post_attention_layernorm", "ffn_norm"},
+                                                   {"pre_feedforward_layernorm", "ffn_norm"},
+                                                   {"post_feedforward_layernorm", "post_ffw_norm"},
                                                    {"self_attn.q_proj", "attn_q"},
                                                    {"self_attn.k_proj", "attn_k"},
                                                    {"self_attn.v_proj", "attn_v"},
@@ -30,19 +38,63 @@ const std::map<std::string, std::string> kNames = {{"model.embed_tokens", "token
                                                    {"self_attn.qkv_proj", "attn_qkv"},
                                                    {"self_attn.q_norm", "attn_q_norm"},
                                                    {"self_attn.k_norm", "attn_k_norm"},
+                                                   {"attention.query_key_value", "attn_qkv"},
+                                                   {"attention.dense", "attn_output"},
                                                    {"mlp.gate_proj", "ffn_gate"},
                                                    {"mlp.up_proj", "ffn_up"},
                                                    {"mlp.gate_up_proj", "ffn_up"},
-                                                   {"mlp.down_proj", "ffn_down"}};
+                                                   {"mlp.down_proj", "ffn_down"},
+                                                   {"mlp.c_fc", "ffn_up"},
+                                                   {"mlp.c_proj", "ffn_down"},
+                                                   {"mlp.dense_h_to_4h", "ffn_up"},
+                                                   {"mlp.dense_4h_to_h", "ffn_down"},
+                                                   {"mlp.gate", "ffn_gate_inp"},
+                                                   {"block_sparse_moe.gate", "ffn_gate_inp"},
+                                                   {"experts.gate_proj", "ffn_gate_exps"},
+                                                   {"experts.up_proj", "ffn_up_exps"},
+                                                   {"experts.down_proj", "ffn_down_exps"},
+                                                   {"experts.w1", "ffn_gate_exps"},
+                                                   {"experts.w3", "ffn_up_exps"},
+                                                   {"experts.w2", "ffn_down_exps"}};
 
-std::string gguf_name(const std::string& name) {
+// How converters write an architecture.
+struct Conventions {
+    bool pairs = false;         // rows of q and k in pairs
+    bool whole_gains = false;   // 1 is added to gains
+    bool norms_behind = false;  // "post_attention_layernorm" stands behind attention
+};
+Conventions conventions_of(const std::string& architecture) {
+    const bool gemma = architecture.starts_with("gemma");
+    return {
+        .pairs = architecture == "llama" || architecture == "granite" || architecture == "smollm3",
+        .whole_gains = gemma,
+        .norms_behind = (gemma && architecture != "gemma") || architecture == "olmo2"};
+}
+
+// Where a tensor of a folder goes: its name there, and the expert that it is of, or -1.
+struct Target {
+    std::string name;
+    int64_t expert = -1;
+};
+
+Target target_of(const std::string& name, bool norms_behind) {
     const size_t dot = name.rfind('.');
     const std::string ending = name.substr(dot), stem = name.substr(0, dot);
-    constexpr std::string_view kLayers = "model.layers.";
-    if (!stem.starts_with(kLayers)) return kNames.at(stem) + ending;
-    const size_t behind = stem.find('.', kLayers.size());
-    const std::string layer = stem.substr(kLayers.size(), behind - kLayers.size());
-    return "blk." + layer + "." + kNames.at(stem.substr(behind + 1)) + ending;
+    const size_t layers = stem.find("layers.");
+    if (layers == std::string::npos) return {kNames.at(stem) + ending};
+    const size_t number = layers + std::string_view("layers.").size();
+    const size_t behind = stem.find('.', number);
+    const std::string block = "blk." + stem.substr(number, behind - number) + ".";
+    std::string part = stem.substr(behind + 1);
+    if (part == "post_attention_layernorm") {
+        return {block + (norms_behind ? "post_attention_norm" : "ffn_norm") + ending};
+    }
+    const size_t experts = part.find("experts.");
+    if (experts == std::string::npos) return {block + kNames.at(part) + ending};
+    part = part.substr(experts + std::string_view("experts.").size());
+    const size_t end = part.find('.');
+    return {block + kNames.at("experts" + part.substr(end)) + ending,
+            std::stoll(part.substr(0, end))};
 }
 
 uint32_t type_of(DType dtype) {
@@ -66,19 +118,70 @@ std::string in_pairs(const std::string& rows, int64_t n_rows, int64_t n_heads) {
     return pairs;
 }
 
-void add_tensors(const io::Checkpoint& checkpoint, const Json& config, bool pairs,
-                 io::HandmadeGguf& gguf) {
+// Head by head q, k and v, to all of q, all of k, all of v.
+std::string part_by_part(const std::string& rows, int64_t n_heads) {
+    const size_t chunk = rows.size() / static_cast<size_t>(3 * n_heads);
+    std::string parts;
+    for (size_t part = 0; part < 3; ++part) {
+        for (size_t head = 0; head < static_cast<size_t>(n_heads); ++head) {
+            parts += rows.substr((head * 3 + part) * chunk, chunk);
+        }
+    }
+    return parts;
+}
+
+// Widened, as converters do it.
+std::string plus_one(const Tensor& gains) {
+    std::vector<float> values(static_cast<size_t>(element_count(gains.shape())));
+    widen(gains.dtype(), gains.data(), values);
+    std::string data;
+    for (const float value : values) data += io::bytes_of(value + 1.0f);
+    return data;
+}
+
+std::string data_of(const std::string& name, const Tensor& tensor, const Json& config,
+                    const Conventions& conventions) {
+    const std::string data(reinterpret_cast<const char*>(tensor.data()),
+                           static_cast<size_t>(tensor.bytes()));
+    const bool is_query = name.find("q_proj") != std::string::npos;
+    if (conventions.pairs && (is_query || name.find("k_proj") != std::string::npos)) {
+        const char* heads = is_query ? "num_attention_heads" : "num_key_value_heads";
+        return in_pairs(data, tensor.shape()[0], config.at(heads).as_int());
+    }
+    if (name.find("query_key_value") != std::string::npos) {
+        return part_by_part(data, config.at("num_attention_heads").as_int());
+    }
+    return data;
+}
+
+// Checkpoints list experts in the order of their names: 10 stands before 2.
+void add_tensors(const io::Checkpoint& checkpoint, const Json& config,
+                 const Conventions& conventions, io::HandmadeGguf& gguf) {
+    std::map<std::string, std::map<int64_t, std::string>> experts;
     for (const std::string& name : checkpoint.names()) {
         const Tensor tensor = checkpoint.read(name);
-        std::string data(reinterpret_cast<const char*>(tensor.data()),
-                         static_cast<size_t>(tensor.bytes()));
-        const bool is_query = name.find("q_proj") != std::string::npos;
-        if (pairs && (is_query || name.find("k_proj") != std::string::npos)) {
-            const char* heads = is_query ? "num_attention_heads" : "num_key_value_heads";
-            data = in_pairs(data, tensor.shape()[0], config.at(heads).as_int());
+        const Target target = target_of(name, conventions.norms_behind);
+        std::vector<uint64_t> dims(tensor.shape().rbegin(), tensor.shape().rend());
+        if (conventions.whole_gains && name.ends_with("norm.weight")) {
+            gguf.tensors.push_back({target.name, dims, type_of(DType::F32), plus_one(tensor)});
+            continue;
         }
-        const std::vector<uint64_t> dims(tensor.shape().rbegin(), tensor.shape().rend());
-        gguf.tensors.push_back({gguf_name(name), dims, type_of(tensor.dtype()), data});
+        std::string data = data_of(name, tensor, config, conventions);
+        if (target.expert >= 0) {
+            auto& of_part = experts[target.name];
+            if (of_part.empty()) {
+                gguf.tensors.push_back({target.name, dims, type_of(tensor.dtype()), ""});
+            }
+            of_part[target.expert] = std::move(data);
+            continue;
+        }
+        gguf.tensors.push_back({target.name, dims, type_of(tensor.dtype()), std::move(data)});
+    }
+    for (auto& tensor : gguf.tensors) {
+        const auto found = experts.find(tensor.name);
+        if (found == experts.end()) continue;
+        tensor.dims.push_back(found->second.size());
+        for (const auto& [expert, data] : found->second) tensor.data += data;
     }
 }
 
@@ -105,10 +208,17 @@ void add_llama3_factors(const Json& config, int64_t head_dim, io::HandmadeGguf& 
 }
 
 void add_numbers(const Json& config, const std::string& architecture, io::HandmadeGguf& gguf) {
+    const auto find = [&](const char* key) { return config.find(key); };
     const auto set = [&](const char* name, const char* key) {
-        if (const Json* value = config.find(key)) {
+        if (const Json* value = find(key)) {
             gguf.set(architecture + "." + name,
                      io::gguf_u32(static_cast<uint32_t>(value->as_int())));
+        }
+    };
+    const auto set_real = [&](const char* name, const char* key) {
+        if (const Json* value = find(key)) {
+            gguf.set(architecture + "." + name,
+                     io::gguf_f32(static_cast<float>(value->as_double())));
         }
     };
     set("context_length", "max_position_embeddings");
@@ -120,11 +230,36 @@ void add_numbers(const Json& config, const std::string& architecture, io::Handma
     set("attention.key_length", "head_dim");
     set("attention.value_length", "head_dim");
     set("attention.sliding_window", "sliding_window");
-    gguf.set(architecture + ".attention.layer_norm_rms_epsilon",
-             io::gguf_f32(static_cast<float>(config.at("rms_norm_eps").as_double())));
-    const Json* newer = config.find("rope_parameters");
-    const Json& theta = (newer == nullptr ? config : *newer).at("rope_theta");
-    gguf.set(architecture + ".rope.freq_base", io::gguf_f32(static_cast<float>(theta.as_double())));
+    set("attention.sliding_window_pattern", "sliding_window_pattern");
+    set("expert_count", "num_local_experts");
+    set("expert_count", "num_experts");
+    set("expert_used_count", "num_experts_per_tok");
+    set("expert_feed_forward_length", "moe_intermediate_size");
+    set_real("attention.layer_norm_rms_epsilon", "rms_norm_eps");
+    set_real("attention.layer_norm_epsilon", "layer_norm_eps");
+    set_real("attention.layer_norm_epsilon", "norm_epsilon");
+    set_real("attn_logit_softcapping", "attn_logit_softcapping");
+    set_real("final_logit_softcapping", "final_logit_softcapping");
+    set_real("attention.scale", "attention_multiplier");
+    set_real("embedding_scale", "embedding_multiplier");
+    set_real("residual_scale", "residual_multiplier");
+    set_real("logit_scale", "logits_scaling");
+    set_real("logit_scale", "logit_scale");
+    set_real("rope.freq_base", "rope_theta");
+    set_real("rope.freq_base", "rotary_emb_base");
+    set_real("rope.freq_base_swa", "rope_local_base_freq");
+    if (const Json* parallel = find("use_parallel_residual")) {
+        gguf.set(architecture + ".use_parallel_residual", io::gguf_bool(parallel->as_bool()));
+    }
+    for (const char* key : {"partial_rotary_factor", "rotary_pct"}) {
+        const Json* part = find(key);
+        if (part == nullptr) continue;
+        const int64_t head_dim =
+            config.at("hidden_size").as_int() / config.at("num_attention_heads").as_int();
+        gguf.set(
+            architecture + ".rope.dimension_count",
+            io::gguf_u32(static_cast<uint32_t>(static_cast<double>(head_dim) * part->as_double())));
+    }
 }
 
 void add_rope(const Json& config, const std::string& architecture, io::HandmadeGguf& gguf) {
@@ -175,8 +310,40 @@ io::HandmadeGguf gguf_of_folder(const std::string& folder, const std::string& ar
         add_tokens(Json::parse_file(folder + "/tokenizer.json"), config.at("vocab_size").as_int(),
                    gguf);
     }
-    add_tensors(io::Checkpoint::open(folder), config, architecture == "llama", gguf);
+    add_tensors(io::Checkpoint::open(folder), config, conventions_of(architecture), gguf);
     return gguf;
+}
+
+std::string gguf_architecture(const std::string& family) {
+    static const std::map<std::string, std::string> kOthers = {{"opt", ""},
+                                                               {"mistral", "llama"},
+                                                               {"mixtral", "llama"},
+                                                               {"qwen3_moe", "qwen3moe"},
+                                                               {"gpt_neox", "gptneox"},
+                                                               {"gpt_neox_sequential", "gptneox"},
+                                                               {"stablelm_parallel", "stablelm"},
+                                                               {"cohere", "command-r"}};
+    const auto other = kOthers.find(family);
+    return other == kOthers.end() ? family : other->second;
+}
+
+void write_what_gguf_can_say(const std::string& family, const std::string& folder) {
+    const std::string from = in_checkout("tests/golden/families/" + family);
+    Json config = Json::parse_file(from + "/config_hub.json");
+    if (config.contains("query_pre_attn_scalar")) {
+        config.set("query_pre_attn_scalar", config.at("head_dim"));
+    }
+    if (family == "smollm3") {
+        config.set("no_rope_layers", Json());
+        config.set("no_rope_layer_interval", 4);
+    }
+    if (family == "gpt_neox_sequential") {
+        config.set("hidden_act", "gelu");
+        config.set("rotary_pct", 0.25);
+    }
+    std::filesystem::create_directory(folder);
+    std::filesystem::copy_file(from + "/model.safetensors", folder + "/model.safetensors");
+    std::ofstream(folder + "/config.json") << config.dump();
 }
 
 void write_gguf(const io::HandmadeGguf& gguf, const std::string& path) {

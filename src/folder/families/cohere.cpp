@@ -3,6 +3,7 @@
 #include "core/error.h"
 #include "folder/families/config_fields.h"
 #include "folder/families/family.h"
+#include "folder/families/gguf_fields.h"
 
 namespace quarot::folder {
 
@@ -40,9 +41,19 @@ model::ModelConfig read_config(const io::Json& config) {
     return model;
 }
 
+void add_gguf_fields(const io::GgufFile& file, io::Json& config) {
+    const GgufFields fields(file);
+    config.set("logit_scale", fields.real("logit_scale"));
+    config.set("use_qk_norm", fields.holds("blk.0.attn_q_norm.weight"));
+    config.set("attention_bias", fields.holds("blk.0.attn_q.bias"));
+}
+
 }  // namespace
 
 extern constinit const Family kCohereFamily = {
-    .name = "cohere", .architectures = kArchitectures, .read_config = read_config};
+    .name = "cohere",
+    .architectures = kArchitectures,
+    .read_config = read_config,
+    .gguf = {.architecture = "command-r", .add_fields = add_gguf_fields}};
 
 }  // namespace quarot::folder

@@ -40,12 +40,6 @@ std::vector<RowRun> runs_of(const TensorSlice& slice, int64_t first, int64_t n);
 // For families that fuse nothing: linear_name(id), all rows.
 TensorSlice whole_tensor(const model::LinearId& id, const model::ModelConfig& config);
 
-// The same part of a layer in a GGUF file and in a folder: "attn_q", "self_attn.q_proj".
-struct GgufName {
-    std::string_view gguf;
-    std::string_view ours;
-};
-
 // How GGUF files hold a family.
 struct GgufFamily {
     // Their general.architecture, with which the keys of their numbers begin; empty: there are
@@ -57,8 +51,7 @@ struct GgufFamily {
     void (*add_fields)(const io::GgufFile& file, io::Json& config) = nullptr;
     // Whether a head of q or k has the rows that RoPE turns together beside each other.
     bool rows_in_pairs = false;
-    // Names of a layer's parts that differ from Llama's or are not among them.
-    std::span<const GgufName> names;
+    bool has_experts = false;
 };
 
 // A tensor that some folders have under another name.
@@ -74,7 +67,8 @@ struct Family {
     // Where an original folder has a linear; our own folders have the names of stored_names.h.
     TensorSlice (*linear)(const model::LinearId& id,
                           const model::ModelConfig& config) = whole_tensor;
-    // A norm's gain is what its tensor holds plus this, in our own folders too.
+    // A norm's gain is what its tensor holds plus this, in our own folders too; GGUF files hold
+    // it whole.
     float gain_offset = 0.0f;
     // Where it has a norm, without ".weight" or ".bias"; likewise.
     std::string (*norm)(model::NormRole role, int64_t layer,

@@ -1,12 +1,14 @@
 // Gemma 1, 2 and the text of 3: gains of 1 + w, scaled embeddings that are the head as well, GELU;
 // from 2 on norms behind attention and MLP and layers that slide; in 2 capped scores and logits, in
 // 3 norms of q and k and a RoPE of their own for the layers that slide.
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
 #include "core/error.h"
 #include "folder/families/config_fields.h"
 #include "folder/families/family.h"
+#include "folder/families/gguf_fields.h"
 #include "folder/families/rope_fields.h"
 
 namespace quarot::folder {
@@ -140,16 +142,69 @@ model::ModelConfig read_gemma3(const io::Json& whole) {
     return model;
 }
 
+// ---- GGUF files
+
+constexpr const char* kGgufActivation = "gelu_pytorch_tanh";  // they do not say
+
+void add_gguf1(const io::GgufFile&, io::Json& config) {
+    config.set("hidden_activation", kGgufActivation);
+}
+
+// Nor do they say by what scores are divided, which is another number in the largest models alone.
+void add_gguf_scores(const io::GgufFile& file, int64_t layers_of_largest, io::Json& config) {
+    const GgufFields fields(file);
+    config.set("hidden_activation", kGgufActivation);
+    const bool is_largest = fields.n_layers() == layers_of_largest;
+    const int64_t n_heads = std::max<int64_t>(config.at("num_attention_heads").as_int(), 1);
+    const int64_t of_heads = config.at("hidden_size").as_int() / n_heads;
+    config.set("query_pre_attn_scalar", is_largest ? io::Json(of_heads) : config.at("head_dim"));
+}
+
+void add_gguf2(const io::GgufFile& file, io::Json& config) {
+    constexpr int64_t kPeriod = 2, kLayersOfLargest = 46;
+    const GgufFields fields(file);
+    add_gguf_scores(file, kLayersOfLargest, config);
+    config.set("attn_logit_softcapping", fields.real("attn_logit_softcapping"));
+    config.set("final_logit_softcapping", fields.real("final_logit_softcapping"));
+    add_gguf_window(file, config);
+    add_gguf_sliding_layers(file, kPeriod, config);
+}
+
+void add_gguf3(const io::GgufFile& file, io::Json& config) {
+    constexpr int64_t kPeriod = 6, kNoneSlides = 1, kLayersOfLargest = 62;
+    const GgufFields fields(file);
+    add_gguf_scores(file, kLayersOfLargest, config);
+    if (const auto cap = fields.find_real("final_logit_softcapping")) {
+        config.set("final_logit_softcapping", *cap);
+    }
+    if (const auto theta = fields.find_real("rope.freq_base_swa")) {
+        config.set("rope_local_base_freq", *theta);
+    }
+    const bool slides = has_gguf_window(file.metadata());
+    add_gguf_window(file, config);
+    add_gguf_sliding_layers(file, slides ? kPeriod : kNoneSlides, config);
+}
+
 }  // namespace
 
 extern constinit const Family kGemmaFamily = {
-    .name = "gemma", .architectures = kGemma1, .read_config = read_gemma1, .gain_offset = 1.0f};
+    .name = "gemma",
+    .architectures = kGemma1,
+    .read_config = read_gemma1,
+    .gain_offset = 1.0f,
+    .gguf = {.architecture = "gemma", .add_fields = add_gguf1}};
 extern constinit const Family kGemma2Family = {
-    .name = "gemma2", .architectures = kGemma2, .read_config = read_gemma2, .gain_offset = 1.0f};
-extern constinit const Family kGemma3Family = {.name = "gemma3",
-                                               .architectures = kGemma3,
-                                               .read_config = read_gemma3,
-                                               .gain_offset = 1.0f,
-                                               .other_prefixes = kTextPrefixes};
+    .name = "gemma2",
+    .architectures = kGemma2,
+    .read_config = read_gemma2,
+    .gain_offset = 1.0f,
+    .gguf = {.architecture = "gemma2", .add_fields = add_gguf2}};
+extern constinit const Family kGemma3Family = {
+    .name = "gemma3",
+    .architectures = kGemma3,
+    .read_config = read_gemma3,
+    .gain_offset = 1.0f,
+    .other_prefixes = kTextPrefixes,
+    .gguf = {.architecture = "gemma3", .add_fields = add_gguf3}};
 
 }  // namespace quarot::folder

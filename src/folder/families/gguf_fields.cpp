@@ -29,68 +29,14 @@ constexpr std::string_view kLongFactors = "rope_factors_long.weight";
 constexpr std::string_view kShortFactors = "rope_factors_short.weight";
 constexpr std::string_view kTokenKinds = "tokenizer.ggml.token_type";
 constexpr std::string_view kWindowKey = "attention.sliding_window";
+constexpr std::string_view kExpertsKey = "expert_count";
 
 // "llama.block_count": a key of the file's own architecture.
 std::string gguf_key(const io::GgufMetadata& metadata, std::string_view name) {
     return fmt::format("{}.{}", metadata.text("general.architecture"), name);
 }
 
-// Reads the numbers of one file; most keys begin with the architecture's name.
-class Fields {
-  public:
-    explicit Fields(const io::GgufFile& file) : file_(file), metadata_(file.metadata()) {}
-
-    int64_t integer(std::string_view name) const {
-        return metadata_.integer(key(name), 0, kMostInt);
-    }
-    std::optional<int64_t> find_integer(std::string_view name) const {
-        return metadata_.find_integer(key(name), 0, kMostInt);
-    }
-    double real(std::string_view name) const { return metadata_.real(key(name)); }
-    std::optional<double> find_real(std::string_view name) const {
-        return metadata_.find_real(key(name));
-    }
-    std::string key(std::string_view name) const { return gguf_key(metadata_, name); }
-    std::string place(std::string_view name) const { return metadata_.place(key(name)); }
-    const io::GgufFile& file() const { return file_; }
-
-    bool holds(std::string_view tensor) const {
-        return file_.tensors().contains(std::string(tensor));
-    }
-    const io::GgufTensor& tensor(std::string_view name) const {
-        const auto found = file_.tensors().find(std::string(name));
-        if (found != file_.tensors().end()) return found->second;
-        fail(ErrorCode::Corrupt, "{} has no tensor {}, which its model needs", file_.path(), name);
-    }
-    // Of a vector of F32.
-    std::vector<float> floats(std::string_view name) const {
-        const io::GgufTensor& found = tensor(name);
-        const bool fits = found.shape.size() == 1 && found.shape[0] <= limits::kHeadDim &&
-                          found.type->name == "F32";
-        if (!fits) {
-            fail(ErrorCode::Corrupt, "{}: tensor {} is not a vector of F32, at most {} long",
-                 file_.path(), name, limits::kHeadDim);
-        }
-        std::vector<float> values(static_cast<size_t>(found.shape[0]));
-        file_.read_rows(found, 0, found.shape[0], std::as_writable_bytes(std::span(values)));
-        return values;
-    }
-
-  private:
-    const io::GgufFile& file_;
-    const io::GgufMetadata& metadata_;
-};
-
-void refuse_experts(const Fields& fields) {
-    const int64_t n = fields.find_integer("expert_count").value_or(0);
-    if (n == 0) return;
-    fail(ErrorCode::Unsupported,
-         "{} is {}, and mixtures of experts are not read from GGUF files; take the model's folder "
-         "with its safetensors",
-         fields.place("expert_count"), n);
-}
-
-int64_t head_dim_of(const Fields& fields, int64_t hidden, int64_t n_heads) {
+int64_t head_dim_of(const GgufFields& fields, int64_t hidden, int64_t n_heads) {
     const auto keys = fields.find_integer("attention.key_length");
     const auto values = fields.find_integer("attention.value_length");
     if (keys && values && *keys != *values) {
@@ -119,7 +65,7 @@ bool are_llama3_factors(const std::vector<float>& factors, const model::RopeConf
 
 // Files keep the factors that llama3 leads to and not what it was told. All models have the same
 // borders between high and low frequencies, and contexts that are powers of two.
-io::Json llama3_scaling(const Fields& fields, int64_t head_dim, double theta) {
+io::Json llama3_scaling(const GgufFields& fields, int64_t head_dim, double theta) {
     const std::vector<float> factors = fields.floats(kFrequencyFactors);
     if (2 * std::ssize(factors) != head_dim) {
         fail(ErrorCode::Corrupt, "{}: tensor {} has {} factors, expected one for two of {} values",
@@ -146,7 +92,7 @@ io::Json llama3_scaling(const Fields& fields, int64_t head_dim, double theta) {
 }
 
 // Files have more of yarn than folders; what has no place there must not change anything.
-void add_yarn(const Fields& fields, io::Json& scaling) {
+void add_yarn(const GgufFields& fields, io::Json& scaling) {
     constexpr std::array<std::pair<const char*, double>, 4> kNeutral = {
         {{"rope.scaling.attn_factor", 1.0},
          {"rope.scaling.yarn_ext_factor", 1.0},
@@ -165,7 +111,7 @@ void add_yarn(const Fields& fields, io::Json& scaling) {
 }
 
 // null for plain RoPE.
-io::Json rope_scaling(const Fields& fields, int64_t head_dim, double theta) {
+io::Json rope_scaling(const GgufFields& fields, int64_t head_dim, double theta) {
     if (fields.holds(kFrequencyFactors)) return llama3_scaling(fields, head_dim, theta);
     const std::string* type = fields.file().metadata().find_text(fields.key("rope.scaling.type"));
     if (type == nullptr) {
@@ -190,13 +136,38 @@ double part_of(int64_t part, int64_t whole) {
     return static_cast<int64_t>(n * quotient) < part ? std::nextafter(quotient, 1.0) : quotient;
 }
 
-void add_rope(const Fields& fields, int64_t head_dim, io::Json& config) {
+void add_rope(const GgufFields& fields, int64_t head_dim, io::Json& config) {
     const double theta = fields.find_real("rope.freq_base").value_or(10000.0);
     config.set("rope_theta", theta);
     config.set("rope_scaling", rope_scaling(fields, head_dim, theta));
+    if (head_dim == 0) return;
     const int64_t rotated = fields.find_integer("rope.dimension_count").value_or(head_dim);
-    if (rotated == head_dim || head_dim == 0) return;
-    config.set("partial_rotary_factor", part_of(rotated, head_dim));
+    config.set("partial_rotary_factor", part_of(rotated, head_dim));  // families have defaults
+}
+
+// Of RMSNorm or of LayerNorm; some files have both.
+void add_norm_eps(const GgufFields& fields, io::Json& config) {
+    constexpr std::string_view kRms = "attention.layer_norm_rms_epsilon";
+    const auto layer = fields.find_real("attention.layer_norm_epsilon");
+    if (layer) config.set("layer_norm_eps", *layer);
+    if (!layer || fields.find_real(kRms)) config.set("rms_norm_eps", fields.real(kRms));
+}
+
+// The weights of a token's experts are a softmax over all experts, of which there are no groups,
+// and there are no experts that see every token.
+void refuse_other_routing(const GgufFields& fields) {
+    const auto expect = [&](std::string_view name, std::initializer_list<double> neutral) {
+        const auto value = fields.find_real(name);
+        if (!value || std::find(neutral.begin(), neutral.end(), *value) != neutral.end()) return;
+        fail(ErrorCode::Unsupported, "{} is {}, and {} is read only", fields.place(name), *value,
+             *neutral.begin());
+    };
+    constexpr double kSoftmax = 1.0;
+    expect("expert_gating_func", {kSoftmax});
+    expect("expert_weights_scale", {1.0, 0.0});  // 0: none
+    expect("expert_group_count", {1.0, 0.0});
+    expect("expert_shared_count", {0.0});
+    expect("expert_shared_feed_forward_length", {0.0});
 }
 
 // Files name one end of texts, and often not the one that ends a turn of a chat: that is known by
@@ -239,9 +210,47 @@ void add_tokens(const io::GgufMetadata& metadata, io::Json& config) {
 
 }  // namespace
 
+std::string GgufFields::key(std::string_view name) const {
+    return gguf_key(metadata_, name);
+}
+
+int64_t GgufFields::integer(std::string_view name) const {
+    return metadata_.integer(key(name), 0, kMostInt);
+}
+
+std::optional<int64_t> GgufFields::find_integer(std::string_view name) const {
+    return metadata_.find_integer(key(name), 0, kMostInt);
+}
+
+int64_t GgufFields::n_layers() const {
+    return metadata_.integer(key("block_count"), 1, limits::kLayers);
+}
+
+bool GgufFields::holds(std::string_view tensor) const {
+    return file_.tensors().contains(std::string(tensor));
+}
+
+const io::GgufTensor& GgufFields::tensor(std::string_view name) const {
+    const auto found = file_.tensors().find(std::string(name));
+    if (found != file_.tensors().end()) return found->second;
+    fail(ErrorCode::Corrupt, "{} has no tensor {}, which its model needs", file_.path(), name);
+}
+
+std::vector<float> GgufFields::floats(std::string_view name) const {
+    const io::GgufTensor& found = tensor(name);
+    const bool fits =
+        found.shape.size() == 1 && found.shape[0] <= limits::kHeadDim && found.type->name == "F32";
+    if (!fits) {
+        fail(ErrorCode::Corrupt, "{}: tensor {} is not a vector of F32, at most {} long",
+             file_.path(), name, limits::kHeadDim);
+    }
+    std::vector<float> values(static_cast<size_t>(found.shape[0]));
+    file_.read_rows(found, 0, found.shape[0], std::as_writable_bytes(std::span(values)));
+    return values;
+}
+
 io::Json common_gguf_fields(const io::GgufFile& file) {
-    const Fields fields(file);
-    refuse_experts(fields);
+    const GgufFields fields(file);
     const int64_t hidden = fields.integer("embedding_length");
     const int64_t n_heads = fields.integer("attention.head_count");
     const int64_t head_dim = head_dim_of(fields, hidden, n_heads);
@@ -256,7 +265,7 @@ io::Json common_gguf_fields(const io::GgufFile& file) {
     config.set("hidden_act", "silu");
     config.set("vocab_size", fields.tensor("token_embd.weight").shape.front());
     config.set("max_position_embeddings", fields.integer("context_length"));
-    config.set("rms_norm_eps", fields.real("attention.layer_norm_rms_epsilon"));
+    add_norm_eps(fields, config);
     config.set("tie_word_embeddings", !fields.holds("output.weight"));
     add_rope(fields, head_dim, config);
     add_tokens(file.metadata(), config);
@@ -264,17 +273,58 @@ io::Json common_gguf_fields(const io::GgufFile& file) {
 }
 
 bool has_gguf_window(const io::GgufMetadata& metadata) {
-    return metadata.contains(gguf_key(metadata, kWindowKey));
+    return metadata.find_integer(gguf_key(metadata, kWindowKey), 0, kMostInt).value_or(0) > 0;
 }
 
 void add_gguf_window(const io::GgufFile& file, io::Json& config) {
-    if (const auto window = Fields(file).find_integer(kWindowKey)) {
-        config.set("sliding_window", *window);
+    if (!has_gguf_window(file.metadata())) return;
+    config.set("sliding_window", GgufFields(file).integer(kWindowKey));
+}
+
+void add_gguf_sliding_layers(const io::GgufFile& file, int64_t period, io::Json& config) {
+    const GgufFields fields(file);
+    const io::GgufMetadata& metadata = file.metadata();
+    const std::string key = fields.key("attention.sliding_window_pattern");
+    const bool is_period = metadata.holds_integer(key);
+    const std::vector<int64_t>* flags = is_period ? nullptr : metadata.find_integers(key);
+    if (is_period) period = metadata.integer(key, 0, limits::kLayers);  // 0: all slide
+    io::Json::Array types;
+    const int64_t n = flags == nullptr ? fields.n_layers() : std::ssize(*flags);
+    for (int64_t layer = 0; layer < n; ++layer) {
+        const bool slides = flags != nullptr ? (*flags)[static_cast<size_t>(layer)] != 0
+                                             : period == 0 || (layer + 1) % period != 0;
+        types.emplace_back(slides ? "sliding_attention" : "full_attention");
     }
+    config.set("layer_types", std::move(types));
+}
+
+void add_gguf_biases(const io::GgufFile& file, io::Json& config) {
+    const GgufFields fields(file);
+    config.set("attention_bias", fields.holds("blk.0.attn_q.bias"));
+    config.set("mlp_bias", fields.holds("blk.0.ffn_up.bias"));
+}
+
+bool has_gguf_experts(const io::GgufMetadata& metadata) {
+    return metadata.find_integer(gguf_key(metadata, kExpertsKey), 0, kMostInt).value_or(0) > 0;
+}
+
+void add_gguf_experts(const io::GgufFile& file, io::Json& config) {
+    const GgufFields fields(file);
+    refuse_other_routing(fields);
+    config.set("num_local_experts", fields.integer(kExpertsKey));
+    config.set("num_experts_per_tok", fields.integer("expert_used_count"));
+}
+
+void refuse_gguf_experts(const io::GgufFile& file) {
+    if (!has_gguf_experts(file.metadata())) return;
+    const GgufFields fields(file);
+    fail(ErrorCode::Unsupported,
+         "{} is {}, and mixtures of experts of this architecture are not read",
+         fields.place(kExpertsKey), fields.integer(kExpertsKey));
 }
 
 void add_gguf_longrope(const io::GgufFile& file, io::Json& config) {
-    const Fields fields(file);
+    const GgufFields fields(file);
     if (!fields.holds(kLongFactors) && !fields.holds(kShortFactors)) return;
     const auto list = [&](std::string_view name) {
         io::Json::Array numbers;

@@ -4,6 +4,7 @@
 
 #include "folder/families/config_fields.h"
 #include "folder/families/family.h"
+#include "folder/families/gguf_fields.h"
 
 namespace quarot::folder {
 
@@ -67,13 +68,22 @@ std::string norm(NormRole role, int64_t layer, const model::ModelConfig&) {
                        role == NormRole::MlpIn ? "post_attention_layernorm" : "input_layernorm");
 }
 
+void add_gguf_fields(const io::GgufFile& file, io::Json& config) {
+    const GgufFields fields(file);
+    config.set("hidden_act", "gelu");  // files do not say
+    config.set("use_parallel_residual", fields.find_flag("use_parallel_residual").value_or(true));
+    config.set("attention_bias", fields.holds("blk.0.attn_qkv.bias"));
+}
+
 }  // namespace
 
-extern constinit const Family kGptNeoxFamily = {.name = "gpt_neox",
-                                                .architectures = kArchitectures,
-                                                .read_config = read_config,
-                                                .linear = linear,
-                                                .norm = norm,
-                                                .other_names = kOtherNames};
+extern constinit const Family kGptNeoxFamily = {
+    .name = "gpt_neox",
+    .architectures = kArchitectures,
+    .read_config = read_config,
+    .linear = linear,
+    .norm = norm,
+    .other_names = kOtherNames,
+    .gguf = {.architecture = "gptneox", .add_fields = add_gguf_fields}};
 
 }  // namespace quarot::folder

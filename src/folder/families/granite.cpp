@@ -1,6 +1,8 @@
 // Granite 3: as Llama, but for four factors.
+#include "core/error.h"
 #include "folder/families/config_fields.h"
 #include "folder/families/family.h"
+#include "folder/families/gguf_fields.h"
 
 namespace quarot::folder {
 
@@ -25,9 +27,30 @@ model::ModelConfig read_config(const io::Json& config) {
     return model;
 }
 
+void add_gguf_fields(const io::GgufFile& file, io::Json& config) {
+    const GgufFields fields(file);
+    add_gguf_biases(file, config);
+    config.set("attention_multiplier", fields.real("attention.scale"));
+    config.set("logits_scaling", fields.real("logit_scale"));
+    if (const auto scale = fields.find_real("embedding_scale")) {
+        config.set("embedding_multiplier", *scale);
+    }
+    if (const auto scale = fields.find_real("residual_scale")) {
+        config.set("residual_multiplier", *scale);
+    }
+    constexpr std::string_view kHasRope = "rope.scaling.finetuned";
+    if (fields.find_flag(kHasRope).value_or(true)) return;
+    fail(ErrorCode::Unsupported,
+         "{} is false (Granite 4 without positions), and this version runs Granite with RoPE",
+         fields.place(kHasRope));
+}
+
 }  // namespace
 
 extern constinit const Family kGraniteFamily = {
-    .name = "granite", .architectures = kArchitectures, .read_config = read_config};
+    .name = "granite",
+    .architectures = kArchitectures,
+    .read_config = read_config,
+    .gguf = {.architecture = "granite", .add_fields = add_gguf_fields, .rows_in_pairs = true}};
 
 }  // namespace quarot::folder

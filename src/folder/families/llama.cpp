@@ -16,13 +16,8 @@ model::ModelConfig read_config(const io::Json& config) {
     return model;
 }
 
-bool has_no_window(const io::GgufMetadata& metadata) {
-    return !has_gguf_window(metadata);
-}
-
-void add_biases(const io::GgufFile& file, io::Json& config) {
-    config.set("attention_bias", file.tensors().contains("blk.0.attn_q.bias"));
-    config.set("mlp_bias", file.tensors().contains("blk.0.ffn_up.bias"));
+bool has_neither_window_nor_experts(const io::GgufMetadata& metadata) {
+    return !has_gguf_window(metadata) && !has_gguf_experts(metadata);
 }
 
 }  // namespace
@@ -31,8 +26,8 @@ extern constinit const Family kLlamaFamily = {.name = "llama",
                                               .architectures = kArchitectures,
                                               .read_config = read_config,
                                               .gguf = {.architecture = "llama",
-                                                       .holds = has_no_window,
-                                                       .add_fields = add_biases,
+                                                       .holds = has_neither_window_nor_experts,
+                                                       .add_fields = add_gguf_biases,
                                                        .rows_in_pairs = true}};
 
 }  // namespace quarot::folder

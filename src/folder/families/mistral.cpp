@@ -17,13 +17,17 @@ model::ModelConfig read_config(const io::Json& config) {
     return model;
 }
 
+bool has_window_and_no_experts(const io::GgufMetadata& metadata) {
+    return has_gguf_window(metadata) && !has_gguf_experts(metadata);
+}
+
 }  // namespace
 
 extern constinit const Family kMistralFamily = {.name = "mistral",
                                                 .architectures = kArchitectures,
                                                 .read_config = read_config,
                                                 .gguf = {.architecture = "llama",
-                                                         .holds = has_gguf_window,
+                                                         .holds = has_window_and_no_experts,
                                                          .add_fields = add_gguf_window,
                                                          .rows_in_pairs = true}};
 

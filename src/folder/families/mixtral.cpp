@@ -3,6 +3,7 @@
 
 #include "folder/families/config_fields.h"
 #include "folder/families/family.h"
+#include "folder/families/gguf_fields.h"
 #include "folder/families/mixture_fields.h"
 
 namespace quarot::folder {
@@ -36,11 +37,21 @@ TensorSlice linear(const model::LinearId& id, const model::ModelConfig& config) 
     return {.name = fmt::format("{}experts.{}.{}", block, id.expert, name_in_expert(id.role))};
 }
 
+void add_gguf_fields(const io::GgufFile& file, io::Json& config) {
+    add_gguf_experts(file, config);
+    add_gguf_window(file, config);
+}
+
 }  // namespace
 
 extern constinit const Family kMixtralFamily = {.name = "mixtral",
                                                 .architectures = kArchitectures,
                                                 .read_config = read_config,
-                                                .linear = linear};
+                                                .linear = linear,
+                                                .gguf = {.architecture = "llama",
+                                                         .holds = has_gguf_experts,
+                                                         .add_fields = add_gguf_fields,
+                                                         .rows_in_pairs = true,
+                                                         .has_experts = true}};
 
 }  // namespace quarot::folder

@@ -1,6 +1,8 @@
 // OLMo 2: norms behind attention and MLP and none before them, and norms of all of q and k.
+#include "core/error.h"
 #include "folder/families/config_fields.h"
 #include "folder/families/family.h"
+#include "folder/families/gguf_fields.h"
 
 namespace quarot::folder {
 
@@ -19,9 +21,18 @@ model::ModelConfig read_config(const io::Json& config) {
     return model;
 }
 
+void refuse_olmo3(const io::GgufFile& file, io::Json&) {
+    if (!has_gguf_window(file.metadata())) return;
+    fail(ErrorCode::Unsupported, "{} is set (OLMo 3), and this version reads OLMo 2",
+         GgufFields(file).place("attention.sliding_window"));
+}
+
 }  // namespace
 
 extern constinit const Family kOlmo2Family = {
-    .name = "olmo2", .architectures = kArchitectures, .read_config = read_config};
+    .name = "olmo2",
+    .architectures = kArchitectures,
+    .read_config = read_config,
+    .gguf = {.architecture = "olmo2", .add_fields = refuse_olmo3}};
 
 }  // namespace quarot::folder

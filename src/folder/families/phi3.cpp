@@ -46,9 +46,6 @@ TensorSlice linear(const model::LinearId& id, const model::ModelConfig& config) 
     return whole_tensor(id, config);
 }
 
-constexpr std::array<GgufName, 2> kGgufNames = {
-    {{"attn_qkv", "self_attn.qkv_proj"}, {"ffn_up", "mlp.gate_up_proj"}}};
-
 void add_gguf_fields(const io::GgufFile& file, io::Json& config) {
     add_gguf_window(file, config);
     add_gguf_longrope(file, config);
@@ -61,6 +58,6 @@ extern constinit const Family kPhi3Family = {
     .architectures = kArchitectures,
     .read_config = read_config,
     .linear = linear,
-    .gguf = {.architecture = "phi3", .add_fields = add_gguf_fields, .names = kGgufNames}};
+    .gguf = {.architecture = "phi3", .add_fields = add_gguf_fields}};
 
 }  // namespace quarot::folder

@@ -1,8 +1,12 @@
 // Qwen 3 with mixtures of experts: norms of each head of q and k, and layers with a dense MLP among
 // those with a mixture.
+#include <fmt/format.h>
+
+#include <utility>
 
 #include "folder/families/config_fields.h"
 #include "folder/families/family.h"
+#include "folder/families/gguf_fields.h"
 #include "folder/families/mixture_fields.h"
 
 namespace quarot::folder {
@@ -41,9 +45,28 @@ model::ModelConfig read_config(const io::Json& config) {
     return model;
 }
 
+// Layers without a router are dense.
+void add_gguf_fields(const io::GgufFile& file, io::Json& config) {
+    const GgufFields fields(file);
+    add_gguf_experts(file, config);
+    config.set("num_experts", config.at("num_local_experts"));  // as the hub names it
+    config.set("moe_intermediate_size", fields.integer("expert_feed_forward_length"));
+    config.set("norm_topk_prob", fields.find_flag("expert_weights_norm").value_or(true));
+    io::Json::Array dense;
+    for (int64_t layer = 0; layer < fields.n_layers(); ++layer) {
+        if (!fields.holds(fmt::format("blk.{}.ffn_gate_inp.weight", layer))) {
+            dense.emplace_back(layer);
+        }
+    }
+    config.set("mlp_only_layers", std::move(dense));
+}
+
 }  // namespace
 
 extern constinit const Family kQwen3MoeFamily = {
-    .name = "qwen3_moe", .architectures = kArchitectures, .read_config = read_config};
+    .name = "qwen3_moe",
+    .architectures = kArchitectures,
+    .read_config = read_config,
+    .gguf = {.architecture = "qwen3moe", .add_fields = add_gguf_fields, .has_experts = true}};
 
 }  // namespace quarot::folder

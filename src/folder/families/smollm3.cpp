@@ -5,6 +5,7 @@
 #include "core/error.h"
 #include "folder/families/config_fields.h"
 #include "folder/families/family.h"
+#include "folder/families/gguf_fields.h"
 
 namespace quarot::folder {
 
@@ -55,6 +56,9 @@ model::ModelConfig read_config(const io::Json& config) {
 }  // namespace
 
 extern constinit const Family kSmolLm3Family = {
-    .name = "smollm3", .architectures = kArchitectures, .read_config = read_config};
+    .name = "smollm3",
+    .architectures = kArchitectures,
+    .read_config = read_config,
+    .gguf = {.architecture = "smollm3", .add_fields = add_gguf_biases, .rows_in_pairs = true}};
 
 }  // namespace quarot::folder

@@ -3,6 +3,7 @@
 #include "core/error.h"
 #include "folder/families/config_fields.h"
 #include "folder/families/family.h"
+#include "folder/families/gguf_fields.h"
 
 namespace quarot::folder {
 
@@ -33,9 +34,20 @@ model::ModelConfig read_config(const io::Json& config) {
     return model;
 }
 
+// What follows from the tensors: the flag for parallel blocks is true in files without them.
+void add_gguf_fields(const io::GgufFile& file, io::Json& config) {
+    const GgufFields fields(file);
+    config.set("use_parallel_residual", !fields.holds("blk.0.ffn_norm.weight"));
+    config.set("qk_layernorm", fields.holds("blk.0.attn_q_norm.weight"));
+    config.set("use_qkv_bias", fields.holds("blk.0.attn_q.bias"));
+}
+
 }  // namespace
 
 extern constinit const Family kStablelmFamily = {
-    .name = "stablelm", .architectures = kArchitectures, .read_config = read_config};
+    .name = "stablelm",
+    .architectures = kArchitectures,
+    .read_config = read_config,
+    .gguf = {.architecture = "stablelm", .add_fields = add_gguf_fields}};
 
 }  // namespace quarot::folder

@@ -4,6 +4,7 @@
 
 #include "folder/families/config_fields.h"
 #include "folder/families/family.h"
+#include "folder/families/gguf_fields.h"
 
 namespace quarot::folder {
 
@@ -37,11 +38,21 @@ TensorSlice linear(const model::LinearId& id, const model::ModelConfig& config) 
                                 id.role == LinearRole::Up ? "c_fc" : "c_proj")};
 }
 
+void add_gguf_fields(const io::GgufFile& file, io::Json& config) {
+    const GgufFields fields(file);
+    config.set("hidden_act", "gelu_pytorch_tanh");  // files do not say
+    config.set("norm_epsilon", fields.real("attention.layer_norm_epsilon"));
+    config.set("use_bias", fields.holds("blk.0.attn_q.bias"));
+    add_gguf_window(file, config);
+}
+
 }  // namespace
 
-extern constinit const Family kStarcoder2Family = {.name = "starcoder2",
-                                                   .architectures = kArchitectures,
-                                                   .read_config = read_config,
-                                                   .linear = linear};
+extern constinit const Family kStarcoder2Family = {
+    .name = "starcoder2",
+    .architectures = kArchitectures,
+    .read_config = read_config,
+    .linear = linear,
+    .gguf = {.architecture = "starcoder2", .add_fields = add_gguf_fields}};
 
 }  // namespace quarot::folder
