@@ -244,8 +244,8 @@ Launch integer_launch(const Setting& s, const Form& form, const Patterns& patter
     in.scales = numbers.as<float>();
     if (form.bases) in.bases = numbers.as<float>(4 * groups);
     in.row_sums = numbers.as<int32_t>(8 * groups);
-    Device multiples =
-        filled(form.multiples ? codes_bytes * multiple_planes(form.bits) : 1, patterns.codes8);
+    Device multiples = filled(form.multiples ? codes_bytes * multiple_planes(form.bits) : 1,
+                              patterns.codes4);  // b and a alike
     Device units(s.tokens * static_cast<int64_t>(sizeof(RowUnit)));
     if (form.multiples) {
         const std::vector<RowUnit> rows(static_cast<size_t>(s.tokens), {1e-3f, 2});

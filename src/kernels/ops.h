@@ -67,7 +67,8 @@ struct QuantizedRows {
     int32_t* offsets = nullptr;   // [rows, n_groups] or null
     float* bases = nullptr;       // [rows, n_groups] for real zero points, else null
     int32_t* row_sums = nullptr;  // [rows, n_groups]: sum of the group's codes
-    // Of backends that multiply scales of two levels by whole numbers of the row's unit; else null.
+    // Of backends that multiply scales of two levels as whole numbers of the row's unit, in layouts
+    // of their own; else null.
     void* multiples = nullptr;
     void* row_units = nullptr;
     int64_t rows = 0;
@@ -401,7 +402,8 @@ inline int64_t first_seen(int64_t position, int64_t window) {
 //     y = sum over groups, in order, of (float(acc) * scale_w) * scale_a
 //     where a group ends at every border of either side's groups. With real zero points offset_a is
 //     0 and each group adds (float(acc) * scale_w) * scale_a + (float(sum of q_w - zero_w) *
-//     scale_w) * base_a. Sums of integers are exact whatever their size.
+//     scale_w) * base_a. Sums of integers are exact whatever their size. Scales of two levels may
+//     be multiplied as whole numbers of the row's unit instead, in an order of the backend's own.
 //   one quantized: fp32 products of (code - offset or zero) with the float side; the scale is
 //     applied to each product or to the sum of those that share it; real zero points: of
 //     scale * code + base

@@ -30,6 +30,24 @@ TEST(ActivationLayout, EveryCodeHasAPlaceOfItsOwn) {
     }
 }
 
+TEST(ActivationLayout, EveryByteOfEveryPlaneHasAPlaceOfItsOwn) {
+    for (int planes : {2, 3}) {
+        for (int64_t rows : {1, 16, 17}) {
+            std::set<int64_t> places;
+            for (int64_t row = 0; row < rows; ++row) {
+                for (int64_t col = 0; col < 256; ++col) {
+                    for (int plane = 0; plane < planes; ++plane) {
+                        places.insert(multiple_offset(rows, 256, planes, row, col, plane));
+                    }
+                }
+            }
+            EXPECT_EQ(std::ssize(places), rows * 256 * planes);
+            EXPECT_EQ(*places.begin(), 0);
+            EXPECT_EQ(*places.rbegin(), rows * 256 * planes - 1);
+        }
+    }
+}
+
 // Lane 4 g + t of an m16n8k32 product takes of row g columns 4t..4t+3 of each 16: four words.
 TEST(ActivationLayout, FewRowsGiveALaneItsFourWordsSideBySide) {
     for (int64_t row = 0; row < 5; ++row) {

@@ -168,9 +168,12 @@ testing::AssertionResult DeviceCodes::multiples_are(const Codes& codes) const {
     const auto units = cuda_test::download<cuda::RowUnit>(units_);
     for (int64_t r = 0; r < rows_; ++r) {
         const auto [unit, row_planes] = units[static_cast<size_t>(r)];
+        if (row_planes != cuda::multiple_planes(format_.at(r).bits)) {
+            return testing::AssertionFailure() << fmt::format("row {}: {} planes", r, row_planes);
+        }
         for (int64_t c = 0; c < stride_; ++c) {
             int32_t v = 0;
-            for (int plane = 0; plane < row_planes; ++plane) {
+            for (int plane = 0; plane < planes(); ++plane) {
                 const int64_t at = cuda::multiple_offset(rows_, stride_, planes(), r, c, plane);
                 const auto byte = static_cast<int8_t>(stored[static_cast<size_t>(at)]);
                 v += byte * (plane == 0 ? 1 : 256);

@@ -80,12 +80,14 @@ void LinearCase::make_weights(std::mt19937& random) {
     std::vector<int32_t> zeros(weight_scales_.size(), 1 << (f.weight_bits - 1));
     if (!f.weight_symmetric) {
         for (int32_t& zero : zeros) zero = random_code(random, f.weight_bits, false);
+        if (f.largest != 0) std::ranges::fill(zeros, 0);
     }
     weights_.resize(static_cast<size_t>(f.rows * f.cols));
     std::vector<uint8_t> codes(static_cast<size_t>(f.cols));
     for (int64_t r = 0; r < f.rows; ++r) {
         for (int64_t c = 0; c < f.cols; ++c) {
-            const int code = random_code(random, f.weight_bits, f.extreme);
+            const int code = f.largest != 0 ? (1 << f.weight_bits) - 1
+                                            : random_code(random, f.weight_bits, f.extreme);
             codes[static_cast<size_t>(c)] = static_cast<uint8_t>(code);
             weights_[static_cast<size_t>(r * f.cols + c)] =
                 static_cast<int16_t>(code - zeros[static_cast<size_t>(r * n_groups + c / group)]);
@@ -168,6 +170,7 @@ void LinearCase::make_multiples(std::mt19937& random) {
             int32_t v = lowest + static_cast<int32_t>(random() %
                                                       static_cast<uint32_t>(largest - lowest + 1));
             if (f.extreme) v = random() % 2 == 0 ? lowest : largest;
+            if (f.largest != 0) v = f.largest > 0 ? largest : lowest;
             const int32_t b = static_cast<int8_t>(v), a = (v - b) / 256;
             const int32_t byte = std::clamp(a, -128, 127);
             put(c, 0, b);

@@ -32,13 +32,12 @@ struct LinearForm {
     bool half_scales = false;  // weights' scales are halves, as files with groups have them
     float third_scale = 1.0f;  // every third row's scales are so many times larger
     bool extreme = false;      // only the smallest and the largest codes, -8 among them
+    int largest = 0;           // multiples alone: 1 and -1: all as large as they get, by the sign
 };
 std::string describe(const LinearForm& form);
 
 // Operands of one layer in both places; the device packs its weights itself.
 class LinearCase {
-    using RowUnit = kernels::cuda::RowUnit;
-
   public:
     LinearCase(const LinearForm& form, uint32_t seed);
 
@@ -67,8 +66,8 @@ class LinearCase {
     LinearForm form_;
     // Host: codes minus zero points, [rows, cols] and [tokens, cols].
     std::vector<int16_t> weights_, activations_;
-    std::vector<int32_t> multiples_;  // [tokens, cols]
-    std::vector<RowUnit> units_;      // [tokens]
+    std::vector<int32_t> multiples_;             // [tokens, cols]
+    std::vector<kernels::cuda::RowUnit> units_;  // [tokens]
     std::vector<float> weight_scales_, activation_scales_, bases_, bias_;
     std::vector<float> before_;  // outputs to be added to, as the output dtype holds them
     std::vector<Memory> memory_;

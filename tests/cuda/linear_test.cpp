@@ -30,7 +30,7 @@ class CudaLinear : public OnGpu {
             ++runs_[static_cast<size_t>(kernel)];
         }
     }
-    int runs_[16] = {};
+    std::vector<int> runs_ = std::vector<int>(all_linear_kernels().size());
 };
 
 int64_t pick(std::mt19937& random, std::initializer_list<int64_t> values) {
@@ -248,9 +248,29 @@ TEST_P(CudaMultiples, LargeShapesGiveTheBitsOfTheHostEveryTime) {
     }
 }
 
+// The largest sums that there are: no kernel's integers overflow.
+TEST_P(CudaMultiples, TheLargestSumsAreExact) {
+    for (const int64_t tokens : {1, 5, 40, 100}) {
+        for (const int sign : {-1, 1}) {
+            for (const bool wide : {false, true}) {
+                LinearForm form = {.tokens = tokens, .rows = 136, .cols = 1024};
+                form.weight_group = GetParam();
+                form.activation_group = 32;
+                form.multiples = true;
+                form.activation_bits = wide ? 8 : 4;
+                form.wide = wide ? 1 : 0;
+                form.weight_symmetric = false;
+                form.largest = sign;
+                check(form, 23);
+                if (HasFatalFailure()) return;
+            }
+        }
+    }
+}
+
 // Up to three matrices share their tokens in one launch.
 TEST_F(CudaLinear, ProductsTogetherGiveTheBitsOfEach) {
-    for (int64_t tokens : {1, 7, 16, 40}) {
+    for (int64_t tokens : {1, 7, 16, 40, 100}) {
         for (const auto& [group, multiples] :
              {std::pair<int64_t, bool>{0, false}, {32, false}, {128, false}, {64, true}}) {
             LinearForm form = {.tokens = tokens, .rows = 136, .cols = 384};
@@ -434,6 +454,7 @@ TEST(CudaLinearChoice, MultiplesAreMultipliedByKernelsOfTheirOwn) {
     EXPECT_EQ(chosen(1, 86, 99, 64), LinearKernel::General);
     EXPECT_EQ(chosen(2048, 86, 99, 64), LinearKernel::TileGroups);
     EXPECT_EQ(chosen(2048, 90, 227, 256), LinearKernel::General);
+    EXPECT_EQ(chosen(2'000'000, 90, 227, 64), LinearKernel::WarpgroupMultiples);
 }
 
 }  // namespace

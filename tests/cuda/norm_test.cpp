@@ -109,12 +109,19 @@ TEST_F(RmsNorm, QuantizesWhatItNormalizes) {
          {ActivationFormat{.bits = 4, .clip = 0.9f},
           ActivationFormat{.bits = 8, .symmetric = false},
           ActivationFormat{.bits = 4, .clip = 0.9f, .first_positions = 3},
-          ActivationFormat{.bits = 4, .group_size = 32, .symmetric = false}}) {
-        for (const int64_t cols : {64, 576, 4096}) {
+          ActivationFormat{.bits = 4, .group_size = 32, .symmetric = false},
+          ActivationFormat{.bits = 4,
+          .group_size = 32,
+          .symmetric = false,
+          .zero = ZeroPoint::Real,
+          .scales = ActivationScales::TwoLevel,
+          .first_positions = 3}}) {
+        for (const auto& [rows, cols] :
+             {std::pair<int64_t, int64_t>{17, 64}, {17, 576}, {17, 4096}, {5, 4096}, {5, 12288}}) {
             Rng rng(5);
-            const Matrix in = make_matrix(Temper::Outliers, 17, cols, rng);
-            const DeviceRows device(in, DType::F32), out(17, cols, DType::F32);
-            const DeviceCodes codes(17, cols, format);
+            const Matrix in = make_matrix(Temper::Outliers, rows, cols, rng);
+            const DeviceRows device(in, DType::F32), out(rows, cols, DType::F32);
+            const DeviceCodes codes(rows, cols, format);
             cuda::norm({.in = device.view(), .eps = kEps}, out.view(), nullptr);
             cuda::norm_quantize({.in = device.view(), .eps = kEps}, codes.target(), nullptr);
             const Matrix normalized = out.download();

@@ -1,5 +1,6 @@
 // What a warp of linear_group_stream.cu copies of a chunk: weights, tokens and the factors of both,
-// into a stage of its ring, or one token as a whole for all warps.
+// into a stage of its ring, or one token as a whole for all warps. Of linear_multiple_stream.cu:
+// weights and their factors.
 #pragma once
 
 #include <cstdint>

@@ -8,6 +8,11 @@ namespace quarot::kernels::cuda {
 // Products of the same tokens by weights of the same storage, in one launch.
 inline constexpr int kMostTogether = 3;
 
+// Columns of a row that products of multiples sum by themselves.
+inline constexpr int kSegmentColumns = 512;
+// Shared memory that their kernels need.
+inline constexpr int64_t kMultipleBytes = 112 * 1024;
+
 // Tokens of a launch_few.
 inline constexpr int kMostFewTokens = 8;
 
@@ -19,12 +24,7 @@ void launch_groups(const LinearProduct& product, Stream stream);
 // Products for which takes_group_stream holds, with groups alike.
 void launch_group_stream(std::span<const LinearProduct> products, Stream stream);
 void launch_group_tile(const LinearProduct& product, Stream stream);
-// Columns of a row that products of multiples sum by themselves.
-inline constexpr int kSegmentColumns = 512;
-
-// Few and many tokens in multiples (linear_group_pieces.h), with groups alike, in so much shared
-// memory.
-inline constexpr int64_t kMultipleBytes = 112 * 1024;
+// Products of tokens in multiples, with groups alike.
 void launch_multiple_stream(std::span<const LinearProduct> products, Stream stream);
 void launch_multiple_tile(const LinearProduct& product, Stream stream);
 void launch_multiples_sm90(std::span<const LinearProduct> products, Stream stream);

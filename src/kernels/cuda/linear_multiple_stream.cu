@@ -1,12 +1,12 @@
-// Products of at most 16 tokens whose values are whole numbers of a unit of their row
-// (ActivationView:: multiples): every weight is read once. The sums are those of LinearProduct:
-// segments of 512 columns, each by a warp, which adds its own to what the one before it hands over.
+// Products of at most 16 tokens in multiples (activation_layout.h): every weight is read once. The
+// sums are those of LinearProduct: segments of 512 columns, each by a warp, which adds its own to
+// what the one before it hands over.
 //
-// Strips and rings are those of linear_group_stream.cu. v comes in bytes,
-// 256 a + b and both signed: the eight columns of mma.sync are four tokens' b and a, side by side,
-// or one token's in four pieces, so that a lane's sums of b and a belong together. What a alone
-// cannot hold, of rows of 8-bit codes, is added by products with a third byte, read from memory as
-// they are needed: such rows are the first positions of a sequence.
+// Strips and rings are those of linear_group_stream.cu. v comes in bytes, 256 a + b and both
+// signed: the eight columns of mma.sync are four tokens' b and a, side by side, or one token's in
+// four pieces, so that a lane's sums of b and a belong together. What a alone cannot hold, of rows
+// of 8-bit codes, is added by products with a third byte, read from memory as they are needed: such
+// rows are the first positions of a sequence.
 #include "kernels/cuda/device/async_copy.cuh"
 #include "kernels/cuda/device/griddep.cuh"
 #include "kernels/cuda/device/mbarrier.cuh"

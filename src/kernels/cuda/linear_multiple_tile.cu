@@ -1,5 +1,5 @@
-// Products of many tokens whose values are whole numbers of a unit of their row (ActivationView::
-// multiples), by the expression of LinearProduct. v comes in bytes, 256 a + b and both signed,
+// Products of many tokens in multiples (activation_layout.h), by the expression of LinearProduct. v
+// comes in bytes, 256 a + b and both signed,
 // which are operands B of two products; a third one brings what a alone cannot hold, in tiles that
 // have a row of 8-bit codes.
 //
@@ -58,7 +58,7 @@ struct MultipleTileProblem {
     const RowUnit* token_units;
     OutputElements elements;
     uint32_t plane_stride;  // bytes from a token's plane to its next one
-    uint32_t token_stride;
+    int64_t token_stride;
     int n_rows, n_tokens;
     int row_blocks;
     int n_units;  // of a row block
@@ -93,8 +93,8 @@ struct StageCopies {
         for (int i = 0; i < kOfThread; ++i) {
             if (kOfThread * kTokensAtOnce > S::kTokens && in_tile(i) >= S::kTokens) break;
             const int token = tile_token<S>(p, in_tile(i));
-            const uint8_t* from = p.multiples + static_cast<uint32_t>(token) * p.token_stride +
-                                  (stage * kChunks + chunk) * 16;
+            const uint8_t* from =
+                p.multiples + token * p.token_stride + (stage * kChunks + chunk) * 16;
             const uint32_t place = to + S::kTokenBytes + chunk / 4 * S::kUnitTokens +
                                    token_chunk(in_tile(0), chunk % 4) + i * (64 * kTokensAtOnce);
             copy_async(place, from);
@@ -374,7 +374,7 @@ MultipleTileProblem tile_problem(const LinearProduct& p) {
             .token_units = p.in.row_units,
             .elements = output_elements(p),
             .plane_stride = static_cast<uint32_t>(p.in.stride),
-            .token_stride = static_cast<uint32_t>(p.in.stride * multiple_planes(p.in.bits)),
+            .token_stride = p.in.stride * multiple_planes(p.in.bits),
             .n_rows = static_cast<int>(p.weight.shape.rows),
             .n_tokens = static_cast<int>(p.in.rows),
             .row_blocks = static_cast<int>(p.weight.shape.row_blocks()),

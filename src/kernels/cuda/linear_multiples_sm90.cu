@@ -31,10 +31,10 @@ struct MultipleTile : Tile<128, 4, 1, 1, 64, 1, 1, 3> {
     static constexpr int kFactorStage = kZeros + kWarpgroups * kZeroBlock;
     static constexpr int kThird = (kSums + 16 + 1023) / 1024 * 1024;
     static constexpr int kRowFactors = kThird + kStages * kTokenBytes;
-    static constexpr int kMultipleBytes = kRowFactors + kStages * kFactorStage + 1024;
+    static constexpr int kAllBytes = kRowFactors + kStages * kFactorStage + 1024;
     static constexpr int kOfThread = kTokens / 2;  // outputs of a thread
     static constexpr int kProducerRegisters = 32, kConsumerRegisters = 160;
-    static_assert(kMultipleBytes <= 232448 && kFactorStage % 128 == 0);
+    static_assert(kAllBytes <= 232448 && kFactorStage % 128 == 0);
 };
 using T = MultipleTile;
 
@@ -320,7 +320,7 @@ void launch_steps(std::span<const LinearProduct> products, Stream stream) {
            {.grid = static_cast<unsigned>(
                 min(tiles_of<T>(problem.tile), current_device().multiprocessors)),
             .block = T::kThreads,
-            .shared_bytes = T::kMultipleBytes},
+            .shared_bytes = T::kAllBytes},
            stream, problem);
 }
 

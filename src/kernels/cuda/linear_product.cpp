@@ -49,8 +49,7 @@ bool has_groups(const LinearProduct& p, int64_t size) {
 
 // Then by no other kernel, which would give other bits.
 bool multiplies_multiples(const LinearProduct& p, const DeviceInfo& device) {
-    return has_multiples(p) && device.shared_bytes >= kMultipleBytes &&
-           p.in.rows * p.in.stride * multiple_planes(p.in.bits) < int64_t{1} << 32;
+    return has_multiples(p) && device.shared_bytes >= kMultipleBytes;
 }
 
 bool is_of_multiples(LinearKernel kernel) {
@@ -70,7 +69,8 @@ bool can_run_multiples(LinearKernel kernel, const LinearProduct& p, const Device
     return kernel == LinearKernel::WarpgroupMultiples && device.compute_capability == 90 &&
            has_aligned_output(p);
 }
-// Up to so many tokens its tiles leave multiprocessors without work.
+
+// WarpgroupMultiples leaves multiprocessors without work up to so many tokens.
 constexpr int64_t kFewForWarpgroups = 64;
 
 // Clocks of a tile kernel on an H200 (docs/cuda.md).

@@ -15,7 +15,7 @@ namespace quarot::kernels::cuda {
 // out = in W^T + bias (+ out), by the expression of kernels::LinearArgs: exact integer sums, then
 // fp32 in its order, rounded once to the dtype of out. All pointers are device memory. Tokens in
 // multiples v are multiplied by those: in every segment of 512 columns, over the groups of the
-// weights, in order, and then over the segments, in order,
+// weights or every 128 columns of whole rows, in order, and then over the segments, in order,
 //
 //   s = fma(float(sum (w - zero) v), scale, s),   y += s,   out = y * unit + bias (+ out)
 //
@@ -37,9 +37,11 @@ struct LinearProduct {
 //             warpgroups. Split: two CTAs share a tile's columns, for matrices of few tiles
 //   StreamedGroups: up to 16 tokens, 4-bit weights, groups of 32, 64 or 128 on either side
 //   TileGroups: the same for more tokens, without integer offsets
-//   StreamedMultiples, TileMultiples: up to 16 tokens and more, in multiples; weights to 4 bits in
-//             groups of 32, 64 or 128 or whole rows
-//   WarpgroupMultiples: the same for more, compute capability 9.0
+//   StreamedMultiples: up to 16 tokens in multiples; weights to 4 bits in groups of 32, 64 or 128
+//   or
+//             whole rows
+//   TileMultiples: the same for more tokens
+//   WarpgroupMultiples: the same as TileMultiples on compute capability 9.0
 //   Groups128: compute capability 9.0; groups of 128 on both sides, symmetric, weights to 4 bits
 enum class LinearKernel {
     StreamedFew,

@@ -76,6 +76,7 @@ struct RegisterRow {
     // Sum of terms, add(sum, x) for each, in an order that the number of threads does not change.
     template <class Add>
     __device__ __forceinline__ float sum(BlockTeam& block, const Add& add) const {
+        static_assert(kSharers == 1);
         float sums[kFours];
 #pragma unroll
         for (int i = 0; i < kFours; ++i) {
