@@ -100,7 +100,7 @@ std::vector<std::string> form_names() {
 void declare_base(Args& args, PerplexityFlags& flags) {
     args.add({"--kl-base", "MODEL",
               "also compare with this model's predictions: its folder, or a file of --save-kl-base "
-              "or of llama-perplexity's --kl-divergence-base",
+              "or llama-perplexity",
               [&flags](const Given& g) { flags.base = g.value; }, Shown::First});
     args.add({"--save-kl-base", "FILE",
               "write this model's predictions, for --kl-base of other runs on the same text",

@@ -28,7 +28,7 @@ if [[ $library == *.so* ]]; then
     check "$library"
     others=$(nm -DC --defined-only "$library" |
         sed -E 's/^[0-9a-f]* [A-Za-z] //; s/^(vtable|typeinfo|typeinfo name|VTT|guard variable) for //' |
-        grep -vE '^quarot::(Error|Model|Session|StreamDecoder|Tokenizer)(::|$)' |
+        grep -vE '^quarot::(Engine|Error|Model|Request|Session|StreamDecoder|Tokenizer)(::|$)' |
         grep -vE '^quarot::(quantize_folder|recipe_names|set_log|suggested_options|version)(\[abi:cxx11\])?\(' || true)
     [[ -z $others ]] || fail "$library shows names that are not public: $others"
 fi
