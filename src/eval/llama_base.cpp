@@ -26,7 +26,7 @@ constexpr Setting kProtocol{"protocol"};
 constexpr Setting kWindows{"windows"};
 
 // Log-probabilities of this and less are left out.
-constexpr double kLeastLogP = -16.0;
+constexpr float kLeastLogP = -16.0f;
 // What rounding may put above a probability of 1, nats.
 constexpr double kMostLogP = 1e-3;
 
@@ -52,9 +52,10 @@ std::optional<int64_t> file_bytes(int64_t seqlen, int64_t vocab, int64_t n_windo
     return data ? checked_add(*data, kHeaderBytes) : std::nullopt;
 }
 
-double log_probability(const LlamaBaseRow& row, size_t token) {
-    return static_cast<double>(row.least) +
-           static_cast<double>(row.step) * static_cast<double>(row.codes[token]);
+// Rounded twice, as that program does.
+float log_probability(const LlamaBaseRow& row, size_t token) {
+    const float above = row.step * static_cast<float>(row.codes[token]);
+    return above + row.least;
 }
 
 }  // namespace
@@ -151,19 +152,21 @@ void LlamaBaseFile::read(int64_t position, LlamaBaseRow& out) const {
 
 PositionPair compare(const LlamaBaseRow& base, std::span<const float> logits, double log_sum,
                      double nll) {
+    const auto best = std::max_element(logits.begin(), logits.end());
+    const float normalizer = *best + static_cast<float>(log_sum - static_cast<double>(*best));
     double sum = 0.0;
     for (size_t i = 0; i < logits.size(); ++i) {
-        const double log_p = log_probability(base, i);
+        const float log_p = log_probability(base, i);
         if (log_p <= kLeastLogP) continue;
-        sum += std::exp(log_p) * (log_p - (static_cast<double>(logits[i]) - log_sum));
+        sum += static_cast<double>(std::exp(log_p) * ((log_p - logits[i]) + normalizer));
     }
-    const auto best = std::max_element(logits.begin(), logits.end()) - logits.begin();
     const auto base_best =
         std::max_element(base.codes.begin(), base.codes.end()) - base.codes.begin();
-    return {.nll = nll,
-            .base_nll = -log_probability(base, static_cast<size_t>(base.target)),
-            .kl = sum,
-            .same_top1 = best == base_best};
+    return {
+        .nll = nll,
+        .base_nll = -static_cast<double>(log_probability(base, static_cast<size_t>(base.target))),
+        .kl = sum,
+        .same_top1 = best - logits.begin() == base_best};
 }
 
 void LlamaBase::look(std::span<const float> logits, double log_sum, int32_t target, double nll) {

@@ -48,8 +48,9 @@ class LlamaBaseFile {
 };
 
 // With p the stored probabilities, of which those of e^-16 and less are left out, and q the
-// model's: sum p ln(p / q), which is no divergence of distributions and may be below 0. log_sum and
-// nll are the model's.
+// model's: sum p ln(p / q), which is no divergence of distributions and may be below 0. Terms are
+// F32, as that program has them: the least divergences of a text are a few of their roundings.
+// log_sum and nll are the model's.
 PositionPair compare(const LlamaBaseRow& base, std::span<const float> logits, double log_sum,
                      double nll);
 
