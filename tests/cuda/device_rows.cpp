@@ -7,6 +7,7 @@
 #include <cstring>
 #include <numeric>
 
+#include "kernels/cuda/cuda_activations.h"
 #include "tensor/float_convert.h"
 
 namespace quarot::cuda_test {
@@ -106,9 +107,7 @@ DeviceCodes::DeviceCodes(int64_t rows, int64_t cols, const ActivationFormat& for
       units_(rows * static_cast<int64_t>(sizeof(cuda::RowUnit))) {}
 
 bool DeviceCodes::has_multiples() const {
-    const int64_t group = format_.group_size;
-    return format_.scales == ActivationScales::TwoLevel &&
-           (group == 32 || group == 64 || group == 128);
+    return cuda::writes_multiples(format_);
 }
 
 cuda::QuantizeTarget DeviceCodes::target(int32_t site) const {

@@ -6,13 +6,13 @@
 
 namespace quarot::kernels::cuda {
 
-namespace {
-
-bool has_multiples(const ActivationFormat& format) {
+bool writes_multiples(const ActivationFormat& format) {
     const int64_t group = format.group_size;
     return format.scales == ActivationScales::TwoLevel &&
            (group == 32 || group == 64 || group == 128);
 }
+
+namespace {
 
 // Of a row, all planes.
 int64_t multiples_stride(const QuantizedRows& rows) {
@@ -23,7 +23,7 @@ int64_t multiples_stride(const QuantizedRows& rows) {
 
 int64_t quantized_bytes(int64_t rows, int64_t cols, const ActivationFormat& format) {
     const int64_t bytes = quantized_rows_bytes(rows, cols, format, kActivationAlignment);
-    if (!has_multiples(format)) return bytes;
+    if (!writes_multiples(format)) return bytes;
     const int64_t of_row = multiple_planes(format.widest_bits()) * activation_stride(cols);
     return bytes + rows * of_row +
            round_up(rows * static_cast<int64_t>(sizeof(RowUnit)), kActivationAlignment);
@@ -32,7 +32,7 @@ int64_t quantized_bytes(int64_t rows, int64_t cols, const ActivationFormat& form
 QuantizedRows place_quantized(void* memory, int64_t rows, int64_t cols,
                               const ActivationFormat& format) {
     QuantizedRows out = place_quantized_rows(memory, rows, cols, format, kActivationAlignment);
-    if (!has_multiples(format)) return out;
+    if (!writes_multiples(format)) return out;
     auto* multiples = static_cast<std::byte*>(memory) +
                       quantized_rows_bytes(rows, cols, format, kActivationAlignment);
     out.multiples = multiples;

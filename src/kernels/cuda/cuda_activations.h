@@ -10,6 +10,9 @@
 
 namespace quarot::kernels::cuda {
 
+// Whether rows of the format are quantized to multiples, beside their codes.
+bool writes_multiples(const ActivationFormat& format);
+
 // As kernels::quantized_rows_bytes and place_quantized_rows, with multiples where products of such
 // rows take them.
 int64_t quantized_bytes(int64_t rows, int64_t cols, const ActivationFormat& format);

@@ -16,10 +16,12 @@
 #include "kernels/cuda/device/griddep.cuh"
 #include "kernels/cuda/device/mbarrier.cuh"
 #include "kernels/cuda/device/mma.cuh"
+#include "kernels/cuda/device/signed_weights.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/linear_epilogue.cuh"
 #include "kernels/cuda/linear_group_pieces.h"
 #include "kernels/cuda/linear_kernels.h"
+#include "kernels/cuda/token_chunks.cuh"
 
 namespace quarot::kernels::cuda {
 
@@ -65,11 +67,6 @@ struct GroupTileProblem {
     PieceGroups groups;
     int32_t code_bias;
 };
-
-// Where a chunk of 16 bytes of a token lies in a unit: 8 tokens' chunks meet all banks.
-__device__ __forceinline__ uint32_t token_chunk(int token, int chunk) {
-    return token * 64 + ((chunk ^ (token / 2 & 3)) << 4);
-}
 
 // What a thread copies of every stage.
 template <class S>
@@ -170,8 +167,7 @@ struct PieceStrip {
             const uint32_t words[4] = {four.x, four.y, four.z, four.w};
 #pragma unroll
             for (int j = 0; j < 4; ++j) {
-                const uint32_t codes = (words[j] >> 4 * (step % 2)) & 0x0F0F0F0Fu;
-                a[q][j] = ((codes | 0x80808080u) - zeros[j % 2]) ^ 0x80808080u;
+                a[q][j] = signed_weights(words[j], 4 * (step % 2), zeros[j % 2]);
             }
             mma_s8u8(sums, a[q], 0x01010101u, 0x01010101u, sums);
         }

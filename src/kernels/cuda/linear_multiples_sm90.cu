@@ -11,6 +11,7 @@
 // add while the products of the third run. A stage of the ring is 128 columns and brings the scales
 // and zero points of its groups.
 #include "kernels/cuda/device/griddep.cuh"
+#include "kernels/cuda/device/signed_weights.cuh"
 #include "kernels/cuda/device/wgmma.cuh"
 #include "kernels/cuda/linear_group_pieces.h"
 #include "kernels/cuda/linear_kernels.h"
@@ -173,8 +174,7 @@ __device__ __forceinline__ void multiply_piece(PlaneSums& d, uint32_t unit, cons
         const int shift = kSteps == 1 ? first % 2 * 4 : q % 2 * 4;
 #pragma unroll
         for (int j = 0; j < 4; ++j) {
-            const uint32_t codes = (words[j] >> shift) & 0x0F0F0F0Fu;
-            a[q][j] = ((codes | 0x80808080u) - rows.zeros[j % 2]) ^ 0x80808080u;
+            a[q][j] = signed_weights(words[j], shift, rows.zeros[j % 2]);
         }
     }
     wgmma_fence();
